@@ -1,0 +1,96 @@
+//! How long is a key left alone after its load failed? A pause that doubles, so that a broken key can't hammer the origin.
+
+use crate::draw::Draw;
+use crate::failure::FailClass;
+use crate::time::{Span, Tick};
+
+/// The pause after a first failure.
+pub const FIRST: Span = Span::ms(200);
+/// The longest pause.
+pub const LONGEST: Span = Span::secs(10);
+/// Share of a pause that may be taken off at random, so that keys that failed together are not retried together.
+pub const JITTER: f64 = 0.20;
+/// How long after its pause a failure is remembered: a load that fails within it doubles the
+/// pause, a later one starts anew. Twice the longest pause, so that a key asked for only now and
+/// then still backs off.
+pub const MEMORY: Span = Span::secs(20);
+
+/// The `failed` state of a key. Success, removal and refresh clear it by dropping it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cooling {
+    /// No load before this moment: readers are answered at once with the error, a stale value or the default.
+    pub until: Tick,
+    /// Failures in a row, at least 1.
+    pub attempts: u32,
+    /// How the last load failed.
+    pub class: FailClass,
+}
+
+impl Cooling {
+    /// The state after a load that failed at `now`; `previous` is the key's state before, if it has one.
+    #[must_use]
+    pub fn after(previous: Option<&Cooling>, class: FailClass, now: Tick, draw: Draw) -> Cooling {
+        let before = previous.filter(|p| !p.forgotten(now)).map_or(0, |p| p.attempts);
+        // 2^6 * 200 ms is past the longest pause already.
+        let pause = Span(FIRST.0 << before.min(6)).at_most(LONGEST);
+        let pause = Span(pause.0 - pause.scale(JITTER * draw.unit()).0);
+        Cooling { until: now + pause, attempts: before.saturating_add(1), class }
+    }
+
+    /// How long the key still cools down; `None` once it may be loaded again.
+    pub fn remaining(&self, now: Tick) -> Option<Span> {
+        (now < self.until).then(|| self.until.since(now))
+    }
+
+    /// Whether the next failure starts anew instead of counting on: the state may be dropped.
+    pub fn forgotten(&self, now: Tick) -> bool {
+        now >= self.remembered_until()
+    }
+
+    /// From here the failure is forgotten.
+    pub fn remembered_until(&self) -> Tick {
+        self.until + MEMORY
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn pauses_double_from_200_ms_to_10_s() {
+        let (mut state, mut now, mut pauses) = (None, Tick(5), Vec::new());
+        for _ in 0..9 {
+            let next = Cooling::after(state.as_ref(), FailClass::Failed, now, Draw(0));
+            pauses.push(next.remaining(now).map(|s| s.0));
+            now = next.until;
+            assert_eq!(next.remaining(now), None);
+            state = Some(next);
+        }
+        let expected = [200, 400, 800, 1600, 3200, 6400, 10_000, 10_000, 10_000];
+        assert_eq!(pauses, expected.map(Some));
+        assert_eq!(state.map(|s| s.attempts), Some(9));
+    }
+
+    #[test]
+    fn a_failure_long_ago_is_forgotten() {
+        let first = Cooling::after(None, FailClass::Timeout, Tick(0), Draw(0));
+        let edge = first.until + MEMORY;
+        let again = |now| Cooling::after(Some(&first), FailClass::Refused, now, Draw(0)).attempts;
+        assert_eq!((again(edge - Span(1)), again(edge)), (2, 1));
+    }
+
+    proptest! {
+        #[test]
+        fn jitter_only_shortens_and_nothing_overflows(attempts in any::<u32>(), until in any::<u64>(), now in any::<u64>(), draw in any::<u64>()) {
+            let previous = Cooling { until: Tick(until), attempts, class: FailClass::Failed };
+            let next = Cooling::after(Some(&previous), FailClass::Overloaded, Tick(now), Draw(draw));
+            let full = Cooling::after(Some(&previous), FailClass::Overloaded, Tick(now), Draw(0));
+            prop_assert!(next.until <= full.until && full.until <= Tick(now) + LONGEST);
+            let pause = next.until.since(Tick(now));
+            prop_assert!(next.until == Tick::NEVER || pause >= Span(160), "{pause}");
+            prop_assert!(next.attempts >= 1);
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! How is the origin kept within its budget (G9)? Permits, rates, a queue by class, and cool-downs.
+
+pub mod bucket;
+pub mod cooldown;
+pub mod gate;

@@ -1,0 +1,7 @@
+//! Decisions of the read path, a file each.
+
+pub mod decide;
+pub mod early;
+pub mod flight;
+pub mod rescue;
+pub mod walk;

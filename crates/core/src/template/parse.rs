@@ -1,0 +1,177 @@
+//! Is this text a template? Pieces first, then the rules that hold between them.
+
+use super::{Kind, Literal, MAX_CAPTURES, Slot, Template};
+use crate::key::MAX_KEY_BYTES;
+use std::fmt;
+
+/// What is wrong with a template, and what to write instead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TemplateError {
+    /// Byte offset in the text.
+    pub at: usize,
+    /// What stands there.
+    pub found: String,
+    /// What may stand there.
+    pub expected: String,
+    /// What to write, where that is known.
+    pub hint: Option<String>,
+}
+
+impl TemplateError {
+    pub(super) fn new(at: usize, found: impl Into<String>, expected: impl Into<String>) -> TemplateError {
+        TemplateError { at, found: found.into(), expected: expected.into(), hint: None }
+    }
+
+    pub(super) fn hint(self, hint: impl Into<String>) -> TemplateError {
+        TemplateError { hint: Some(hint.into()), ..self }
+    }
+}
+
+impl fmt::Display for TemplateError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "at byte {}: found {}; expected {}", self.at, self.found, self.expected)?;
+        self.hint.as_ref().map_or(Ok(()), |hint| write!(f, "; hint: {hint}"))
+    }
+}
+
+impl std::error::Error for TemplateError {}
+
+/// A run of literal text or the inside of a pair of braces.
+pub(super) enum Piece<'t> {
+    Literal(&'t str),
+    Braces { at: usize, inside: &'t str },
+}
+
+/// Cuts `text` at its braces.
+pub(super) fn pieces(text: &str) -> Result<Vec<Piece<'_>>, TemplateError> {
+    let mut found = Vec::new();
+    let mut rest = text;
+    while !rest.is_empty() {
+        let at = text.len() - rest.len();
+        match rest.split_once('{') {
+            Some((literal, tail)) => {
+                push_literal(&mut found, at, literal)?;
+                let open = at + literal.len();
+                let (inside, tail) = braces(open, tail)?;
+                found.push(Piece::Braces { at: open, inside });
+                rest = tail;
+            }
+            None => {
+                push_literal(&mut found, at, rest)?;
+                rest = "";
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn push_literal<'t>(found: &mut Vec<Piece<'t>>, at: usize, literal: &'t str) -> Result<(), TemplateError> {
+    if let Some(i) = literal.find('}') {
+        return Err(TemplateError::new(at + i, "`}` without `{`", "a capture such as `{id}`")
+            .hint("braces can't be part of a literal"));
+    }
+    if !literal.is_empty() {
+        found.push(Piece::Literal(literal));
+    }
+    Ok(())
+}
+
+/// Inside and what follows of the braces whose `{` is at `open`, just in front of `tail`.
+fn braces(open: usize, tail: &str) -> Result<(&str, &str), TemplateError> {
+    match tail.split_once('}') {
+        Some((inside, tail)) if !inside.contains('{') => Ok((inside, tail)),
+        _ => {
+            let shown = tail.split('{').next().unwrap_or_default();
+            Err(TemplateError::new(open, format!("`{{{shown}` without `}}`"), "a capture such as `{id}`")
+                .hint("close it with `}`; braces can't be part of a literal"))
+        }
+    }
+}
+
+/// Whether `name` may name a capture: it must also do as an SQL parameter.
+pub(super) fn check_name(at: usize, name: &str) -> Result<(), TemplateError> {
+    let mut bytes = name.bytes();
+    let starts = bytes.next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_');
+    if starts && bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_') {
+        return Ok(());
+    }
+    let found = if name.is_empty() { "a capture without a name".to_owned() } else { format!("the name `{name}`") };
+    Err(TemplateError::new(at, found, "letters, digits and `_`, beginning with a letter, such as `{user_id}`"))
+}
+
+fn capture(at: usize, inside: &str) -> Result<(String, Kind), TemplateError> {
+    let (name, kind) = match (inside.split_once(':'), inside.strip_suffix('*')) {
+        (Some((name, "int")), _) => (name, Kind::Int),
+        (Some((name, "uuid")), _) => (name, Kind::Uuid),
+        (Some((name, word)), _) => {
+            let name = name.trim_end_matches('*');
+            return Err(TemplateError::new(at, format!("the type `{word}`"), "`int` or `uuid`")
+                .hint(format!("`{{{name}}}` takes any text except `:` and `/`")));
+        }
+        (None, Some(name)) => (name, Kind::Rest),
+        (None, None) => (inside, Kind::Text),
+    };
+    check_name(at, name)?;
+    Ok((name.to_owned(), kind))
+}
+
+/// [`Template::parse`].
+pub(super) fn template(text: &str) -> Result<Template, TemplateError> {
+    if text.is_empty() {
+        return Err(TemplateError::new(0, "nothing", "a template such as `product:{id}`"));
+    }
+    if text.len() > MAX_KEY_BYTES {
+        let expected = format!("at most {MAX_KEY_BYTES} bytes, the longest key");
+        return Err(TemplateError::new(MAX_KEY_BYTES, format!("{} bytes", text.len()), expected));
+    }
+    let mut template = Template { text: text.to_owned(), prefix: Box::default(), slots: Vec::new() };
+    for piece in pieces(text)? {
+        match piece {
+            Piece::Literal(literal) => match template.slots.last_mut() {
+                None => template.prefix = literal.as_bytes().into(),
+                Some(slot) => slot.after = Literal::new(literal.as_bytes()),
+            },
+            Piece::Braces { at, inside } => push_capture(&mut template.slots, at, inside)?,
+        }
+    }
+    rest_is_last(&template)?;
+    Ok(template)
+}
+
+fn push_capture(slots: &mut Vec<Slot>, at: usize, inside: &str) -> Result<(), TemplateError> {
+    let (name, kind) = capture(at, inside)?;
+    if slots.iter().any(|slot| slot.name == name) {
+        return Err(TemplateError::new(at, format!("a second capture `{name}`"), "each name once")
+            .hint(format!("rename it, for example `{{{name}2}}`")));
+    }
+    if let Some(before) = slots.last()
+        && before.kind != Kind::Rest
+        && before.after.bytes.is_empty()
+    {
+        let found = format!("`{{{name}}}` directly behind `{{{}}}`", before.name);
+        return Err(TemplateError::new(at, found, "a literal between two captures")
+            .hint(format!("without one nobody knows where `{}` ends: put `:` between them", before.name)));
+    }
+    if slots.len() == MAX_CAPTURES {
+        return Err(TemplateError::new(
+            at,
+            format!("more than {MAX_CAPTURES} captures"),
+            format!("at most {MAX_CAPTURES}"),
+        ));
+    }
+    slots.push(Slot { name, kind, after: Literal::new(&[]) });
+    Ok(())
+}
+
+fn rest_is_last(template: &Template) -> Result<(), TemplateError> {
+    let last = template.slots.len().saturating_sub(1);
+    for (i, slot) in template.slots.iter().enumerate().filter(|(_, slot)| slot.kind == Kind::Rest) {
+        if i < last || !slot.after.bytes.is_empty() {
+            let written = format!("{{{}*}}", slot.name);
+            let at = template.text.find(&written).unwrap_or(0);
+            return Err(TemplateError::new(at, format!("`{written}` before the end"), "`{x*}` as the last piece only")
+                .hint(format!("write `{{{}}}`, which stops at `:` and `/`", slot.name)));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,3 @@
+//! How long does a loaded value live? Decisions of the write path.
+
+pub mod stamp;
