@@ -1,0 +1,18 @@
+//! Where do values come from? Bellwether's origins, SQLite and HTTP, each behind a cargo feature.
+//!
+//! An origin is opened once and hands out one [`Origin`] per space: [`SqliteOrigin`] becomes a
+//! [`SqliteSpace`] with a query, [`HttpOrigin`] an [`HttpSpace`] with a path. Everything that can
+//! be judged before the first load is judged there and told as a [`SetupError`].
+#![forbid(unsafe_code)]
+
+mod captures;
+mod origins;
+mod payload;
+
+pub use captures::{Capture, Captures};
+#[cfg(feature = "http")]
+pub use origins::http::{Accept, HttpGet, HttpOrigin, HttpSpace};
+#[cfg(feature = "sqlite")]
+pub use origins::sqlite::{MAX_BATCH, Rows, SqlQuery, SqliteOrigin, SqliteSpace};
+pub use origins::{BatchFuture, CheckFuture, LoadFuture, Origin, SetupError};
+pub use payload::{Payload, Validator};

@@ -1,0 +1,244 @@
+//! How is a row loaded from SQLite? Read-only, by prepared statements, within caps.
+//!
+//! ```no_run
+//! # use bellwether_adapters::{SqlQuery, SqliteOrigin};
+//! # fn main() -> Result<(), bellwether_adapters::SetupError> {
+//! let shop = SqliteOrigin::open("shop.db", 16, std::time::Duration::from_secs(2))?;
+//! let product = shop.query(
+//!     SqlQuery::new("SELECT id, name FROM products WHERE id = :id", ["id"])
+//!         .many("SELECT id, name FROM products WHERE id IN (:ids)"),
+//! )?;
+//! # Ok(()) }
+//! ```
+
+mod fault;
+mod plan;
+mod pool;
+mod run;
+mod session;
+mod sql;
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use rusqlite::Connection;
+
+use self::plan::Plan;
+use self::pool::Pool;
+use self::session::{File, Trouble};
+use super::{BatchFuture, CheckFuture, LoadFuture, Origin, SetupError};
+use crate::{Captures, Payload};
+
+/// Keys of one batch, at most.
+pub const MAX_BATCH: usize = 500;
+/// Rows of one statement, unless the query says otherwise.
+const MAX_ROWS: usize = 10_000;
+/// Bytes of one body, unless the query says otherwise.
+const MAX_BYTES: usize = 8 << 20;
+
+/// How rows become a body.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Rows {
+    /// One row, one JSON object. No row is a missing value, two rows are an error.
+    #[default]
+    One,
+    /// All rows, one JSON array. No row is an empty array, which is a value.
+    All,
+}
+
+/// The SQL of one space.
+#[derive(Clone, Debug)]
+pub struct SqlQuery {
+    query: String,
+    many: Option<String>,
+    rows: Rows,
+    column: Option<String>,
+    captures: Vec<Arc<str>>,
+    max_rows: usize,
+    max_bytes: usize,
+}
+
+impl SqlQuery {
+    /// A query, and the names that the key's template captures: each `:name` in the query must be
+    /// one of them.
+    pub fn new<S: Into<Arc<str>>>(query: impl Into<String>, captures: impl IntoIterator<Item = S>) -> SqlQuery {
+        SqlQuery {
+            query: query.into(),
+            many: None,
+            rows: Rows::One,
+            column: None,
+            captures: captures.into_iter().map(Into::into).collect(),
+            max_rows: MAX_ROWS,
+            max_bytes: MAX_BYTES,
+        }
+    }
+
+    /// The query for many keys: `… WHERE id IN (:ids)` for the capture `id`. It returns the
+    /// columns of the query, and a column named like the capture.
+    #[must_use]
+    pub fn many(mut self, many: impl Into<String>) -> SqlQuery {
+        self.many = Some(many.into());
+        self
+    }
+
+    /// How rows become a body; default [`Rows::One`].
+    #[must_use]
+    pub fn rows(mut self, rows: Rows) -> SqlQuery {
+        self.rows = rows;
+        self
+    }
+
+    /// Serve the raw bytes of this column instead of JSON. A BLOB or TEXT as it is stored, a
+    /// number in decimal; NULL is a missing value, like a row that is not there.
+    #[must_use]
+    pub fn column(mut self, column: impl Into<String>) -> SqlQuery {
+        self.column = Some(column.into());
+        self
+    }
+
+    /// The most rows a statement may return; default 10,000.
+    #[must_use]
+    pub fn max_rows(mut self, rows: usize) -> SqlQuery {
+        self.max_rows = rows;
+        self
+    }
+
+    /// The most bytes a body may have; default 8 MiB. A whole batch may have four times as many.
+    #[must_use]
+    pub fn max_bytes(mut self, bytes: usize) -> SqlQuery {
+        self.max_bytes = bytes;
+        self
+    }
+}
+
+/// An SQLite database. Cheap to clone: clones share their connections.
+#[derive(Clone, Debug)]
+pub struct SqliteOrigin {
+    file: File,
+    timeout: Duration,
+    pool: Arc<Pool>,
+}
+
+impl SqliteOrigin {
+    /// Opens a database read-only. At most `max_concurrency` statements run at once, each on a
+    /// thread and a connection of its own, started when first needed. A statement ends after
+    /// `timeout` even if its future lives on; for half of it a writer's lock is waited for.
+    ///
+    /// # Errors
+    /// The file is missing, unreadable or no database.
+    pub fn open(path: impl AsRef<Path>, max_concurrency: usize, timeout: Duration) -> Result<SqliteOrigin, SetupError> {
+        let path = path.as_ref();
+        if max_concurrency == 0 {
+            return Err(SetupError::new(
+                "`max_concurrency` is 0, so nothing could ever be loaded",
+                "set it to 1 or more",
+            ));
+        }
+        let metadata = fs::metadata(path).map_err(|error| fault::no_file(path, &error))?;
+        // Before opening: opening a named pipe would wait for its other end.
+        if !metadata.is_file() {
+            let what = if metadata.is_dir() { "a directory" } else { "no regular file" };
+            return Err(SetupError::new(
+                format!("{} is {what}, not a database file", path.display()),
+                "point `sql` at the database file itself",
+            ));
+        }
+        fs::File::open(path).map_err(|error| fault::no_file(path, &error))?;
+        let file = File { path: fs::canonicalize(path).map_err(|error| fault::no_file(path, &error))? };
+        probe(&connect(&file, timeout)?).map_err(|error| fault::no_database(&file.path, &error))?;
+        let pool = Arc::new(Pool::new(file.clone(), max_concurrency, timeout));
+        Ok(SqliteOrigin { file, timeout, pool })
+    }
+
+    /// Prepares a space's statements and checks them against the database and the template.
+    ///
+    /// # Errors
+    /// What is wrong with the SQL, and what to write instead.
+    pub fn query(&self, query: SqlQuery) -> Result<SqliteSpace, SetupError> {
+        let plan = plan::plan(&connect(&self.file, self.timeout)?, query)?;
+        Ok(SqliteSpace { plan: Arc::new(plan), pool: Arc::clone(&self.pool) })
+    }
+
+    /// Statements executed so far, over all spaces of this origin.
+    pub fn queries(&self) -> u64 {
+        self.pool.queries()
+    }
+
+    /// Can the database be read right now?
+    pub fn check(&self) -> CheckFuture<'_> {
+        check(&self.pool)
+    }
+
+    /// Creates a new database file from an SQL script, for samples and tests.
+    ///
+    /// # Errors
+    /// The file exists already, can't be created, or the script fails; then no file is left.
+    pub fn create_sample(path: impl AsRef<Path>, script: &str) -> Result<(), SetupError> {
+        let path = path.as_ref();
+        let failed = |words: String, hint: &str| {
+            SetupError::new(format!("sample database {} can't be created: {words}", path.display()), hint)
+        };
+        fs::File::create_new(path).map_err(|error| failed(error.to_string(), "choose another path"))?;
+        let written = fs::canonicalize(path)
+            .map_err(|error| failed(error.to_string(), "choose another path"))
+            .and_then(|path| {
+                let connection = Connection::open(path).and_then(|open| open.execute_batch(script).map(|()| open));
+                connection.map_err(|error| failed(fault::words(&error), "correct the script"))
+            })
+            .and_then(|open| open.close().map_err(|(_, error)| failed(fault::words(&error), "check the disk")));
+        if written.is_err() {
+            // The script's own error is the one to tell.
+            let _ = fs::remove_file(path);
+        }
+        written
+    }
+}
+
+fn connect(file: &File, timeout: Duration) -> Result<Connection, SetupError> {
+    let connection = file.connect().map_err(|error| fault::no_database(&file.path, &error))?;
+    connection.busy_timeout(timeout).map_err(|error| fault::no_database(&file.path, &error))?;
+    Ok(connection)
+}
+
+/// Reads the first page, which opening alone does not.
+fn probe(connection: &Connection) -> rusqlite::Result<()> {
+    connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))
+}
+
+fn check(pool: &Pool) -> CheckFuture<'_> {
+    pool.run(|connection, _| probe(connection).map_err(Trouble::from)).boxed()
+}
+
+/// One space's view of an SQLite database.
+#[derive(Clone, Debug)]
+pub struct SqliteSpace {
+    plan: Arc<Plan>,
+    pool: Arc<Pool>,
+}
+
+impl Origin for SqliteSpace {
+    /// `have` is not looked at: reading a row costs what comparing it would.
+    fn load<'a>(&'a self, captures: Captures, _have: Option<&'a Payload>) -> LoadFuture<'a> {
+        let plan = Arc::clone(&self.plan);
+        self.pool.run(move |connection, queries| run::one(connection, &plan, &captures, queries)).boxed()
+    }
+
+    fn load_many(&self, captures: Vec<Captures>) -> Option<BatchFuture<'_>> {
+        self.plan.many.as_ref()?;
+        let plan = Arc::clone(&self.plan);
+        Some(self.pool.run(move |connection, queries| run::many(connection, &plan, &captures, queries)).boxed())
+    }
+
+    fn check(&self) -> CheckFuture<'_> {
+        check(&self.pool)
+    }
+}
+
+/// Counts a statement; the one place that touches the counter.
+fn count(queries: &std::sync::atomic::AtomicU64) {
+    queries.fetch_add(1, Ordering::Relaxed);
+}
