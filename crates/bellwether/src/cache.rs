@@ -1,0 +1,337 @@
+//! Where does everything begin? A cache, its spaces and its origins.
+
+use std::any::TypeId;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use bellwether_core::fence::Invalidation;
+use bellwether_core::policy::Budget;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::runtime::{Handle, Runtime, RuntimeFlavor};
+
+use crate::codec::Json;
+use crate::engine::Engine;
+use crate::engine::body::Codec;
+use crate::engine::space::SpaceState;
+use crate::error::SetupError;
+use crate::get::Value;
+use crate::key::{CacheKey, Key, KeyRef};
+use crate::observe::explain::Explain;
+use crate::observe::snapshot::Snapshot;
+use crate::policy::{Human, Policy};
+use crate::port::clock::Clock;
+use crate::port::tier::Tier;
+use crate::space::Space;
+use crate::state::gate::OriginGate;
+use crate::state::memory::{LEAST_LIMIT, Memory};
+
+/// Threads of the runtime that a cache starts for its loads where none is given.
+const LOAD_THREADS: usize = 2;
+/// Values up to this size must find room, unless the builder says otherwise.
+const LARGEST_VALUE: u64 = 1 << 20;
+
+/// A cache: one memory limit, any number of spaces. Cheap to clone.
+///
+/// ```
+/// use bellwether::{Cache, Loaded, Policy};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let cache = Cache::builder().memory("64 MiB").build()?;
+/// let users = cache.space::<u64, String>("user", Policy::ttl("60s").grace("6h"));
+/// let user = users.get(&42).or_load(|ctx| async move {
+///     Ok::<_, std::io::Error>(Loaded::value(format!("user number {}", ctx.key())))
+/// }).await?;
+/// assert_eq!(*user, "user number 42");
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct Cache {
+    engine: Arc<Engine>,
+    default_origin: Origin,
+}
+
+/// An origin with a guard of its own, for [`Cache::space_on`].
+#[derive(Clone)]
+pub struct Origin(Arc<OriginGate>);
+
+/// What a cache is to be.
+pub struct CacheBuilder {
+    memory: Result<u64, String>,
+    largest_value: u64,
+    budget: Budget,
+    clock: Option<Clock>,
+    runtime: Option<Handle>,
+    tier: Option<Arc<dyn Tier>>,
+    tier_budget: Human,
+}
+
+impl CacheBuilder {
+    /// The limit of resident bytes, overhead included: "256 MiB" (the default), "1 GiB", "64 KiB".
+    #[must_use]
+    pub fn memory(mut self, limit: &str) -> CacheBuilder {
+        self.memory = parse_size(limit);
+        self
+    }
+
+    /// The limit of resident bytes as a number.
+    #[must_use]
+    pub fn memory_bytes(mut self, limit: u64) -> CacheBuilder {
+        self.memory = Ok(limit);
+        self
+    }
+
+    /// The size up to which a single value must find room (default 1 MiB). Larger ones may be
+    /// refused, which is counted and answered with why = `too_large`.
+    #[must_use]
+    pub fn largest_value(mut self, bytes: u64) -> CacheBuilder {
+        self.largest_value = bytes;
+        self
+    }
+
+    /// What the origin behind [`Cache::space`] may be asked to bear. Default: 16 loads at once, 2 s each.
+    #[must_use]
+    pub fn budget(mut self, budget: Budget) -> CacheBuilder {
+        self.budget = budget;
+        self
+    }
+
+    /// The runtime on which loads run. Default: the current one if it has several threads,
+    /// otherwise two threads of the cache's own, because a caller's runtime that stops would
+    /// strand everybody who waits for its loads.
+    #[must_use]
+    pub fn runtime(mut self, runtime: Handle) -> CacheBuilder {
+        self.runtime = Some(runtime);
+        self
+    }
+
+    /// The clock: [`Clock::manual`] in tests.
+    #[must_use]
+    pub fn clock(mut self, clock: Clock) -> CacheBuilder {
+        self.clock = Some(clock);
+        self
+    }
+
+    /// A tier that several processes share, for spaces declared with [`Cache::shared_space`].
+    #[must_use]
+    pub fn shared(mut self, tier: impl Tier) -> CacheBuilder {
+        self.tier = Some(Arc::new(tier));
+        self
+    }
+
+    /// All that one request may spend on the shared tier (default 50 ms).
+    #[must_use]
+    pub fn shared_timeout(mut self, budget: impl Into<Human>) -> CacheBuilder {
+        self.tier_budget = budget.into();
+        self
+    }
+
+    /// Builds the cache.
+    ///
+    /// # Errors
+    /// A limit that can't be read or is below 64 KiB, a budget without sense, or no threads for loads.
+    pub fn build(self) -> Result<Cache, SetupError> {
+        let limit = self.memory.map_err(SetupError::Memory)?;
+        if limit < LEAST_LIMIT {
+            return Err(SetupError::Memory(format!("{limit} bytes are too few: at least 64 KiB")));
+        }
+        let tier_budget = self.tier_budget.0.map_err(SetupError::Memory)?;
+        let (runtime, own) = match (self.runtime, Handle::try_current()) {
+            (Some(given), _) => (given, None),
+            (None, Ok(current)) if current.runtime_flavor() == RuntimeFlavor::MultiThread => (current, None),
+            (None, _) => {
+                let own = load_runtime().map_err(|error| SetupError::Runtime(error.to_string()))?;
+                (own.handle().clone(), Some(own))
+            }
+        };
+        let clock = self.clock.unwrap_or_else(Clock::system);
+        let memory = Memory::new(limit, self.largest_value.min(limit / 4), clock.clone());
+        let engine = Engine::new(memory, clock, self.tier, tier_budget, runtime, own);
+        let default_origin = declare_origin(&engine, "default", self.budget)?;
+        Ok(Cache { engine, default_origin })
+    }
+}
+
+fn load_runtime() -> std::io::Result<Runtime> {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(LOAD_THREADS).thread_name("bellwether-load").enable_all().build()
+}
+
+fn declare_origin(engine: &Arc<Engine>, name: &str, budget: Budget) -> Result<Origin, SetupError> {
+    let mistakes: Vec<String> = budget.mistakes().into_iter().map(|(knob, text)| format!("{knob} {text}")).collect();
+    if !mistakes.is_empty() {
+        return Err(SetupError::Budget { origin: name.to_owned(), mistakes });
+    }
+    let gate = OriginGate::new(name.into(), budget, engine.clock.clone(), engine.runtime().clone());
+    engine.origins.write().push(gate.clone());
+    Ok(Origin(gate))
+}
+
+impl Cache {
+    /// Starts to describe a cache.
+    pub fn builder() -> CacheBuilder {
+        CacheBuilder {
+            memory: Ok(256 << 20),
+            largest_value: LARGEST_VALUE,
+            budget: Budget::default(),
+            clock: None,
+            runtime: None,
+            tier: None,
+            tier_budget: "50ms".into(),
+        }
+    }
+
+    /// Declares a space on the default origin.
+    ///
+    /// # Panics
+    /// If the policy makes no sense or the name is taken: see [`Cache::space_on`] for an error instead.
+    pub fn space<K: CacheKey + ?Sized + 'static, V: Value>(&self, name: &str, policy: impl Into<Policy>) -> Space<K, V> {
+        self.space_on(&self.default_origin, name, policy).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// Declares an origin with a guard of its own.
+    ///
+    /// # Errors
+    /// The budget makes no sense.
+    pub fn origin(&self, name: &str, budget: Budget) -> Result<Origin, SetupError> {
+        declare_origin(&self.engine, name, budget)
+    }
+
+    /// Declares a space on an origin. Declared again with the same types it is the same space,
+    /// with its first policy.
+    ///
+    /// # Errors
+    /// The policy makes no sense, or the name is taken by a space of other types.
+    pub fn space_on<K: CacheKey + ?Sized + 'static, V: Value>(
+        &self,
+        origin: &Origin,
+        name: &str,
+        policy: impl Into<Policy>,
+    ) -> Result<Space<K, V>, SetupError> {
+        self.declare(origin, name, policy.into(), None)
+    }
+
+    /// Declares a space whose values also live in the shared tier, as JSON.
+    ///
+    /// # Errors
+    /// As [`Cache::space_on`].
+    pub fn shared_space<K, V>(&self, name: &str, policy: impl Into<Policy>) -> Result<Space<K, V>, SetupError>
+    where
+        K: CacheKey + ?Sized + 'static,
+        V: Value + Serialize + DeserializeOwned,
+    {
+        self.declare(&self.default_origin, name, policy.into(), Some(Arc::new(Json::<V>::new())))
+    }
+
+    fn declare<K: CacheKey + ?Sized + 'static, V: Value>(
+        &self,
+        origin: &Origin,
+        name: &str,
+        policy: Policy,
+        codec: Option<Arc<dyn Codec>>,
+    ) -> Result<Space<K, V>, SetupError> {
+        let policy =
+            policy.resolve().map_err(|mistakes| SetupError::Policy { space: name.to_owned(), mistakes })?;
+        let types = (TypeId::of::<PhantomData<K>>(), TypeId::of::<V>());
+        let mut spaces = self.engine.spaces.write();
+        if let Some(declared) = spaces.get(name) {
+            if declared.types != types {
+                return Err(SetupError::Twice(name.to_owned()));
+            }
+            return Ok(Space::new(self.engine.clone(), declared.clone()));
+        }
+        let id = u32::try_from(spaces.len()).expect("spaces are declared by hand");
+        let state = Arc::new(SpaceState::new(id, name.into(), policy, origin.0.clone(), types, codec));
+        spaces.insert(state.name.clone(), state.clone());
+        Ok(Space::new(self.engine.clone(), state))
+    }
+
+    /// Soft: whatever carries `tag` must be loaded anew; the old value is at most a rescue.
+    pub fn expire_tag(&self, tag: &str) {
+        self.engine.invalidate_tag(tag, Invalidation::Expire);
+    }
+
+    /// Hard: from the moment this returns, no read that begins gets a value that carries `tag`.
+    pub fn remove_tag(&self, tag: &str) {
+        self.engine.invalidate_tag(tag, Invalidation::Remove);
+    }
+
+    /// What the cache knows of a key, named as `space:key`; `None` if there is no such space.
+    /// The longest space name that fits is meant.
+    pub fn explain(&self, name: &str) -> Option<Explain> {
+        let spaces = self.engine.spaces.read();
+        let fits = spaces.values().filter_map(|space| Some((space, name.strip_prefix(&*space.name)?.strip_prefix(':')?)));
+        let (space, key) = fits.max_by_key(|(space, _)| space.name.len())?;
+        Some(self.engine.explain(space, &KeyRef::new(space.id, key.as_bytes(), &self.engine.seed).to_key()))
+    }
+
+    /// What the cache knows of a key of `space`.
+    pub fn explain_key<K: CacheKey + ?Sized, V: Value>(&self, space: &Space<K, V>, key: &K) -> Explain {
+        self.engine.explain(&space.shared.state, &space.owned(key))
+    }
+
+    /// All counts at this moment.
+    pub fn snapshot(&self) -> Snapshot {
+        self.engine.snapshot()
+    }
+
+    /// Names and keys of what is resident and may be served, in no order: space and key bytes.
+    /// Walks the whole memory tier; not for a request's path.
+    pub fn resident(&self) -> Vec<(Arc<str>, Arc<[u8]>)> {
+        let spaces: std::collections::HashMap<u32, Arc<SpaceState>> =
+            self.engine.spaces.read().values().map(|space| (space.id, space.clone())).collect();
+        let live = self.engine.memory.entries().filter_map(|entry| {
+            let space = spaces.get(&entry.space)?;
+            let key = Key { bytes: entry.key.clone(), ..KeyRef::new(space.id, &entry.key, &self.engine.seed).to_key() };
+            self.engine.live(space, &key).map(|_| (space.name.clone(), entry.key.clone()))
+        });
+        live.collect()
+    }
+
+    /// The cache's clock.
+    pub fn clock(&self) -> &Clock {
+        &self.engine.clock
+    }
+}
+
+/// Reads "256 MiB", "1 GiB", "64 KiB", "1000 B".
+fn parse_size(text: &str) -> Result<u64, String> {
+    let expected = || format!("expected a size such as \"256 MiB\" or \"1 GiB\", found \"{text}\"");
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let number: u64 = text[..digits].parse().map_err(|_| expected())?;
+    let unit: u64 = match text[digits..].trim_start() {
+        "B" => 1,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        _ => return Err(expected()),
+    };
+    number.checked_mul(unit).ok_or_else(expected)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_read_as_people_write_them() {
+        assert_eq!(parse_size("256 MiB"), Ok(256 << 20));
+        assert_eq!(parse_size("1GiB"), Ok(1 << 30));
+        for text in ["", "256", "256 MB", "-1 MiB", "99999999999 GiB"] {
+            assert!(parse_size(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_cache_that_makes_no_sense_is_refused_with_the_reason() {
+        let too_small = Cache::builder().memory("1 KiB").build().err();
+        assert!(matches!(too_small, Some(SetupError::Memory(text)) if text.contains("64 KiB")));
+        let no_loads = Budget { max_concurrency: 0, ..Budget::default() };
+        assert!(matches!(Cache::builder().budget(no_loads).build().err(), Some(SetupError::Budget { .. })));
+        let cache = Cache::builder().build().expect("the defaults make sense");
+        let _user = cache.space::<u64, String>("user", Policy::ttl("60s"));
+        let other = cache.space_on::<u64, u64>(&cache.default_origin, "user", Policy::ttl("60s")).err();
+        assert_eq!(other, Some(SetupError::Twice("user".to_owned())));
+        let bad = cache.space_on::<u64, u64>(&cache.default_origin, "x", Policy::ttl("60")).err();
+        assert!(matches!(bad, Some(SetupError::Policy { mistakes, .. }) if mistakes.len() == 1));
+    }
+}

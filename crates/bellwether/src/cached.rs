@@ -1,0 +1,87 @@
+//! What does a reader hold? A shared value that knows where it came from.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::ops::Deref;
+
+use bellwether_core::fence::Fence;
+use bellwether_core::time::{Span, Tick};
+use bellwether_core::why::Why;
+
+use crate::entry::Resident;
+
+/// A value of the cache: derefs to `V`, clones for the price of a reference count, is never copied
+/// or decoded. It stays valid after the entry has left the cache.
+pub struct Cached<V> {
+    entry: Resident,
+    why: Why,
+    at: Tick,
+    of: PhantomData<fn() -> V>,
+}
+
+impl<V: Send + Sync + 'static> Cached<V> {
+    /// `None` if the entry has no body of this type (a negative, a marker).
+    #[inline]
+    pub(crate) fn new(entry: Resident, why: Why, at: Tick) -> Option<Cached<V>> {
+        entry.value::<V>()?;
+        Some(Cached { entry, why, at, of: PhantomData })
+    }
+}
+
+impl<V> Cached<V> {
+    /// Time from the start of the load to the moment this was handed out.
+    pub fn age(&self) -> Span {
+        self.entry.meta.age(self.at)
+    }
+
+    /// Freshness left at that moment; zero while stale.
+    pub fn remaining(&self) -> Span {
+        self.entry.meta.fresh_until.since(self.at)
+    }
+
+    /// How it came to be answered: `hit`, `loaded`, `coalesced`, `stale_refreshing`…
+    pub fn why(&self) -> Why {
+        self.why
+    }
+
+    /// Whether it was past its ttl.
+    pub fn is_stale(&self) -> bool {
+        self.remaining() == Span::ZERO
+    }
+
+    /// The origin's own version, if the loader named one.
+    pub fn version(&self) -> Option<u64> {
+        self.entry.version()
+    }
+
+    /// The fence of the load that made it.
+    pub fn fence(&self) -> Fence {
+        self.entry.meta.fence
+    }
+}
+
+impl<V: Send + Sync + 'static> Deref for Cached<V> {
+    type Target = V;
+    #[inline]
+    fn deref(&self) -> &V {
+        self.entry.value().expect("the type was checked when this was made")
+    }
+}
+
+impl<V> Clone for Cached<V> {
+    fn clone(&self) -> Cached<V> {
+        Cached { entry: self.entry.clone(), ..*self }
+    }
+}
+
+impl<V: fmt::Debug + Send + Sync + 'static> fmt::Debug for Cached<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cached").field("value", &**self).field("why", &self.why).field("age", &self.age()).finish()
+    }
+}
+
+impl<V: PartialEq + Send + Sync + 'static> PartialEq<V> for Cached<V> {
+    fn eq(&self, other: &V) -> bool {
+        **self == *other
+    }
+}

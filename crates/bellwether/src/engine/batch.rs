@@ -1,0 +1,202 @@
+//! Many keys at once: one load for all that memory lacks, and an outcome for each.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bellwether_core::guard::gate::Ticket;
+use bellwether_core::read::walk::{Event, Step, Walk};
+use bellwether_core::time::Tick;
+use futures_util::future::BoxFuture;
+
+use crate::engine::body::{AnyBody, AnyLoaded, LoadFn};
+use crate::engine::cell::{FlightCell, Outcome};
+use crate::engine::hit::Look;
+use crate::engine::lead::{Begun, Cargo, Leader, Start, bounded};
+use crate::engine::miss::{Answer, Ask, Entered};
+use crate::engine::space::SpaceState;
+use crate::engine::{Engine, draw};
+use crate::error::Error;
+use crate::key::{ByCarriedHash, Key};
+use crate::load::{LoadError, Loaded};
+use crate::port::clock::Clock;
+use bellwether_core::why::Why;
+
+/// Keys of one batch; more are split.
+pub(crate) const MOST_IN_BATCH: usize = 500;
+
+/// What a batch loader is told besides its keys.
+pub(crate) struct BatchInput {
+    pub(crate) deadline: Tick,
+    pub(crate) clock: Clock,
+}
+
+/// A batch loader without its types: gets positions in the caller's list of distinct keys, answers
+/// with positions. Those it leaves out are missing rows.
+pub(crate) type BatchFn =
+    Arc<dyn Fn(Vec<usize>, BatchInput) -> BoxFuture<'static, Result<Vec<(usize, Loaded<AnyBody>)>, LoadError>> + Send + Sync>;
+
+/// A key of a batch whose flight this caller leads.
+#[derive(Clone)]
+struct Granted {
+    at: usize,
+    key: Key,
+    start: Start,
+    cell: Arc<FlightCell>,
+}
+
+impl Engine {
+    /// Answers each of `keys`, which are distinct.
+    pub(crate) async fn many(self: &Arc<Engine>, space: &Arc<SpaceState>, keys: &[Key], ask: &Ask, load: BatchFn) -> Vec<Result<Answer, Error>> {
+        let mut answers: Vec<Option<Result<Answer, Error>>> = Vec::with_capacity(keys.len());
+        let mut granted = Vec::new();
+        let mut waiting = Vec::new();
+        for (at, key) in keys.iter().enumerate() {
+            let answer = match self.look(space, key.by_ref(), ask.demand) {
+                Look::Serve { entry, why, at: as_of, refresh } => {
+                    if refresh {
+                        self.refresh(space, key, single(&load, at));
+                    }
+                    Some(Ok((entry, why, as_of)))
+                }
+                Look::NotCached => Some(Err(Error::new(Why::NotCached))),
+                Look::Load | Look::LoadAlone => match self.enter(space, key, ask) {
+                    Entered::Wait(cell, start) => {
+                        waiting.push((at, cell.clone(), start.is_some()));
+                        granted.extend(start.map(|start| Granted { at, key: key.clone(), start, cell }));
+                        None
+                    }
+                    // Not to be shared: loaded on its own, like a caller of its own.
+                    Entered::Alone => {
+                        waiting.push((at, self.alone_in_background(space, key, ask, single(&load, at)), true));
+                        None
+                    }
+                    other => Some(self.without_flight(space, key, ask, other)),
+                },
+            };
+            answers.push(answer);
+        }
+        // A flight that must wait for an older one goes its own way: a batch never waits with unread keys in hand.
+        let (parked, now): (Vec<Granted>, Vec<Granted>) = granted.into_iter().partition(|g| g.start.parked.is_some());
+        for g in parked {
+            Leader::launch(self, space, &g.key, g.start, g.cell, single(&load, g.at));
+        }
+        for chunk in now.chunks(MOST_IN_BATCH) {
+            match chunk {
+                [g] => Leader::launch(self, space, &g.key, g.start, g.cell.clone(), single(&load, g.at)),
+                many => drop(self.runtime().spawn(lead_batch(self.clone(), space.clone(), many.to_vec(), load.clone()))),
+            }
+        }
+        for (at, cell, led) in waiting {
+            let key = &keys[at];
+            let answer = match self.wait(space, key, ask, &cell).await {
+                Ok(Outcome::Landed(entry, kept)) => {
+                    Ok((entry, kept.unwrap_or(if led { Why::Loaded } else { Why::Coalesced }), self.clock.now()))
+                }
+                Ok(Outcome::Private(entry)) if led => Ok((entry, Why::Uncacheable, self.clock.now())),
+                // Another caller's private answer, or a token given back: load for ourselves.
+                Ok(Outcome::Private(_) | Outcome::Released) => self.miss(space, key, ask, single(&load, at)).await,
+                Ok(Outcome::Failed(error)) => self.rescued(space, key, ask, error),
+                Err(saved) => saved,
+            };
+            answers[at] = Some(answer);
+        }
+        answers.into_iter().map(|answer| answer.unwrap_or_else(|| Err(Error::new(Why::OriginFailed)))).collect()
+    }
+
+    fn alone_in_background(self: &Arc<Engine>, space: &Arc<SpaceState>, key: &Key, ask: &Ask, load: LoadFn) -> Arc<FlightCell> {
+        let cell = Arc::new(FlightCell::new());
+        Leader::launch_alone(self, space, key, ask, cell.clone(), load);
+        cell
+    }
+}
+
+/// The batch loader, asked for one key.
+fn single(load: &BatchFn, at: usize) -> LoadFn {
+    let load = load.clone();
+    Box::new(move |input| {
+        Box::pin(async move {
+            let found = load(vec![at], BatchInput { deadline: input.deadline, clock: input.clock }).await?;
+            let own = found.into_iter().find(|(position, _)| *position == at);
+            Ok(own.map_or_else(Loaded::missing, |(_, loaded)| loaded))
+        })
+    })
+}
+
+/// Loads all granted keys under one permit. If the batch fails as a whole, each key is tried once
+/// on its own before any of them cools down.
+async fn lead_batch(engine: Arc<Engine>, space: Arc<SpaceState>, granted: Vec<Granted>, load: BatchFn) {
+    let mut leaders: HashMap<usize, Leader> = granted
+        .iter()
+        .map(|g| (g.at, Leader::adopt(&engine, &space, &g.key, g.start.id, g.cell.clone())))
+        .collect();
+    let Some(first) = granted.first() else { return };
+    let place = || {
+        let places = leaders.values().filter_map(|leader| leader.id.and_then(|id| leader.place(id)));
+        places.reduce(|a, b| (a.0.max(b.0), a.1.saturating_add(b.1), a.2.max(b.2))).unwrap_or_default()
+    };
+    let admitted = space.gate.admit(Ticket(first.start.id.0), place).await;
+    let permit = match admitted {
+        Ok(permit) => permit,
+        Err((why, retry_after)) => {
+            for leader in leaders.values_mut() {
+                leader.finish(Event::Shed(why, retry_after)).await;
+            }
+            return;
+        }
+    };
+    let mut begun: HashMap<usize, Begun> = leaders.iter().map(|(at, leader)| (*at, leader.begin_read())).collect();
+    let started = engine.clock.now();
+    let deadline = started + space.gate.budget.timeout;
+    let positions: Vec<usize> = granted.iter().map(|g| g.at).collect();
+    let input = BatchInput { deadline, clock: engine.clock.clone() };
+    let loaded = bounded(&engine, deadline, async { load(positions, input).await }).await;
+    drop(permit);
+    match loaded {
+        Ok(found) => {
+            space.note_load(engine.clock.now().since(started), true);
+            let mut found: HashMap<usize, Loaded<AnyBody>> = found.into_iter().collect();
+            for (at, mut leader) in leaders {
+                let Some(begun) = begun.remove(&at) else { continue };
+                let answer = found.remove(&at).unwrap_or_else(Loaded::missing);
+                leader.land_loaded(begun, Ok(answer)).await;
+            }
+        }
+        Err(_) => {
+            space.note_load(engine.clock.now().since(started), false);
+            for (at, leader) in leaders.drain() {
+                engine.runtime().spawn(leader.lead(None, single(&load, at)));
+            }
+        }
+    }
+}
+
+impl Leader {
+    /// Ends a walk whose load this leader did not run itself.
+    async fn finish(&mut self, event: Event) {
+        let (mut walk, _) = Walk::start(false, false);
+        let end = walk.on(event, self.engine.clock.now(), &self.space.policy, draw());
+        self.settle(end, Cargo::nothing()).await;
+    }
+
+    async fn land_loaded(&mut self, begun: Begun, loaded: AnyLoaded) {
+        let (event, cargo) = self.digest(begun, loaded);
+        let (mut walk, _) = Walk::start(false, false);
+        let end: Step = walk.on(event, self.engine.clock.now(), &self.space.policy, draw());
+        self.settle(end, cargo).await;
+    }
+}
+
+/// Distinct keys in order of first mention, and for each mention its place among them.
+pub(crate) fn distinct(keys: impl Iterator<Item = Key>) -> (Vec<Key>, Vec<usize>) {
+    let mut places: HashMap<Key, usize, ByCarriedHash> = HashMap::default();
+    let mut unique = Vec::new();
+    let mentions = keys
+        .map(|key| {
+            *places.entry(key).or_insert_with_key(|key| {
+                unique.push(key.clone());
+                unique.len() - 1
+            })
+        })
+        .collect();
+    (unique, mentions)
+}

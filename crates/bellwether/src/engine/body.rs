@@ -1,0 +1,49 @@
+//! How does a typed value travel through an engine that knows no types?
+
+use bellwether_core::entry::Meta;
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+
+use crate::entry::{Entry, Extra, Resident};
+use crate::key::Key;
+use crate::load::{LoadError, Loaded};
+use crate::port::clock::Clock;
+use crate::weigh::Weigh;
+use bellwether_core::time::Tick;
+
+/// A value on its way from a loader into an entry.
+pub(crate) trait Body: Send {
+    /// Becomes an entry.
+    fn into_entry(self: Box<Self>, key: &Key, meta: Meta, extra: Option<Box<Extra>>) -> Resident;
+}
+
+impl<V: Weigh + Send + Sync + 'static> Body for V {
+    fn into_entry(self: Box<Self>, key: &Key, meta: Meta, extra: Option<Box<Extra>>) -> Resident {
+        let heap = self.weight();
+        Entry::new(key, meta, extra, heap, *self)
+    }
+}
+
+/// A value without its type.
+pub(crate) type AnyBody = Box<dyn Body>;
+
+/// A loader's answer without its type.
+pub(crate) type AnyLoaded = Result<Loaded<AnyBody>, LoadError>;
+
+/// A loader without its types: called at most once, on the engine's runtime.
+pub(crate) type LoadFn = Box<dyn FnOnce(LoadInput) -> BoxFuture<'static, AnyLoaded> + Send>;
+
+/// What a loader is told.
+pub(crate) struct LoadInput {
+    /// The body it may find unmodified.
+    pub(crate) have: Option<Resident>,
+    /// When the load is cut off.
+    pub(crate) deadline: Tick,
+    pub(crate) clock: Clock,
+}
+
+/// Turns values into bytes and back where they leave the process.
+pub(crate) trait Codec: Send + Sync {
+    fn encode(&self, entry: &Entry) -> Option<Bytes>;
+    fn decode(&self, bytes: &[u8]) -> Option<AnyBody>;
+}

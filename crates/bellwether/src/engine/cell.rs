@@ -1,0 +1,95 @@
+//! What do callers of one flight wait on? An outcome that is told once to all.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use bellwether_core::time::Tick;
+use bellwether_core::why::Why;
+use tokio::sync::Notify;
+
+use crate::entry::Resident;
+use crate::error::Error;
+use crate::port::clock::Clock;
+
+/// How a flight ended.
+#[derive(Clone)]
+pub(crate) enum Outcome {
+    /// A value or a negative; the reason differs from `loaded` where it could not be kept.
+    Landed(Resident, Option<Why>),
+    /// An answer for its leader's caller alone; others load for themselves.
+    Private(Resident),
+    Failed(Error),
+    /// The holder of a token gave it back, or lost it: try again.
+    Released,
+}
+
+/// Shared by a flight's leader and its followers.
+pub(crate) struct FlightCell {
+    /// Written once, before `done` is notified.
+    outcome: OnceLock<Outcome>,
+    done: Notify,
+    /// A parked successor may start. Set before `turned` is notified.
+    turn: AtomicBool,
+    turned: Notify,
+    /// For a token given to a client: when it ends, in ticks.
+    lease_until: AtomicU64,
+}
+
+impl FlightCell {
+    pub(crate) fn new() -> FlightCell {
+        FlightCell {
+            outcome: OnceLock::new(),
+            done: Notify::new(),
+            turn: AtomicBool::new(false),
+            turned: Notify::new(),
+            lease_until: AtomicU64::new(u64::MAX),
+        }
+    }
+
+    /// Tells the outcome. The first one counts.
+    pub(crate) fn complete(&self, outcome: Outcome) {
+        if self.outcome.set(outcome).is_ok() {
+            self.done.notify_waiters();
+        }
+    }
+
+    /// The outcome, or `None` if `until` comes first.
+    pub(crate) async fn wait(&self, clock: &Clock, until: Tick) -> Option<Outcome> {
+        let done = self.done.notified();
+        tokio::pin!(done);
+        // Enabled before the look: an outcome told in between is not missed.
+        done.as_mut().enable();
+        if let Some(outcome) = self.outcome.get() {
+            return Some(outcome.clone());
+        }
+        tokio::select! {
+            () = done => {}
+            () = clock.sleep_until(until) => {}
+        }
+        self.outcome.get().cloned()
+    }
+
+    /// The older flight ended: a parked leader starts.
+    pub(crate) fn take_turn(&self) {
+        self.turn.store(true, Ordering::Release);
+        self.turned.notify_one();
+    }
+
+    /// Waits for the turn; false if `until` came first.
+    pub(crate) async fn turn(&self, clock: &Clock, until: Option<Tick>) -> bool {
+        // `notify_one` leaves a permit behind, so that a turn given before is not missed.
+        tokio::select! {
+            () = self.turned.notified() => {}
+            () = clock.sleep_until(until.unwrap_or(Tick::NEVER)), if until.is_some() => {}
+        }
+        self.turn.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_lease(&self, until: Tick) {
+        self.lease_until.store(until.0, Ordering::Release);
+    }
+
+    pub(crate) fn lease_until(&self) -> Tick {
+        Tick(self.lease_until.load(Ordering::Acquire))
+    }
+}

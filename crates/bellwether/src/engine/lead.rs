@@ -1,0 +1,298 @@
+//! A leader's task: performs the walk's steps and lands the flight, whatever happens to its caller.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bellwether_core::entry::Kind;
+use bellwether_core::failure::FailClass;
+use bellwether_core::fence::Fence;
+use bellwether_core::guard::gate::Ticket;
+use bellwether_core::policy::Priority;
+use bellwether_core::read::decide::Demand;
+use bellwether_core::read::flight::{Asker, FlightId};
+use bellwether_core::read::walk::{self, Event, Report, Step, Walk};
+use bellwether_core::time::Tick;
+use futures_util::FutureExt;
+
+use crate::engine::body::{AnyBody, AnyLoaded, LoadFn, LoadInput};
+use crate::engine::cell::{FlightCell, Outcome};
+use crate::engine::miss::Ask;
+use crate::engine::space::SpaceState;
+use crate::engine::{Engine, draw};
+use crate::entry::{Extra, Resident};
+use crate::error::Error;
+use crate::key::Key;
+use crate::load::{Found, Keep, LoadError, Terms};
+use crate::state::flights::Joined;
+use crate::state::gate::{Permit, Turned};
+
+/// Background refreshes of a process that may be under way; what comes beyond waits for its next reader.
+const MOST_REFRESHING: usize = 1_000;
+/// A flight that is to be led.
+#[derive(Clone, Copy)]
+pub(crate) struct Start {
+    pub(crate) id: FlightId,
+    /// `Some`: an older flight still reads; start when it ends, or at the moment named, if one is.
+    pub(crate) parked: Option<Option<Tick>>,
+}
+
+/// Leads one flight. However its task ends, the flight lands and its followers are told.
+pub(crate) struct Leader {
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) space: Arc<SpaceState>,
+    pub(crate) key: Key,
+    /// `None`: a load for one caller alone, which is not in the table.
+    pub(crate) id: Option<FlightId>,
+    pub(crate) cell: Arc<FlightCell>,
+    /// Class and deadline of a load that is not in the table.
+    alone: (Priority, Tick),
+    refresh: bool,
+    pub(crate) landed: bool,
+}
+
+/// What a load brought home.
+pub(crate) struct Cargo {
+    pub(crate) body: Body,
+    pub(crate) extra: Option<Box<Extra>>,
+}
+
+impl Cargo {
+    pub(crate) fn nothing() -> Cargo {
+        Cargo { body: Body::Missing, extra: None }
+    }
+}
+
+/// The part of it that becomes an entry, or the error.
+pub(crate) enum Body {
+    Value(AnyBody),
+    Missing,
+    Same(Resident),
+    Error(LoadError),
+}
+
+/// A load that has begun to read.
+pub(crate) struct Begun {
+    pub(crate) fence: Fence,
+    pub(crate) started: Tick,
+    pub(crate) have: Option<Resident>,
+}
+
+impl Leader {
+    fn new(engine: &Arc<Engine>, space: &Arc<SpaceState>, key: &Key, id: Option<FlightId>, cell: Arc<FlightCell>) -> Leader {
+        Leader {
+            engine: engine.clone(),
+            space: space.clone(),
+            key: key.clone(),
+            id,
+            cell,
+            alone: (Priority::Normal, Tick::NEVER),
+            refresh: false,
+            landed: false,
+        }
+    }
+
+    /// Leads the flight on the engine's runtime.
+    pub(crate) fn launch(engine: &Arc<Engine>, space: &Arc<SpaceState>, key: &Key, start: Start, cell: Arc<FlightCell>, load: LoadFn) {
+        let leader = Leader::new(engine, space, key, Some(start.id), cell);
+        engine.runtime().spawn(leader.lead(start.parked, load));
+    }
+
+    /// Loads for one caller, beside the table.
+    pub(crate) fn launch_alone(engine: &Arc<Engine>, space: &Arc<SpaceState>, key: &Key, ask: &Ask, cell: Arc<FlightCell>, load: LoadFn) {
+        let mut leader = Leader::new(engine, space, key, None, cell);
+        leader.alone = (ask.priority, ask.deadline);
+        engine.runtime().spawn(leader.lead(None, load));
+    }
+
+    /// Takes over a flight whose batch ended without an answer for it; it is in the table and may run.
+    pub(crate) fn adopt(engine: &Arc<Engine>, space: &Arc<SpaceState>, key: &Key, id: FlightId, cell: Arc<FlightCell>) -> Leader {
+        Leader::new(engine, space, key, Some(id), cell)
+    }
+
+    pub(crate) async fn lead(mut self, parked: Option<Option<Tick>>, load: LoadFn) {
+        let tier = self.id.is_some() && self.tier().is_some();
+        let (mut walk, mut step) = Walk::start(parked.is_some(), tier);
+        let mut load = Some(load);
+        let mut permit = None;
+        let mut cargo = Cargo::nothing();
+        let end = loop {
+            let event = match step {
+                Step::AwaitTurn => self.await_turn(parked.flatten()).await,
+                Step::Probe => {
+                    let event;
+                    (event, cargo) = self.probe().await;
+                    event
+                }
+                Step::Admit => match self.admit().await {
+                    Ok(granted) => {
+                        permit = Some(granted);
+                        Event::Admitted
+                    }
+                    Err((why, retry_after)) => Event::Shed(why, retry_after),
+                },
+                Step::Load => match (load.take(), permit.take()) {
+                    (Some(load), Some(permit)) => {
+                        let event;
+                        (event, cargo) = self.load(load, permit).await;
+                        event
+                    }
+                    _ => unreachable!("the walk loads once, after its permit"),
+                },
+                end => break end,
+            };
+            step = walk.on(event, self.engine.clock.now(), &self.space.policy, draw());
+        };
+        self.settle(end, cargo).await;
+    }
+
+    async fn await_turn(&self, until: Option<Tick>) -> Event {
+        let Some(id) = self.id else { return Event::Turn };
+        let mut until = until;
+        loop {
+            let turn = self.cell.turn(&self.engine.clock, until).await;
+            if turn || self.engine.flights.locked(&self.key, |shard| shard.unpark(&self.key, id)) {
+                return Event::Turn;
+            }
+            // Two loads read: only an end of one makes room now.
+            until = None;
+        }
+    }
+
+    async fn admit(&self) -> Result<Permit, Turned> {
+        let ticket = Ticket(self.id.unwrap_or_else(|| self.engine.flights.fresh_id()).0);
+        let place = || self.id.and_then(|id| self.place(id)).unwrap_or((self.alone.0, 0, self.alone.1));
+        self.space.gate.admit(ticket, place).await
+    }
+
+    /// What the flight has inherited from those who joined.
+    pub(crate) fn place(&self, id: FlightId) -> Option<(Priority, u32, Tick)> {
+        self.engine.flights.locked(&self.key, |shard| {
+            let flight = shard.flights(&self.key)?.get(id)?;
+            Some((flight.priority, flight.followers, flight.deadline.unwrap_or(Tick::NEVER)))
+        })
+    }
+
+    /// From here on the flight is reading: an invalidation overtakes it.
+    pub(crate) fn begin_read(&self) -> Begun {
+        let begin = |fence| Begun { fence, started: self.engine.clock.now(), have: None };
+        let Some(id) = self.id else { return begin(self.engine.next_fence()) };
+        self.engine.flights.locked(&self.key, |shard| {
+            let mut begun = begin(self.engine.next_fence());
+            shard.begin_read(&self.key, id, begun.fence, begun.started);
+            // After a removal nothing older may be revived, so no validator is shown.
+            begun.have = self.engine.memory.peek(self.key.by_ref()).filter(|entry| {
+                entry.meta.kind == Kind::Value && entry.meta.fence > self.engine.floor_of(&self.space, entry).removed
+            });
+            begun
+        })
+    }
+
+    /// Calls the loader: bounded by the origin's timeout, its panic an error like any other.
+    async fn load(&self, load: LoadFn, permit: Permit) -> (Event, Cargo) {
+        let begun = self.begin_read();
+        let deadline = begun.started + self.space.gate.budget.timeout;
+        let input = LoadInput { have: begun.have.clone(), deadline, clock: self.engine.clock.clone() };
+        let loaded = bounded(&self.engine, deadline, async move { load(input).await }).await;
+        drop(permit);
+        self.space.note_load(self.engine.clock.now().since(begun.started), loaded.is_ok());
+        self.digest(begun, loaded)
+    }
+
+    /// Turns a loader's answer into what the walk needs to know and what the shell keeps.
+    pub(crate) fn digest(&self, begun: Begun, loaded: AnyLoaded) -> (Event, Cargo) {
+        let answer = match loaded {
+            Ok(answer) => answer,
+            Err(error) => return self.fail(error),
+        };
+        let times = self.space.load_times();
+        let Terms { ttl, tags, version, keep } = answer.terms;
+        let extra = Extra::of(version, tags.iter().map(|tag| self.engine.tag(tag)).collect());
+        let (found, body) = match (answer.found, begun.have) {
+            (Found::Value(value), _) => (
+                match keep {
+                    Keep::Yes => walk::Found::Value,
+                    Keep::No => walk::Found::Uncacheable { private: false },
+                    Keep::Private => walk::Found::Uncacheable { private: true },
+                },
+                Body::Value(value),
+            ),
+            (Found::Missing, _) => (walk::Found::Missing, Body::Missing),
+            (Found::NotModified, Some(have)) => (walk::Found::NotModified, Body::Same(have)),
+            (Found::NotModified, None) => {
+                let error = LoadError::rejected("\"not modified\", but there was nothing to be modified");
+                (walk::Found::NotModifiedOfNothing, Body::Error(error))
+            }
+        };
+        let report = Report { started: begun.started, fence: begun.fence, found, ttl, times };
+        (Event::Loaded(report), Cargo { body, extra })
+    }
+
+    fn fail(&self, error: LoadError) -> (Event, Cargo) {
+        let now = self.engine.clock.now();
+        tracing::debug!(space = &*self.space.name, key = self.key.hash, class = error.class.as_str(), "load failed");
+        let before = self.engine.flights.locked(&self.key, |shard| shard.last_failure(&self.key, now));
+        (Event::Failed(error.class, before), Cargo { body: Body::Error(error), extra: None })
+    }
+}
+
+/// Runs a loader until `deadline`; a panic is an error like any other.
+pub(crate) async fn bounded<T>(
+    engine: &Engine,
+    deadline: Tick,
+    load: impl Future<Output = Result<T, LoadError>>,
+) -> Result<T, LoadError> {
+    tokio::select! {
+        biased;
+        loaded = AssertUnwindSafe(load).catch_unwind() => loaded.unwrap_or_else(|panic| Err(panicked(&*panic))),
+        () = engine.clock.sleep_until(deadline) => Err(LoadError::new(FailClass::Timeout, "the origin's timeout passed")),
+    }
+}
+
+fn panicked(panic: &(dyn std::any::Any + Send)) -> LoadError {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned());
+    LoadError::new(FailClass::Failed, format!("the loader panicked: {text}"))
+}
+
+impl Engine {
+    /// Starts a refresh that nobody waits for, unless one runs, the key cools down, or too many run already.
+    pub(crate) fn refresh(self: &Arc<Engine>, space: &Arc<SpaceState>, key: &Key, load: LoadFn) -> bool {
+        if self.refreshing.load(Ordering::Relaxed) >= MOST_REFRESHING {
+            return false;
+        }
+        let asker =
+            Asker { demand: Demand::Any, priority: Priority::Background, deadline: None, floor: space.floor().newest() };
+        let joined = self.flights.locked(key, |shard| {
+            let now = self.clock.now();
+            let loading = shard.flights(key).is_some_and(|flights| flights.covers(&asker, now));
+            if loading || shard.cooling(key, now).is_some() {
+                return None;
+            }
+            Some(self.flights.join(shard, key, &asker, space.successor_after(), now, |_| Arc::new(FlightCell::new())))
+        });
+        let (id, cell, parked) = match joined {
+            Some(Joined::Lead { id, cell }) => (id, cell, None),
+            Some(Joined::LeadLater { id, cell, at }) => (id, cell, Some(at)),
+            Some(Joined::Follow { .. } | Joined::Full) | None => return false,
+        };
+        self.refreshing.fetch_add(1, Ordering::Relaxed);
+        let mut leader = Leader::new(self, space, key, Some(id), cell);
+        leader.refresh = true;
+        self.runtime().spawn(leader.lead(parked, load));
+        true
+    }
+}
+
+impl Drop for Leader {
+    fn drop(&mut self) {
+        if self.refresh {
+            self.engine.refreshing.fetch_sub(1, Ordering::Relaxed);
+        }
+        if !self.landed {
+            // The task was aborted or its runtime ended: nobody may wait for it in vain.
+            let source = LoadError::new(FailClass::Failed, "the load was aborted with its runtime").source;
+            self.land(None, |_| Outcome::Failed(Error::origin(FailClass::Failed, None, source)));
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! Who may fill a plain space's key? Clients that load by themselves get a token, one at a time:
+//! a flight whose leader is outside.
+
+use std::sync::Arc;
+
+use bellwether_core::failure::FailClass;
+use bellwether_core::fence::{Fence, Invalidation};
+use bellwether_core::guard::cooldown::Cooling;
+use bellwether_core::read::decide::Demand;
+use bellwether_core::read::flight::{Asker, FlightId};
+use bellwether_core::time::{Span, Tick};
+use bellwether_core::why::Why;
+
+use crate::engine::Engine;
+use crate::engine::body::AnyBody;
+use crate::engine::cell::{FlightCell, Outcome};
+use crate::engine::hit::Look;
+use crate::engine::miss::Ask;
+use crate::engine::space::SpaceState;
+use crate::entry::Resident;
+use crate::error::Error;
+use crate::key::Key;
+use crate::load::Loaded;
+use crate::state::flights::{Joined, Shard};
+
+/// What a client gets that wants to fill a key by itself.
+pub(crate) enum Leased {
+    /// A value. Where it is stale and nobody fills it yet, with the token to do so.
+    Value { entry: Resident, why: Why, at: Tick, token: Option<Fence> },
+    /// Nothing resident: fill it under this token.
+    Token(Fence),
+    /// Another client holds the token, at most so much longer.
+    Held(Span),
+}
+
+enum Grant {
+    Token(Fence, Arc<FlightCell>, FlightId),
+    Held(Arc<FlightCell>),
+    Cooling(Cooling),
+    Full,
+}
+
+impl Engine {
+    /// A value, or the right to fill the key; waits up to `wait` for another holder's value.
+    pub(crate) async fn lease(self: &Arc<Engine>, space: &Arc<SpaceState>, key: &Key, ask: &Ask, lease: Span, wait: Span) -> Result<Leased, Error> {
+        let patience = ask.deadline.min(self.clock.now() + wait);
+        loop {
+            let look = self.look(space, key.by_ref(), ask.demand);
+            let stale = match look {
+                Look::Serve { entry, why, at, refresh: false } => return Ok(Leased::Value { entry, why, at, token: None }),
+                Look::Serve { entry, why, at, refresh: true } => Some((entry, why, at)),
+                Look::NotCached => return Err(Error::new(Why::NotCached)),
+                Look::Load | Look::LoadAlone => None,
+            };
+            let grant = self.grant(space, key, ask, lease);
+            match (grant, stale) {
+                (Grant::Token(token, cell, id), stale) => {
+                    self.runtime().spawn(self.clone().end_lease(key.clone(), id, cell));
+                    return Ok(match stale {
+                        Some((entry, why, at)) => Leased::Value { entry, why, at, token: Some(token) },
+                        None => Leased::Token(token),
+                    });
+                }
+                (_, Some((entry, why, at))) => return Ok(Leased::Value { entry, why, at, token: None }),
+                (Grant::Held(cell), None) => {
+                    let now = self.clock.now();
+                    if now >= patience {
+                        return Ok(Leased::Held(cell.lease_until().since(now)));
+                    }
+                    cell.wait(&self.clock, patience.min(cell.lease_until())).await;
+                }
+                (Grant::Cooling(cooling), None) => {
+                    let error = Error::later(Why::Cooling, cooling.remaining(self.clock.now()));
+                    return self.rescued(space, key, ask, error).map(|(entry, why, at)| Leased::Value { entry, why, at, token: None });
+                }
+                (Grant::Full, None) => return Err(Error::later(Why::ShedQueue, Some(lease))),
+            }
+        }
+    }
+
+    fn grant(&self, space: &SpaceState, key: &Key, ask: &Ask, lease: Span) -> Grant {
+        let asker =
+            Asker { demand: Demand::Any, priority: ask.priority, deadline: Some(ask.deadline), floor: space.floor().newest() };
+        self.flights.locked(key, |shard| {
+            let now = self.clock.now();
+            if let Some(cooling) = shard.cooling(key, now) {
+                return Grant::Cooling(cooling);
+            }
+            self.release_void_leases(shard, key);
+            match self.flights.join(shard, key, &asker, Span::ZERO, now, |_| Arc::new(FlightCell::new())) {
+                Joined::Follow { cell, .. } => Grant::Held(cell),
+                Joined::Lead { id, cell } => {
+                    let token = self.next_fence();
+                    shard.begin_read(key, id, token, now);
+                    cell.set_lease(now + lease);
+                    Grant::Token(token, cell, id)
+                }
+                // Void leases were released above, so none can be overtaken here but a space-wide one.
+                Joined::LeadLater { id, .. } => {
+                    self.flights.land(shard, key, id, None, now);
+                    Grant::Full
+                }
+                Joined::Full => Grant::Full,
+            }
+        })
+    }
+
+    /// Stores a value under a token. False if the token is no longer the key's.
+    pub(crate) fn publish(&self, space: &SpaceState, key: &Key, token: Fence, loaded: Loaded<AnyBody>) -> bool {
+        let Some(cell) = self.flights.locked(key, |shard| {
+            let (id, cell) = holder(shard, key, token)?;
+            let covered = shard.floor(key).merge(space.floor()).covers(token);
+            let entry = self.written(space, key, loaded, token).filter(|_| !covered);
+            let stored = entry.is_some_and(|entry| self.memory.put(key.hash, entry));
+            self.flights.land(shard, key, id, None, self.clock.now());
+            Some((cell, stored))
+        }) else {
+            return false;
+        };
+        cell.0.complete(Outcome::Released);
+        cell.1
+    }
+
+    /// Gives a token back unused; with a cool-down, nobody else gets one for so long.
+    pub(crate) fn release(&self, key: &Key, token: Fence, cool_down: Span) -> bool {
+        let cell = self.flights.locked(key, |shard| {
+            let (id, cell) = holder(shard, key, token)?;
+            let now = self.clock.now();
+            self.flights.land(shard, key, id, None, now);
+            if cool_down > Span::ZERO {
+                shard.cool(key, Cooling { until: now + cool_down, attempts: 1, class: FailClass::Failed });
+            }
+            Some(cell)
+        });
+        let Some(cell) = cell else { return false };
+        cell.complete(Outcome::Released);
+        true
+    }
+
+    /// Ends a lease that nobody used: the next client that waits gets the token.
+    async fn end_lease(self: Arc<Engine>, key: Key, id: FlightId, cell: Arc<FlightCell>) {
+        if cell.wait(&self.clock, cell.lease_until()).await.is_none() {
+            self.flights.locked(&key, |shard| self.flights.land(shard, &key, id, None, self.clock.now()));
+            cell.complete(Outcome::Released);
+        }
+    }
+
+    /// Lands the leases whose token is void: overtaken by an invalidation or past their end.
+    /// A holder is outside; nobody can wait for it to notice.
+    pub(crate) fn release_void_leases(&self, shard: &mut Shard<Arc<FlightCell>>, key: &Key) {
+        let now = self.clock.now();
+        let Some(flights) = shard.flights(key) else { return };
+        let flights: Vec<_> = flights.iter().map(|flight| (flight.id, flight.overtaken)).collect();
+        for (id, overtaken) in flights {
+            let Some(cell) = shard.cell(key, id) else { continue };
+            let until = cell.lease_until();
+            if until != Tick::NEVER && (overtaken || now >= until) {
+                self.flights.land(shard, key, id, None, now);
+                cell.complete(Outcome::Released);
+            }
+        }
+    }
+
+    /// Those who wait for a token's value: a plain write is what they wait for.
+    pub(crate) fn waiting_for_a_token(&self, shard: &Shard<Arc<FlightCell>>, key: &Key) -> Option<Arc<FlightCell>> {
+        let id = shard.flights(key)?.iter().next()?.id;
+        shard.cell(key, id).filter(|cell| cell.lease_until() != Tick::NEVER)
+    }
+
+    /// Invalidates a whole space.
+    pub(crate) fn invalidate_space(&self, space: &SpaceState, verb: Invalidation) {
+        space.raise(verb, self.next_fence());
+    }
+}
+
+/// The flight that `token` leads, if it may still publish.
+fn holder(shard: &Shard<Arc<FlightCell>>, key: &Key, token: Fence) -> Option<(FlightId, Arc<FlightCell>)> {
+    let flight = shard.flights(key)?.iter().find(|flight| {
+        !flight.overtaken && flight.reading.is_some_and(|reading| reading.fence == token)
+    })?;
+    let id = flight.id;
+    shard.cell(key, id).filter(|cell| cell.lease_until() != Tick::NEVER).map(|cell| (id, cell))
+}

@@ -1,0 +1,136 @@
+//! The engine: carries values and waits; every decision is the core's.
+
+pub(crate) mod batch;
+pub(crate) mod body;
+pub(crate) mod cell;
+pub(crate) mod hit;
+pub(crate) mod lead;
+pub(crate) mod lease;
+pub(crate) mod miss;
+pub(crate) mod settle;
+pub(crate) mod space;
+pub(crate) mod write;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::sync::{Arc, Weak};
+
+use bellwether_core::draw::Draw;
+use bellwether_core::fence::{Fence, Floor, Invalidation};
+use bellwether_core::time::Span;
+use parking_lot::{Mutex, RwLock};
+use tokio::runtime::{Handle, Runtime};
+
+use crate::engine::cell::FlightCell;
+use crate::engine::space::SpaceState;
+use crate::entry::{Entry, Tag};
+use crate::observe::counters::{FOLLOWER_BOUNDS, Histogram};
+use crate::port::clock::Clock;
+use crate::port::tier::Tier;
+use crate::state::flights::FlightTable;
+use crate::state::gate::OriginGate;
+use crate::state::memory::Memory;
+use crate::state::tags::TagFloors;
+
+/// How often expired entries are swept out. Expiry on read is exact; this frees memory.
+const SWEEP_EVERY: Span = Span::ms(250);
+
+/// One cache's state, shared by all its spaces and tasks.
+pub(crate) struct Engine {
+    pub(crate) memory: Memory,
+    pub(crate) flights: FlightTable<Arc<FlightCell>>,
+    pub(crate) tags: TagFloors,
+    pub(crate) clock: Clock,
+    pub(crate) seed: ahash::RandomState,
+    pub(crate) tier: Option<Arc<dyn Tier>>,
+    /// All that one request may spend on the shared tier.
+    pub(crate) tier_budget: Span,
+    pub(crate) spaces: RwLock<HashMap<Arc<str>, Arc<SpaceState>>>,
+    pub(crate) origins: RwLock<Vec<Arc<OriginGate>>>,
+    /// Background refreshes under way.
+    pub(crate) refreshing: AtomicUsize,
+    pub(crate) stampedes: AtomicU64,
+    pub(crate) followers: Histogram<9>,
+    runtime: Handle,
+    /// Ours to end, if nobody gave us one.
+    own_runtime: Mutex<Option<Runtime>>,
+}
+
+impl Engine {
+    pub(crate) fn new(
+        memory: Memory,
+        clock: Clock,
+        tier: Option<Arc<dyn Tier>>,
+        tier_budget: Span,
+        runtime: Handle,
+        own_runtime: Option<Runtime>,
+    ) -> Arc<Engine> {
+        let engine = Arc::new(Engine {
+            memory,
+            flights: FlightTable::new(),
+            tags: TagFloors::new(),
+            clock,
+            seed: ahash::RandomState::new(),
+            tier,
+            tier_budget,
+            spaces: RwLock::default(),
+            origins: RwLock::default(),
+            refreshing: AtomicUsize::new(0),
+            stampedes: AtomicU64::new(0),
+            followers: Histogram::new(&FOLLOWER_BOUNDS),
+            runtime,
+            own_runtime: Mutex::new(own_runtime),
+        });
+        engine.runtime.spawn(sweep(Arc::downgrade(&engine), engine.clock.clone()));
+        engine
+    }
+
+    /// Loads run here, never on a caller's runtime: that one may stop and would strand all followers.
+    pub(crate) fn runtime(&self) -> &Handle {
+        &self.runtime
+    }
+
+    pub(crate) fn next_fence(&self) -> Fence {
+        self.flights.next_fence(self.clock.wall_us())
+    }
+
+    /// The newest invalidations of an entry's space and tags and of itself. A removed key's entry
+    /// is gone from memory the moment its removal is acknowledged, so its floor is not asked here.
+    #[inline]
+    pub(crate) fn floor_of(&self, space: &SpaceState, entry: &Entry) -> Floor {
+        space.floor().merge(self.tags.floor_of(entry)).merge(entry.own_floor())
+    }
+
+    pub(crate) fn tag(&self, text: &str) -> Tag {
+        Tag { hash: self.seed.hash_one(text), text: text.into() }
+    }
+
+    /// Invalidates whatever carries `tag`.
+    pub(crate) fn invalidate_tag(&self, tag: &str, verb: Invalidation) {
+        self.tags.raise(self.seed.hash_one(tag), verb, || self.next_fence());
+    }
+}
+
+/// A draw for one decision of the shell.
+pub(crate) fn draw() -> Draw {
+    Draw(fastrand::u64(..))
+}
+
+async fn sweep(engine: Weak<Engine>, clock: Clock) {
+    loop {
+        clock.sleep_until(clock.now() + SWEEP_EVERY).await;
+        let Some(engine) = engine.upgrade() else { return };
+        while engine.memory.sweep(clock.now()) {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        // A runtime must not be waited for inside another one.
+        if let Some(runtime) = self.own_runtime.lock().take() {
+            runtime.shutdown_background();
+        }
+    }
+}

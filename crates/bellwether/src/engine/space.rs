@@ -1,0 +1,145 @@
+//! What does the engine know of a space? Its promises, its origin's gate, its floor and its counts.
+
+use std::any::TypeId;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bellwether_core::fence::{Fence, Floor, Invalidation};
+use bellwether_core::loadtimes::LoadTimes;
+use bellwether_core::policy::Policy;
+use bellwether_core::time::Span;
+use bellwether_core::why::Why;
+use parking_lot::Mutex;
+
+use crate::engine::body::Codec;
+use crate::observe::counters::{Histogram, TIME_BOUNDS, WhyCounts};
+use crate::state::gate::OriginGate;
+
+/// How long a successor waits for an overtaken load before it starts beside it, while load times are unknown.
+const HEDGE_UNKNOWN: Span = Span::ms(50);
+
+/// One space, without its types.
+pub(crate) struct SpaceState {
+    pub(crate) id: u32,
+    pub(crate) name: Arc<str>,
+    pub(crate) policy: Policy,
+    pub(crate) gate: Arc<OriginGate>,
+    /// Of keys and values: a second declaration with other types would misread entries.
+    pub(crate) types: (TypeId, TypeId),
+    /// Present where entries may leave the process.
+    pub(crate) codec: Option<Arc<dyn Codec>>,
+    removed: AtomicU64,
+    expired: AtomicU64,
+    counts: WhyCounts,
+    /// Requests that left the hit path.
+    pub(crate) request_seconds: Histogram<14>,
+    pub(crate) load_seconds: Histogram<14>,
+    pub(crate) loads: LoadCounts,
+    times: Mutex<LoadTimes>,
+    /// p99, mean and hedge of `times` in ms, 0 while unknown.
+    known: [AtomicU64; 3],
+}
+
+/// How loads ended. Their sum is the number of times the loader was called.
+#[derive(Default)]
+pub(crate) struct LoadCounts {
+    pub(crate) succeeded: AtomicU64,
+    pub(crate) failed: AtomicU64,
+}
+
+impl SpaceState {
+    pub(crate) fn new(
+        id: u32,
+        name: Arc<str>,
+        policy: Policy,
+        gate: Arc<OriginGate>,
+        types: (TypeId, TypeId),
+        codec: Option<Arc<dyn Codec>>,
+    ) -> SpaceState {
+        SpaceState {
+            id,
+            name,
+            policy,
+            gate,
+            types,
+            codec,
+            removed: AtomicU64::new(0),
+            expired: AtomicU64::new(0),
+            counts: WhyCounts::new(),
+            request_seconds: Histogram::new(&TIME_BOUNDS),
+            load_seconds: Histogram::new(&TIME_BOUNDS),
+            loads: LoadCounts::default(),
+            times: Mutex::new(LoadTimes::default()),
+            known: std::array::from_fn(|_| AtomicU64::new(0)),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn count(&self, why: Why) {
+        self.counts.add(why);
+    }
+
+    pub(crate) fn counted(&self, why: Why) -> u64 {
+        self.counts.get(why)
+    }
+
+    /// The newest invalidations of the space as a whole.
+    #[inline]
+    pub(crate) fn floor(&self) -> Floor {
+        Floor {
+            removed: Fence(self.removed.load(Ordering::Acquire)),
+            expired: Fence(self.expired.load(Ordering::Acquire)),
+        }
+    }
+
+    /// Invalidates the whole space.
+    pub(crate) fn raise(&self, verb: Invalidation, fence: Fence) {
+        let floor = match verb {
+            Invalidation::Remove => &self.removed,
+            Invalidation::Expire => &self.expired,
+        };
+        floor.fetch_max(fence.0, Ordering::SeqCst);
+    }
+
+    /// A loader returned. Called once per call of a loader, however many keys it loaded.
+    pub(crate) fn note_load(&self, took: Span, succeeded: bool) {
+        self.load_seconds.record_span(took);
+        let count = if succeeded { &self.loads.succeeded } else { &self.loads.failed };
+        count.fetch_add(1, Ordering::Relaxed);
+        // What failed at once, or hung, says nothing of how long a load takes.
+        if succeeded {
+            self.record_time(took);
+        }
+    }
+
+    fn record_time(&self, took: Span) {
+        let mut times = self.times.lock();
+        times.record(took);
+        let ms = |span: Option<Span>| span.map_or(0, |span| span.0.max(1));
+        for (slot, span) in self.known.iter().zip([times.p99(), times.ewma(), times.hedge_after()]) {
+            slot.store(ms(span), Ordering::Relaxed);
+        }
+    }
+
+    fn known(&self, which: usize) -> Option<Span> {
+        match self.known[which].load(Ordering::Relaxed) {
+            0 => None,
+            ms => Some(Span(ms)),
+        }
+    }
+
+    /// p99 and mean of the load times.
+    pub(crate) fn load_times(&self) -> (Option<Span>, Option<Span>) {
+        (self.known(0), self.known(1))
+    }
+
+    /// From this wait on, a stale copy or the default is preferred to further waiting.
+    pub(crate) fn hedge_after(&self) -> Option<Span> {
+        self.known(2)
+    }
+
+    /// How long a successor waits for an overtaken load before it starts beside it.
+    pub(crate) fn successor_after(&self) -> Span {
+        self.hedge_after().unwrap_or(HEDGE_UNKNOWN)
+    }
+}

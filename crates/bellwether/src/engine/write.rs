@@ -1,0 +1,127 @@
+//! What happens when somebody writes or invalidates? The floor is the truth; deleting bytes is tidying.
+
+use std::sync::Arc;
+
+use bellwether_core::entry::{Kind, Meta};
+use bellwether_core::fence::{Fence, Floor, Invalidation};
+use bellwether_core::time::{Span, Tick};
+use bellwether_core::write::stamp::{Stamping, stamp};
+
+use crate::engine::body::AnyBody;
+use crate::engine::cell::{FlightCell, Outcome};
+use crate::engine::settle::tier_key;
+use crate::engine::space::SpaceState;
+use crate::engine::{Engine, draw};
+use crate::entry::{Entry, Extra, Resident, relabelled};
+use crate::key::Key;
+use crate::load::{Found, Keep, Loaded, Terms};
+use crate::state::flights::Shard;
+
+impl Engine {
+    /// Invalidates one key here: when this returns, no read that begins gets the older value.
+    /// True if a value was resident.
+    pub(crate) fn invalidate(&self, space: &SpaceState, key: &Key, verb: Invalidation) -> (bool, Fence) {
+        self.flights.locked(key, |shard| {
+            let resident = self.live(space, key);
+            let fence = self.overtake(shard, key, verb);
+            match resident.as_ref() {
+                Some(entry) if verb == Invalidation::Expire && space.policy.rescue_invalidated => {
+                    self.memory.put(key.hash, relabelled(entry, entry.meta, true));
+                }
+                _ => drop(self.memory.remove(key.by_ref())),
+            }
+            (resident.is_some(), fence)
+        })
+    }
+
+    /// Raises the key's floor under its lock, and lets go of clients that hold a token for it.
+    fn overtake(&self, shard: &mut Shard<Arc<FlightCell>>, key: &Key, verb: Invalidation) -> Fence {
+        let fence = self.next_fence();
+        shard.invalidate(key, Floor::of(verb, fence), self.clock.now());
+        self.release_void_leases(shard, key);
+        fence
+    }
+
+    /// The key's value, if one is resident that could still be served or rescue.
+    pub(crate) fn live(&self, space: &SpaceState, key: &Key) -> Option<Resident> {
+        let now = self.clock.now();
+        self.memory.peek(key.by_ref()).filter(|entry| {
+            let covered = self.floor_of(space, entry).covers(entry.meta.fence);
+            entry.meta.kind == Kind::Value && now < entry.meta.hard_until() && !covered
+        })
+    }
+
+    /// Tells the shared tier of an invalidation. It holds here already.
+    pub(crate) async fn invalidate_tier(self: Arc<Engine>, space: Arc<SpaceState>, key: Key, verb: Invalidation, fence: Fence) -> bool {
+        let (Some(tier), Some(_)) = (&self.tier, &space.codec) else { return true };
+        let name = tier_key(&space, &key);
+        self.within_budget(&space, tier.invalidate(&name, verb, fence)).await.is_some()
+    }
+
+    /// A plain write: newer than whatever was there, than every load under way, and than every token.
+    pub(crate) fn put(&self, space: &SpaceState, key: &Key, loaded: Loaded<AnyBody>) -> bool {
+        let mut tell = None;
+        let stored = self.flights.locked(key, |shard| {
+            self.overtake(shard, key, Invalidation::Remove);
+            let Some(entry) = self.written(space, key, loaded, self.next_fence()) else {
+                self.memory.remove(key.by_ref());
+                return false;
+            };
+            tell = self.waiting_for_a_token(shard, key);
+            self.memory.put(key.hash, entry)
+        });
+        if let Some(cell) = tell {
+            cell.complete(Outcome::Released);
+        }
+        stored
+    }
+
+    /// The entry of a value that somebody wrote, under `fence`; `None` if it must not be kept.
+    pub(crate) fn written(&self, space: &SpaceState, key: &Key, loaded: Loaded<AnyBody>, fence: Fence) -> Option<Resident> {
+        let Terms { ttl, tags, version, keep } = loaded.terms;
+        let now = self.clock.now();
+        let meta = |kind| {
+            let stamping = Stamping { kind, started: now, finished: now, fence, ttl, p99: None, ewma: None };
+            stamp(stamping, &space.policy, draw())
+        };
+        if keep != Keep::Yes || ttl == Some(Span::ZERO) {
+            return None;
+        }
+        let extra = Extra::of(version, tags.iter().map(|tag| self.tag(tag)).collect());
+        match loaded.found {
+            Found::Value(body) => Some(body.into_entry(key, meta(Kind::Value), extra)),
+            Found::Missing => Some(Entry::new(key, meta(Kind::Negative), extra, 0, ())),
+            Found::NotModified => None,
+        }
+    }
+
+    /// Changes the moments of a resident value, under its key's lock. False if there is none.
+    pub(crate) fn relabel(&self, space: &SpaceState, key: &Key, change: impl FnOnce(Meta, Tick) -> Meta) -> bool {
+        self.flights.locked(key, |_| {
+            let Some(entry) = self.live(space, key) else { return false };
+            let meta = change(entry.meta, self.clock.now());
+            self.memory.put(key.hash, relabelled(&entry, meta, entry.expired))
+        })
+    }
+
+    /// Makes a value stale: it may be served while one refresh runs, until it would have been
+    /// refused anyway. No invalidation. Also ends the cool-down of a failed load.
+    pub(crate) fn make_stale(&self, space: &SpaceState, key: &Key) -> bool {
+        self.flights.locked(key, |shard| shard.forgive(key, self.clock.now()));
+        self.relabel(space, key, |meta, now| {
+            let fresh_until = meta.fresh_until.min(now);
+            Meta {
+                fresh_until,
+                swr_ms: meta.swr_until().since(fresh_until).as_u32(),
+                hard_ms: meta.hard_until().since(fresh_until).as_u32(),
+                early_ms: 0,
+                ..meta
+            }
+        })
+    }
+
+    /// Gives a value another end: fresh until `until`, then gone.
+    pub(crate) fn end_at(&self, space: &SpaceState, key: &Key, until: Tick) -> bool {
+        self.relabel(space, key, |meta, _| Meta { fresh_until: until, swr_ms: 0, hard_ms: 0, early_ms: 0, ..meta })
+    }
+}

@@ -1,0 +1,334 @@
+//! How does a caller ask? `get(key)`, what it insists on, and the loader.
+
+use std::sync::Arc;
+
+use bellwether_core::policy::Priority;
+use bellwether_core::read::decide::Demand;
+use bellwether_core::time::{Span, Tick};
+use bellwether_core::why::Why;
+use futures_util::future::{BoxFuture, FutureExt};
+
+use crate::cached::Cached;
+use crate::ctx::{BatchCtx, LoadCtx};
+use crate::engine::batch::{BatchFn, distinct};
+use crate::engine::body::{AnyBody, LoadFn};
+use crate::engine::hit::Look;
+use crate::engine::miss::{Answer, Ask, or_missing};
+use crate::error::Error;
+use crate::key::{CacheKey, Key, KeyRef};
+use crate::load::{LoadError, Loaded};
+use crate::policy::Human;
+use crate::space::{Shared, Space};
+use crate::weigh::Weigh;
+
+/// A value type: anything whose weight is known. `Weigh` is there for bytes, strings and numbers.
+pub trait Value: Weigh + Send + Sync + 'static {}
+impl<V: Weigh + Send + Sync + 'static> Value for V {}
+
+/// A read being asked for; nothing happens before [`Get::or_load`] or [`Get::if_cached`].
+#[must_use = "a read that is not awaited does nothing"]
+pub struct Get<'a, K: ?Sized, V> {
+    space: &'a Space<K, V>,
+    key: &'a K,
+    terms: Terms,
+}
+
+/// Several reads at once; nothing happens before [`GetMany::or_load`].
+#[must_use = "a read that is not awaited does nothing"]
+pub struct GetMany<'a, K, V> {
+    space: &'a Space<K, V>,
+    keys: &'a [K],
+    terms: Terms,
+}
+
+/// What a caller insists on.
+#[derive(Clone, Copy, Default)]
+struct Terms {
+    demand: Demand,
+    bypass: bool,
+    priority: Option<Priority>,
+    timeout: Option<Span>,
+    deadline: Option<Tick>,
+}
+
+macro_rules! terms {
+    () => {
+        /// Refuses values whose load began longer ago than this ("2s", a `Duration`).
+        ///
+        /// # Panics
+        /// If a text is no duration.
+        pub fn fresh_within(self, age: impl Into<Human>) -> Self {
+            let age = age.into().0.unwrap_or_else(|text| panic!("fresh_within: {text}"));
+            self.demand(Demand::MaxAge(age))
+        }
+
+        /// Joins or starts a load whatever is resident.
+        pub fn fresh(self) -> Self {
+            self.demand(Demand::Fresh)
+        }
+
+        /// What age is acceptable, as data.
+        pub fn demand(mut self, demand: Demand) -> Self {
+            self.terms.demand = demand;
+            self
+        }
+
+        /// The class of the load that this read may need; a flight inherits the highest.
+        pub fn priority(mut self, priority: Priority) -> Self {
+            self.terms.priority = Some(priority);
+            self
+        }
+
+        /// This caller's deadline, from now; the space's `timeout` unless set. The load goes on without it.
+        ///
+        /// # Panics
+        /// If a text is no duration.
+        pub fn timeout(mut self, timeout: impl Into<Human>) -> Self {
+            self.terms.timeout = Some(timeout.into().0.unwrap_or_else(|text| panic!("timeout: {text}")));
+            self
+        }
+
+        /// This caller's deadline as a moment of the cache's clock.
+        pub fn deadline(mut self, deadline: Tick) -> Self {
+            self.terms.deadline = Some(deadline);
+            self
+        }
+    };
+}
+
+impl<K: CacheKey + ?Sized, V: Value> Get<'_, K, V> {
+    terms!();
+
+    /// Passes the cache by: loads under the guard for this caller alone, keeps nothing.
+    pub fn bypass(mut self) -> Self {
+        self.terms.bypass = true;
+        self
+    }
+
+    /// The value, from the cache or from `loader`: of all callers that need it at the same time,
+    /// one leads and its loader runs, on the cache's runtime, whatever becomes of the caller.
+    ///
+    /// # Errors
+    /// [`Error::is_missing`] if the origin has no such row; a timeout at this caller's deadline;
+    /// shed by the guard; or the load failed: unless a stale value or the default stands in.
+    pub async fn or_load<F, Fut, E>(self, loader: F) -> Result<Cached<V>, Error>
+    where
+        F: FnOnce(LoadCtx<K::Owned, V>) -> Fut + Send + 'static,
+        Fut: Future<Output = Result<Loaded<V>, E>> + Send,
+        E: Into<LoadError>,
+    {
+        let Get { space, key, terms } = self;
+        if !terms.bypass
+            && let Some((cached, refresh)) = space.look(key, terms.demand)?
+        {
+            if refresh {
+                let shared = &space.shared;
+                shared.engine.refresh(&shared.state, &space.owned(key), erase(key.to_owned_key(), loader));
+            }
+            return Ok(cached);
+        }
+        // Boxed, so that the future of a hit stays small.
+        space.shared.clone().miss(space.owned(key), terms, erase(key.to_owned_key(), loader)).await
+    }
+
+    /// The value if it is resident and may be served; never loads.
+    ///
+    /// # Errors
+    /// [`Error::is_not_cached`], or [`Error::is_missing`] if it is known not to exist.
+    pub fn if_cached(self) -> Result<Cached<V>, Error> {
+        match self.space.look(self.key, Demand::CachedOnly)? {
+            Some((cached, _)) => Ok(cached),
+            None => Err(Error::new(Why::NotCached)),
+        }
+    }
+}
+
+impl<K: CacheKey, V: Value> GetMany<'_, K, V> {
+    terms!();
+
+    /// The values in the order of the keys, each with an outcome of its own: one load for all that
+    /// memory lacks and nobody loads yet. The loader answers with keys; those it leaves out are
+    /// missing rows. It is called again, key by key, if it fails as a whole.
+    pub async fn or_load<F, Fut, E>(self, loader: F) -> Vec<Result<Cached<V>, Error>>
+    where
+        K::Owned: CacheKey,
+        F: Fn(Vec<K::Owned>, BatchCtx) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Vec<(K::Owned, Loaded<V>)>, E>> + Send + 'static,
+        E: Into<LoadError>,
+    {
+        let GetMany { space, keys, terms } = self;
+        let shared = space.shared.clone();
+        let (unique, mentions) = distinct(keys.iter().map(|key| space.owned(key)));
+        let mut owned: Vec<Option<K::Owned>> = unique.iter().map(|_| None).collect();
+        for (key, place) in keys.iter().zip(&mentions) {
+            owned[*place].get_or_insert_with(|| key.to_owned_key());
+        }
+        let owned: Arc<[K::Owned]> = owned.into_iter().flatten().collect();
+        let load = erase_batch(unique.clone().into(), owned, shared.clone(), loader);
+        let started = shared.engine.clock.now();
+        let answers = shared.engine.many(&shared.state, &unique, &terms.ask(&shared), load).await;
+        // A key named twice is asked once and answered twice.
+        let results: Vec<_> = mentions.iter().map(|place| typed(answers[*place].clone())).collect();
+        let took = shared.engine.clock.now().since(started);
+        for result in &results {
+            let why = why_of(result);
+            shared.state.count(why);
+            if why != Why::Hit {
+                shared.state.request_seconds.record_span(took);
+            }
+        }
+        results
+    }
+}
+
+impl Terms {
+    fn ask<V>(&self, shared: &Shared<V>) -> Ask {
+        let now = shared.engine.clock.now();
+        let policy = &shared.state.policy;
+        Ask {
+            demand: self.demand,
+            priority: self.priority.unwrap_or(policy.priority),
+            deadline: self.deadline.unwrap_or(now + self.timeout.unwrap_or(policy.timeout)),
+            default: shared.default.clone(),
+        }
+    }
+}
+
+impl<'a, K: CacheKey + ?Sized, V: Value> Space<K, V> {
+    /// Asks for one key.
+    pub fn get(&'a self, key: &'a K) -> Get<'a, K, V> {
+        Get { space: self, key, terms: Terms::default() }
+    }
+
+    /// A plainly fresh value, at the lowest price: a plain function that neither waits, nor
+    /// allocates, nor starts a refresh. `None` means: ask with [`Space::get`]. A hit is counted,
+    /// `None` is not.
+    #[inline]
+    pub fn hit(&self, key: &K) -> Option<Cached<V>> {
+        let shared = &self.shared;
+        key.with_bytes(|bytes| {
+            let key = KeyRef::new(shared.state.id, bytes, &shared.engine.seed);
+            match shared.engine.look(&shared.state, key, Demand::Any) {
+                Look::Serve { entry, why: Why::Hit, at, refresh: false } => {
+                    shared.state.count(Why::Hit);
+                    Cached::new(entry, Why::Hit, at)
+                }
+                _ => None,
+            }
+        })
+    }
+
+    /// The value with a note whether to refresh it; an error that needs no load; `None`: load.
+    #[inline]
+    fn look(&self, key: &K, demand: Demand) -> Result<Option<(Cached<V>, bool)>, Error> {
+        let shared = &self.shared;
+        key.with_bytes(|bytes| {
+            let key = KeyRef::new(shared.state.id, bytes, &shared.engine.seed);
+            match shared.engine.look(&shared.state, key, demand) {
+                Look::Serve { entry, why, at, refresh } => {
+                    shared.state.count(why);
+                    match Cached::new(entry, why, at) {
+                        Some(cached) => Ok(Some((cached, refresh))),
+                        None => Err(Error::new(Why::Negative)),
+                    }
+                }
+                Look::NotCached => {
+                    shared.state.count(Why::NotCached);
+                    Err(Error::new(Why::NotCached))
+                }
+                Look::Load | Look::LoadAlone => Ok(None),
+            }
+        })
+    }
+
+    pub(crate) fn owned(&self, key: &K) -> Key {
+        key.with_bytes(|bytes| KeyRef::new(self.shared.state.id, bytes, &self.shared.engine.seed).to_key())
+    }
+}
+
+impl<K: CacheKey, V: Value> Space<K, V> {
+    /// Asks for several keys at once.
+    pub fn get_many<'a>(&'a self, keys: &'a [K]) -> GetMany<'a, K, V> {
+        GetMany { space: self, keys, terms: Terms::default() }
+    }
+}
+
+impl<V: Value> Shared<V> {
+    /// A miss from end to end, counted and timed.
+    fn miss(self: Arc<Shared<V>>, key: Key, terms: Terms, load: LoadFn) -> BoxFuture<'static, Result<Cached<V>, Error>> {
+        async move {
+            let started = self.engine.clock.now();
+            let ask = terms.ask(&self);
+            let answer = if terms.bypass {
+                self.engine.alone(&self.state, &key, &ask, load, Why::Bypass).await
+            } else {
+                self.engine.miss(&self.state, &key, &ask, load).await
+            };
+            let result = typed(answer);
+            self.state.count(why_of(&result));
+            self.state.request_seconds.record_span(self.engine.clock.now().since(started));
+            result
+        }
+        .boxed()
+    }
+
+    fn key<K: CacheKey>(&self, key: &K) -> Key {
+        key.with_bytes(|bytes| KeyRef::new(self.state.id, bytes, &self.engine.seed).to_key())
+    }
+}
+
+/// The reason that a finished request is counted under.
+fn why_of<V>(result: &Result<Cached<V>, Error>) -> Why {
+    match result {
+        Ok(cached) => cached.why(),
+        Err(error) => error.why(),
+    }
+}
+
+/// A typed answer; a negative becomes the error that says so.
+fn typed<V: Value>(answer: Result<Answer, Error>) -> Result<Cached<V>, Error> {
+    let (entry, why, at) = answer.and_then(or_missing)?;
+    Cached::new(entry, why, at).ok_or_else(|| Error::explained(Why::OriginFailed, "the entry holds another type".to_owned()))
+}
+
+fn erase<K, V, F, Fut, E>(key: K, loader: F) -> LoadFn
+where
+    K: Send + 'static,
+    V: Value,
+    F: FnOnce(LoadCtx<K, V>) -> Fut + Send + 'static,
+    Fut: Future<Output = Result<Loaded<V>, E>> + Send,
+    E: Into<LoadError>,
+{
+    Box::new(move |input| {
+        async move {
+            let ctx = LoadCtx::new(key, input.have, input.deadline, input.clock);
+            let loaded = loader(ctx).await.map_err(Into::into)?;
+            Ok(loaded.map(|value| Box::new(value) as AnyBody))
+        }
+        .boxed()
+    })
+}
+
+fn erase_batch<K, V, F, Fut, E>(unique: Arc<[Key]>, owned: Arc<[K]>, shared: Arc<Shared<V>>, loader: F) -> BatchFn
+where
+    K: CacheKey + Clone + Send + Sync + 'static,
+    V: Value,
+    F: Fn(Vec<K>, BatchCtx) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<Vec<(K, Loaded<V>)>, E>> + Send + 'static,
+    E: Into<LoadError>,
+{
+    let loader = Arc::new(loader);
+    Arc::new(move |positions, input| {
+        let (unique, owned, shared, loader) = (unique.clone(), owned.clone(), shared.clone(), loader.clone());
+        async move {
+            let keys = positions.iter().map(|at| owned[*at].clone()).collect();
+            let found = loader(keys, BatchCtx::new(input.deadline, input.clock)).await.map_err(Into::into)?;
+            // Rows come back in any order, with or without some of them.
+            let wanted: std::collections::HashMap<&Key, usize> = positions.iter().map(|at| (&unique[*at], *at)).collect();
+            let place = |key: &K| wanted.get(&shared.key(key)).copied();
+            let rows = found.into_iter().filter_map(|(key, loaded)| Some((place(&key)?, loaded)));
+            Ok(rows.map(|(at, loaded)| (at, loaded.map(|value| Box::new(value) as AnyBody))).collect())
+        }
+        .boxed()
+    })
+}

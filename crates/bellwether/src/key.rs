@@ -1,0 +1,185 @@
+//! How does a user's key become the bytes an entry is found by?
+
+use std::hash::{BuildHasher, Hash, Hasher};
+use std::sync::Arc;
+
+use bellwether_core::key::push_part;
+
+/// A type that can be a key. Its bytes must be injective: different keys, different bytes.
+///
+/// Text and byte keys are their own bytes, integers their decimal digits, tuples the
+/// length-prefixed parts: so `"user:42"`, `42u64` and `("eu", 42u64)` never collide within a space
+/// of one key type.
+pub trait CacheKey: Send + Sync {
+    /// The form in which a batch loader gets its keys.
+    type Owned: Send + Clone + 'static;
+
+    /// Hands the bytes to `f`, without allocating where the key is text, bytes or an integer.
+    fn with_bytes<R>(&self, f: impl FnOnce(&[u8]) -> R) -> R;
+
+    /// An owned copy.
+    fn to_owned_key(&self) -> Self::Owned;
+}
+
+macro_rules! bytes_key {
+    ($($of:ty => $owned:ty),*) => { $(impl CacheKey for $of {
+        type Owned = $owned;
+        #[inline]
+        fn with_bytes<R>(&self, f: impl FnOnce(&[u8]) -> R) -> R {
+            f(self.as_ref())
+        }
+        fn to_owned_key(&self) -> $owned {
+            self.into()
+        }
+    })* };
+}
+bytes_key!(str => String, String => String, [u8] => Vec<u8>);
+
+impl CacheKey for Vec<u8> {
+    type Owned = Vec<u8>;
+    fn with_bytes<R>(&self, f: impl FnOnce(&[u8]) -> R) -> R {
+        f(self)
+    }
+    fn to_owned_key(&self) -> Vec<u8> {
+        self.clone()
+    }
+}
+
+macro_rules! integer_key {
+    ($($of:ty),*) => { $(impl CacheKey for $of {
+        type Owned = $of;
+        #[inline]
+        fn with_bytes<R>(&self, f: impl FnOnce(&[u8]) -> R) -> R {
+            f(itoa::Buffer::new().format(*self).as_bytes())
+        }
+        fn to_owned_key(&self) -> $of {
+            *self
+        }
+    })* };
+}
+integer_key!(u8, u16, u32, u64, u128, usize, i8, i16, i32, i64, i128, isize);
+
+impl<K: CacheKey + ?Sized> CacheKey for &K {
+    type Owned = K::Owned;
+    fn with_bytes<R>(&self, f: impl FnOnce(&[u8]) -> R) -> R {
+        (**self).with_bytes(f)
+    }
+    fn to_owned_key(&self) -> K::Owned {
+        (**self).to_owned_key()
+    }
+}
+
+macro_rules! tuple_key {
+    ($($name:ident $at:tt),*) => {
+        impl<$($name: CacheKey),*> CacheKey for ($($name,)*) {
+            type Owned = ($($name::Owned,)*);
+            fn with_bytes<R>(&self, f: impl FnOnce(&[u8]) -> R) -> R {
+                let mut bytes = Vec::new();
+                $(self.$at.with_bytes(|part| push_part(&mut bytes, part));)*
+                f(&bytes)
+            }
+            fn to_owned_key(&self) -> Self::Owned {
+                ($(self.$at.to_owned_key(),)*)
+            }
+        }
+    };
+}
+tuple_key!(A 0, B 1);
+tuple_key!(A 0, B 1, C 2);
+
+/// A key as the tiers and the flight table know it. Its hash is keyed by a per-process seed and
+/// computed once.
+#[derive(Clone, Debug)]
+pub(crate) struct Key {
+    pub(crate) hash: u64,
+    pub(crate) bytes: Arc<[u8]>,
+    pub(crate) space: u32,
+}
+
+/// A key on its way in: not yet owned.
+#[derive(Clone, Copy)]
+pub(crate) struct KeyRef<'a> {
+    pub(crate) hash: u64,
+    pub(crate) bytes: &'a [u8],
+    pub(crate) space: u32,
+}
+
+impl<'a> KeyRef<'a> {
+    #[inline]
+    pub(crate) fn new(space: u32, bytes: &'a [u8], seed: &ahash::RandomState) -> KeyRef<'a> {
+        let mut hasher = seed.build_hasher();
+        hasher.write(bytes);
+        hasher.write_u32(space);
+        KeyRef { hash: hasher.finish(), bytes, space }
+    }
+
+    pub(crate) fn to_key(self) -> Key {
+        Key { hash: self.hash, bytes: self.bytes.into(), space: self.space }
+    }
+
+    fn is(self, key: &Key) -> bool {
+        self.hash == key.hash && self.space == key.space && *self.bytes == *key.bytes
+    }
+}
+
+impl Key {
+    pub(crate) fn by_ref(&self) -> KeyRef<'_> {
+        KeyRef { hash: self.hash, bytes: &self.bytes, space: self.space }
+    }
+}
+
+impl PartialEq for Key {
+    fn eq(&self, other: &Key) -> bool {
+        self.by_ref().is(other)
+    }
+}
+impl Eq for Key {}
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.hash);
+    }
+}
+/// Hands the hash that a key carries through to the tables.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct CarriedHash(u64);
+
+impl Hasher for CarriedHash {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+    fn write(&mut self, _: &[u8]) {
+        unreachable!("keys hash by one u64");
+    }
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+}
+
+/// Builds [`CarriedHash`]es.
+pub(crate) type ByCarriedHash = std::hash::BuildHasherDefault<CarriedHash>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bytes(key: impl CacheKey) -> Vec<u8> {
+        key.with_bytes(<[u8]>::to_vec)
+    }
+
+    #[test]
+    fn g5_compound_keys_do_not_run_into_each_other() {
+        assert_ne!(bytes(("ab", "c")), bytes(("a", "bc")));
+        assert_ne!(bytes(("a", 1u64, "")), bytes(("a", "1", "x")));
+        assert_eq!(bytes(42u64), b"42");
+        assert_eq!(bytes(-7i32), b"-7");
+    }
+
+    #[test]
+    fn g5_equal_bytes_in_two_spaces_are_two_keys() {
+        let seed = ahash::RandomState::new();
+        let (one, two) = (KeyRef::new(1, b"k", &seed), KeyRef::new(2, b"k", &seed));
+        assert!(!one.is(&two.to_key()));
+        assert!(one.is(&one.to_key()));
+    }
+}

@@ -1,0 +1,64 @@
+//! A stampede-proof cache for tokio programs: one request leads, the herd follows.
+//!
+//! However many callers ask for a key and whatever breaks, its loader runs about once per
+//! freshness period, nobody gets an answer older than promised, and nobody waits past their
+//! deadline.
+//!
+//! ```
+//! use bellwether::{Cache, Loaded, Policy};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let cache = Cache::builder().memory("256 MiB").build()?;
+//! let users = cache.space::<u64, String>("user", Policy::ttl("60s").grace("6h"));
+//!
+//! let user = users.get(&42)
+//!     .fresh_within("10s")
+//!     .or_load(|ctx| async move { Ok::<_, std::io::Error>(Loaded::value(format!("user {}", ctx.key()))) })
+//!     .await?;
+//! assert_eq!(*user, "user 42");
+//! drop(users.remove(&42)); // from here on no read that begins gets the older value
+//! # Ok(()) }
+//! ```
+#![forbid(unsafe_code)]
+
+mod cache;
+mod cached;
+mod codec;
+mod ctx;
+mod engine;
+mod entry;
+mod error;
+mod get;
+mod key;
+mod load;
+mod observe;
+mod policy;
+mod port;
+mod space;
+mod state;
+pub mod testing;
+mod weigh;
+
+pub use bellwether_core::entry::Kind;
+pub use bellwether_core::failure::FailClass;
+pub use bellwether_core::fence::{Fence, Invalidation};
+pub use bellwether_core::policy::{Budget, Early, Priority};
+pub use bellwether_core::read::decide::Demand;
+pub use bellwether_core::time::{Span, Tick};
+pub use bellwether_core::why::Why;
+pub use cache::{Cache, CacheBuilder, Origin};
+pub use cached::Cached;
+pub use ctx::{BatchCtx, LoadCtx};
+pub use error::{Error, OptionalExt, SetupError};
+pub use get::{Get, GetMany, Value};
+pub use key::CacheKey;
+pub use load::{LoadError, Loaded};
+pub use observe::counters::{FOLLOWER_BOUNDS, HistogramCounts, TIME_BOUNDS};
+pub use observe::explain::{Explain, ExplainEntry, ExplainFlight};
+pub use observe::snapshot::{MemoryCounts, OriginCounts, Snapshot, SpaceCounts};
+pub use policy::{Human, Policy};
+pub use port::clock::Clock;
+pub use port::tier::{Envelope, Stored, Tier, TierError};
+pub use space::{Invalidated, Lease, Space};
+pub use weigh::Weigh;

@@ -1,0 +1,128 @@
+//! Why would this key be answered as it would? What the cache knows of one key, changing nothing.
+
+use bellwether_core::draw::Draw;
+use bellwether_core::entry::Kind;
+use bellwether_core::read::decide::{Decision, Demand, decide};
+use bellwether_core::time::Span;
+use bellwether_core::why::Why;
+
+use crate::engine::Engine;
+use crate::engine::space::SpaceState;
+use crate::key::Key;
+
+/// What is known of one key.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Explain {
+    /// Its space.
+    pub space: String,
+    /// How a read would be answered now: `hit`, `stale_refreshing`, `negative`, `cooling`, or
+    /// `loaded` for one that would have to load.
+    pub would: Why,
+    /// The entry, if one is resident.
+    pub entry: Option<ExplainEntry>,
+    /// The newest removal of the key, its space or its tags; 0 if none is known.
+    pub floor_removed: u64,
+    /// The newest expiry of the same.
+    pub floor_expired: u64,
+    /// Flights of the key: whether they read already, whether an invalidation overtook them, how many follow.
+    pub flights: Vec<ExplainFlight>,
+    /// The key's last load failed: its class, how often in a row, and how much longer it cools down.
+    pub failed: Option<(&'static str, u32, Span)>,
+    /// Its origin: loads running, loads waiting, loads allowed at once.
+    pub origin: (usize, usize, u32),
+}
+
+/// A resident entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExplainEntry {
+    /// Value, negative or marker.
+    pub kind: Kind,
+    /// Fence of the load that made it.
+    pub fence: u64,
+    /// Time since that load began.
+    pub age: Span,
+    /// Freshness left.
+    pub fresh_for: Span,
+    /// Time left in which it is served while a refresh runs, freshness included.
+    pub served_for: Span,
+    /// Time left until it is expired.
+    pub kept_for: Span,
+    /// How long its load took.
+    pub cost: Span,
+    /// Times it was served since stored (approximate).
+    pub hits: u32,
+    /// Bytes it counts against the limit.
+    pub bytes: u32,
+    /// The origin's version of it.
+    pub version: Option<u64>,
+    /// Its tags.
+    pub tags: Vec<String>,
+}
+
+/// A flight of the key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExplainFlight {
+    /// It reads the origin since so long; `None`: it waits for its turn or its permit.
+    pub reading_for: Option<Span>,
+    /// An invalidation came since it began to read.
+    pub overtaken: bool,
+    /// Callers that wait for it, its own not counted.
+    pub followers: u32,
+    /// Its class.
+    pub priority: &'static str,
+}
+
+impl Engine {
+    pub(crate) fn explain(&self, space: &SpaceState, key: &Key) -> Explain {
+        let now = self.clock.now();
+        let entry = self.memory.peek(key.by_ref());
+        let (mut floor, flights, cooling) = self.flights.locked(key, |shard| {
+            let flights = shard.flights(key).map(|flights| {
+                let told = flights.iter().map(|flight| ExplainFlight {
+                    reading_for: flight.reading.map(|reading| now.since(reading.since)),
+                    overtaken: flight.overtaken,
+                    followers: flight.followers,
+                    priority: flight.priority.as_str(),
+                });
+                told.collect()
+            });
+            (shard.floor(key), flights.unwrap_or_default(), shard.last_failure(key, now))
+        });
+        floor = floor.merge(space.floor());
+        let mut would = Why::Loaded;
+        if let Some(entry) = &entry {
+            floor = floor.merge(self.floor_of(space, entry));
+            would = match decide(Some(entry.seen()), self.floor_of(space, entry), Demand::Any, now, &space.policy, Draw(0)) {
+                Decision::Serve(why) | Decision::ServeAndRefresh(why) => why,
+                Decision::LoadAlone => Why::Uncacheable,
+                Decision::Load | Decision::NotCached => Why::Loaded,
+            };
+        }
+        if would == Why::Loaded && cooling.is_some_and(|cooling| cooling.remaining(now).is_some()) {
+            would = Why::Cooling;
+        }
+        let (running, waiting) = space.gate.load();
+        Explain {
+            space: space.name.to_string(),
+            would,
+            entry: entry.map(|entry| ExplainEntry {
+                kind: entry.meta.kind,
+                fence: entry.meta.fence.0,
+                age: entry.meta.age(now),
+                fresh_for: entry.meta.fresh_until.since(now),
+                served_for: entry.meta.swr_until().since(now),
+                kept_for: entry.meta.hard_until().since(now),
+                cost: Span(u64::from(entry.meta.cost_ms)),
+                hits: entry.hits(),
+                bytes: entry.weight,
+                version: entry.version(),
+                tags: entry.tags().iter().map(|tag| tag.text.to_string()).collect(),
+            }),
+            floor_removed: floor.removed.0,
+            floor_expired: floor.expired.0,
+            flights,
+            failed: cooling.map(|c| (c.class.as_str(), c.attempts, c.remaining(now).unwrap_or(Span::ZERO))),
+            origin: (running, waiting, space.gate.budget.max_concurrency),
+        }
+    }
+}

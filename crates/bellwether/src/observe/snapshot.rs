@@ -1,0 +1,131 @@
+//! The numbers of a cache at one moment, as plain data: a server renders them, a program reads them.
+
+use std::sync::atomic::Ordering;
+
+use bellwether_core::why::Why;
+
+use crate::engine::Engine;
+use crate::observe::counters::HistogramCounts;
+
+/// Everything a cache counts. Counters only ever grow.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// Per space, in order of name.
+    pub spaces: Vec<SpaceCounts>,
+    /// Per origin, in order of declaration.
+    pub origins: Vec<OriginCounts>,
+    /// Flights that ended with ten followers or more.
+    pub stampedes: u64,
+    /// How many followed, per flight.
+    pub flight_followers: HistogramCounts,
+    /// Flights under way.
+    pub live_flights: usize,
+    /// The memory tier.
+    pub memory: MemoryCounts,
+}
+
+/// One space's counts.
+#[derive(Clone, Debug)]
+pub struct SpaceCounts {
+    /// Its name.
+    pub name: String,
+    /// Requests by reason; those that never happened are left out. Requests are their sum.
+    pub requests: Vec<(Why, u64)>,
+    /// Times of the requests that left the hit path (a hit is too short to be timed).
+    pub request_seconds: HistogramCounts,
+    /// Times of the loads.
+    pub load_seconds: HistogramCounts,
+    /// Loads that brought an answer.
+    pub loads_succeeded: u64,
+    /// Loads that failed.
+    pub loads_failed: u64,
+}
+
+impl SpaceCounts {
+    /// All requests.
+    pub fn total(&self) -> u64 {
+        self.requests.iter().map(|(_, n)| n).sum()
+    }
+
+    /// Requests that ended for this reason.
+    pub fn of(&self, why: Why) -> u64 {
+        self.requests.iter().find(|(w, _)| *w == why).map_or(0, |(_, n)| *n)
+    }
+
+    /// Times the loader was called.
+    pub fn loads(&self) -> u64 {
+        self.loads_succeeded + self.loads_failed
+    }
+}
+
+/// One origin's guard.
+#[derive(Clone, Debug)]
+pub struct OriginCounts {
+    /// Its name.
+    pub name: String,
+    /// Loads that run now.
+    pub running: usize,
+    /// Loads that wait for a permit now.
+    pub waiting: usize,
+    /// Loads that may run at once.
+    pub max_concurrency: u32,
+}
+
+/// The memory tier's counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemoryCounts {
+    /// Resident bytes, overhead included.
+    pub bytes: u64,
+    /// Their limit.
+    pub limit: u64,
+    /// Resident entries, negatives and markers included.
+    pub entries: u64,
+    /// Evicted to make room.
+    pub evicted: u64,
+    /// Of those, still fresh: a sign that the limit is too low.
+    pub evicted_fresh: u64,
+    /// Dropped after their end.
+    pub expired: u64,
+    /// Dropped by an invalidation.
+    pub invalidated: u64,
+    /// Not kept because a single entry was too large.
+    pub too_large: u64,
+}
+
+impl Engine {
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        let mut spaces: Vec<_> = self.spaces.read().values().cloned().collect();
+        spaces.sort_by(|a, b| a.name.cmp(&b.name));
+        let of_space = |space: &std::sync::Arc<crate::engine::space::SpaceState>| SpaceCounts {
+            name: space.name.to_string(),
+            request_seconds: space.request_seconds.read(),
+            requests: Why::ALL.iter().map(|why| (*why, space.counted(*why))).filter(|(_, n)| *n > 0).collect(),
+            load_seconds: space.load_seconds.read(),
+            loads_succeeded: space.loads.succeeded.load(Ordering::Relaxed),
+            loads_failed: space.loads.failed.load(Ordering::Relaxed),
+        };
+        let origins = self.origins.read();
+        let of_origin = |gate: &std::sync::Arc<crate::state::gate::OriginGate>| {
+            let (running, waiting) = gate.load();
+            OriginCounts { name: gate.name.to_string(), running, waiting, max_concurrency: gate.budget.max_concurrency }
+        };
+        let counts = &self.memory.counts;
+        Snapshot {
+            spaces: spaces.iter().map(of_space).collect(),
+            origins: origins.iter().map(of_origin).collect(),
+            stampedes: self.stampedes.load(Ordering::Relaxed),
+            flight_followers: self.followers.read(),
+            live_flights: self.flights.live(),
+            memory: MemoryCounts {
+                bytes: self.memory.bytes(),
+                limit: self.memory.limit(),
+                entries: self.memory.len() as u64,
+                evicted: counts.pressure.load(Ordering::Relaxed),
+                evicted_fresh: counts.fresh.load(Ordering::Relaxed),
+                expired: counts.expired.load(Ordering::Relaxed),
+                invalidated: counts.invalidated.load(Ordering::Relaxed),
+                too_large: counts.too_large.load(Ordering::Relaxed),
+            },
+        }
+    }
+}

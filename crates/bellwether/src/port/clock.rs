@@ -1,0 +1,183 @@
+//! What time is it, and wake me when? One clock per cache, real or driven by hand.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bellwether_core::time::{Span, Tick};
+use tokio::sync::Notify;
+
+/// How far the coarse clock may lag while its thread runs.
+const COARSE_STEP: Duration = Duration::from_millis(2);
+
+/// A cache's clock: cheap to clone, all clones tell the same time.
+///
+/// The real one counts suspended time (CLOCK_BOOTTIME), so that a laptop's lid or a paused
+/// machine can't make a value younger than it is (G10).
+#[derive(Clone)]
+pub struct Clock(Kind);
+
+#[derive(Clone)]
+enum Kind {
+    System(Arc<System>),
+    Manual(Arc<Manual>),
+}
+
+/// The last reading, so that a hit costs one load instead of a system call. The thread that keeps
+/// it current ends with the clock.
+struct System {
+    coarse: AtomicU64,
+}
+
+struct Manual {
+    now: AtomicU64,
+    moved: Notify,
+}
+
+impl Clock {
+    /// The machine's clock.
+    pub fn system() -> Clock {
+        let system = Arc::new(System { coarse: AtomicU64::new(boottime_ms()) });
+        let weak = Arc::downgrade(&system);
+        let started = std::thread::Builder::new().name("bellwether-clock".into()).spawn(move || keep_current(&weak));
+        if let Err(error) = started {
+            // Every miss and every batch of a server reads the precise clock too, so the coarse
+            // one still moves; only a program of pure hits would see it stand.
+            tracing::error!(%error, "no thread for the coarse clock: ages are only exact after a miss");
+        }
+        Clock(Kind::System(system))
+    }
+
+    /// A clock that moves only by [`Clock::advance`]: for tests of programs that use this library.
+    ///
+    /// ```
+    /// use bellwether::{Clock, Span};
+    /// let clock = Clock::manual();
+    /// let before = clock.now();
+    /// clock.advance(Span::secs(60));
+    /// assert_eq!(clock.now().since(before), Span::secs(60));
+    /// ```
+    pub fn manual() -> Clock {
+        // Not zero: moments before the start must be expressible.
+        Clock(Kind::Manual(Arc::new(Manual { now: AtomicU64::new(1_000_000), moved: Notify::new() })))
+    }
+
+    /// Moves a manual clock; those who sleep until then wake up. The system's clock is not ours to move.
+    pub fn advance(&self, by: Span) {
+        if let Kind::Manual(manual) = &self.0 {
+            manual.now.fetch_add(by.0, Ordering::SeqCst);
+            manual.moved.notify_waiters();
+        }
+    }
+
+    /// The precise time.
+    pub fn now(&self) -> Tick {
+        match &self.0 {
+            Kind::System(system) => {
+                let now = boottime_ms();
+                system.coarse.fetch_max(now, Ordering::Relaxed);
+                Tick(now)
+            }
+            Kind::Manual(manual) => Tick(manual.now.load(Ordering::SeqCst)),
+        }
+    }
+
+    /// The time as of at most a few milliseconds ago, for the price of one load.
+    #[inline]
+    pub(crate) fn coarse(&self) -> Tick {
+        match &self.0 {
+            Kind::System(system) => Tick(system.coarse.load(Ordering::Relaxed)),
+            Kind::Manual(manual) => Tick(manual.now.load(Ordering::SeqCst)),
+        }
+    }
+
+    /// Microseconds since 1970 of the wall clock: only ever a lower bound for the next fence.
+    pub(crate) fn wall_us(&self) -> u64 {
+        match &self.0 {
+            Kind::System(_) => {
+                let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+                u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
+            }
+            Kind::Manual(manual) => manual.now.load(Ordering::SeqCst) * 1000,
+        }
+    }
+
+    /// Returns once `until` is reached.
+    pub(crate) async fn sleep_until(&self, until: Tick) {
+        match &self.0 {
+            Kind::System(_) => {
+                let left = until.since(self.now());
+                if left > Span::ZERO {
+                    tokio::time::sleep(left.into()).await;
+                }
+            }
+            Kind::Manual(manual) => loop {
+                let moved = manual.moved.notified();
+                tokio::pin!(moved);
+                moved.as_mut().enable();
+                if manual.now.load(Ordering::SeqCst) >= until.0 {
+                    return;
+                }
+                moved.await;
+            },
+        }
+    }
+}
+
+impl std::fmt::Debug for Clock {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let kind = match &self.0 {
+            Kind::System(_) => "system",
+            Kind::Manual(_) => "manual",
+        };
+        write!(f, "Clock({kind}, {})", self.now().0)
+    }
+}
+
+fn keep_current(clock: &Weak<System>) {
+    while let Some(clock) = clock.upgrade() {
+        clock.coarse.fetch_max(boottime_ms(), Ordering::Relaxed);
+        drop(clock);
+        std::thread::sleep(COARSE_STEP);
+    }
+}
+
+fn boottime_ms() -> u64 {
+    #[cfg(target_os = "linux")]
+    let id = rustix::time::ClockId::Boottime;
+    #[cfg(not(target_os = "linux"))]
+    let id = rustix::time::ClockId::Monotonic;
+    let time = rustix::time::clock_gettime(id);
+    let (seconds, nanos) = (u64::try_from(time.tv_sec).unwrap_or(0), u64::try_from(time.tv_nsec).unwrap_or(0));
+    seconds * 1000 + nanos / 1_000_000
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_coarse_clock_follows_by_itself() {
+        let clock = Clock::system();
+        let before = clock.coarse();
+        let deadline = std::time::Instant::now() + Duration::from_secs(10);
+        while clock.coarse() == before {
+            assert!(std::time::Instant::now() < deadline, "the coarse clock stands still");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_manual_clock_wakes_its_sleepers() {
+        let clock = Clock::manual();
+        let until = clock.now() + Span::secs(3600);
+        let sleeper = tokio::spawn({
+            let clock = clock.clone();
+            async move { clock.sleep_until(until).await }
+        });
+        tokio::task::yield_now().await;
+        assert!(!sleeper.is_finished());
+        clock.advance(Span::secs(3600));
+        tokio::time::timeout(Duration::from_secs(10), sleeper).await.expect("woken").expect("no panic");
+    }
+}

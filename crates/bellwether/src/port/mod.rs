@@ -1,0 +1,4 @@
+//! The seams to the outside world.
+
+pub(crate) mod clock;
+pub(crate) mod tier;

@@ -1,0 +1,219 @@
+//! What can be done with a family of keys? The typed face of a space.
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use bellwether_core::entry::{Kind, Meta};
+use bellwether_core::fence::{Fence, Invalidation};
+use bellwether_core::read::decide::Demand;
+use bellwether_core::time::{Span, Tick};
+use bellwether_core::why::Why;
+use futures_util::future::{BoxFuture, FutureExt};
+
+use crate::cached::Cached;
+use crate::engine::Engine;
+use crate::engine::body::AnyBody;
+use crate::engine::lease::Leased;
+use crate::engine::miss::Ask;
+use crate::engine::space::SpaceState;
+use crate::entry::{Entry, Resident};
+use crate::error::Error;
+use crate::get::Value;
+use crate::key::{CacheKey, Key};
+use crate::load::Loaded;
+
+/// A family of keys with one policy, one origin and one value type. Cheap to clone.
+pub struct Space<K: ?Sized, V> {
+    pub(crate) shared: Arc<Shared<V>>,
+    of: PhantomData<fn(&K)>,
+}
+
+/// What a space's clones and futures share.
+pub(crate) struct Shared<V> {
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) state: Arc<SpaceState>,
+    pub(crate) default: Option<Resident>,
+    pub(crate) of: PhantomData<fn() -> V>,
+}
+
+impl<K: ?Sized, V> Clone for Space<K, V> {
+    fn clone(&self) -> Space<K, V> {
+        Space { shared: self.shared.clone(), of: PhantomData }
+    }
+}
+
+/// A value or the right to fill a plain space's key.
+pub enum Lease<V> {
+    /// A value; stale and with a token if this caller should renew it.
+    Value(Cached<V>, Option<Fence>),
+    /// Known not to exist.
+    Missing,
+    /// Nothing resident: load it, then [`Space::publish`] under this token.
+    Token(Fence),
+    /// Another holds the token, at most so much longer.
+    Held(Span),
+}
+
+/// An invalidation that holds in this process already. Await it to know that it holds in the
+/// shared tier as well; without a shared tier there is nothing to wait for.
+#[must_use = "await it if the invalidation must hold in the shared tier; `drop` it if not"]
+pub struct Invalidated {
+    resident: bool,
+    tier: Option<tokio::task::JoinHandle<bool>>,
+}
+
+impl Invalidated {
+    /// Whether a value was resident in this process.
+    pub fn was_resident(&self) -> bool {
+        self.resident
+    }
+}
+
+impl IntoFuture for Invalidated {
+    /// Whether it holds everywhere. False: the shared tier did not acknowledge it in time.
+    type Output = bool;
+    type IntoFuture = BoxFuture<'static, bool>;
+
+    fn into_future(self) -> BoxFuture<'static, bool> {
+        async move {
+            match self.tier {
+                None => true,
+                Some(task) => task.await.unwrap_or(false),
+            }
+        }
+        .boxed()
+    }
+}
+
+impl<K: CacheKey + ?Sized, V: Value> Space<K, V> {
+    pub(crate) fn new(engine: Arc<Engine>, state: Arc<SpaceState>) -> Space<K, V> {
+        Space { shared: Arc::new(Shared { engine, state, default: None, of: PhantomData }), of: PhantomData }
+    }
+
+    /// The same space, answering with `value` where it could only answer with an error (why = `default`).
+    #[must_use]
+    pub fn with_default(&self, value: V) -> Space<K, V> {
+        let Shared { engine, state, .. } = &*self.shared;
+        let meta = Meta {
+            fence: Fence::ZERO,
+            born: Tick(0),
+            fresh_until: Tick(0),
+            swr_ms: 0,
+            hard_ms: 0,
+            cost_ms: 0,
+            early_ms: 0,
+            kind: Kind::Value,
+        };
+        let key = Key { hash: 0, bytes: [].into(), space: state.id };
+        let default = Some(Entry::new(&key, meta, None, value.weight(), value));
+        let shared = Shared { engine: engine.clone(), state: state.clone(), default, of: PhantomData };
+        Space { shared: Arc::new(shared), of: PhantomData }
+    }
+
+    /// The space's name: its label in metrics.
+    pub fn name(&self) -> &str {
+        &self.shared.state.name
+    }
+
+    /// What is resident, whether it may be served or not yet swept out; loads nothing, counts
+    /// nothing, is no use that keeps an entry from eviction.
+    pub fn peek(&self, key: &K) -> Option<Cached<V>> {
+        let engine = &self.shared.engine;
+        let entry = engine.live(&self.shared.state, &self.owned(key))?;
+        Cached::new(entry, Why::Hit, engine.clock.now())
+    }
+
+    /// Whether the key is known not to exist.
+    pub fn known_missing(&self, key: &K) -> bool {
+        let Shared { engine, state, .. } = &*self.shared;
+        engine.memory.peek(self.owned(key).by_ref()).is_some_and(|entry| {
+            let covered = engine.floor_of(state, &entry).covers(entry.meta.fence);
+            entry.meta.kind == Kind::Negative && engine.clock.now() < entry.meta.fresh_until && !covered
+        })
+    }
+
+    /// Hard: from the moment this returns, no read that begins in this process gets the older value.
+    pub fn remove(&self, key: &K) -> Invalidated {
+        self.invalidate(key, Invalidation::Remove)
+    }
+
+    /// Soft: readers load anew; the old value is at most a rescue if that load fails, and only
+    /// where the policy says so.
+    pub fn expire(&self, key: &K) -> Invalidated {
+        self.invalidate(key, Invalidation::Expire)
+    }
+
+    fn invalidate(&self, key: &K, verb: Invalidation) -> Invalidated {
+        let Shared { engine, state, .. } = &*self.shared;
+        let key = self.owned(key);
+        let (resident, fence) = engine.invalidate(state, &key, verb);
+        let shared = engine.tier.is_some() && state.codec.is_some();
+        let tell = || engine.runtime().spawn(engine.clone().invalidate_tier(state.clone(), key, verb, fence));
+        Invalidated { resident, tier: shared.then(tell) }
+    }
+
+    /// Makes the value stale and ends the key's cool-down: the next read refreshes it. No
+    /// invalidation: the value may be served meanwhile. False if nothing is resident.
+    pub fn refresh(&self, key: &K) -> bool {
+        self.shared.engine.make_stale(&self.shared.state, &self.owned(key))
+    }
+
+    /// Removes every key of the space, resident or not, in constant time.
+    pub fn clear(&self) {
+        self.shared.engine.invalidate_space(&self.shared.state, Invalidation::Remove);
+    }
+
+    /// Stores a value that the program already has. It is newer than everything before it: loads
+    /// under way can't overwrite it. False if it may not be kept or is too large.
+    pub fn put(&self, key: &K, loaded: impl Into<Loaded<V>>) -> bool {
+        let loaded = loaded.into().map(|value| Box::new(value) as AnyBody);
+        self.shared.engine.put(&self.shared.state, &self.owned(key), loaded)
+    }
+
+    /// Gives a resident value another end: fresh until then, and gone after. False if there is none.
+    pub fn end_at(&self, key: &K, until: Tick) -> bool {
+        self.shared.engine.end_at(&self.shared.state, &self.owned(key), until)
+    }
+
+    /// For callers that load by themselves: a value, or the token to fill the key, one at a time.
+    /// Others get the stale value at once, or wait up to `wait` for the holder's value. A token
+    /// ends after `lease`, or when anybody removes or writes the key.
+    ///
+    /// # Errors
+    /// The key cools down, or too many keys are being loaded.
+    pub async fn lease(&self, key: &K, demand: Demand, lease: Span, wait: Span) -> Result<Lease<V>, Error> {
+        let shared = self.shared.clone();
+        let owned = self.owned(key);
+        let started = shared.engine.clock.now();
+        let ask = Ask {
+            demand,
+            priority: shared.state.policy.priority,
+            deadline: started + wait,
+            default: shared.default.clone(),
+        };
+        let leased = shared.engine.lease(&shared.state, &owned, &ask, lease, wait).await;
+        let (why, lease) = match leased {
+            Ok(Leased::Value { entry, why, at, token }) => match Cached::new(entry, why, at) {
+                Some(cached) => (why, Ok(Lease::Value(cached, token))),
+                None => (Why::Negative, Ok(Lease::Missing)),
+            },
+            Ok(Leased::Token(token)) => (Why::NotCached, Ok(Lease::Token(token))),
+            Ok(Leased::Held(left)) => (Why::Held, Ok(Lease::Held(left))),
+            Err(error) => (error.why(), Err(error)),
+        };
+        shared.state.count(why);
+        lease
+    }
+
+    /// Stores a value under a token from [`Space::lease`]. False if the token is void: another
+    /// write, a removal or the end of the lease came first.
+    pub fn publish(&self, key: &K, token: Fence, loaded: impl Into<Loaded<V>>) -> bool {
+        let loaded = loaded.into().map(|value| Box::new(value) as AnyBody);
+        self.shared.engine.publish(&self.shared.state, &self.owned(key), token, loaded)
+    }
+
+    /// Gives a token back unused. With a cool-down, readers get an error or a stale value for so long.
+    pub fn release(&self, key: &K, token: Fence, cool_down: Span) -> bool {
+        self.shared.engine.release(&self.owned(key), token, cool_down)
+    }
+}

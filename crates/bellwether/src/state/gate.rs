@@ -1,0 +1,160 @@
+//! May this load go to its origin now? The core's gate, with tasks waiting at it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bellwether_core::guard::gate::{Admission, Gate, Ticket};
+use bellwether_core::policy::{Budget, Priority};
+use bellwether_core::read::flight::Flight;
+use bellwether_core::time::{Span, Tick};
+use bellwether_core::why::Why;
+use parking_lot::Mutex;
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, oneshot};
+
+use crate::port::clock::Clock;
+
+/// The guard of one origin: every load passes here, by whatever path it comes (G9).
+pub(crate) struct OriginGate {
+    pub(crate) name: Arc<str>,
+    pub(crate) budget: Budget,
+    inner: Mutex<Inner>,
+    /// Wakes the pump: the next moment of interest may have moved.
+    earlier: Notify,
+    clock: Clock,
+    runtime: Handle,
+}
+
+struct Inner {
+    gate: Gate,
+    waiting: HashMap<Ticket, oneshot::Sender<Result<Permit, Turned>>>,
+    /// When the gate wants to be looked at again if nothing happens before.
+    next: Option<Tick>,
+    /// A task looks at it then. It ends with the queue.
+    pumping: bool,
+}
+
+/// Turned away: why, and when to come again.
+pub(crate) type Turned = (Why, Option<Span>);
+
+/// The right to run one load. Dropped = given back.
+pub(crate) struct Permit(Arc<OriginGate>);
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.0.inner.lock().gate.release(self.0.clock.now());
+        self.0.advance();
+    }
+}
+
+/// Takes the ticket back when its load no longer waits for an answer.
+struct Withdraw<'a>(&'a OriginGate, Ticket);
+
+impl Drop for Withdraw<'_> {
+    fn drop(&mut self) {
+        let mut inner = self.0.inner.lock();
+        let sender = inner.waiting.remove(&self.1);
+        inner.gate.withdraw(self.1);
+        drop(inner);
+        drop(sender);
+    }
+}
+
+impl OriginGate {
+    pub(crate) fn new(name: Arc<str>, budget: Budget, clock: Clock, runtime: Handle) -> Arc<OriginGate> {
+        let inner = Inner { gate: Gate::new(&budget), waiting: HashMap::new(), next: None, pumping: false };
+        Arc::new(OriginGate { name, budget, inner: Mutex::new(inner), earlier: Notify::new(), clock, runtime })
+    }
+
+    /// Waits for a permit. `place` tells the class, the waiters and the latest deadline of the load:
+    /// asked again once the ticket is in the queue, so that what was inherited in between counts.
+    pub(crate) async fn admit(self: &Arc<Self>, ticket: Ticket, place: impl Fn() -> (Priority, u32, Tick)) -> Result<Permit, Turned> {
+        let (class, waiters, give_up) = place();
+        let answer = {
+            let mut inner = self.inner.lock();
+            match inner.gate.ask(ticket, class, waiters, give_up, self.clock.now()) {
+                Admission::Go => return Ok(Permit(self.clone())),
+                Admission::Shed(why, retry_after) => return Err((why, retry_after)),
+                Admission::Wait => {
+                    let (sender, answer) = oneshot::channel();
+                    inner.waiting.insert(ticket, sender);
+                    answer
+                }
+            }
+        };
+        let _withdraw = Withdraw(self, ticket);
+        let (class, waiters, give_up) = place();
+        self.inner.lock().gate.raise(ticket, class, waiters, give_up);
+        self.advance();
+        // The sender lives in the table until it is used or withdrawn by this very task.
+        answer.await.unwrap_or(Err((Why::ShedQueue, None)))
+    }
+
+    /// A flight that may wait here inherited a class, a deadline or more waiters.
+    pub(crate) fn raise(self: &Arc<Self>, flight: &Flight) {
+        let give_up = flight.deadline.unwrap_or(Tick::NEVER);
+        self.inner.lock().gate.raise(Ticket(flight.id.0), flight.priority, flight.followers, give_up);
+        self.advance();
+    }
+
+    /// Loads that run and loads that wait.
+    pub(crate) fn load(&self) -> (usize, usize) {
+        let inner = self.inner.lock();
+        (inner.gate.running() as usize, inner.gate.waiting())
+    }
+
+    /// Lets go and sheds what is due; the answers are sent outside the lock, because an answer that
+    /// nobody takes gives its permit back at once.
+    fn advance(self: &Arc<Self>) {
+        let mut answers = Vec::new();
+        let mut inner = self.inner.lock();
+        let mut verdicts = Vec::new();
+        let before = inner.next;
+        let next = inner.gate.advance(self.clock.now(), &mut verdicts);
+        inner.next = next;
+        for (ticket, admission) in verdicts {
+            let Some(sender) = inner.waiting.remove(&ticket) else {
+                // Its task is just withdrawing; a permit must not be lost with it.
+                if admission == Admission::Go {
+                    answers.push((None, Ok(Permit(self.clone()))));
+                }
+                continue;
+            };
+            match admission {
+                Admission::Go => answers.push((Some(sender), Ok(Permit(self.clone())))),
+                Admission::Shed(why, retry_after) => answers.push((Some(sender), Err((why, retry_after)))),
+                Admission::Wait => unreachable!("advance only tells ends"),
+            }
+        }
+        let start = next.is_some() && !inner.pumping;
+        inner.pumping |= start;
+        drop(inner);
+        for (sender, answer) in answers {
+            // Without a receiver the answer, and with it the permit, is dropped right here.
+            if let Some(sender) = sender {
+                drop(sender.send(answer));
+            }
+        }
+        if start {
+            self.runtime.spawn(self.clone().pump());
+        } else if next.is_some() && next != before {
+            self.earlier.notify_one();
+        }
+    }
+
+    async fn pump(self: Arc<Self>) {
+        loop {
+            let next = {
+                let mut inner = self.inner.lock();
+                inner.pumping = inner.next.is_some();
+                inner.next
+            };
+            let Some(next) = next else { return };
+            tokio::select! {
+                () = self.clock.sleep_until(next) => {}
+                () = self.earlier.notified() => continue,
+            }
+            self.advance();
+        }
+    }
+}

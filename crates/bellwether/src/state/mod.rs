@@ -1,0 +1,8 @@
+//! All mutable state of a process lives here.
+
+pub(crate) mod flights;
+pub(crate) mod gate;
+pub(crate) mod memory;
+pub(crate) mod sync;
+pub(crate) mod tags;
+pub(crate) mod wheel;
