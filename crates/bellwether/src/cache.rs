@@ -15,7 +15,6 @@ use crate::engine::Engine;
 use crate::engine::body::Codec;
 use crate::engine::space::SpaceState;
 use crate::error::SetupError;
-use crate::get::Value;
 use crate::key::{CacheKey, Key, KeyRef};
 use crate::observe::explain::Explain;
 use crate::observe::snapshot::Snapshot;
@@ -25,6 +24,7 @@ use crate::port::tier::Tier;
 use crate::space::Space;
 use crate::state::gate::OriginGate;
 use crate::state::memory::{LEAST_LIMIT, Memory};
+use crate::weigh::Value;
 
 /// Threads of the runtime that a cache starts for its loads where none is given.
 const LOAD_THREADS: usize = 2;
@@ -153,7 +153,11 @@ impl CacheBuilder {
 }
 
 fn load_runtime() -> std::io::Result<Runtime> {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(LOAD_THREADS).thread_name("bellwether-load").enable_all().build()
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(LOAD_THREADS)
+        .thread_name("bellwether-load")
+        .enable_all()
+        .build()
 }
 
 fn declare_origin(engine: &Arc<Engine>, name: &str, budget: Budget) -> Result<Origin, SetupError> {
@@ -184,7 +188,11 @@ impl Cache {
     ///
     /// # Panics
     /// If the policy makes no sense or the name is taken: see [`Cache::space_on`] for an error instead.
-    pub fn space<K: CacheKey + ?Sized + 'static, V: Value>(&self, name: &str, policy: impl Into<Policy>) -> Space<K, V> {
+    pub fn space<K: CacheKey + ?Sized + 'static, V: Value>(
+        &self,
+        name: &str,
+        policy: impl Into<Policy>,
+    ) -> Space<K, V> {
         self.space_on(&self.default_origin, name, policy).unwrap_or_else(|error| panic!("{error}"))
     }
 
@@ -194,6 +202,11 @@ impl Cache {
     /// The budget makes no sense.
     pub fn origin(&self, name: &str, budget: Budget) -> Result<Origin, SetupError> {
         declare_origin(&self.engine, name, budget)
+    }
+
+    /// The origin behind [`Cache::space`], for [`Cache::space_on`].
+    pub fn default_origin(&self) -> Origin {
+        self.default_origin.clone()
     }
 
     /// Declares a space on an origin. Declared again with the same types it is the same space,
@@ -229,8 +242,7 @@ impl Cache {
         policy: Policy,
         codec: Option<Arc<dyn Codec>>,
     ) -> Result<Space<K, V>, SetupError> {
-        let policy =
-            policy.resolve().map_err(|mistakes| SetupError::Policy { space: name.to_owned(), mistakes })?;
+        let policy = policy.resolve().map_err(|mistakes| SetupError::Policy { space: name.to_owned(), mistakes })?;
         let types = (TypeId::of::<PhantomData<K>>(), TypeId::of::<V>());
         let mut spaces = self.engine.spaces.write();
         if let Some(declared) = spaces.get(name) {
@@ -259,7 +271,8 @@ impl Cache {
     /// The longest space name that fits is meant.
     pub fn explain(&self, name: &str) -> Option<Explain> {
         let spaces = self.engine.spaces.read();
-        let fits = spaces.values().filter_map(|space| Some((space, name.strip_prefix(&*space.name)?.strip_prefix(':')?)));
+        let fits =
+            spaces.values().filter_map(|space| Some((space, name.strip_prefix(&*space.name)?.strip_prefix(':')?)));
         let (space, key) = fits.max_by_key(|(space, _)| space.name.len())?;
         Some(self.engine.explain(space, &KeyRef::new(space.id, key.as_bytes(), &self.engine.seed).to_key()))
     }

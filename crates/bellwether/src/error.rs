@@ -41,7 +41,11 @@ impl Error {
         Error(Arc::new(Inner { retry_after, ..Error::of(why) }))
     }
 
-    pub(crate) fn origin(class: FailClass, retry_after: Option<Span>, source: Arc<dyn StdError + Send + Sync>) -> Error {
+    pub(crate) fn origin(
+        class: FailClass,
+        retry_after: Option<Span>,
+        source: Arc<dyn StdError + Send + Sync>,
+    ) -> Error {
         Error(Arc::new(Inner { class: Some(class), retry_after, source: Some(source), ..Error::of(class.why()) }))
     }
 
@@ -76,10 +80,7 @@ impl Error {
 
     /// The guard kept the load from the origin, or the key cools down after a failure.
     pub fn is_shed(&self) -> bool {
-        matches!(
-            self.0.why,
-            Why::ShedQueue | Why::ShedRate | Why::ShedPriority | Why::BreakerOpen | Why::Cooling
-        )
+        matches!(self.0.why, Why::ShedQueue | Why::ShedRate | Why::ShedPriority | Why::BreakerOpen | Why::Cooling)
     }
 
     /// The load failed at the origin.

@@ -1,5 +1,6 @@
 //! How does a caller ask? `get(key)`, what it insists on, and the loader.
 
+use std::borrow::Borrow;
 use std::sync::Arc;
 
 use bellwether_core::policy::Priority;
@@ -10,20 +11,17 @@ use futures_util::future::{BoxFuture, FutureExt};
 
 use crate::cached::Cached;
 use crate::ctx::{BatchCtx, LoadCtx};
+use crate::engine::ask::{Answer, Ask};
 use crate::engine::batch::{BatchFn, distinct};
 use crate::engine::body::{AnyBody, LoadFn};
 use crate::engine::hit::Look;
-use crate::engine::miss::{Answer, Ask, or_missing};
+use crate::engine::miss::or_missing;
 use crate::error::Error;
 use crate::key::{CacheKey, Key, KeyRef};
 use crate::load::{LoadError, Loaded};
 use crate::policy::Human;
 use crate::space::{Shared, Space};
-use crate::weigh::Weigh;
-
-/// A value type: anything whose weight is known. `Weigh` is there for bytes, strings and numbers.
-pub trait Value: Weigh + Send + Sync + 'static {}
-impl<V: Weigh + Send + Sync + 'static> Value for V {}
+use crate::weigh::Value;
 
 /// A read being asked for; nothing happens before [`Get::or_load`] or [`Get::if_cached`].
 #[must_use = "a read that is not awaited does nothing"]
@@ -35,9 +33,9 @@ pub struct Get<'a, K: ?Sized, V> {
 
 /// Several reads at once; nothing happens before [`GetMany::or_load`].
 #[must_use = "a read that is not awaited does nothing"]
-pub struct GetMany<'a, K, V> {
+pub struct GetMany<'a, B, K: ?Sized, V> {
     space: &'a Space<K, V>,
-    keys: &'a [K],
+    keys: &'a [B],
     terms: Terms,
 }
 
@@ -143,7 +141,7 @@ impl<K: CacheKey + ?Sized, V: Value> Get<'_, K, V> {
     }
 }
 
-impl<K: CacheKey, V: Value> GetMany<'_, K, V> {
+impl<B: Borrow<K>, K: CacheKey + ?Sized, V: Value> GetMany<'_, B, K, V> {
     terms!();
 
     /// The values in the order of the keys, each with an outcome of its own: one load for all that
@@ -158,10 +156,10 @@ impl<K: CacheKey, V: Value> GetMany<'_, K, V> {
     {
         let GetMany { space, keys, terms } = self;
         let shared = space.shared.clone();
-        let (unique, mentions) = distinct(keys.iter().map(|key| space.owned(key)));
+        let (unique, mentions) = distinct(keys.iter().map(|key| space.owned(key.borrow())));
         let mut owned: Vec<Option<K::Owned>> = unique.iter().map(|_| None).collect();
         for (key, place) in keys.iter().zip(&mentions) {
-            owned[*place].get_or_insert_with(|| key.to_owned_key());
+            owned[*place].get_or_insert_with(|| key.borrow().to_owned_key());
         }
         let owned: Arc<[K::Owned]> = owned.into_iter().flatten().collect();
         let load = erase_batch(unique.clone().into(), owned, shared.clone(), loader);
@@ -246,16 +244,21 @@ impl<'a, K: CacheKey + ?Sized, V: Value> Space<K, V> {
     }
 }
 
-impl<K: CacheKey, V: Value> Space<K, V> {
-    /// Asks for several keys at once.
-    pub fn get_many<'a>(&'a self, keys: &'a [K]) -> GetMany<'a, K, V> {
+impl<K: CacheKey + ?Sized, V: Value> Space<K, V> {
+    /// Asks for several keys at once: `&[u64]` for a space of `u64`, `&[&str]` or `&[String]` for one of `str`.
+    pub fn get_many<'a, B: Borrow<K>>(&'a self, keys: &'a [B]) -> GetMany<'a, B, K, V> {
         GetMany { space: self, keys, terms: Terms::default() }
     }
 }
 
 impl<V: Value> Shared<V> {
     /// A miss from end to end, counted and timed.
-    fn miss(self: Arc<Shared<V>>, key: Key, terms: Terms, load: LoadFn) -> BoxFuture<'static, Result<Cached<V>, Error>> {
+    fn miss(
+        self: Arc<Shared<V>>,
+        key: Key,
+        terms: Terms,
+        load: LoadFn,
+    ) -> BoxFuture<'static, Result<Cached<V>, Error>> {
         async move {
             let started = self.engine.clock.now();
             let ask = terms.ask(&self);
@@ -288,7 +291,8 @@ fn why_of<V>(result: &Result<Cached<V>, Error>) -> Why {
 /// A typed answer; a negative becomes the error that says so.
 fn typed<V: Value>(answer: Result<Answer, Error>) -> Result<Cached<V>, Error> {
     let (entry, why, at) = answer.and_then(or_missing)?;
-    Cached::new(entry, why, at).ok_or_else(|| Error::explained(Why::OriginFailed, "the entry holds another type".to_owned()))
+    Cached::new(entry, why, at)
+        .ok_or_else(|| Error::explained(Why::OriginFailed, "the entry holds another type".to_owned()))
 }
 
 fn erase<K, V, F, Fut, E>(key: K, loader: F) -> LoadFn
@@ -324,7 +328,8 @@ where
             let keys = positions.iter().map(|at| owned[*at].clone()).collect();
             let found = loader(keys, BatchCtx::new(input.deadline, input.clock)).await.map_err(Into::into)?;
             // Rows come back in any order, with or without some of them.
-            let wanted: std::collections::HashMap<&Key, usize> = positions.iter().map(|at| (&unique[*at], *at)).collect();
+            let wanted: std::collections::HashMap<&Key, usize> =
+                positions.iter().map(|at| (&unique[*at], *at)).collect();
             let place = |key: &K| wanted.get(&shared.key(key)).copied();
             let rows = found.into_iter().filter_map(|(key, loaded)| Some((place(&key)?, loaded)));
             Ok(rows.map(|(at, loaded)| (at, loaded.map(|value| Box::new(value) as AnyBody))).collect())

@@ -12,15 +12,15 @@ use futures_util::future::{BoxFuture, FutureExt};
 
 use crate::cached::Cached;
 use crate::engine::Engine;
+use crate::engine::ask::Ask;
 use crate::engine::body::AnyBody;
 use crate::engine::lease::Leased;
-use crate::engine::miss::Ask;
 use crate::engine::space::SpaceState;
 use crate::entry::{Entry, Resident};
 use crate::error::Error;
-use crate::get::Value;
 use crate::key::{CacheKey, Key};
 use crate::load::Loaded;
+use crate::weigh::Value;
 
 /// A family of keys with one policy, one origin and one value type. Cheap to clone.
 pub struct Space<K: ?Sized, V> {

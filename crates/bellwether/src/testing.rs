@@ -73,7 +73,10 @@ impl SharedMemory {
         self.len() == 0
     }
 
-    fn call<'a, T: Send + 'a>(&'a self, act: impl FnOnce(&mut Inner, Tick) -> T + Send + 'a) -> BoxFuture<'a, Result<T, TierError>> {
+    fn call<'a, T: Send + 'a>(
+        &'a self,
+        act: impl FnOnce(&mut Inner, Tick) -> T + Send + 'a,
+    ) -> BoxFuture<'a, Result<T, TierError>> {
         async move {
             let mode = self.inner.lock().mode;
             match mode {
@@ -96,8 +99,10 @@ impl Tier for SharedMemory {
                 age_ms: envelope.age_ms + held.0,
                 fresh_ms: envelope.fresh_ms.saturating_sub(held.0),
                 // Past its freshness the windows shrink by what has passed of them.
-                swr_ms: Span(u64::from(envelope.swr_ms)).0.saturating_sub(held.0.saturating_sub(envelope.fresh_ms)) as u32,
-                hard_ms: Span(u64::from(envelope.hard_ms)).0.saturating_sub(held.0.saturating_sub(envelope.fresh_ms)) as u32,
+                swr_ms: Span(u64::from(envelope.swr_ms)).0.saturating_sub(held.0.saturating_sub(envelope.fresh_ms))
+                    as u32,
+                hard_ms: Span(u64::from(envelope.hard_ms)).0.saturating_sub(held.0.saturating_sub(envelope.fresh_ms))
+                    as u32,
                 ..envelope.clone()
             })
         })
@@ -115,7 +120,12 @@ impl Tier for SharedMemory {
         })
     }
 
-    fn invalidate<'a>(&'a self, key: &'a [u8], verb: Invalidation, fence: Fence) -> BoxFuture<'a, Result<bool, TierError>> {
+    fn invalidate<'a>(
+        &'a self,
+        key: &'a [u8],
+        verb: Invalidation,
+        fence: Fence,
+    ) -> BoxFuture<'a, Result<bool, TierError>> {
         self.call(move |inner, _| {
             let floor = inner.floors.entry(key.to_vec()).or_default();
             *floor = floor.merge(Floor::of(verb, fence));

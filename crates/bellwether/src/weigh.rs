@@ -63,3 +63,7 @@ impl Weigh for serde_json::Value {
         }
     }
 }
+
+/// A value type: anything whose weight is known. `Weigh` is there for bytes, strings and numbers.
+pub trait Value: Weigh + Send + Sync + 'static {}
+impl<V: Weigh + Send + Sync + 'static> Value for V {}

@@ -13,7 +13,8 @@ impl Draw {
     /// An independent draw for a second purpose (SplitMix64's finalizer; Steele et al., OOPSLA 2014).
     #[must_use]
     pub fn fork(self, purpose: u64) -> Draw {
-        let mut z = self.0.wrapping_add(purpose.wrapping_mul(0x9E37_79B9_7F4A_7C15)).wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z =
+            self.0.wrapping_add(purpose.wrapping_mul(0x9E37_79B9_7F4A_7C15)).wrapping_add(0x9E37_79B9_7F4A_7C15);
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         Draw(z ^ (z >> 31))

@@ -148,7 +148,9 @@ impl Policy {
             }
         }
         // Windows after the ttl are kept in 32 bits of milliseconds.
-        for (knob, span) in [("stale_while_revalidate", self.stale_while_revalidate), ("stale_if_error", self.stale_if_error)] {
+        for (knob, span) in
+            [("stale_while_revalidate", self.stale_while_revalidate), ("stale_if_error", self.stale_if_error)]
+        {
             if span.0 > u64::from(u32::MAX) && span <= Span::LONGEST {
                 say(knob, format!("{span} is longer than the limit of 49 days"));
             }
@@ -186,7 +188,10 @@ impl Budget {
         if let (Some(rate), Some(refresh)) = (self.rate, self.refresh_rate)
             && refresh > rate
         {
-            found.push(("refresh_rate", format!("{refresh}/s is above rate = {rate}/s: refreshes may only use a part of it")));
+            found.push((
+                "refresh_rate",
+                format!("{refresh}/s is above rate = {rate}/s: refreshes may only use a part of it"),
+            ));
         }
         found
     }

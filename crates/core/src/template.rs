@@ -20,16 +20,16 @@
 //! Separate typed captures by `:` or `/` and the question never arises.
 #![warn(clippy::indexing_slicing)]
 
+mod error;
 mod expansion;
 mod parse;
 #[cfg(test)]
 mod tests;
 
+pub use error::TemplateError;
 pub use expansion::{Expansion, Part};
-pub use parse::TemplateError;
 
 use std::fmt;
-use std::str::FromStr;
 
 /// The most captures in one template: what a match carries without allocating.
 pub const MAX_CAPTURES: usize = 8;
@@ -141,24 +141,6 @@ pub struct Captures<'a> {
 }
 
 impl Template {
-    /// Reads a template.
-    ///
-    /// # Errors
-    /// The first mistake, with its place and what to write instead.
-    ///
-    /// ```
-    /// use bellwether_core::template::{Match, Template, Value};
-    /// let template = Template::parse("product:{id:int}")?;
-    /// let Match::Yes(captures) = template.match_key(b"product:42") else { panic!() };
-    /// assert_eq!(captures.get("id"), Some(Value::Int(42)));
-    /// assert_eq!(template.match_key(b"product:042"), Match::WrongType);
-    /// assert_eq!(template.match_key(b"user:42"), Match::No);
-    /// # Ok::<(), bellwether_core::template::TemplateError>(())
-    /// ```
-    pub fn parse(text: &str) -> Result<Template, TemplateError> {
-        parse::template(text)
-    }
-
     /// As it was written.
     pub fn as_str(&self) -> &str {
         &self.text
@@ -260,13 +242,6 @@ impl Template {
 
 /// Literals are UTF-8, and UTF-8 has no such byte.
 const STAND_IN: u8 = 0xFF;
-
-impl FromStr for Template {
-    type Err = TemplateError;
-    fn from_str(text: &str) -> Result<Template, TemplateError> {
-        Template::parse(text)
-    }
-}
 
 impl fmt::Display for Template {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

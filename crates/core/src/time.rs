@@ -65,7 +65,8 @@ impl Span {
     /// assert!(Span::parse("90").is_err());
     /// ```
     pub fn parse(text: &str) -> Result<Span, String> {
-        let expected = || format!("expected a duration such as \"250ms\", \"60s\", \"10m\", \"6h\" or \"2d\", found \"{text}\"");
+        let expected =
+            || format!("expected a duration such as \"250ms\", \"60s\", \"10m\", \"6h\" or \"2d\", found \"{text}\"");
         let digits = text.bytes().take_while(u8::is_ascii_digit).count();
         let number: u64 = text[..digits].parse().map_err(|_| expected())?;
         let unit: u64 = match &text[digits..] {

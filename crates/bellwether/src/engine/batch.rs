@@ -8,11 +8,12 @@ use bellwether_core::read::walk::{Event, Step, Walk};
 use bellwether_core::time::Tick;
 use futures_util::future::BoxFuture;
 
+use crate::engine::ask::{Answer, Ask};
 use crate::engine::body::{AnyBody, AnyLoaded, LoadFn};
 use crate::engine::cell::{FlightCell, Outcome};
 use crate::engine::hit::Look;
 use crate::engine::lead::{Begun, Cargo, Leader, Start, bounded};
-use crate::engine::miss::{Answer, Ask, Entered};
+use crate::engine::miss::Entered;
 use crate::engine::space::SpaceState;
 use crate::engine::{Engine, draw};
 use crate::error::Error;
@@ -32,8 +33,11 @@ pub(crate) struct BatchInput {
 
 /// A batch loader without its types: gets positions in the caller's list of distinct keys, answers
 /// with positions. Those it leaves out are missing rows.
-pub(crate) type BatchFn =
-    Arc<dyn Fn(Vec<usize>, BatchInput) -> BoxFuture<'static, Result<Vec<(usize, Loaded<AnyBody>)>, LoadError>> + Send + Sync>;
+pub(crate) type BatchFn = Arc<
+    dyn Fn(Vec<usize>, BatchInput) -> BoxFuture<'static, Result<Vec<(usize, Loaded<AnyBody>)>, LoadError>>
+        + Send
+        + Sync,
+>;
 
 /// A key of a batch whose flight this caller leads.
 #[derive(Clone)]
@@ -46,7 +50,13 @@ struct Granted {
 
 impl Engine {
     /// Answers each of `keys`, which are distinct.
-    pub(crate) async fn many(self: &Arc<Engine>, space: &Arc<SpaceState>, keys: &[Key], ask: &Ask, load: BatchFn) -> Vec<Result<Answer, Error>> {
+    pub(crate) async fn many(
+        self: &Arc<Engine>,
+        space: &Arc<SpaceState>,
+        keys: &[Key],
+        ask: &Ask,
+        load: BatchFn,
+    ) -> Vec<Result<Answer, Error>> {
         let mut answers: Vec<Option<Result<Answer, Error>>> = Vec::with_capacity(keys.len());
         let mut granted = Vec::new();
         let mut waiting = Vec::new();
@@ -83,7 +93,9 @@ impl Engine {
         for chunk in now.chunks(MOST_IN_BATCH) {
             match chunk {
                 [g] => Leader::launch(self, space, &g.key, g.start, g.cell.clone(), single(&load, g.at)),
-                many => drop(self.runtime().spawn(lead_batch(self.clone(), space.clone(), many.to_vec(), load.clone()))),
+                many => {
+                    drop(self.runtime().spawn(lead_batch(self.clone(), space.clone(), many.to_vec(), load.clone())))
+                }
             }
         }
         for (at, cell, led) in waiting {
@@ -103,7 +115,13 @@ impl Engine {
         answers.into_iter().map(|answer| answer.unwrap_or_else(|| Err(Error::new(Why::OriginFailed)))).collect()
     }
 
-    fn alone_in_background(self: &Arc<Engine>, space: &Arc<SpaceState>, key: &Key, ask: &Ask, load: LoadFn) -> Arc<FlightCell> {
+    fn alone_in_background(
+        self: &Arc<Engine>,
+        space: &Arc<SpaceState>,
+        key: &Key,
+        ask: &Ask,
+        load: LoadFn,
+    ) -> Arc<FlightCell> {
         let cell = Arc::new(FlightCell::new());
         Leader::launch_alone(self, space, key, ask, cell.clone(), load);
         cell
@@ -125,10 +143,8 @@ fn single(load: &BatchFn, at: usize) -> LoadFn {
 /// Loads all granted keys under one permit. If the batch fails as a whole, each key is tried once
 /// on its own before any of them cools down.
 async fn lead_batch(engine: Arc<Engine>, space: Arc<SpaceState>, granted: Vec<Granted>, load: BatchFn) {
-    let mut leaders: HashMap<usize, Leader> = granted
-        .iter()
-        .map(|g| (g.at, Leader::adopt(&engine, &space, &g.key, g.start.id, g.cell.clone())))
-        .collect();
+    let mut leaders: HashMap<usize, Leader> =
+        granted.iter().map(|g| (g.at, Leader::adopt(&engine, &space, &g.key, g.start.id, g.cell.clone()))).collect();
     let Some(first) = granted.first() else { return };
     let place = || {
         let places = leaders.values().filter_map(|leader| leader.id.and_then(|id| leader.place(id)));

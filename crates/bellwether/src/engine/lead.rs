@@ -15,9 +15,9 @@ use bellwether_core::read::walk::{self, Event, Report, Step, Walk};
 use bellwether_core::time::Tick;
 use futures_util::FutureExt;
 
+use crate::engine::ask::Ask;
 use crate::engine::body::{AnyBody, AnyLoaded, LoadFn, LoadInput};
 use crate::engine::cell::{FlightCell, Outcome};
-use crate::engine::miss::Ask;
 use crate::engine::space::SpaceState;
 use crate::engine::{Engine, draw};
 use crate::entry::{Extra, Resident};
@@ -79,7 +79,13 @@ pub(crate) struct Begun {
 }
 
 impl Leader {
-    fn new(engine: &Arc<Engine>, space: &Arc<SpaceState>, key: &Key, id: Option<FlightId>, cell: Arc<FlightCell>) -> Leader {
+    fn new(
+        engine: &Arc<Engine>,
+        space: &Arc<SpaceState>,
+        key: &Key,
+        id: Option<FlightId>,
+        cell: Arc<FlightCell>,
+    ) -> Leader {
         Leader {
             engine: engine.clone(),
             space: space.clone(),
@@ -93,20 +99,40 @@ impl Leader {
     }
 
     /// Leads the flight on the engine's runtime.
-    pub(crate) fn launch(engine: &Arc<Engine>, space: &Arc<SpaceState>, key: &Key, start: Start, cell: Arc<FlightCell>, load: LoadFn) {
+    pub(crate) fn launch(
+        engine: &Arc<Engine>,
+        space: &Arc<SpaceState>,
+        key: &Key,
+        start: Start,
+        cell: Arc<FlightCell>,
+        load: LoadFn,
+    ) {
         let leader = Leader::new(engine, space, key, Some(start.id), cell);
         engine.runtime().spawn(leader.lead(start.parked, load));
     }
 
     /// Loads for one caller, beside the table.
-    pub(crate) fn launch_alone(engine: &Arc<Engine>, space: &Arc<SpaceState>, key: &Key, ask: &Ask, cell: Arc<FlightCell>, load: LoadFn) {
+    pub(crate) fn launch_alone(
+        engine: &Arc<Engine>,
+        space: &Arc<SpaceState>,
+        key: &Key,
+        ask: &Ask,
+        cell: Arc<FlightCell>,
+        load: LoadFn,
+    ) {
         let mut leader = Leader::new(engine, space, key, None, cell);
         leader.alone = (ask.priority, ask.deadline);
         engine.runtime().spawn(leader.lead(None, load));
     }
 
     /// Takes over a flight whose batch ended without an answer for it; it is in the table and may run.
-    pub(crate) fn adopt(engine: &Arc<Engine>, space: &Arc<SpaceState>, key: &Key, id: FlightId, cell: Arc<FlightCell>) -> Leader {
+    pub(crate) fn adopt(
+        engine: &Arc<Engine>,
+        space: &Arc<SpaceState>,
+        key: &Key,
+        id: FlightId,
+        cell: Arc<FlightCell>,
+    ) -> Leader {
         Leader::new(engine, space, key, Some(id), cell)
     }
 
@@ -261,8 +287,12 @@ impl Engine {
         if self.refreshing.load(Ordering::Relaxed) >= MOST_REFRESHING {
             return false;
         }
-        let asker =
-            Asker { demand: Demand::Any, priority: Priority::Background, deadline: None, floor: space.floor().newest() };
+        let asker = Asker {
+            demand: Demand::Any,
+            priority: Priority::Background,
+            deadline: None,
+            floor: space.floor().newest(),
+        };
         let joined = self.flights.locked(key, |shard| {
             let now = self.clock.now();
             let loading = shard.flights(key).is_some_and(|flights| flights.covers(&asker, now));

@@ -12,10 +12,10 @@ use bellwether_core::time::{Span, Tick};
 use bellwether_core::why::Why;
 
 use crate::engine::Engine;
+use crate::engine::ask::Ask;
 use crate::engine::body::AnyBody;
 use crate::engine::cell::{FlightCell, Outcome};
 use crate::engine::hit::Look;
-use crate::engine::miss::Ask;
 use crate::engine::space::SpaceState;
 use crate::entry::Resident;
 use crate::error::Error;
@@ -42,12 +42,21 @@ enum Grant {
 
 impl Engine {
     /// A value, or the right to fill the key; waits up to `wait` for another holder's value.
-    pub(crate) async fn lease(self: &Arc<Engine>, space: &Arc<SpaceState>, key: &Key, ask: &Ask, lease: Span, wait: Span) -> Result<Leased, Error> {
+    pub(crate) async fn lease(
+        self: &Arc<Engine>,
+        space: &Arc<SpaceState>,
+        key: &Key,
+        ask: &Ask,
+        lease: Span,
+        wait: Span,
+    ) -> Result<Leased, Error> {
         let patience = ask.deadline.min(self.clock.now() + wait);
         loop {
             let look = self.look(space, key.by_ref(), ask.demand);
             let stale = match look {
-                Look::Serve { entry, why, at, refresh: false } => return Ok(Leased::Value { entry, why, at, token: None }),
+                Look::Serve { entry, why, at, refresh: false } => {
+                    return Ok(Leased::Value { entry, why, at, token: None });
+                }
                 Look::Serve { entry, why, at, refresh: true } => Some((entry, why, at)),
                 Look::NotCached => return Err(Error::new(Why::NotCached)),
                 Look::Load | Look::LoadAlone => None,
@@ -71,7 +80,12 @@ impl Engine {
                 }
                 (Grant::Cooling(cooling), None) => {
                     let error = Error::later(Why::Cooling, cooling.remaining(self.clock.now()));
-                    return self.rescued(space, key, ask, error).map(|(entry, why, at)| Leased::Value { entry, why, at, token: None });
+                    return self.rescued(space, key, ask, error).map(|(entry, why, at)| Leased::Value {
+                        entry,
+                        why,
+                        at,
+                        token: None,
+                    });
                 }
                 (Grant::Full, None) => return Err(Error::later(Why::ShedQueue, Some(lease))),
             }
@@ -79,8 +93,12 @@ impl Engine {
     }
 
     fn grant(&self, space: &SpaceState, key: &Key, ask: &Ask, lease: Span) -> Grant {
-        let asker =
-            Asker { demand: Demand::Any, priority: ask.priority, deadline: Some(ask.deadline), floor: space.floor().newest() };
+        let asker = Asker {
+            demand: Demand::Any,
+            priority: ask.priority,
+            deadline: Some(ask.deadline),
+            floor: space.floor().newest(),
+        };
         self.flights.locked(key, |shard| {
             let now = self.clock.now();
             if let Some(cooling) = shard.cooling(key, now) {
@@ -175,9 +193,10 @@ impl Engine {
 
 /// The flight that `token` leads, if it may still publish.
 fn holder(shard: &Shard<Arc<FlightCell>>, key: &Key, token: Fence) -> Option<(FlightId, Arc<FlightCell>)> {
-    let flight = shard.flights(key)?.iter().find(|flight| {
-        !flight.overtaken && flight.reading.is_some_and(|reading| reading.fence == token)
-    })?;
+    let flight = shard
+        .flights(key)?
+        .iter()
+        .find(|flight| !flight.overtaken && flight.reading.is_some_and(|reading| reading.fence == token))?;
     let id = flight.id;
     shard.cell(key, id).filter(|cell| cell.lease_until() != Tick::NEVER).map(|cell| (id, cell))
 }

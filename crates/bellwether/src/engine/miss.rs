@@ -5,14 +5,12 @@ use std::sync::Arc;
 use bellwether_core::entry::Kind;
 use bellwether_core::fence::Fence;
 use bellwether_core::guard::cooldown::Cooling;
-use bellwether_core::policy::Priority;
-use bellwether_core::read::decide::Demand;
 use bellwether_core::read::flight::Asker;
 use bellwether_core::read::rescue::{Rescue, rescue};
-use bellwether_core::time::Tick;
 use bellwether_core::why::Why;
 
 use crate::engine::Engine;
+use crate::engine::ask::{Answer, Ask};
 use crate::engine::body::LoadFn;
 use crate::engine::cell::{FlightCell, Outcome};
 use crate::engine::hit::Look;
@@ -22,20 +20,6 @@ use crate::entry::Resident;
 use crate::error::Error;
 use crate::key::Key;
 use crate::state::flights::Joined;
-
-/// What a caller wants, beyond the key.
-#[derive(Clone)]
-pub(crate) struct Ask {
-    pub(crate) demand: Demand,
-    pub(crate) priority: Priority,
-    /// The caller's own deadline.
-    pub(crate) deadline: Tick,
-    /// Answered when nothing else can be.
-    pub(crate) default: Option<Resident>,
-}
-
-/// A value or a negative, why, and as of when.
-pub(crate) type Answer = (Resident, Why, Tick);
 
 /// What became of a caller at the flight table.
 pub(crate) enum Entered {
@@ -50,7 +34,13 @@ pub(crate) enum Entered {
 
 impl Engine {
     /// Answers a caller whom memory could not answer, by its deadline.
-    pub(crate) async fn miss(self: &Arc<Engine>, space: &Arc<SpaceState>, key: &Key, ask: &Ask, load: LoadFn) -> Result<Answer, Error> {
+    pub(crate) async fn miss(
+        self: &Arc<Engine>,
+        space: &Arc<SpaceState>,
+        key: &Key,
+        ask: &Ask,
+        load: LoadFn,
+    ) -> Result<Answer, Error> {
         let began = self.flights.current_fence();
         let mut load = Some(load);
         loop {
@@ -124,7 +114,13 @@ impl Engine {
     }
 
     /// Ends that need no waiting.
-    pub(crate) fn without_flight(&self, space: &SpaceState, key: &Key, ask: &Ask, entered: Entered) -> Result<Answer, Error> {
+    pub(crate) fn without_flight(
+        &self,
+        space: &SpaceState,
+        key: &Key,
+        ask: &Ask,
+        entered: Entered,
+    ) -> Result<Answer, Error> {
         match entered {
             Entered::Serve((entry, why, _)) => self.answer(entry, why),
             Entered::NotCached => Err(Error::new(Why::NotCached)),
@@ -190,7 +186,11 @@ impl Engine {
         let found = self.memory.peek(key.by_ref());
         let floor = found.as_ref().map(|entry| self.floor_of(space, entry)).unwrap_or_default();
         let meta = found.as_ref().map(|entry| &entry.meta);
-        match (rescue(meta, floor, ask.demand, error.why(), ask.default.is_some(), now, &space.policy), found, &ask.default) {
+        match (
+            rescue(meta, floor, ask.demand, error.why(), ask.default.is_some(), now, &space.policy),
+            found,
+            &ask.default,
+        ) {
             (Rescue::Body(why), Some(entry), _) => Ok((entry, why, now)),
             (Rescue::Default, _, Some(default)) => Ok((default.clone(), Why::Default, default.meta.born)),
             _ => Err(error),

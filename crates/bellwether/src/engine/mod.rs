@@ -1,5 +1,6 @@
 //! The engine: carries values and waits; every decision is the core's.
 
+pub(crate) mod ask;
 pub(crate) mod batch;
 pub(crate) mod body;
 pub(crate) mod cell;

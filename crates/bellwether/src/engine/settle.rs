@@ -91,7 +91,11 @@ impl Leader {
     }
 
     /// Ends the flight under its key's lock, then tells everybody. A load beside the table has no shard to touch.
-    pub(crate) fn land(&self, failure: Option<Cooling>, outcome: impl FnOnce(Option<&mut Shard<Arc<FlightCell>>>) -> Outcome) {
+    pub(crate) fn land(
+        &self,
+        failure: Option<Cooling>,
+        outcome: impl FnOnce(Option<&mut Shard<Arc<FlightCell>>>) -> Outcome,
+    ) {
         let engine = &*self.engine;
         let Some(id) = self.id else { return self.cell.complete(outcome(None)) };
         let (outcome, landed) = engine.flights.locked(&self.key, |shard| {
@@ -120,7 +124,9 @@ impl Leader {
         let nothing = (Event::Probed(None), Cargo::nothing());
         let (Some(tier), Some(codec)) = (self.tier(), &self.space.codec) else { return nothing };
         let key = tier_key(&self.space, &self.key);
-        let Some(envelope) = self.engine.within_budget(&self.space, tier.get(&key)).await.flatten() else { return nothing };
+        let Some(envelope) = self.engine.within_budget(&self.space, tier.get(&key)).await.flatten() else {
+            return nothing;
+        };
         let now = self.engine.clock.now();
         let fresh_until = now + Span(envelope.fresh_ms);
         let meta = Meta {
@@ -151,7 +157,8 @@ impl Leader {
     /// Hands a kept entry to the shared tier. If something newer was there, it does not stay here either.
     async fn publish(&self, entry: Resident) {
         let (Some(tier), Some(codec)) = (self.tier(), &self.space.codec) else { return };
-        let Some(body) = (if entry.meta.kind == Kind::Value { codec.encode(&entry) } else { Some(Bytes::new()) }) else {
+        let Some(body) = (if entry.meta.kind == Kind::Value { codec.encode(&entry) } else { Some(Bytes::new()) })
+        else {
             return;
         };
         let now = self.engine.clock.now();
@@ -181,7 +188,8 @@ impl Engine {
         let floor: Floor = shard.floor(key).merge(self.floor_of(space, entry));
         let resident = self.memory.peek(key.by_ref());
         // What an invalidation covers is no rival any more.
-        let rival = resident.filter(|r| !self.floor_of(space, r).covers(r.meta.fence)).map(|r| (r.meta.fence, r.version()));
+        let rival =
+            resident.filter(|r| !self.floor_of(space, r).covers(r.meta.fence)).map(|r| (r.meta.fence, r.version()));
         if floor.covers(entry.meta.fence) || !supersedes(rival, (entry.meta.fence, entry.version())) {
             return Kept::Outdated;
         }
@@ -198,7 +206,11 @@ impl Engine {
     }
 
     /// The tier's answer, or `None` if it fails or takes longer than a request may spend there.
-    pub(crate) async fn within_budget<T>(&self, space: &SpaceState, call: impl Future<Output = Result<T, TierError>>) -> Option<T> {
+    pub(crate) async fn within_budget<T>(
+        &self,
+        space: &SpaceState,
+        call: impl Future<Output = Result<T, TierError>>,
+    ) -> Option<T> {
         let until: Tick = self.clock.now() + self.tier_budget;
         tokio::select! {
             answer = call => match answer {

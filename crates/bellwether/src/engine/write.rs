@@ -52,7 +52,13 @@ impl Engine {
     }
 
     /// Tells the shared tier of an invalidation. It holds here already.
-    pub(crate) async fn invalidate_tier(self: Arc<Engine>, space: Arc<SpaceState>, key: Key, verb: Invalidation, fence: Fence) -> bool {
+    pub(crate) async fn invalidate_tier(
+        self: Arc<Engine>,
+        space: Arc<SpaceState>,
+        key: Key,
+        verb: Invalidation,
+        fence: Fence,
+    ) -> bool {
         let (Some(tier), Some(_)) = (&self.tier, &space.codec) else { return true };
         let name = tier_key(&space, &key);
         self.within_budget(&space, tier.invalidate(&name, verb, fence)).await.is_some()
@@ -77,7 +83,13 @@ impl Engine {
     }
 
     /// The entry of a value that somebody wrote, under `fence`; `None` if it must not be kept.
-    pub(crate) fn written(&self, space: &SpaceState, key: &Key, loaded: Loaded<AnyBody>, fence: Fence) -> Option<Resident> {
+    pub(crate) fn written(
+        &self,
+        space: &SpaceState,
+        key: &Key,
+        loaded: Loaded<AnyBody>,
+        fence: Fence,
+    ) -> Option<Resident> {
         let Terms { ttl, tags, version, keep } = loaded.terms;
         let now = self.clock.now();
         let meta = |kind| {

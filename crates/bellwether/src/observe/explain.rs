@@ -92,11 +92,13 @@ impl Engine {
         let mut would = Why::Loaded;
         if let Some(entry) = &entry {
             floor = floor.merge(self.floor_of(space, entry));
-            would = match decide(Some(entry.seen()), self.floor_of(space, entry), Demand::Any, now, &space.policy, Draw(0)) {
-                Decision::Serve(why) | Decision::ServeAndRefresh(why) => why,
-                Decision::LoadAlone => Why::Uncacheable,
-                Decision::Load | Decision::NotCached => Why::Loaded,
-            };
+            would =
+                match decide(Some(entry.seen()), self.floor_of(space, entry), Demand::Any, now, &space.policy, Draw(0))
+                {
+                    Decision::Serve(why) | Decision::ServeAndRefresh(why) => why,
+                    Decision::LoadAlone => Why::Uncacheable,
+                    Decision::Load | Decision::NotCached => Why::Loaded,
+                };
         }
         if would == Why::Loaded && cooling.is_some_and(|cooling| cooling.remaining(now).is_some()) {
             would = Why::Cooling;

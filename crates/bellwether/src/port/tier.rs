@@ -56,5 +56,10 @@ pub trait Tier: Send + Sync + 'static {
     fn put<'a>(&'a self, key: &'a [u8], envelope: Envelope) -> BoxFuture<'a, Result<Stored, TierError>>;
 
     /// Invalidates `key` at `fence`; true if it was resident.
-    fn invalidate<'a>(&'a self, key: &'a [u8], verb: Invalidation, fence: Fence) -> BoxFuture<'a, Result<bool, TierError>>;
+    fn invalidate<'a>(
+        &'a self,
+        key: &'a [u8],
+        verb: Invalidation,
+        fence: Fence,
+    ) -> BoxFuture<'a, Result<bool, TierError>>;
 }

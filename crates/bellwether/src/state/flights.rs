@@ -49,9 +49,19 @@ impl<C> Default for Slot<C> {
 
 /// What became of an asker, with what it waits on.
 pub(crate) enum Joined<C> {
-    Follow { cell: C, raised: Option<Flight> },
-    Lead { id: FlightId, cell: C },
-    LeadLater { id: FlightId, cell: C, at: Option<Tick> },
+    Follow {
+        cell: C,
+        raised: Option<Flight>,
+    },
+    Lead {
+        id: FlightId,
+        cell: C,
+    },
+    LeadLater {
+        id: FlightId,
+        cell: C,
+        at: Option<Tick>,
+    },
     /// Too many live flights.
     Full,
 }
@@ -65,11 +75,7 @@ pub(crate) struct Landed<C> {
 
 impl<C: Clone> FlightTable<C> {
     pub(crate) fn new() -> FlightTable<C> {
-        let shard = || Shard {
-            slots: HashMap::default(),
-            floors: KeyFloors::default(),
-            cooled: VecDeque::new(),
-        };
+        let shard = || Shard { slots: HashMap::default(), floors: KeyFloors::default(), cooled: VecDeque::new() };
         FlightTable {
             shards: (0..SHARDS).map(|_| Mutex::new(shard())).collect(),
             ids: AtomicU64::new(0),
@@ -140,7 +146,14 @@ impl<C: Clone> FlightTable<C> {
     }
 
     /// Ends flight `id`; `failure` is remembered for the key's cool-down.
-    pub(crate) fn land(&self, shard: &mut Shard<C>, key: &Key, id: FlightId, failure: Option<Cooling>, now: Tick) -> Option<Landed<C>> {
+    pub(crate) fn land(
+        &self,
+        shard: &mut Shard<C>,
+        key: &Key,
+        id: FlightId,
+        failure: Option<Cooling>,
+        now: Tick,
+    ) -> Option<Landed<C>> {
         let slot = shard.slots.get_mut(key)?;
         let (flight, next) = slot.flights.end(id)?;
         self.live.fetch_sub(1, Ordering::Relaxed);

@@ -68,7 +68,11 @@ impl OriginGate {
 
     /// Waits for a permit. `place` tells the class, the waiters and the latest deadline of the load:
     /// asked again once the ticket is in the queue, so that what was inherited in between counts.
-    pub(crate) async fn admit(self: &Arc<Self>, ticket: Ticket, place: impl Fn() -> (Priority, u32, Tick)) -> Result<Permit, Turned> {
+    pub(crate) async fn admit(
+        self: &Arc<Self>,
+        ticket: Ticket,
+        place: impl Fn() -> (Priority, u32, Tick),
+    ) -> Result<Permit, Turned> {
         let (class, waiters, give_up) = place();
         let answer = {
             let mut inner = self.inner.lock();

@@ -57,7 +57,14 @@ pub enum Decision {
 /// assert_eq!(decide(None, Floor::NONE, Demand::Any, Tick(0), &policy, Draw(0)), Decision::Load);
 /// ```
 #[inline]
-pub fn decide(found: Option<Resident<'_>>, floor: Floor, demand: Demand, now: Tick, policy: &Policy, draw: Draw) -> Decision {
+pub fn decide(
+    found: Option<Resident<'_>>,
+    floor: Floor,
+    demand: Demand,
+    now: Tick,
+    policy: &Policy,
+    draw: Draw,
+) -> Decision {
     let refused = if demand == Demand::CachedOnly { Decision::NotCached } else { Decision::Load };
     let Some(Resident { meta, hits }) = found else { return refused };
     if floor.covers(meta.fence) {
@@ -147,7 +154,9 @@ mod tests {
     fn an_early_refresh_serves_and_refreshes_while_fresh() {
         let policy = Policy { early: Early::Lead, ..Policy::ttl(Span(1000)) };
         let meta = meta(Kind::Value);
-        let decide = |now, hits| decide(Some(Resident { meta: &meta, hits }), Floor::NONE, Demand::Any, Tick(now), &policy, Draw(0));
+        let decide = |now, hits| {
+            decide(Some(Resident { meta: &meta, hits }), Floor::NONE, Demand::Any, Tick(now), &policy, Draw(0))
+        };
         assert_eq!(decide(1799, 1_000_000), Decision::Serve(Why::Hit));
         assert_eq!(decide(1800, 1_000_000), Decision::ServeAndRefresh(Why::Hit));
         assert_eq!(decide(1800, 0), Decision::Serve(Why::Hit), "nobody asks for it");

@@ -150,7 +150,8 @@ impl Flights {
 
     /// `id` is over: its last state, and the parked flight whose turn comes, if any.
     pub fn end(&mut self, id: FlightId) -> Option<(Flight, Option<FlightId>)> {
-        let place = self.active.iter_mut().chain([&mut self.parked]).find(|p| p.as_ref().is_some_and(|f| f.id == id))?;
+        let place =
+            self.active.iter_mut().chain([&mut self.parked]).find(|p| p.as_ref().is_some_and(|f| f.id == id))?;
         let ended = place.take()?;
         let parked = self.parked.as_ref().map(|flight| flight.id);
         let next = parked.filter(|next| self.unpark(*next));
@@ -238,7 +239,11 @@ mod tests {
         let mut flights = Flights::default();
         join(&mut flights, 1, 0);
         flights.overtake();
-        assert_eq!(join(&mut flights, 2, 0), Join::Follow { id: FlightId(1), raised: false }, "it has read nothing yet");
+        assert_eq!(
+            join(&mut flights, 2, 0),
+            Join::Follow { id: FlightId(1), raised: false },
+            "it has read nothing yet"
+        );
         flights.begin_read(FlightId(1), Fence(1), Tick(5));
         flights.overtake();
         assert_eq!(join(&mut flights, 2, 6), Join::LeadLater { id: FlightId(2), at: Some(Tick(55)) });
@@ -286,8 +291,12 @@ mod tests {
         let mut flights = Flights::default();
         let refresh = Asker { demand: Demand::Any, priority: Priority::Background, deadline: None, floor: Fence::ZERO };
         flights.join(&refresh, FlightId(1), HEDGE, Tick(0));
-        let critical = Asker { demand: Demand::Any, priority: Priority::Critical, deadline: Some(Tick(300)), floor: Fence::ZERO };
-        assert_eq!(flights.join(&critical, FlightId(2), HEDGE, Tick(0)), Join::Follow { id: FlightId(1), raised: true });
+        let critical =
+            Asker { demand: Demand::Any, priority: Priority::Critical, deadline: Some(Tick(300)), floor: Fence::ZERO };
+        assert_eq!(
+            flights.join(&critical, FlightId(2), HEDGE, Tick(0)),
+            Join::Follow { id: FlightId(1), raised: true }
+        );
         let low = Asker { demand: Demand::Any, priority: Priority::Low, deadline: Some(Tick(100)), floor: Fence::ZERO };
         assert_eq!(flights.join(&low, FlightId(3), HEDGE, Tick(0)), Join::Follow { id: FlightId(1), raised: false });
         let flight = flights.get(FlightId(1)).expect("it waits");

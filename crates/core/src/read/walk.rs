@@ -148,7 +148,9 @@ fn settle(report: &Report, now: Tick, policy: &Policy, draw: Draw) -> Step {
         stamp(Stamping { kind, started, finished: now, fence, ttl, p99, ewma }, policy, draw)
     };
     match report.found {
-        Found::Missing if report.ttl == Some(Span::ZERO) => mark(stamp_as(Kind::HitForMiss), Kind::Negative, now, false),
+        Found::Missing if report.ttl == Some(Span::ZERO) => {
+            mark(stamp_as(Kind::HitForMiss), Kind::Negative, now, false)
+        }
         Found::Missing => Step::Keep(stamp_as(Kind::Negative)),
         Found::Uncacheable { private } => mark(stamp_as(Kind::HitForMiss), Kind::Value, now, private),
         Found::Value | Found::NotModified if report.ttl == Some(Span::ZERO) => {
@@ -206,7 +208,8 @@ mod tests {
         let (mut walk, step) = Walk::start(false, false);
         assert_eq!(step, Step::Admit);
         assert_eq!(walk.on(Event::Admitted, NOW, &policy(), Draw(0)), Step::Load);
-        let report = Report { started: Tick(9_900), fence: Fence(5), found: Found::Value, ttl: None, times: (None, None) };
+        let report =
+            Report { started: Tick(9_900), fence: Fence(5), found: Found::Value, ttl: None, times: (None, None) };
         let Step::Keep(meta) = walk.on(Event::Loaded(report), NOW, &policy(), Draw(0)) else { panic!("kept") };
         assert_eq!((meta.born, meta.fence, meta.cost_ms), (Tick(9_900), Fence(5), 100));
         assert_eq!(meta.fresh_until, NOW + Span::secs(60), "freshness counts from the end of the load");
@@ -249,7 +252,8 @@ mod tests {
 
     #[test]
     fn a_failure_cools_the_key_and_a_shed_load_does_not() {
-        let Step::Fail { why, retry_after, cooling: Some(first) } = after(Event::Failed(FailClass::Refused, None)) else {
+        let Step::Fail { why, retry_after, cooling: Some(first) } = after(Event::Failed(FailClass::Refused, None))
+        else {
             panic!("cooling")
         };
         assert_eq!((why, retry_after), (Why::OriginRefused, first.remaining(NOW)));

@@ -1,6 +1,7 @@
 //! What does a key's text become elsewhere? Captures put into a tag (`product:{id}`) or a path (`/pages/{path}`).
 
-use super::parse::{Piece, TemplateError, check_name, pieces};
+use super::error::TemplateError;
+use super::parse::{Piece, check_name, pieces};
 use super::{Captures, Template};
 use std::fmt;
 

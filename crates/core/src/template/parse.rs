@@ -1,40 +1,36 @@
 //! Is this text a template? Pieces first, then the rules that hold between them.
 
+use super::error::TemplateError;
 use super::{Kind, Literal, MAX_CAPTURES, Slot, Template};
 use crate::key::MAX_KEY_BYTES;
-use std::fmt;
+use std::str::FromStr;
 
-/// What is wrong with a template, and what to write instead.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TemplateError {
-    /// Byte offset in the text.
-    pub at: usize,
-    /// What stands there.
-    pub found: String,
-    /// What may stand there.
-    pub expected: String,
-    /// What to write, where that is known.
-    pub hint: Option<String>,
-}
-
-impl TemplateError {
-    pub(super) fn new(at: usize, found: impl Into<String>, expected: impl Into<String>) -> TemplateError {
-        TemplateError { at, found: found.into(), expected: expected.into(), hint: None }
-    }
-
-    pub(super) fn hint(self, hint: impl Into<String>) -> TemplateError {
-        TemplateError { hint: Some(hint.into()), ..self }
+impl Template {
+    /// Reads a template.
+    ///
+    /// # Errors
+    /// The first mistake, with its place and what to write instead.
+    ///
+    /// ```
+    /// use bellwether_core::template::{Match, Template, Value};
+    /// let template = Template::parse("product:{id:int}")?;
+    /// let Match::Yes(captures) = template.match_key(b"product:42") else { panic!() };
+    /// assert_eq!(captures.get("id"), Some(Value::Int(42)));
+    /// assert_eq!(template.match_key(b"product:042"), Match::WrongType);
+    /// assert_eq!(template.match_key(b"user:42"), Match::No);
+    /// # Ok::<(), bellwether_core::template::TemplateError>(())
+    /// ```
+    pub fn parse(text: &str) -> Result<Template, TemplateError> {
+        template(text)
     }
 }
 
-impl fmt::Display for TemplateError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "at byte {}: found {}; expected {}", self.at, self.found, self.expected)?;
-        self.hint.as_ref().map_or(Ok(()), |hint| write!(f, "; hint: {hint}"))
+impl FromStr for Template {
+    type Err = TemplateError;
+    fn from_str(text: &str) -> Result<Template, TemplateError> {
+        Template::parse(text)
     }
 }
-
-impl std::error::Error for TemplateError {}
 
 /// A run of literal text or the inside of a pair of braces.
 pub(super) enum Piece<'t> {
@@ -116,7 +112,7 @@ fn capture(at: usize, inside: &str) -> Result<(String, Kind), TemplateError> {
 }
 
 /// [`Template::parse`].
-pub(super) fn template(text: &str) -> Result<Template, TemplateError> {
+fn template(text: &str) -> Result<Template, TemplateError> {
     if text.is_empty() {
         return Err(TemplateError::new(0, "nothing", "a template such as `product:{id}`"));
     }

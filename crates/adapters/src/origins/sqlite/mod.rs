@@ -14,6 +14,7 @@
 mod fault;
 mod plan;
 mod pool;
+mod query;
 mod run;
 mod session;
 mod sql;
@@ -21,99 +22,19 @@ mod sql;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use rusqlite::Connection;
+
+pub use self::query::{Rows, SqlQuery};
+pub use self::run::MAX_BATCH;
 
 use self::plan::Plan;
 use self::pool::Pool;
 use self::session::{File, Trouble};
 use super::{BatchFuture, CheckFuture, LoadFuture, Origin, SetupError};
 use crate::{Captures, Payload};
-
-/// Keys of one batch, at most.
-pub const MAX_BATCH: usize = 500;
-/// Rows of one statement, unless the query says otherwise.
-const MAX_ROWS: usize = 10_000;
-/// Bytes of one body, unless the query says otherwise.
-const MAX_BYTES: usize = 8 << 20;
-
-/// How rows become a body.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Rows {
-    /// One row, one JSON object. No row is a missing value, two rows are an error.
-    #[default]
-    One,
-    /// All rows, one JSON array. No row is an empty array, which is a value.
-    All,
-}
-
-/// The SQL of one space.
-#[derive(Clone, Debug)]
-pub struct SqlQuery {
-    query: String,
-    many: Option<String>,
-    rows: Rows,
-    column: Option<String>,
-    captures: Vec<Arc<str>>,
-    max_rows: usize,
-    max_bytes: usize,
-}
-
-impl SqlQuery {
-    /// A query, and the names that the key's template captures: each `:name` in the query must be
-    /// one of them.
-    pub fn new<S: Into<Arc<str>>>(query: impl Into<String>, captures: impl IntoIterator<Item = S>) -> SqlQuery {
-        SqlQuery {
-            query: query.into(),
-            many: None,
-            rows: Rows::One,
-            column: None,
-            captures: captures.into_iter().map(Into::into).collect(),
-            max_rows: MAX_ROWS,
-            max_bytes: MAX_BYTES,
-        }
-    }
-
-    /// The query for many keys: `… WHERE id IN (:ids)` for the capture `id`. It returns the
-    /// columns of the query, and a column named like the capture.
-    #[must_use]
-    pub fn many(mut self, many: impl Into<String>) -> SqlQuery {
-        self.many = Some(many.into());
-        self
-    }
-
-    /// How rows become a body; default [`Rows::One`].
-    #[must_use]
-    pub fn rows(mut self, rows: Rows) -> SqlQuery {
-        self.rows = rows;
-        self
-    }
-
-    /// Serve the raw bytes of this column instead of JSON. A BLOB or TEXT as it is stored, a
-    /// number in decimal; NULL is a missing value, like a row that is not there.
-    #[must_use]
-    pub fn column(mut self, column: impl Into<String>) -> SqlQuery {
-        self.column = Some(column.into());
-        self
-    }
-
-    /// The most rows a statement may return; default 10,000.
-    #[must_use]
-    pub fn max_rows(mut self, rows: usize) -> SqlQuery {
-        self.max_rows = rows;
-        self
-    }
-
-    /// The most bytes a body may have; default 8 MiB. A whole batch may have four times as many.
-    #[must_use]
-    pub fn max_bytes(mut self, bytes: usize) -> SqlQuery {
-        self.max_bytes = bytes;
-        self
-    }
-}
 
 /// An SQLite database. Cheap to clone: clones share their connections.
 #[derive(Clone, Debug)]
@@ -236,9 +157,4 @@ impl Origin for SqliteSpace {
     fn check(&self) -> CheckFuture<'_> {
         check(&self.pool)
     }
-}
-
-/// Counts a statement; the one place that touches the counter.
-fn count(queries: &std::sync::atomic::AtomicU64) {
-    queries.fetch_add(1, Ordering::Relaxed);
 }

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use rusqlite::{Connection, Statement};
 
 use super::super::{SetupError, listed};
-use super::{Rows, SqlQuery, fault, sql};
+use super::query::{Rows, SqlQuery};
+use super::{fault, sql};
 
 /// Tables named in a hint, at most.
 const TABLES_LISTED: u32 = 20;

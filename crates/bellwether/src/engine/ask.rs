@@ -1,0 +1,22 @@
+//! What does a caller want, and what does it get?
+
+use bellwether_core::policy::Priority;
+use bellwether_core::read::decide::Demand;
+use bellwether_core::time::Tick;
+use bellwether_core::why::Why;
+
+use crate::entry::Resident;
+
+/// What a caller wants, beyond the key.
+#[derive(Clone)]
+pub(crate) struct Ask {
+    pub(crate) demand: Demand,
+    pub(crate) priority: Priority,
+    /// The caller's own deadline.
+    pub(crate) deadline: Tick,
+    /// Answered when nothing else can be.
+    pub(crate) default: Option<Resident>,
+}
+
+/// A value or a negative, why, and as of when.
+pub(crate) type Answer = (Resident, Why, Tick);
