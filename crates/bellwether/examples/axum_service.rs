@@ -30,7 +30,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 async fn user(State(users): State<Users>, Path(id): Path<u64>) -> Response {
     let found = users.get(&id).priority(Priority::Critical).or_load(|ctx| query(*ctx.key())).await;
     match found {
-        Ok(user) => ([("age", (user.age().0 / 1000).to_string()), ("why", user.why().as_str().to_owned())], (*user).clone()).into_response(),
+        Ok(user) => {
+            ([("age", (user.age().0 / 1000).to_string()), ("why", user.why().as_str().to_owned())], (*user).clone())
+                .into_response()
+        }
         Err(error) if error.is_missing() => StatusCode::NOT_FOUND.into_response(),
         // The reader's own deadline, or a protected origin: come again, the herd is being served.
         Err(error) => (StatusCode::SERVICE_UNAVAILABLE, error.to_string()).into_response(),

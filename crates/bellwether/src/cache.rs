@@ -287,6 +287,11 @@ impl Cache {
         self.engine.snapshot()
     }
 
+    /// How many entries are resident, negatives and markers included, for the price of a few loads.
+    pub fn entries(&self) -> u64 {
+        self.engine.memory.len() as u64
+    }
+
     /// Names and keys of what is resident and may be served, in no order: space and key bytes.
     /// Walks the whole memory tier; not for a request's path.
     pub fn resident(&self) -> Vec<(Arc<str>, Arc<[u8]>)> {

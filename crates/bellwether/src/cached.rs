@@ -14,8 +14,10 @@ use crate::entry::Resident;
 /// or decoded. It stays valid after the entry has left the cache.
 pub struct Cached<V> {
     entry: Resident,
-    why: Why,
     at: Tick,
+    /// A [`Why`] as a whole word: a value with padding is copied in pieces that the processor
+    /// waits for, at every `?` and `.await` on its way out.
+    why: usize,
     of: PhantomData<fn() -> V>,
 }
 
@@ -24,11 +26,17 @@ impl<V: Send + Sync + 'static> Cached<V> {
     #[inline]
     pub(crate) fn new(entry: Resident, why: Why, at: Tick) -> Option<Cached<V>> {
         entry.value::<V>()?;
-        Some(Cached { entry, why, at, of: PhantomData })
+        Some(Cached::of_value(entry, why, at))
     }
 }
 
 impl<V> Cached<V> {
+    /// Of an entry whose kind is a value: its space saw to the type.
+    #[inline]
+    pub(crate) fn of_value(entry: Resident, why: Why, at: Tick) -> Cached<V> {
+        Cached { entry, at, why: why as usize, of: PhantomData }
+    }
+
     /// Time from the start of the load to the moment this was handed out.
     pub fn age(&self) -> Span {
         self.entry.meta.age(self.at)
@@ -41,7 +49,7 @@ impl<V> Cached<V> {
 
     /// How it came to be answered: `hit`, `loaded`, `coalesced`, `stale_refreshing`…
     pub fn why(&self) -> Why {
-        self.why
+        Why::ALL[self.why]
     }
 
     /// Whether it was past its ttl.
@@ -76,7 +84,7 @@ impl<V> Clone for Cached<V> {
 
 impl<V: fmt::Debug + Send + Sync + 'static> fmt::Debug for Cached<V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Cached").field("value", &**self).field("why", &self.why).field("age", &self.age()).finish()
+        f.debug_struct("Cached").field("value", &**self).field("why", &self.why()).field("age", &self.age()).finish()
     }
 }
 

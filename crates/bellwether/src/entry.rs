@@ -49,8 +49,13 @@ impl Extra {
         (extra.version.is_some() || !extra.tags.is_empty()).then(|| Box::new(extra))
     }
 
-    fn unchecked(&self) -> Extra {
-        Extra { version: self.version, tags: self.tags.clone(), checked: AtomicU64::new(0) }
+    /// The newer version and the tags of both.
+    fn joined(held: Option<&Extra>, more: Option<Box<Extra>>) -> Option<Box<Extra>> {
+        let Some(held) = held else { return more };
+        let version = more.as_ref().and_then(|more| more.version).or(held.version);
+        let new = more.as_deref().map_or(&[][..], |more| &more.tags);
+        let new = new.iter().filter(|tag| held.tags.iter().all(|other| other.hash != tag.hash));
+        Extra::of(version, held.tags.iter().chain(new).cloned().collect())
     }
 }
 
@@ -82,14 +87,14 @@ impl<B: Send + Sync + 'static> Entry<B> {
     }
 }
 
-/// The same value under another meta.
-pub(crate) fn relabelled(entry: &Resident, meta: Meta, expired: bool) -> Resident {
+/// The same value under another meta, with what its origin has to add to version and tags.
+pub(crate) fn relabelled(entry: &Resident, meta: Meta, more: Option<Box<Extra>>, expired: bool) -> Resident {
     let holder = entry.body.downcast_ref::<Link>().map_or(entry, |link| &link.0);
     let overhead = u32::try_from(ENTRY_OVERHEAD).unwrap_or(u32::MAX);
     Arc::new(Entry {
         meta,
         key: entry.key.clone(),
-        extra: entry.extra.as_deref().map(|extra| Box::new(extra.unchecked())),
+        extra: Extra::joined(entry.extra.as_deref(), more),
         space: entry.space,
         weight: holder.weight.saturating_add(overhead),
         hits: AtomicU32::new(0),

@@ -14,8 +14,9 @@ use crate::ctx::{BatchCtx, LoadCtx};
 use crate::engine::ask::{Answer, Ask};
 use crate::engine::batch::{BatchFn, distinct};
 use crate::engine::body::{AnyBody, LoadFn};
-use crate::engine::hit::Look;
+use crate::engine::hit::{Look, Unfit};
 use crate::engine::miss::or_missing;
+use crate::entry::Resident;
 use crate::error::Error;
 use crate::key::{CacheKey, Key, KeyRef};
 use crate::load::{LoadError, Loaded};
@@ -109,24 +110,33 @@ impl<K: CacheKey + ?Sized, V: Value> Get<'_, K, V> {
     /// # Errors
     /// [`Error::is_missing`] if the origin has no such row; a timeout at this caller's deadline;
     /// shed by the guard; or the load failed: unless a stale value or the default stands in.
-    pub async fn or_load<F, Fut, E>(self, loader: F) -> Result<Cached<V>, Error>
+    pub fn or_load<F, Fut, E>(self, loader: F) -> impl Future<Output = Result<Cached<V>, Error>>
     where
         F: FnOnce(LoadCtx<K::Owned, V>) -> Fut + Send + 'static,
         Fut: Future<Output = Result<Loaded<V>, E>> + Send,
         E: Into<LoadError>,
     {
-        let Get { space, key, terms } = self;
-        if !terms.bypass
-            && let Some((cached, refresh)) = space.look(key, terms.demand)?
-        {
-            if refresh {
-                let shared = &space.shared;
-                shared.engine.refresh(&shared.state, &space.owned(key), erase(key.to_owned_key(), loader));
+        // A block, not an `async fn`: that would move all of `self` once more for each hit.
+        async move {
+            let Shared { engine, state, .. } = &*self.space.shared;
+            if !self.terms.bypass {
+                match self.space.glance(self.key, self.terms.demand) {
+                    Ok(cached) => return Ok(cached),
+                    Err((found, at)) => {
+                        if let Some((cached, refresh)) = self.space.judge(found, self.terms.demand, at)? {
+                            if refresh {
+                                let load = erase(self.key.to_owned_key(), loader);
+                                engine.refresh(state, &self.space.owned(self.key), cached.fence(), load);
+                            }
+                            return Ok(cached);
+                        }
+                    }
+                }
             }
-            return Ok(cached);
+            let load = erase(self.key.to_owned_key(), loader);
+            // Boxed, so that the future of a hit stays small.
+            self.space.shared.clone().miss(self.space.owned(self.key), self.terms, load).await
         }
-        // Boxed, so that the future of a hit stays small.
-        space.shared.clone().miss(space.owned(key), terms, erase(key.to_owned_key(), loader)).await
     }
 
     /// The value if it is resident and may be served; never loads.
@@ -134,10 +144,12 @@ impl<K: CacheKey + ?Sized, V: Value> Get<'_, K, V> {
     /// # Errors
     /// [`Error::is_not_cached`], or [`Error::is_missing`] if it is known not to exist.
     pub fn if_cached(self) -> Result<Cached<V>, Error> {
-        match self.space.look(self.key, Demand::CachedOnly)? {
-            Some((cached, _)) => Ok(cached),
-            None => Err(Error::new(Why::NotCached)),
-        }
+        self.space.glance(self.key, Demand::CachedOnly).or_else(|(found, at)| {
+            match self.space.judge(found, Demand::CachedOnly, at)? {
+                Some((cached, _)) => Ok(cached),
+                None => Err(Error::new(Why::NotCached)),
+            }
+        })
     }
 }
 
@@ -186,6 +198,7 @@ impl Terms {
         Ask {
             demand: self.demand,
             priority: self.priority.unwrap_or(policy.priority),
+            asked: now,
             deadline: self.deadline.unwrap_or(now + self.timeout.unwrap_or(policy.timeout)),
             default: shared.default.clone(),
         }
@@ -203,40 +216,56 @@ impl<'a, K: CacheKey + ?Sized, V: Value> Space<K, V> {
     /// `None` is not.
     #[inline]
     pub fn hit(&self, key: &K) -> Option<Cached<V>> {
-        let shared = &self.shared;
-        key.with_bytes(|bytes| {
+        match self.glance(key, Demand::Any) {
+            Ok(cached) => Some(cached),
+            Err((found, at)) => self.second_glance(found?, at),
+        }
+    }
+
+    /// A plainly fresh value, counted; or what was found, to be judged.
+    #[inline(always)] // the result then stays in registers, see `Engine::glance`
+    fn glance(&self, key: &K, demand: Demand) -> Result<Cached<V>, Unfit> {
+        let shared = &*self.shared;
+        let glance = key.with_bytes(|bytes| {
             let key = KeyRef::new(shared.state.id, bytes, &shared.engine.seed);
-            match shared.engine.look(&shared.state, key, Demand::Any) {
-                Look::Serve { entry, why: Why::Hit, at, refresh: false } => {
-                    shared.state.count(Why::Hit);
-                    Cached::new(entry, Why::Hit, at)
-                }
-                _ => None,
+            shared.engine.glance(&shared.state, key, demand)
+        });
+        let (entry, at) = glance?;
+        shared.state.count(Why::Hit);
+        Ok(Cached::of_value(entry, Why::Hit, at))
+    }
+
+    /// A fresh value that carries tags, or is early but not yet to be refreshed.
+    #[cold]
+    fn second_glance(&self, found: Resident, at: Tick) -> Option<Cached<V>> {
+        let Shared { engine, state, .. } = &*self.shared;
+        match engine.judge(state, Some(found), Demand::Any, at) {
+            Look::Serve { entry, why: Why::Hit, at, refresh: false } => {
+                state.count(Why::Hit);
+                Cached::new(entry, Why::Hit, at)
             }
-        })
+            _ => None,
+        }
     }
 
     /// The value with a note whether to refresh it; an error that needs no load; `None`: load.
-    #[inline]
-    fn look(&self, key: &K, demand: Demand) -> Result<Option<(Cached<V>, bool)>, Error> {
-        let shared = &self.shared;
-        key.with_bytes(|bytes| {
-            let key = KeyRef::new(shared.state.id, bytes, &shared.engine.seed);
-            match shared.engine.look(&shared.state, key, demand) {
-                Look::Serve { entry, why, at, refresh } => {
-                    shared.state.count(why);
-                    match Cached::new(entry, why, at) {
-                        Some(cached) => Ok(Some((cached, refresh))),
-                        None => Err(Error::new(Why::Negative)),
-                    }
+    #[cold]
+    fn judge(&self, found: Option<Resident>, demand: Demand, at: Tick) -> Result<Option<(Cached<V>, bool)>, Error> {
+        let Shared { engine, state, .. } = &*self.shared;
+        match engine.judge(state, found, demand, at) {
+            Look::Serve { entry, why, at, refresh } => {
+                state.count(why);
+                match Cached::new(entry, why, at) {
+                    Some(cached) => Ok(Some((cached, refresh))),
+                    None => Err(Error::new(Why::Negative)),
                 }
-                Look::NotCached => {
-                    shared.state.count(Why::NotCached);
-                    Err(Error::new(Why::NotCached))
-                }
-                Look::Load | Look::LoadAlone => Ok(None),
             }
-        })
+            Look::NotCached => {
+                state.count(Why::NotCached);
+                Err(Error::new(Why::NotCached))
+            }
+            Look::Load | Look::LoadAlone => Ok(None),
+        }
     }
 
     pub(crate) fn owned(&self, key: &K) -> Key {
@@ -259,17 +288,16 @@ impl<V: Value> Shared<V> {
         terms: Terms,
         load: LoadFn,
     ) -> BoxFuture<'static, Result<Cached<V>, Error>> {
+        let (ask, bypass) = (terms.ask(&self), terms.bypass);
         async move {
-            let started = self.engine.clock.now();
-            let ask = terms.ask(&self);
-            let answer = if terms.bypass {
-                self.engine.alone(&self.state, &key, &ask, load, Why::Bypass).await
+            let answer = if bypass {
+                Box::pin(self.engine.alone(&self.state, &key, &ask, load, Why::Bypass)).await
             } else {
                 self.engine.miss(&self.state, &key, &ask, load).await
             };
             let result = typed(answer);
             self.state.count(why_of(&result));
-            self.state.request_seconds.record_span(self.engine.clock.now().since(started));
+            self.state.request_seconds.record_span(self.engine.clock.now().since(ask.asked));
             result
         }
         .boxed()

@@ -188,6 +188,7 @@ impl<K: CacheKey + ?Sized, V: Value> Space<K, V> {
         let ask = Ask {
             demand,
             priority: shared.state.policy.priority,
+            asked: started,
             deadline: started + wait,
             default: shared.default.clone(),
         };

@@ -12,6 +12,8 @@ use crate::entry::Resident;
 pub(crate) struct Ask {
     pub(crate) demand: Demand,
     pub(crate) priority: Priority,
+    /// When it asked.
+    pub(crate) asked: Tick,
     /// The caller's own deadline.
     pub(crate) deadline: Tick,
     /// Answered when nothing else can be.

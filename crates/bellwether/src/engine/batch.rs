@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use bellwether_core::guard::gate::Ticket;
-use bellwether_core::read::walk::{Event, Step, Walk};
+use bellwether_core::read::walk::{Event, Walk};
 use bellwether_core::time::Tick;
 use futures_util::future::BoxFuture;
 
@@ -16,6 +16,7 @@ use crate::engine::lead::{Begun, Cargo, Leader, Start, bounded};
 use crate::engine::miss::Entered;
 use crate::engine::space::SpaceState;
 use crate::engine::{Engine, draw};
+use crate::entry::Resident;
 use crate::error::Error;
 use crate::key::{ByCarriedHash, Key};
 use crate::load::{LoadError, Loaded};
@@ -58,13 +59,14 @@ impl Engine {
         load: BatchFn,
     ) -> Vec<Result<Answer, Error>> {
         let mut answers: Vec<Option<Result<Answer, Error>>> = Vec::with_capacity(keys.len());
+        let began = self.flights.current_fence();
         let mut granted = Vec::new();
         let mut waiting = Vec::new();
         for (at, key) in keys.iter().enumerate() {
             let answer = match self.look(space, key.by_ref(), ask.demand) {
                 Look::Serve { entry, why, at: as_of, refresh } => {
                     if refresh {
-                        self.refresh(space, key, single(&load, at));
+                        self.refresh(space, key, entry.meta.fence, single(&load, at));
                     }
                     Some(Ok((entry, why, as_of)))
                 }
@@ -93,26 +95,39 @@ impl Engine {
         for chunk in now.chunks(MOST_IN_BATCH) {
             match chunk {
                 [g] => Leader::launch(self, space, &g.key, g.start, g.cell.clone(), single(&load, g.at)),
-                many => {
-                    drop(self.runtime().spawn(lead_batch(self.clone(), space.clone(), many.to_vec(), load.clone())))
-                }
+                many => self.launch_batch(space, many, &load),
             }
         }
         for (at, cell, led) in waiting {
             let key = &keys[at];
+            let why = if led { Why::Loaded } else { Why::Coalesced };
             let answer = match self.wait(space, key, ask, &cell).await {
-                Ok(Outcome::Landed(entry, kept)) => {
-                    Ok((entry, kept.unwrap_or(if led { Why::Loaded } else { Why::Coalesced }), self.clock.now()))
+                // Another caller's private answer, a token given back, or a load older than an
+                // invalidation that this caller knows of: load for ourselves.
+                Ok(Outcome::Private(_) | Outcome::Released) if !led => {
+                    self.miss(space, key, ask, single(&load, at)).await
                 }
-                Ok(Outcome::Private(entry)) if led => Ok((entry, Why::Uncacheable, self.clock.now())),
-                // Another caller's private answer, or a token given back: load for ourselves.
-                Ok(Outcome::Private(_) | Outcome::Released) => self.miss(space, key, ask, single(&load, at)).await,
-                Ok(Outcome::Failed(error)) => self.rescued(space, key, ask, error),
-                Err(saved) => saved,
+                Ok(Outcome::Landed(entry, _)) if !led && self.outdated(space, &entry, began) => {
+                    self.miss(space, key, ask, single(&load, at)).await
+                }
+                outcome => self.delivered(space, key, ask, outcome, why),
             };
             answers[at] = Some(answer);
         }
         answers.into_iter().map(|answer| answer.unwrap_or_else(|| Err(Error::new(Why::OriginFailed)))).collect()
+    }
+
+    /// One task and one permit for all of `granted`. Their leaders are made here, so that the
+    /// flights land even if the task never runs.
+    fn launch_batch(self: &Arc<Engine>, space: &Arc<SpaceState>, granted: &[Granted], load: &BatchFn) {
+        let Some(first) = granted.first() else { return };
+        let ticket = Ticket(first.start.id.0);
+        let lead = |g: &Granted| {
+            // Whoever joins one of these flights raises the batch.
+            g.cell.set_ticket(ticket);
+            (g.at, Leader::take_over(self, space, &g.key, g.start.id, g.cell.clone()))
+        };
+        self.runtime().spawn(lead_batch(ticket, granted.iter().map(lead).collect(), load.clone()));
     }
 
     fn alone_in_background(
@@ -122,7 +137,7 @@ impl Engine {
         ask: &Ask,
         load: LoadFn,
     ) -> Arc<FlightCell> {
-        let cell = Arc::new(FlightCell::new());
+        let cell = Arc::new(FlightCell::new(self.flights.fresh_id()));
         Leader::launch_alone(self, space, key, ask, cell.clone(), load);
         cell
     }
@@ -142,63 +157,65 @@ fn single(load: &BatchFn, at: usize) -> LoadFn {
 
 /// Loads all granted keys under one permit. If the batch fails as a whole, each key is tried once
 /// on its own before any of them cools down.
-async fn lead_batch(engine: Arc<Engine>, space: Arc<SpaceState>, granted: Vec<Granted>, load: BatchFn) {
-    let mut leaders: HashMap<usize, Leader> =
-        granted.iter().map(|g| (g.at, Leader::adopt(&engine, &space, &g.key, g.start.id, g.cell.clone()))).collect();
-    let Some(first) = granted.first() else { return };
+async fn lead_batch(ticket: Ticket, leaders: HashMap<usize, Leader>, load: BatchFn) {
+    let Some((engine, space)) = leaders.values().next().map(|leader| (leader.engine.clone(), leader.space.clone()))
+    else {
+        return;
+    };
     let place = || {
         let places = leaders.values().filter_map(|leader| leader.id.and_then(|id| leader.place(id)));
         places.reduce(|a, b| (a.0.max(b.0), a.1.saturating_add(b.1), a.2.max(b.2))).unwrap_or_default()
     };
-    let admitted = space.gate.admit(Ticket(first.start.id.0), place).await;
-    let permit = match admitted {
+    let permit = match space.gate.admit(ticket, place).await {
         Ok(permit) => permit,
         Err((why, retry_after)) => {
-            for leader in leaders.values_mut() {
-                leader.finish(Event::Shed(why, retry_after)).await;
+            for mut leader in leaders.into_values() {
+                leader.end(Event::Shed(why, retry_after), Cargo::nothing());
             }
             return;
         }
     };
-    let mut begun: HashMap<usize, Begun> = leaders.iter().map(|(at, leader)| (*at, leader.begin_read())).collect();
+    let mut positions: Vec<usize> = leaders.keys().copied().collect();
+    positions.sort_unstable();
+    let begun: Vec<(usize, Leader, Begun)> = leaders
+        .into_iter()
+        .map(|(at, leader)| {
+            let begun = leader.begin_read();
+            (at, leader, begun)
+        })
+        .collect();
     let started = engine.clock.now();
     let deadline = started + space.gate.budget.timeout;
-    let positions: Vec<usize> = granted.iter().map(|g| g.at).collect();
     let input = BatchInput { deadline, clock: engine.clock.clone() };
     let loaded = bounded(&engine, deadline, async { load(positions, input).await }).await;
     drop(permit);
-    match loaded {
-        Ok(found) => {
-            space.note_load(engine.clock.now().since(started), true);
-            let mut found: HashMap<usize, Loaded<AnyBody>> = found.into_iter().collect();
-            for (at, mut leader) in leaders {
-                let Some(begun) = begun.remove(&at) else { continue };
-                let answer = found.remove(&at).unwrap_or_else(Loaded::missing);
-                leader.land_loaded(begun, Ok(answer)).await;
-            }
+    space.note_load(engine.clock.now().since(started), loaded.is_ok());
+    let Ok(found) = loaded else {
+        for (at, leader, _) in begun {
+            engine.runtime().spawn(leader.lead(None, single(&load, at)));
         }
-        Err(_) => {
-            space.note_load(engine.clock.now().since(started), false);
-            for (at, leader) in leaders.drain() {
-                engine.runtime().spawn(leader.lead(None, single(&load, at)));
-            }
-        }
+        return;
+    };
+    let mut found: HashMap<usize, Loaded<AnyBody>> = found.into_iter().collect();
+    // All land before any is published: a slow tier holds up nobody.
+    let mut kept = Vec::new();
+    for (at, mut leader, begun) in begun {
+        let answer: AnyLoaded = Ok(found.remove(&at).unwrap_or_else(Loaded::missing));
+        let (event, cargo) = leader.digest(begun, answer);
+        let entry = leader.end(event, cargo);
+        kept.extend(entry.map(|entry| (leader, entry)));
+    }
+    for (leader, entry) in kept {
+        leader.publish(entry).await;
     }
 }
 
 impl Leader {
     /// Ends a walk whose load this leader did not run itself.
-    async fn finish(&mut self, event: Event) {
+    fn end(&mut self, event: Event, cargo: Cargo) -> Option<Resident> {
         let (mut walk, _) = Walk::start(false, false);
         let end = walk.on(event, self.engine.clock.now(), &self.space.policy, draw());
-        self.settle(end, Cargo::nothing()).await;
-    }
-
-    async fn land_loaded(&mut self, begun: Begun, loaded: AnyLoaded) {
-        let (event, cargo) = self.digest(begun, loaded);
-        let (mut walk, _) = Walk::start(false, false);
-        let end: Step = walk.on(event, self.engine.clock.now(), &self.space.policy, draw());
-        self.settle(end, cargo).await;
+        self.settle(end, cargo)
     }
 }
 

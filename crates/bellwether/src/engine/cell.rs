@@ -3,6 +3,8 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use bellwether_core::guard::gate::Ticket;
+use bellwether_core::read::flight::FlightId;
 use bellwether_core::time::Tick;
 use bellwether_core::why::Why;
 use tokio::sync::Notify;
@@ -33,16 +35,19 @@ pub(crate) struct FlightCell {
     turned: Notify,
     /// For a token given to a client: when it ends, in ticks.
     lease_until: AtomicU64,
+    /// Under which ticket the load waits at the guard: the flight's own number, or its batch's.
+    ticket: AtomicU64,
 }
 
 impl FlightCell {
-    pub(crate) fn new() -> FlightCell {
+    pub(crate) fn new(id: FlightId) -> FlightCell {
         FlightCell {
             outcome: OnceLock::new(),
             done: Notify::new(),
             turn: AtomicBool::new(false),
             turned: Notify::new(),
             lease_until: AtomicU64::new(u64::MAX),
+            ticket: AtomicU64::new(id.0),
         }
     }
 
@@ -54,19 +59,21 @@ impl FlightCell {
     }
 
     /// The outcome, or `None` if `until` comes first.
-    pub(crate) async fn wait(&self, clock: &Clock, until: Tick) -> Option<Outcome> {
-        let done = self.done.notified();
-        tokio::pin!(done);
-        // Enabled before the look: an outcome told in between is not missed.
-        done.as_mut().enable();
-        if let Some(outcome) = self.outcome.get() {
-            return Some(outcome.clone());
+    pub(crate) fn wait(&self, clock: &Clock, until: Tick) -> impl Future<Output = Option<Outcome>> {
+        async move {
+            let done = self.done.notified();
+            tokio::pin!(done);
+            // Enabled before the look: an outcome told in between is not missed.
+            done.as_mut().enable();
+            if let Some(outcome) = self.outcome.get() {
+                return Some(outcome.clone());
+            }
+            tokio::select! {
+                () = done => {}
+                () = clock.sleep_until(until) => {}
+            }
+            self.outcome.get().cloned()
         }
-        tokio::select! {
-            () = done => {}
-            () = clock.sleep_until(until) => {}
-        }
-        self.outcome.get().cloned()
     }
 
     /// The older flight ended: a parked leader starts.
@@ -83,6 +90,14 @@ impl FlightCell {
             () = clock.sleep_until(until.unwrap_or(Tick::NEVER)), if until.is_some() => {}
         }
         self.turn.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_ticket(&self, ticket: Ticket) {
+        self.ticket.store(ticket.0, Ordering::Release);
+    }
+
+    pub(crate) fn ticket(&self) -> Ticket {
+        Ticket(self.ticket.load(Ordering::Acquire))
     }
 
     pub(crate) fn set_lease(&self, until: Tick) {

@@ -24,7 +24,7 @@ use crate::entry::{Extra, Resident};
 use crate::error::Error;
 use crate::key::Key;
 use crate::load::{Found, Keep, LoadError, Terms};
-use crate::state::flights::Joined;
+use crate::state::flights::{Ending, Joined};
 use crate::state::gate::{Permit, Turned};
 
 /// Background refreshes of a process that may be under way; what comes beyond waits for its next reader.
@@ -126,7 +126,7 @@ impl Leader {
     }
 
     /// Takes over a flight whose batch ended without an answer for it; it is in the table and may run.
-    pub(crate) fn adopt(
+    pub(crate) fn take_over(
         engine: &Arc<Engine>,
         space: &Arc<SpaceState>,
         key: &Key,
@@ -146,9 +146,12 @@ impl Leader {
             let event = match step {
                 Step::AwaitTurn => self.await_turn(parked.flatten()).await,
                 Step::Probe => {
-                    let event;
-                    (event, cargo) = self.probe().await;
-                    event
+                    if let Some((meta, held)) = self.probe().await
+                        && self.adopt(&mut walk, meta, held)
+                    {
+                        return;
+                    }
+                    Event::Probed(None)
                 }
                 Step::Admit => match self.admit().await {
                     Ok(granted) => {
@@ -169,7 +172,9 @@ impl Leader {
             };
             step = walk.on(event, self.engine.clock.now(), &self.space.policy, draw());
         };
-        self.settle(end, cargo).await;
+        if let Some(entry) = self.settle(end, cargo) {
+            self.publish(entry).await;
+        }
     }
 
     async fn await_turn(&self, until: Option<Tick>) -> Event {
@@ -234,17 +239,16 @@ impl Leader {
         let times = self.space.load_times();
         let Terms { ttl, tags, version, keep } = answer.terms;
         let extra = Extra::of(version, tags.iter().map(|tag| self.engine.tag(tag)).collect());
+        // What the loader says of keeping holds for every answer, a missing row's too.
+        let kept = |found, kind| match keep {
+            Keep::Yes => found,
+            Keep::No => walk::Found::Uncacheable { kind, private: false },
+            Keep::Private => walk::Found::Uncacheable { kind, private: true },
+        };
         let (found, body) = match (answer.found, begun.have) {
-            (Found::Value(value), _) => (
-                match keep {
-                    Keep::Yes => walk::Found::Value,
-                    Keep::No => walk::Found::Uncacheable { private: false },
-                    Keep::Private => walk::Found::Uncacheable { private: true },
-                },
-                Body::Value(value),
-            ),
-            (Found::Missing, _) => (walk::Found::Missing, Body::Missing),
-            (Found::NotModified, Some(have)) => (walk::Found::NotModified, Body::Same(have)),
+            (Found::Value(value), _) => (kept(walk::Found::Value, Kind::Value), Body::Value(value)),
+            (Found::Missing, _) => (kept(walk::Found::Missing, Kind::Negative), Body::Missing),
+            (Found::NotModified, Some(have)) => (kept(walk::Found::NotModified, Kind::Value), Body::Same(have)),
             (Found::NotModified, None) => {
                 let error = LoadError::rejected("\"not modified\", but there was nothing to be modified");
                 (walk::Found::NotModifiedOfNothing, Body::Error(error))
@@ -283,7 +287,9 @@ fn panicked(panic: &(dyn std::any::Any + Send)) -> LoadError {
 
 impl Engine {
     /// Starts a refresh that nobody waits for, unless one runs, the key cools down, or too many run already.
-    pub(crate) fn refresh(self: &Arc<Engine>, space: &Arc<SpaceState>, key: &Key, load: LoadFn) -> bool {
+    ///
+    /// `seen` is the fence of the entry that a reader found due: a newer one needs no refresh yet.
+    pub(crate) fn refresh(self: &Arc<Engine>, space: &Arc<SpaceState>, key: &Key, seen: Fence, load: LoadFn) -> bool {
         if self.refreshing.load(Ordering::Relaxed) >= MOST_REFRESHING {
             return false;
         }
@@ -296,10 +302,13 @@ impl Engine {
         let joined = self.flights.locked(key, |shard| {
             let now = self.clock.now();
             let loading = shard.flights(key).is_some_and(|flights| flights.covers(&asker, now));
-            if loading || shard.cooling(key, now).is_some() {
+            let landed = self.memory.peek(key.by_ref()).is_some_and(|entry| entry.meta.fence > seen);
+            if loading || landed || shard.cooling(key, now).is_some() {
                 return None;
             }
-            Some(self.flights.join(shard, key, &asker, space.successor_after(), now, |_| Arc::new(FlightCell::new())))
+            Some(
+                self.flights.join(shard, key, &asker, space.successor_after(), now, |id| Arc::new(FlightCell::new(id))),
+            )
         });
         let (id, cell, parked) = match joined {
             Some(Joined::Lead { id, cell }) => (id, cell, None),
@@ -322,7 +331,7 @@ impl Drop for Leader {
         if !self.landed {
             // The task was aborted or its runtime ended: nobody may wait for it in vain.
             let source = LoadError::new(FailClass::Failed, "the load was aborted with its runtime").source;
-            self.land(None, |_| Outcome::Failed(Error::origin(FailClass::Failed, None, source)));
+            self.land(Ending::Neither, |_| Outcome::Failed(Error::origin(FailClass::Failed, None, source)));
         }
     }
 }

@@ -7,7 +7,7 @@ use bellwether_core::failure::FailClass;
 use bellwether_core::fence::{Fence, Invalidation};
 use bellwether_core::guard::cooldown::Cooling;
 use bellwether_core::read::decide::Demand;
-use bellwether_core::read::flight::{Asker, FlightId};
+use bellwether_core::read::flight::{Asker, Flight, FlightId};
 use bellwether_core::time::{Span, Tick};
 use bellwether_core::why::Why;
 
@@ -21,7 +21,7 @@ use crate::entry::Resident;
 use crate::error::Error;
 use crate::key::Key;
 use crate::load::Loaded;
-use crate::state::flights::{Joined, Shard};
+use crate::state::flights::{Ending, Joined, Shard};
 
 /// What a client gets that wants to fill a key by itself.
 pub(crate) enum Leased {
@@ -104,8 +104,8 @@ impl Engine {
             if let Some(cooling) = shard.cooling(key, now) {
                 return Grant::Cooling(cooling);
             }
-            self.release_void_leases(shard, key);
-            match self.flights.join(shard, key, &asker, Span::ZERO, now, |_| Arc::new(FlightCell::new())) {
+            self.release_void_leases(shard, key, space.floor().newest());
+            match self.flights.join(shard, key, &asker, Span::ZERO, now, |id| Arc::new(FlightCell::new(id))) {
                 Joined::Follow { cell, .. } => Grant::Held(cell),
                 Joined::Lead { id, cell } => {
                     let token = self.next_fence();
@@ -113,9 +113,9 @@ impl Engine {
                     cell.set_lease(now + lease);
                     Grant::Token(token, cell, id)
                 }
-                // Void leases were released above, so none can be overtaken here but a space-wide one.
+                // Void leases were released above; what is left may be followed.
                 Joined::LeadLater { id, .. } => {
-                    self.flights.land(shard, key, id, None, now);
+                    self.land_lease(shard, key, id, Ending::Neither, now);
                     Grant::Full
                 }
                 Joined::Full => Grant::Full,
@@ -126,11 +126,14 @@ impl Engine {
     /// Stores a value under a token. False if the token is no longer the key's.
     pub(crate) fn publish(&self, space: &SpaceState, key: &Key, token: Fence, loaded: Loaded<AnyBody>) -> bool {
         let Some(cell) = self.flights.locked(key, |shard| {
-            let (id, cell) = holder(shard, key, token)?;
-            let covered = shard.floor(key).merge(space.floor()).covers(token);
-            let entry = self.written(space, key, loaded, token).filter(|_| !covered);
+            let now = self.clock.now();
+            let (id, cell) = holder(shard, key, token, now)?;
+            let since = shard.flights(key)?.get(id)?.reading?.since;
+            let floor = shard.floor(key);
+            let covered = |entry: &Resident| floor.merge(self.floor_of(space, entry)).covers(token);
+            let entry = self.written(space, key, loaded, token, since).filter(|entry| !covered(entry));
             let stored = entry.is_some_and(|entry| self.memory.put(key.hash, entry));
-            self.flights.land(shard, key, id, None, self.clock.now());
+            self.land_lease(shard, key, id, Ending::Succeeded, now);
             Some((cell, stored))
         }) else {
             return false;
@@ -142,9 +145,9 @@ impl Engine {
     /// Gives a token back unused; with a cool-down, nobody else gets one for so long.
     pub(crate) fn release(&self, key: &Key, token: Fence, cool_down: Span) -> bool {
         let cell = self.flights.locked(key, |shard| {
-            let (id, cell) = holder(shard, key, token)?;
             let now = self.clock.now();
-            self.flights.land(shard, key, id, None, now);
+            let (id, cell) = holder(shard, key, token, now)?;
+            self.land_lease(shard, key, id, Ending::Neither, now);
             if cool_down > Span::ZERO {
                 shard.cool(key, Cooling { until: now + cool_down, attempts: 1, class: FailClass::Failed });
             }
@@ -158,31 +161,34 @@ impl Engine {
     /// Ends a lease that nobody used: the next client that waits gets the token.
     async fn end_lease(self: Arc<Engine>, key: Key, id: FlightId, cell: Arc<FlightCell>) {
         if cell.wait(&self.clock, cell.lease_until()).await.is_none() {
-            self.flights.locked(&key, |shard| self.flights.land(shard, &key, id, None, self.clock.now()));
+            self.flights.locked(&key, |shard| self.land_lease(shard, &key, id, Ending::Neither, self.clock.now()));
             cell.complete(Outcome::Released);
         }
     }
 
     /// Lands the leases whose token is void: overtaken by an invalidation or past their end.
     /// A holder is outside; nobody can wait for it to notice.
-    pub(crate) fn release_void_leases(&self, shard: &mut Shard<Arc<FlightCell>>, key: &Key) {
+    pub(crate) fn release_void_leases(&self, shard: &mut Shard<Arc<FlightCell>>, key: &Key, floor: Fence) {
         let now = self.clock.now();
         let Some(flights) = shard.flights(key) else { return };
-        let flights: Vec<_> = flights.iter().map(|flight| (flight.id, flight.overtaken)).collect();
-        for (id, overtaken) in flights {
+        let covered =
+            |flight: &Flight| flight.overtaken || flight.reading.is_some_and(|reading| reading.fence <= floor);
+        let flights: Vec<_> = flights.iter().map(|flight| (flight.id, covered(flight))).collect();
+        for (id, covered) in flights {
             let Some(cell) = shard.cell(key, id) else { continue };
             let until = cell.lease_until();
-            if until != Tick::NEVER && (overtaken || now >= until) {
-                self.flights.land(shard, key, id, None, now);
+            if until != Tick::NEVER && (covered || now >= until) {
+                self.land_lease(shard, key, id, Ending::Neither, now);
                 cell.complete(Outcome::Released);
             }
         }
     }
 
-    /// Those who wait for a token's value: a plain write is what they wait for.
-    pub(crate) fn waiting_for_a_token(&self, shard: &Shard<Arc<FlightCell>>, key: &Key) -> Option<Arc<FlightCell>> {
-        let id = shard.flights(key)?.iter().next()?.id;
-        shard.cell(key, id).filter(|cell| cell.lease_until() != Tick::NEVER)
+    /// Ends a token's flight; a load that waited for its end starts.
+    fn land_lease(&self, shard: &mut Shard<Arc<FlightCell>>, key: &Key, id: FlightId, ending: Ending, now: Tick) {
+        if let Some(next) = self.flights.land(shard, key, id, ending, now).and_then(|landed| landed.next) {
+            next.take_turn();
+        }
     }
 
     /// Invalidates a whole space.
@@ -192,11 +198,12 @@ impl Engine {
 }
 
 /// The flight that `token` leads, if it may still publish.
-fn holder(shard: &Shard<Arc<FlightCell>>, key: &Key, token: Fence) -> Option<(FlightId, Arc<FlightCell>)> {
+fn holder(shard: &Shard<Arc<FlightCell>>, key: &Key, token: Fence, now: Tick) -> Option<(FlightId, Arc<FlightCell>)> {
     let flight = shard
         .flights(key)?
         .iter()
         .find(|flight| !flight.overtaken && flight.reading.is_some_and(|reading| reading.fence == token))?;
     let id = flight.id;
-    shard.cell(key, id).filter(|cell| cell.lease_until() != Tick::NEVER).map(|cell| (id, cell))
+    let runs = |cell: &Arc<FlightCell>| cell.lease_until() != Tick::NEVER && now < cell.lease_until();
+    shard.cell(key, id).filter(runs).map(|cell| (id, cell))
 }

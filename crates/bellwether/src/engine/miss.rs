@@ -34,46 +34,55 @@ pub(crate) enum Entered {
 
 impl Engine {
     /// Answers a caller whom memory could not answer, by its deadline.
-    pub(crate) async fn miss(
+    pub(crate) fn miss(
         self: &Arc<Engine>,
         space: &Arc<SpaceState>,
         key: &Key,
         ask: &Ask,
         load: LoadFn,
-    ) -> Result<Answer, Error> {
-        let began = self.flights.current_fence();
-        let mut load = Some(load);
-        loop {
-            let entered = self.enter(space, key, ask);
-            let (cell, why) = match entered {
-                Entered::Wait(cell, None) => (cell, Why::Coalesced),
-                Entered::Wait(cell, Some(start)) => match load.take() {
-                    Some(load) => {
+    ) -> impl Future<Output = Result<Answer, Error>> {
+        async move {
+            let began = self.flights.current_fence();
+            loop {
+                let cell = match self.enter(space, key, ask) {
+                    Entered::Wait(cell, Some(start)) => {
                         Leader::launch(self, space, key, start, cell.clone(), load);
-                        (cell, Why::Loaded)
+                        let outcome = self.wait(space, key, ask, &cell).await;
+                        return self.delivered(space, key, ask, outcome, Why::Loaded);
                     }
-                    None => return Err(Error::new(Why::Timeout)),
-                },
-                Entered::Alone => match load.take() {
-                    Some(load) => return self.alone(space, key, ask, load, Why::Uncacheable).await,
-                    None => return Err(Error::new(Why::Timeout)),
-                },
-                answered => return self.without_flight(space, key, ask, answered),
-            };
-            match self.wait(space, key, ask, &cell).await {
-                Ok(Outcome::Landed(entry, kept)) if why == Why::Loaded || !self.outdated(space, &entry, began) => {
-                    return self.answer(entry, kept.unwrap_or(why));
+                    Entered::Wait(cell, None) => cell,
+                    // Boxed: few callers need it, and all would be larger for it.
+                    Entered::Alone => return Box::pin(self.alone(space, key, ask, load, Why::Uncacheable)).await,
+                    answered => return self.without_flight(space, key, ask, answered),
+                };
+                match self.wait(space, key, ask, &cell).await {
+                    // The older load's tag was invalidated before this caller came: once more.
+                    Ok(Outcome::Landed(entry, _)) if self.outdated(space, &entry, began) => {}
+                    Ok(Outcome::Private(_)) => {
+                        return Box::pin(self.alone(space, key, ask, load, Why::Uncacheable)).await;
+                    }
+                    Ok(Outcome::Released) => {}
+                    outcome => return self.delivered(space, key, ask, outcome, Why::Coalesced),
                 }
-                Ok(Outcome::Private(entry)) if why == Why::Loaded => return self.answer(entry, Why::Uncacheable),
-                Ok(Outcome::Private(_)) => match load.take() {
-                    Some(load) => return self.alone(space, key, ask, load, Why::Uncacheable).await,
-                    None => return Err(Error::new(Why::Timeout)),
-                },
-                // The tag of what the older load found was invalidated before this caller came.
-                Ok(Outcome::Landed(..) | Outcome::Released) => {}
-                Ok(Outcome::Failed(error)) => return self.rescued(space, key, ask, error),
-                Err(saved) => return saved,
             }
+        }
+    }
+
+    /// What a flight's outcome is to a caller who may have it.
+    pub(crate) fn delivered(
+        &self,
+        space: &SpaceState,
+        key: &Key,
+        ask: &Ask,
+        outcome: Result<Outcome, Result<Answer, Error>>,
+        why: Why,
+    ) -> Result<Answer, Error> {
+        match outcome {
+            Ok(Outcome::Landed(entry, kept)) => self.answer(entry, kept.unwrap_or(why)),
+            Ok(Outcome::Private(entry)) => self.answer(entry, Why::Uncacheable),
+            Ok(Outcome::Failed(error)) => self.rescued(space, key, ask, error),
+            Ok(Outcome::Released) => self.rescued(space, key, ask, Error::new(Why::ShedQueue)),
+            Err(saved) => saved,
         }
     }
 
@@ -97,9 +106,12 @@ impl Engine {
             if let Some(cooling) = shard.cooling(key, now) {
                 return Entered::Cooling(cooling);
             }
-            match self.flights.join(shard, key, &asker, space.successor_after(), now, |_| Arc::new(FlightCell::new())) {
+            match self
+                .flights
+                .join(shard, key, &asker, space.successor_after(), now, |id| Arc::new(FlightCell::new(id)))
+            {
                 Joined::Follow { cell, raised: flight } => {
-                    raised = flight;
+                    raised = flight.map(|flight| (cell.ticket(), flight));
                     Entered::Wait(cell, None)
                 }
                 Joined::Lead { id, cell } => Entered::Wait(cell, Some(Start { id, parked: None })),
@@ -107,8 +119,8 @@ impl Engine {
                 Joined::Full => Entered::Full,
             }
         });
-        if let Some(flight) = raised {
-            space.gate.raise(&flight);
+        if let Some((ticket, flight)) = raised {
+            space.gate.raise(ticket, &flight);
         }
         entered
     }
@@ -135,29 +147,30 @@ impl Engine {
     }
 
     /// Waits for a flight: its outcome, or what the caller gets without it.
-    pub(crate) async fn wait(
+    // Here and below a block, not an `async fn`, which would keep every argument twice: a follower
+    // is little more than this future, and there may be many thousands.
+    pub(crate) fn wait(
         &self,
         space: &SpaceState,
         key: &Key,
         ask: &Ask,
         cell: &FlightCell,
-    ) -> Result<Outcome, Result<Answer, Error>> {
-        let timeout = || Error::later(Why::Timeout, Some(space.load_times().0.unwrap_or(space.gate.budget.timeout)));
-        // Where something can rescue the caller, it waits no longer than loads usually take.
-        if let Some(hedge) = space.hedge_after() {
-            let hedged = self.clock.now() + hedge;
-            if hedged < ask.deadline {
-                if let Some(outcome) = cell.wait(&self.clock, hedged).await {
+    ) -> impl Future<Output = Result<Outcome, Result<Answer, Error>>> {
+        async move {
+            // Where something can rescue the caller, it waits no longer than loads usually take.
+            let hedged = space.hedge_after().map_or(ask.deadline, |hedge| ask.asked + hedge);
+            let mut until = hedged.min(ask.deadline);
+            loop {
+                if let Some(outcome) = cell.wait(&self.clock, until).await {
                     return Ok(outcome);
                 }
-                if let Ok(saved) = self.rescued(space, key, ask, timeout()) {
-                    return Err(Ok(saved));
+                let p99 = space.load_times().0.unwrap_or(space.gate.budget.timeout);
+                let saved = self.rescued(space, key, ask, Error::later(Why::Timeout, Some(p99)));
+                if saved.is_ok() || until >= ask.deadline {
+                    return Err(saved);
                 }
+                until = ask.deadline;
             }
-        }
-        match cell.wait(&self.clock, ask.deadline).await {
-            Some(outcome) => Ok(outcome),
-            None => Err(self.rescued(space, key, ask, timeout())),
         }
     }
 
@@ -170,14 +183,13 @@ impl Engine {
         load: LoadFn,
         why: Why,
     ) -> Result<Answer, Error> {
-        let cell = Arc::new(FlightCell::new());
+        let cell = Arc::new(FlightCell::new(self.flights.fresh_id()));
         Leader::launch_alone(self, space, key, ask, cell.clone(), load);
-        match self.wait(space, key, ask, &cell).await {
-            Ok(Outcome::Landed(entry, _) | Outcome::Private(entry)) => self.answer(entry, why),
-            Ok(Outcome::Failed(error)) => self.rescued(space, key, ask, error),
-            Ok(Outcome::Released) => Err(Error::new(Why::OriginFailed)),
-            Err(saved) => saved,
-        }
+        let outcome = match self.wait(space, key, ask, &cell).await {
+            Ok(Outcome::Landed(entry, _)) => Ok(Outcome::Landed(entry, Some(why))),
+            other => other,
+        };
+        self.delivered(space, key, ask, outcome, why)
     }
 
     /// The error, or what the policy prefers to it.
@@ -201,10 +213,10 @@ impl Engine {
         Ok((entry, why, self.clock.now()))
     }
 
-    /// Whether an invalidation that this caller had seen acknowledged covers what an older load found.
-    fn outdated(&self, space: &SpaceState, entry: &Resident, began: Fence) -> bool {
-        let newest = self.floor_of(space, entry).newest();
-        newest >= entry.meta.fence && newest <= began
+    /// Whether an invalidation covers what a load found that began to read before this caller came.
+    /// Only the newest one is known: an older one, which this caller had seen acknowledged, may hide behind it.
+    pub(crate) fn outdated(&self, space: &SpaceState, entry: &Resident, began: Fence) -> bool {
+        entry.meta.fence <= began && self.floor_of(space, entry).covers(entry.meta.fence)
     }
 }
 

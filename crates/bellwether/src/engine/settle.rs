@@ -5,21 +5,20 @@ use std::sync::atomic::Ordering;
 
 use bellwether_core::entry::{Kind, Meta};
 use bellwether_core::fence::{Fence, Floor};
-use bellwether_core::guard::cooldown::Cooling;
-use bellwether_core::read::walk::{Event, Step, supersedes};
+use bellwether_core::read::walk::{Event, Step, Walk, supersedes};
 use bellwether_core::time::{Span, Tick};
 use bellwether_core::why::Why;
 use bytes::Bytes;
 
-use crate::engine::Engine;
 use crate::engine::cell::{FlightCell, Outcome};
 use crate::engine::lead::{Body, Cargo, Leader};
 use crate::engine::space::SpaceState;
+use crate::engine::{Engine, draw};
 use crate::entry::{Entry, Extra, Resident, relabelled};
 use crate::error::Error;
 use crate::key::Key;
 use crate::port::tier::{Envelope, Stored, Tier, TierError};
-use crate::state::flights::Shard;
+use crate::state::flights::{Ending, Landed, Shard};
 
 /// From so many followers on, a flight would have been a stampede.
 const STAMPEDE: u32 = 10;
@@ -33,36 +32,23 @@ enum Kept {
 }
 
 impl Leader {
-    /// Performs the walk's last step.
-    pub(crate) async fn settle(&mut self, end: Step, cargo: Cargo) {
+    /// Performs the walk's last step. Returns what was kept and may go on to the shared tier.
+    pub(crate) fn settle(&mut self, end: Step, cargo: Cargo) -> Option<Resident> {
+        let mut stored = None;
         match end {
             Step::Keep(meta) => {
-                let Some(entry) = self.entry(cargo, meta) else { return };
-                let mut stored = None;
-                self.land(None, |shard| {
+                let entry = self.entry(cargo, meta)?;
+                self.land(Ending::Succeeded, |shard| {
                     let kept = shard.map(|shard| self.engine.keep(&self.space, shard, &self.key, &entry));
                     stored = matches!(kept, Some(Kept::Yes)).then(|| entry.clone());
                     let why = matches!(kept, Some(Kept::TooLarge)).then_some(Why::TooLarge);
                     Outcome::Landed(entry, why)
                 });
-                self.landed = true;
-                if let Some(entry) = stored {
-                    self.publish(entry).await;
-                }
-            }
-            Step::Adopt(meta) => {
-                let Some(entry) = self.entry(cargo, meta) else { return };
-                self.land(None, |shard| {
-                    if let Some(shard) = shard {
-                        self.engine.keep(&self.space, shard, &self.key, &entry);
-                    }
-                    Outcome::Landed(entry, Some(Why::Hit))
-                });
             }
             Step::Mark { marker, body, private } => {
-                let Some(entry) = self.entry(cargo, body) else { return };
+                let entry = self.entry(cargo, body)?;
                 let marker = Entry::new(&self.key, marker, None, 0, ());
-                self.land(None, |shard| {
+                self.land(Ending::Succeeded, |shard| {
                     if let Some(shard) = shard {
                         self.engine.keep(&self.space, shard, &self.key, &marker);
                     }
@@ -74,38 +60,62 @@ impl Leader {
                     (Body::Error(error), _) => Error::origin(error.class, retry_after, error.source),
                     _ => Error::later(why, retry_after),
                 };
-                self.land(cooling, |_| Outcome::Failed(error));
+                let ending = cooling.map_or(Ending::Neither, Ending::Failed);
+                self.land(ending, |_| Outcome::Failed(error));
             }
-            Step::AwaitTurn | Step::Probe | Step::Admit | Step::Load => {}
+            Step::AwaitTurn | Step::Probe | Step::Adopt(_) | Step::Admit | Step::Load => {}
         }
         self.landed = true;
+        stored
+    }
+
+    /// Ends the flight with what the shared tier held, if the walk says so. Decided, kept and landed
+    /// in one step as seen by invalidations and by those who join: whoever came while the tier was
+    /// asked may know of a removal, or want a younger value.
+    pub(crate) fn adopt(&mut self, walk: &mut Walk, meta: Meta, cargo: Cargo) -> bool {
+        let (Some(id), Some(entry)) = (self.id, self.entry(cargo, meta)) else { return false };
+        let engine = &*self.engine;
+        let landed = engine.flights.locked(&self.key, |shard| {
+            let now = engine.clock.now();
+            let demand = shard.flights(&self.key)?.get(id)?.demand;
+            let floor = shard.floor(&self.key).merge(engine.floor_of(&self.space, &entry));
+            let probed = Event::Probed(Some((meta, floor, demand)));
+            let Step::Adopt(_) = walk.on(probed, now, &self.space.policy, draw()) else { return None };
+            engine.keep(&self.space, shard, &self.key, &entry);
+            engine.flights.land(shard, &self.key, id, Ending::Succeeded, now)
+        });
+        let Some(landed) = landed else { return false };
+        self.tell(Some(landed), Outcome::Landed(entry, Some(Why::Hit)));
+        self.landed = true;
+        true
     }
 
     fn entry(&self, cargo: Cargo, meta: Meta) -> Option<Resident> {
         match cargo.body {
             Body::Value(value) => Some(value.into_entry(&self.key, meta, cargo.extra)),
             Body::Missing => Some(Entry::new(&self.key, meta, cargo.extra, 0, ())),
-            Body::Same(entry) => Some(relabelled(&entry, meta, false)),
+            Body::Same(entry) => Some(relabelled(&entry, meta, cargo.extra, false)),
             Body::Error(_) => None,
         }
     }
 
     /// Ends the flight under its key's lock, then tells everybody. A load beside the table has no shard to touch.
-    pub(crate) fn land(
-        &self,
-        failure: Option<Cooling>,
-        outcome: impl FnOnce(Option<&mut Shard<Arc<FlightCell>>>) -> Outcome,
-    ) {
+    pub(crate) fn land(&self, ending: Ending, outcome: impl FnOnce(Option<&mut Shard<Arc<FlightCell>>>) -> Outcome) {
         let engine = &*self.engine;
         let Some(id) = self.id else { return self.cell.complete(outcome(None)) };
         let (outcome, landed) = engine.flights.locked(&self.key, |shard| {
             let outcome = outcome(Some(shard));
-            (outcome, engine.flights.land(shard, &self.key, id, failure, engine.clock.now()))
+            (outcome, engine.flights.land(shard, &self.key, id, ending, engine.clock.now()))
         });
+        self.tell(landed, outcome);
+    }
+
+    /// Counts the flight, starts its successor and tells everybody.
+    fn tell(&self, landed: Option<Landed<Arc<FlightCell>>>, outcome: Outcome) {
         if let Some(landed) = landed {
-            engine.followers.record(f64::from(landed.flight.followers));
+            self.engine.followers.record(f64::from(landed.flight.followers));
             if landed.flight.followers >= STAMPEDE {
-                engine.stampedes.fetch_add(1, Ordering::Relaxed);
+                self.engine.stampedes.fetch_add(1, Ordering::Relaxed);
             }
             if let Some(next) = landed.next {
                 next.take_turn();
@@ -120,13 +130,10 @@ impl Leader {
     }
 
     /// Asks the shared tier, within its budget; whatever goes wrong there, the load goes on.
-    pub(crate) async fn probe(&self) -> (Event, Cargo) {
-        let nothing = (Event::Probed(None), Cargo::nothing());
-        let (Some(tier), Some(codec)) = (self.tier(), &self.space.codec) else { return nothing };
+    pub(crate) async fn probe(&self) -> Option<(Meta, Cargo)> {
+        let (tier, codec) = (self.tier()?, self.space.codec.as_ref()?);
         let key = tier_key(&self.space, &self.key);
-        let Some(envelope) = self.engine.within_budget(&self.space, tier.get(&key)).await.flatten() else {
-            return nothing;
-        };
+        let envelope = self.engine.within_budget(&self.space, tier.get(&key)).await.flatten()?;
         let now = self.engine.clock.now();
         let fresh_until = now + Span(envelope.fresh_ms);
         let meta = Meta {
@@ -140,22 +147,17 @@ impl Leader {
             kind: envelope.kind,
         };
         let body = match envelope.kind {
-            Kind::Value => match codec.decode(&envelope.body) {
-                Some(value) => Body::Value(value),
-                // G8: what can't be read is a miss.
-                None => return nothing,
-            },
+            // G8: what can't be read is a miss.
+            Kind::Value => Body::Value(codec.decode(&envelope.body)?),
             Kind::Negative => Body::Missing,
-            Kind::HitForMiss => return nothing,
+            Kind::HitForMiss => return None,
         };
         let tags: Box<[_]> = envelope.tags.iter().map(|tag| self.engine.tag(tag)).collect();
-        let floor = self.engine.flights.locked(&self.key, |shard| shard.floor(&self.key));
-        let floor = floor.merge(self.space.floor()).merge(self.engine.tags.floor(&tags));
-        (Event::Probed(Some((meta, floor))), Cargo { body, extra: Extra::of(envelope.version, tags) })
+        Some((meta, Cargo { body, extra: Extra::of(envelope.version, tags) }))
     }
 
     /// Hands a kept entry to the shared tier. If something newer was there, it does not stay here either.
-    async fn publish(&self, entry: Resident) {
+    pub(crate) async fn publish(&self, entry: Resident) {
         let (Some(tier), Some(codec)) = (self.tier(), &self.space.codec) else { return };
         let Some(body) = (if entry.meta.kind == Kind::Value { codec.encode(&entry) } else { Some(Bytes::new()) })
         else {

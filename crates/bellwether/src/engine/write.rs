@@ -8,7 +8,7 @@ use bellwether_core::time::{Span, Tick};
 use bellwether_core::write::stamp::{Stamping, stamp};
 
 use crate::engine::body::AnyBody;
-use crate::engine::cell::{FlightCell, Outcome};
+use crate::engine::cell::FlightCell;
 use crate::engine::settle::tier_key;
 use crate::engine::space::SpaceState;
 use crate::engine::{Engine, draw};
@@ -22,15 +22,16 @@ impl Engine {
     /// True if a value was resident.
     pub(crate) fn invalidate(&self, space: &SpaceState, key: &Key, verb: Invalidation) -> (bool, Fence) {
         self.flights.locked(key, |shard| {
-            let resident = self.live(space, key);
+            let resident = self.live(space, key).is_some();
+            let rescue = self.rescuing(space, key).filter(|_| verb == Invalidation::Expire);
             let fence = self.overtake(shard, key, verb);
-            match resident.as_ref() {
-                Some(entry) if verb == Invalidation::Expire && space.policy.rescue_invalidated => {
-                    self.memory.put(key.hash, relabelled(entry, entry.meta, true));
-                }
-                _ => drop(self.memory.remove(key.by_ref())),
+            match rescue {
+                // Expired before: it stays what it is, a rescue.
+                Some(entry) if entry.expired => {}
+                Some(entry) => drop(self.memory.put(key.hash, relabelled(&entry, entry.meta, None, true))),
+                None => drop(self.memory.remove(key.by_ref())),
             }
-            (resident.is_some(), fence)
+            (resident, fence)
         })
     }
 
@@ -38,7 +39,7 @@ impl Engine {
     fn overtake(&self, shard: &mut Shard<Arc<FlightCell>>, key: &Key, verb: Invalidation) -> Fence {
         let fence = self.next_fence();
         shard.invalidate(key, Floor::of(verb, fence), self.clock.now());
-        self.release_void_leases(shard, key);
+        self.release_void_leases(shard, key, fence);
         fence
     }
 
@@ -48,6 +49,16 @@ impl Engine {
         self.memory.peek(key.by_ref()).filter(|entry| {
             let covered = self.floor_of(space, entry).covers(entry.meta.fence);
             entry.meta.kind == Kind::Value && now < entry.meta.hard_until() && !covered
+        })
+    }
+
+    /// The key's value, if it may serve as a rescue after an expiry.
+    fn rescuing(&self, space: &SpaceState, key: &Key) -> Option<Resident> {
+        let now = self.clock.now();
+        self.memory.peek(key.by_ref()).filter(|entry| {
+            let removed = self.floor_of(space, entry).removed;
+            let value = entry.meta.kind == Kind::Value && now < entry.meta.hard_until();
+            space.policy.rescue_invalidated && value && entry.meta.fence > removed
         })
     }
 
@@ -66,34 +77,31 @@ impl Engine {
 
     /// A plain write: newer than whatever was there, than every load under way, and than every token.
     pub(crate) fn put(&self, space: &SpaceState, key: &Key, loaded: Loaded<AnyBody>) -> bool {
-        let mut tell = None;
-        let stored = self.flights.locked(key, |shard| {
+        self.flights.locked(key, |shard| {
             self.overtake(shard, key, Invalidation::Remove);
-            let Some(entry) = self.written(space, key, loaded, self.next_fence()) else {
+            let now = self.clock.now();
+            let Some(entry) = self.written(space, key, loaded, self.next_fence(), now) else {
                 self.memory.remove(key.by_ref());
                 return false;
             };
-            tell = self.waiting_for_a_token(shard, key);
             self.memory.put(key.hash, entry)
-        });
-        if let Some(cell) = tell {
-            cell.complete(Outcome::Released);
-        }
-        stored
+        })
     }
 
-    /// The entry of a value that somebody wrote, under `fence`; `None` if it must not be kept.
+    /// The entry of a value that somebody wrote under `fence`, having begun to read it at `started`;
+    /// `None` if it must not be kept.
     pub(crate) fn written(
         &self,
         space: &SpaceState,
         key: &Key,
         loaded: Loaded<AnyBody>,
         fence: Fence,
+        started: Tick,
     ) -> Option<Resident> {
         let Terms { ttl, tags, version, keep } = loaded.terms;
         let now = self.clock.now();
         let meta = |kind| {
-            let stamping = Stamping { kind, started: now, finished: now, fence, ttl, p99: None, ewma: None };
+            let stamping = Stamping { kind, started, finished: now, fence, ttl, p99: None, ewma: None };
             stamp(stamping, &space.policy, draw())
         };
         if keep != Keep::Yes || ttl == Some(Span::ZERO) {
@@ -112,7 +120,7 @@ impl Engine {
         self.flights.locked(key, |_| {
             let Some(entry) = self.live(space, key) else { return false };
             let meta = change(entry.meta, self.clock.now());
-            self.memory.put(key.hash, relabelled(&entry, meta, entry.expired))
+            self.memory.put(key.hash, relabelled(&entry, meta, None, entry.expired))
         })
     }
 

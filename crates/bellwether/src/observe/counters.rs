@@ -1,14 +1,15 @@
 //! How often did what happen? Counters that a hit can afford.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bellwether_core::time::Span;
 use bellwether_core::why::Why;
 
-/// Threads share a stripe only beyond this many: a hit never fights over a cache line with its neighbours.
-const STRIPES: usize = 16;
+/// So many threads but one count alone; all others share the first stripe.
+const STRIPES: usize = 32;
 
-/// Counts outcomes, by [`Why`]: exact, and striped by thread.
+/// Counts outcomes, by [`Why`]: exact, and striped by thread, so that a hit never fights over a
+/// cache line with its neighbours, nor pays for an atomic addition where nobody else adds.
 pub(crate) struct WhyCounts {
     stripes: Box<[Stripe; STRIPES]>,
 }
@@ -16,13 +17,30 @@ pub(crate) struct WhyCounts {
 #[repr(align(128))]
 struct Stripe([AtomicU64; Why::COUNT]);
 
-thread_local! {
-    static STRIPE: usize = next_stripe();
+/// The stripe that everybody may add to.
+const SHARED: usize = 0;
+/// Stripes that a living thread has to itself.
+static TAKEN: [AtomicBool; STRIPES] = [const { AtomicBool::new(false) }; STRIPES];
+
+/// A thread's own stripe, in the counters of every space, for as long as the thread lives.
+struct Claim(usize);
+
+impl Claim {
+    fn new() -> Claim {
+        // Acquire: what the stripe's former thread counted is seen before it is added to.
+        let free = |stripe: &usize| !TAKEN[*stripe].swap(true, Ordering::Acquire);
+        Claim((SHARED + 1..STRIPES).find(free).unwrap_or(SHARED))
+    }
 }
 
-fn next_stripe() -> usize {
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
-    NEXT.fetch_add(1, Ordering::Relaxed) % STRIPES
+impl Drop for Claim {
+    fn drop(&mut self) {
+        TAKEN[self.0].store(false, Ordering::Release);
+    }
+}
+
+thread_local! {
+    static CLAIM: Claim = Claim::new();
 }
 
 impl WhyCounts {
@@ -32,9 +50,14 @@ impl WhyCounts {
 
     #[inline]
     pub(crate) fn add(&self, why: Why) {
-        // A thread that is being torn down has no stripe any more; its last counts go to the first.
-        let stripe = STRIPE.try_with(|s| *s).unwrap_or(0);
-        self.stripes[stripe].0[why as usize].fetch_add(1, Ordering::Relaxed);
+        // A thread that is being torn down has no stripe any more.
+        let stripe = CLAIM.try_with(|claim| claim.0).unwrap_or(SHARED);
+        let count = &self.stripes[stripe].0[why as usize];
+        if stripe == SHARED {
+            count.fetch_add(1, Ordering::Relaxed);
+        } else {
+            count.store(count.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        }
     }
 
     pub(crate) fn get(&self, why: Why) -> u64 {
@@ -116,6 +139,19 @@ mod tests {
         });
         assert_eq!(counts.get(Why::Hit), STRIPES as u64 * 2000);
         assert_eq!(counts.get(Why::Loaded), 0);
+    }
+
+    #[test]
+    fn a_stripe_that_passes_from_thread_to_thread_loses_nothing() {
+        let counts = WhyCounts::new();
+        for _ in 0..20 {
+            std::thread::scope(|scope| {
+                for _ in 0..STRIPES {
+                    scope.spawn(|| (0..100).for_each(|_| counts.add(Why::Hit)));
+                }
+            });
+        }
+        assert_eq!(counts.get(Why::Hit), 20 * STRIPES as u64 * 100);
     }
 
     #[test]

@@ -103,23 +103,26 @@ impl Clock {
     }
 
     /// Returns once `until` is reached.
-    pub(crate) async fn sleep_until(&self, until: Tick) {
-        match &self.0 {
-            Kind::System(_) => {
-                let left = until.since(self.now());
-                if left > Span::ZERO {
-                    tokio::time::sleep(left.into()).await;
+    pub(crate) fn sleep_until(&self, until: Tick) -> impl Future<Output = ()> {
+        // A block, not an `async fn`, which would keep its arguments twice: every follower sleeps here.
+        async move {
+            match &self.0 {
+                Kind::System(_) => {
+                    let left = until.since(self.now());
+                    if left > Span::ZERO {
+                        tokio::time::sleep(left.into()).await;
+                    }
                 }
+                Kind::Manual(manual) => loop {
+                    let moved = manual.moved.notified();
+                    tokio::pin!(moved);
+                    moved.as_mut().enable();
+                    if manual.now.load(Ordering::SeqCst) >= until.0 {
+                        return;
+                    }
+                    moved.await;
+                },
             }
-            Kind::Manual(manual) => loop {
-                let moved = manual.moved.notified();
-                tokio::pin!(moved);
-                moved.as_mut().enable();
-                if manual.now.load(Ordering::SeqCst) >= until.0 {
-                    return;
-                }
-                moved.await;
-            },
         }
     }
 }

@@ -66,6 +66,17 @@ pub(crate) enum Joined<C> {
     Full,
 }
 
+/// How a flight ends, as far as the key's cool-down is concerned.
+#[derive(Clone, Copy)]
+pub(crate) enum Ending {
+    /// The origin answered: earlier failures are forgotten.
+    Succeeded,
+    /// The load failed: the key cools down.
+    Failed(Cooling),
+    /// No news of the origin (shed, aborted, a token given back): an earlier failure stays in mind.
+    Neither,
+}
+
 /// What a flight leaves behind.
 pub(crate) struct Landed<C> {
     pub(crate) flight: Flight,
@@ -145,13 +156,13 @@ impl<C: Clone> FlightTable<C> {
         cell
     }
 
-    /// Ends flight `id`; `failure` is remembered for the key's cool-down.
+    /// Ends flight `id`.
     pub(crate) fn land(
         &self,
         shard: &mut Shard<C>,
         key: &Key,
         id: FlightId,
-        failure: Option<Cooling>,
+        ending: Ending,
         now: Tick,
     ) -> Option<Landed<C>> {
         let slot = shard.slots.get_mut(key)?;
@@ -159,11 +170,14 @@ impl<C: Clone> FlightTable<C> {
         self.live.fetch_sub(1, Ordering::Relaxed);
         slot.cells.retain(|(other, _)| *other != id);
         let next = next.and_then(|next| slot.cell(next));
-        // An invalidation overtook the failed load: what failed is no news of the key as it is now.
-        let failure = failure.filter(|_| !flight.overtaken);
-        slot.flights.cooling.clone_from(&failure);
-        if let Some(failure) = failure {
-            shard.cooled.push_back((failure.remembered_until(), key.clone()));
+        match ending {
+            Ending::Succeeded => slot.flights.cooling = None,
+            // An invalidation overtook the failed load: what failed is no news of the key as it is now.
+            Ending::Failed(cooling) if !flight.overtaken => {
+                slot.flights.cooling = Some(cooling);
+                shard.cooled.push_back((cooling.remembered_until(), key.clone()));
+            }
+            Ending::Failed(_) | Ending::Neither => {}
         }
         shard.tidy(key, now);
         Some(Landed { flight, next })
@@ -178,12 +192,12 @@ impl<C: Clone> Shard<C> {
 
     /// The key's last failure while it cools down.
     pub(crate) fn cooling(&self, key: &Key, now: Tick) -> Option<Cooling> {
-        self.flights(key)?.cooling.clone().filter(|cooling| cooling.remaining(now).is_some())
+        self.flights(key)?.cooling.filter(|cooling| cooling.remaining(now).is_some())
     }
 
     /// What is remembered of the key's last failure, cooling or not.
     pub(crate) fn last_failure(&self, key: &Key, now: Tick) -> Option<Cooling> {
-        self.flights(key)?.cooling.clone().filter(|cooling| !cooling.forgotten(now))
+        self.flights(key)?.cooling.filter(|cooling| !cooling.forgotten(now))
     }
 
     /// Whom an asker who only looks would wait for: the cell of a flight that reads or will read.

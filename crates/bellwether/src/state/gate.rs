@@ -95,16 +95,16 @@ impl OriginGate {
     }
 
     /// A flight that may wait here inherited a class, a deadline or more waiters.
-    pub(crate) fn raise(self: &Arc<Self>, flight: &Flight) {
+    pub(crate) fn raise(self: &Arc<Self>, ticket: Ticket, flight: &Flight) {
         let give_up = flight.deadline.unwrap_or(Tick::NEVER);
-        self.inner.lock().gate.raise(Ticket(flight.id.0), flight.priority, flight.followers, give_up);
+        self.inner.lock().gate.raise(ticket, flight.priority, flight.followers, give_up);
         self.advance();
     }
 
     /// Loads that run and loads that wait.
     pub(crate) fn load(&self) -> (usize, usize) {
         let inner = self.inner.lock();
-        (inner.gate.running() as usize, inner.gate.waiting())
+        (inner.gate.running(), inner.gate.waiting())
     }
 
     /// Lets go and sheds what is due; the answers are sent outside the lock, because an answer that

@@ -90,7 +90,7 @@ impl Memory {
     }
 
     /// The entry, and a note that it was asked for.
-    #[inline]
+    #[inline(never)] // one copy of the lookup; what it returns fits two registers
     pub(crate) fn get(&self, key: KeyRef<'_>) -> Option<Resident> {
         self.store.get(&key.hash).filter(|entry| entry.is_of(key))
     }

@@ -22,6 +22,20 @@ pub enum Demand {
     CachedOnly,
 }
 
+impl Demand {
+    /// The demand that meets both.
+    #[must_use]
+    pub fn stricter(self, other: Demand) -> Demand {
+        match (self, other) {
+            (Demand::Fresh, _) | (_, Demand::Fresh) => Demand::Fresh,
+            (Demand::MaxAge(a), Demand::MaxAge(b)) => Demand::MaxAge(a.at_most(b)),
+            (age @ Demand::MaxAge(_), _) | (_, age @ Demand::MaxAge(_)) => age,
+            (Demand::CachedOnly, _) => other,
+            (Demand::Any, _) => Demand::Any,
+        }
+    }
+}
+
 /// An entry as the decision sees it.
 #[derive(Clone, Copy, Debug)]
 pub struct Resident<'a> {

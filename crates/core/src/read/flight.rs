@@ -26,6 +26,8 @@ pub struct Flight {
     pub reading: Option<Reading>,
     /// An invalidation came since it began to read: nobody may join, nothing will be kept.
     pub overtaken: bool,
+    /// The strictest demand of all who joined: what a tier holds must meet it, or the origin is asked.
+    pub demand: Demand,
     /// The highest class of all who joined.
     pub priority: Priority,
     /// The latest deadline of all who joined; `None` while nobody waits (a refresh).
@@ -100,6 +102,7 @@ impl Flights {
             id,
             reading: None,
             overtaken: false,
+            demand: asker.demand,
             priority: asker.priority,
             deadline: asker.deadline,
             followers: 0,
@@ -199,6 +202,7 @@ impl Flight {
     /// Inherits what the asker brings; true if that changes its place in the guard's queue.
     fn take_on(&mut self, asker: &Asker) -> bool {
         self.followers = self.followers.saturating_add(1);
+        self.demand = self.demand.stricter(asker.demand);
         let (priority, deadline) = (self.priority.max(asker.priority), self.deadline.max(asker.deadline));
         // Only a flight that still waits for its permit has a place to be raised in.
         let raised = self.reading.is_none() && (priority != self.priority || deadline != self.deadline);

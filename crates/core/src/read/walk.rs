@@ -57,7 +57,8 @@ pub enum Event {
     /// The flight may run.
     Turn,
     /// The shared tier answered; an error or a time-out of the tier is `None`: it never hides the loader.
-    Probed(Option<(Meta, Floor)>),
+    /// With what covers the entry, and the strictest demand of those who wait for it.
+    Probed(Option<(Meta, Floor, Demand)>),
     /// The permit is ours.
     Admitted,
     /// The guard turned us away.
@@ -88,8 +89,10 @@ pub struct Report {
 pub enum Found {
     /// A value that may be kept.
     Value,
-    /// A value that may not be kept; `private` values are not even shared.
+    /// An answer that may not be kept; `private` ones are not even shared.
     Uncacheable {
+        /// A value or "no such row".
+        kind: Kind,
         /// For one caller alone.
         private: bool,
     },
@@ -124,7 +127,7 @@ impl Walk {
         match event {
             Event::Turn => self.first(),
             Event::Probed(found) => match found {
-                Some((meta, floor)) if adoptable(&meta, floor, now, policy, draw) => Step::Adopt(meta),
+                Some((meta, floor, demand)) if adoptable(&meta, floor, demand, now, policy, draw) => Step::Adopt(meta),
                 Some(_) | None => Step::Admit,
             },
             Event::Admitted => Step::Load,
@@ -136,9 +139,9 @@ impl Walk {
 }
 
 /// Only what needs no refresh is adopted; anything else is loaded, as if the tier had nothing.
-fn adoptable(meta: &Meta, floor: Floor, now: Tick, policy: &Policy, draw: Draw) -> bool {
+fn adoptable(meta: &Meta, floor: Floor, demand: Demand, now: Tick, policy: &Policy, draw: Draw) -> bool {
     let found = Resident { meta, hits: 0 };
-    matches!(decide(Some(found), floor, Demand::Any, now, policy, draw), Decision::Serve(_))
+    matches!(decide(Some(found), floor, demand, now, policy, draw), Decision::Serve(_))
 }
 
 fn settle(report: &Report, now: Tick, policy: &Policy, draw: Draw) -> Step {
@@ -152,7 +155,7 @@ fn settle(report: &Report, now: Tick, policy: &Policy, draw: Draw) -> Step {
             mark(stamp_as(Kind::HitForMiss), Kind::Negative, now, false)
         }
         Found::Missing => Step::Keep(stamp_as(Kind::Negative)),
-        Found::Uncacheable { private } => mark(stamp_as(Kind::HitForMiss), Kind::Value, now, private),
+        Found::Uncacheable { kind, private } => mark(stamp_as(Kind::HitForMiss), kind, now, private),
         Found::Value | Found::NotModified if report.ttl == Some(Span::ZERO) => {
             mark(stamp_as(Kind::HitForMiss), Kind::Value, now, false)
         }
@@ -226,11 +229,15 @@ mod tests {
     #[test]
     fn a_tiers_entry_is_adopted_only_while_fresh_and_uncovered() {
         let Step::Keep(fresh) = loaded(Found::Value, None) else { panic!("kept") };
-        assert_eq!(after(Event::Probed(Some((fresh, Floor::NONE)))), Step::Adopt(fresh));
+        let probed = |meta, floor, demand| after(Event::Probed(Some((meta, floor, demand))));
+        assert_eq!(probed(fresh, Floor::NONE, Demand::Any), Step::Adopt(fresh));
         let removed = Floor { removed: Fence(5), expired: Fence::ZERO };
-        assert_eq!(after(Event::Probed(Some((fresh, removed)))), Step::Admit);
+        assert_eq!(probed(fresh, removed, Demand::Any), Step::Admit);
         let stale = Meta { fresh_until: NOW, ..fresh };
-        assert_eq!(after(Event::Probed(Some((stale, Floor::NONE)))), Step::Admit);
+        assert_eq!(probed(stale, Floor::NONE, Demand::Any), Step::Admit);
+        assert_eq!(probed(fresh, Floor::NONE, Demand::MaxAge(Span(100))), Step::Adopt(fresh));
+        assert_eq!(probed(fresh, Floor::NONE, Demand::MaxAge(Span(99))), Step::Admit, "older than somebody asked for");
+        assert_eq!(probed(fresh, Floor::NONE, Demand::Fresh), Step::Admit);
     }
 
     #[test]
@@ -243,8 +250,11 @@ mod tests {
             }
             _ => None,
         };
-        assert_eq!(shared(None, Found::Uncacheable { private: true }), Some((Kind::Value, true)));
-        assert_eq!(shared(None, Found::Uncacheable { private: false }), Some((Kind::Value, false)));
+        assert_eq!(shared(None, Found::Uncacheable { kind: Kind::Value, private: true }), Some((Kind::Value, true)));
+        assert_eq!(
+            shared(None, Found::Uncacheable { kind: Kind::Negative, private: false }),
+            Some((Kind::Negative, false))
+        );
         assert_eq!(shared(Some(Span::ZERO), Found::Value), Some((Kind::Value, false)));
         assert_eq!(shared(Some(Span::ZERO), Found::Missing), Some((Kind::Negative, false)));
         assert_eq!(shared(None, Found::Value), None);

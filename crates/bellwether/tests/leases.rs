@@ -1,0 +1,153 @@
+//! Who may fill a plain space's key? One token at a time, void by whatever is newer (G3).
+
+#[allow(dead_code, reason = "every test program uses its part of the helpers")]
+mod common;
+
+use bellwether::{Cached, Clock, Demand, Fence, Lease, Loaded, Space, Span, Why};
+use common::{Source, manual, minute, soon, until};
+use futures_util::FutureExt;
+
+const LEASE: Span = Span::secs(5);
+
+async fn lease(space: &Space<u64, u64>, wait: Span) -> Lease<u64> {
+    soon("a lease", space.lease(&1, Demand::Any, LEASE, wait)).await.expect("no error")
+}
+
+async fn token(space: &Space<u64, u64>) -> Fence {
+    match lease(space, Span::ZERO).await {
+        Lease::Token(token) => token,
+        other => panic!("a token, not {}", told(&other)),
+    }
+}
+
+fn told(lease: &Lease<u64>) -> String {
+    match lease {
+        Lease::Value(value, token) => format!("value {} {:?}", **value, token.is_some()),
+        Lease::Missing => "missing".to_owned(),
+        Lease::Token(_) => "token".to_owned(),
+        Lease::Held(left) => format!("held {left}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn g1_one_client_gets_the_token_the_others_wait_for_its_value() {
+    let (_cache, space, clock) = manual(minute());
+    let held = token(&space).await;
+    assert_eq!(told(&lease(&space, Span::ZERO).await), "held 5s");
+    let mut waiter = Box::pin(space.lease(&1, Demand::Any, LEASE, Span::secs(3)));
+    assert!((&mut waiter).now_or_never().is_none());
+    clock.advance(Span::secs(1));
+    assert!(space.publish(&1, held, 7));
+    assert_eq!(told(&soon("the waiter", waiter).await.unwrap()), "value 7 false");
+    let age = space.hit(&1).as_ref().map(Cached::age);
+    assert_eq!(age, Some(Span::secs(1)), "its age counts from the token, before which nothing was read");
+    assert!(!space.publish(&1, held, 8), "a token is good for one value");
+
+    let missing = space.lease(&2, Demand::Any, LEASE, Span::ZERO).await.unwrap();
+    let Lease::Token(token) = missing else { panic!("a token") };
+    assert!(space.publish(&2, token, Loaded::missing()));
+    assert_eq!(told(&space.lease(&2, Demand::Any, LEASE, Span::ZERO).await.unwrap()), "missing");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn g3_a_token_is_void_after_a_removal_an_expiry_a_write_a_clearing_a_tag_or_its_end() {
+    type Voids = fn(&Space<u64, u64>, &Clock);
+    let ways: [(&str, Voids); 5] = [
+        ("remove", |space, _| drop(space.remove(&1))),
+        ("expire", |space, _| drop(space.expire(&1))),
+        ("put", |space, _| assert!(space.put(&1, 50))),
+        ("clear", |space, _| space.clear()),
+        ("its end", |_, clock| clock.advance(LEASE)),
+    ];
+    for (how, void) in ways {
+        let (_cache, space, clock) = manual(minute());
+        let held = token(&space).await;
+        void(&space, &clock);
+        assert!(!space.publish(&1, held, 7), "g3: {how}");
+        assert_ne!(space.peek(&1).map(|value| *value), Some(7), "{how}");
+        if how == "put" {
+            continue;
+        }
+        // Nobody has to wait for a holder that will never publish.
+        let next = token(&space).await;
+        assert!(next > held && !space.release(&1, held, Span::ZERO), "{how}");
+        assert!(space.publish(&1, next, 8), "control: {how}");
+    }
+    let (cache, space, _clock) = manual(minute());
+    let held = token(&space).await;
+    cache.remove_tag("team:7");
+    assert!(!space.publish(&1, held, Loaded::value(7).tag("team:7")), "its tag was invalidated since");
+    assert!(space.hit(&1).is_none());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn g4_waiters_are_woken_by_a_release_a_removal_or_the_end_of_the_lease() {
+    type Ends = fn(&Space<u64, u64>, &Clock, Fence);
+    let ways: [(&str, Ends); 4] = [
+        ("release", |space, _, token| assert!(space.release(&1, token, Span::ZERO))),
+        ("remove", |space, _, _| drop(space.remove(&1))),
+        ("its end", |_, clock, _| clock.advance(LEASE)),
+        ("put", |space, _, _| assert!(space.put(&1, 9))),
+    ];
+    for (how, end) in ways {
+        let (cache, space, clock) = manual(minute());
+        let held = token(&space).await;
+        let mut waiter = Box::pin(space.lease(&1, Demand::Any, LEASE, Span::secs(60)));
+        assert!((&mut waiter).now_or_never().is_none());
+        end(&space, &clock, held);
+        let got = told(&soon(how, waiter).await.unwrap());
+        assert_eq!(got, if how == "put" { "value 9 false" } else { "token" }, "{how}");
+        drop(space.remove(&1));
+        until("no flight is left", || cache.snapshot().live_flights == 0).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stale_value_goes_to_all_and_the_token_to_renew_it_to_one() {
+    let (_cache, space, clock) = manual(minute().grace("1h"));
+    assert!(space.put(&1, 1));
+    assert_eq!(told(&lease(&space, Span::ZERO).await), "value 1 false");
+    clock.advance(Span::secs(61));
+    let first = lease(&space, Span::ZERO).await;
+    assert_eq!(told(&first), "value 1 true");
+    assert_eq!(told(&lease(&space, Span::ZERO).await), "value 1 false");
+    let Lease::Value(value, Some(token)) = first else { panic!("with a token") };
+    assert_eq!(value.why(), Why::StaleRefreshing);
+    assert!(space.publish(&1, token, 2));
+    assert_eq!(told(&lease(&space, Span::ZERO).await), "value 2 false");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_given_back_with_a_cool_down_keeps_others_away_for_so_long() {
+    let (_cache, space, clock) = manual(minute());
+    let held = token(&space).await;
+    assert!(space.release(&1, held, Span::secs(2)));
+    let cooling = space.lease(&1, Demand::Any, LEASE, Span::ZERO).await.err().expect("it cools down");
+    assert_eq!((cooling.why(), cooling.retry_after()), (Why::Cooling, Some(Span::secs(2))));
+    clock.advance(Span::secs(2));
+    token(&space).await;
+    let demand = space.lease(&2, Demand::CachedOnly, LEASE, Span::ZERO).await.err().map(|error| error.why());
+    assert_eq!(demand, Some(Why::NotCached));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn g4_loads_and_tokens_of_one_key_wait_for_each_other() {
+    let (cache, space, _clock) = manual(minute());
+    let source = Source::default();
+    let held = token(&space).await;
+    let mut reader = Box::pin(space.get(&1).or_load(source.loader(std::time::Duration::ZERO)));
+    assert!((&mut reader).now_or_never().is_none(), "it follows the token");
+    assert!(space.release(&1, held, Span::ZERO));
+    assert_eq!((soon("the reader", reader).await.unwrap().why(), source.runs()), (Why::Loaded, 1));
+
+    // A token that a clearing made void must not hold up the load that waits for its turn behind it.
+    let (again, _) = (space.remove(&1), token(&space).await);
+    assert!(again.was_resident());
+    space.clear();
+    let answer = soon("a load behind a void token", space.get(&1).or_load(source.loader(std::time::Duration::ZERO)));
+    let mut answer = Box::pin(answer);
+    let _ = (&mut answer).now_or_never();
+    let _next = lease(&space, Span::ZERO).await;
+    assert!(answer.await.is_ok());
+    until("no flight but a token's is left", || cache.snapshot().live_flights <= 1).await;
+}

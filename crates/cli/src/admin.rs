@@ -1,0 +1,85 @@
+//! How is a running server asked? One GET to its admin listener.
+
+use std::io::{self, Read, Write};
+use std::net::{TcpStream, ToSocketAddrs};
+use std::time::Duration;
+
+use crate::Failure;
+
+/// From connecting to the last byte of the answer, each.
+const LIMIT: Duration = Duration::from_secs(5);
+/// The longest answer.
+const MAX_ANSWER: u64 = 1 << 20;
+/// Where the password comes from: a command line is seen by everyone on the machine.
+const PASSWORD: &str = "BELLWETHER_ADMIN_PASSWORD";
+
+/// An admin listener's answer.
+pub(crate) struct Answer {
+    /// 200 and the like.
+    pub(crate) status: u16,
+    /// The body.
+    pub(crate) body: String,
+}
+
+/// Asks the admin listener at `url` for `path`. The error says what to do.
+pub(crate) fn get(url: &str, path: &str) -> Result<Answer, Failure> {
+    let host = url.strip_prefix("http://").unwrap_or(url).trim_end_matches('/');
+    if host.is_empty()
+        || host.contains(['/', '@', '?', '#'])
+        || host.chars().any(|c| c.is_whitespace() || c.is_control())
+    {
+        return Err(Failure::Input(vec![format!("--admin {url}: expected a URL such as http://127.0.0.1:9090")]));
+    }
+    let has_port = host.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
+    let host = if has_port { host.to_owned() } else { format!("{host}:9090") };
+    exchange(&host, path).map_err(|error| Failure::Run(advice(&host, &error)))
+}
+
+/// What went wrong, and what to do about it.
+fn advice(host: &str, error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => {
+            format!(
+                "no server listens at {host}: start one with `bellwether serve`, or name its admin listener with --admin URL"
+            )
+        }
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+            format!("the server at {host} did not answer in {} s", LIMIT.as_secs())
+        }
+        io::ErrorKind::InvalidData => format!("what listens at {host} is no admin listener of Bellwether"),
+        _ => format!("{host}: {error}"),
+    }
+}
+
+fn exchange(host: &str, path: &str) -> io::Result<Answer> {
+    let addresses = host.to_socket_addrs()?;
+    let mut stream = Err(io::Error::other("the name has no address"));
+    for address in addresses {
+        stream = TcpStream::connect_timeout(&address, LIMIT);
+        if stream.is_ok() {
+            break;
+        }
+    }
+    let mut stream = stream?;
+    stream.set_read_timeout(Some(LIMIT))?;
+    stream.set_write_timeout(Some(LIMIT))?;
+    let password = std::env::var(PASSWORD).ok().filter(|text| !text.chars().any(char::is_control));
+    let authorization = password.map(|text| format!("authorization: Bearer {text}\r\n")).unwrap_or_default();
+    let request = format!("GET {path} HTTP/1.1\r\nhost: {host}\r\n{authorization}connection: close\r\n\r\n");
+    stream.write_all(request.as_bytes())?;
+    let mut bytes = Vec::new();
+    stream.take(MAX_ANSWER).read_to_end(&mut bytes)?;
+    parse(&bytes).ok_or_else(|| io::ErrorKind::InvalidData.into())
+}
+
+fn parse(bytes: &[u8]) -> Option<Answer> {
+    let text = std::str::from_utf8(bytes).ok()?;
+    let (head, body) = text.split_once("\r\n\r\n")?;
+    let status = head.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok()?;
+    Some(Answer { status, body: body.to_owned() })
+}
+
+/// The words for a server that wants a password.
+pub(crate) fn needs_password() -> String {
+    format!("the server wants its password: set {PASSWORD}")
+}

@@ -1,0 +1,35 @@
+//! Is a configuration right, and with `--connect`, can what it names be opened?
+
+use std::path::Path;
+
+use bellwether_server::service::Service;
+
+use crate::{Failure, load, say};
+
+pub(crate) fn check(file: &Path, connect: bool, insecure: bool) -> Result<(), Failure> {
+    let config = load(file, insecure)?;
+    let summary =
+        format!("{}: right; spaces: {}, origins: {}", file.display(), config.spaces.len(), config.origins.len());
+    if !connect {
+        say(&summary);
+        return Ok(());
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::Run(format!("no thread can be started: {error}")))?;
+    let opened = runtime.block_on(async {
+        let service = Service::start(config, runtime.handle().clone()).await?;
+        match service.unreachable().await {
+            problems if problems.is_empty() => Ok(()),
+            problems => Err(problems),
+        }
+    });
+    opened.map_err(|mut problems| {
+        // What is found by opening knows its line, but not how the user named the file.
+        for problem in &mut problems {
+            problem.file = file.display().to_string();
+        }
+        problems
+    })?;
+    say(&format!("{summary}, all reached"));
+    Ok(())
+}

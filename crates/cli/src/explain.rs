@@ -1,0 +1,144 @@
+//! What does a running server know of a key? A table for people.
+
+use std::ffi::OsStr;
+use std::fmt::Write as _;
+use std::os::unix::ffi::OsStrExt as _;
+
+use serde_json::Value;
+
+use crate::{Failure, admin, say};
+
+/// Width of the column of names.
+const NAMES: usize = 14;
+
+pub(crate) fn explain(key: &OsStr, url: &str) -> Result<(), Failure> {
+    let answer = admin::get(url, &format!("/api/explain/{}", encoded(key.as_bytes())))?;
+    let json: Value = serde_json::from_str(&answer.body).unwrap_or_default();
+    match answer.status {
+        200 => {
+            say(table(&json).trim_end());
+            Ok(())
+        }
+        401 => Err(Failure::Run(admin::needs_password())),
+        status => {
+            let words = json["error"].as_str().map_or_else(|| format!("the server answered {status}"), printable);
+            Err(Failure::Run(words))
+        }
+    }
+}
+
+/// A key inside a path: everything but the unreserved letters of RFC 3986 is encoded.
+fn encoded(key: &[u8]) -> String {
+    let mut text = String::with_capacity(key.len());
+    for byte in key {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => text.push(char::from(*byte)),
+            other => {
+                // Writing into a String can't fail.
+                let _ = write!(text, "%{other:02X}");
+            }
+        }
+    }
+    text
+}
+
+fn table(json: &Value) -> String {
+    let mut lines = Table::default();
+    lines.row("key", shown(&json["key"]));
+    lines.row("space", shown(&json["space"]));
+    lines.row("would answer", shown(&json["would"]));
+    let entry = &json["entry"];
+    if entry.is_null() {
+        lines.row("entry", "none".to_owned());
+    } else {
+        lines.row("entry", format!("{}, {} bytes, {} hits", shown(&entry["kind"]), entry["bytes"], entry["hits"]));
+        lines.row("  age", time(&entry["age_ms"]));
+        lines.row("  fresh for", time(&entry["fresh_for_ms"]));
+        lines.row("  served for", format!("{} (stale while it is refreshed)", time(&entry["served_for_ms"])));
+        lines.row("  kept for", format!("{} (stale if its load fails)", time(&entry["kept_for_ms"])));
+        lines.row("  its load took", time(&entry["load_ms"]));
+        let tags: Vec<String> = entry["tags"].as_array().into_iter().flatten().map(shown).collect();
+        if !tags.is_empty() {
+            lines.row("  tags", tags.join(", "));
+        }
+    }
+    for flight in json["flights"].as_array().into_iter().flatten() {
+        let reading = match &flight["reading_for_ms"] {
+            Value::Null => "waits for its turn".to_owned(),
+            since => format!("loads since {}", time(since)),
+        };
+        let overtaken = if flight["overtaken"] == true { ", overtaken by an invalidation" } else { "" };
+        let class = shown(&flight["priority"]);
+        lines.row("flight", format!("{reading}, {} followers, {class}{overtaken}", flight["followers"]));
+    }
+    let failed = &json["last_failure"];
+    if !failed.is_null() {
+        let cools = time(&failed["cools_for_ms"]);
+        lines.row(
+            "last failure",
+            format!("{}, {} in a row, cools for {cools}", shown(&failed["class"]), failed["attempts"]),
+        );
+    }
+    let origin = &json["origin"];
+    let (running, waiting, most) = (&origin["running"], &origin["waiting"], &origin["max_concurrency"]);
+    lines.row("origin", format!("{running} of {most} loads run, {waiting} wait"));
+    lines.0
+}
+
+#[derive(Default)]
+struct Table(String);
+
+impl Table {
+    fn row(&mut self, name: &str, value: String) {
+        // Writing into a String can't fail.
+        let _ = writeln!(self.0, "{name:NAMES$}  {value}");
+    }
+}
+
+/// Text from a server, harmless to a terminal.
+fn printable(text: &str) -> String {
+    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] }).collect()
+}
+
+fn shown(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), printable)
+}
+
+/// Milliseconds as people say them.
+fn time(ms: &Value) -> String {
+    let Some(ms) = ms.as_u64() else { return "unknown".to_owned() };
+    match ms {
+        0..1_000 => format!("{ms} ms"),
+        1_000..120_000 => format!("{}.{} s", ms / 1_000, ms % 1_000 / 100),
+        120_000..7_200_000 => format!("{} min {} s", ms / 60_000, ms % 60_000 / 1_000),
+        _ => format!("{} h {} min", ms / 3_600_000, ms % 3_600_000 / 60_000),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn any_key_fits_into_a_path() {
+        assert_eq!(encoded(b"product:4_2/\xff %"), "product%3A4_2%2F%FF%20%25");
+    }
+
+    #[test]
+    fn a_table_says_what_is_known_and_nothing_that_is_not() {
+        let cold = json!({ "key": "a", "space": "s", "would": "loaded", "entry": null, "flights": [],
+            "last_failure": null, "origin": { "running": 0, "waiting": 1, "max_concurrency": 16 } });
+        let text = table(&cold);
+        assert!(text.contains("entry           none\n") && text.ends_with("0 of 16 loads run, 1 wait\n"), "{text}");
+        assert!(!text.contains("null") && !text.contains("failure"), "{text}");
+        let mut warm = cold;
+        warm["entry"] = json!({ "kind": "value", "bytes": 9, "hits": 3, "age_ms": 61_234, "fresh_for_ms": 0,
+            "served_for_ms": 540_000, "kept_for_ms": 8_000_000, "load_ms": 12, "tags": ["a\u{1b}[2J"] });
+        let text = table(&warm);
+        for row in ["value, 9 bytes, 3 hits", "61.2 s", "9 min 0 s", "2 h 13 min", "12 ms"] {
+            assert!(text.contains(row), "{row}: {text}");
+        }
+        assert!(!text.contains('\u{1b}'), "a terminal is not written to by others");
+    }
+}

@@ -1,0 +1,120 @@
+//! What can be asked of Bellwether on the command line?
+#![forbid(unsafe_code)]
+
+mod admin;
+mod check;
+mod explain;
+mod serve;
+
+use std::ffi::OsString;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use bellwether_server::config::{self, Config, Problem};
+use clap::{Parser, Subcommand};
+
+/// Allocations come from all threads at once: loads fill what connections read.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// The origins that the server is always built with.
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (origins: sqlite, http)");
+
+const EXIT_CODES: &str = "Exit codes:\n  \
+    0  done\n  \
+    1  it could not start or run: a port in use, a database that is not there, no server to ask\n  \
+    2  bad input: the command line, or a configuration with problems (one line each: file:line:column: …)\n\n\
+    Logs go to stderr; BELLWETHER_LOG (or RUST_LOG) filters them: BELLWETHER_LOG=debug";
+
+/// A stampede-proof read-through cache: one request leads, the herd follows.
+#[derive(Parser)]
+#[command(name = "bellwether", version = VERSION, after_help = EXIT_CODES, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Run the server; without a file, a sample shop that works at once
+    Serve {
+        /// What to serve, as TOML
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// Allow addresses that others can reach without a password
+        #[arg(long)]
+        insecure: bool,
+    },
+    /// Tell every problem of a configuration at once
+    Check {
+        /// The configuration
+        file: PathBuf,
+        /// Also open the origins and prepare the statements
+        #[arg(long)]
+        connect: bool,
+        /// Allow addresses that others can reach without a password
+        #[arg(long)]
+        insecure: bool,
+    },
+    /// Show what a running server knows of a key, and how it would answer
+    Explain {
+        /// The key, as in GET
+        key: OsString,
+        /// The server's admin listener; its password, if any, is read from BELLWETHER_ADMIN_PASSWORD
+        #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9090")]
+        admin: String,
+    },
+}
+
+/// Why the program ends without having done its work.
+enum Failure {
+    /// It could not start or run.
+    Run(String),
+    /// The input is wrong: a line each.
+    Input(Vec<String>),
+}
+
+impl From<Vec<Problem>> for Failure {
+    fn from(problems: Vec<Problem>) -> Failure {
+        Failure::Input(problems.iter().map(ToString::to_string).collect())
+    }
+}
+
+fn main() -> ExitCode {
+    let done = match Arguments::parse().verb {
+        Verb::Serve { config, insecure } => serve::serve(config.as_deref(), insecure),
+        Verb::Check { file, connect, insecure } => check::check(&file, connect, insecure),
+        Verb::Explain { key, admin } => explain::explain(&key, &admin),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Run(words)) => {
+            complain(&format!("bellwether: {words}"));
+            ExitCode::from(1)
+        }
+        Err(Failure::Input(lines)) => {
+            lines.iter().for_each(|line| complain(line));
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// The configuration in `file` with the environment on top.
+fn load(file: &Path, insecure: bool) -> Result<Config, Failure> {
+    Ok(config::load(file, environment(), insecure)?)
+}
+
+/// The environment's variables, as far as they are text.
+fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+}
+
+/// Who reads our output may stop reading: no reason to fail.
+fn say(line: &str) {
+    let _ = writeln!(std::io::stdout(), "{line}");
+}
+
+fn complain(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}

@@ -1,0 +1,30 @@
+//! How is the server started: from a file, or with the sample shop that needs none?
+
+use std::path::Path;
+
+use bellwether_server::run::{self, StartError};
+use bellwether_server::{config, telemetry};
+
+use crate::{Failure, environment, load};
+
+pub(crate) fn serve(file: Option<&Path>, insecure: bool) -> Result<(), Failure> {
+    telemetry::init().map_err(|words| Failure::Input(vec![format!("bellwether: {words}")]))?;
+    let ended = match file {
+        Some(file) => run::run(load(file, insecure)?).map_err(|error| named(error, file)),
+        None => {
+            // Mistakes in the environment are bad input, and told before anything is made.
+            config::sample(Path::new(""), environment(), insecure)?;
+            run::run_sample(environment(), insecure)
+        }
+    };
+    ended.map(drop).map_err(|error| Failure::Run(error.to_string()))
+}
+
+/// What is found by opening knows its line, but not how the user named the file.
+fn named(error: StartError, file: &Path) -> StartError {
+    let StartError::Problems(mut problems) = error else { return error };
+    for problem in &mut problems {
+        problem.file = file.display().to_string();
+    }
+    StartError::Problems(problems)
+}

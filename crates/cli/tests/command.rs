@@ -1,0 +1,251 @@
+//! What does the binary itself say, and with which exit code does it end?
+
+use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+
+fn command(arguments: &[&str], home: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bellwether"));
+    command.args(arguments).current_dir(home).env_remove("RUST_LOG").stdin(Stdio::null());
+    command
+}
+
+/// Runs to the end.
+fn ends(arguments: &[&str], home: &Path) -> (Option<i32>, String, String) {
+    said(command(arguments, home).output().expect("the binary runs"))
+}
+
+fn said(output: Output) -> (Option<i32>, String, String) {
+    let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+fn home() -> tempfile::TempDir {
+    tempfile::tempdir().expect("a temporary directory")
+}
+
+const LISTEN: &str = "[listen]\nredis = \"127.0.0.1:0\"\nhttp = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\n";
+const SHOP: &str = "[origin.shop]\nsql = \"sqlite://shop.db\"\n[[space]]\nmatch = \"product:{id:int}\"\norigin = \"shop\"\n\
+                    query = \"SELECT id, name FROM products WHERE id = :id\"\nttl = \"60s\"\n";
+
+fn write(home: &Path, text: &str) {
+    std::fs::write(home.join("b.toml"), text).expect("a file");
+}
+
+fn shop(home: &Path) {
+    let database = rusqlite::Connection::open(home.join("shop.db")).expect("a database");
+    let rows = "CREATE TABLE products (id INTEGER PRIMARY KEY, name TEXT); INSERT INTO products VALUES (1, 'lamp')";
+    database.execute_batch(rows).expect("rows");
+}
+
+/// A server that was started, killed by its own id at the end.
+struct Running {
+    child: Child,
+    admin: String,
+}
+
+impl Running {
+    fn start(mut command: Command) -> Running {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("the binary runs");
+        let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines().map_while(Result::ok);
+        let started: Vec<String> = lines.by_ref().take_while(|line| line != "ready").collect();
+        let faces: Vec<&str> = started.iter().filter_map(|line| line.rsplit_once(' ')).map(|(face, _)| face).collect();
+        assert_eq!(faces, ["listening redis", "listening http", "listening admin"]);
+        let admin = started[2].rsplit_once(' ').expect("an address").1.to_owned();
+        Running { child, admin }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Both fail only if it has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn the_version_names_what_it_was_built_with() {
+    let (code, out, _) = ends(&["--version"], &home_path());
+    assert_eq!(
+        (code, out.trim()),
+        (Some(0), concat!("bellwether ", env!("CARGO_PKG_VERSION"), " (origins: sqlite, http)"))
+    );
+}
+
+fn home_path() -> std::path::PathBuf {
+    std::env::temp_dir()
+}
+
+#[test]
+fn help_tells_the_exit_codes_and_an_unknown_verb_the_known_one() {
+    let (code, out, _) = ends(&["--help"], &home_path());
+    assert_eq!(code, Some(0));
+    for word in ["serve", "check", "explain", "Exit codes", "BELLWETHER_LOG"] {
+        assert!(out.contains(word), "{word}: {out}");
+    }
+    let (code, _, err) = ends(&["chek"], &home_path());
+    assert_eq!(code, Some(2));
+    assert!(err.contains("'check'"), "{err}");
+    assert_eq!(ends(&[], &home_path()).0, Some(2), "nothing asked");
+}
+
+#[test]
+fn check_tells_five_mistakes_on_five_lines_with_their_places() {
+    let home = home();
+    write(
+        home.path(),
+        "[listen]\nredsi = \"127.0.0.1:0\"\n[memory]\nlimit = \"plenty\"\n[[space]]\nmatch = \"a:{id:number}\"\nttl = \"60\"\n\
+         [[space]]\nmatch = \"b:{id}\"\nttl = \"60s\"\norigin = \"nowhere\"\nget = \"/{id}\"\n",
+    );
+    let (code, out, err) = ends(&["check", "b.toml"], home.path());
+    assert_eq!((code, out.as_str()), (Some(2), ""));
+    let lines: Vec<&str> = err.lines().collect();
+    assert_eq!(lines.len(), 5, "{err}");
+    for (line, place) in lines.iter().zip(["b.toml:2:", "b.toml:4:", "b.toml:6:", "b.toml:7:", "b.toml:11:"]) {
+        assert!(line.starts_with(place), "{place} {line}");
+        assert!(line.contains("found ") && line.contains("expected "), "{line}");
+    }
+    assert!(lines[0].contains("redis"), "did you mean: {}", lines[0]);
+    let (code, _, same) = ends(&["serve", "--config", "b.toml"], home.path());
+    assert_eq!((code, same), (Some(2), err), "serve says the same");
+}
+
+#[test]
+fn check_is_content_with_a_right_file_and_with_connect_opens_what_it_names() {
+    let home = home();
+    write(home.path(), &format!("{LISTEN}{SHOP}"));
+    let (code, out, err) = ends(&["check", "b.toml"], home.path());
+    assert_eq!((code, out.as_str(), err.as_str()), (Some(0), "b.toml: right; spaces: 1, origins: 1\n", ""));
+    let (code, _, err) = ends(&["check", "b.toml", "--connect"], home.path());
+    assert_eq!(code, Some(2));
+    assert!(err.starts_with("b.toml:5:") && err.contains("shop.db"), "{err}");
+    shop(home.path());
+    let (code, out, err) = ends(&["check", "b.toml", "--connect"], home.path());
+    assert_eq!((code, err.as_str()), (Some(0), ""));
+    assert!(out.contains("all reached"), "{out}");
+    write(home.path(), &format!("{LISTEN}{}", SHOP.replace("SELECT id", "SELECT colour")));
+    let (code, _, err) = ends(&["check", "b.toml", "--connect"], home.path());
+    assert_eq!(code, Some(2));
+    assert!(err.contains("colour"), "{err}");
+}
+
+#[test]
+fn check_with_connect_says_which_origin_does_not_answer() {
+    let home = home();
+    let nobody =
+        TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port, free again");
+    let space = "[[space]]\nmatch = \"p:{id}\"\norigin = \"api\"\nget = \"/{id}\"\nttl = \"60s\"\n";
+    write(home.path(), &format!("{LISTEN}[origin.api]\nhttp = \"http://{nobody}\"\n{space}"));
+    assert_eq!(ends(&["check", "b.toml"], home.path()).0, Some(0), "control: the file is right");
+    let (code, _, err) = ends(&["check", "b.toml", "--connect"], home.path());
+    assert_eq!(code, Some(2));
+    assert!(err.contains("'p'") && err.contains("reached"), "{err}");
+}
+
+#[test]
+fn a_file_that_is_missing_or_may_not_be_read_is_named() {
+    let home = home();
+    for verb in [&["check"][..], &["serve", "--config"]] {
+        let (code, _, err) = ends(&[verb, &["none.toml"]].concat(), home.path());
+        assert_eq!(code, Some(2));
+        assert!(err.starts_with("none.toml: ") && err.contains("no such file"), "{err}");
+    }
+    write(home.path(), LISTEN);
+    let file = home.path().join("b.toml");
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o000)).expect("its mode");
+    // Nothing is unreadable to root.
+    if std::fs::read(&file).is_err() {
+        let (code, _, err) = ends(&["check", "b.toml"], home.path());
+        assert_eq!(code, Some(2));
+        assert!(err.contains("may not be read"), "{err}");
+    }
+    std::fs::write(&file, b"\xff\xfe").expect("a file");
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).expect("its mode");
+    let (code, _, err) = ends(&["check", "b.toml"], home.path());
+    assert_eq!(code, Some(2));
+    assert!(err.starts_with("b.toml: ") && err.contains("UTF-8"), "{err}");
+    let (code, _, err) = ends(&["check", "."], home.path());
+    assert_eq!(code, Some(2));
+    assert!(err.contains("a directory"), "{err}");
+}
+
+#[test]
+fn a_missing_database_is_named_with_its_line_and_not_made() {
+    let home = home();
+    write(home.path(), &format!("{LISTEN}{SHOP}"));
+    let (code, out, err) = ends(&["serve", "--config", "b.toml"], home.path());
+    assert_eq!((code, out.as_str()), (Some(1), ""));
+    assert!(err.contains("b.toml:5:") && err.contains("shop.db"), "{err}");
+    assert!(!home.path().join("shop.db").exists());
+}
+
+#[test]
+fn a_used_port_is_named_with_its_listener_and_what_to_do() {
+    let home = home();
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = taken.local_addr().expect("an address").to_string();
+    for (face, variable) in [("redis", "REDIS"), ("http", "HTTP"), ("admin", "ADMIN")] {
+        let mut command = command(&["serve"], home.path());
+        for other in ["REDIS", "HTTP", "ADMIN"] {
+            command.env(format!("BELLWETHER__LISTEN__{other}"), "127.0.0.1:0");
+        }
+        command.env(format!("BELLWETHER__LISTEN__{variable}"), &address);
+        let (code, out, err) = said(command.output().expect("the binary runs"));
+        assert_eq!((code, out.as_str()), (Some(1), ""));
+        assert!(err.contains(&format!("can't listen on {face} {address}")) && err.contains("port 0"), "{err}");
+    }
+}
+
+#[test]
+fn mistakes_in_the_environment_are_bad_input() {
+    let home = home();
+    let mut serve = command(&["serve"], home.path());
+    let (code, _, err) = said(serve.env("BELLWETHER__LISTEN__HTTP", "everywhere").output().expect("the binary runs"));
+    assert_eq!(code, Some(2));
+    assert!(err.contains("BELLWETHER__LISTEN__HTTP") && err.contains("everywhere"), "{err}");
+    let mut serve = command(&["serve"], home.path());
+    let (code, _, err) = said(serve.env("BELLWETHER_LOG", "a=b=c").output().expect("the binary runs"));
+    assert_eq!(code, Some(2));
+    assert!(err.contains("BELLWETHER_LOG"), "{err}");
+}
+
+#[test]
+fn explain_asks_a_running_server_and_shows_a_table() {
+    let home = home();
+    shop(home.path());
+    write(home.path(), &format!("{LISTEN}password = \"secret\"\n{SHOP}"));
+    let server = Running::start(command(&["serve", "--config", "b.toml"], home.path()));
+    let url = format!("http://{}", server.admin);
+    let explain = |key: &str, password: &str| {
+        let mut explain = command(&["explain", key, "--admin", &url], home.path());
+        said(explain.env("BELLWETHER_ADMIN_PASSWORD", password).output().expect("the binary runs"))
+    };
+    let (code, out, err) = explain("product:1", "secret");
+    assert_eq!(code, Some(0), "{err}");
+    for row in
+        ["key             product:1", "space           product", "would answer    loaded", "entry           none"]
+    {
+        assert!(out.lines().any(|line| line == row), "{row}: {out}");
+    }
+    let (code, _, err) = explain("nothing at/all", "secret");
+    assert_eq!(code, Some(1));
+    assert!(err.contains("no space matches key 'nothing at/all'"), "{err}");
+    let (code, _, err) = explain("product:1", "wrong");
+    assert_eq!(code, Some(1));
+    assert!(err.contains("BELLWETHER_ADMIN_PASSWORD") && !err.contains("wrong"), "{err}");
+}
+
+#[test]
+fn explain_says_how_to_start_a_server_where_none_listens() {
+    let nobody =
+        TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port, free again");
+    let (code, _, err) = ends(&["explain", "a", "--admin", &format!("http://{nobody}")], &home_path());
+    assert_eq!(code, Some(1));
+    assert!(err.contains("no server listens") && err.contains("bellwether serve"), "{err}");
+    let (code, _, err) = ends(&["explain", "a", "--admin", "ftp://x/y"], &home_path());
+    assert_eq!(code, Some(2));
+    assert!(err.contains("http://127.0.0.1:9090"), "{err}");
+}

@@ -1,0 +1,80 @@
+//! Which page is asked for, and may it be seen?
+
+use hyper::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS,
+};
+use hyper::{Method, Request, Response, StatusCode};
+
+use super::guard::Refused;
+use super::{Admin, explain, metrics, page};
+use crate::face::http::reply::{self, Body};
+use crate::face::http::target::decoded;
+
+/// Explanations of keys are below.
+const EXPLAIN: &str = "/api/explain/";
+const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+const TEXT: &str = "text/plain; charset=utf-8";
+const HTML: &str = "text/html; charset=utf-8";
+/// Nothing is loaded, run, framed or sent anywhere.
+const POLICY: &str = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
+
+/// Answers one request. No page changes anything, so nothing here waits.
+pub(super) fn answer<B>(admin: &Admin, request: &Request<B>) -> Response<Body> {
+    let mut response = match *request.method() {
+        Method::GET | Method::HEAD => page_of(admin, request),
+        _ => reply::method_not_allowed("GET, HEAD"),
+    };
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(HeaderName::from_static("referrer-policy"), HeaderValue::from_static("no-referrer"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+fn page_of<B>(admin: &Admin, request: &Request<B>) -> Response<Body> {
+    // A probe has no password and comes under any name; what it learns is no secret.
+    match request.uri().path() {
+        "/livez" => return text_page(StatusCode::OK, TEXT, "alive\n".to_owned()),
+        "/readyz" if admin.shutdown.is_requested() => {
+            return text_page(StatusCode::SERVICE_UNAVAILABLE, TEXT, "draining\n".to_owned());
+        }
+        "/readyz" => return text_page(StatusCode::OK, TEXT, "ready\n".to_owned()),
+        _ => {}
+    }
+    let refused = |words| reply::error(StatusCode::FORBIDDEN, words, None, None);
+    match admin.guard.check(request.headers()) {
+        Ok(()) => {}
+        Err(Refused::Password) => return reply::unauthorized(),
+        Err(Refused::Host) => {
+            return refused(
+                "this host name is not ours: use localhost, the address of [listen] admin, or set a password",
+            );
+        }
+        Err(Refused::Origin) => return refused("a page of another origin may not ask here"),
+    }
+    match request.uri().path() {
+        "/" => text_page(StatusCode::OK, HTML, page::index(&admin.service)),
+        "/metrics" => match metrics::text(admin.service.snapshot(), admin.connections.clone()) {
+            Ok(text) => text_page(StatusCode::OK, OPENMETRICS, text),
+            Err(_) => reply::error(StatusCode::INTERNAL_SERVER_ERROR, "the metrics could not be written", None, None),
+        },
+        path => match path.strip_prefix(EXPLAIN).map(decoded) {
+            Some(Ok(key)) if !key.is_empty() => match explain::json(&admin.service, &key) {
+                Some(json) => reply::json(StatusCode::OK, json.to_string()),
+                None => reply::error(StatusCode::NOT_FOUND, &explain::nowhere(&admin.service, &key), None, None),
+            },
+            Some(Err(_)) => {
+                reply::error(StatusCode::BAD_REQUEST, "no key of at most 4 KiB, percent-encoded", None, None)
+            }
+            _ => reply::error(StatusCode::NOT_FOUND, "no such page: see /", None, None),
+        },
+    }
+}
+
+fn text_page(status: StatusCode, content_type: &'static str, text: String) -> Response<Body> {
+    let mut response = Response::new(Body::from(text));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}

@@ -1,0 +1,211 @@
+//! What does a scraper read? Every count of the service, in OpenMetrics text.
+//!
+//! Nothing is counted here: each scrape renders one snapshot.
+
+use std::fmt;
+
+use bellwether::{HistogramCounts, Snapshot, SpaceCounts};
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet, text::encode};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::registry::Registry;
+
+use crate::connections::{Connections, Face};
+
+/// The text of one scrape.
+pub(super) fn text(snapshot: Snapshot, connections: Connections) -> Result<String, fmt::Error> {
+    let mut registry = Registry::with_prefix("bellwether");
+    registry.register_collector(Box::new(Scrape { snapshot, connections }));
+    let mut text = String::new();
+    encode(&mut text, &registry)?;
+    Ok(text)
+}
+
+#[derive(Debug)]
+struct Scrape {
+    snapshot: Snapshot,
+    connections: Connections,
+}
+
+impl Collector for Scrape {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let mut out = Out(encoder);
+        self.requests(&mut out)?;
+        self.loads(&mut out)?;
+        self.memory(&mut out)?;
+        self.origins(&mut out)?;
+        self.connections(&mut out)?;
+        out.gauge("build_info", "Always 1; the version is in its label", |family| {
+            family.sample(&[("version", env!("CARGO_PKG_VERSION"))], 1)
+        })
+    }
+}
+
+impl Scrape {
+    fn requests(&self, out: &mut Out<'_>) -> fmt::Result {
+        let spaces = &self.snapshot.spaces;
+        out.counter(
+            "requests",
+            "Requests by space and outcome; requests that no space matches have an empty space",
+            |family| {
+                for space in spaces {
+                    for (why, count) in &space.requests {
+                        family.sample(&[("space", space.name.as_str()), ("why", why.as_str())], *count)?;
+                    }
+                }
+                Ok(())
+            },
+        )?;
+        let help = "Time to answer. Contains every request: those that never left the hit path are not timed, and are \
+                    counted in the first bucket with a time of 0";
+        out.histogram("request_seconds", help, |family| {
+            spaces
+                .iter()
+                .try_for_each(|space| family.histogram(&[("space", space.name.as_str())], &all_requests(space)))
+        })
+    }
+
+    fn loads(&self, out: &mut Out<'_>) -> fmt::Result {
+        let spaces = &self.snapshot.spaces;
+        out.counter("loads", "Loads that ended, by result", |family| {
+            for space in spaces.iter().filter(|space| !space.name.is_empty()) {
+                family.sample(&[("space", space.name.as_str()), ("result", "success")], space.loads_succeeded)?;
+                family.sample(&[("space", space.name.as_str()), ("result", "failure")], space.loads_failed)?;
+            }
+            Ok(())
+        })?;
+        out.histogram("load_seconds", "Time of the loads", |family| {
+            let mut spaces = spaces.iter().filter(|space| !space.name.is_empty());
+            spaces.try_for_each(|space| family.histogram(&[("space", space.name.as_str())], &space.load_seconds))
+        })?;
+        let help = "Flights that ended with ten followers or more: each a stampede that reached the origin once";
+        out.counter("stampedes", help, |family| family.one(self.snapshot.stampedes))?;
+        out.histogram("flight_followers", "Callers that waited for another's load, per flight", |family| {
+            family.histogram(&[], &self.snapshot.flight_followers)
+        })?;
+        out.gauge("flights", "Flights under way", |family| family.sample(&[], self.snapshot.live_flights as u64))
+    }
+
+    fn memory(&self, out: &mut Out<'_>) -> fmt::Result {
+        let memory = &self.snapshot.memory;
+        out.gauge("memory_bytes", "Resident bytes, overhead included", |family| family.sample(&[], memory.bytes))?;
+        out.gauge("memory_limit_bytes", "The limit of resident bytes", |family| family.sample(&[], memory.limit))?;
+        out.gauge("entries", "Resident entries, negatives included", |family| family.sample(&[], memory.entries))?;
+        out.counter("evictions", "Entries dropped (or never kept: too_large), by cause", |family| {
+            let causes = [
+                ("pressure", memory.evicted),
+                ("expired", memory.expired),
+                ("invalidated", memory.invalidated),
+                ("too_large", memory.too_large),
+            ];
+            causes.into_iter().try_for_each(|(cause, count)| family.sample(&[("cause", cause)], count))
+        })?;
+        let help = "Entries evicted for room while still fresh: a sign that the memory limit is too low";
+        out.counter("evicted_fresh", help, |family| family.one(memory.evicted_fresh))
+    }
+
+    fn origins(&self, out: &mut Out<'_>) -> fmt::Result {
+        let origins = &self.snapshot.origins;
+        out.gauge("origin_running", "Loads that run now", |family| {
+            origins.iter().try_for_each(|o| family.sample(&[("origin", o.name.as_str())], o.running as u64))
+        })?;
+        out.gauge("origin_waiting", "Loads that wait for a permit now", |family| {
+            origins.iter().try_for_each(|o| family.sample(&[("origin", o.name.as_str())], o.waiting as u64))
+        })?;
+        out.gauge("origin_limit", "Loads that may run at once", |family| {
+            origins.iter().try_for_each(|o| family.sample(&[("origin", o.name.as_str())], u64::from(o.max_concurrency)))
+        })
+    }
+
+    fn connections(&self, out: &mut Out<'_>) -> fmt::Result {
+        let connections = &self.connections;
+        out.gauge("connections", "Connections that are open now", |family| {
+            let mut faces = Face::ALL.into_iter();
+            faces.try_for_each(|face| family.sample(&[("face", face.as_str())], connections.open(face) as u64))
+        })?;
+        out.counter("connections_accepted", "Connections accepted", |family| {
+            let mut faces = Face::ALL.into_iter();
+            faces.try_for_each(|face| family.sample(&[("face", face.as_str())], connections.accepted(face)))
+        })
+    }
+}
+
+/// The timed requests of a space, and those too short to be timed.
+fn all_requests(space: &SpaceCounts) -> HistogramCounts {
+    let mut counts = space.request_seconds.clone();
+    // Counts are read one after another while requests go on: a timed one may be ahead of its count.
+    let untimed = space.total().saturating_sub(counts.count());
+    if let Some((_, first)) = counts.buckets.first_mut() {
+        *first += untimed;
+    }
+    counts
+}
+
+/// Writes families one after another.
+struct Out<'a>(DescriptorEncoder<'a>);
+
+/// One family: samples that differ in their labels.
+struct Family<'a> {
+    encoder: MetricEncoder<'a>,
+    kind: MetricType,
+}
+
+type Labels<'a> = [(&'a str, &'a str)];
+
+impl Out<'_> {
+    fn counter(&mut self, name: &str, help: &str, samples: impl FnOnce(&mut Family<'_>) -> fmt::Result) -> fmt::Result {
+        self.family(name, help, MetricType::Counter, samples)
+    }
+
+    fn gauge(&mut self, name: &str, help: &str, samples: impl FnOnce(&mut Family<'_>) -> fmt::Result) -> fmt::Result {
+        self.family(name, help, MetricType::Gauge, samples)
+    }
+
+    fn histogram(
+        &mut self,
+        name: &str,
+        help: &str,
+        samples: impl FnOnce(&mut Family<'_>) -> fmt::Result,
+    ) -> fmt::Result {
+        self.family(name, help, MetricType::Histogram, samples)
+    }
+
+    fn family(
+        &mut self,
+        name: &str,
+        help: &str,
+        kind: MetricType,
+        samples: impl FnOnce(&mut Family<'_>) -> fmt::Result,
+    ) -> fmt::Result {
+        let encoder = self.0.encode_descriptor(name, help, None, kind)?;
+        samples(&mut Family { encoder, kind })
+    }
+}
+
+impl Family<'_> {
+    fn one(&mut self, value: u64) -> fmt::Result {
+        self.sample(&[], value)
+    }
+
+    fn sample(&mut self, labels: &Labels<'_>, value: u64) -> fmt::Result {
+        let kind = self.kind;
+        self.labelled(labels, |encoder| match kind {
+            MetricType::Counter => encoder.encode_counter::<NoLabelSet, u64, f64>(&value, None),
+            _ => encoder.encode_gauge(&i64::try_from(value).unwrap_or(i64::MAX)),
+        })
+    }
+
+    fn histogram(&mut self, labels: &Labels<'_>, counts: &HistogramCounts) -> fmt::Result {
+        self.labelled(labels, |encoder| {
+            encoder.encode_histogram::<NoLabelSet>(counts.sum, counts.count(), &counts.buckets, None)
+        })
+    }
+
+    fn labelled(
+        &mut self,
+        labels: &Labels<'_>,
+        write: impl FnOnce(&mut MetricEncoder<'_>) -> fmt::Result,
+    ) -> fmt::Result {
+        if labels.is_empty() { write(&mut self.encoder) } else { write(&mut self.encoder.encode_family(&labels)?) }
+    }
+}

@@ -1,0 +1,64 @@
+//! What is going on? Metrics, health and explanations, on a listener of its own that no load reaches.
+
+mod answer;
+mod explain;
+mod guard;
+mod metrics;
+mod page;
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::service::service_fn;
+use tokio::net::TcpListener;
+
+use crate::connections::{Connections, Face};
+use crate::face::http::drive;
+use crate::service::Service;
+use crate::shutdown::Shutdown;
+use guard::Guard;
+
+/// Connections at once: people, a scraper or two, and probes.
+const MAX_CONNECTIONS: usize = 128;
+/// After a failed accept, such as no descriptors left.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// What the answers are made of.
+struct Admin {
+    service: Service,
+    guard: Guard,
+    shutdown: Shutdown,
+    connections: Connections,
+}
+
+/// Answers on `listener` for as long as its runtime lives, also while a shutdown drains, so that
+/// `/readyz` can say so. Call it once every listener is bound: it says ready from its first answer
+/// on. It needs a thread and a runtime of its own: it must answer when nothing else does.
+pub async fn serve(service: Service, listener: TcpListener, shutdown: Shutdown, connections: Connections) {
+    // An address that can't be told matches no Host: only loopback names are left.
+    let address = listener.local_addr().unwrap_or_else(|_| SocketAddr::from(([127, 0, 0, 1], 0)));
+    let guard = Guard::new(address, service.password().cloned());
+    let admin = Arc::new(Admin { service, guard, shutdown, connections });
+    // The drain waits for requests of the other faces, never for a scraper.
+    let never = Shutdown::new();
+    loop {
+        let Ok((stream, _)) = listener.accept().await else {
+            tokio::time::sleep(PAUSE).await;
+            continue;
+        };
+        if admin.connections.open(Face::Admin) >= MAX_CONNECTIONS {
+            continue;
+        }
+        let (admin, never, open) = (admin.clone(), never.clone(), admin.connections.accept(Face::Admin));
+        tokio::spawn(async move {
+            let answer = service_fn(move |request| {
+                let admin = admin.clone();
+                async move { Ok::<_, Infallible>(answer::answer(&admin, &request)) }
+            });
+            drive(stream, answer, &never).await;
+            drop(open);
+        });
+    }
+}

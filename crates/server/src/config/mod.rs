@@ -1,0 +1,215 @@
+//! What was Bellwether told to do? One TOML file, the environment over it, every mistake at once.
+//!
+//! The walk: [`raw`] reads TOML into values with places and puts the environment's overrides on top;
+//! one reader per section ([`listen`], [`origin`], [`space`]) asks a [`section`] for its knobs, which
+//! remembers what was asked and so knows what is unknown; [`check`] compares spaces with each other.
+//! Nobody stops at a mistake: each is put into one [`problem`] report, and there is a configuration
+//! only if the report is empty.
+
+mod check;
+mod listen;
+mod origin;
+mod problem;
+mod raw;
+mod resolved;
+mod section;
+mod space;
+mod sql;
+mod units;
+
+#[cfg(test)]
+mod tests;
+
+pub use problem::{Place, Problem};
+pub use resolved::{
+    Accept, Config, HttpBase, HttpSource, Listen, Memory, OriginConfig, OriginKind, Query, Rows, Secret, Source,
+    SpaceConfig, SqlSource,
+};
+
+use origin::Declared;
+use problem::{Report, Wrong};
+use raw::{Field, Fields, Value};
+use section::{Context, Section};
+use std::io::Read as _;
+use std::path::Path;
+
+/// The sample shop's configuration: what runs without a file.
+pub const SAMPLE: &str = include_str!("sample.toml");
+/// Creates and fills the sample shop's database; once, on an empty file.
+pub const SAMPLE_SQL: &str = include_str!("sample.sql");
+/// The database that [`SAMPLE`] names.
+const SAMPLE_DATABASE: &str = "sample-shop.db";
+
+/// The longest file that is read.
+const MAX_FILE_BYTES: u64 = 1 << 20;
+/// The most origins, each with threads or connections of its own.
+const MAX_ORIGINS: usize = 64;
+/// The most spaces: a key is compared with one after another.
+const MAX_SPACES: usize = 1024;
+
+/// Reads and checks the file at `path`; `env` are the environment's variables, `insecure` allows
+/// addresses that others can reach without a password.
+///
+/// # Errors
+/// Every problem at once, in the order of the file.
+pub fn load(
+    path: &Path,
+    env: impl IntoIterator<Item = (String, String)>,
+    insecure: bool,
+) -> Result<Config, Vec<Problem>> {
+    let file = path.display().to_string();
+    let unreadable = |found: String, wrong: Wrong| {
+        let mut report = Report::new(&file);
+        report.say(&Place::File, "", found, wrong);
+        report.finish()
+    };
+    let text = match text_of(path) {
+        Ok(text) => text,
+        Err((found, wrong)) => return Err(unreadable(found, wrong)),
+    };
+    parse(&text, &file, path.parent().unwrap_or(Path::new("")), env, insecure)
+}
+
+fn text_of(path: &Path) -> Result<String, (String, Wrong)> {
+    let wrong = || Wrong::expected("a readable TOML file");
+    let failed = |error: std::io::Error| match error.kind() {
+        std::io::ErrorKind::NotFound => (
+            "no such file".to_owned(),
+            wrong().hint("check the path; `bellwether serve` without --config runs a sample"),
+        ),
+        std::io::ErrorKind::PermissionDenied => {
+            ("a file that may not be read".to_owned(), wrong().hint("check its owner and mode"))
+        }
+        std::io::ErrorKind::IsADirectory => ("a directory".to_owned(), wrong().hint("name the file in it")),
+        _ => (format!("a file that can't be read: {error}"), wrong()),
+    };
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path).map_err(failed)?;
+    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() as u64 > MAX_FILE_BYTES {
+        return Err((format!("more than {} KiB", MAX_FILE_BYTES >> 10), wrong()));
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let line =
+            error.as_bytes().iter().take(error.utf8_error().valid_up_to()).filter(|byte| **byte == b'\n').count() + 1;
+        (format!("bytes on line {line} that are no UTF-8"), wrong().hint("save it as UTF-8"))
+    })
+}
+
+/// As [`load`], from `text`. `file_name` is for problems; relative paths start at `base_dir`.
+///
+/// # Errors
+/// Every problem at once, in the order of the file.
+pub fn parse(
+    text: &str,
+    file_name: &str,
+    base_dir: &Path,
+    env: impl IntoIterator<Item = (String, String)>,
+    insecure: bool,
+) -> Result<Config, Vec<Problem>> {
+    let mut cx = Context { report: Report::new(file_name), env: env.into_iter().collect(), base: base_dir, insecure };
+    let mut document = raw::read(text, &mut cx.report);
+    raw::override_from(&cx.env, &mut document, &mut cx.report);
+    let config = Config { file: file_name.to_owned(), ..resolve(&mut cx, document) };
+    if cx.report.is_empty() { Ok(config) } else { Err(cx.report.finish()) }
+}
+
+/// The sample shop, with its database at `database`. The environment's overrides count here too.
+///
+/// # Errors
+/// Every problem at once: with the sample as it is, the environment's alone.
+pub fn sample(
+    database: &Path,
+    env: impl IntoIterator<Item = (String, String)>,
+    insecure: bool,
+) -> Result<Config, Vec<Problem>> {
+    let mut config = parse(SAMPLE, "sample.toml", Path::new(""), env, insecure)?;
+    for origin in &mut config.origins {
+        if let OriginKind::Sqlite { path } = &mut origin.kind
+            && path == Path::new(SAMPLE_DATABASE)
+        {
+            *path = database.to_path_buf();
+        }
+    }
+    Ok(config)
+}
+
+/// As much as could be understood; whole if the report stays empty.
+fn resolve(cx: &mut Context<'_>, document: Fields) -> Config {
+    let mut root = Section::new(cx, "", Place::File, document);
+    let listen = table(&mut root, "listen");
+    let memory = table(&mut root, "memory");
+    let origins = table(&mut root, "origin").map(|(_, fields)| fields).unwrap_or_default();
+    let spaces = root.list("space").unwrap_or_default();
+    if spaces.is_empty() && root.setting("space").is_none() {
+        let wrong = Wrong::expected("at least one [[space]]")
+            .hint("[[space]] match = \"session:{id}\" ttl = \"30m\" is the smallest");
+        root.missing(&["space"], Place::File, "no [[space]]", wrong);
+    }
+    root.not_yet("disk", "no [disk]: entries live in memory");
+    root.not_yet("shared", "no [shared]: entries live in memory");
+    root.not_yet("strict", "nothing: one tier guarantees all there is to guarantee");
+    limit(&mut root, "origin", origins.len(), MAX_ORIGINS);
+    limit(&mut root, "space", spaces.len(), MAX_SPACES);
+    root.finish();
+
+    let (place, fields) = listen.unwrap_or((Place::File, Fields::new()));
+    let listen = listen::listen(cx, place, fields);
+    let (place, fields) = memory.unwrap_or((Place::File, Fields::new()));
+    let memory = listen::memory(cx, place, fields);
+    let declared = declared(cx, origins);
+    let spaces: Vec<space::Read> = spaces
+        .into_iter()
+        .take(MAX_SPACES)
+        .enumerate()
+        .filter_map(|(i, field)| {
+            let place = field.place.clone();
+            let fields = fields_of(cx, field, "[[space]]")?;
+            Some(space::space(cx, i + 1, place, fields, &declared))
+        })
+        .collect();
+    check::same_names(&spaces, &mut cx.report);
+    check::hidden(&spaces, &mut cx.report);
+    Config {
+        file: String::new(),
+        listen,
+        memory,
+        origins: declared.into_iter().filter_map(|declared| declared.config).collect(),
+        spaces: spaces.into_iter().filter_map(|space| space.config).collect(),
+    }
+}
+
+fn declared(cx: &mut Context<'_>, origins: Fields) -> Vec<Declared> {
+    let mut found = Vec::new();
+    for (name, field) in origins.into_iter().take(MAX_ORIGINS) {
+        let place = field.key_place.clone();
+        if let Some(fields) = fields_of(cx, field, &format!("[origin.{name}]")) {
+            found.push(origin::origin(cx, &name, place, fields));
+        }
+    }
+    found
+}
+
+fn table(root: &mut Section<'_, '_>, key: &'static str) -> Option<(Place, Fields)> {
+    let field = root.take(key)?;
+    let place = field.key_place.clone();
+    fields_of(root.cx, field, &format!("[{key}]")).map(|fields| (place, fields))
+}
+
+fn fields_of(cx: &mut Context<'_>, field: Field, header: &str) -> Option<Fields> {
+    match field.value {
+        Value::Table(fields) => Some(fields),
+        _ => {
+            cx.report.say(&field.place, "", "a single value", Wrong::expected(format!("a section {header}")));
+            None
+        }
+    }
+}
+
+fn limit(root: &mut Section<'_, '_>, key: &str, count: usize, most: usize) {
+    if count > most
+        && let Some((place, _)) = root.setting(key)
+    {
+        root.say(&place, format!("{count} of `{key}`"), Wrong::expected(format!("at most {most}")));
+    }
+}

@@ -1,0 +1,153 @@
+//! Where is the truth, and what may it be asked to bear? `[origin.NAME]`.
+
+use super::problem::{Place, Wrong};
+use super::raw::Fields;
+use super::resolved::{HttpBase, OriginConfig, OriginKind};
+use super::section::{Context, Section};
+use super::units;
+use bellwether_core::policy::Budget;
+use std::path::Path;
+
+/// An origin as far as it could be read: spaces are checked against it even if it has mistakes.
+pub(super) struct Declared {
+    pub(super) name: String,
+    pub(super) speaks: Option<Speaks>,
+    /// As far as it is known where it is.
+    pub(super) config: Option<OriginConfig>,
+}
+
+/// What a space must say to an origin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Speaks {
+    Sql,
+    Http,
+}
+
+pub(super) fn origin(cx: &mut Context<'_>, name: &str, place: Place, fields: Fields) -> Declared {
+    let mut section = Section::new(cx, format!("[origin.{name}]"), place, fields);
+    let readable = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
+    if !readable || name.is_empty() {
+        let found = format!("the name {}", super::section::quoted(name));
+        let place = section.place.clone();
+        section.say(&place, found, Wrong::expected("a name of letters, digits, `-` and `_`"));
+    }
+    let base = section.cx.base;
+    let sqlite = section.parsed("sql", |text| sqlite_path(text, base));
+    let http = section.parsed("http", http_base);
+    let speaks = speaks(&mut section);
+    let budget = budget(&mut section);
+    let place = section.place.clone();
+    section.finish();
+    let kind = match speaks {
+        Some(Speaks::Sql) => sqlite.map(|path| OriginKind::Sqlite { path }),
+        Some(Speaks::Http) => http.map(OriginKind::Http),
+        None => None,
+    };
+    let config = kind.map(|kind| OriginConfig { name: name.to_owned(), kind, budget, place });
+    Declared { name: name.to_owned(), speaks, config }
+}
+
+fn speaks(section: &mut Section<'_, '_>) -> Option<Speaks> {
+    match (section.setting("sql"), section.setting("http")) {
+        (Some(_), None) => Some(Speaks::Sql),
+        (None, Some(_)) => Some(Speaks::Http),
+        (Some(_), Some((place, shown))) => {
+            section.say(
+                &place,
+                format!("{shown} beside `sql`"),
+                Wrong::expected("one of `sql` and `http`").hint("make it two origins"),
+            );
+            None
+        }
+        (None, None) => {
+            let wrong = Wrong::expected("sql = \"sqlite://FILE\" or http = \"https://HOST\"");
+            section.missing(&["sql", "http"], section.place.clone(), "neither `sql` nor `http`", wrong);
+            None
+        }
+    }
+}
+
+fn budget(section: &mut Section<'_, '_>) -> Budget {
+    let usual = Budget::default();
+    let concurrency = section.integer("max_concurrency", 1..=MAX_CONCURRENCY).and_then(|n| u32::try_from(n).ok());
+    let budget = Budget {
+        max_concurrency: concurrency.unwrap_or(usual.max_concurrency),
+        rate: section.parsed("rate", units::rate),
+        refresh_rate: section.parsed("refresh_rate", units::rate),
+        timeout: section.parsed("timeout", units::duration).unwrap_or(usual.timeout),
+        ..usual
+    };
+    section.mistakes(&budget.mistakes());
+    budget
+}
+
+/// The most loads at once that an origin may be given: each holds a connection and a thread or a socket.
+const MAX_CONCURRENCY: i64 = 10_000;
+
+fn sqlite_path(text: &str, base: &Path) -> Result<std::path::PathBuf, Wrong> {
+    let wrong = || Wrong::expected("a SQLite file such as \"sqlite://shop.db\"");
+    let Some(path) = text.strip_prefix("sqlite://") else {
+        return Err(match text.split_once(':') {
+            Some(("postgres" | "postgresql" | "mysql" | "mariadb", _)) => {
+                wrong().hint("PostgreSQL and MySQL are not in this version; remove it")
+            }
+            Some(("http" | "https", _)) => wrong().hint("for an HTTP API write `http` instead of `sql`"),
+            Some(("sqlite" | "file", path)) => {
+                wrong().hint(format!("write \"sqlite://{}\"", path.trim_start_matches("//")))
+            }
+            Some(_) => wrong(),
+            None => wrong().hint(format!("write \"sqlite://{text}\"")),
+        });
+    };
+    if path.is_empty() {
+        return Err(wrong().hint("the file is missing"));
+    }
+    if path == ":memory:" {
+        return Err(wrong().hint("a database in memory would be empty: nobody could fill it"));
+    }
+    if path.contains(['?', '#', '\0']) {
+        return Err(wrong().hint("a path alone: it is always opened read-only"));
+    }
+    Ok(base.join(path))
+}
+
+fn http_base(text: &str) -> Result<HttpBase, Wrong> {
+    let wrong = || Wrong::expected("a URL such as \"https://api.example.com\" or \"http://127.0.0.1:8000/base\"");
+    let (tls, rest) = match text.split_once("://") {
+        Some(("https", rest)) => (true, rest),
+        Some(("http", rest)) => (false, rest),
+        Some(("sqlite", _)) => return Err(wrong().hint("for a database write `sql` instead of `http`")),
+        Some(_) => return Err(wrong().hint("only http:// and https:// are possible")),
+        None => return Err(wrong().hint("begin with http:// or https://")),
+    };
+    let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    if authority.contains('@') {
+        return Err(wrong().hint("a user and password in a URL end up in logs: put nothing before the host"));
+    }
+    if path.contains(['?', '#']) {
+        return Err(wrong().hint("a query belongs to `get` of a space"));
+    }
+    if !path.bytes().all(|b| b.is_ascii_graphic() && !b"\"<>\\^`{}|".contains(&b)) {
+        return Err(wrong().hint("percent-encode what is no letter or digit; captures belong to `get` of a space"));
+    }
+    let (host, port) =
+        host_and_port(authority).ok_or_else(|| wrong().hint("behind `://` a host and, if need be, a port"))?;
+    let port = port.unwrap_or(if tls { 443 } else { 80 });
+    Ok(HttpBase { tls, host: host.to_ascii_lowercase(), port, path: path.trim_end_matches('/').to_owned() })
+}
+
+fn host_and_port(authority: &str) -> Option<(&str, Option<u16>)> {
+    let port_of = |tail: &str| match tail.strip_prefix(':') {
+        Some(port) => port.parse().ok().filter(|&port: &u16| port > 0 && tail.len() <= 6).map(Some),
+        None => tail.is_empty().then_some(None),
+    };
+    if let Some(end) = authority.find(']') {
+        let (host, tail) = authority.split_at(end + 1);
+        let address = host.strip_prefix('[')?.strip_suffix(']')?;
+        address.parse::<std::net::Ipv6Addr>().ok()?;
+        return Some((host, port_of(tail)?));
+    }
+    let (host, tail) = authority.split_at(authority.find(':').unwrap_or(authority.len()));
+    let plain = !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'));
+    if plain { Some((host, port_of(tail)?)) } else { None }
+}

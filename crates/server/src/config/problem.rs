@@ -1,0 +1,156 @@
+//! What is wrong, where, and what should stand there instead? Every mistake of a configuration at once.
+
+use std::fmt;
+
+/// One mistake.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The file as the user named it.
+    pub file: String,
+    /// Where in it, or which environment variable.
+    pub place: Place,
+    /// The section it is about, such as `[[space]] 'product'`; empty for the file as a whole.
+    pub subject: String,
+    /// What stands there. Never a secret.
+    pub found: String,
+    /// What may stand there.
+    pub expected: String,
+    /// What to do, where that is known.
+    pub hint: Option<String>,
+}
+
+/// Where a value was written.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Place {
+    /// The file as a whole.
+    File,
+    /// In the file; both count from 1, columns in characters.
+    Line {
+        /// Line.
+        line: usize,
+        /// Column.
+        column: usize,
+    },
+    /// In this environment variable.
+    Environment(String),
+}
+
+impl Problem {
+    /// The line in the file, if it has one.
+    pub fn line(&self) -> Option<usize> {
+        match self.place {
+            Place::Line { line, .. } => Some(line),
+            Place::File | Place::Environment(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.place {
+            Place::File => write!(f, "{}: ", self.file)?,
+            Place::Line { line, column } => write!(f, "{}:{line}:{column}: ", self.file)?,
+            Place::Environment(variable) => write!(f, "environment variable {variable}: ")?,
+        }
+        if !self.subject.is_empty() {
+            write!(f, "{}: ", self.subject)?;
+        }
+        write!(f, "found {}; expected {}", self.found, self.expected)?;
+        self.hint.as_ref().map_or(Ok(()), |hint| write!(f, "; hint: {hint}"))
+    }
+}
+
+impl std::error::Error for Problem {}
+
+/// A value that can't be read: the part of a [`Problem`] that a parser of values knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Wrong {
+    pub(super) expected: String,
+    pub(super) hint: Option<String>,
+}
+
+impl Wrong {
+    pub(super) fn expected(expected: impl Into<String>) -> Wrong {
+        Wrong { expected: expected.into(), hint: None }
+    }
+
+    pub(super) fn hint(self, hint: impl Into<String>) -> Wrong {
+        Wrong { hint: Some(hint.into()), ..self }
+    }
+}
+
+/// The mistakes found so far.
+pub(super) struct Report {
+    file: String,
+    problems: Vec<Problem>,
+    /// Lines that TOML itself could not read. What is said about their values would be noise, and so
+    /// would be any complaint that something is missing from the file.
+    unreadable: Vec<usize>,
+}
+
+impl Report {
+    pub(super) fn new(file: &str) -> Report {
+        Report { file: file.to_owned(), problems: Vec::new(), unreadable: Vec::new() }
+    }
+
+    /// TOML itself stops here.
+    pub(super) fn syntax(&mut self, place: Place, message: &str) {
+        if let Place::Line { line, .. } = place {
+            self.unreadable.push(line);
+        }
+        let expected = Wrong::expected("TOML").hint("see https://toml.io; texts need quotes: ttl = \"60s\"");
+        self.push(place, "", format!("what is no TOML: {message}"), expected);
+    }
+
+    pub(super) fn say(&mut self, place: &Place, subject: &str, found: impl Into<String>, wrong: Wrong) {
+        let unreadable = matches!(place, Place::Line { line, .. } if self.unreadable.contains(line));
+        if !unreadable {
+            self.push(place.clone(), subject, found.into(), wrong);
+        }
+    }
+
+    /// Says that something is not there: only if every line could be read.
+    pub(super) fn missing(&mut self, place: &Place, subject: &str, found: impl Into<String>, wrong: Wrong) {
+        if self.unreadable.is_empty() {
+            self.push(place.clone(), subject, found.into(), wrong);
+        }
+    }
+
+    fn push(&mut self, place: Place, subject: &str, found: String, wrong: Wrong) {
+        let Wrong { expected, hint } = wrong;
+        let problem = Problem { file: self.file.clone(), place, subject: subject.to_owned(), found, expected, hint };
+        if !self.problems.contains(&problem) {
+            self.problems.push(problem);
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.problems.is_empty()
+    }
+
+    /// All of them in the order of the file; the environment's last.
+    pub(super) fn finish(mut self) -> Vec<Problem> {
+        self.problems.sort_by(|a, b| a.place.cmp(&b.place));
+        self.problems
+    }
+}
+
+/// The word of `known` that the writer of `word` most likely meant.
+pub(super) fn did_you_mean<'w>(word: &str, known: impl IntoIterator<Item = &'w str>) -> Option<&'w str> {
+    let word = word.to_lowercase();
+    // A third of the letters may differ: beyond that a guess sends people astray.
+    let near =
+        |candidate: &str| strsim::damerau_levenshtein(&word, candidate) <= (candidate.len().max(word.len()) / 3).max(1);
+    let distance = |candidate: &&str| strsim::damerau_levenshtein(&word, candidate);
+    known.into_iter().filter(|candidate| near(candidate)).min_by_key(distance)
+}
+
+/// `a, b or c`.
+pub(super) fn one_of<'w>(words: impl IntoIterator<Item = &'w str>) -> String {
+    let words: Vec<&str> = words.into_iter().collect();
+    match words.as_slice() {
+        [] => "nothing".to_owned(),
+        [only] => (*only).to_owned(),
+        [first @ .., last] => format!("{} or {last}", first.join(", ")),
+    }
+}

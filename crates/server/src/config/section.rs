@@ -1,0 +1,313 @@
+//! Which knobs does a section set? Each is asked for by name; what was never asked for is unknown.
+
+use super::problem::{Place, Report, Wrong, did_you_mean, one_of};
+use super::raw::{Field, Fields, Value};
+use super::resolved::Secret;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+/// What every section's reader needs.
+pub(super) struct Context<'c> {
+    pub(super) report: Report,
+    pub(super) env: BTreeMap<String, String>,
+    /// Relative paths start here.
+    pub(super) base: &'c Path,
+    /// `--insecure`.
+    pub(super) insecure: bool,
+}
+
+/// A table of the file, read knob by knob.
+pub(super) struct Section<'a, 'c> {
+    pub(super) cx: &'a mut Context<'c>,
+    /// How problems call it: `[listen]`, `[[space]] 'product'`.
+    pub(super) subject: String,
+    /// Of its header.
+    pub(super) place: Place,
+    fields: Fields,
+    asked: Vec<&'static str>,
+    /// Where each knob that was set stands, and how it reads.
+    set: BTreeMap<&'static str, (Place, String)>,
+    /// Said at the end, unless an unknown key turns out to be the one that is missing.
+    missing: Vec<(&'static [&'static str], Place, String, Wrong)>,
+}
+
+/// A string of the file with its `${VARIABLES}` filled in.
+pub(super) struct Text {
+    pub(super) value: String,
+    pub(super) place: Place,
+    /// `key = "…"` as written, for problems.
+    pub(super) shown: String,
+}
+
+impl<'a, 'c> Section<'a, 'c> {
+    pub(super) fn new(
+        cx: &'a mut Context<'c>,
+        subject: impl Into<String>,
+        place: Place,
+        fields: Fields,
+    ) -> Section<'a, 'c> {
+        let subject = subject.into();
+        Section { cx, subject, place, fields, asked: Vec::new(), set: BTreeMap::new(), missing: Vec::new() }
+    }
+
+    /// The value of `key`, at most once.
+    pub(super) fn take(&mut self, key: &'static str) -> Option<Field> {
+        if !self.asked.contains(&key) {
+            self.asked.push(key);
+        }
+        let field = self.fields.remove(key)?;
+        self.set.insert(key, (field.place.clone(), shown(key, &field.value)));
+        Some(field)
+    }
+
+    /// Where `key` was set and how it reads, once it has been asked for.
+    pub(super) fn setting(&self, key: &str) -> Option<(Place, String)> {
+        self.set.get(key).cloned()
+    }
+
+    pub(super) fn text(&mut self, key: &'static str) -> Option<Text> {
+        let field = self.take(key)?;
+        self.text_of(key, field)
+    }
+
+    fn text_of(&mut self, key: &str, field: Field) -> Option<Text> {
+        let shown = shown(key, &field.value);
+        let value = match field.value {
+            Value::Text(written) => self.filled(&field.place, &written, &shown)?,
+            Value::Override(value) => value,
+            Value::Integer(n) => {
+                let hint = format!("put it in quotes: {key} = \"{n}\"");
+                return self.wrong(&field.place, shown, Wrong::expected("text in quotes").hint(hint));
+            }
+            _ => return self.wrong(&field.place, shown, Wrong::expected("text in quotes")),
+        };
+        Some(Text { value, place: field.place, shown })
+    }
+
+    /// Reads the text of `key` with `parse`.
+    pub(super) fn parsed<T>(&mut self, key: &'static str, parse: impl FnOnce(&str) -> Result<T, Wrong>) -> Option<T> {
+        let field = self.take(key)?;
+        if let Value::Integer(_) | Value::Other(_) = &field.value {
+            // `ttl = 60` deserves the hint that `ttl = "60"` gets, not a lecture about quotes.
+            let written = bare(&field.value);
+            let mut wrong = parse(&written).err().unwrap_or_else(|| Wrong::expected("the same in quotes"));
+            wrong.hint = wrong.hint.or_else(|| Some(format!("put it in quotes: {key} = \"{written}\"")));
+            return self.wrong(&field.place, shown(key, &field.value), wrong);
+        }
+        let text = self.text_of(key, field)?;
+        match parse(&text.value) {
+            Ok(value) => Some(value),
+            Err(wrong) => self.wrong(&text.place, text.shown, wrong),
+        }
+    }
+
+    pub(super) fn integer(&mut self, key: &'static str, range: std::ops::RangeInclusive<i64>) -> Option<i64> {
+        let field = self.take(key)?;
+        let number = match &field.value {
+            Value::Integer(n) => Some(*n),
+            Value::Override(text) => text.parse().ok(),
+            _ => None,
+        };
+        if let Some(n) = number.filter(|n| range.contains(n)) {
+            return Some(n);
+        }
+        let expected = format!("a whole number from {} to {}", range.start(), range.end());
+        let wrong = match &field.value {
+            Value::Text(text) if text.parse::<i64>().is_ok() => {
+                Wrong::expected(expected).hint(format!("without quotes: {key} = {text}"))
+            }
+            _ => Wrong::expected(expected),
+        };
+        self.wrong(&field.place, shown(key, &field.value), wrong)
+    }
+
+    pub(super) fn boolean(&mut self, key: &'static str) -> Option<bool> {
+        let field = self.take(key)?;
+        match &field.value {
+            Value::Bool(b) => Some(*b),
+            Value::Override(text) if text == "true" || text == "false" => Some(text == "true"),
+            other => self.wrong(&field.place, shown(key, other), Wrong::expected("true or false")),
+        }
+    }
+
+    pub(super) fn list(&mut self, key: &'static str) -> Option<Vec<Field>> {
+        let field = self.take(key)?;
+        match field.value {
+            Value::List(items) => Some(items),
+            other => {
+                let hint = format!("write {key} = [{}]", bare_quoted(&other));
+                self.wrong(&field.place, shown(key, &other), Wrong::expected("a list in brackets").hint(hint))
+            }
+        }
+    }
+
+    /// The texts of a list; those that are none are reported and left out.
+    pub(super) fn texts(&mut self, key: &'static str) -> Option<Vec<Text>> {
+        let items = self.list(key)?;
+        Some(items.into_iter().filter_map(|item| self.text_of(key, item)).collect())
+    }
+
+    /// An inline table as a section of its own.
+    pub(super) fn table(&mut self, key: &'static str) -> Option<Section<'_, 'c>> {
+        let field = self.take(key)?;
+        match field.value {
+            Value::Table(fields) => {
+                let subject = format!("{} {key}", self.subject);
+                Some(Section::new(self.cx, subject, field.place, fields))
+            }
+            other => self.wrong(&field.place, shown(key, &other), Wrong::expected("a table in braces: { … }")),
+        }
+    }
+
+    /// A text that is never shown; `file:PATH` names a file that holds it.
+    pub(super) fn secret(&mut self, key: &'static str) -> Option<Secret> {
+        let field = self.take(key)?;
+        let masked = format!("{key} = \"***\"");
+        self.set.insert(key, (field.place.clone(), masked.clone()));
+        let value = match field.value {
+            Value::Text(written) => self.filled(&field.place, &written, &masked)?,
+            Value::Override(value) => value,
+            _ => return self.wrong(&field.place, masked, Wrong::expected("text in quotes")),
+        };
+        let secret = match value.strip_prefix("file:") {
+            Some(path) => match std::fs::read_to_string(self.cx.base.join(path)) {
+                Ok(text) => text.trim_end_matches(['\r', '\n']).to_owned(),
+                Err(error) => {
+                    let found = format!("{key} = \"file:{path}\", which can't be read: {error}");
+                    return self.wrong(&field.place, found, Wrong::expected("a readable file with the secret in it"));
+                }
+            },
+            None => value,
+        };
+        if secret.is_empty() {
+            let hint = "an empty one would let everybody in; remove the key to do without";
+            return self.wrong(&field.place, format!("{key} that is empty"), Wrong::expected("a secret").hint(hint));
+        }
+        Some(Secret::new(secret))
+    }
+
+    /// Puts the environment's values for `${NAME}`; `$${` stands for `${`.
+    fn filled(&mut self, place: &Place, written: &str, shown: &str) -> Option<String> {
+        let (mut out, mut rest) = (String::with_capacity(written.len()), written);
+        while let Some((before, tail)) = rest.split_once("${") {
+            if let Some(before) = before.strip_suffix('$') {
+                out.extend([before, "${"]);
+                rest = tail;
+                continue;
+            }
+            let Some((name, tail)) = tail.split_once('}') else {
+                let wrong = Wrong::expected("${NAME}").hint("write $${ for the two characters themselves");
+                return self.wrong(place, format!("{shown}, where `${{` is never closed"), wrong);
+            };
+            let Some(value) = self.cx.env.get(name) else {
+                let wrong = Wrong::expected(format!("the environment variable {name} to be set"));
+                return self.wrong(place, shown.to_owned(), wrong.hint(format!("export {name}=… before the start")));
+            };
+            out.extend([before, value.as_str()]);
+            rest = tail;
+        }
+        out.push_str(rest);
+        Some(out)
+    }
+
+    /// A knob of a feature that this version does not have.
+    pub(super) fn not_yet(&mut self, key: &'static str, instead: &str) {
+        if let Some(field) = self.take(key) {
+            let found = format!("{}, which is not in this version", shown(key, &field.value));
+            self.say(&field.key_place, found, Wrong::expected(instead).hint("remove it"));
+        }
+    }
+
+    pub(super) fn say(&mut self, place: &Place, found: impl Into<String>, wrong: Wrong) {
+        self.cx.report.say(place, &self.subject, found, wrong);
+    }
+
+    fn wrong<T>(&mut self, place: &Place, found: impl Into<String>, wrong: Wrong) -> Option<T> {
+        self.say(place, found, wrong);
+        None
+    }
+
+    /// What core says about knobs that could be read, each at the place where it was set.
+    pub(super) fn mistakes(&mut self, mistakes: &[(&'static str, String)]) {
+        for (knob, sentence) in mistakes {
+            // `grace` sets both windows behind the ttl.
+            let setting = self.setting(knob).or_else(|| self.setting("grace"));
+            let (place, shown) = setting.unwrap_or_else(|| (self.place.clone(), (*knob).to_owned()));
+            let bare = sentence.strip_prefix("must be ").or_else(|| sentence.strip_prefix("must lie "));
+            let expected = bare.map_or_else(|| format!("less: {}", sentence.trim_start_matches("is ")), str::to_owned);
+            self.say(&place, shown, Wrong::expected(expected));
+        }
+    }
+
+    /// One of `keys` should have been set.
+    pub(super) fn missing(
+        &mut self,
+        keys: &'static [&'static str],
+        place: Place,
+        found: impl Into<String>,
+        wrong: Wrong,
+    ) {
+        self.missing.push((keys, place, found.into(), wrong));
+    }
+
+    /// Reports what was never asked for, then what is missing still.
+    pub(super) fn finish(self) {
+        let mut meant = BTreeSet::new();
+        let free = |key: &&&str| !self.set.contains_key(**key);
+        for (key, field) in &self.fields {
+            let guess = did_you_mean(key, self.asked.iter().filter(free).copied());
+            let guess = guess.or_else(|| did_you_mean(key, self.asked.iter().copied()));
+            let wrong = match guess {
+                Some(guess) => Wrong::expected("a known key").hint(format!("did you mean `{guess}`?")),
+                None => Wrong::expected(one_of(self.asked.iter().copied())),
+            };
+            meant.extend(guess);
+            self.cx.report.say(&field.key_place, &self.subject, format!("the unknown key `{key}`"), wrong);
+        }
+        for (keys, place, found, wrong) in self.missing {
+            if !keys.iter().any(|key| meant.contains(key)) {
+                self.cx.report.missing(&place, &self.subject, found, wrong);
+            }
+        }
+    }
+}
+
+/// The most characters of a value that a problem quotes.
+const QUOTED: usize = 80;
+
+fn shown(key: &str, value: &Value) -> String {
+    format!("{key} = {}", bare_quoted(value))
+}
+
+fn bare_quoted(value: &Value) -> String {
+    match value {
+        Value::Text(text) | Value::Override(text) => quoted(text),
+        other => bare(other),
+    }
+}
+
+/// `text` in quotes, shortened, and without what stands before the `@` of a URL.
+pub(super) fn quoted(text: &str) -> String {
+    let mut text = text.to_owned();
+    if let Some((scheme, rest)) = text.split_once("://")
+        && let Some((_, host)) = rest.rsplit_once('@')
+    {
+        text = format!("{scheme}://***@{host}");
+    }
+    if let Some((end, _)) = text.char_indices().nth(QUOTED) {
+        text.truncate(end);
+        text.push('…');
+    }
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('\n', "\\n").replace(|c: char| c.is_control(), "?"))
+}
+
+pub(super) fn bare(value: &Value) -> String {
+    match value {
+        Value::Text(text) | Value::Override(text) | Value::Other(text) => text.clone(),
+        Value::Integer(n) => n.to_string(),
+        Value::Bool(b) => b.to_string(),
+        Value::List(items) if items.is_empty() => "[]".to_owned(),
+        Value::List(_) => "[…]".to_owned(),
+        Value::Table(_) => "{…}".to_owned(),
+    }
+}

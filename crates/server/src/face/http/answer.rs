@@ -1,0 +1,145 @@
+//! What is the answer to one request? Who asks, what for, with which method: then the service.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::{Body as _, Incoming};
+use hyper::header::{AUTHORIZATION, HeaderMap, TRANSFER_ENCODING};
+use hyper::{Method, Request, Response, StatusCode};
+
+use super::conditions::Insists;
+use super::many;
+use super::reply::{self, Body};
+use super::target::{TagMode, Target};
+use crate::config::Secret;
+use crate::service::{Service, Terms, WriteTerms};
+use crate::telemetry;
+
+/// The longest body: that of a value, or of a list of keys.
+const MAX_BODY: usize = 8 << 20;
+/// A body must have come after so long.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Answers one request. The future is small: whatever waits is boxed.
+pub(super) async fn answer(service: &Service, request: Request<Incoming>) -> Response<Body> {
+    // A body that says itself where it ends is framed by the parser alone: nothing is read behind it.
+    let last = request.headers().contains_key(TRANSFER_ENCODING);
+    let response = match allowed(service.password(), request.headers()) {
+        true => routed(service, request).await,
+        false => reply::closing(reply::unauthorized()),
+    };
+    if last { reply::closing(response) } else { response }
+}
+
+/// Whether the request knows the password, if there is one.
+pub(crate) fn allowed(password: Option<&Secret>, headers: &HeaderMap) -> bool {
+    let Some(password) = password else { return true };
+    let given = headers.get(AUTHORIZATION).map(|value| value.as_bytes()).and_then(|line| {
+        let (scheme, token) = line.split_at_checked(7)?;
+        scheme.eq_ignore_ascii_case(b"bearer ").then(|| token.trim_ascii())
+    });
+    given.is_some_and(|token| password.matches(token))
+}
+
+async fn routed(service: &Service, request: Request<Incoming>) -> Response<Body> {
+    let target = match Target::of(request.uri().path(), request.uri().query()) {
+        Ok(target) => target,
+        Err(lost) => return reply::lost(lost),
+    };
+    match (target, request.method()) {
+        (Target::Key(key), &Method::GET | &Method::HEAD) => read(service, key, request.headers()).await,
+        (Target::Key(key), &Method::PUT) => Box::pin(write(service, &key, request)).await,
+        (Target::Key(key), &Method::DELETE) => match service.remove(&key) {
+            Ok(_) => reply::done(),
+            Err(refusal) => reply::refusal(&refusal, &key),
+        },
+        (Target::Key(_), _) => reply::method_not_allowed(reply::KEY_METHODS),
+        (Target::Many, &Method::POST) => Box::pin(read_many(service, request)).await,
+        (Target::Many, _) => reply::method_not_allowed("POST"),
+        (Target::Tag(tag, mode), &Method::DELETE) => {
+            match mode {
+                TagMode::Remove => service.tag_remove(tag.as_bytes()),
+                TagMode::Expire => service.tag_expire(tag.as_bytes()),
+            }
+            reply::done()
+        }
+        (Target::Tag(..), _) => reply::method_not_allowed("DELETE"),
+    }
+}
+
+async fn read(service: &Service, key: Bytes, asked: &HeaderMap) -> Response<Body> {
+    let insists = Insists::of(asked);
+    if insists == Insists::default()
+        && let Some(hit) = service.hit(&key)
+    {
+        return reply::value(&hit, asked);
+    }
+    let terms = Terms { demand: insists.demand(), ..Terms::asked(service.now()) };
+    let outcome = Box::pin(service.read(key.clone(), terms)).await;
+    let response = reply::outcome(&outcome, &key, insists, asked);
+    tracing::debug!(key = %telemetry::key(&key), status = response.status().as_u16(), "read over HTTP");
+    response
+}
+
+async fn read_many(service: &Service, request: Request<Incoming>) -> Response<Body> {
+    let insists = Insists::of(request.headers());
+    let body = match whole(request.into_body()).await {
+        Ok(body) => body,
+        Err(unread) => return unread.reply(),
+    };
+    let keys = match many::keys(&body) {
+        Ok(keys) => keys,
+        Err(expected) => return reply::error(StatusCode::BAD_REQUEST, &expected, None, None),
+    };
+    let terms = Terms { demand: insists.demand(), ..Terms::asked(service.now()) };
+    let wanted = keys.iter().map(|key| Bytes::copy_from_slice(key.as_bytes())).collect();
+    many::answer(&keys, &service.read_many(wanted, terms).await, insists)
+}
+
+async fn write(service: &Service, key: &[u8], request: Request<Incoming>) -> Response<Body> {
+    // Said before a body is sent, to those who wait for a 100.
+    if let Err(refusal) = service.writable(key) {
+        return reply::refusal(&refusal, key);
+    }
+    let body = match whole(request.into_body()).await {
+        Ok(body) => body,
+        Err(unread) => return unread.reply(),
+    };
+    match service.write(key, &body, WriteTerms::default()) {
+        Ok(_) => reply::done(),
+        Err(refusal) => reply::refusal(&refusal, key),
+    }
+}
+
+/// Why a body was not read to its end.
+enum Unread {
+    TooLong,
+    TooSlow,
+    Broken,
+}
+
+impl Unread {
+    /// What stays unread would be taken for a request: the connection's last answer.
+    fn reply(self) -> Response<Body> {
+        let (status, words) = match self {
+            Unread::TooLong => (StatusCode::PAYLOAD_TOO_LARGE, "the body is longer than 8 MiB"),
+            Unread::TooSlow => (StatusCode::REQUEST_TIMEOUT, "the body did not come in 30 s"),
+            Unread::Broken => (StatusCode::BAD_REQUEST, "the body could not be read to its end"),
+        };
+        reply::closing(reply::error(status, words, None, None))
+    }
+}
+
+async fn whole(body: Incoming) -> Result<Bytes, Unread> {
+    // A declared length is believed only when it is too long.
+    if body.size_hint().lower() > MAX_BODY as u64 {
+        return Err(Unread::TooLong);
+    }
+    match tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, MAX_BODY).collect()).await {
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Unread::TooLong),
+        Ok(Err(_)) => Err(Unread::Broken),
+        Err(_) => Err(Unread::TooSlow),
+    }
+}

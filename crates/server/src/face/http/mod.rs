@@ -1,0 +1,76 @@
+//! How are keys served over HTTP? `GET`, `PUT`, `DELETE /v1/{key}`, many at once, and tags.
+//!
+//! The walk of a request: [`strict`] refuses heads that can be read in two ways, hyper parses the
+//! rest, [`target`] names what the path means, [`conditions`] what the client insists on, [`answer`]
+//! asks the service, [`reply`] writes the outcome down.
+
+mod answer;
+mod conditions;
+mod many;
+pub(crate) mod reply;
+mod strict;
+pub(crate) mod target;
+
+pub(crate) use answer::allowed;
+
+use std::convert::Infallible;
+use std::pin::pin;
+use std::time::Duration;
+
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::{HttpService, service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpStream;
+
+use crate::service::Service;
+use crate::shutdown::Shutdown;
+use reply::Body;
+use strict::{MAX_HEAD, Strict};
+
+/// From the end of an answer to the end of the next head: how long a connection may idle, and how
+/// slowly a head may come.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
+/// Header lines of one request.
+const MAX_HEADERS: usize = 64;
+/// What hyper buffers of one connection, in either direction; a whole head fits.
+const MAX_BUFFER: usize = 2 * MAX_HEAD;
+
+/// Serves one connection until its client leaves, or until its request in progress is answered
+/// after a shutdown was asked for.
+pub async fn serve_connection(service: Service, stream: TcpStream, shutdown: Shutdown) {
+    let answer = service_fn(move |request| {
+        let service = service.clone();
+        async move { Ok::<_, Infallible>(answer::answer(&service, request).await) }
+    });
+    drive(stream, answer, &shutdown).await;
+}
+
+/// One connection under the limits of every HTTP listener here.
+pub(crate) async fn drive<S>(stream: TcpStream, answer: S, shutdown: &Shutdown)
+where
+    S: HttpService<Incoming, ResBody = Body, Error: Into<Box<dyn std::error::Error + Send + Sync>>>,
+{
+    let _in_flight = shutdown.guard();
+    // Fails on a connection that is gone already: the first read says so.
+    let _ = stream.set_nodelay(true);
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_headers(MAX_HEADERS)
+        .max_buf_size(MAX_BUFFER)
+        // Who has sent all may close that side and still gets the answer.
+        .half_close(true)
+        .serve_connection(TokioIo::new(Strict::new(stream)), answer);
+    let mut connection = pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = shutdown.requested() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "an HTTP connection ended");
+    }
+}

@@ -1,0 +1,4 @@
+//! In which languages can Bellwether be asked?
+
+pub mod http;
+pub mod redis;

@@ -1,0 +1,219 @@
+//! What does a connection know of its client, and how is one command begun?
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bellwether::Tick;
+use bellwether_resp::{Args, Protocol, Writer, eq_ignore_case};
+use bytes::Bytes;
+
+use super::clients::Clients;
+use super::commands::{self, table, words};
+use super::replies::{Later, Replies, Reply};
+use crate::service::{Outcome, Refusal, Service, Terms};
+
+/// Commands that a client may queue between MULTI and EXEC.
+const MAX_QUEUED: usize = 100_000;
+/// Bytes that they may have.
+const MAX_QUEUED_BYTES: usize = 16 << 20;
+
+/// One client.
+pub(super) struct Client {
+    pub(super) service: Service,
+    pub(super) clients: Arc<Clients>,
+    pub(super) id: u64,
+    pub(super) peer: SocketAddr,
+    pub(super) protocol: Protocol,
+    pub(super) name: Vec<u8>,
+    pub(super) library: Library,
+    /// It has said the password, or none is needed.
+    pub(super) known: bool,
+    /// When the commands at hand were parsed: one reading of the clock per batch.
+    pub(super) now: Tick,
+    pub(super) replies: Replies,
+    /// Between MULTI and EXEC.
+    pub(super) multi: Option<Queue>,
+    /// Being executed, one after another.
+    pub(super) exec: Option<Queue>,
+    /// Once all replies are sent, that is all.
+    pub(super) closing: bool,
+    /// Commands whose replies are still to be left out, the present one included.
+    pub(super) skip: u8,
+    /// Commands begun.
+    pub(super) commands: u64,
+}
+
+/// What a client's library says of itself.
+#[derive(Default)]
+pub(super) struct Library {
+    pub(super) name: Vec<u8>,
+    pub(super) version: Vec<u8>,
+}
+
+/// Commands of one MULTI, as they were sent.
+#[derive(Default)]
+pub(super) struct Queue {
+    pub(super) bytes: Vec<u8>,
+    pub(super) commands: usize,
+    /// One of them was refused.
+    pub(super) broken: bool,
+}
+
+impl Client {
+    pub(super) fn new(service: Service, clients: Arc<Clients>, id: u64, peer: SocketAddr) -> Client {
+        Client {
+            known: service.password().is_none(),
+            now: service.now(),
+            service,
+            clients,
+            id,
+            peer,
+            protocol: Protocol::Resp2,
+            name: Vec::new(),
+            library: Library::default(),
+            replies: Replies::default(),
+            multi: None,
+            exec: None,
+            closing: false,
+            skip: 0,
+            commands: 0,
+        }
+    }
+
+    /// Begins one command; `raw` are its bytes as they were sent.
+    #[inline]
+    pub(super) fn command(&mut self, args: Args<'_>, raw: &[u8]) {
+        self.commands += 1;
+        if args.len() == 2 && self.known && self.multi.is_none() && eq_ignore_case(&args[0], "get") {
+            commands::read::get(self, args);
+        } else {
+            self.dispatch(args, raw);
+        }
+        if self.skip > 0 {
+            self.skip -= 1;
+            self.replies.mute(self.skip > 0);
+        }
+    }
+
+    fn dispatch(&mut self, args: Args<'_>, raw: &[u8]) {
+        let Some(command) = table::find(&args[0]) else {
+            let words = words::unknown(args);
+            return self.reject(words);
+        };
+        if !command.takes(args.len()) {
+            return self.reject(words::arity(command.name));
+        }
+        if !self.known && !command.before_auth {
+            return self.reject("NOAUTH Authentication required.");
+        }
+        if self.multi.is_some() && !command.at_once {
+            return self.queue(raw);
+        }
+        (command.run)(self, args);
+    }
+
+    /// Refuses a command; what is queued can't be executed without it.
+    fn reject(&mut self, words: impl AsRef<[u8]>) {
+        if let Some(queue) = &mut self.multi {
+            queue.broken = true;
+        }
+        self.error(words);
+    }
+
+    fn queue(&mut self, raw: &[u8]) {
+        let Some(queue) = &mut self.multi else { return };
+        if queue.commands == MAX_QUEUED || queue.bytes.len() + raw.len() > MAX_QUEUED_BYTES {
+            return self.reject("ERR too many commands in one MULTI");
+        }
+        queue.commands += 1;
+        queue.bytes.extend_from_slice(raw);
+        self.simple("QUEUED");
+    }
+
+    pub(super) fn writer(&mut self) -> Writer<'_, Vec<u8>> {
+        self.replies.writer(self.protocol)
+    }
+
+    pub(super) fn ok(&mut self) {
+        self.writer().ok();
+    }
+
+    pub(super) fn simple(&mut self, text: &str) {
+        self.writer().simple(text);
+    }
+
+    pub(super) fn int(&mut self, number: impl TryInto<i64>) {
+        self.writer().int(number.try_into().unwrap_or(i64::MAX));
+    }
+
+    pub(super) fn bulk(&mut self, bytes: impl AsRef<[u8]>) {
+        self.writer().bulk(bytes);
+    }
+
+    pub(super) fn error(&mut self, words: impl AsRef<[u8]>) {
+        self.writer().error(words);
+    }
+
+    pub(super) fn refused(&mut self, refusal: &Refusal, key: &[u8]) {
+        self.error(refusal.words(key));
+    }
+
+    /// The number of what was done, or why it was not.
+    pub(super) fn counted(&mut self, result: Result<bool, Refusal>, key: &[u8]) {
+        match result {
+            Ok(done) => self.int(i64::from(done)),
+            Err(refusal) => self.refused(&refusal, key),
+        }
+    }
+
+    /// The outcome of a read of `key`, as GET tells it.
+    pub(super) fn outcome(&mut self, outcome: Outcome, key: &[u8]) {
+        match outcome {
+            Outcome::Value(value) => self.replies.value(value, self.protocol),
+            Outcome::Missing(_) => self.writer().nil(),
+            failed => {
+                let words = words::failed(&failed, key);
+                self.error(words);
+            }
+        }
+    }
+
+    /// What every read of the present batch of commands insists on, unless it says otherwise.
+    pub(super) fn terms(&self) -> Terms {
+        Terms::asked(self.now)
+    }
+
+    /// Reads `key`, now if memory can answer, and tells the outcome by `tell`.
+    pub(super) fn read(
+        &mut self,
+        key: &[u8],
+        terms: Terms,
+        tell: impl FnOnce(Outcome, &[u8], Protocol) -> Reply + Send + 'static,
+    ) {
+        let (service, key, protocol) = (self.service.clone(), Bytes::copy_from_slice(key), self.protocol);
+        self.later(Box::pin(async move {
+            let outcome = service.read(key.clone(), terms).await;
+            tell(outcome, &key, protocol)
+        }));
+    }
+
+    pub(super) fn later(&mut self, later: Later) {
+        self.replies.later(later);
+    }
+}
+
+/// A reply that is written at once, apart from its connection.
+pub(super) fn written(protocol: Protocol, write: impl FnOnce(&mut Writer<'_, Vec<u8>>)) -> Reply {
+    let mut bytes = Vec::new();
+    write(&mut Writer::new(&mut bytes, protocol));
+    Reply::Bytes(bytes)
+}
+
+/// An outcome as GET tells it.
+pub(super) fn told(outcome: Outcome, key: &[u8], protocol: Protocol) -> Reply {
+    match outcome {
+        Outcome::Value(value) => Reply::Value(value),
+        Outcome::Missing(_) => written(protocol, |writer| writer.nil()),
+        failed => written(protocol, |writer| writer.error(words::failed(&failed, key))),
+    }
+}

@@ -1,0 +1,90 @@
+//! What can a client learn about the commands? COMMAND and its subcommands.
+
+use bellwether_resp::{Args, Writer, eq_ignore_case};
+
+use super::super::client::Client;
+use super::table::{COMMANDS, Command, Kind, find};
+use super::words;
+
+pub(super) fn command(client: &mut Client, args: Args<'_>) {
+    let Some(word) = args.get(1) else {
+        return all(&mut client.writer());
+    };
+    match word {
+        word if eq_ignore_case(word, "count") && args.len() == 2 => client.int(COMMANDS.len()),
+        word if eq_ignore_case(word, "count") => client.error(words::arity("command|count")),
+        word if eq_ignore_case(word, "list") => {
+            let mut writer = client.writer();
+            writer.array(COMMANDS.len());
+            COMMANDS.iter().for_each(|command| writer.bulk(command.name));
+        }
+        word if eq_ignore_case(word, "info") && args.len() == 2 => all(&mut client.writer()),
+        word if eq_ignore_case(word, "info") => {
+            let mut writer = client.writer();
+            writer.array(args.len() - 2);
+            for name in args.from(2) {
+                match find(name) {
+                    Some(command) => tell(command, &mut writer),
+                    None => writer.nil_array(),
+                }
+            }
+        }
+        // Clients ask for it to help people type. What they know of Redis themselves is as good.
+        word if eq_ignore_case(word, "docs") => client.writer().map(0),
+        word if eq_ignore_case(word, "getkeys") => match keys(args.from(2)) {
+            Ok(keys) => {
+                let mut writer = client.writer();
+                writer.array(keys.len());
+                keys.into_iter().for_each(|key| writer.bulk(key));
+            }
+            Err(words) => client.error(words),
+        },
+        word => client.error(words::subcommand("command", word)),
+    }
+}
+
+fn all(writer: &mut Writer<'_, Vec<u8>>) {
+    writer.array(COMMANDS.len());
+    COMMANDS.iter().for_each(|command| tell(command, writer));
+}
+
+/// Ten fields, as since Redis 7.
+fn tell(command: &Command, writer: &mut Writer<'_, Vec<u8>>) {
+    let (flag, category) = match command.kind {
+        Kind::Read => ("readonly", "@read"),
+        Kind::Write => ("write", "@write"),
+        Kind::Other => ("loading", "@connection"),
+    };
+    writer.array(10);
+    writer.bulk(command.name);
+    writer.int(i64::from(command.arity));
+    writer.set(1);
+    writer.simple(flag);
+    let (first, last, step) = command.keys;
+    [first, last, step].into_iter().for_each(|place| writer.int(i64::from(place)));
+    writer.set(1);
+    writer.simple(category);
+    // Tips, key specifications, subcommands.
+    (0..3).for_each(|_| writer.array(0));
+}
+
+fn keys(args: Args<'_>) -> Result<Vec<&[u8]>, String> {
+    let Some(command) = args.get(0).and_then(find) else {
+        return Err(match args.is_empty() {
+            true => words::arity("command|getkeys"),
+            false => "ERR Invalid command specified".to_owned(),
+        });
+    };
+    let (first, last, step) = command.keys;
+    if first == 0 {
+        return Err("ERR The command has no key arguments".to_owned());
+    }
+    if !command.takes(args.len()) {
+        return Err("ERR Invalid number of arguments specified for command".to_owned());
+    }
+    let first = usize::try_from(first).unwrap_or(1);
+    // Counted from the end where negative; the last of the arguments is -1.
+    let last = usize::try_from(last).unwrap_or(args.len() - 1);
+    let step = usize::try_from(step).unwrap_or(1).max(1);
+    Ok((first..=last).step_by(step).filter_map(|at| args.get(at)).collect())
+}

@@ -1,0 +1,256 @@
+//! What can be asked that Redis has no words for? BW.GET with its terms and tokens, tags, refreshes, explanations.
+
+use bellwether::{Demand, Fence, Kind, Priority, Span};
+use bellwether_resp::{Args, Protocol, Writer, eq_ignore_case, parse_i64};
+use bytes::Bytes;
+
+use super::super::client::{Client, written};
+use super::super::replies::Reply;
+use super::{Unit, lifetime, words};
+use crate::service::{Grant, Outcome, Terms};
+
+/// The options of BW.GET.
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    demand: Demand,
+    priority: Option<Priority>,
+    lease: Option<Span>,
+    wait: Option<Span>,
+}
+
+impl Asked {
+    fn parse(args: Args<'_>) -> Result<Asked, String> {
+        let mut asked = Asked { demand: Demand::Any, priority: None, lease: None, wait: None };
+        let mut rest = args.iter();
+        while let Some(word) = rest.next() {
+            let mut millis = || millis(rest.next().ok_or(words::SYNTAX)?);
+            match () {
+                () if eq_ignore_case(word, "fresh") => asked.demand = Demand::Fresh,
+                () if eq_ignore_case(word, "cached") => asked.demand = Demand::CachedOnly,
+                () if eq_ignore_case(word, "maxage") => asked.demand = Demand::MaxAge(millis()?),
+                () if eq_ignore_case(word, "lease") => asked.lease = Some(millis()?),
+                () if eq_ignore_case(word, "wait") => asked.wait = Some(millis()?),
+                () if eq_ignore_case(word, "priority") => {
+                    let word = rest.next().and_then(|word| std::str::from_utf8(word).ok());
+                    asked.priority = Some(word.and_then(Priority::parse).ok_or(words::SYNTAX)?);
+                }
+                () => return Err(words::SYNTAX.to_owned()),
+            }
+        }
+        Ok(asked)
+    }
+}
+
+fn millis(text: &[u8]) -> Result<Span, String> {
+    let number = parse_i64(text).ok_or(words::NO_INTEGER)?;
+    u64::try_from(number).map(Span).map_err(|_| words::NO_INTEGER.to_owned())
+}
+
+pub(super) fn get(client: &mut Client, args: Args<'_>) {
+    let asked = match Asked::parse(args.from(2)) {
+        Ok(asked) => asked,
+        Err(words) => return client.error(words),
+    };
+    let terms = Terms { demand: asked.demand, priority: asked.priority, ..client.terms() };
+    let (service, protocol) = (client.service.clone(), client.protocol);
+    let key = Bytes::copy_from_slice(&args[1]);
+    client.later(Box::pin(async move {
+        let granted = service.lease(key.clone(), terms, asked.lease, asked.wait).await;
+        told(granted, &key, protocol)
+    }));
+}
+
+/// `[value|nil, why, age_ms, token|nil, retry_after_ms]`
+fn told(granted: Result<Grant, Outcome>, key: &[u8], protocol: Protocol) -> Reply {
+    written(protocol, |writer| match granted {
+        Err(failed) => writer.error(words::failed(&failed, key)),
+        Ok(grant) => {
+            writer.array(5);
+            match &grant.value {
+                Some(value) => writer.bulk(&value.body),
+                None => writer.nil(),
+            }
+            writer.bulk(grant.why.as_str());
+            int(writer, grant.value.as_ref().map_or(0, |value| value.age().0));
+            match grant.token {
+                Some(token) => writer.bulk(token.0.to_string()),
+                None => writer.nil(),
+            }
+            int(writer, grant.retry_after.map_or(0, |span| span.0));
+        }
+    })
+}
+
+fn int(writer: &mut Writer<'_, Vec<u8>>, number: impl TryInto<i64>) {
+    writer.int(number.try_into().unwrap_or(i64::MAX));
+}
+
+fn token(text: &[u8]) -> Result<Fence, &'static str> {
+    let number = parse_i64(text).and_then(|number| u64::try_from(number).ok());
+    number.map(Fence).ok_or("ERR invalid token: give back what BW.GET gave")
+}
+
+pub(super) fn set(client: &mut Client, args: Args<'_>) {
+    let (ttl, tags) = match set_terms(args.from(4)) {
+        Ok(terms) => terms,
+        Err(words) => return client.error(words),
+    };
+    match token(&args[3]) {
+        Ok(token) => {
+            let stored = client.service.publish(&args[1], &args[2], token, ttl, tags);
+            client.counted(stored, &args[1]);
+        }
+        Err(words) => client.error(words),
+    }
+}
+
+/// `[EX s|PX ms] [TAG t …]`
+fn set_terms(args: Args<'_>) -> Result<(Option<Span>, Vec<String>), String> {
+    let mut ttl = None;
+    let mut rest = args.iter();
+    while let Some(word) = rest.next() {
+        if eq_ignore_case(word, "tag") {
+            let tags: Vec<String> = rest.map(|tag| String::from_utf8_lossy(tag).into_owned()).collect();
+            return if tags.is_empty() { Err(words::SYNTAX.to_owned()) } else { Ok((ttl, tags)) };
+        }
+        let unit = Unit::option(word).filter(|unit| ttl.is_none() && matches!(unit, Unit::Seconds | Unit::Millis));
+        let (Some(unit), Some(time)) = (unit, rest.next()) else { return Err(words::SYNTAX.to_owned()) };
+        ttl = Some(lifetime(time, unit, "bw.set")?);
+    }
+    Ok((ttl, Vec::new()))
+}
+
+pub(super) fn release(client: &mut Client, args: Args<'_>) {
+    let cool_down = match (args.get(3), args.get(4), args.len()) {
+        (None, _, _) => Ok(Span::ZERO),
+        (Some(word), Some(time), 5) if eq_ignore_case(word, "cooldown") => millis(time),
+        _ => Err(words::SYNTAX.to_owned()),
+    };
+    match (token(&args[2]), cool_down) {
+        (Ok(token), Ok(cool_down)) => {
+            let released = client.service.release(&args[1], token, cool_down);
+            client.counted(released, &args[1]);
+        }
+        (Err(words), _) => client.error(words),
+        (_, Err(words)) => client.error(words),
+    }
+}
+
+pub(super) fn expire(client: &mut Client, args: Args<'_>) {
+    let expired = client.service.expire(&args[1]);
+    client.counted(expired, &args[1]);
+}
+
+pub(super) fn refresh(client: &mut Client, args: Args<'_>) {
+    let refreshed = client.service.refresh(Bytes::copy_from_slice(&args[1]));
+    client.counted(refreshed, &args[1]);
+}
+
+pub(super) fn tag_expire(client: &mut Client, args: Args<'_>) {
+    args.from(1).iter().for_each(|tag| client.service.tag_expire(tag));
+    client.ok();
+}
+
+pub(super) fn tag_remove(client: &mut Client, args: Args<'_>) {
+    args.from(1).iter().for_each(|tag| client.service.tag_remove(tag));
+    client.ok();
+}
+
+pub(super) fn hotkeys(client: &mut Client, _: Args<'_>) {
+    client.error(words::not_in_this_version("BW.HOTKEYS", "hot keys are not counted yet"));
+}
+
+/// Everything that is known of a key, as a map.
+pub(super) fn explain(client: &mut Client, args: Args<'_>) {
+    if let Err(refusal) = client.service.check(&args[1]) {
+        return client.refused(&refusal, &args[1]);
+    }
+    let Some(explain) = client.service.explain(&args[1]) else {
+        let space = client.service.space_of(&args[1]).unwrap_or_default().to_owned();
+        let mut writer = client.writer();
+        writer.map(2);
+        writer.bulk("space");
+        writer.bulk(space);
+        writer.bulk("would");
+        return writer.bulk("negative_type");
+    };
+    let mut writer = client.writer();
+    writer.map(10);
+    writer.bulk("space");
+    writer.bulk(&explain.space);
+    writer.bulk("would");
+    writer.bulk(explain.would.as_str());
+    writer.bulk("entry");
+    match &explain.entry {
+        None => writer.nil(),
+        Some(entry) => {
+            writer.map(11);
+            writer.bulk("kind");
+            writer.bulk(match entry.kind {
+                Kind::Value => "value",
+                Kind::Negative => "negative",
+                Kind::HitForMiss => "hit_for_miss",
+            });
+            let version = entry.version.unwrap_or_default();
+            for (name, number) in [
+                ("fence", entry.fence),
+                ("age_ms", entry.age.0),
+                ("fresh_for_ms", entry.fresh_for.0),
+                ("served_for_ms", entry.served_for.0),
+                ("kept_for_ms", entry.kept_for.0),
+                ("cost_ms", entry.cost.0),
+                ("hits", u64::from(entry.hits)),
+                ("bytes", u64::from(entry.bytes)),
+                ("version", version),
+            ] {
+                writer.bulk(name);
+                int(&mut writer, number);
+            }
+            writer.bulk("tags");
+            writer.array(entry.tags.len());
+            entry.tags.iter().for_each(|tag| writer.bulk(tag));
+        }
+    }
+    writer.bulk("floor_removed");
+    int(&mut writer, explain.floor_removed);
+    writer.bulk("floor_expired");
+    int(&mut writer, explain.floor_expired);
+    writer.bulk("flights");
+    writer.array(explain.flights.len());
+    for flight in &explain.flights {
+        writer.map(4);
+        writer.bulk("reading_for_ms");
+        match flight.reading_for {
+            Some(span) => int(&mut writer, span.0),
+            None => writer.nil(),
+        }
+        writer.bulk("overtaken");
+        writer.bool(flight.overtaken);
+        writer.bulk("followers");
+        writer.int(i64::from(flight.followers));
+        writer.bulk("priority");
+        writer.bulk(flight.priority);
+    }
+    writer.bulk("failed");
+    match explain.failed {
+        None => writer.nil(),
+        Some((class, attempts, cooling)) => {
+            writer.map(3);
+            writer.bulk("class");
+            writer.bulk(class);
+            writer.bulk("attempts");
+            writer.int(i64::from(attempts));
+            writer.bulk("cooling_for_ms");
+            int(&mut writer, cooling.0);
+        }
+    }
+    let (running, waiting, most) = explain.origin;
+    for (name, number) in [
+        ("origin_running", running as u64),
+        ("origin_waiting", waiting as u64),
+        ("origin_max_concurrency", u64::from(most)),
+    ] {
+        writer.bulk(name);
+        int(&mut writer, number);
+    }
+}

@@ -1,0 +1,173 @@
+//! How is a value of a plain space written and removed? SET with all its options, DEL, and their like.
+
+use bellwether::Span;
+use bellwether_resp::{Args, eq_ignore_case};
+
+use super::super::client::{Client, told};
+use super::{Unit, lifetime, words};
+use crate::service::{Ends, Outcome, When, WriteTerms, Written};
+
+pub(super) fn set(client: &mut Client, args: Args<'_>) {
+    match set_terms(args) {
+        Ok((terms, get)) => {
+            let Some(written) = write(client, &args[1], &args[2], terms) else { return };
+            match (get, written) {
+                (true, Written { before: Some(before), .. }) => client.replies.value(before, client.protocol),
+                (false, Written { stored: true, .. }) => client.ok(),
+                _ => client.writer().nil(),
+            }
+        }
+        Err(words) => client.error(words),
+    }
+}
+
+/// The options of SET; whether the old value is asked for.
+fn set_terms(args: Args<'_>) -> Result<(WriteTerms, bool), String> {
+    let mut terms = WriteTerms::default();
+    let mut get = false;
+    let mut rest = args.from(3).iter();
+    while let Some(word) = rest.next() {
+        if eq_ignore_case(word, "nx") && terms.when == When::Always {
+            terms.when = When::Absent;
+        } else if eq_ignore_case(word, "xx") && terms.when == When::Always {
+            terms.when = When::Present;
+        } else if eq_ignore_case(word, "get") {
+            get = true;
+        } else if eq_ignore_case(word, "keepttl") && terms.ends == Ends::BySpace {
+            terms.ends = Ends::AsBefore;
+        } else if let (Some(unit), Ends::BySpace) = (Unit::option(word), terms.ends) {
+            let time = rest.next().ok_or(words::SYNTAX)?;
+            terms.ends = Ends::After(lifetime(time, unit, "set")?);
+        } else {
+            return Err(words::SYNTAX.to_owned());
+        }
+    }
+    Ok((terms, get))
+}
+
+/// Writes, or says why not.
+fn write(client: &mut Client, key: &[u8], value: &[u8], terms: WriteTerms) -> Option<Written> {
+    match client.service.write(key, value, terms) {
+        Ok(written) => Some(written),
+        Err(refusal) => {
+            client.refused(&refusal, key);
+            None
+        }
+    }
+}
+
+pub(super) fn setex(client: &mut Client, args: Args<'_>) {
+    set_for(client, args, Unit::Seconds, "setex");
+}
+
+pub(super) fn psetex(client: &mut Client, args: Args<'_>) {
+    set_for(client, args, Unit::Millis, "psetex");
+}
+
+fn set_for(client: &mut Client, args: Args<'_>, unit: Unit, name: &str) {
+    match lifetime(&args[2], unit, name) {
+        Ok(span) => {
+            let terms = WriteTerms { ends: Ends::After(span), ..WriteTerms::default() };
+            if write(client, &args[1], &args[3], terms).is_some() {
+                client.ok();
+            }
+        }
+        Err(words) => client.error(words),
+    }
+}
+
+pub(super) fn setnx(client: &mut Client, args: Args<'_>) {
+    let terms = WriteTerms { when: When::Absent, ..WriteTerms::default() };
+    if let Some(written) = write(client, &args[1], &args[2], terms) {
+        client.int(i64::from(written.stored));
+    }
+}
+
+pub(super) fn getset(client: &mut Client, args: Args<'_>) {
+    if let Some(written) = write(client, &args[1], &args[2], WriteTerms::default()) {
+        match written.before {
+            Some(before) => client.replies.value(before, client.protocol),
+            None => client.writer().nil(),
+        }
+    }
+}
+
+pub(super) fn getdel(client: &mut Client, args: Args<'_>) {
+    match client.service.take(&args[1]) {
+        Ok(Some(value)) => client.replies.value(value, client.protocol),
+        Ok(None) => client.writer().nil(),
+        Err(refusal) => client.refused(&refusal, &args[1]),
+    }
+}
+
+/// What GETEX does to the end of the value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Change {
+    Nothing,
+    Renew,
+    End(Span),
+}
+
+/// In a space with an origin it reads through, and shortens as EXPIRE does.
+pub(super) fn getex(client: &mut Client, args: Args<'_>) {
+    let change = match change(args) {
+        Ok(change) => change,
+        Err(words) => return client.error(words),
+    };
+    let service = client.service.clone();
+    client.read(&args[1], client.terms(), move |outcome, key, protocol| {
+        if matches!(outcome, Outcome::Value(_)) {
+            // The key has a space: it was just read.
+            let _ = match change {
+                Change::Nothing => Ok(false),
+                Change::Renew => service.renew(key),
+                Change::End(Span::ZERO) => service.remove(key),
+                Change::End(left) => service.end_after(key, left, |_| true),
+            };
+        }
+        told(outcome, key, protocol)
+    });
+}
+
+fn change(args: Args<'_>) -> Result<Change, String> {
+    let Some(word) = args.get(2) else { return Ok(Change::Nothing) };
+    match (Unit::option(word), args.get(3), args.len()) {
+        (Some(unit), Some(time), 4) => lifetime(time, unit, "getex").map(Change::End),
+        (None, None, _) if eq_ignore_case(word, "persist") => Ok(Change::Renew),
+        _ => Err(words::SYNTAX.to_owned()),
+    }
+}
+
+pub(super) fn mset(client: &mut Client, args: Args<'_>) {
+    let pairs = || args.from(1).iter().zip(args.from(2).iter()).step_by(2);
+    if args.len().is_multiple_of(2) {
+        return client.error(words::arity("mset"));
+    }
+    // Nothing is written if anything could not be.
+    for (key, _) in pairs() {
+        if let Err(refusal) = client.service.writable(key) {
+            return client.refused(&refusal, key);
+        }
+    }
+    for (key, value) in pairs() {
+        if write(client, key, value, WriteTerms::default()).is_none() {
+            return;
+        }
+    }
+    client.ok();
+}
+
+/// DEL and UNLINK: every key is removed, resident or not; those that were resident are counted.
+pub(super) fn del(client: &mut Client, args: Args<'_>) {
+    for key in args.from(1) {
+        if let Err(refusal) = client.service.check(key) {
+            return client.refused(&refusal, key);
+        }
+    }
+    let mut resident = 0;
+    for key in args.from(1) {
+        // Checked above.
+        resident += i64::from(client.service.remove(key).unwrap_or(false));
+    }
+    client.int(resident);
+}

@@ -1,0 +1,123 @@
+//! What do these bytes make of a connection? Commands in, replies out; no socket anywhere.
+
+use bellwether_resp::{Limits, Parsed, Parser, ProtocolError};
+
+use super::client::Client;
+use super::replies::HIGH_WATER;
+
+/// Bytes of one command as sent: above any value that can be kept, far below what could hurt.
+const MAX_COMMAND: usize = 64 << 20;
+
+/// A connection without its socket.
+pub(super) struct Conn {
+    parser: Parser,
+    pub(super) client: Client,
+    /// The commands of an EXEC under way: their parser, and how far it got.
+    exec: Option<(Parser, usize)>,
+    /// Whether `parser` has been told that its client is known.
+    trusted: bool,
+}
+
+/// Why nothing more is begun for the moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stop {
+    /// More input is needed.
+    Input,
+    /// Replies must leave first.
+    Replies,
+    /// The connection ends once its replies are sent.
+    End,
+    /// The connection ends at once.
+    Cut,
+}
+
+fn limits(known: bool) -> Limits {
+    let limits = Limits { max_query_buffer: MAX_COMMAND, ..Limits::NORMAL };
+    if known { limits } else { limits.before_auth() }
+}
+
+impl Conn {
+    pub(super) fn new(client: Client) -> Conn {
+        Conn { parser: Parser::new(limits(client.known)), trusted: client.known, client, exec: None }
+    }
+
+    /// Begins every command of `input` that may begin. Returns the bytes used: call again with the
+    /// rest, and more behind it.
+    pub(super) fn process(&mut self, input: &[u8]) -> (usize, Stop) {
+        self.process_up_to(input, HIGH_WATER)
+    }
+
+    /// As [`Conn::process`], with room for `room` bytes of replies.
+    pub(super) fn process_up_to(&mut self, input: &[u8], room: usize) -> (usize, Stop) {
+        self.client.now = self.client.service.now();
+        let before = self.client.commands;
+        let mut used = 0;
+        let stop = loop {
+            if self.client.closing {
+                break Stop::End;
+            }
+            if !self.client.replies.room() || self.client.replies.owed_at_least(room) {
+                break Stop::Replies;
+            }
+            if self.client.exec.is_some() {
+                // Batches are ordered: the next command begins when the last one has answered.
+                if !self.client.replies.settled() {
+                    break Stop::Replies;
+                }
+                self.exec_next();
+                continue;
+            }
+            match self.begin(&input[used..]) {
+                Ok(Some(taken)) => used += taken,
+                Ok(None) => break Stop::Input,
+                Err(error) => break self.broken(error),
+            }
+        };
+        self.client.clients.add_commands(self.client.commands - before);
+        (used, stop)
+    }
+
+    /// Begins the first command of `input`, if it is whole; the bytes it took.
+    fn begin(&mut self, input: &[u8]) -> Result<Option<usize>, ProtocolError> {
+        let Some(parsed) = self.parser.next(input)? else { return Ok(None) };
+        if let Parsed::Command { consumed } = parsed {
+            self.client.command(self.parser.args(input), &input[..consumed]);
+            if self.client.known != self.trusted {
+                self.trusted = self.client.known;
+                self.parser.set_limits(limits(self.trusted));
+            }
+        }
+        Ok(Some(parsed.consumed()))
+    }
+
+    /// The next command of an EXEC.
+    fn exec_next(&mut self) {
+        let Some(queue) = self.client.exec.take() else { return };
+        let (parser, at) = self.exec.get_or_insert_with(|| (Parser::new(limits(true)), 0));
+        let rest = &queue.bytes[*at..];
+        // What was queued was parsed once before.
+        let Ok(Some(Parsed::Command { consumed })) = parser.next(rest) else {
+            self.exec = None;
+            return;
+        };
+        *at += consumed;
+        self.client.command(parser.args(rest), &[]);
+        self.client.exec = Some(queue);
+    }
+
+    fn broken(&mut self, error: ProtocolError) -> Stop {
+        if error == ProtocolError::Http {
+            tracing::warn!(peer = %self.client.peer, "an HTTP request on the Redis port: closed");
+            return Stop::Cut;
+        }
+        tracing::debug!(peer = %self.client.peer, %error, "protocol error: closed");
+        self.client.closing = true;
+        match error.reply() {
+            Some(words) => {
+                self.client.error(words);
+                Stop::End
+            }
+            None => Stop::Cut,
+        }
+    }
+}

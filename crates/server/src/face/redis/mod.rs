@@ -1,0 +1,18 @@
+//! How do Redis clients speak to Bellwether? RESP2 and RESP3 on one connection after another.
+//!
+//! [`conn`] turns bytes into commands and replies without a socket, [`socket`] moves the bytes.
+//! [`client`] begins a command, [`commands`] are what there is, [`replies`] keeps their order.
+
+mod client;
+mod clients;
+mod commands;
+mod conn;
+mod glob;
+mod info;
+mod replies;
+mod socket;
+#[cfg(test)]
+mod tests;
+
+pub use clients::{Clients, MAX_CLIENTS};
+pub use socket::serve_connection;

@@ -1,0 +1,262 @@
+//! What leaves a connection next, and what has to be waited for? Replies in the order of their commands.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+
+use bellwether::Cached;
+use bellwether_adapters::Payload;
+use bellwether_resp::{Protocol, Writer};
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+
+/// Bytes that may wait to be sent before further replies are kept as references to cached values.
+pub(super) const HIGH_WATER: usize = 1 << 20;
+/// Replies of one connection that may be outstanding; no command is begun beyond.
+pub(super) const MAX_OUTSTANDING: usize = 1024;
+
+/// One command's reply.
+pub(super) enum Reply {
+    /// As it goes out.
+    Bytes(Vec<u8>),
+    /// A bulk string.
+    Value(Cached<Payload>),
+    /// An array of bulk strings and nils, written as far as there is room.
+    Values {
+        /// What is not written yet.
+        values: std::vec::IntoIter<Option<Cached<Payload>>>,
+        /// The header is not written yet either.
+        header: bool,
+        protocol: Protocol,
+    },
+}
+
+/// A reply on its way.
+pub(super) type Later = Pin<Box<dyn Future<Output = Reply> + Send>>;
+
+enum Slot {
+    Ready(Reply),
+    /// Comes from `pending`.
+    Pending,
+}
+
+/// The replies of one connection.
+#[derive(Default)]
+pub(super) struct Replies {
+    /// Bytes to be sent now.
+    pub(super) output: Vec<u8>,
+    /// What goes behind `output`; empty unless something has to be waited for or the client reads too slowly.
+    slots: VecDeque<Slot>,
+    /// The number of the first slot, counted over the connection's life.
+    first: u64,
+    /// Made when first needed: most connections never miss.
+    pending: Option<FuturesUnordered<Numbered>>,
+    /// Where replies go that nobody wants (`CLIENT REPLY OFF`).
+    trash: Option<Vec<u8>>,
+}
+
+struct Numbered(u64, Later);
+
+impl Future for Numbered {
+    type Output = (u64, Reply);
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<(u64, Reply)> {
+        let number = self.0;
+        self.1.as_mut().poll(cx).map(|reply| (number, reply))
+    }
+}
+
+impl Replies {
+    /// Where the next reply is written.
+    pub(super) fn writer(&mut self, protocol: Protocol) -> Writer<'_, Vec<u8>> {
+        Writer::new(self.buffer(), protocol)
+    }
+
+    fn buffer(&mut self) -> &mut Vec<u8> {
+        if let Some(trash) = &mut self.trash {
+            trash.clear();
+            return trash;
+        }
+        if self.slots.is_empty() {
+            return &mut self.output;
+        }
+        if !matches!(self.slots.back(), Some(Slot::Ready(Reply::Bytes(_)))) {
+            self.slots.push_back(Slot::Ready(Reply::Bytes(Vec::new())));
+        }
+        match self.slots.back_mut() {
+            Some(Slot::Ready(Reply::Bytes(bytes))) => bytes,
+            _ => &mut self.output,
+        }
+    }
+
+    /// A value, copied only if it goes out soon.
+    #[inline]
+    pub(super) fn value(&mut self, value: Cached<Payload>, protocol: Protocol) {
+        if self.slots.is_empty() && self.output.len() < HIGH_WATER && self.trash.is_none() {
+            Writer::new(&mut self.output, protocol).bulk(&value.body);
+        } else {
+            self.push(Reply::Value(value));
+        }
+    }
+
+    /// A reply that is ready.
+    pub(super) fn push(&mut self, reply: Reply) {
+        if self.trash.is_none() {
+            self.slots.push_back(Slot::Ready(reply));
+            self.flush();
+        }
+    }
+
+    /// A reply that may have to be waited for. It is tried once right away: what is answered from
+    /// memory after all needs no queue.
+    pub(super) fn later(&mut self, mut later: Later) {
+        match later.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(reply) => self.push(reply),
+            // What it does has begun; nobody wants to hear how it ends.
+            Poll::Pending if self.trash.is_some() => {}
+            Poll::Pending => {
+                let number = self.first + self.slots.len() as u64;
+                self.slots.push_back(Slot::Pending);
+                self.pending.get_or_insert_default().push(Numbered(number, later));
+            }
+        }
+    }
+
+    /// Takes in what has come, and moves what is at the front to the output. True if something came.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut came = false;
+        if let Some(pending) = &mut self.pending {
+            while let Poll::Ready(Some((number, reply))) = pending.poll_next_unpin(cx) {
+                came = true;
+                let at = usize::try_from(number - self.first).unwrap_or(usize::MAX);
+                if let Some(slot) = self.slots.get_mut(at) {
+                    *slot = Slot::Ready(reply);
+                }
+            }
+        }
+        self.flush();
+        came
+    }
+
+    /// Moves what is ready from the front of the queue to the output, as far as there is room.
+    pub(super) fn flush(&mut self) {
+        while self.output.len() < HIGH_WATER {
+            match self.slots.front_mut() {
+                None | Some(Slot::Pending) => return,
+                Some(Slot::Ready(Reply::Values { values, header, protocol })) => {
+                    let mut writer = Writer::new(&mut self.output, *protocol);
+                    if std::mem::take(header) {
+                        writer.array(values.len());
+                    }
+                    if let Some(value) = values.next() {
+                        match value {
+                            Some(value) => writer.bulk(&value.body),
+                            None => writer.nil(),
+                        }
+                        continue;
+                    }
+                }
+                Some(Slot::Ready(Reply::Bytes(bytes))) => self.output.extend_from_slice(bytes),
+                // The dialects write bulk strings alike.
+                Some(Slot::Ready(Reply::Value(value))) => {
+                    Writer::new(&mut self.output, Protocol::Resp2).bulk(&value.body);
+                }
+            }
+            self.slots.pop_front();
+            self.first += 1;
+        }
+    }
+
+    /// Whether every reply so far is in the output.
+    pub(super) fn settled(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    /// Whether another command may begin.
+    pub(super) fn room(&self) -> bool {
+        self.slots.len() < MAX_OUTSTANDING
+    }
+
+    /// Whether the client has not got at least `bytes` that it asked for.
+    #[inline]
+    pub(super) fn owed_at_least(&self, bytes: usize) -> bool {
+        self.output.len() >= bytes || (bytes > HIGH_WATER && self.owed() >= bytes)
+    }
+
+    /// Bytes that the client has asked for and not got, as far as they are known.
+    pub(super) fn owed(&self) -> usize {
+        let queued = self.slots.iter().map(|slot| match slot {
+            Slot::Pending => 0,
+            Slot::Ready(Reply::Bytes(bytes)) => bytes.len(),
+            Slot::Ready(Reply::Value(value)) => value.body.len(),
+            Slot::Ready(Reply::Values { values, .. }) => {
+                values.as_slice().iter().flatten().map(|value| value.body.len()).sum()
+            }
+        });
+        self.output.len() + queued.sum::<usize>()
+    }
+
+    /// From now on replies go nowhere, or to the client again.
+    pub(super) fn mute(&mut self, muted: bool) {
+        match (muted, self.trash.is_some()) {
+            (true, false) => self.trash = Some(Vec::new()),
+            (false, true) => self.trash = None,
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::future::{pending, ready};
+
+    fn bytes(text: &str) -> Reply {
+        Reply::Bytes(text.as_bytes().to_vec())
+    }
+
+    #[test]
+    fn replies_leave_in_the_order_of_their_commands() {
+        let (one, first) = tokio::sync::oneshot::channel::<()>();
+        let (two, second) = tokio::sync::oneshot::channel::<()>();
+        let mut replies = Replies::default();
+        replies.writer(Protocol::Resp2).int(0);
+        replies.later(Box::pin(async move { first.await.map_or_else(|_| bytes("?"), |()| bytes("one ")) }));
+        replies.writer(Protocol::Resp2).int(1);
+        replies.writer(Protocol::Resp2).int(2);
+        replies.later(Box::pin(async move { second.await.map_or_else(|_| bytes("?"), |()| bytes("two ")) }));
+        replies.later(Box::pin(ready(bytes("three"))));
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(!replies.poll(&mut cx));
+        assert_eq!(replies.output, b":0\r\n");
+        two.send(()).expect("it is awaited");
+        assert!(replies.poll(&mut cx));
+        assert_eq!(replies.output, b":0\r\n", "the second waits for the first");
+        one.send(()).expect("it is awaited");
+        assert!(replies.poll(&mut cx));
+        assert_eq!(replies.output, b":0\r\none :1\r\n:2\r\ntwo three");
+        assert!(replies.settled());
+    }
+
+    #[test]
+    fn outstanding_replies_are_bounded_and_counted() {
+        let mut replies = Replies::default();
+        for _ in 0..MAX_OUTSTANDING {
+            assert!(replies.room());
+            replies.later(Box::pin(pending()));
+        }
+        assert!(!replies.room());
+        replies.writer(Protocol::Resp2).simple("xyz");
+        assert_eq!(replies.owed(), "+xyz\r\n".len());
+    }
+
+    #[test]
+    fn a_muted_connection_answers_nothing() {
+        let mut replies = Replies::default();
+        replies.mute(true);
+        replies.writer(Protocol::Resp2).ok();
+        replies.later(Box::pin(ready(bytes("nothing"))));
+        replies.mute(false);
+        replies.writer(Protocol::Resp2).int(1);
+        assert_eq!(replies.output, b":1\r\n");
+    }
+}

@@ -1,0 +1,277 @@
+//! How do the bytes get in and out? One task per connection, one write per read where possible.
+//!
+//! An idle connection holds no buffers: what is read lands in its thread's own, and only what is
+//! left over (half a command, replies that the client doesn't take) is the connection's to keep.
+
+use std::cell::RefCell;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout};
+
+use super::client::Client;
+use super::clients::Clients;
+use super::conn::{Conn, Stop};
+use crate::service::Service;
+use crate::shutdown::Shutdown;
+
+/// Bytes asked of the socket at once.
+const READ: usize = 64 << 10;
+/// Bytes of replies that a client may have asked for without taking any of them.
+const OUTPUT_CAP: usize = 64 << 20;
+/// A client that takes nothing for so long, and is owed more than [`OUTPUT_CAP`], is cut.
+const STALLED: Duration = Duration::from_secs(1);
+/// A client that takes nothing for so long is cut.
+const GONE: Duration = Duration::from_secs(30);
+/// A client that needs a password has so long to say it.
+const BEFORE_AUTH: Duration = Duration::from_secs(5);
+/// After the last reply, what the client still sends is read and dropped for so long: closing with
+/// unread input would make the kernel throw away replies that are on their way.
+const LINGER: Duration = Duration::from_millis(500);
+/// Output memory that a thread keeps for its next connection.
+const KEEP: usize = 256 << 10;
+
+thread_local! {
+    static BUFFERS: RefCell<Buffers> = RefCell::new(Buffers { input: vec![0; READ], output: Vec::new() });
+}
+
+/// What the connections of one thread share, one at a time.
+struct Buffers {
+    input: Vec<u8>,
+    output: Vec<u8>,
+}
+
+/// A connection with its socket.
+struct Socket {
+    stream: TcpStream,
+    conn: Conn,
+    /// Input that makes no whole command yet, or may not begin yet.
+    rest: Vec<u8>,
+    /// Bytes of the output that are sent already.
+    sent: usize,
+    stop: Stop,
+    /// The client won't send any more.
+    ended: bool,
+    /// Runs while the client takes nothing of what is to be sent.
+    stalled: Option<Pin<Box<Sleep>>>,
+    since: Instant,
+}
+
+/// Serves one connection until either side ends it, or the server stops: then what has been
+/// received is answered first.
+pub async fn serve_connection(service: Service, stream: TcpStream, clients: Arc<Clients>, shutdown: Shutdown) {
+    let _in_flight = shutdown.guard();
+    let Ok(peer) = stream.peer_addr() else { return };
+    let all = clients.clone();
+    let Some((_place, id)) = all.enter() else { return turn_away(stream).await };
+    // Fails only on a socket that is gone; the first read will say so.
+    let _ = stream.set_nodelay(true);
+    let socket = Socket::new(stream, Conn::new(Client::new(service, clients, id, peer)));
+    if let Err(error) = socket.run(&shutdown, peer).await {
+        tracing::debug!(%peer, %error, "connection ended");
+    }
+}
+
+async fn turn_away(mut stream: TcpStream) {
+    let words = b"-ERR max number of clients reached\r\n";
+    // Whether it hears us or not: it has to go.
+    let _ = timeout(LINGER, stream.write_all(words)).await;
+}
+
+impl Socket {
+    fn new(stream: TcpStream, conn: Conn) -> Socket {
+        Socket {
+            stream,
+            conn,
+            rest: Vec::new(),
+            sent: 0,
+            stop: Stop::Input,
+            ended: false,
+            stalled: None,
+            since: Instant::now(),
+        }
+    }
+
+    async fn run(mut self, shutdown: &Shutdown, peer: SocketAddr) -> io::Result<()> {
+        let mut stop = pin!(shutdown.requested());
+        let mut stopping = false;
+        let mut stranger = (!self.conn.client.known).then(|| Box::pin(sleep(BEFORE_AUTH)));
+        let cut = std::future::poll_fn(|cx| {
+            if !stopping && stop.as_mut().poll(cx).is_ready() {
+                stopping = true;
+            }
+            if self.conn.client.known {
+                stranger = None;
+            } else if stranger.as_mut().is_some_and(|timer| timer.as_mut().poll(cx).is_ready()) {
+                return Poll::Ready(Ok(true));
+            }
+            self.poll(cx, stopping)
+        })
+        .await?;
+        if cut {
+            tracing::debug!(%peer, "connection cut");
+            return Ok(());
+        }
+        self.linger().await
+    }
+
+    /// Moves everything that can be moved. Ready: the connection is over; true: without ceremony.
+    fn poll(&mut self, cx: &mut Context<'_>, stopping: bool) -> Poll<io::Result<bool>> {
+        BUFFERS.with_borrow_mut(|buffers| {
+            let output = &mut self.conn.client.replies.output;
+            if output.capacity() == 0 {
+                std::mem::swap(output, &mut buffers.output);
+            }
+            let result = self.turn(cx, stopping, &mut buffers.input);
+            let output = &mut self.conn.client.replies.output;
+            if output.is_empty() {
+                let used = std::mem::take(output);
+                if used.capacity() <= KEEP && used.capacity() > buffers.output.capacity() {
+                    buffers.output = used;
+                }
+            }
+            result
+        })
+    }
+
+    fn turn(&mut self, cx: &mut Context<'_>, stopping: bool, input: &mut [u8]) -> Poll<io::Result<bool>> {
+        loop {
+            self.conn.client.replies.poll(cx);
+            if self.stop == Stop::Replies {
+                self.go_on();
+                // What has just begun must know whom to wake.
+                self.conn.client.replies.poll(cx);
+            }
+            if self.stop == Stop::Cut {
+                return Poll::Ready(Ok(true));
+            }
+            let wrote = self.poll_write(cx)?;
+            let blocked = wrote.is_pending();
+            let empty = self.conn.client.replies.output.is_empty();
+            let settled = empty && self.conn.client.replies.settled();
+            if blocked && self.poll_stalled(cx).is_ready() {
+                return Poll::Ready(Ok(true));
+            }
+            match self.stop {
+                Stop::Cut => return Poll::Ready(Ok(true)),
+                Stop::End if settled => return Poll::Ready(Ok(false)),
+                Stop::End => return Poll::Pending,
+                // The output had no room; now it has.
+                Stop::Replies if !blocked && self.may_go_on() => continue,
+                Stop::Replies => return Poll::Pending,
+                Stop::Input if self.ended => return if settled { Poll::Ready(Ok(false)) } else { Poll::Pending },
+                Stop::Input => {}
+            }
+            match self.poll_read(cx, input) {
+                Poll::Ready(result) => result?,
+                // Nothing more has arrived: whoever stops has answered all that did.
+                Poll::Pending if stopping && settled => return Poll::Ready(Ok(false)),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+
+    fn may_go_on(&self) -> bool {
+        let client = &self.conn.client;
+        client.replies.room() && (client.exec.is_none() || client.replies.settled())
+    }
+
+    /// Begins what had to wait for replies to leave.
+    fn go_on(&mut self) {
+        let (used, stop) = self.conn.process(&self.rest);
+        self.forget(used);
+        self.stop = stop;
+    }
+
+    fn forget(&mut self, used: usize) {
+        self.rest.drain(..used);
+        if self.rest.is_empty() {
+            self.rest = Vec::new();
+        }
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>, input: &mut [u8]) -> Poll<io::Result<()>> {
+        let mut buffer = ReadBuf::new(input);
+        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))?;
+        let read = buffer.filled();
+        if read.is_empty() {
+            self.ended = true;
+        }
+        if self.rest.is_empty() {
+            let (used, stop) = self.conn.process(read);
+            self.rest.extend_from_slice(&read[used..]);
+            self.stop = stop;
+        } else {
+            self.rest.extend_from_slice(read);
+            self.go_on();
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Sends what can be sent. Pending: the client takes no more for now.
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> io::Result<Poll<()>> {
+        loop {
+            let output = &mut self.conn.client.replies.output;
+            if self.sent == output.len() {
+                output.clear();
+                self.sent = 0;
+                self.stalled = None;
+                self.conn.client.replies.flush();
+                if self.conn.client.replies.output.is_empty() {
+                    return Ok(Poll::Ready(()));
+                }
+                continue;
+            }
+            match Pin::new(&mut self.stream).poll_write(cx, &output[self.sent..]) {
+                Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
+                Poll::Ready(Ok(sent)) => {
+                    self.sent += sent;
+                    self.stalled = None;
+                }
+                Poll::Ready(Err(error)) => return Err(error),
+                Poll::Pending => return Ok(Poll::Pending),
+            }
+        }
+    }
+
+    /// Ready: this client has taken nothing for too long.
+    fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.stalled.is_none() {
+            self.since = Instant::now();
+        }
+        loop {
+            let timer = self.stalled.get_or_insert_with(|| Box::pin(sleep(STALLED)));
+            ready!(timer.as_mut().poll(cx));
+            timer.as_mut().set(sleep_until(self.since + GONE));
+            // How much is it owed? What it sent already is begun, up to the cap: values are kept by reference.
+            let (used, stop) = self.conn.process_up_to(&self.rest, OUTPUT_CAP);
+            self.forget(used);
+            self.stop = stop;
+            self.conn.client.replies.poll(cx);
+            if self.since.elapsed() >= GONE || self.conn.client.replies.owed_at_least(OUTPUT_CAP) {
+                return Poll::Ready(());
+            }
+        }
+    }
+
+    /// Ends a connection whose replies are all sent, so that they arrive.
+    async fn linger(mut self) -> io::Result<()> {
+        self.stream.shutdown().await?;
+        if self.ended {
+            return Ok(());
+        }
+        // On the heap: every idle connection carries what is on this future's stack.
+        let mut dropped = vec![0; 4096];
+        let drain = async {
+            while self.stream.read(&mut dropped).await? > 0 {}
+            Ok(())
+        };
+        timeout(LINGER, drain).await.unwrap_or(Ok(()))
+    }
+}

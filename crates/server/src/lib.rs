@@ -1,0 +1,11 @@
+//! What does Bellwether look like from outside? The RESP, HTTP and admin listeners, and what configures them.
+#![forbid(unsafe_code)]
+
+pub mod admin;
+pub mod config;
+pub mod connections;
+pub mod face;
+pub mod run;
+pub mod service;
+pub mod shutdown;
+pub mod telemetry;

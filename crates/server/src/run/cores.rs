@@ -1,0 +1,71 @@
+//! Which threads serve connections? One single-threaded runtime per core.
+
+use std::io;
+use std::thread::{self, JoinHandle};
+
+use tokio::runtime::{Builder, Handle};
+use tokio::sync::watch;
+
+/// The threads that serve connections.
+pub(super) struct Cores {
+    handles: Vec<Handle>,
+    threads: Vec<JoinHandle<()>>,
+    ended: watch::Sender<bool>,
+}
+
+impl Cores {
+    /// As many as the machine has cores.
+    pub(super) fn start() -> io::Result<Cores> {
+        let count = thread::available_parallelism().map_or(1, usize::from);
+        let mut cores = Cores { handles: Vec::new(), threads: Vec::new(), ended: watch::Sender::new(false) };
+        for number in 0..count {
+            let runtime = Builder::new_current_thread().enable_all().build()?;
+            cores.handles.push(runtime.handle().clone());
+            let ended = cores.ended();
+            let thread = thread::Builder::new().name(format!("bw-core-{number}"));
+            cores.threads.push(thread.spawn(move || runtime.block_on(ended))?);
+        }
+        Ok(cores)
+    }
+
+    /// Where to spawn connections.
+    pub(super) fn handles(&self) -> Vec<Handle> {
+        self.handles.clone()
+    }
+
+    /// Runs `task` on a thread and a runtime of its own, at most until the cores end.
+    pub(super) fn aside(
+        &mut self,
+        name: &str,
+        task: impl Future<Output = ()> + Send + 'static,
+    ) -> io::Result<JoinHandle<()>> {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let ended = self.ended();
+        thread::Builder::new().name(name.to_owned()).spawn(move || {
+            runtime.block_on(async {
+                tokio::select! {
+                    () = task => {}
+                    () = ended => {}
+                }
+            });
+        })
+    }
+
+    /// Resolves when the threads are to end.
+    fn ended(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut watched = self.ended.subscribe();
+        async move {
+            // An error: the sender is gone, and with it every reason to go on.
+            let _ = watched.wait_for(|ended| *ended).await;
+        }
+    }
+
+    /// Ends all threads; what still runs there is dropped.
+    pub(super) fn end(&mut self) {
+        self.ended.send_replace(true);
+        for thread in self.threads.drain(..) {
+            // A panic there was told by the panic hook; there is nothing left to do about it.
+            let _ = thread.join();
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! How do connections come in, and who gets them?
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::runtime::Handle;
+
+use crate::shutdown::Shutdown;
+
+/// Connections that the kernel keeps for us until they are accepted.
+const BACKLOG: u32 = 4096;
+/// After a failed accept (no file descriptors left): a pause instead of a hot loop.
+const PAUSE: Duration = Duration::from_millis(50);
+/// File descriptors wanted: every client of either face, origins and files besides.
+const FILES: u64 = 32_768;
+
+/// A listener on `address`. Called inside a runtime.
+pub(super) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // A restart must not wait for connections of the last run to be forgotten.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+/// What to do about an address that can't be listened on.
+pub(super) fn hint(error: &io::Error, face: &str) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            format!(
+                "another process listens there: stop it, or change `{face}` in [listen] (port 0 takes any that is free)"
+            )
+        }
+        io::ErrorKind::PermissionDenied => {
+            format!("ports below 1024 need special rights: change `{face}` in [listen]")
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            format!("this machine has no such address: change `{face}` in [listen], e.g. to 127.0.0.1")
+        }
+        _ => format!("change `{face}` in [listen]"),
+    }
+}
+
+/// Asks for as many file descriptors as clients may need, as far as the system lets us.
+pub(super) fn raise_file_limit() {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let wanted = maximum.map_or(FILES, |maximum| maximum.min(FILES));
+    if current.is_some_and(|current| current < wanted)
+        && let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum })
+    {
+        tracing::warn!(%error, "the limit of open files can't be raised");
+    }
+}
+
+/// One listener's connections, dealt out to the cores one by one. `SO_REUSEPORT` would leave it to a
+/// hash, and a few long-lived connections on one core.
+pub(super) struct Accept {
+    listener: TcpListener,
+    cores: Vec<Handle>,
+    next: usize,
+    shutdown: Shutdown,
+}
+
+impl Accept {
+    pub(super) fn new(listener: TcpListener, cores: Vec<Handle>, shutdown: Shutdown) -> Accept {
+        Accept { listener, cores, next: 0, shutdown }
+    }
+
+    /// Hands each connection to `serve`, on its core, until the server stops. What the kernel has
+    /// taken on by then is still served: its clients believe to be connected.
+    pub(super) async fn run<S, F>(mut self, serve: S)
+    where
+        S: Fn(TcpStream) -> F + Clone + Send + 'static,
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let shutdown = self.shutdown.clone();
+        loop {
+            tokio::select! {
+                accepted = self.listener.accept() => match accepted {
+                    Ok((stream, _)) => self.hand_over(stream, &serve),
+                    Err(error) => {
+                        tracing::warn!(%error, "can't accept a connection");
+                        tokio::time::sleep(PAUSE).await;
+                    }
+                },
+                () = shutdown.requested() => break,
+            }
+        }
+        while let Ok(Ok((stream, _))) = tokio::time::timeout(Duration::ZERO, self.listener.accept()).await {
+            self.hand_over(stream, &serve);
+        }
+    }
+
+    fn hand_over<S, F>(&mut self, stream: TcpStream, serve: &S)
+    where
+        S: Fn(TcpStream) -> F + Clone + Send + 'static,
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let Some(core) = self.cores.get(self.next) else { return };
+        self.next = (self.next + 1) % self.cores.len();
+        // Only a socket that is broken already can't be handed over.
+        let Ok(stream) = stream.into_std() else { return };
+        let (serve, guard) = (serve.clone(), self.shutdown.guard());
+        core.spawn(async move {
+            match TcpStream::from_std(stream) {
+                Ok(stream) => serve(stream).await,
+                Err(error) => tracing::warn!(%error, "a connection can't be served"),
+            }
+            drop(guard);
+        });
+    }
+}

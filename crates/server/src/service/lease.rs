@@ -1,0 +1,88 @@
+//! Who fills a key of a plain space? Cache-aside code in any language: one caller gets the token,
+//! the others the stale value or the wait.
+
+use bellwether::{Fence, Lease, Loaded, Span, Why};
+use bytes::Bytes;
+
+use super::open::plain_payload;
+use super::outcome::{Grant, Outcome, Refusal, Terms};
+use super::{Belongs, Service};
+
+/// A token ends after this long unless its holder asked for another time.
+const LEASE: Span = Span::secs(2);
+/// The longest lease and the longest wait that may be asked for.
+const LONGEST: Span = Span::secs(600);
+
+impl Service {
+    /// A value of a plain space, or the right to write it; waits up to `wait` (default: the space's
+    /// `timeout`) for the holder's value. In a space with an origin it is a plain read: nobody but
+    /// the origin fills it, so there are no tokens.
+    ///
+    /// # Errors
+    /// The outcome of that read, if it is no answer.
+    pub async fn lease(
+        &self,
+        key: Bytes,
+        terms: Terms,
+        lease: Option<Span>,
+        wait: Option<Span>,
+    ) -> Result<Grant, Outcome> {
+        let Belongs::To(served, _) = self.0.belongs(&key) else { return granted(self.read(key, terms).await) };
+        if served.origin.is_some() {
+            return granted(self.read(key.clone(), terms).await);
+        }
+        let lease = lease.unwrap_or(LEASE).at_most(LONGEST);
+        let wait = wait.unwrap_or(served.policy.timeout).at_most(LONGEST);
+        let none = |why: Why| Grant { value: None, why, token: None, retry_after: None };
+        match served.space.lease(&served.stored(&key), terms.demand, lease, wait).await {
+            Ok(Lease::Value(value, token)) => {
+                Ok(Grant { why: value.why(), value: Some(value), token, retry_after: None })
+            }
+            Ok(Lease::Missing) => Ok(none(Why::Negative)),
+            Ok(Lease::Token(token)) => Ok(Grant { token: Some(token), ..none(Why::NotCached) }),
+            Ok(Lease::Held(left)) => Ok(Grant { retry_after: Some(left), ..none(Why::Held) }),
+            Err(error) => Ok(Grant { retry_after: error.retry_after(), ..none(error.why()) }),
+        }
+    }
+
+    /// Stores a value under a token from [`Service::lease`]. False if the token is void: another
+    /// write, a removal or the end of the lease came first.
+    ///
+    /// # Errors
+    /// The key is of no plain space.
+    pub fn publish(
+        &self,
+        key: &[u8],
+        value: &[u8],
+        token: Fence,
+        ttl: Option<Span>,
+        tags: impl IntoIterator<Item = String>,
+    ) -> Result<bool, Refusal> {
+        let (served, captures) = self.0.plain(key)?;
+        let mut loaded = Loaded::value(plain_payload(Bytes::copy_from_slice(value)));
+        if let Some(ttl) = ttl {
+            loaded = loaded.ttl(ttl.at_most(Span::LONGEST));
+        }
+        loaded = served.tags(&captures).into_iter().fold(loaded, Loaded::tag);
+        loaded = tags.into_iter().fold(loaded, Loaded::tag);
+        Ok(served.space.publish(&served.stored(key), token, loaded))
+    }
+
+    /// Gives a token back unused. With a cool-down nobody gets one for so long. False if it was void.
+    ///
+    /// # Errors
+    /// The key is of no plain space.
+    pub fn release(&self, key: &[u8], token: Fence, cool_down: Span) -> Result<bool, Refusal> {
+        let (served, _) = self.0.plain(key)?;
+        Ok(served.space.release(&served.stored(key), token, cool_down.at_most(LONGEST)))
+    }
+}
+
+/// A read, told as a lease is: a space with an origin gives no tokens.
+fn granted(outcome: Outcome) -> Result<Grant, Outcome> {
+    match outcome {
+        Outcome::Value(value) => Ok(Grant { why: value.why(), value: Some(value), token: None, retry_after: None }),
+        Outcome::Missing(why) => Ok(Grant { value: None, why, token: None, retry_after: None }),
+        failed => Err(failed),
+    }
+}

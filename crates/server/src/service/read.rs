@@ -1,0 +1,183 @@
+//! What is a key's value? From memory if it can be, else through the space's origin.
+
+use std::borrow::Cow;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use bellwether::{BatchCtx, Cached, Demand, Error, LoadCtx, LoadError, Loaded, Why};
+use bellwether_adapters::Payload;
+use bytes::Bytes;
+use futures_util::future::{join, join_all};
+use futures_util::stream::{self, StreamExt};
+
+use super::outcome::{Failure, Outcome, Terms};
+use super::served::{Load, Served};
+use super::{Belongs, Inner, Service};
+
+/// Keys of one request that are read side by side, where no batch query loads them together.
+const SIDE_BY_SIDE: usize = 1024;
+
+thread_local! {
+    /// Where a key with its generation is put together for a look at memory.
+    static STORED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// What is left to do for a read.
+enum Next<'a> {
+    End(Outcome),
+    Load(&'a Served, Load),
+}
+
+impl Service {
+    /// A plainly fresh value at the lowest price: no wait, no allocation. `None` says nothing: ask
+    /// [`Service::read`]. Only a hit is counted.
+    #[inline]
+    pub fn hit(&self, key: &[u8]) -> Option<Cached<Payload>> {
+        let Belongs::To(served, _) = self.0.belongs(key) else { return None };
+        if served.generation.is_empty() {
+            return served.space.hit(key);
+        }
+        STORED.with_borrow_mut(|stored| {
+            stored.clear();
+            stored.extend_from_slice(&served.generation);
+            stored.extend_from_slice(key);
+            served.space.hit(stored)
+        })
+    }
+
+    /// The outcome of a read that needs no origin: a plain space, a wrong type, no space at all.
+    /// `None`, and nothing counted: ask [`Service::read`].
+    pub fn read_now(&self, key: &[u8], terms: &Terms) -> Option<Outcome> {
+        match self.0.belongs(key) {
+            Belongs::To(served, _) if served.origin.is_some() => None,
+            _ => match self.0.next(key, terms) {
+                Next::End(outcome) => Some(outcome),
+                Next::Load(..) => None,
+            },
+        }
+    }
+
+    /// Reads a key through its space's origin. Dropping the future leaves a load that has begun to
+    /// go on without this caller.
+    pub async fn read(&self, key: Bytes, terms: Terms) -> Outcome {
+        let (served, load) = match self.0.next(&key, &terms) {
+            Next::End(outcome) => return outcome,
+            Next::Load(served, load) => (served, load),
+        };
+        let stored = served.stored(&key);
+        let mut get = served.space.get(&*stored).demand(terms.demand).deadline(terms.asked + served.policy.timeout);
+        if let Some(priority) = terms.priority {
+            get = get.priority(priority);
+        }
+        served.outcome(get.or_load(move |ctx: LoadCtx<Vec<u8>, Payload>| load.run(ctx)).await)
+    }
+
+    /// Reads several keys: outcomes in the order of the keys, duplicates answered each time. A
+    /// space with a batch query loads all that memory lacks at once.
+    pub async fn read_many(&self, keys: Vec<Bytes>, terms: Terms) -> Vec<Outcome> {
+        let mut batches: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+        let mut single = Vec::new();
+        for (at, key) in keys.iter().enumerate() {
+            match self.0.batch_of(key) {
+                Some(space) => batches.entry(space).or_default().push(at),
+                None => single.push(at),
+            }
+        }
+        let keys = &keys;
+        let batches = join_all(batches.into_iter().map(|(space, places)| async move {
+            let wanted: Vec<Cow<'_, [u8]>> = places.iter().map(|at| self.0.spaces[space].stored(&keys[*at])).collect();
+            let outcomes = self.read_batch(space, &wanted, &terms).await;
+            places.into_iter().zip(outcomes).collect::<Vec<_>>()
+        }));
+        let single = stream::iter(single)
+            .map(|at| async move { (at, self.read(keys[at].clone(), terms).await) })
+            .buffer_unordered(SIDE_BY_SIDE)
+            .collect::<Vec<_>>();
+        let (batches, single) = join(batches, single).await;
+        let mut outcomes: Vec<(usize, Outcome)> = batches.into_iter().flatten().chain(single).collect();
+        outcomes.sort_unstable_by_key(|(at, _)| *at);
+        outcomes.into_iter().map(|(_, outcome)| outcome).collect()
+    }
+
+    async fn read_batch(&self, space: usize, keys: &[Cow<'_, [u8]>], terms: &Terms) -> Vec<Outcome> {
+        let served = &self.0.spaces[space];
+        let mut get = served.space.get_many(keys).demand(terms.demand).deadline(terms.asked + served.policy.timeout);
+        if let Some(priority) = terms.priority {
+            get = get.priority(priority);
+        }
+        let service = self.clone();
+        let load = move |keys: Vec<Vec<u8>>, _: BatchCtx| {
+            let service = service.clone();
+            async move { service.0.spaces[space].load_many(keys).await }
+        };
+        get.or_load(load).await.into_iter().map(|result| served.outcome(result)).collect()
+    }
+}
+
+impl Inner {
+    /// The space whose batch query can load this key.
+    fn batch_of(&self, key: &[u8]) -> Option<usize> {
+        let Belongs::To(served, captures) = self.belongs(key) else { return None };
+        let many = served.origin.as_ref().is_some_and(|source| source.many) && captures.are_utf8();
+        if many { self.spaces.iter().position(|space| std::ptr::eq(space, served)) } else { None }
+    }
+
+    fn next<'a>(&'a self, key: &'a [u8], terms: &Terms) -> Next<'a> {
+        let missing = |served: &Served| {
+            served.tally.count(Why::NegativeType);
+            Next::End(Outcome::Missing(Why::NegativeType))
+        };
+        match self.belongs(key) {
+            Belongs::To(served, captures) => match &served.origin {
+                None => Next::End(served.read_plain(&served.stored(key), terms)),
+                Some(source) => match served.load(source, &captures) {
+                    Some(load) => Next::Load(served, load),
+                    None => missing(served),
+                },
+            },
+            Belongs::WrongType(served) => missing(served),
+            Belongs::TooLong => Next::End(Outcome::KeyTooLong),
+            Belongs::Nowhere => {
+                self.tally.count(Why::NoSpace);
+                Next::End(Outcome::NoSpace)
+            }
+        }
+    }
+}
+
+impl Served {
+    /// A plain space never loads. What is too old for the caller is not there.
+    fn read_plain(&self, stored: &[u8], terms: &Terms) -> Outcome {
+        if let Demand::MaxAge(most) = terms.demand
+            && self.space.peek(stored).is_some_and(|cached| cached.age() > most)
+        {
+            self.tally.count(Why::NotCached);
+            return Outcome::Missing(Why::NotCached);
+        }
+        self.outcome(self.space.get(stored).if_cached())
+    }
+
+    pub(super) fn outcome(&self, result: Result<Cached<Payload>, Error>) -> Outcome {
+        match result {
+            Ok(cached) => Outcome::Value(cached),
+            Err(error) if error.is_missing() || error.is_not_cached() => Outcome::Missing(error.why()),
+            Err(error) => Outcome::Failed(Failure::new(&error, self.policy.timeout)),
+        }
+    }
+
+    /// Loads many keys of this space in one round trip. Rows that are not there are left out.
+    async fn load_many(&self, keys: Vec<Vec<u8>>) -> Result<Vec<(Vec<u8>, Loaded<Payload>)>, LoadError> {
+        let impossible = || LoadError::new(bellwether::FailClass::Failed, "the space has no batch query");
+        let source = self.origin.as_ref().ok_or_else(impossible)?;
+        let (captures, mut tags): (Vec<_>, Vec<_>) = self.loads(source, &keys).into_iter().unzip();
+        if captures.len() != keys.len() {
+            return Err(impossible());
+        }
+        let found = source.origin.load_many(captures).ok_or_else(impossible)?.await?;
+        let tagged = found.into_iter().filter_map(|(at, loaded)| {
+            let tags = std::mem::take(tags.get_mut(at)?);
+            Some((keys.get(at)?.clone(), tags.into_iter().fold(loaded, Loaded::tag)))
+        });
+        Ok(tagged.collect())
+    }
+}

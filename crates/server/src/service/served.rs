@@ -1,0 +1,115 @@
+//! What does a configured space need to answer? Its place in the cache, its origin, its tags.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use bellwether::{LoadCtx, LoadError, Loaded, Space};
+use bellwether_adapters::{Capture, Captures, Origin, Payload};
+use bellwether_core::key::push_part;
+use bellwether_core::policy::Policy;
+use bellwether_core::template::{self, Expansion, Match, Template, Value};
+
+use super::tally::Tally;
+
+/// One `[[space]]` at work.
+pub(super) struct Served {
+    pub(super) name: String,
+    pub(super) template: Template,
+    pub(super) space: Space<[u8], Payload>,
+    pub(super) policy: Policy,
+    /// `None`: a plain space.
+    pub(super) origin: Option<Source>,
+    pub(super) tags: Vec<Expansion>,
+    /// In front of every stored key: the generation, length first. Empty if there is none.
+    pub(super) generation: Box<[u8]>,
+    pub(super) tally: Tally,
+}
+
+/// Where a space's values come from.
+#[derive(Clone)]
+pub(super) struct Source {
+    pub(super) origin: Arc<dyn Origin>,
+    /// The template's captures, shared by all loads.
+    names: Arc<[Arc<str>]>,
+    /// Whether many keys can be loaded at once.
+    pub(super) many: bool,
+}
+
+impl Source {
+    pub(super) fn new(origin: Arc<dyn Origin>, template: &Template, many: bool) -> Source {
+        Source { origin, names: template.captures().map(|(name, _)| name.into()).collect(), many }
+    }
+
+    /// What the key says, ready to be bound. `None` if a capture is no text.
+    fn captures(&self, found: &template::Captures<'_>) -> Option<Captures> {
+        let values = self.names.iter().zip(found.iter());
+        let owned = values.map(|(name, (_, value))| {
+            let value = match value {
+                Value::Int(number) => Capture::Int(number),
+                Value::Text(bytes) => Capture::Text(std::str::from_utf8(bytes).ok()?.to_owned()),
+            };
+            Some((name.clone(), value))
+        });
+        owned.collect()
+    }
+}
+
+/// All that a load of one key needs, owned: it goes on without its caller.
+pub(super) struct Load {
+    source: Source,
+    captures: Captures,
+    tags: Vec<Arc<str>>,
+}
+
+impl Load {
+    pub(super) async fn run(self, ctx: LoadCtx<Vec<u8>, Payload>) -> Result<Loaded<Payload>, LoadError> {
+        let have = ctx.stale();
+        let loaded = self.source.origin.load(self.captures, have.as_deref()).await?;
+        Ok(self.tags.into_iter().fold(loaded, Loaded::tag))
+    }
+}
+
+impl Served {
+    /// The key as it is stored: another generation never sees this one's entries. Without a
+    /// generation it is the key itself. A space has one generation for as long as its cache lives,
+    /// and the cache keeps spaces apart by their ids: two keys never have the same bytes.
+    pub(super) fn stored<'k>(&self, key: &'k [u8]) -> Cow<'k, [u8]> {
+        if self.generation.is_empty() {
+            return Cow::Borrowed(key);
+        }
+        Cow::Owned([&self.generation, key].concat())
+    }
+
+    /// The key as a client knows it.
+    pub(super) fn unstored<'k>(&self, stored: &'k [u8]) -> Option<&'k [u8]> {
+        stored.strip_prefix(&*self.generation)
+    }
+
+    /// The load of a key; `None` if a capture is no text, so that no such row can exist.
+    pub(super) fn load(&self, source: &Source, captures: &template::Captures<'_>) -> Option<Load> {
+        Some(Load { captures: source.captures(captures)?, tags: self.tags(captures), source: source.clone() })
+    }
+
+    /// The captures of several stored keys with their tags. All matched the template before they were stored.
+    pub(super) fn loads(&self, source: &Source, stored: &[Vec<u8>]) -> Vec<(Captures, Vec<Arc<str>>)> {
+        let of_key = |stored: &Vec<u8>| match self.template.match_key(self.unstored(stored)?) {
+            Match::Yes(found) => Some((source.captures(&found)?, self.tags(&found))),
+            Match::No | Match::WrongType => None,
+        };
+        stored.iter().filter_map(of_key).collect()
+    }
+
+    /// The tags of an entry. Bytes that are no text become U+FFFD: at worst two keys share a tag.
+    pub(super) fn tags(&self, captures: &template::Captures<'_>) -> Vec<Arc<str>> {
+        self.tags.iter().map(|tag| String::from_utf8_lossy(&tag.expand(captures)).into()).collect()
+    }
+}
+
+/// What stands in front of the stored keys of a generation.
+pub(super) fn generation_prefix(generation: Option<&str>) -> Box<[u8]> {
+    let mut prefix = Vec::new();
+    if let Some(generation) = generation {
+        push_part(&mut prefix, generation.as_bytes());
+    }
+    prefix.into()
+}

@@ -1,0 +1,242 @@
+//! What may a client change? Values of plain spaces; of every space, how long a value lives.
+
+use std::hash::BuildHasher;
+use std::sync::Arc;
+
+use bellwether::{Cached, Demand, Loaded, Priority, Span, Why};
+use bellwether_adapters::Payload;
+use bytes::Bytes;
+use parking_lot::MutexGuard;
+
+use super::open::plain_payload;
+use super::outcome::{Refusal, Terms};
+use super::served::Served;
+use super::{Belongs, Inner, Service, WRITE_LOCKS};
+
+/// How a value is written.
+#[derive(Clone, Debug, Default)]
+pub struct WriteTerms {
+    /// Under which condition.
+    pub when: When,
+    /// How long it lives.
+    pub ends: Ends,
+    /// Tags besides those of its space.
+    pub tags: Vec<Arc<str>>,
+}
+
+/// Under which condition something is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum When {
+    /// In any case.
+    #[default]
+    Always,
+    /// If nothing is there (`NX`).
+    Absent,
+    /// If something is there (`XX`).
+    Present,
+}
+
+/// How long a written value lives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Ends {
+    /// As long as the space says.
+    #[default]
+    BySpace,
+    /// So long from now.
+    After(Span),
+    /// As long as what was there before (`KEEPTTL`).
+    AsBefore,
+}
+
+/// What became of a write.
+#[derive(Clone, Debug)]
+pub struct Written {
+    /// Whether the condition held.
+    pub stored: bool,
+    /// What was there before.
+    pub before: Option<Cached<Payload>>,
+}
+
+impl Service {
+    /// Writes a value to a plain space. It is newer than everything before it.
+    ///
+    /// # Errors
+    /// The key is of no plain space, or the value too large; nothing has changed then, except that
+    /// a value too large takes its predecessor along.
+    pub fn write(&self, key: &[u8], value: &[u8], terms: WriteTerms) -> Result<Written, Refusal> {
+        let (served, captures) = self.0.plain(key)?;
+        let stored = served.stored(key);
+        let _one_at_a_time = self.0.lock(&stored);
+        let before = served.space.peek(&stored);
+        let holds = match terms.when {
+            When::Always => true,
+            When::Absent => before.is_none(),
+            When::Present => before.is_some(),
+        };
+        if !holds {
+            return Ok(Written { stored: false, before });
+        }
+        if terms.ends == Ends::After(Span::ZERO) {
+            drop(served.space.remove(&stored));
+            return Ok(Written { stored: true, before });
+        }
+        // A copy of its own: a slice of the read buffer would keep all of that alive.
+        let mut loaded = Loaded::value(plain_payload(Bytes::copy_from_slice(value)));
+        loaded = match (terms.ends, &before) {
+            (Ends::After(span), _) => loaded.ttl(span.at_most(Span::LONGEST)),
+            (Ends::AsBefore, Some(before)) => loaded.ttl(before.remaining().max(Span::ms(1))),
+            (Ends::AsBefore, None) | (Ends::BySpace, _) => loaded,
+        };
+        loaded = served.tags(&captures).into_iter().chain(terms.tags).fold(loaded, Loaded::tag);
+        if !served.space.put(&stored, loaded) {
+            return Err(Refusal::TooLarge);
+        }
+        Ok(Written { stored: true, before })
+    }
+
+    /// Reads and removes a value of a plain space.
+    ///
+    /// # Errors
+    /// The key is of no plain space.
+    pub fn take(&self, key: &[u8]) -> Result<Option<Cached<Payload>>, Refusal> {
+        let (served, _) = self.0.plain(key)?;
+        let stored = served.stored(key);
+        let _one_at_a_time = self.0.lock(&stored);
+        let found = served.space.get(&*stored).if_cached().ok();
+        drop(served.space.remove(&stored));
+        Ok(found)
+    }
+
+    /// Hard: from the moment this returns, no read that begins gets the older value. True if one
+    /// was resident. A key whose capture has the wrong type has no value: false.
+    ///
+    /// # Errors
+    /// The key belongs to no space.
+    pub fn remove(&self, key: &[u8]) -> Result<bool, Refusal> {
+        self.0.resident_or(key, |served, stored| served.space.remove(stored).was_resident())
+    }
+
+    /// Soft: readers load anew; the old value is at most a rescue. True if one was resident.
+    ///
+    /// # Errors
+    /// The key belongs to no space.
+    pub fn expire(&self, key: &[u8]) -> Result<bool, Refusal> {
+        self.0.resident_or(key, |served, stored| served.space.expire(stored).was_resident())
+    }
+
+    /// Starts a refresh of a resident value now, in the background class; it may be served
+    /// meanwhile where the space has a grace. False if nothing is resident.
+    ///
+    /// # Errors
+    /// The key belongs to no space, or to one without an origin.
+    pub fn refresh(&self, key: Bytes) -> Result<bool, Refusal> {
+        let (served, _) = self.0.target(&key)?;
+        if served.origin.is_none() {
+            return Err(Refusal::NoOrigin { space: served.name.clone() });
+        }
+        let resident = served.space.refresh(&served.stored(&key));
+        if resident {
+            let terms = Terms { demand: Demand::Fresh, priority: Some(Priority::Background), asked: self.now() };
+            let service = self.clone();
+            self.0.loads.spawn(async move { drop(service.read(key, terms).await) });
+        }
+        Ok(resident)
+    }
+
+    /// What is resident, without loading, counting or touching it.
+    ///
+    /// # Errors
+    /// The key belongs to no space.
+    pub fn peek(&self, key: &[u8]) -> Result<Option<Cached<Payload>>, Refusal> {
+        match self.0.target(key) {
+            Ok((served, _)) => Ok(served.space.peek(&served.stored(key))),
+            Err(Refusal::WrongType { .. }) => Ok(None),
+            Err(refusal) => Err(refusal),
+        }
+    }
+
+    /// Gives a resident value another end, `left` from now, if `allowed` says so of what it has
+    /// left. In a space with an origin values only ever end sooner. True if it was changed.
+    ///
+    /// # Errors
+    /// The key belongs to no space.
+    pub fn end_after(&self, key: &[u8], left: Span, allowed: impl FnOnce(Span) -> bool) -> Result<bool, Refusal> {
+        self.0.resident_or(key, |served, stored| {
+            let Some(cached) = served.space.peek(stored) else { return false };
+            let shortens = left < cached.remaining();
+            if !(shortens || served.origin.is_none()) || !allowed(cached.remaining()) {
+                return false;
+            }
+            served.space.end_at(stored, self.now() + left.at_most(Span::LONGEST))
+        })
+    }
+
+    /// Gives a resident value of a plain space the space's full time again. False elsewhere.
+    ///
+    /// # Errors
+    /// The key belongs to no space.
+    pub fn renew(&self, key: &[u8]) -> Result<bool, Refusal> {
+        self.0.resident_or(key, |served, stored| {
+            served.origin.is_none() && served.space.end_at(stored, self.now() + served.policy.ttl)
+        })
+    }
+
+    /// Whether a key belongs somewhere: what removes, ends or explains it asks no more.
+    ///
+    /// # Errors
+    /// The key belongs to no space.
+    pub fn check(&self, key: &[u8]) -> Result<(), Refusal> {
+        match self.0.target(key) {
+            Ok(_) | Err(Refusal::WrongType { .. }) => Ok(()),
+            Err(refusal) => Err(refusal),
+        }
+    }
+
+    /// Whether a key could be written, and what to say if not. Counted as a refused request.
+    ///
+    /// # Errors
+    /// As [`Service::write`].
+    pub fn writable(&self, key: &[u8]) -> Result<(), Refusal> {
+        self.0.plain(key).map(drop)
+    }
+}
+
+impl Inner {
+    /// The plain space that `key` is written to.
+    pub(super) fn plain<'a>(
+        &'a self,
+        key: &'a [u8],
+    ) -> Result<(&'a Served, bellwether_core::template::Captures<'a>), Refusal> {
+        let (served, captures) = match self.belongs(key) {
+            // An origin decides what exists, so the type of a capture changes nothing here.
+            Belongs::WrongType(served) if served.origin.is_some() => return Err(read_only(served)),
+            _ => self.target(key)?,
+        };
+        if served.origin.is_some() {
+            return Err(read_only(served));
+        }
+        Ok((served, captures))
+    }
+
+    fn resident_or(&self, key: &[u8], change: impl FnOnce(&Served, &[u8]) -> bool) -> Result<bool, Refusal> {
+        match self.target(key) {
+            Ok((served, _)) => {
+                let stored = served.stored(key);
+                let _one_at_a_time = served.origin.is_none().then(|| self.lock(&stored));
+                Ok(change(served, &stored))
+            }
+            Err(Refusal::WrongType { .. }) => Ok(false),
+            Err(refusal) => Err(refusal),
+        }
+    }
+
+    fn lock(&self, stored: &[u8]) -> MutexGuard<'_, ()> {
+        let at = usize::try_from(self.hasher.hash_one(stored) % WRITE_LOCKS as u64).unwrap_or_default();
+        self.write_locks[at].lock()
+    }
+}
+
+fn read_only(served: &Served) -> Refusal {
+    served.tally.count(Why::ReadOnly);
+    Refusal::ReadOnly { space: served.name.clone() }
+}

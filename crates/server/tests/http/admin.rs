@@ -1,0 +1,225 @@
+//! The admin listener: who is answered, and whether the numbers are right and can be read.
+
+use std::collections::BTreeMap;
+
+use crate::server::{Answer, Client, Server};
+
+fn admin(server: &Server, path: &str, headers: &[&str]) -> Answer {
+    Client::to(server.admin).ask("GET", path, headers, "")
+}
+
+/// One sample: its name, its labels and its value.
+type Samples = Vec<(String, BTreeMap<String, String>, f64)>;
+
+/// A strict reader of OpenMetrics text: panics at whatever a scraper would not take.
+fn parsed(text: &str) -> Samples {
+    assert!(text.ends_with("# EOF\n"), "it ends: {text}");
+    let mut samples: Samples = Vec::new();
+    let mut family = (String::new(), String::new());
+    let mut seen = std::collections::HashSet::new();
+    for line in text.lines() {
+        if let Some(comment) = line.strip_prefix("# ") {
+            let mut words = comment.splitn(3, ' ');
+            match (words.next(), words.next(), words.next()) {
+                (Some("HELP"), Some(name), Some(help)) => assert!(!help.is_empty(), "{name}"),
+                (Some("TYPE"), Some(name), Some(kind)) => {
+                    assert!(seen.insert(name.to_owned()), "family {name} twice");
+                    family = (name.to_owned(), kind.to_owned());
+                }
+                (Some("EOF"), None, None) => {}
+                _ => panic!("{line}"),
+            }
+            continue;
+        }
+        let (series, value) = line.rsplit_once(' ').expect(line);
+        let (name, labels) = match series.split_once('{') {
+            Some((name, rest)) => (name, rest.strip_suffix('}').expect(line)),
+            None => (series, ""),
+        };
+        let suffixes: &[&str] = match family.1.as_str() {
+            "counter" => &["_total"],
+            "gauge" => &[""],
+            "histogram" => &["_bucket", "_count", "_sum"],
+            other => panic!("type {other}"),
+        };
+        assert!(suffixes.iter().any(|suffix| name == family.0.clone() + suffix), "{line} is not of {family:?}");
+        let labels = labels.split(',').filter(|label| !label.is_empty()).map(|label| {
+            let (key, value) = label.split_once('=').expect(line);
+            (key.to_owned(), value.strip_prefix('"').and_then(|v| v.strip_suffix('"')).expect(line).to_owned())
+        });
+        samples.push((name.to_owned(), labels.collect(), value.parse().expect(line)));
+    }
+    samples
+}
+
+fn sum(samples: &Samples, name: &str, labels: &[(&str, &str)]) -> f64 {
+    let fits = |has: &BTreeMap<String, String>| labels.iter().all(|(k, v)| has.get(*k).is_some_and(|has| has == v));
+    samples.iter().filter(|(n, has, _)| n == name && fits(has)).map(|(_, _, value)| value).sum()
+}
+
+#[test]
+fn metrics_can_be_read_and_add_up_after_mixed_requests() {
+    let server = Server::start();
+    let mut client = server.connect();
+    let (mut asked, mut keys) = (0, Vec::new());
+    for round in 0..20 {
+        keys =
+            vec!["product:1", "product:9", "product:x", "nothing", "kv:a", "page:a", "page:fails/1", "page:absent/1"];
+        for key in &keys {
+            client.ask("GET", &format!("/v1/{key}"), &[], "");
+            asked += 1;
+        }
+        client.ask("PUT", "/v1/kv:a", &[], &format!("{round}"));
+    }
+    client.ask("POST", "/v1/_mget", &[], &serde_json::to_string(&keys).expect("JSON"));
+    asked += keys.len();
+    client.ask("PUT", "/v1/product:1", &[], "x");
+    asked += 1;
+    let answer = admin(&server, "/metrics", &[]);
+    assert_eq!(answer.header("content-type"), Some("application/openmetrics-text; version=1.0.0; charset=utf-8"));
+    let samples = parsed(&answer.text());
+    let total = "bellwether_requests_total";
+    let by_why: f64 = [
+        "hit",
+        "loaded",
+        "negative",
+        "negative_type",
+        "no_space",
+        "not_cached",
+        "cooling",
+        "origin_failed",
+        "read_only",
+    ]
+    .iter()
+    .map(|why| {
+        let count = sum(&samples, total, &[("why", why)]);
+        assert!(count > 0.0, "nothing was {why}: {}", answer.text());
+        count
+    })
+    .sum();
+    assert_eq!(by_why, sum(&samples, total, &[]), "no other reason");
+    assert_eq!(by_why, asked as f64, "requests = the sum over why");
+    assert_eq!(sum(&samples, total, &[("space", ""), ("why", "no_space")]), 21.0);
+    assert_eq!(sum(&samples, total, &[("space", "product"), ("why", "hit")]), 20.0);
+    // Every request is in its space's histogram, every load was a success or a failure.
+    assert_eq!(sum(&samples, "bellwether_request_seconds_count", &[]), asked as f64);
+    assert_eq!(sum(&samples, "bellwether_request_seconds_bucket", &[("le", "+Inf")]), asked as f64);
+    assert_eq!(
+        sum(&samples, "bellwether_loads_total", &[]),
+        sum(&samples, "bellwether_load_seconds_count", &[]),
+        "{}",
+        answer.text()
+    );
+    assert_eq!(sum(&samples, "bellwether_loads_total", &[("space", "product"), ("result", "success")]), 2.0);
+    assert!(sum(&samples, "bellwether_loads_total", &[("result", "failure")]) >= 1.0);
+    assert_eq!(sum(&samples, "bellwether_flight_followers_count", &[]), sum(&samples, "bellwether_loads_total", &[]));
+    assert!(sum(&samples, "bellwether_entries", &[]) >= 4.0);
+    assert!(sum(&samples, "bellwether_memory_bytes", &[]) > 0.0);
+    assert_eq!(sum(&samples, "bellwether_memory_limit_bytes", &[]), 268_435_456.0);
+    assert_eq!(sum(&samples, "bellwether_origin_limit", &[("origin", "shop")]), 16.0);
+    assert_eq!(sum(&samples, "bellwether_connections", &[("face", "http")]), 1.0);
+    for name in ["bellwether_stampedes_total", "bellwether_evictions_total", "bellwether_evicted_fresh_total"] {
+        assert!(samples.iter().any(|(known, ..)| known == name), "{name}");
+    }
+    assert_eq!(server.service.snapshot().spaces.iter().map(bellwether::SpaceCounts::total).sum::<u64>(), asked as u64);
+}
+
+#[test]
+fn buckets_only_grow() {
+    let server = Server::start();
+    server.get("/v1/product:1");
+    server.get("/v1/page:slow/1");
+    let samples = parsed(&admin(&server, "/metrics", &[]).text());
+    let mut last: BTreeMap<(String, String), f64> = BTreeMap::new();
+    let mut buckets = 0;
+    for (name, labels, value) in samples.into_iter().filter(|(name, ..)| name.ends_with("_bucket")) {
+        let series = (name, labels.get("space").cloned().unwrap_or_default());
+        let before = last.insert(series.clone(), value).unwrap_or(0.0);
+        assert!(value >= before, "{series:?}");
+        buckets += 1;
+    }
+    assert!(buckets > 20);
+}
+
+#[test]
+fn probes_say_alive_and_ready_until_it_drains() {
+    let server = Server::start();
+    for path in ["/livez", "/readyz"] {
+        assert_eq!(admin(&server, path, &[]).status, 200, "{path}");
+    }
+    server.shutdown.trigger();
+    assert_eq!(admin(&server, "/livez", &[]).status, 200, "it lives while it drains");
+    let readyz = admin(&server, "/readyz", &[]);
+    assert_eq!((readyz.status, readyz.text().as_str()), (503, "draining\n"));
+    assert_eq!(admin(&server, "/metrics", &[]).status, 200, "and tells how it goes");
+}
+
+#[test]
+fn an_explanation_names_what_the_cache_knows() {
+    let server = Server::start();
+    let cold = admin(&server, "/api/explain/product%3A1", &[]).json();
+    assert_eq!(
+        (&cold["space"], &cold["would"], &cold["entry"]),
+        (&"product".into(), &"loaded".into(), &serde_json::Value::Null)
+    );
+    server.get("/v1/product:1");
+    let warm = admin(&server, "/api/explain/product:1", &[]).json();
+    assert_eq!((&warm["would"], &warm["entry"]["kind"]), (&"hit".into(), &"value".into()));
+    assert!(warm["entry"]["fresh_for_ms"].as_u64().is_some_and(|ms| (50_000..=60_000).contains(&ms)), "{warm}");
+    assert_eq!(warm["entry"]["tags"], serde_json::json!(["catalogue", "p:1"]));
+    assert_eq!(warm["origin"]["max_concurrency"], 16);
+    server.get("/v1/page:fails/1");
+    let failed = admin(&server, "/api/explain/page:fails%2F1", &[]).json();
+    assert_eq!((&failed["would"], &failed["last_failure"]["attempts"]), (&"cooling".into(), &1.into()));
+    let nowhere = admin(&server, "/api/explain/%3Cb%3E", &[]);
+    assert_eq!((nowhere.status, nowhere.header("content-type")), (404, Some("application/json")));
+    assert_eq!(admin(&server, "/api/explain/product:x", &[]).status, 404);
+    assert_eq!(admin(&server, "/api/explain/%zz", &[]).status, 400);
+}
+
+#[test]
+fn other_hosts_other_origins_and_other_methods_are_refused() {
+    let server = Server::start();
+    let ask = |head: &str| {
+        let mut client = Client::to(server.admin);
+        client.send(head.as_bytes());
+        client.answer(false).expect("an answer").status
+    };
+    assert_eq!(ask("GET /metrics HTTP/1.1\r\nhost: evil.example\r\n\r\n"), 403);
+    assert_eq!(ask(&format!("GET /metrics HTTP/1.1\r\nhost: localhost:{}\r\n\r\n", server.admin.port())), 200);
+    assert_eq!(admin(&server, "/metrics", &["origin: http://evil.example"]).status, 403);
+    let refused = Client::to(server.admin).ask("POST", "/metrics", &[], "x");
+    assert_eq!((refused.status, refused.header("allow")), (405, Some("GET, HEAD")));
+    assert_eq!(admin(&server, "/nothing", &[]).status, 404);
+}
+
+#[test]
+fn the_page_names_the_others_and_may_run_nothing() {
+    let server = Server::start();
+    let page = admin(&server, "/", &[]);
+    assert_eq!((page.status, page.header("content-type")), (200, Some("text/html; charset=utf-8")));
+    for path in ["/metrics", "/livez", "/readyz", "/api/explain/"] {
+        assert!(page.text().contains(path), "{path}");
+    }
+    assert!(page.text().contains("<li>product</li>"));
+    let policy = page.header("content-security-policy").expect("a policy");
+    assert!(policy.contains("default-src 'none'") && policy.contains("frame-ancestors 'none'"), "{policy}");
+    assert_eq!(
+        (page.header("x-content-type-options"), page.header("cache-control")),
+        (Some("nosniff"), Some("no-store"))
+    );
+}
+
+#[test]
+fn with_a_password_only_probes_need_none() {
+    let server = Server::with("password = \"secret\"");
+    for path in ["/", "/metrics", "/api/explain/product:1"] {
+        assert_eq!(admin(&server, path, &[]).status, 401, "{path}");
+        assert_eq!(admin(&server, path, &["authorization: Bearer secret"]).status, 200, "{path}");
+    }
+    assert_eq!(admin(&server, "/livez", &[]).status, 200);
+    // Who knows it may come by a name, as scrapers inside a cluster do.
+    let mut client = Client::to(server.admin);
+    client.send(b"GET /metrics HTTP/1.1\r\nhost: bellwether.internal:9090\r\nauthorization: Bearer secret\r\n\r\n");
+    assert_eq!(client.answer(false).expect("an answer").status, 200);
+}

@@ -1,0 +1,6 @@
+//! What do the HTTP listeners answer to raw bytes on a real socket?
+
+mod admin;
+mod keys;
+mod raw;
+mod server;

@@ -1,0 +1,76 @@
+//! Does a whole server start, answer on every listener, deal its connections out, and stop?
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use bellwether_server::config;
+use bellwether_server::connections::Face;
+use bellwether_server::run::{Server, StartError};
+
+const SPACES: &str = "[[space]]\nmatch = \"kv:{k}\"\nttl = \"1m\"\n";
+
+fn configured(redis: &str, rest: &str) -> config::Config {
+    let ports = format!("[listen]\nredis = \"{redis}\"\nhttp = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\n");
+    config::parse(&format!("{ports}{rest}\n{SPACES}"), "test.toml", Path::new(""), [], false).expect("it is right")
+}
+
+fn connect(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).expect("it listens");
+    stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a limit");
+    stream
+}
+
+/// What is answered to `input`, as many bytes as `expected` has.
+#[track_caller]
+fn answers(stream: &mut TcpStream, input: &str, expected: &str) {
+    stream.write_all(input.as_bytes()).expect("it can be sent");
+    let mut answer = vec![0; expected.len()];
+    stream.read_exact(&mut answer).expect("it is answered");
+    assert_eq!(String::from_utf8_lossy(&answer), expected);
+}
+
+#[test]
+fn every_listener_answers_and_a_stop_finishes_in_time() {
+    let server = Server::start(configured("127.0.0.1:0", "")).expect("it starts");
+    let mut redis: Vec<TcpStream> = (0..20).map(|_| connect(server.address(Face::Redis))).collect();
+    for (n, stream) in redis.iter_mut().enumerate() {
+        answers(stream, &format!("SET kv:{n} v\r\nGET kv:{n}\r\n"), "+OK\r\n$1\r\nv\r\n");
+    }
+    for (face, path) in [(Face::Http, "/v1/kv:7"), (Face::Admin, "/livez")] {
+        let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n");
+        answers(&mut connect(server.address(face)), &request, "HTTP/1.1 200 OK\r\n");
+    }
+    let begun = Instant::now();
+    // Idle connections don't keep it from stopping.
+    assert!(server.stop(), "nothing was in progress");
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    for mut stream in redis {
+        assert_eq!(stream.read(&mut [0; 1]).expect("it is closed in order"), 0);
+    }
+}
+
+#[test]
+fn a_port_in_use_says_whose_it_is_and_what_to_do() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = taken.local_addr().expect("it has one").to_string();
+    let error = Server::start(configured(&address, "")).err().expect("the port is taken");
+    assert!(matches!(error, StartError::Listen { face: "redis", .. }));
+    let words = error.to_string();
+    for part in [address.as_str(), "in use", "`redis` in [listen]", "port 0"] {
+        assert!(words.contains(part), "{part} is missing: {words}");
+    }
+}
+
+#[test]
+fn strangers_who_say_nothing_are_closed_and_friends_are_not() {
+    let server = Server::start(configured("127.0.0.1:0", "password = \"secret\"")).expect("it starts");
+    let (mut friend, mut stranger) = (connect(server.address(Face::Redis)), connect(server.address(Face::Redis)));
+    answers(&mut friend, "AUTH secret\r\n", "+OK\r\n");
+    let begun = Instant::now();
+    assert_eq!(stranger.read(&mut [0; 1]).expect("it is closed"), 0);
+    assert!(begun.elapsed() > Duration::from_secs(4), "{:?}", begun.elapsed());
+    answers(&mut friend, "PING\r\n", "+PONG\r\n");
+    assert!(server.stop());
+}
