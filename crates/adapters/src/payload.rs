@@ -12,7 +12,8 @@ pub struct Payload {
     /// buffer would keep the whole buffer alive for as long as the entry.
     pub body: Bytes,
     /// What HTTP origins sent to recognise this very version by.
-    pub validator: Option<Validator>,
+    /// Boxed: rows of a database, most of what is kept, have none.
+    pub validator: Option<Box<Validator>>,
     /// The media type, if the origin said one. Rows as JSON say `application/json`, a raw column
     /// says nothing.
     pub content_type: Option<Cow<'static, str>>,
@@ -34,7 +35,7 @@ pub(crate) const JSON: &str = "application/json";
 
 impl Weigh for Payload {
     fn weight(&self) -> usize {
-        let validator = self.validator.as_ref().map_or(0, |v| v.etag.weight() + v.last_modified.weight());
+        let validator = self.validator.as_ref().map_or(0, |v| size_of::<Validator>() + v.etag.weight() + v.last_modified.weight());
         let content_type = match &self.content_type {
             Some(Cow::Owned(text)) => text.capacity(),
             Some(Cow::Borrowed(_)) | None => 0,
@@ -53,10 +54,10 @@ mod tests {
             Payload { body: Bytes::from_static(b"1234"), validator: None, content_type: Some("text/css".into()) };
         assert_eq!(plain.weight(), 4, "a static type costs nothing");
         let full = Payload {
-            validator: Some(Validator { etag: Some(Bytes::from_static(b"\"v1\"")), last_modified: None }),
+            validator: Some(Box::new(Validator { etag: Some(Bytes::from_static(b"\"v1\"")), last_modified: None })),
             content_type: Some("text/plain".to_owned().into()),
             ..plain
         };
-        assert_eq!(full.weight(), 4 + 4 + 10);
+        assert_eq!(full.weight(), 4 + size_of::<Validator>() + 4 + 10);
     }
 }

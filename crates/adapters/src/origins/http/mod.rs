@@ -231,7 +231,7 @@ pub struct HttpSpace {
 
 impl Origin for HttpSpace {
     fn load<'a>(&'a self, captures: Captures, have: Option<&'a Payload>) -> LoadFuture<'a> {
-        self.ask(captures, have.and_then(|payload| payload.validator.as_ref())).boxed()
+        self.ask(captures, have.and_then(|payload| payload.validator.as_deref())).boxed()
     }
 
     /// HTTP has no batches.
@@ -272,7 +272,7 @@ impl HttpSpace {
             Head::Value => {
                 let body = self.read(body).await?;
                 answer::body(&body, &self.accept)?;
-                let validator = answer::validator(&parts.headers);
+                let validator = answer::validator(&parts.headers).map(Box::new);
                 let content_type = answer::content_type(&parts.headers);
                 let loaded = Loaded::value(Payload { body, validator, content_type });
                 Ok(match answer::keep(&parts.headers) {
