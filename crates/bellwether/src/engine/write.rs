@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bellwether_core::entry::{Kind, Meta};
 use bellwether_core::fence::{Fence, Floor, Invalidation};
+use bellwether_core::policy::Policy;
 use bellwether_core::time::{Span, Tick};
 use bellwether_core::write::stamp::{Stamping, stamp};
 
@@ -100,9 +101,12 @@ impl Engine {
     ) -> Option<Resident> {
         let Terms { ttl, tags, version, keep } = loaded.terms;
         let now = self.clock.now();
+        // A writer that names a ttl means it; jitter is for values that were loaded together.
+        let jitter = if ttl.is_some() { 0.0 } else { space.policy.jitter };
+        let policy = Policy { jitter, ..space.policy.clone() };
         let meta = |kind| {
             let stamping = Stamping { kind, started, finished: now, fence, ttl, p99: None, ewma: None };
-            stamp(stamping, &space.policy, draw())
+            stamp(stamping, &policy, draw())
         };
         if keep != Keep::Yes || ttl == Some(Span::ZERO) {
             return None;

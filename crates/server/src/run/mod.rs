@@ -215,5 +215,8 @@ pub fn run_sample(env: impl IntoIterator<Item = (String, String)>, insecure: boo
     let database = home.path().join("sample-shop.db");
     bellwether_adapters::SqliteOrigin::create_sample(&database, SAMPLE_SQL).map_err(|error| failed(&error))?;
     let config = config::sample(&database, env, insecure).map_err(StartError::Problems)?;
+    tracing::info!("no --config: serving the embedded sample shop, 1,000 products in SQLite");
+    tracing::info!("try: redis-cli -p {} GET product:42", config.listen.redis.port());
+    tracing::info!("try: curl -i http://{}/v1/product:42", config.listen.http);
     run(config)
 }
