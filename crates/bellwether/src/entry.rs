@@ -9,6 +9,7 @@ use bellwether_core::fence::{Floor, Invalidation};
 use bellwether_core::read::decide;
 
 use crate::key::{Key, KeyRef};
+use crate::state::wheel::TimerId;
 
 /// An entry whose body's type is known to its space alone: the one place where types are erased,
 /// so that one store and one limit serve every space. One allocation, body included.
@@ -23,7 +24,7 @@ pub(crate) struct Entry<B: ?Sized = dyn Any + Send + Sync> {
     /// Served so often since stored. Written without a read-modify-write: approximate on purpose.
     hits: AtomicU32,
     /// Its place in the expiry wheel, known once it was stored.
-    pub(crate) timer: AtomicU32,
+    timer: AtomicU64,
     /// Soft-invalidated: at most a rescue.
     pub(crate) expired: bool,
     pub(crate) body: B,
@@ -57,6 +58,12 @@ impl Extra {
         let new = new.iter().filter(|tag| held.tags.iter().all(|other| other.hash != tag.hash));
         Extra::of(version, held.tags.iter().chain(new).cloned().collect())
     }
+
+    /// Heap bytes, its own block included. An `Arc<str>` has two counts before its text.
+    fn weight(&self) -> usize {
+        let tags = self.tags.iter().map(|tag| size_of::<Tag>() + 16 + tag.text.len());
+        size_of::<Extra>() + tags.sum::<usize>()
+    }
 }
 
 /// A tag as floors know it: hashed with the process's seed, its text kept for the tiers.
@@ -72,7 +79,8 @@ pub(crate) type Resident = Arc<Entry>;
 impl<B: Send + Sync + 'static> Entry<B> {
     /// An entry for `key`; `heap` is what `body` owns beyond its own size.
     pub(crate) fn new(key: &Key, meta: Meta, extra: Option<Box<Extra>>, heap: usize, body: B) -> Resident {
-        let weight = ENTRY_OVERHEAD + key.bytes.len() + size_of::<B>() + heap;
+        let extras = extra.as_ref().map_or(0, |extra| extra.weight());
+        let weight = ENTRY_OVERHEAD + key.bytes.len() + size_of::<B>() + heap + extras;
         Arc::new(Entry {
             meta,
             key: key.bytes.clone(),
@@ -80,7 +88,7 @@ impl<B: Send + Sync + 'static> Entry<B> {
             space: key.space,
             weight: u32::try_from(weight).unwrap_or(u32::MAX),
             hits: AtomicU32::new(0),
-            timer: AtomicU32::new(u32::MAX),
+            timer: AtomicU64::new(TimerId::NONE.0),
             expired: false,
             body,
         })
@@ -90,15 +98,16 @@ impl<B: Send + Sync + 'static> Entry<B> {
 /// The same value under another meta, with what its origin has to add to version and tags.
 pub(crate) fn relabelled(entry: &Resident, meta: Meta, more: Option<Box<Extra>>, expired: bool) -> Resident {
     let holder = entry.body.downcast_ref::<Link>().map_or(entry, |link| &link.0);
-    let overhead = u32::try_from(ENTRY_OVERHEAD).unwrap_or(u32::MAX);
+    let extra = Extra::joined(entry.extra.as_deref(), more);
+    let own = ENTRY_OVERHEAD + extra.as_ref().map_or(0, |extra| extra.weight());
     Arc::new(Entry {
         meta,
         key: entry.key.clone(),
-        extra: Extra::joined(entry.extra.as_deref(), more),
+        extra,
         space: entry.space,
-        weight: holder.weight.saturating_add(overhead),
+        weight: holder.weight.saturating_add(u32::try_from(own).unwrap_or(u32::MAX)),
         hits: AtomicU32::new(0),
-        timer: AtomicU32::new(u32::MAX),
+        timer: AtomicU64::new(TimerId::NONE.0),
         expired,
         body: Link(holder.clone()),
     })
@@ -127,6 +136,14 @@ impl Entry {
 
     pub(crate) fn hits(&self) -> u32 {
         self.hits.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn timer(&self) -> TimerId {
+        TimerId(self.timer.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn set_timer(&self, timer: TimerId) {
+        self.timer.store(timer.0, Ordering::Relaxed);
     }
 
     pub(crate) fn seen(&self) -> decide::Resident<'_> {

@@ -21,7 +21,10 @@
 //! # Ok(()) }
 //! ```
 #![forbid(unsafe_code)]
-#![allow(clippy::manual_async_fn, reason = "an `async fn` keeps each argument twice: a block makes hits cheap and followers small")]
+#![allow(
+    clippy::manual_async_fn,
+    reason = "an `async fn` keeps each argument twice: a block makes hits cheap and followers small"
+)]
 
 mod cache;
 mod cached;
@@ -30,6 +33,9 @@ mod ctx;
 mod engine;
 mod entry;
 mod error;
+#[cfg(feature = "shuttle")]
+#[doc(hidden)]
+pub mod flight_table;
 mod get;
 mod key;
 mod load;

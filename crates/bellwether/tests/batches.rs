@@ -11,6 +11,8 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::sync::Semaphore;
 
+type Found = Vec<(u64, Loaded<u64>)>;
+
 /// An origin of batches: notes which keys it was asked for; row n has the value 10 n, row 3 is missing.
 #[derive(Clone)]
 struct Rows {
@@ -29,8 +31,7 @@ impl Rows {
 
     fn load(
         &self,
-    ) -> impl Fn(Vec<u64>, BatchCtx) -> BoxFuture<'static, Result<Vec<(u64, Loaded<u64>)>, LoadError>> + Send + Sync + 'static
-    {
+    ) -> impl Fn(Vec<u64>, BatchCtx) -> BoxFuture<'static, Result<Found, LoadError>> + Send + Sync + 'static {
         let rows = self.clone();
         move |keys, _| {
             let rows = rows.clone();
@@ -107,7 +108,8 @@ async fn g9_more_than_500_keys_are_split_and_each_batch_needs_one_permit() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn g1_a_batch_joins_flights_under_way_and_others_join_its_own() {
     let (_cache, space, _clock) = manual(minute());
-    let (rows, single, gate) = (Rows { gate: Arc::new(Semaphore::new(0)), ..Rows::new() }, Source::default(), Arc::new(Semaphore::new(0)));
+    let (rows, single, gate) =
+        (Rows { gate: Arc::new(Semaphore::new(0)), ..Rows::new() }, Source::default(), Arc::new(Semaphore::new(0)));
     let mut first = Box::pin(space.get(&1).or_load(single.held(&gate)));
     assert!((&mut first).now_or_never().is_none());
     let mut batch = Box::pin(space.get_many(&[1, 2, 4]).or_load(rows.load()));

@@ -7,7 +7,7 @@ mod common;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
 use bellwether::testing::SharedMemory;
@@ -33,7 +33,7 @@ async fn poll_times(mut future: Pin<&mut (dyn Future<Output = ()> + Send)>, n: u
     let waker = Waker::from(woken.clone());
     for _ in 0..n {
         until("the caller is woken", || woken.0.swap(false, SeqCst)).await;
-        if let Poll::Ready(_) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
+        if future.as_mut().poll(&mut Context::from_waker(&waker)).is_ready() {
             return true;
         }
     }

@@ -41,12 +41,13 @@ async fn g5_two_caches_and_two_spaces_with_one_key_share_no_flight() {
     assert_eq!(crossed, (Ok(1), Ok(1), Ok(1)), "control: two of three get another's value");
 }
 
+type Rows = Vec<(u64, Loaded<u64>)>;
+
 /// A batch loader that reads the source once for all its keys.
 fn batch(
     source: &Source,
     takes: Duration,
-) -> impl Fn(Vec<u64>, BatchCtx) -> BoxFuture<'static, Result<Vec<(u64, Loaded<u64>)>, LoadError>> + Send + Sync + 'static
-{
+) -> impl Fn(Vec<u64>, BatchCtx) -> BoxFuture<'static, Result<Rows, LoadError>> + Send + Sync + 'static {
     let source = source.clone();
     move |keys, _| {
         let source = source.clone();

@@ -171,7 +171,11 @@ async fn g5_a_private_answer_is_never_shared_and_an_uncacheable_one_only_with_th
     assert_eq!(ask(&space, 1, Loaded::value(1)).await, Ok((1, Why::Uncacheable)));
     clock.advance(Span::secs(10));
     assert_eq!(ten(&space, 1, Loaded::value).await.0, 1);
-    assert_eq!(ask(&space, 5, Loaded::value(1).ttl(Span::ZERO)).await, Ok((1, Why::Uncacheable)), "ttl 0 is no keeping");
+    assert_eq!(
+        ask(&space, 5, Loaded::value(1).ttl(Span::ZERO)).await,
+        Ok((1, Why::Uncacheable)),
+        "ttl 0 is no keeping"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -73,7 +73,9 @@ async fn plain() -> Cache {
 /// Everything that can go wrong at the origin.
 async fn failures() -> Cache {
     let (cache, space, clock) = manual(minute().stale_if_error("1h"));
-    for (key, class) in [FailClass::Failed, FailClass::Refused, FailClass::Rejected, FailClass::Timeout].into_iter().enumerate() {
+    for (key, class) in
+        [FailClass::Failed, FailClass::Refused, FailClass::Rejected, FailClass::Timeout].into_iter().enumerate()
+    {
         fail(&space, key as u64, class).await;
         fail(&space, key as u64, class).await;
     }
@@ -150,7 +152,7 @@ async fn client(cache: Cache, space: Space<u64, u64>, loads: Arc<AtomicU64>, see
         let counted = loads.clone();
         let load = move |_| async move {
             counted.fetch_add(1, SeqCst);
-            if luck % 4 == 0 {
+            if luck.is_multiple_of(4) {
                 tokio::task::yield_now().await;
             }
             match luck {
@@ -159,7 +161,7 @@ async fn client(cache: Cache, space: Space<u64, u64>, loads: Arc<AtomicU64>, see
                 10..12 => Ok(Loaded::value(1).private()),
                 12..14 => Ok(Loaded::value(1).uncacheable()),
                 14 => panic!("a bug in the loader"),
-                _ => Ok(Loaded::value(1).tag(if luck % 2 == 0 { "even" } else { "odd" })),
+                _ => Ok(Loaded::value(1).tag(if luck.is_multiple_of(2) { "even" } else { "odd" })),
             }
         };
         made += 1;

@@ -4,7 +4,7 @@ use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
-use crate::Failure;
+use crate::failure::Failure;
 
 /// From connecting to the last byte of the answer, each.
 const LIMIT: Duration = Duration::from_secs(5);

@@ -4,7 +4,9 @@ use std::path::Path;
 
 use bellwether_server::service::Service;
 
-use crate::{Failure, load, say};
+use crate::failure::Failure;
+use crate::input::{load, named};
+use crate::output::say;
 
 pub(crate) fn check(file: &Path, connect: bool, insecure: bool) -> Result<(), Failure> {
     let config = load(file, insecure)?;
@@ -23,13 +25,7 @@ pub(crate) fn check(file: &Path, connect: bool, insecure: bool) -> Result<(), Fa
             problems => Err(problems),
         }
     });
-    opened.map_err(|mut problems| {
-        // What is found by opening knows its line, but not how the user named the file.
-        for problem in &mut problems {
-            problem.file = file.display().to_string();
-        }
-        problems
-    })?;
+    opened.map_err(|problems| named(problems, file))?;
     say(&format!("{summary}, all reached"));
     Ok(())
 }

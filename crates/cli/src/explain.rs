@@ -6,7 +6,9 @@ use std::os::unix::ffi::OsStrExt as _;
 
 use serde_json::Value;
 
-use crate::{Failure, admin, say};
+use crate::admin;
+use crate::failure::Failure;
+use crate::output::say;
 
 /// Width of the column of names.
 const NAMES: usize = 14;

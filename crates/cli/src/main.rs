@@ -4,15 +4,19 @@
 mod admin;
 mod check;
 mod explain;
+mod failure;
+mod input;
+mod output;
 mod serve;
 
 use std::ffi::OsString;
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use bellwether_server::config::{self, Config, Problem};
 use clap::{Parser, Subcommand};
+
+use failure::Failure;
+use output::complain;
 
 /// Allocations come from all threads at once: loads fill what connections read.
 #[global_allocator]
@@ -67,20 +71,6 @@ enum Verb {
     },
 }
 
-/// Why the program ends without having done its work.
-enum Failure {
-    /// It could not start or run.
-    Run(String),
-    /// The input is wrong: a line each.
-    Input(Vec<String>),
-}
-
-impl From<Vec<Problem>> for Failure {
-    fn from(problems: Vec<Problem>) -> Failure {
-        Failure::Input(problems.iter().map(ToString::to_string).collect())
-    }
-}
-
 fn main() -> ExitCode {
     let done = match Arguments::parse().verb {
         Verb::Serve { config, insecure } => serve::serve(config.as_deref(), insecure),
@@ -98,23 +88,4 @@ fn main() -> ExitCode {
             ExitCode::from(2)
         }
     }
-}
-
-/// The configuration in `file` with the environment on top.
-fn load(file: &Path, insecure: bool) -> Result<Config, Failure> {
-    Ok(config::load(file, environment(), insecure)?)
-}
-
-/// The environment's variables, as far as they are text.
-fn environment() -> impl Iterator<Item = (String, String)> {
-    std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-}
-
-/// Who reads our output may stop reading: no reason to fail.
-fn say(line: &str) {
-    let _ = writeln!(std::io::stdout(), "{line}");
-}
-
-fn complain(line: &str) {
-    let _ = writeln!(std::io::stderr(), "{line}");
 }

@@ -5,7 +5,8 @@ use std::path::Path;
 use bellwether_server::run::{self, StartError};
 use bellwether_server::{config, telemetry};
 
-use crate::{Failure, environment, load};
+use crate::failure::Failure;
+use crate::input::{self, environment, load};
 
 pub(crate) fn serve(file: Option<&Path>, insecure: bool) -> Result<(), Failure> {
     telemetry::init().map_err(|words| Failure::Input(vec![format!("bellwether: {words}")]))?;
@@ -20,11 +21,9 @@ pub(crate) fn serve(file: Option<&Path>, insecure: bool) -> Result<(), Failure> 
     ended.map(drop).map_err(|error| Failure::Run(error.to_string()))
 }
 
-/// What is found by opening knows its line, but not how the user named the file.
 fn named(error: StartError, file: &Path) -> StartError {
-    let StartError::Problems(mut problems) = error else { return error };
-    for problem in &mut problems {
-        problem.file = file.display().to_string();
+    match error {
+        StartError::Problems(problems) => StartError::Problems(input::named(problems, file)),
+        other => other,
     }
-    StartError::Problems(problems)
 }

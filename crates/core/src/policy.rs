@@ -23,8 +23,6 @@ pub struct Policy {
     pub priority: Priority,
     /// Whether an expired (not a removed) body may serve when its reload fails.
     pub rescue_invalidated: bool,
-    /// What hot-key reactions may add to an entry's age.
-    pub staleness_budget: Span,
 }
 
 /// When to refresh an entry that is still fresh.
@@ -120,7 +118,6 @@ impl Policy {
             early: Early::Lead,
             priority: Priority::Normal,
             rescue_invalidated: false,
-            staleness_budget: Span::secs(2),
         }
     }
 

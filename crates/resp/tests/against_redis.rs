@@ -2,7 +2,7 @@
 //!
 //! Each case goes to a Redis server and through [`Parser`]; a small model of ECHO and PING turns what was
 //! parsed into what Redis would answer, so the whole conversation is compared byte for byte.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "helpers outside #[test] may panic too: it is the report")]
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};

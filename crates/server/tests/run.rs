@@ -52,6 +52,29 @@ fn every_listener_answers_and_a_stop_finishes_in_time() {
 }
 
 #[test]
+fn walks_of_many_clients_come_one_at_a_time() {
+    let server = Server::start(configured("127.0.0.1:0", "")).expect("it starts");
+    let mut writer = connect(server.address(Face::Redis));
+    let keys = 20_000;
+    let writes: String = (0..keys).map(|n| format!("SET kv:{n} v\r\n")).collect();
+    answers(&mut writer, &writes, &"+OK\r\n".repeat(keys));
+    let threads = || std::fs::read_dir("/proc/self/task").expect("Linux").count();
+    let before = threads();
+    let mut walkers: Vec<TcpStream> = (0..4).map(|_| connect(server.address(Face::Redis))).collect();
+    for walker in &mut walkers {
+        walker.write_all("SCAN 0 COUNT 1\r\n".repeat(200).as_bytes()).expect("it can be sent");
+    }
+    for walker in &mut walkers {
+        answers(walker, "", "*2\r\n");
+    }
+    // Other tests of this file run beside this one; 800 walks at once would take hundreds of threads.
+    assert!(threads() < before + 100, "{} threads", threads());
+    answers(&mut writer, "GET kv:7\r\n", "$1\r\nv\r\n");
+    drop(walkers);
+    assert!(server.stop());
+}
+
+#[test]
 fn a_port_in_use_says_whose_it_is_and_what_to_do() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = taken.local_addr().expect("it has one").to_string();

@@ -21,6 +21,7 @@
 #![forbid(unsafe_code)]
 
 mod check;
+mod guarantee;
 mod origin;
 mod process;
 mod report;
@@ -28,7 +29,7 @@ mod rules;
 mod scenario;
 mod world;
 
-pub use check::Guarantee;
+pub use guarantee::Guarantee;
 pub use report::{Report, Violation};
 pub use rules::{Rule, Rules};
 pub use scenario::{Faults, Scenario};

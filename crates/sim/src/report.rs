@@ -5,7 +5,7 @@ use std::fmt;
 use bellwether_core::time::Tick;
 use bellwether_core::why::Why;
 
-use crate::check::Guarantee;
+use crate::guarantee::Guarantee;
 
 /// Events shown ahead of the first violation.
 pub(crate) const SHOWN: usize = 30;

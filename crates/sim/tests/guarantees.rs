@@ -1,4 +1,4 @@
-//! Thousands of seeds: sound rules keep every guarantee, each broken rule is caught.
+//! Do sound rules keep every guarantee over thousands of seeds, and is each broken rule caught?
 
 use bellwether_core::why::Why;
 use bellwether_sim::{Guarantee, Report, Rule, Rules, Scenario, run};

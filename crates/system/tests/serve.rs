@@ -416,3 +416,20 @@ fn own_commands_expire_refresh_and_explain() {
     assert!(matches!(db.call(&["BW.EXPLAIN", "v:1"]), Value::Map(_)), "a map in RESP3");
     assert!(db.call(&["BW.GET", "v:1", "NONSENSE"]).error().is_some_and(|words| words.starts_with("ERR syntax error")));
 }
+
+#[test]
+fn the_grace_of_a_plain_space_is_for_those_who_get_a_token() {
+    let space = "[[space]]\nmatch = \"kv:{id}\"\nttl = \"10m\"\ngrace = \"10m\"\n";
+    let server = Bellwether::start(Some(&config("", space)));
+    let mut client = Resp::connect(server.redis());
+    assert_eq!(client.call(&["SET", "kv:1", "old", "PX", "50"]).text(), "OK");
+    assert_eq!(client.call(&["GET", "kv:1"]).text(), "old", "the control: fresh it is there");
+    until(LIMIT, "it is stale", || (client.call(&["PTTL", "kv:1"]).int() == 0).then_some(()));
+    assert_eq!(client.call(&["GET", "kv:1"]), Value::Nil, "a plain GET must send its client to the origin");
+    let lease = client.call(&["BW.GET", "kv:1"]);
+    let lease = lease.items();
+    assert_eq!((lease[0].text(), lease[1].text()), ("old".into(), "stale_refreshing".into()));
+    let token = lease[3].text();
+    assert_eq!(client.call(&["BW.SET", "kv:1", "new", &token]).int(), 1);
+    assert_eq!(client.call(&["GET", "kv:1"]).text(), "new");
+}

@@ -1,4 +1,4 @@
-//! Many keys at once: one load for all that memory lacks, and an outcome for each.
+//! How are many keys read at once? One load for all that memory lacks, and an outcome for each.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! A leader's task: performs the walk's steps and lands the flight, whatever happens to its caller.
+//! How is a flight led? The walk's steps are performed and the flight lands, whatever happens to its caller.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! The engine: carries values and waits; every decision is the core's.
+//! How is a decision carried out? The engine carries values and waits; every decision is the core's.
 
 pub(crate) mod ask;
 pub(crate) mod batch;

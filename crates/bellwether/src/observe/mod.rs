@@ -1,4 +1,4 @@
-//! What happened, in numbers and words.
+//! What happened? In numbers and in words.
 
 pub(crate) mod counters;
 pub(crate) mod explain;

@@ -1,4 +1,4 @@
-//! The numbers of a cache at one moment, as plain data: a server renders them, a program reads them.
+//! What are the numbers of a cache at one moment? Plain data: a server renders them, a program reads them.
 
 use std::sync::atomic::Ordering;
 

@@ -1,4 +1,4 @@
-//! The seams to the outside world.
+//! What does the engine need of the world outside? The seams.
 
 pub(crate) mod clock;
 pub(crate) mod tier;

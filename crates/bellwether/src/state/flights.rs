@@ -2,7 +2,6 @@
 //! keys, in shards: what must not be torn apart happens under one shard's lock.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use bellwether_core::fence::{Fence, Floor};
 use bellwether_core::guard::cooldown::Cooling;
@@ -10,6 +9,7 @@ use bellwether_core::read::flight::{Asker, Flight, FlightId, Flights, Join};
 use bellwether_core::time::{Span, Tick};
 
 use crate::key::{ByCarriedHash, Key};
+use crate::state::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use crate::state::sync::{Mutex, lock};
 
 const SHARDS: usize = 64;

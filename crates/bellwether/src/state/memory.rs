@@ -1,6 +1,7 @@
 //! What is resident in this process? Storage and eviction are quick_cache's; the byte limit's
 //! arithmetic, expiry and the counting of every refusal are ours.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
@@ -112,13 +113,15 @@ impl Memory {
         let old = self.store.peek(&hash);
         {
             let mut wheel = self.wheel.lock();
-            if let Some(old) = old {
-                wheel.cancel(old.timer.load(Ordering::Relaxed), hash);
+            if let Some(old) = &old {
+                wheel.cancel(old.timer());
             }
-            entry.timer.store(wheel.add(hash, entry.meta.hard_until()), Ordering::Relaxed);
+            entry.set_timer(wheel.add(hash, entry.meta.hard_until()));
         }
         let mut evicted = Vec::new();
         self.store.insert_with_lifecycle(hash, entry, &mut evicted);
+        // The store also hands back the entry that was replaced: that is no eviction.
+        evicted.retain(|(_, entry)| !old.as_ref().is_some_and(|old| Arc::ptr_eq(old, entry)));
         self.count_evicted(&evicted);
         true
     }
@@ -163,7 +166,7 @@ impl Memory {
 
     fn drop_entry(&self, hash: u64) {
         if let Some((_, entry)) = self.store.remove(&hash) {
-            self.wheel.lock().cancel(entry.timer.load(Ordering::Relaxed), hash);
+            self.wheel.lock().cancel(entry.timer());
         }
     }
 
@@ -176,8 +179,8 @@ impl Memory {
         self.counts.pressure.fetch_add(evicted.len() as u64, Ordering::Relaxed);
         self.counts.fresh.fetch_add(fresh as u64, Ordering::Relaxed);
         let mut wheel = self.wheel.lock();
-        for (hash, entry) in evicted {
-            wheel.cancel(entry.timer.load(Ordering::Relaxed), *hash);
+        for (_, entry) in evicted {
+            wheel.cancel(entry.timer());
         }
     }
 }
@@ -254,5 +257,9 @@ mod tests {
         while memory.sweep(clock.now()) {}
         assert!(memory.peek(replaced.by_ref()).is_some(), "a replaced entry's old timer does not end the new one");
         assert_eq!(memory.len(), 1);
+        clock.advance(Span::secs(500));
+        while memory.sweep(clock.now()) {}
+        assert_eq!((memory.len(), memory.wheel.lock().len()), (0, 0), "a replaced entry still ends");
+        assert_eq!(memory.counts.pressure.load(Ordering::Relaxed), 0, "a replacement is no eviction");
     }
 }

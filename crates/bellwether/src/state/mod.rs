@@ -1,4 +1,4 @@
-//! All mutable state of a process lives here.
+//! What does a process remember? All of its mutable state lives here.
 
 pub(crate) mod flights;
 pub(crate) mod gate;

@@ -3,8 +3,14 @@
 #[cfg(feature = "shuttle")]
 pub(crate) use shuttle::sync::Mutex;
 
+#[cfg(feature = "shuttle")]
+pub(crate) use shuttle::sync::atomic;
+
 #[cfg(not(feature = "shuttle"))]
 pub(crate) use parking_lot::Mutex;
+
+#[cfg(not(feature = "shuttle"))]
+pub(crate) use std::sync::atomic;
 
 /// Locks, whatever the lock. A panic under a lock is a bug of ours, and its state is not trusted.
 #[cfg(feature = "shuttle")]

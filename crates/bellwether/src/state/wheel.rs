@@ -18,8 +18,33 @@ struct Node {
     due: u32,
     next: u32,
     prev: u32,
-    /// Level and slot; `NONE` while free.
-    place: u32,
+    /// Level and slot; `FREE` while unused.
+    place: u16,
+    /// Told apart from the timers that had this place before.
+    generation: u16,
+}
+
+const FREE: u16 = u16::MAX;
+
+/// Names one timer, once: its place and the generation of that place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TimerId(pub(crate) u64);
+
+impl TimerId {
+    /// No timer.
+    pub(crate) const NONE: TimerId = TimerId(u64::MAX);
+
+    fn new(index: u32, generation: u16) -> TimerId {
+        TimerId(u64::from(generation) << 32 | u64::from(index))
+    }
+
+    fn index(self) -> usize {
+        (self.0 & u64::from(u32::MAX)) as usize
+    }
+
+    fn generation(self) -> u64 {
+        self.0 >> 32
+    }
 }
 
 /// Timers by hash. Five levels of 64 slots reach 2^30 steps of 128 ms, over four years.
@@ -46,28 +71,31 @@ impl Wheel {
         self.len
     }
 
-    /// Adds a timer that is handed out by the first [`Wheel::turn`] after `due`; its number takes it back.
-    pub(crate) fn add(&mut self, hash: u64, due: Tick) -> u32 {
+    /// Adds a timer that is handed out by the first [`Wheel::turn`] after `due`; its name takes it back.
+    pub(crate) fn add(&mut self, hash: u64, due: Tick) -> TimerId {
         let due = step_of(due).saturating_add(1).max(self.now + 1);
-        let node = Node { hash, due, next: NONE, prev: NONE, place: NONE };
+        let mut node = Node { hash, due, next: NONE, prev: NONE, place: FREE, generation: 0 };
         let index = if self.free == NONE {
             self.nodes.push(node);
             u32::try_from(self.nodes.len() - 1).expect("the memory limit keeps entries far below 2^32")
         } else {
             let index = self.free;
-            self.free = self.nodes[index as usize].next;
+            let old = self.nodes[index as usize];
+            self.free = old.next;
+            node.generation = old.generation.wrapping_add(1);
             self.nodes[index as usize] = node;
             index
         };
         self.link(index);
         self.len += 1;
-        index
+        TimerId::new(index, node.generation)
     }
 
-    /// Takes timer `index` back if it is still that of `hash`. Free of harm if it fired already.
-    pub(crate) fn cancel(&mut self, index: u32, hash: u64) {
-        let Some(node) = self.nodes.get(index as usize) else { return };
-        if node.place != NONE && node.hash == hash {
+    /// Takes a timer back. Free of harm if it fired, or was taken back, before.
+    pub(crate) fn cancel(&mut self, id: TimerId) {
+        let Some(node) = self.nodes.get(id.index()) else { return };
+        if node.place != FREE && u64::from(node.generation) == id.generation() {
+            let index = id.index() as u32;
             self.unlink(index);
             self.release(index);
         }
@@ -124,7 +152,7 @@ impl Wheel {
         let slot = ((due >> (SLOT_BITS * level as u32)) as usize) % SLOTS;
         let head = self.heads[level][slot];
         let node = &mut self.nodes[index as usize];
-        node.place = (level * SLOTS + slot) as u32;
+        node.place = (level * SLOTS + slot) as u16;
         node.prev = NONE;
         node.next = head;
         if head != NONE {
@@ -147,7 +175,7 @@ impl Wheel {
 
     fn release(&mut self, index: u32) {
         let node = &mut self.nodes[index as usize];
-        node.place = NONE;
+        node.place = FREE;
         node.next = self.free;
         self.free = index;
         self.len -= 1;
@@ -179,7 +207,7 @@ mod tests {
         fn every_timer_fires_once_on_time_unless_taken_back(ops in prop::collection::vec(any_op(), 1..60)) {
             let mut now = 5_000_000u64;
             let mut wheel = Wheel::new(Tick(now));
-            let mut model: BTreeMap<u64, (u32, u64)> = BTreeMap::new();
+            let mut model: BTreeMap<u64, (TimerId, u64)> = BTreeMap::new();
             let mut hash = 0;
             for op in ops {
                 match op {
@@ -190,8 +218,8 @@ mod tests {
                     Op::Cancel(n) => if !model.is_empty() {
                         let key = *model.keys().nth(n % model.len()).expect("not empty");
                         let (index, _) = model.remove(&key).expect("present");
-                        wheel.cancel(index, key);
-                        wheel.cancel(index, key);
+                        wheel.cancel(index);
+                        wheel.cancel(index);
                     },
                     Op::Wait(by) => {
                         now += by;

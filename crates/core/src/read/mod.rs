@@ -1,4 +1,4 @@
-//! Decisions of the read path, a file each.
+//! What becomes of a read? The decisions of the read path, a file each.
 
 pub mod decide;
 pub mod early;

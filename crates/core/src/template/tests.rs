@@ -1,4 +1,6 @@
-#![allow(clippy::indexing_slicing)]
+//! Do templates split keys as documented, and does only one template get each key?
+#![allow(clippy::indexing_slicing, reason = "a test may panic: its panic is the report")]
+
 use super::*;
 use proptest::prelude::*;
 

@@ -5,10 +5,13 @@ use hyper::header::{
 };
 use hyper::{Method, Request, Response, StatusCode};
 
-use super::guard::Refused;
-use super::{Admin, explain, metrics, page};
+use super::guard::{Guard, Refused};
+use super::{explain, metrics, page};
+use crate::connections::Connections;
 use crate::face::http::reply::{self, Body};
 use crate::face::http::target::decoded;
+use crate::service::Service;
+use crate::shutdown::Shutdown;
 
 /// Explanations of keys are below.
 const EXPLAIN: &str = "/api/explain/";
@@ -17,6 +20,14 @@ const TEXT: &str = "text/plain; charset=utf-8";
 const HTML: &str = "text/html; charset=utf-8";
 /// Nothing is loaded, run, framed or sent anywhere.
 const POLICY: &str = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
+
+/// What the answers are made of.
+pub(super) struct Admin {
+    pub(super) service: Service,
+    pub(super) guard: Guard,
+    pub(super) shutdown: Shutdown,
+    pub(super) connections: Connections,
+}
 
 /// Answers one request. No page changes anything, so nothing here waits.
 pub(super) fn answer<B>(admin: &Admin, request: &Request<B>) -> Response<Body> {

@@ -18,20 +18,13 @@ use crate::connections::{Connections, Face};
 use crate::face::http::drive;
 use crate::service::Service;
 use crate::shutdown::Shutdown;
+use answer::Admin;
 use guard::Guard;
 
 /// Connections at once: people, a scraper or two, and probes.
 const MAX_CONNECTIONS: usize = 128;
 /// After a failed accept, such as no descriptors left.
 const PAUSE: Duration = Duration::from_millis(100);
-
-/// What the answers are made of.
-struct Admin {
-    service: Service,
-    guard: Guard,
-    shutdown: Shutdown,
-    connections: Connections,
-}
 
 /// Answers on `listener` for as long as its runtime lives, also while a shutdown drains, so that
 /// `/readyz` can say so. Call it once every listener is bound: it says ready from its first answer

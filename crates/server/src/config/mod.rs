@@ -1,9 +1,9 @@
 //! What was Bellwether told to do? One TOML file, the environment over it, every mistake at once.
 //!
-//! The walk: [`raw`] reads TOML into values with places and puts the environment's overrides on top;
-//! one reader per section ([`listen`], [`origin`], [`space`]) asks a [`section`] for its knobs, which
-//! remembers what was asked and so knows what is unknown; [`check`] compares spaces with each other.
-//! Nobody stops at a mistake: each is put into one [`problem`] report, and there is a configuration
+//! The walk: `raw` reads TOML into values with places and puts the environment's overrides on top;
+//! one reader per section (`listen`, `origin`, `space`) asks a `section` for its knobs, which
+//! remembers what was asked and so knows what is unknown; `check` compares spaces with each other.
+//! Nobody stops at a mistake: each is put into one `problem` report, and there is a configuration
 //! only if the report is empty.
 
 mod check;
@@ -22,8 +22,8 @@ mod tests;
 
 pub use problem::{Place, Problem};
 pub use resolved::{
-    Accept, Config, HttpBase, HttpSource, Listen, Memory, OriginConfig, OriginKind, Query, Rows, Secret, Source,
-    SpaceConfig, SqlSource,
+    Config, HttpBase, HttpSource, Listen, Memory, OriginConfig, OriginKind, Query, Secret, Source, SpaceConfig,
+    SqlSource,
 };
 
 use origin::Declared;

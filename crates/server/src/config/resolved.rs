@@ -1,6 +1,7 @@
 //! What was asked for? The configuration once it is understood: every default filled in, every check passed.
 
 use super::problem::Place;
+use bellwether_adapters::{Accept, Rows};
 use bellwether_core::policy::{Budget, Policy};
 use bellwether_core::template::{Expansion, Template};
 use std::fmt;
@@ -197,16 +198,6 @@ pub struct Query {
     pub place: Place,
 }
 
-/// What rows become.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Rows {
-    /// One row, a JSON object; none, nil; two, an origin error.
-    #[default]
-    One,
-    /// A JSON array, possibly empty.
-    All,
-}
-
 /// How a space asks an HTTP origin.
 #[derive(Clone, Debug)]
 pub struct HttpSource {
@@ -216,21 +207,4 @@ pub struct HttpSource {
     pub get: Expansion,
     /// Which answers are values.
     pub accept: Accept,
-}
-
-/// Which answers of an HTTP origin are values; others are origin errors.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Accept {
-    /// Any of these.
-    pub status: Vec<u16>,
-    /// This media type, parameters aside.
-    pub content_type: Option<String>,
-    /// The body must be JSON.
-    pub json: bool,
-}
-
-impl Default for Accept {
-    fn default() -> Accept {
-        Accept { status: vec![200], content_type: None, json: false }
-    }
 }

@@ -3,10 +3,11 @@
 use super::origin::{Declared, Speaks};
 use super::problem::{Place, Wrong, did_you_mean, one_of};
 use super::raw::{Field, Fields, Value};
-use super::resolved::{Accept, HttpSource, Query, Rows, Source, SpaceConfig, SqlSource};
+use super::resolved::{HttpSource, Query, Source, SpaceConfig, SqlSource};
 use super::section::{Context, Section, Text, bare, quoted};
 use super::sql;
 use super::units;
+use bellwether_adapters::{Accept, Rows};
 use bellwether_core::policy::{Early, Policy, Priority};
 use bellwether_core::template::{Expansion, Template, TemplateError};
 use bellwether_core::time::Span;
@@ -41,6 +42,7 @@ pub(super) fn space(cx: &mut Context<'_>, number: usize, place: Place, fields: F
     let tags = tags(&mut section, template.as_ref());
     let generation = generation(&mut section);
     tiers(&mut section);
+    section.not_yet("staleness_budget", "nothing: there are no hot-key reactions that would need it");
     section.not_yet("preset", "the knobs themselves, such as `ttl` and `grace`");
     section.not_yet("strict", "nothing: one tier guarantees all there is to guarantee");
     if section.setting("origin").is_none() {
@@ -131,7 +133,6 @@ fn policy(section: &mut Section<'_, '_>) -> Policy {
         stale_if_error: span("stale_if_error", grace),
         timeout: span("timeout", usual.timeout),
         negative_ttl: span("negative_ttl", usual.negative_ttl),
-        staleness_budget: span("staleness_budget", usual.staleness_budget),
         jitter: section.parsed("jitter", units::percentage).unwrap_or(usual.jitter),
         early: section.parsed("early", early).unwrap_or(usual.early),
         priority: section.parsed("priority", priority).unwrap_or(usual.priority),

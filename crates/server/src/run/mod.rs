@@ -151,7 +151,7 @@ impl Server {
         out.flush()
     }
 
-    /// Stops in order: no new connections, what is in progress is finished, at most [`DRAIN`] long.
+    /// Stops in order: no new connections, what is in progress is finished, at most `DRAIN` long.
     /// False if something was not finished by then.
     pub fn stop(self) -> bool {
         self.stop_unless(std::future::pending())

@@ -3,6 +3,7 @@
 //! A face parses and writes; everything between is here, once: which space a key belongs to, what is
 //! stored under it, how a miss becomes a load, and which outcomes never reach the cache but count.
 
+mod keylist;
 mod lease;
 mod open;
 mod outcome;
@@ -20,6 +21,7 @@ use bellwether_core::key::MAX_KEY_BYTES;
 use bellwether_core::template::{Captures, Route, route};
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
 
 use crate::config::{Config, Problem, Secret};
 use served::Served;
@@ -32,6 +34,8 @@ pub use write::{Ends, When, WriteTerms, Written};
 
 /// Writers of one key of a plain space come one at a time, so that `SET … NX` is atomic; keys share so many locks.
 const WRITE_LOCKS: usize = 64;
+/// Refreshes that clients asked for at once. What is beyond is stale all the same: its next reader starts the load.
+const MOST_REFRESHES: usize = 1024;
 /// The space under which requests are counted that no space matches.
 const NO_SPACE: &str = "";
 
@@ -48,9 +52,11 @@ struct Inner {
     password: Option<Secret>,
     memory_limit: u64,
     loads: Handle,
+    refreshes: Arc<Semaphore>,
     write_locks: [Mutex<()>; WRITE_LOCKS],
     hasher: std::hash::RandomState,
-    scan: Mutex<scan::Latest>,
+    /// Held by whoever walks: one at a time, or a few clients could fill every thread and all memory with lists.
+    scan: Arc<tokio::sync::Mutex<keylist::Latest>>,
 }
 
 /// Where a key belongs.
@@ -79,9 +85,10 @@ impl Service {
             password: config.listen.password,
             memory_limit: config.memory.limit,
             loads,
+            refreshes: Arc::new(Semaphore::new(MOST_REFRESHES)),
             write_locks: std::array::from_fn(|_| Mutex::new(())),
             hasher: std::hash::RandomState::new(),
-            scan: Mutex::default(),
+            scan: Arc::default(),
         })))
     }
 
@@ -116,11 +123,6 @@ impl Service {
     /// Resident entries, those included that say "no such row".
     pub fn entries(&self) -> u64 {
         self.0.cache.entries()
-    }
-
-    /// The runtime of the loads, for what would hold up a connection's thread.
-    pub(crate) fn loads(&self) -> &Handle {
-        &self.0.loads
     }
 
     /// All counts at this moment. Requests that no space matches are counted under a space without a name.

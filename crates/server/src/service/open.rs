@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use bellwether::{Cache, Space};
-use bellwether_adapters::{Accept, HttpGet, HttpOrigin, Origin, Payload, Rows, SetupError, SqlQuery, SqliteOrigin};
+use bellwether_adapters::{HttpGet, HttpOrigin, Origin, Payload, SetupError, SqlQuery, SqliteOrigin};
 use bellwether_core::policy::Early;
 use bytes::Bytes;
 use tokio::runtime::Handle;
@@ -125,10 +125,7 @@ fn sql_source(
     subject: &str,
 ) -> Result<Source, Box<Problem>> {
     let names = config.template.captures().map(|(name, _)| name);
-    let mut query = SqlQuery::new(sql.query.text.as_str(), names).rows(match sql.rows {
-        config::Rows::One => Rows::One,
-        config::Rows::All => Rows::All,
-    });
+    let mut query = SqlQuery::new(sql.query.text.as_str(), names).rows(sql.rows);
     if let Some(many) = &sql.many {
         query = query.many(many.text.as_str());
     }
@@ -147,9 +144,8 @@ fn http_source(
     subject: &str,
 ) -> Result<Source, Box<Problem>> {
     let names = config.template.captures().map(|(name, _)| name);
-    let config::Accept { status, content_type, json } = http.accept.clone();
     let get = HttpGet::new(format!("{base_path}{}", http.get.as_str()), names);
-    let space = origin.get(get.accept(Accept { status, content_type, json }));
+    let space = origin.get(get.accept(http.accept.clone()));
     let space = space.map_err(|error| setup_problem(&config.place, subject, &error))?;
     Ok(Source::new(Arc::new(space) as Arc<dyn Origin>, &config.template, false))
 }

@@ -146,11 +146,15 @@ impl Inner {
 }
 
 impl Served {
-    /// A plain space never loads. What is too old for the caller is not there.
+    /// A plain space never loads. What is stale, or too old for the caller, is not there: a client
+    /// that was answered with it would have no reason to write it anew. The grace of a plain space
+    /// is for those who get a token with the stale value.
     fn read_plain(&self, stored: &[u8], terms: &Terms) -> Outcome {
-        if let Demand::MaxAge(most) = terms.demand
-            && self.space.peek(stored).is_some_and(|cached| cached.age() > most)
-        {
+        let unfit = |cached: Cached<Payload>| match terms.demand {
+            Demand::MaxAge(most) => cached.is_stale() || cached.age() > most,
+            _ => cached.is_stale(),
+        };
+        if self.space.peek(stored).is_some_and(unfit) {
             self.tally.count(Why::NotCached);
             return Outcome::Missing(Why::NotCached);
         }

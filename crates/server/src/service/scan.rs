@@ -4,20 +4,13 @@
 //! goes meanwhile, a key that is resident from the first step to the last is returned.
 
 use std::hash::BuildHasher;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Service;
+use super::keylist::{Latest, List};
 
-/// A list of keys is used for the next steps for so long, then made anew.
-const LIST_AGE: Duration = Duration::from_secs(10);
-
-/// Keys in the order of their hashes.
-type List = Arc<[(u64, Box<[u8]>)]>;
-
-/// The list that the last step used.
-#[derive(Default)]
-pub(super) struct Latest(Option<(Instant, List)>);
+/// A step ends after so long, with fewer keys than were asked for: the next walker waits.
+const STEP_TIME: Duration = Duration::from_millis(100);
 
 /// One step of a walk.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,37 +23,68 @@ pub struct Page {
 
 impl Service {
     /// A step from `cursor` on over about `count` keys, of which those that `wanted` accepts are
-    /// returned. The first step, from 0, walks the whole memory tier: off a request's thread, please.
-    pub fn scan(&self, cursor: u64, count: usize, wanted: impl Fn(&[u8]) -> bool) -> Page {
-        let list = self.keys_by_hash(cursor == 0);
-        let start = list.partition_point(|(hash, _)| *hash < cursor);
-        let mut end = (start + count.max(1)).min(list.len());
-        // Keys of one hash are never parted: the next step could not begin between them.
-        while end < list.len() && list[end].0 == list[end - 1].0 {
-            end += 1;
-        }
-        let keys = list[start..end].iter().map(|(_, key)| key);
-        let resident = |key: &[u8]| self.peek(key).is_ok_and(|found| found.is_some());
-        Page {
-            cursor: list.get(end).map_or(0, |(hash, _)| *hash),
-            keys: keys.filter(|key| wanted(key) && resident(key)).cloned().collect(),
-        }
+    /// returned. `None` only if the process is about to end.
+    pub async fn scan(
+        &self,
+        cursor: u64,
+        count: usize,
+        wanted: impl Fn(&[u8]) -> bool + Send + 'static,
+    ) -> Option<Page> {
+        let since = (cursor == 0).then(Instant::now);
+        self.walk(move |service, latest| {
+            let list = service.keys_by_hash(latest, since);
+            service.step(&list, cursor, count, wanted)
+        })
+        .await
     }
 
     /// A resident key, any.
-    pub fn random_key(&self) -> Option<Box<[u8]>> {
-        let list = self.keys_by_hash(true);
-        let at = usize::try_from(self.0.hasher.hash_one(Instant::now()) % list.len().max(1) as u64).unwrap_or_default();
-        list.get(at).map(|(_, key)| key.clone())
+    pub async fn random_key(&self) -> Option<Box<[u8]>> {
+        let since = Instant::now();
+        self.walk(move |service, latest| {
+            let list = service.keys_by_hash(latest, Some(since));
+            let drawn = service.0.hasher.hash_one(Instant::now()) % list.len().max(1) as u64;
+            list.get(usize::try_from(drawn).unwrap_or_default()).map(|(_, key)| key.clone())
+        })
+        .await
+        .flatten()
     }
 
-    fn keys_by_hash(&self, anew: bool) -> List {
-        if !anew
-            && let Some((made, list)) = &self.0.scan.lock().0
-            && made.elapsed() < LIST_AGE
-        {
-            return list.clone();
+    /// Walks off the connections' threads, one walker at a time, in the order in which they came.
+    async fn walk<T: Send + 'static>(
+        &self,
+        walk: impl FnOnce(&Service, &mut Latest) -> T + Send + 'static,
+    ) -> Option<T> {
+        let mut latest = self.0.scan.clone().lock_owned().await;
+        let service = self.clone();
+        self.0.loads.spawn_blocking(move || walk(&service, &mut latest)).await.ok()
+    }
+
+    fn step(&self, list: &List, cursor: u64, count: usize, wanted: impl Fn(&[u8]) -> bool) -> Page {
+        let begun = Instant::now();
+        let start = list.partition_point(|(hash, _)| *hash < cursor);
+        let resident = |key: &[u8]| self.peek(key).is_ok_and(|found| found.is_some());
+        let mut page = Page::default();
+        for (at, (hash, key)) in list.iter().enumerate().skip(start) {
+            // Keys of one hash are never parted: the next step could not begin between them.
+            let parts = at > start && list[at - 1].0 != *hash;
+            if parts && (at - start >= count || begun.elapsed() >= STEP_TIME) {
+                page.cursor = *hash;
+                break;
+            }
+            if wanted(key) && resident(key) {
+                page.keys.push(key.clone());
+            }
         }
+        page
+    }
+
+    /// The keys in the order of their hashes; a list begun since `since`, if one is asked for.
+    fn keys_by_hash(&self, latest: &mut Latest, since: Option<Instant>) -> List {
+        if let Some(list) = latest.recent(since) {
+            return list;
+        }
+        let begun = Instant::now();
         let spaces = &self.0.spaces;
         let resident = self.0.cache.resident().into_iter().filter_map(|(name, stored)| {
             let key = spaces.iter().find(|served| *served.name == *name)?.unstored(&stored)?.into();
@@ -70,7 +94,7 @@ impl Service {
         let mut list: Vec<(u64, Box<[u8]>)> = resident.collect();
         list.sort_unstable();
         let list: List = list.into();
-        self.0.scan.lock().0 = Some((Instant::now(), list.clone()));
+        latest.keep(begun, list.clone());
         list
     }
 }

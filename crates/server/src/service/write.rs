@@ -124,8 +124,8 @@ impl Service {
         self.0.resident_or(key, |served, stored| served.space.expire(stored).was_resident())
     }
 
-    /// Starts a refresh of a resident value now, in the background class; it may be served
-    /// meanwhile where the space has a grace. False if nothing is resident.
+    /// Makes a resident value stale and starts its refresh now, in the background class; it may be
+    /// served meanwhile where the space has a grace. False if nothing is resident.
     ///
     /// # Errors
     /// The key belongs to no space, or to one without an origin.
@@ -135,10 +135,14 @@ impl Service {
             return Err(Refusal::NoOrigin { space: served.name.clone() });
         }
         let resident = served.space.refresh(&served.stored(&key));
-        if resident {
+        if resident && let Ok(place) = self.0.refreshes.clone().try_acquire_owned() {
             let terms = Terms { demand: Demand::Fresh, priority: Some(Priority::Background), asked: self.now() };
             let service = self.clone();
-            self.0.loads.spawn(async move { drop(service.read(key, terms).await) });
+            // Nobody waits for the outcome; it is counted like any other.
+            self.0.loads.spawn(async move {
+                let _place = place;
+                service.read(key, terms).await
+            });
         }
         Ok(resident)
     }

@@ -1,4 +1,4 @@
-//! The admin listener: who is answered, and whether the numbers are right and can be read.
+//! Who is answered by the admin listener, and are its numbers right and readable?
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! The table of outcomes: statuses, headers, bodies.
+//! What is answered to each outcome? Statuses, headers, bodies.
 
 use crate::server::{SLOW, Server};
 

@@ -1,4 +1,4 @@
-//! Bytes that no client library sends: smuggling, floods, silence, and a shutdown in the middle.
+//! What becomes of bytes that no client library sends? Smuggling, floods, silence, and a shutdown in the middle.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Both HTTP listeners on free ports, over a real database and a real origin, and a client that sends any bytes.
+//! How do tests reach both HTTP listeners? On free ports, over real origins, by a client that sends any bytes.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};

@@ -15,6 +15,8 @@ use bellwether_core::read::decide::Demand;
 use bellwether_core::time::{Span, Tick};
 use bellwether_core::why::Why;
 
+use crate::guarantee::Guarantee;
+use crate::process::caller::Caller;
 use crate::process::entry::Entry;
 use crate::report::{Report, SHOWN, Violation};
 use budget::Windows;
@@ -25,33 +27,6 @@ pub(crate) use facts::{Due, LoadEnd};
 pub(crate) const COARSE_LAG: Span = Span::ms(2);
 /// Violations kept of one run.
 const MOST_VIOLATIONS: usize = 20;
-
-/// A promise of the product, as far as one process can keep or break it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Guarantee {
-    /// G1: one load a key, at most two after an invalidation, none while memory can answer.
-    OneLoad,
-    /// G2: a read that begins after an invalidation never returns the older row.
-    DeleteWins,
-    /// Nobody gets an answer older than promised, or than demanded.
-    NotOlderThanPromised,
-    /// G3: what was loaded before an invalidation is not resident after it.
-    NoLateWriter,
-    /// Of two loads side by side the newer stays: by version where rows have one, else by begin.
-    NewestStays,
-    /// G4: every caller is answered once, by its deadline; nobody's impatience cancels a load.
-    BoundedWaiting,
-    /// G5: a private answer is never shared.
-    ReplyBelongs,
-    /// G9: concurrency and rates of the origin.
-    OriginBudget,
-    /// A key that failed is left alone, longer each time.
-    CoolDown,
-    /// No flight, permit, ticket or refresh outlives its work.
-    NothingLost,
-    /// Requests are the sum over their reasons, loads the origin's own count.
-    CountsAddUp,
-}
 
 /// One line of the trace, formatted only if it is ever shown.
 #[derive(Clone, Copy)]
@@ -138,13 +113,7 @@ impl Checker {
     }
 
     /// A request is answered, by `entry` or by an error, because of `why`.
-    pub(crate) fn answered(
-        &mut self,
-        caller: &crate::process::caller::Caller,
-        entry: Option<&Entry>,
-        why: Why,
-        now: Tick,
-    ) {
+    pub(crate) fn answered(&mut self, caller: &Caller, entry: Option<&Entry>, why: Why, now: Tick) {
         let id = caller.id;
         let missing = entry.is_some_and(|entry| entry.meta.kind == Kind::Negative);
         self.answered[if missing { Why::Negative } else { why } as usize] += 1;
@@ -159,7 +128,7 @@ impl Checker {
         }
     }
 
-    fn judge_answer(&mut self, caller: &crate::process::caller::Caller, entry: &Entry, why: Why, now: Tick) {
+    fn judge_answer(&mut self, caller: &Caller, entry: &Entry, why: Why, now: Tick) {
         let (id, due, source) = (caller.id, caller.due, entry.source);
         let least = if why == Why::RescuedInvalidated { due.removed_row } else { due.removed_row.max(due.expired_row) };
         self.require(entry.row.version >= least, Guarantee::DeleteWins, now, || {

@@ -5,7 +5,8 @@ use bellwether_core::policy::Priority;
 use bellwether_core::read::flight::FlightId;
 use bellwether_core::time::Tick;
 
-use super::{Event, Process};
+use super::Process;
+use super::event::Event;
 use crate::rules::Rule;
 
 impl Process {

@@ -1,27 +1,18 @@
 //! How does a flight end? What was loaded is kept if it may be, and everybody is told, once.
 
 use bellwether_core::entry::{Kind, Meta};
-use bellwether_core::guard::cooldown::Cooling;
 use bellwether_core::read::flight::FlightId;
 use bellwether_core::read::walk::{Step, supersedes};
 use bellwether_core::time::Tick;
 use bellwether_core::why::Why;
 use bellwether_core::write::stamp::HIT_FOR_MISS;
 
+use super::Process;
 use super::entry::{Entry, Outcome, Source};
-use super::leader::{Begun, Leader};
-use super::{Event, Process};
+use super::event::Event;
+use super::leader::{Begun, Ending, Leader};
 use crate::origin::Row;
 use crate::rules::Rule;
-
-/// What a flight's end says of its key's failures.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Ending {
-    Succeeded,
-    Failed(Cooling),
-    /// It was shed or aborted: nothing.
-    Neither,
-}
 
 /// What became of an entry that was to be kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

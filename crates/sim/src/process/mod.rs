@@ -3,10 +3,13 @@
 //! Whatever the engine does under one lock is one event here; between two locks there are two
 //! events, and the dice decide what comes in between.
 
+mod ask;
 pub(crate) mod caller;
 pub(crate) mod entry;
+mod event;
 mod gate;
 mod land;
+mod lead;
 mod leader;
 mod write;
 
@@ -17,13 +20,13 @@ use bellwether_core::fence::{Fence, Floor};
 use bellwether_core::guard::cooldown::Cooling;
 use bellwether_core::guard::gate::Gate;
 use bellwether_core::loadtimes::LoadTimes;
-use bellwether_core::policy::Priority;
 use bellwether_core::read::decide::{Decision, Demand, Resident, decide};
 use bellwether_core::read::flight::Flights;
 use bellwether_core::time::{Span, Tick};
 use bellwether_core::why::Why;
 
-use crate::check::{COARSE_LAG, Checker, Guarantee};
+use crate::check::{COARSE_LAG, Checker};
+use crate::guarantee::Guarantee;
 use crate::origin::Row;
 use crate::report::Report;
 use crate::rules::{Rule, Rules};
@@ -31,6 +34,7 @@ use crate::scenario::Scenario;
 use crate::world::World;
 use caller::Caller;
 use entry::{Entry, Outcome};
+use event::Event;
 use leader::Leader;
 
 /// Tags of the run; a key carries the one of its number.
@@ -41,59 +45,6 @@ const HEDGE_UNKNOWN: Span = Span::ms(50);
 const MOST_EVENTS: u64 = 200_000;
 /// Moments before the start must be expressible.
 const START: Tick = Tick(1_000_000);
-
-/// What can happen.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Event {
-    Arrive(u64),
-    Enter(u64),
-    /// An outcome was told: the caller's task runs.
-    Wake(u64),
-    Hedge {
-        caller: u64,
-        cell: u64,
-    },
-    Deadline(u64),
-    GiveUp(u64),
-    /// A reader was served and asks for a refresh of what it saw.
-    Refresh {
-        key: u8,
-        seen: Fence,
-    },
-    Start(u64),
-    Turn(u64),
-    TurnTimer(u64),
-    Ask {
-        id: u64,
-        class: Priority,
-        waiters: u32,
-        give_up: Tick,
-    },
-    Raise {
-        id: u64,
-        class: Priority,
-        waiters: u32,
-        give_up: Tick,
-    },
-    GateWake,
-    Begin(u64),
-    Shed {
-        id: u64,
-        why: Why,
-        retry_after: Option<Span>,
-    },
-    ReadRow(u64),
-    Return(u64),
-    Cut(u64),
-    Digest(u64),
-    Settle(u64),
-    Complete(u64),
-    Abort(u64),
-    Write(u8),
-    Invalidate(u8),
-    Evict(u8),
-    Jump(Span),
-}
 
 /// What memory says to a reader.
 pub(crate) enum Look {

@@ -6,7 +6,8 @@ use bellwether_core::time::Span;
 use bellwether_core::write::stamp::{Stamping, stamp};
 
 use super::entry::{Entry, Source};
-use super::{Event, Process, TAGS};
+use super::event::Event;
+use super::{Process, TAGS};
 use crate::rules::Rule;
 
 impl Process {

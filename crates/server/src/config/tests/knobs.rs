@@ -1,4 +1,4 @@
-//! One knob at a time: values, listeners, memory, origins.
+//! How is one knob read at a time? Values, listeners, memory, origins.
 
 use super::*;
 use crate::config::units;

@@ -1,3 +1,5 @@
+//! Is every configuration read as it is meant, and every mistake told where it stands?
+
 mod knobs;
 mod spaces;
 mod whole;

@@ -1,6 +1,7 @@
-//! Spaces: templates, sources, SQL, HTTP, tags, and how they get along.
+//! How are spaces read? Templates, sources, SQL, HTTP, tags, and how they get along.
 
 use super::*;
+use bellwether_adapters::{Accept, Rows};
 use bellwether_core::policy::{Early, Priority};
 use bellwether_core::time::Span;
 
@@ -17,16 +18,13 @@ fn match_and_ttl_are_required() {
 #[test]
 fn every_knob_reaches_the_policy() {
     let knobs = "grace = \"10m\"\nstale_if_error = \"1h\"\ntimeout = \"300ms\"\nnegative_ttl = \"7s\"\njitter = \"20%\"\n\
-                 early = \"xfetch\"\npriority = \"critical\"\nrescue_invalidated = true\nstaleness_budget = \"4s\"\n";
+                 early = \"xfetch\"\npriority = \"critical\"\nrescue_invalidated = true\n";
     let policy = valid(&sql(&format!("{QUERY}{knobs}"))).spaces.remove(0).policy;
     assert_eq!(
         (policy.ttl, policy.stale_while_revalidate, policy.stale_if_error),
         (Span::secs(60), Span::secs(600), Span::secs(3600))
     );
-    assert_eq!(
-        (policy.timeout, policy.negative_ttl, policy.staleness_budget),
-        (Span::ms(300), Span::secs(7), Span::secs(4))
-    );
+    assert_eq!((policy.timeout, policy.negative_ttl), (Span::ms(300), Span::secs(7)));
     assert_eq!((policy.jitter, policy.early), (0.2, Early::XFetch { beta: 2.0 }));
     assert_eq!((policy.priority, policy.rescue_invalidated), (Priority::Critical, true));
     assert_eq!(valid(&sql(&format!("{QUERY}early = \"off\""))).spaces[0].policy.early, Early::Off);
@@ -199,7 +197,7 @@ fn accept_says_which_answers_are_values() {
             Source::Http(source) => source.accept,
             _ => panic!("an HTTP space"),
         };
-    assert_eq!(accept("{}"), Accept { status: vec![200], content_type: None, json: false });
+    assert_eq!(accept("{}"), Accept::default());
     let all = accept("{ status = [200, 203], content_type = \"Text/HTML\", json = true }");
     assert_eq!(all, Accept { status: vec![200, 203], content_type: Some("text/html".into()), json: true });
     for (value, words) in [

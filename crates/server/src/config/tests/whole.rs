@@ -1,4 +1,4 @@
-//! Whole files: the contract's example, many mistakes at once, the environment, secrets.
+//! How are whole files read? The contract's example, many mistakes at once, the environment, secrets.
 
 use super::*;
 use bellwether_core::policy::{Early, Priority};
@@ -44,7 +44,6 @@ priority = "normal"
 tags   = ["catalogue", "product:{id}"]
 tiers  = ["memory"]
 generation = "v2"
-staleness_budget = "2s"
 
 [[space]]
 match  = "page:{path*}"
@@ -80,7 +79,7 @@ fn the_contracts_example_reads_as_written() {
     assert!(http.accept.json && http.accept.content_type.as_deref() == Some("application/json"));
     assert_eq!(page.default.as_deref(), Some(r#"{"title":"back soon"}"#));
     assert!(matches!(session.source, Source::Plain));
-    assert_eq!(session.place, Place::Line { line: 49, column: 1 });
+    assert_eq!(session.place, Place::Line { line: 48, column: 1 });
 }
 
 #[test]
@@ -88,7 +87,7 @@ fn a_space_needs_no_more_than_match_and_ttl_and_has_the_contracts_defaults() {
     let config = valid(&plain(""));
     let policy = &config.spaces[0].policy;
     assert_eq!((policy.timeout, policy.negative_ttl, policy.jitter), (Span::secs(1), Span::secs(5), 0.10));
-    assert_eq!((policy.stale_while_revalidate, policy.staleness_budget), (Span::ZERO, Span::secs(2)));
+    assert_eq!(policy.stale_while_revalidate, Span::ZERO);
     assert_eq!(config.listen.admin.to_string(), "127.0.0.1:9090");
     assert_eq!(valid(&sql(QUERY)).origins[1].budget.max_concurrency, 16);
 }

@@ -1,13 +1,11 @@
 //! What is the answer to one request? Who asks, what for, with which method: then the service.
 
-use std::time::Duration;
-
 use bytes::Bytes;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
-use hyper::body::{Body as _, Incoming};
+use hyper::body::Incoming;
 use hyper::header::{AUTHORIZATION, HeaderMap, TRANSFER_ENCODING};
 use hyper::{Method, Request, Response, StatusCode};
 
+use super::bodies::whole;
 use super::conditions::Insists;
 use super::many;
 use super::reply::{self, Body};
@@ -15,11 +13,6 @@ use super::target::{TagMode, Target};
 use crate::config::Secret;
 use crate::service::{Service, Terms, WriteTerms};
 use crate::telemetry;
-
-/// The longest body: that of a value, or of a list of keys.
-const MAX_BODY: usize = 8 << 20;
-/// A body must have come after so long.
-const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Answers one request. The future is small: whatever waits is boxed.
 pub(super) async fn answer(service: &Service, request: Request<Incoming>) -> Response<Body> {
@@ -92,6 +85,7 @@ async fn read_many(service: &Service, request: Request<Incoming>) -> Response<Bo
         Ok(keys) => keys,
         Err(expected) => return reply::error(StatusCode::BAD_REQUEST, &expected, None, None),
     };
+    drop(body);
     let terms = Terms { demand: insists.demand(), ..Terms::asked(service.now()) };
     let wanted = keys.iter().map(|key| Bytes::copy_from_slice(key.as_bytes())).collect();
     many::answer(&keys, &service.read_many(wanted, terms).await, insists)
@@ -109,37 +103,5 @@ async fn write(service: &Service, key: &[u8], request: Request<Incoming>) -> Res
     match service.write(key, &body, WriteTerms::default()) {
         Ok(_) => reply::done(),
         Err(refusal) => reply::refusal(&refusal, key),
-    }
-}
-
-/// Why a body was not read to its end.
-enum Unread {
-    TooLong,
-    TooSlow,
-    Broken,
-}
-
-impl Unread {
-    /// What stays unread would be taken for a request: the connection's last answer.
-    fn reply(self) -> Response<Body> {
-        let (status, words) = match self {
-            Unread::TooLong => (StatusCode::PAYLOAD_TOO_LARGE, "the body is longer than 8 MiB"),
-            Unread::TooSlow => (StatusCode::REQUEST_TIMEOUT, "the body did not come in 30 s"),
-            Unread::Broken => (StatusCode::BAD_REQUEST, "the body could not be read to its end"),
-        };
-        reply::closing(reply::error(status, words, None, None))
-    }
-}
-
-async fn whole(body: Incoming) -> Result<Bytes, Unread> {
-    // A declared length is believed only when it is too long.
-    if body.size_hint().lower() > MAX_BODY as u64 {
-        return Err(Unread::TooLong);
-    }
-    match tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, MAX_BODY).collect()).await {
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Unread::TooLong),
-        Ok(Err(_)) => Err(Unread::Broken),
-        Err(_) => Err(Unread::TooSlow),
     }
 }

@@ -1,9 +1,12 @@
 //! How are many keys asked for at once? `POST /v1/_mget`: a list of keys in, an object by key out.
 
 use std::collections::HashSet;
+use std::fmt;
 
+use bellwether::Why;
 use bytes::Bytes;
 use hyper::{Response, StatusCode};
+use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
 use super::conditions::Insists;
@@ -12,55 +15,108 @@ use crate::service::Outcome;
 
 /// Keys of one request: as many as a connection may have commands under way.
 const MAX_KEYS: usize = 1_024;
+const TOO_MANY: &str = "too many keys: at most 1024 at once";
+/// Bytes of one answer: a value of the largest size fits, whatever JSON makes of its bytes. It is put
+/// together on a thread that others wait for, and kept until the client has taken it.
+const MAX_ANSWER: usize = 64 << 20;
+/// Why a value was left out.
+const FULL: &str = "the answer would be longer than 64 MiB: ask for this key by itself";
+
+/// The keys of a body, in order. Nothing else of it is ever kept: of `[1,1,1,…]` not even the second.
+struct List(Vec<String>);
+
+/// In `[…]`, or also in `{"keys": […]}`.
+struct Lists {
+    named: bool,
+}
+
+impl<'de> de::DeserializeSeed<'de> for Lists {
+    type Value = List;
+    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<List, D::Error> {
+        json.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Lists {
+    type Value = List;
+
+    fn expecting(&self, words: &mut fmt::Formatter<'_>) -> fmt::Result {
+        words.write_str("a list of keys")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<List, A::Error> {
+        let mut keys = Vec::new();
+        while let Some(key) = list.next_element()? {
+            if keys.len() == MAX_KEYS {
+                return Err(de::Error::custom(TOO_MANY));
+            }
+            keys.push(key);
+        }
+        Ok(List(keys))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<List, A::Error> {
+        let expected = || de::Error::custom("keys");
+        if !self.named || map.next_key::<String>()?.is_none_or(|name| name != "keys") {
+            return Err(expected());
+        }
+        let list = map.next_value_seed(Lists { named: false })?;
+        if map.next_key::<de::IgnoredAny>()?.is_some() { Err(expected()) } else { Ok(list) }
+    }
+}
+
+impl<'de> Deserialize<'de> for List {
+    fn deserialize<D: Deserializer<'de>>(json: D) -> Result<List, D::Error> {
+        json.deserialize_any(Lists { named: true })
+    }
+}
 
 /// The keys of a request, each once, in order: `["a", "b"]` or `{"keys": ["a", "b"]}`. Else what was expected.
 pub(super) fn keys(body: &[u8]) -> Result<Vec<String>, String> {
-    let expected =
-        || Err("expected JSON such as [\"product:1\", \"product:2\"] or {\"keys\": [\"product:1\"]}".to_owned());
-    let list = match serde_json::from_slice(body) {
-        Ok(Value::Array(list)) => list,
-        Ok(Value::Object(mut named)) if named.len() == 1 => match named.remove("keys") {
-            Some(Value::Array(list)) => list,
-            _ => return expected(),
-        },
-        _ => return expected(),
-    };
-    if list.len() > MAX_KEYS {
-        return Err(format!("{} keys: at most {MAX_KEYS}", list.len()));
-    }
+    let List(mut keys) = serde_json::from_slice(body).map_err(|error| match error.to_string() {
+        words if words.starts_with(TOO_MANY) => TOO_MANY.to_owned(),
+        _ => "expected JSON such as [\"product:1\", \"product:2\"] or {\"keys\": [\"product:1\"]}".to_owned(),
+    })?;
     let mut seen = HashSet::new();
-    let mut keys = Vec::with_capacity(list.len());
-    for key in list {
-        let Value::String(key) = key else { return expected() };
-        if seen.insert(key.clone()) {
-            keys.push(key);
-        }
-    }
+    keys.retain(|key| seen.insert(key.clone()));
     Ok(keys)
 }
 
 /// `{key: {"status": …, "value": …, "age_ms": …, "why": …}}`, in the order of the keys.
 pub(super) fn answer(keys: &[String], outcomes: &[Outcome], insists: Insists) -> Response<Body> {
     let mut text = String::from("{");
+    let mut full = false;
     for (key, outcome) in keys.iter().zip(outcomes) {
         if text.len() > 1 {
             text.push(',');
         }
         text += &Value::from(key.as_str()).to_string();
         text.push(':');
-        text += &one(outcome, insists);
+        let room = MAX_ANSWER.saturating_sub(text.len());
+        // After the first that does not fit none is tried: each try may cost as much as a whole answer.
+        let fits = |outcome: &Outcome| !matches!(outcome, Outcome::Value(cached) if full || cached.body.len() > room);
+        let told = Some(outcome).filter(|outcome| fits(outcome)).map(|outcome| one(outcome, insists));
+        match told.filter(|told| told.len() <= room || !matches!(outcome, Outcome::Value(_))) {
+            Some(told) => text += &told,
+            None => {
+                full = true;
+                text += &without_value(Why::TooLarge, insists, &format!(",\"error\":\"{FULL}\""));
+            }
+        }
     }
     text.push('}');
     reply::json(StatusCode::OK, text)
 }
 
+fn without_value(why: Why, insists: Insists, more: &str) -> String {
+    let status = reply::status(why, insists).as_u16();
+    format!("{{\"status\":{status},\"value\":null,\"age_ms\":null,\"why\":\"{}\"{more}}}", why.as_str())
+}
+
 fn one(outcome: &Outcome, insists: Insists) -> String {
-    let empty = |why: bellwether::Why, more: String| {
-        let status = reply::status(why, insists).as_u16();
-        format!("{{\"status\":{status},\"value\":null,\"age_ms\":null,\"why\":\"{}\"{more}}}", why.as_str())
-    };
+    let empty = |why: Why, more: String| without_value(why, insists, &more);
     match outcome {
-        Outcome::Value(cached) if reply::too_old(cached, insists) => empty(bellwether::Why::NotCached, String::new()),
+        Outcome::Value(cached) if reply::too_old(cached, insists) => empty(Why::NotCached, String::new()),
         Outcome::Value(cached) => {
             let json = cached.content_type.as_deref().is_some_and(is_json);
             let (value, encoding) = shown(&cached.body, json);
@@ -68,7 +124,7 @@ fn one(outcome: &Outcome, insists: Insists) -> String {
             format!("{{\"status\":200,\"value\":{value},\"age_ms\":{age},\"why\":\"{why}\"{encoding}}}")
         }
         Outcome::Missing(why) => empty(*why, String::new()),
-        Outcome::NoSpace => empty(bellwether::Why::NoSpace, String::new()),
+        Outcome::NoSpace => empty(Why::NoSpace, String::new()),
         Outcome::Failed(failure) => {
             let retry = failure.retry_after.map(|span| format!(",\"retry_after_ms\":{}", span.0)).unwrap_or_default();
             empty(failure.why, format!(",\"error\":{}{retry}", Value::from(failure.to_string())))
@@ -115,6 +171,7 @@ fn base64(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bellwether_adapters::Payload;
 
     #[test]
     fn a_list_of_keys_is_read_in_both_forms_and_each_key_once() {
@@ -125,7 +182,32 @@ mod tests {
             assert!(keys(bad.as_bytes()).is_err(), "{bad}");
         }
         let many = serde_json::to_vec(&vec!["k"; MAX_KEYS + 1]).expect("JSON");
-        assert!(keys(&many).is_err());
+        assert_eq!(keys(&many).expect_err("one too many"), TOO_MANY);
+        assert!(keys(&many[..many.len() - 1]).is_err(), "not even read to its end");
+        assert_eq!(keys(&serde_json::to_vec(&vec!["k"; MAX_KEYS]).expect("JSON")).expect("enough"), ["k"]);
+    }
+
+    #[test]
+    fn an_answer_is_bounded_and_says_what_it_left_out() {
+        // What JSON makes of a NUL is six bytes long: two of these values don't fit together.
+        let cache = bellwether::Cache::builder().build().expect("a cache");
+        let space = cache.space::<[u8], Payload>("s", bellwether::Policy::ttl("60s"));
+        let mut outcomes = vec![Outcome::Missing(Why::Negative)];
+        for key in [&b"a"[..], b"b", b"c"] {
+            let body = Bytes::from(vec![0; if key == b"c" { 1 } else { 6 << 20 }]);
+            let payload = Payload { body, validator: None, content_type: None };
+            assert!(space.put(key, bellwether::Loaded::value(payload)));
+            outcomes.push(Outcome::Value(space.peek(key).expect("it was put")));
+        }
+        let keys = ["none", "a", "b", "c"].map(str::to_owned);
+        let response = answer(&keys, &outcomes, Insists::default());
+        let body = futures_util::FutureExt::now_or_never(http_body_util::BodyExt::collect(response.into_body()));
+        let body = body.expect("it is whole").expect("no error").to_bytes();
+        assert!(body.len() < MAX_ANSWER);
+        let told: Value = serde_json::from_slice(&body).expect("JSON");
+        let status = |key: &str| told[key]["status"].as_u64().expect("a number");
+        assert_eq!((status("none"), status("a"), status("b"), status("c")), (404, 200, 413, 413));
+        assert_eq!(told["b"]["error"], FULL);
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! How are keys served over HTTP? `GET`, `PUT`, `DELETE /v1/{key}`, many at once, and tags.
 //!
-//! The walk of a request: [`strict`] refuses heads that can be read in two ways, hyper parses the
-//! rest, [`target`] names what the path means, [`conditions`] what the client insists on, [`answer`]
-//! asks the service, [`reply`] writes the outcome down.
+//! The walk of a request: `strict` refuses heads that can be read in two ways, hyper parses the
+//! rest, `target` names what the path means, `conditions` what the client insists on, `answer`
+//! asks the service, `reply` writes the outcome down.
 
 mod answer;
+mod bodies;
 mod conditions;
 mod many;
 pub(crate) mod reply;

@@ -1,21 +1,16 @@
-//! What does a connection know of its client, and how is one command begun?
+//! What does a connection know of its client, and how is the client told something?
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bellwether::Tick;
-use bellwether_resp::{Args, Protocol, Writer, eq_ignore_case};
+use bellwether_resp::{Protocol, Writer};
 use bytes::Bytes;
 
 use super::clients::Clients;
-use super::commands::{self, table, words};
+use super::commands::words;
 use super::replies::{Later, Replies, Reply};
 use crate::service::{Outcome, Refusal, Service, Terms};
-
-/// Commands that a client may queue between MULTI and EXEC.
-const MAX_QUEUED: usize = 100_000;
-/// Bytes that they may have.
-const MAX_QUEUED_BYTES: usize = 16 << 20;
 
 /// One client.
 pub(super) struct Client {
@@ -78,56 +73,6 @@ impl Client {
             skip: 0,
             commands: 0,
         }
-    }
-
-    /// Begins one command; `raw` are its bytes as they were sent.
-    #[inline]
-    pub(super) fn command(&mut self, args: Args<'_>, raw: &[u8]) {
-        self.commands += 1;
-        if args.len() == 2 && self.known && self.multi.is_none() && eq_ignore_case(&args[0], "get") {
-            commands::read::get(self, args);
-        } else {
-            self.dispatch(args, raw);
-        }
-        if self.skip > 0 {
-            self.skip -= 1;
-            self.replies.mute(self.skip > 0);
-        }
-    }
-
-    fn dispatch(&mut self, args: Args<'_>, raw: &[u8]) {
-        let Some(command) = table::find(&args[0]) else {
-            let words = words::unknown(args);
-            return self.reject(words);
-        };
-        if !command.takes(args.len()) {
-            return self.reject(words::arity(command.name));
-        }
-        if !self.known && !command.before_auth {
-            return self.reject("NOAUTH Authentication required.");
-        }
-        if self.multi.is_some() && !command.at_once {
-            return self.queue(raw);
-        }
-        (command.run)(self, args);
-    }
-
-    /// Refuses a command; what is queued can't be executed without it.
-    fn reject(&mut self, words: impl AsRef<[u8]>) {
-        if let Some(queue) = &mut self.multi {
-            queue.broken = true;
-        }
-        self.error(words);
-    }
-
-    fn queue(&mut self, raw: &[u8]) {
-        let Some(queue) = &mut self.multi else { return };
-        if queue.commands == MAX_QUEUED || queue.bytes.len() + raw.len() > MAX_QUEUED_BYTES {
-            return self.reject("ERR too many commands in one MULTI");
-        }
-        queue.commands += 1;
-        queue.bytes.extend_from_slice(raw);
-        self.simple("QUEUED");
     }
 
     pub(super) fn writer(&mut self) -> Writer<'_, Vec<u8>> {

@@ -1,6 +1,7 @@
 //! Does a key match a pattern such as `user:*:h[ae]llo?`? Redis's rules, without its recursion.
 
-/// Steps that one comparison may take; beyond, a pattern matches nothing. `a*a*a*b` is no way to stall others.
+/// Bytes of pattern that one comparison may look at; beyond, a pattern matches nothing. Neither
+/// `a*a*a*b` nor a class of a million letters is a way to stall others.
 const MAX_STEPS: usize = 1 << 20;
 
 /// Whether the whole of `text` fits `pattern`: `*` any bytes, `?` one byte, `[ab]`, `[^ab]` and
@@ -9,44 +10,46 @@ pub(super) fn matches(pattern: &[u8], text: &[u8]) -> bool {
     let (mut p, mut t) = (0, 0);
     // Behind the last star, and where the text went on when it was met.
     let mut star: Option<(usize, usize)> = None;
-    for _ in 0..MAX_STEPS {
+    let mut steps = 0;
+    while steps < MAX_STEPS {
+        steps += 1;
         if pattern.get(p) == Some(&b'*') {
             p += 1;
             star = Some((p, t));
             continue;
         }
         let Some(byte) = text.get(t) else { return pattern[p..].iter().all(|rest| *rest == b'*') };
-        match one(&pattern[p..], *byte) {
-            Some(used) => {
-                p += used;
-                t += 1;
-            }
-            // The last star takes one byte more; earlier ones need not be looked at again.
-            None => match &mut star {
-                Some((behind, at)) => {
-                    *at += 1;
-                    (p, t) = (*behind, *at);
-                }
-                None => return false,
-            },
+        let (fits, length) = one(&pattern[p..], *byte);
+        steps += length;
+        if fits {
+            p += length;
+            t += 1;
+            continue;
         }
+        // The last star takes one byte more; earlier ones need not be looked at again.
+        let Some((behind, at)) = &mut star else { return false };
+        *at += 1;
+        (p, t) = (*behind, *at);
     }
     false
 }
 
-/// Whether `byte` fits the first element of `pattern`: the bytes that element takes.
-fn one(pattern: &[u8], byte: u8) -> Option<usize> {
+/// Whether `byte` fits the first element of `pattern`, and the bytes that element takes.
+fn one(pattern: &[u8], byte: u8) -> (bool, usize) {
     match pattern {
-        [] => None,
-        [b'?', ..] => Some(1),
-        [b'\\', literal, ..] => (*literal == byte).then_some(2),
-        [b'[', rest @ ..] => class(rest, byte).map(|used| used + 1),
-        [literal, ..] => (*literal == byte).then_some(1),
+        [] => (false, 0),
+        [b'?', ..] => (true, 1),
+        [b'\\', literal, ..] => (*literal == byte, 2),
+        [b'[', rest @ ..] => {
+            let (fits, length) = class(rest, byte);
+            (fits, length + 1)
+        }
+        [literal, ..] => (*literal == byte, 1),
     }
 }
 
 /// A class behind its `[`. One that is never closed ends with the pattern.
-fn class(inside: &[u8], byte: u8) -> Option<usize> {
+fn class(inside: &[u8], byte: u8) -> (bool, usize) {
     let negated = inside.first() == Some(&b'^');
     let mut at = usize::from(negated);
     let mut found = false;
@@ -71,12 +74,24 @@ fn class(inside: &[u8], byte: u8) -> Option<usize> {
             }
         }
     }
-    (found != negated).then_some(at)
+    (found != negated, at)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_pattern_is_looked_at_only_so_far_whatever_it_is_made_of() {
+        let text = [b'a'; 4096];
+        let class = [b"*[".as_slice(), &vec![b'b'; 4 << 20], b"]x"].concat();
+        for pattern in [class, b"*a".repeat(1 << 20)] {
+            let begun = std::time::Instant::now();
+            assert!(!matches(&pattern, &text));
+            assert!(begun.elapsed() < std::time::Duration::from_secs(5), "{:?}", begun.elapsed());
+        }
+        assert!(matches(b"*[b-z]*[^b-z]a", b"xaaa"), "control: classes still fit");
+    }
 
     #[test]
     fn patterns_mean_what_they_mean_in_redis() {

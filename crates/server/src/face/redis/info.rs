@@ -30,9 +30,9 @@ pub(super) fn text(service: &Service, clients: &Clients, wanted: &[String]) -> S
             out.push_str("\r\n");
         }
         let title = section[..1].to_uppercase() + &section[1..];
+        // Writing to a string can't fail.
         let _ = write!(out, "# {title}\r\n");
         for (name, value) in fields(section, service, clients, &snapshot) {
-            // Writing to a string can't fail.
             let _ = write!(out, "{name}:{value}\r\n");
         }
     }

@@ -1,12 +1,13 @@
 //! How do Redis clients speak to Bellwether? RESP2 and RESP3 on one connection after another.
 //!
-//! [`conn`] turns bytes into commands and replies without a socket, [`socket`] moves the bytes.
-//! [`client`] begins a command, [`commands`] are what there is, [`replies`] keeps their order.
+//! `conn` turns bytes into commands and replies without a socket, `socket` moves the bytes.
+//! `dispatch` begins a command for a `client`, `commands` are what there is, `replies` keeps their order.
 
 mod client;
 mod clients;
 mod commands;
 mod conn;
+mod dispatch;
 mod glob;
 mod info;
 mod replies;

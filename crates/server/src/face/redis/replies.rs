@@ -12,8 +12,13 @@ use futures_util::stream::FuturesUnordered;
 
 /// Bytes that may wait to be sent before further replies are kept as references to cached values.
 pub(super) const HIGH_WATER: usize = 1 << 20;
+/// Bytes that one place in an array of values counts for.
+const NIL: usize = size_of::<Option<Cached<Payload>>>();
 /// Replies of one connection that may be outstanding; no command is begun beyond.
 pub(super) const MAX_OUTSTANDING: usize = 1024;
+/// Bytes of replies that may queue behind one that has to be waited for; no command is begun beyond.
+/// Without it, what follows a long wait (`ECHO`, `COMMAND`, one value after another) would pile up.
+pub(super) const MAX_QUEUED: usize = 8 << 20;
 
 /// One command's reply.
 pub(super) enum Reply {
@@ -40,6 +45,21 @@ enum Slot {
     Pending,
 }
 
+impl Slot {
+    /// Bytes that the client gets from it, as far as they are known.
+    fn owed(&self) -> usize {
+        match self {
+            Slot::Pending => 0,
+            Slot::Ready(Reply::Bytes(bytes)) => bytes.len(),
+            Slot::Ready(Reply::Value(value)) => value.body.len(),
+            Slot::Ready(Reply::Values { values, .. }) => {
+                // A nil is owed, too: a million of them are a million places.
+                values.as_slice().iter().map(|value| value.as_ref().map_or(0, |value| value.body.len()) + NIL).sum()
+            }
+        }
+    }
+}
+
 /// The replies of one connection.
 #[derive(Default)]
 pub(super) struct Replies {
@@ -47,6 +67,8 @@ pub(super) struct Replies {
     pub(super) output: Vec<u8>,
     /// What goes behind `output`; empty unless something has to be waited for or the client reads too slowly.
     slots: VecDeque<Slot>,
+    /// Bytes owed by all slots but the last, which may still grow.
+    queued: usize,
     /// The number of the first slot, counted over the connection's life.
     first: u64,
     /// Made when first needed: most connections never miss.
@@ -80,6 +102,7 @@ impl Replies {
             return &mut self.output;
         }
         if !matches!(self.slots.back(), Some(Slot::Ready(Reply::Bytes(_)))) {
+            self.queued += self.slots.back().map_or(0, Slot::owed);
             self.slots.push_back(Slot::Ready(Reply::Bytes(Vec::new())));
         }
         match self.slots.back_mut() {
@@ -101,7 +124,7 @@ impl Replies {
     /// A reply that is ready.
     pub(super) fn push(&mut self, reply: Reply) {
         if self.trash.is_none() {
-            self.slots.push_back(Slot::Ready(reply));
+            self.enqueue(Slot::Ready(reply));
             self.flush();
         }
     }
@@ -115,10 +138,15 @@ impl Replies {
             Poll::Pending if self.trash.is_some() => {}
             Poll::Pending => {
                 let number = self.first + self.slots.len() as u64;
-                self.slots.push_back(Slot::Pending);
+                self.enqueue(Slot::Pending);
                 self.pending.get_or_insert_default().push(Numbered(number, later));
             }
         }
+    }
+
+    fn enqueue(&mut self, slot: Slot) {
+        self.queued += self.slots.back().map_or(0, Slot::owed);
+        self.slots.push_back(slot);
     }
 
     /// Takes in what has come, and moves what is at the front to the output. True if something came.
@@ -128,8 +156,10 @@ impl Replies {
             while let Poll::Ready(Some((number, reply))) = pending.poll_next_unpin(cx) {
                 came = true;
                 let at = usize::try_from(number - self.first).unwrap_or(usize::MAX);
+                let last = at + 1 == self.slots.len();
                 if let Some(slot) = self.slots.get_mut(at) {
                     *slot = Slot::Ready(reply);
+                    self.queued += if last { 0 } else { slot.owed() };
                 }
             }
         }
@@ -140,29 +170,42 @@ impl Replies {
     /// Moves what is ready from the front of the queue to the output, as far as there is room.
     pub(super) fn flush(&mut self) {
         while self.output.len() < HIGH_WATER {
-            match self.slots.front_mut() {
-                None | Some(Slot::Pending) => return,
-                Some(Slot::Ready(Reply::Values { values, header, protocol })) => {
+            let last = self.slots.len() == 1;
+            let Some(Slot::Ready(reply)) = self.slots.front_mut() else { return };
+            let (moved, done) = match reply {
+                Reply::Values { values, header, protocol } => {
                     let mut writer = Writer::new(&mut self.output, *protocol);
                     if std::mem::take(header) {
                         writer.array(values.len());
                     }
-                    if let Some(value) = values.next() {
-                        match value {
-                            Some(value) => writer.bulk(&value.body),
-                            None => writer.nil(),
+                    match values.next() {
+                        None => (0, true),
+                        Some(None) => {
+                            writer.nil();
+                            (NIL, false)
                         }
-                        continue;
+                        Some(Some(value)) => {
+                            writer.bulk(&value.body);
+                            (value.body.len() + NIL, false)
+                        }
                     }
                 }
-                Some(Slot::Ready(Reply::Bytes(bytes))) => self.output.extend_from_slice(bytes),
-                // The dialects write bulk strings alike.
-                Some(Slot::Ready(Reply::Value(value))) => {
-                    Writer::new(&mut self.output, Protocol::Resp2).bulk(&value.body);
+                Reply::Bytes(bytes) => {
+                    self.output.extend_from_slice(bytes);
+                    (bytes.len(), true)
                 }
+                // The dialects write bulk strings alike.
+                Reply::Value(value) => {
+                    Writer::new(&mut self.output, Protocol::Resp2).bulk(&value.body);
+                    (value.body.len(), true)
+                }
+            };
+            // The last slot is not counted before another stands behind it.
+            self.queued -= if last { 0 } else { moved };
+            if done {
+                self.slots.pop_front();
+                self.first += 1;
             }
-            self.slots.pop_front();
-            self.first += 1;
         }
     }
 
@@ -176,23 +219,16 @@ impl Replies {
         self.slots.len() < MAX_OUTSTANDING
     }
 
-    /// Whether the client has not got at least `bytes` that it asked for.
+    /// Whether the client has not got at least `bytes` that it asked for. What is queued is kept by
+    /// reference for the most part, and counts where it is more than [`MAX_QUEUED`].
     #[inline]
     pub(super) fn owed_at_least(&self, bytes: usize) -> bool {
-        self.output.len() >= bytes || (bytes > HIGH_WATER && self.owed() >= bytes)
+        self.output.len() >= bytes || (!self.slots.is_empty() && self.owed() >= bytes.max(MAX_QUEUED))
     }
 
     /// Bytes that the client has asked for and not got, as far as they are known.
     pub(super) fn owed(&self) -> usize {
-        let queued = self.slots.iter().map(|slot| match slot {
-            Slot::Pending => 0,
-            Slot::Ready(Reply::Bytes(bytes)) => bytes.len(),
-            Slot::Ready(Reply::Value(value)) => value.body.len(),
-            Slot::Ready(Reply::Values { values, .. }) => {
-                values.as_slice().iter().flatten().map(|value| value.body.len()).sum()
-            }
-        });
-        self.output.len() + queued.sum::<usize>()
+        self.output.len() + self.queued + self.slots.back().map_or(0, Slot::owed)
     }
 
     /// From now on replies go nowhere, or to the client again.

@@ -18,6 +18,7 @@ use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout};
 use super::client::Client;
 use super::clients::Clients;
 use super::conn::{Conn, Stop};
+use super::replies::HIGH_WATER;
 use crate::service::Service;
 use crate::shutdown::Shutdown;
 
@@ -179,7 +180,8 @@ impl Socket {
 
     fn may_go_on(&self) -> bool {
         let client = &self.conn.client;
-        client.replies.room() && (client.exec.is_none() || client.replies.settled())
+        let room = client.replies.room() && !client.replies.owed_at_least(HIGH_WATER);
+        room && (client.exec.is_none() || client.replies.settled())
     }
 
     /// Begins what had to wait for replies to leave.

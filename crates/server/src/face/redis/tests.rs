@@ -1,4 +1,4 @@
-//! Bytes in, bytes out: what each command answers, without a socket.
+//! What does each command answer? Bytes in, bytes out, without a socket.
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
@@ -7,9 +7,12 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use bellwether::Fence;
+
 use super::client::Client;
 use super::clients::Clients;
 use super::conn::{Conn, Stop};
+use super::replies::MAX_QUEUED;
 use crate::config;
 use crate::connections::Connections;
 use crate::service::Service;
@@ -348,6 +351,30 @@ fn reading_stops_while_replies_are_not_taken() {
     let (more, _) = bench.conn.process_up_to(&input.as_bytes()[used..], 32 << 20);
     assert!(more > used && bench.conn.client.replies.owed_at_least(32 << 20));
     assert!(bench.conn.client.replies.output.len() < 2 << 20);
+}
+
+#[test]
+fn what_queues_behind_a_wait_is_bounded() {
+    let mut bench = bench("");
+    let granted = bench.say("BW.GET kv:held LEASE 60000\r\n");
+    let token = granted.split_whitespace().find(|word| word.len() > 12).expect("a token").to_owned();
+    let _on_runtime = bench.runtime.handle().clone();
+    let _entered = _on_runtime.enter();
+    let (text, echoes) = ("x".repeat(60_000), 500);
+    let mut input = b"BW.GET kv:held WAIT 60000\r\n".to_vec();
+    input.extend(format!("ECHO {text}\r\n").repeat(echoes).into_bytes());
+    let (used, stop) = bench.conn.process(&input);
+    assert_eq!(stop, Stop::Replies, "the rest must wait");
+    let owed = bench.conn.client.replies.owed();
+    assert!((MAX_QUEUED..MAX_QUEUED + (1 << 20)).contains(&owed), "{owed} bytes wait");
+    // Once the wait is over, everything is answered in order.
+    let client = &bench.conn.client;
+    assert!(client.service.publish(b"kv:held", b"v", Fence(token.parse().expect("a number")), None, []).is_ok());
+    drop(_entered);
+    let answer = bench.say(&input[used..]);
+    assert!(answer.starts_with("*5 $1 v $"), "{:.40}", answer);
+    assert_eq!(answer.matches(&text).count(), echoes);
+    assert_eq!(bench.conn.client.replies.owed(), 0, "nothing is counted twice");
 }
 
 #[test]

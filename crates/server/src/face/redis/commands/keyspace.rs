@@ -51,31 +51,27 @@ pub(super) fn scan(client: &mut Client, args: Args<'_>) {
         Err(words) => return client.error(words),
     };
     let (service, protocol) = (client.service.clone(), client.protocol);
-    let task = client.service.loads().spawn_blocking(move || {
-        service.scan(walk.cursor, walk.count, |key| {
-            !walk.nothing && walk.pattern.as_ref().is_none_or(|pattern| glob::matches(pattern, key))
-        })
-    });
     client.later(Box::pin(async move {
-        let page = task.await;
+        let wanted =
+            move |key: &[u8]| !walk.nothing && walk.pattern.as_ref().is_none_or(|pattern| glob::matches(pattern, key));
+        let page = service.scan(walk.cursor, walk.count, wanted).await;
         written(protocol, |writer| match page {
-            Ok(page) => {
+            Some(page) => {
                 writer.array(2);
                 writer.bulk(page.cursor.to_string());
                 writer.array(page.keys.len());
                 page.keys.iter().for_each(|key| writer.bulk(key));
             }
             // Only if the process is about to end.
-            Err(_) => writer.error("ERR the walk was interrupted"),
+            None => writer.error("ERR the walk was interrupted"),
         })
     }));
 }
 
 pub(super) fn randomkey(client: &mut Client, _: Args<'_>) {
     let (service, protocol) = (client.service.clone(), client.protocol);
-    let task = client.service.loads().spawn_blocking(move || service.random_key());
     client.later(Box::pin(async move {
-        let key = task.await.ok().flatten();
+        let key = service.random_key().await;
         written(protocol, |writer| match key {
             Some(key) => writer.bulk(key),
             None => writer.nil(),

@@ -3,27 +3,27 @@
 use bellwether_resp::{Args, Writer, eq_ignore_case};
 
 use super::super::client::Client;
-use super::table::{COMMANDS, Command, Kind, find};
+use super::command::{Command, Kind, Table};
 use super::words;
 
-pub(super) fn command(client: &mut Client, args: Args<'_>) {
+pub(super) fn command(client: &mut Client, args: Args<'_>, table: &Table) {
     let Some(word) = args.get(1) else {
-        return all(&mut client.writer());
+        return all(table, &mut client.writer());
     };
     match word {
-        word if eq_ignore_case(word, "count") && args.len() == 2 => client.int(COMMANDS.len()),
+        word if eq_ignore_case(word, "count") && args.len() == 2 => client.int(table.0.len()),
         word if eq_ignore_case(word, "count") => client.error(words::arity("command|count")),
         word if eq_ignore_case(word, "list") => {
             let mut writer = client.writer();
-            writer.array(COMMANDS.len());
-            COMMANDS.iter().for_each(|command| writer.bulk(command.name));
+            writer.array(table.0.len());
+            table.0.iter().for_each(|command| writer.bulk(command.name));
         }
-        word if eq_ignore_case(word, "info") && args.len() == 2 => all(&mut client.writer()),
+        word if eq_ignore_case(word, "info") && args.len() == 2 => all(table, &mut client.writer()),
         word if eq_ignore_case(word, "info") => {
             let mut writer = client.writer();
             writer.array(args.len() - 2);
             for name in args.from(2) {
-                match find(name) {
+                match table.find(name) {
                     Some(command) => tell(command, &mut writer),
                     None => writer.nil_array(),
                 }
@@ -31,7 +31,7 @@ pub(super) fn command(client: &mut Client, args: Args<'_>) {
         }
         // Clients ask for it to help people type. What they know of Redis themselves is as good.
         word if eq_ignore_case(word, "docs") => client.writer().map(0),
-        word if eq_ignore_case(word, "getkeys") => match keys(args.from(2)) {
+        word if eq_ignore_case(word, "getkeys") => match keys(table, args.from(2)) {
             Ok(keys) => {
                 let mut writer = client.writer();
                 writer.array(keys.len());
@@ -43,9 +43,9 @@ pub(super) fn command(client: &mut Client, args: Args<'_>) {
     }
 }
 
-fn all(writer: &mut Writer<'_, Vec<u8>>) {
-    writer.array(COMMANDS.len());
-    COMMANDS.iter().for_each(|command| tell(command, writer));
+fn all(table: &Table, writer: &mut Writer<'_, Vec<u8>>) {
+    writer.array(table.0.len());
+    table.0.iter().for_each(|command| tell(command, writer));
 }
 
 /// Ten fields, as since Redis 7.
@@ -68,8 +68,8 @@ fn tell(command: &Command, writer: &mut Writer<'_, Vec<u8>>) {
     (0..3).for_each(|_| writer.array(0));
 }
 
-fn keys(args: Args<'_>) -> Result<Vec<&[u8]>, String> {
-    let Some(command) = args.get(0).and_then(find) else {
+fn keys<'a>(table: &Table, args: Args<'a>) -> Result<Vec<&'a [u8]>, String> {
+    let Some(command) = args.get(0).and_then(|name| table.find(name)) else {
         return Err(match args.is_empty() {
             true => words::arity("command|getkeys"),
             false => "ERR Invalid command specified".to_owned(),

@@ -1,13 +1,18 @@
 //! What can be asked that Redis has no words for? BW.GET with its terms and tokens, tags, refreshes, explanations.
 
 use bellwether::{Demand, Fence, Kind, Priority, Span};
+use bellwether_core::key::MAX_KEY_BYTES;
 use bellwether_resp::{Args, Protocol, Writer, eq_ignore_case, parse_i64};
 use bytes::Bytes;
 
 use super::super::client::{Client, written};
 use super::super::replies::Reply;
-use super::{Unit, lifetime, words};
+use super::lifetime::{Unit, lifetime};
+use super::words;
 use crate::service::{Grant, Outcome, Terms};
+
+/// Tags of one value.
+const MAX_TAGS: usize = 64;
 
 /// The options of BW.GET.
 #[derive(Clone, Copy, Debug)]
@@ -111,6 +116,9 @@ fn set_terms(args: Args<'_>) -> Result<(Option<Span>, Vec<String>), String> {
     while let Some(word) = rest.next() {
         if eq_ignore_case(word, "tag") {
             let tags: Vec<String> = rest.map(|tag| String::from_utf8_lossy(tag).into_owned()).collect();
+            if tags.len() > MAX_TAGS || tags.iter().any(|tag| tag.len() > MAX_KEY_BYTES) {
+                return Err(format!("ERR at most {MAX_TAGS} tags of at most {MAX_KEY_BYTES} bytes each"));
+            }
             return if tags.is_empty() { Err(words::SYNTAX.to_owned()) } else { Ok((ttl, tags)) };
         }
         let unit = Unit::option(word).filter(|unit| ttl.is_none() && matches!(unit, Unit::Seconds | Unit::Millis));

@@ -5,7 +5,8 @@ use bellwether_resp::{Args, eq_ignore_case, parse_i64};
 use super::super::client::Client;
 use super::super::info::{self, MAXMEMORY_POLICY};
 use super::super::{MAX_CLIENTS, glob};
-use super::{unix_ms, words};
+use super::lifetime::unix_ms;
+use super::words;
 
 pub(super) fn info(client: &mut Client, args: Args<'_>) {
     let wanted: Vec<String> = args.from(1).iter().map(|word| String::from_utf8_lossy(word).to_lowercase()).collect();

@@ -1,59 +1,8 @@
 //! Which commands are there? Name, arity, keys and what begins each.
 
-use bellwether_resp::Args;
-
-use super::super::client::Client;
+use super::command::Kind::{Other, Read, Write};
+use super::command::{Command, Table, command};
 use super::{batch, connection, keyspace, meta, own, read, server, ttl, write};
-
-/// A command.
-pub(in crate::face::redis) struct Command {
-    pub(in crate::face::redis) name: &'static str,
-    /// As Redis counts: the name included; negative: at least so many.
-    pub(super) arity: i32,
-    /// First key, last key (negative: from the end) and step, as Redis says them; zeros: no keys.
-    pub(super) keys: (i32, i32, i32),
-    pub(super) kind: Kind,
-    /// A client may send it before it has authenticated.
-    pub(in crate::face::redis) before_auth: bool,
-    /// Between MULTI and EXEC it is not queued.
-    pub(in crate::face::redis) at_once: bool,
-    pub(in crate::face::redis) run: fn(&mut Client, Args<'_>),
-}
-
-/// What a command does to data.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    Read,
-    Write,
-    Other,
-}
-
-impl Command {
-    pub(in crate::face::redis) fn takes(&self, args: usize) -> bool {
-        let least = self.arity.unsigned_abs() as usize;
-        if self.arity < 0 { args >= least } else { args == least }
-    }
-
-    const fn before_auth(mut self) -> Command {
-        self.before_auth = true;
-        self
-    }
-
-    const fn at_once(mut self) -> Command {
-        self.at_once = true;
-        self
-    }
-}
-
-const fn command(
-    name: &'static str,
-    arity: i32,
-    keys: (i32, i32, i32),
-    kind: Kind,
-    run: fn(&mut Client, Args<'_>),
-) -> Command {
-    Command { name, arity, keys, kind, before_auth: false, at_once: false, run }
-}
 
 const NONE: (i32, i32, i32) = (0, 0, 0);
 const ONE: (i32, i32, i32) = (1, 1, 1);
@@ -62,10 +11,8 @@ const PAIRS: (i32, i32, i32) = (1, -1, 2);
 /// Behind a subcommand.
 const SECOND: (i32, i32, i32) = (2, 2, 1);
 
-use Kind::{Other, Read, Write};
-
-/// All commands, by name.
-pub(super) static COMMANDS: &[Command] = &[
+/// In the order of their names.
+static COMMANDS: &[Command] = &[
     command("auth", -2, NONE, Other, connection::auth).before_auth(),
     command("bw.expire", 2, ONE, Write, own::expire),
     command("bw.explain", 2, ONE, Read, own::explain),
@@ -78,7 +25,7 @@ pub(super) static COMMANDS: &[Command] = &[
     command("bw.tag.remove", -2, NONE, Write, own::tag_remove),
     command("client", -2, NONE, Other, connection::client),
     command("cluster", -2, NONE, Other, connection::cluster),
-    command("command", -1, NONE, Other, meta::command),
+    command("command", -1, NONE, Other, |client, args| meta::command(client, args, &TABLE)),
     command("config", -2, NONE, Other, server::config),
     command("dbsize", 1, NONE, Read, keyspace::dbsize),
     command("del", -2, ALL, Write, write::del),
@@ -140,18 +87,8 @@ pub(super) static COMMANDS: &[Command] = &[
     command("watch", -2, ALL, Other, batch::watch).at_once(),
 ];
 
-/// The longest name there is, with room to spare.
-const LONGEST_NAME: usize = 16;
-
-/// The command of this name, in any letter case.
-pub(in crate::face::redis) fn find(name: &[u8]) -> Option<&'static Command> {
-    let mut lower = [0; LONGEST_NAME];
-    let lower = lower.get_mut(..name.len())?;
-    lower.copy_from_slice(name);
-    lower.make_ascii_lowercase();
-    let at = COMMANDS.binary_search_by(|command| command.name.as_bytes().cmp(lower)).ok()?;
-    COMMANDS.get(at)
-}
+/// What there is, for all who look for a command.
+pub(in crate::face::redis) static TABLE: Table = Table(COMMANDS);
 
 #[cfg(test)]
 mod tests {
@@ -163,14 +100,14 @@ mod tests {
             assert!(pair[0].name < pair[1].name, "{} stands before {}", pair[0].name, pair[1].name);
         }
         for command in COMMANDS {
-            assert!(find(command.name.to_uppercase().as_bytes()).is_some_and(|found| found.name == command.name));
+            assert!(TABLE.find(command.name.to_uppercase().as_bytes()).is_some_and(|found| found.name == command.name));
         }
-        assert!(find(b"").is_none() && find(b"getx").is_none() && find(&[b'a'; 100]).is_none());
+        assert!(TABLE.find(b"").is_none() && TABLE.find(b"getx").is_none() && TABLE.find(&[b'a'; 100]).is_none());
     }
 
     #[test]
     fn arity_counts_the_name_and_a_negative_one_is_a_minimum() {
-        let takes = |name: &str, args| find(name.as_bytes()).expect("a command").takes(args);
+        let takes = |name: &str, args| TABLE.find(name.as_bytes()).expect("a command").takes(args);
         assert!(takes("get", 2) && !takes("get", 1) && !takes("get", 3));
         assert!(takes("mget", 2) && takes("mget", 900) && !takes("mget", 1));
     }

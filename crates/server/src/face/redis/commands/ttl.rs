@@ -4,7 +4,8 @@ use bellwether::Span;
 use bellwether_resp::{Args, eq_ignore_case, parse_i64};
 
 use super::super::client::Client;
-use super::{Unit, unix_ms, words};
+use super::lifetime::{Unit, unix_ms};
+use super::words;
 
 /// There is no such key.
 const NOTHING: i64 = -2;

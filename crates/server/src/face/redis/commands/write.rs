@@ -4,7 +4,8 @@ use bellwether::Span;
 use bellwether_resp::{Args, eq_ignore_case};
 
 use super::super::client::{Client, told};
-use super::{Unit, lifetime, words};
+use super::lifetime::{Unit, lifetime};
+use super::words;
 use crate::service::{Ends, Outcome, When, WriteTerms, Written};
 
 pub(super) fn set(client: &mut Client, args: Args<'_>) {

@@ -2,38 +2,17 @@
 //! invalidations and failing loads, on a clock driven by hand, against a model that knows the rules.
 
 #[allow(dead_code, reason = "every test program uses its part of the helpers")]
+#[path = "../common/mod.rs"]
 mod common;
+mod rules;
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use bellwether::{Cache, Clock, Early, LoadError, Loaded, Policy, Space, Span, Tick, Why};
 use common::{soon, until, wide};
 use proptest::prelude::*;
-
-const KEYS: u64 = 3;
-const TTL: u64 = 1_000;
-const SWR: u64 = 2_000;
-const SIE: u64 = 5_000;
-const NEGATIVE: u64 = 500;
-/// A failed key is left alone for ten seconds at most.
-const LONGEST_PAUSE: u64 = 10_000;
-
-#[derive(Clone, Copy, Debug)]
-enum Demand {
-    Any,
-    Fresh,
-    Within(u64),
-}
-
-/// What a load would find.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Row {
-    Value,
-    Tagged,
-    Missing,
-    Fails,
-}
+use proptest::test_runner::TestRunner;
+use rules::{Demand, KEYS, Model, NEGATIVE, Row, SIE, SWR, TTL};
 
 #[derive(Clone, Debug)]
 enum Op {
@@ -73,140 +52,33 @@ fn any_op() -> impl Strategy<Value = Op> {
     ]
 }
 
-/// What is known of a value that was once stored.
-#[derive(Clone, Copy, Debug)]
-struct Known {
-    key: u64,
-    at: Tick,
-    tagged: bool,
-}
-
-#[derive(Clone, Copy, Default)]
-struct KeyState {
-    /// The value that must be resident, if one must.
-    resident: Option<u64>,
-    /// Values up to this one were removed.
-    removed: u64,
-    /// Values up to this one were expired.
-    expired: u64,
-    /// When it was last refreshed by hand, which makes what is resident stale.
-    refreshed: Option<u64>,
-    missing_since: Option<Tick>,
-    failed_at: Option<Tick>,
-}
-
-/// The rules, told by one who has seen every operation.
-struct Model {
-    rescue: bool,
-    /// Values are numbered; each carries its key in its last digit.
-    next: u64,
-    values: HashMap<u64, Known>,
-    keys: [KeyState; KEYS as usize],
-}
-
-impl Model {
-    fn fresh_number(&mut self, key: u64) -> u64 {
-        self.next += 1;
-        self.next * 10 + key
-    }
-
-    fn stored(&mut self, key: u64, value: u64, at: Tick, tagged: bool) {
-        self.values.insert(value, Known { key, at, tagged });
-        let state = &mut self.keys[key as usize];
-        *state = KeyState { resident: Some(value), removed: state.removed, expired: state.expired, ..KeyState::default() };
-    }
-
-    fn loaded(&mut self, key: u64, value: u64, row: Row, at: Tick) {
-        match row {
-            Row::Value | Row::Tagged => self.stored(key, value, at, row == Row::Tagged),
-            Row::Missing => {
-                let state = &mut self.keys[key as usize];
-                (state.resident, state.missing_since, state.failed_at) = (None, Some(at), None);
-            }
-            Row::Fails => self.keys[key as usize].failed_at = Some(at),
-        }
-    }
-
-    fn invalidated(&mut self, key: u64, hard: bool) {
-        let newest = self.next * 10 + 9;
-        let state = &mut self.keys[key as usize];
-        if hard {
-            state.removed = newest;
-        } else {
-            state.expired = newest;
-        }
-        (state.missing_since, state.resident) = (None, None);
-    }
-
-    fn tag_invalidated(&mut self, hard: bool) {
-        let tagged = |value: &u64| self.values.get(value).is_some_and(|known| known.tagged);
-        let covered: Vec<u64> = (0..KEYS).filter(|key| self.keys[*key as usize].resident.as_ref().is_some_and(tagged)).collect();
-        for key in covered {
-            // Of this key only the tagged value can be resident, so covering all values up to it is the same.
-            let state = self.keys[key as usize];
-            let (removed, expired) = (state.removed, state.expired);
-            let value = state.resident.unwrap_or_default();
-            let state = &mut self.keys[key as usize];
-            state.resident = None;
-            if hard { state.removed = removed.max(value) } else { state.expired = expired.max(value) }
-        }
-    }
-
-    /// Whether the resident value must be served at once as plainly fresh.
-    fn must_hit(&self, key: u64, now: Tick) -> Option<u64> {
-        let state = &self.keys[key as usize];
-        let value = state.resident?;
-        let refreshed = state.refreshed == Some(value);
-        (!refreshed && now.since(self.values[&value].at).0 < TTL).then_some(value)
-    }
-
-    /// Judges a value that was served.
-    fn allows(&self, key: u64, demand: Demand, value: u64, why: Why, now: Tick, offered: u64) -> Result<(), String> {
-        if why == Why::Loaded {
-            return if value == offered { Ok(()) } else { Err("loaded, but not what the loader gave".into()) };
-        }
-        let Some(known) = self.values.get(&value) else { return Err("never stored".into()) };
-        let state = &self.keys[key as usize];
-        let age = now.since(known.at).0;
-        let rules = [
-            (known.key == key, "g5: another key's value"),
-            (value > state.removed, "g2: removed"),
-            (value > state.expired || (why == Why::RescuedInvalidated && self.rescue), "expired"),
-            (!matches!(demand, Demand::Fresh), "somebody insisted on a load"),
-            (!matches!(demand, Demand::Within(most) if age > most), "older than asked for"),
-            (why != Why::Hit || age < TTL, "past its freshness"),
-            (why != Why::StaleRefreshing || age < TTL + SWR, "past its stale window"),
-            (age < TTL + SIE, "past its end"),
-        ];
-        let broken: Vec<_> = rules.iter().filter(|(holds, _)| !holds).map(|(_, rule)| *rule).collect();
-        if broken.is_empty() { Ok(()) } else { Err(broken.join(", ")) }
-    }
-
-    /// Judges an error.
-    fn allows_error(&self, key: u64, why: Why, row: Row, now: Tick) -> bool {
-        let state = &self.keys[key as usize];
-        let recently = |at: Option<Tick>, span: u64| at.is_some_and(|at| now.since(at).0 < span);
-        match why {
-            Why::Negative => row == Row::Missing || recently(state.missing_since, NEGATIVE),
-            Why::OriginFailed => row == Row::Fails,
-            Why::Cooling => recently(state.failed_at, LONGEST_PAUSE),
-            _ => false,
-        }
-    }
-}
-
 struct World {
     cache: Cache,
     space: Space<u64, u64>,
     clock: Clock,
     model: Model,
+    flaw: Option<Flaw>,
+}
+
+/// A broken promise, as a control: the model must notice.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Flaw {
+    /// Values are fresh for twice as long as promised.
+    StaysFresh,
+    /// A removal does nothing.
+    KeepsRemoved,
+    /// A tag covers nothing.
+    LosesTags,
+    /// Every value goes under the next key's name.
+    CrossesKeys,
 }
 
 impl World {
-    fn new(rescue: bool) -> World {
+    fn new(rescue: bool, flaw: Option<Flaw>) -> World {
         let clock = Clock::manual();
         let cache = Cache::builder().clock(clock.clone()).budget(wide()).build().expect("a cache");
-        let policy = Policy::ttl(Duration::from_millis(TTL))
+        let ttl = if flaw == Some(Flaw::StaysFresh) { 2 * TTL } else { TTL };
+        let policy = Policy::ttl(Duration::from_millis(ttl))
             .stale_while_revalidate(Duration::from_millis(SWR))
             .stale_if_error(Duration::from_millis(SIE))
             .negative_ttl(Duration::from_millis(NEGATIVE))
@@ -214,8 +86,8 @@ impl World {
             .early(Early::Off)
             .jitter(0.0);
         let space = cache.space("row", policy);
-        let model = Model { rescue, next: 0, values: HashMap::new(), keys: Default::default() };
-        World { cache, space, clock, model }
+        let model = Model::new(rescue);
+        World { cache, space, clock, model, flaw }
     }
 
     fn loader(value: u64, row: Row) -> Result<Loaded<u64>, LoadError> {
@@ -309,14 +181,17 @@ impl World {
             Op::Put(key, tagged) => {
                 let value = self.model.fresh_number(key);
                 let loaded = Loaded::value(value);
-                let kept = self.space.put(&key, if tagged { loaded.tag("tag") } else { loaded });
+                let place = if self.flaw == Some(Flaw::CrossesKeys) { (key + 1) % KEYS } else { key };
+                let kept = self.space.put(&place, if tagged { loaded.tag("tag") } else { loaded });
                 prop_assert!(kept);
                 self.model.invalidated(key, true);
                 self.model.keys[key as usize].removed = value - 1;
                 self.model.stored(key, value, self.clock.now(), tagged);
             }
             Op::Remove(key) => {
-                drop(self.space.remove(&key));
+                if self.flaw != Some(Flaw::KeepsRemoved) {
+                    drop(self.space.remove(&key));
+                }
                 self.model.invalidated(key, true);
                 self.model.keys[key as usize].failed_at = None;
             }
@@ -326,7 +201,9 @@ impl World {
                 self.model.keys[key as usize].failed_at = None;
             }
             Op::RemoveTag => {
-                self.cache.remove_tag("tag");
+                if self.flaw != Some(Flaw::LosesTags) {
+                    self.cache.remove_tag("tag");
+                }
                 self.model.tag_invalidated(true);
             }
             Op::ExpireTag => {
@@ -348,18 +225,32 @@ impl World {
     }
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
-
-    #[test]
-    fn g2_g5_no_history_makes_the_cache_give_what_it_must_not(rescue in any::<bool>(), ops in prop::collection::vec(any_op(), 1..60)) {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
+/// Runs random histories; the first that breaks a rule is the error.
+fn histories(cases: u32, flaw: Option<Flaw>) -> Result<(), String> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    let runtime = runtime.expect("a runtime");
+    let config = ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() };
+    let history = (any::<bool>(), prop::collection::vec(any_op(), 1..60));
+    let run = |(rescue, ops)| {
         runtime.block_on(async {
-            let mut world = World::new(rescue);
+            let mut world = World::new(rescue, flaw);
             for op in ops {
                 world.step(op).await?;
             }
-            Ok::<_, TestCaseError>(())
-        })?;
+            Ok(())
+        })
+    };
+    TestRunner::new(config).run(&history, run).map_err(|error| error.to_string())
+}
+
+#[test]
+fn g2_g5_no_history_makes_the_cache_give_what_it_must_not() {
+    histories(400, None).unwrap();
+}
+
+#[test]
+fn control_the_model_notices_every_broken_promise() {
+    for flaw in [Flaw::StaysFresh, Flaw::KeepsRemoved, Flaw::LosesTags, Flaw::CrossesKeys] {
+        assert!(histories(400, Some(flaw)).is_err(), "{flaw:?} went unnoticed");
     }
 }

@@ -1,0 +1,74 @@
+//! What is known of a command before it is begun, and how is one found by its name?
+
+use bellwether_resp::Args;
+
+use super::super::client::Client;
+
+/// The longest name there is, with room to spare.
+const LONGEST_NAME: usize = 16;
+
+/// A command.
+pub(in crate::face::redis) struct Command {
+    pub(in crate::face::redis) name: &'static str,
+    /// As Redis counts: the name included; negative: at least so many.
+    pub(super) arity: i32,
+    /// First key, last key (negative: from the end) and step, as Redis says them; zeros: no keys.
+    pub(super) keys: (i32, i32, i32),
+    pub(super) kind: Kind,
+    /// A client may send it before it has authenticated.
+    pub(in crate::face::redis) before_auth: bool,
+    /// Between MULTI and EXEC it is not queued.
+    pub(in crate::face::redis) at_once: bool,
+    pub(in crate::face::redis) run: fn(&mut Client, Args<'_>),
+}
+
+/// What a command does to data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Read,
+    Write,
+    Other,
+}
+
+impl Command {
+    pub(in crate::face::redis) fn takes(&self, args: usize) -> bool {
+        let least = self.arity.unsigned_abs() as usize;
+        if self.arity < 0 { args >= least } else { args == least }
+    }
+
+    pub(super) const fn before_auth(mut self) -> Command {
+        self.before_auth = true;
+        self
+    }
+
+    pub(super) const fn at_once(mut self) -> Command {
+        self.at_once = true;
+        self
+    }
+}
+
+/// A command that is begun once its client is known, and queued between MULTI and EXEC.
+pub(super) const fn command(
+    name: &'static str,
+    arity: i32,
+    keys: (i32, i32, i32),
+    kind: Kind,
+    run: fn(&mut Client, Args<'_>),
+) -> Command {
+    Command { name, arity, keys, kind, before_auth: false, at_once: false, run }
+}
+
+/// All commands there are, in the order of their names.
+pub(in crate::face::redis) struct Table(pub(super) &'static [Command]);
+
+impl Table {
+    /// The command of this name, in any letter case.
+    pub(in crate::face::redis) fn find(&self, name: &[u8]) -> Option<&'static Command> {
+        let mut lower = [0; LONGEST_NAME];
+        let lower = lower.get_mut(..name.len())?;
+        lower.copy_from_slice(name);
+        lower.make_ascii_lowercase();
+        let at = self.0.binary_search_by(|command| command.name.as_bytes().cmp(lower)).ok()?;
+        self.0.get(at)
+    }
+}

@@ -1,0 +1,64 @@
+//! What happens with one command before its own code runs? It is found, allowed, queued or refused.
+
+use bellwether_resp::{Args, eq_ignore_case};
+
+use super::client::Client;
+use super::commands::table::TABLE;
+use super::commands::{read, words};
+
+/// Commands that a client may queue between MULTI and EXEC.
+const MAX_QUEUED: usize = 100_000;
+/// Bytes that they may have.
+const MAX_QUEUED_BYTES: usize = 16 << 20;
+
+impl Client {
+    /// Begins one command; `raw` are its bytes as they were sent.
+    #[inline]
+    pub(super) fn command(&mut self, args: Args<'_>, raw: &[u8]) {
+        self.commands += 1;
+        if args.len() == 2 && self.known && self.multi.is_none() && eq_ignore_case(&args[0], "get") {
+            read::get(self, args);
+        } else {
+            self.dispatch(args, raw);
+        }
+        if self.skip > 0 {
+            self.skip -= 1;
+            self.replies.mute(self.skip > 0);
+        }
+    }
+
+    fn dispatch(&mut self, args: Args<'_>, raw: &[u8]) {
+        let Some(command) = TABLE.find(&args[0]) else {
+            let words = words::unknown(args);
+            return self.reject(words);
+        };
+        if !command.takes(args.len()) {
+            return self.reject(words::arity(command.name));
+        }
+        if !self.known && !command.before_auth {
+            return self.reject("NOAUTH Authentication required.");
+        }
+        if self.multi.is_some() && !command.at_once {
+            return self.queue(raw);
+        }
+        (command.run)(self, args);
+    }
+
+    /// Refuses a command; what is queued can't be executed without it.
+    fn reject(&mut self, words: impl AsRef<[u8]>) {
+        if let Some(queue) = &mut self.multi {
+            queue.broken = true;
+        }
+        self.error(words);
+    }
+
+    fn queue(&mut self, raw: &[u8]) {
+        let Some(queue) = &mut self.multi else { return };
+        if queue.commands == MAX_QUEUED || queue.bytes.len() + raw.len() > MAX_QUEUED_BYTES {
+            return self.reject("ERR too many commands in one MULTI");
+        }
+        queue.commands += 1;
+        queue.bytes.extend_from_slice(raw);
+        self.simple("QUEUED");
+    }
+}
