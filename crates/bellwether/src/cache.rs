@@ -257,7 +257,8 @@ impl Cache {
         Ok(Space::new(self.engine.clone(), state))
     }
 
-    /// Soft: whatever carries `tag` must be loaded anew; the old value is at most a rescue.
+    /// Soft: whatever carries `tag` must be loaded anew; the old value is at most a rescue. In this
+    /// process: others are not told, because there is no backplane in this version.
     pub fn expire_tag(&self, tag: &str) {
         self.engine.invalidate_tag(tag, Invalidation::Expire);
     }

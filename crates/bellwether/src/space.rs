@@ -9,6 +9,7 @@ use bellwether_core::read::decide::Demand;
 use bellwether_core::time::{Span, Tick};
 use bellwether_core::why::Why;
 use futures_util::future::{BoxFuture, FutureExt};
+use tokio::task::JoinHandle;
 
 use crate::cached::Cached;
 use crate::engine::Engine;
@@ -59,7 +60,7 @@ pub enum Lease<V> {
 #[must_use = "await it if the invalidation must hold in the shared tier; `drop` it if not"]
 pub struct Invalidated {
     resident: bool,
-    tier: Option<tokio::task::JoinHandle<bool>>,
+    tier: Option<JoinHandle<bool>>,
 }
 
 impl Invalidated {
@@ -147,9 +148,14 @@ impl<K: CacheKey + ?Sized, V: Value> Space<K, V> {
         let Shared { engine, state, .. } = &*self.shared;
         let key = self.owned(key);
         let (resident, fence) = engine.invalidate(state, &key, verb);
+        Invalidated { resident, tier: self.tell_tier(key, verb, fence) }
+    }
+
+    /// Passes an invalidation on to the shared tier, where this space's values can be there.
+    fn tell_tier(&self, key: Key, verb: Invalidation, fence: Fence) -> Option<JoinHandle<bool>> {
+        let Shared { engine, state, .. } = &*self.shared;
         let shared = engine.tier.is_some() && state.codec.is_some();
-        let tell = || engine.runtime().spawn(engine.clone().invalidate_tier(state.clone(), key, verb, fence));
-        Invalidated { resident, tier: shared.then(tell) }
+        shared.then(|| engine.runtime().spawn(engine.clone().invalidate_tier(state.clone(), key, verb, fence)))
     }
 
     /// Makes the value stale and ends the key's cool-down: the next read refreshes it. No
@@ -158,16 +164,21 @@ impl<K: CacheKey + ?Sized, V: Value> Space<K, V> {
         self.shared.engine.make_stale(&self.shared.state, &self.owned(key))
     }
 
-    /// Removes every key of the space, resident or not, in constant time.
+    /// Removes every key of the space, resident or not, in constant time. In this process: others that
+    /// share a tier are not told, because there is no backplane in this version.
     pub fn clear(&self) {
         self.shared.engine.invalidate_space(&self.shared.state, Invalidation::Remove);
     }
 
     /// Stores a value that the program already has. It is newer than everything before it: loads
-    /// under way can't overwrite it. False if it may not be kept or is too large.
+    /// under way can't overwrite it. A shared tier drops its older entry. False if it may not be kept
+    /// or is too large.
     pub fn put(&self, key: &K, loaded: impl Into<Loaded<V>>) -> bool {
         let loaded = loaded.into().map(|value| Box::new(value) as AnyBody);
-        self.shared.engine.put(&self.shared.state, &self.owned(key), loaded)
+        let key = self.owned(key);
+        let (kept, fence) = self.shared.engine.put(&self.shared.state, &key, loaded);
+        drop(self.tell_tier(key, Invalidation::Remove, fence));
+        kept
     }
 
     /// Gives a resident value another end: fresh until then, and gone after. False if there is none.
@@ -210,7 +221,12 @@ impl<K: CacheKey + ?Sized, V: Value> Space<K, V> {
     /// write, a removal or the end of the lease came first.
     pub fn publish(&self, key: &K, token: Fence, loaded: impl Into<Loaded<V>>) -> bool {
         let loaded = loaded.into().map(|value| Box::new(value) as AnyBody);
-        self.shared.engine.publish(&self.shared.state, &self.owned(key), token, loaded)
+        let key = self.owned(key);
+        let kept = self.shared.engine.publish(&self.shared.state, &key, token, loaded);
+        if kept {
+            drop(self.tell_tier(key, Invalidation::Remove, token));
+        }
+        kept
     }
 
     /// Gives a token back unused. With a cool-down, readers get an error or a stale value for so long.

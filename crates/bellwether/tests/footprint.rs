@@ -90,9 +90,9 @@ fn the_future_of_a_read_stays_small() {
 }
 
 /// Bytes of the future of `get(..).or_load(..)` with a loader that captures nothing.
-const FUTURE_BYTES: usize = 160;
+const FUTURE_BYTES: usize = 112;
 /// The same of `get_many(..).or_load(..)`.
-const MANY_BYTES: usize = 4096;
+const MANY_BYTES: usize = 1_200;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn g6_20_000_followers_take_at_most_20_mb() {

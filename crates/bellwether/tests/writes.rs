@@ -1,6 +1,9 @@
 //! Does a write keep what its writer said?
 
-use bellwether::{Cache, Clock, Loaded, Policy, Span};
+use std::time::Duration;
+
+use bellwether::testing::SharedMemory;
+use bellwether::{Cache, Clock, Loaded, Policy, Space, Span};
 
 #[test]
 fn a_ttl_that_a_writer_names_is_exact_and_the_spaces_own_is_jittered() {
@@ -14,4 +17,37 @@ fn a_ttl_that_a_writer_names_is_exact_and_the_spaces_own_is_jittered() {
     // The control: without a ttl of its own a value gets the space's, jittered.
     let jittered = (100..150).filter(|key| space.put(key, *key) && remaining(*key) < Span::secs(990)).count();
     assert!(jittered > 30, "only {jittered} of 50 were jittered");
+}
+
+/// Waits, at most 10 s, for what a cache does beside its answers.
+async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    for _ in 0..10_000 {
+        if holds() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    panic!("never: {what}");
+}
+
+async fn read(space: &Space<str, String>, origin: &'static str) -> String {
+    let load = move |_| async move { Ok::<_, std::io::Error>(Loaded::value(origin.to_owned())) };
+    space.get("k").or_load(load).await.expect("a value").clone()
+}
+
+#[tokio::test]
+async fn g2_a_write_takes_the_older_value_out_of_the_shared_tier() {
+    let tier = SharedMemory::new(Clock::system());
+    let spaces: Vec<Space<str, String>> = (0..3)
+        .map(|_| {
+            let cache = Cache::builder().shared(tier.clone()).build().expect("a cache");
+            cache.shared_space("s", Policy::ttl("60s")).expect("a space")
+        })
+        .collect();
+    assert_eq!(read(&spaces[0], "old").await, "old");
+    eventually("published", || !tier.is_empty()).await;
+    assert_eq!(read(&spaces[1], "new").await, "old", "the control: the tier answers without a load");
+    assert!(spaces[1].put("k", "new".to_owned()));
+    eventually("taken out", || tier.is_empty()).await;
+    assert_eq!(read(&spaces[2], "new").await, "new");
 }

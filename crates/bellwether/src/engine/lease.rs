@@ -74,7 +74,9 @@ impl Engine {
                 (Grant::Held(cell), None) => {
                     let now = self.clock.now();
                     if now >= patience {
-                        return Ok(Leased::Held(cell.lease_until().since(now)));
+                        // A load of this process holds it no longer than its origin's timeout.
+                        let left = cell.lease_until().since(now).at_most(space.gate.budget.timeout.max(lease));
+                        return Ok(Leased::Held(left));
                     }
                     cell.wait(&self.clock, patience.min(cell.lease_until())).await;
                 }

@@ -77,15 +77,16 @@ impl Engine {
     }
 
     /// A plain write: newer than whatever was there, than every load under way, and than every token.
-    pub(crate) fn put(&self, space: &SpaceState, key: &Key, loaded: Loaded<AnyBody>) -> bool {
+    /// True if it is kept; and the fence below which nothing of the key holds any more.
+    pub(crate) fn put(&self, space: &SpaceState, key: &Key, loaded: Loaded<AnyBody>) -> (bool, Fence) {
         self.flights.locked(key, |shard| {
-            self.overtake(shard, key, Invalidation::Remove);
+            let fence = self.overtake(shard, key, Invalidation::Remove);
             let now = self.clock.now();
             let Some(entry) = self.written(space, key, loaded, self.next_fence(), now) else {
                 self.memory.remove(key.by_ref());
-                return false;
+                return (false, fence);
             };
-            self.memory.put(key.hash, entry)
+            (self.memory.put(key.hash, entry), fence)
         })
     }
 
