@@ -32,7 +32,7 @@ async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
 
 async fn read(space: &Space<str, String>, origin: &'static str) -> String {
     let load = move |_| async move { Ok::<_, std::io::Error>(Loaded::value(origin.to_owned())) };
-    space.get("k").or_load(load).await.expect("a value").clone()
+    space.get("k").or_load(load).await.expect("a value").to_string()
 }
 
 #[tokio::test]
