@@ -35,7 +35,8 @@ pub(crate) const JSON: &str = "application/json";
 
 impl Weigh for Payload {
     fn weight(&self) -> usize {
-        let validator = self.validator.as_ref().map_or(0, |v| size_of::<Validator>() + v.etag.weight() + v.last_modified.weight());
+        let validator =
+            self.validator.as_ref().map_or(0, |v| size_of::<Validator>() + v.etag.weight() + v.last_modified.weight());
         let content_type = match &self.content_type {
             Some(Cow::Owned(text)) => text.capacity(),
             Some(Cow::Borrowed(_)) | None => 0,

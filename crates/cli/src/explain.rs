@@ -58,7 +58,7 @@ fn table(json: &Value) -> String {
         lines.row("  fresh for", time(&entry["fresh_for_ms"]));
         lines.row("  served for", format!("{} (stale while it is refreshed)", time(&entry["served_for_ms"])));
         lines.row("  kept for", format!("{} (stale if its load fails)", time(&entry["kept_for_ms"])));
-        lines.row("  its load took", time(&entry["load_ms"]));
+        lines.row("  its load took", time(&entry["cost_ms"]));
         let tags: Vec<String> = entry["tags"].as_array().into_iter().flatten().map(shown).collect();
         if !tags.is_empty() {
             lines.row("  tags", tags.join(", "));
@@ -75,11 +75,11 @@ fn table(json: &Value) -> String {
     }
     let failed = &json["last_failure"];
     if !failed.is_null() {
-        let cools = time(&failed["cools_for_ms"]);
-        lines.row(
-            "last failure",
-            format!("{}, {} in a row, cools for {cools}", shown(&failed["class"]), failed["attempts"]),
-        );
+        let cools = match &failed["cooling_for_ms"] {
+            left if left == 0 => String::new(),
+            left => format!(", cools for {}", time(left)),
+        };
+        lines.row("last failure", format!("{}, {} in a row{cools}", shown(&failed["class"]), failed["attempts"]));
     }
     let origin = &json["origin"];
     let (running, waiting, most) = (&origin["running"], &origin["waiting"], &origin["max_concurrency"]);
@@ -136,7 +136,7 @@ mod tests {
         assert!(!text.contains("null") && !text.contains("failure"), "{text}");
         let mut warm = cold;
         warm["entry"] = json!({ "kind": "value", "bytes": 9, "hits": 3, "age_ms": 61_234, "fresh_for_ms": 0,
-            "served_for_ms": 540_000, "kept_for_ms": 8_000_000, "load_ms": 12, "tags": ["a\u{1b}[2J"] });
+            "served_for_ms": 540_000, "kept_for_ms": 8_000_000, "cost_ms": 12, "tags": ["a\u{1b}[2J"] });
         let text = table(&warm);
         for row in ["value, 9 bytes, 3 hits", "61.2 s", "9 min 0 s", "2 h 13 min", "12 ms"] {
             assert!(text.contains(row), "{row}: {text}");

@@ -87,6 +87,28 @@ fn a_port_in_use_says_whose_it_is_and_what_to_do() {
 }
 
 #[test]
+fn half_requests_keep_nobody_out_of_the_admin_pages_for_long() {
+    let server = Server::start(configured("127.0.0.1:0", "")).expect("it starts");
+    let admin = server.address(Face::Admin);
+    let mut slow: Vec<TcpStream> = (0..128).map(|_| connect(admin)).collect();
+    slow.iter_mut().for_each(|stream| stream.write_all(b"GET /livez HT").expect("it can be sent"));
+    let begun = Instant::now();
+    let alive = || {
+        let mut probe = connect(admin);
+        let mut answer = [0; 15];
+        let sent = probe.write_all(b"GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n");
+        sent.and_then(|()| probe.read_exact(&mut answer)).is_ok() && answer.ends_with(b"200 OK")
+    };
+    assert!(!alive(), "control: every place is taken");
+    while !alive() {
+        assert!(begun.elapsed() < Duration::from_secs(9), "kept out");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    drop(slow);
+    assert!(server.stop());
+}
+
+#[test]
 fn strangers_who_say_nothing_are_closed_and_friends_are_not() {
     let server = Server::start(configured("127.0.0.1:0", "password = \"secret\"")).expect("it starts");
     let (mut friend, mut stranger) = (connect(server.address(Face::Redis)), connect(server.address(Face::Redis)));

@@ -1,13 +1,12 @@
 //! How would a key be answered now, and why? The cache's knowledge of it, as JSON.
 
-use bellwether::{Explain, Kind};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::service::{Service, no_space, shown};
 
 /// What is known of `key`; `None` if it belongs to no space, or can't have a row.
 pub(super) fn json(service: &Service, key: &[u8]) -> Option<Value> {
-    service.explain(key).map(|explain| described(key, &explain))
+    service.describe(key)
 }
 
 /// Why there is nothing to explain.
@@ -16,48 +15,4 @@ pub(super) fn nowhere(service: &Service, key: &[u8]) -> String {
         Some(space) => format!("'{}': a capture is not of the type that space '{space}' asks for: nil", shown(key)),
         None => no_space(key),
     }
-}
-
-fn described(key: &[u8], explain: &Explain) -> Value {
-    let entry = explain.entry.as_ref().map(|entry| {
-        json!({
-            "kind": match entry.kind {
-                Kind::Value => "value",
-                Kind::Negative => "negative",
-                Kind::HitForMiss => "uncacheable",
-            },
-            "age_ms": entry.age.0,
-            "fresh_for_ms": entry.fresh_for.0,
-            "served_for_ms": entry.served_for.0,
-            "kept_for_ms": entry.kept_for.0,
-            "load_ms": entry.cost.0,
-            "hits": entry.hits,
-            "bytes": entry.bytes,
-            "fence": entry.fence,
-            "version": entry.version,
-            "tags": entry.tags,
-        })
-    });
-    let flight = |flight: &bellwether::ExplainFlight| {
-        json!({
-            "reading_for_ms": flight.reading_for.map(|span| span.0),
-            "overtaken": flight.overtaken,
-            "followers": flight.followers,
-            "priority": flight.priority,
-        })
-    };
-    let failed = explain
-        .failed
-        .map(|(class, attempts, left)| json!({ "class": class, "attempts": attempts, "cools_for_ms": left.0 }));
-    let (running, waiting, most) = explain.origin;
-    json!({
-        "key": shown(key),
-        "space": explain.space,
-        "would": explain.would.as_str(),
-        "entry": entry,
-        "floor": { "removed": explain.floor_removed, "expired": explain.floor_expired },
-        "flights": explain.flights.iter().map(flight).collect::<Vec<_>>(),
-        "last_failure": failed,
-        "origin": { "running": running, "waiting": waiting, "max_concurrency": most },
-    })
 }

@@ -23,6 +23,9 @@ use guard::Guard;
 
 /// Connections at once: people, a scraper or two, and probes.
 const MAX_CONNECTIONS: usize = 128;
+/// As long as a connection may idle, or take for a head. Short, since places are few: whoever fills
+/// them with half requests must not keep probes out for a minute. A scraper that idles comes anew.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 /// After a failed accept, such as no descriptors left.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -50,7 +53,7 @@ pub async fn serve(service: Service, listener: TcpListener, shutdown: Shutdown, 
                 let admin = admin.clone();
                 async move { Ok::<_, Infallible>(answer::answer(&admin, &request)) }
             });
-            drive(stream, answer, &never).await;
+            drive(stream, answer, &never, HEAD_TIMEOUT).await;
             drop(open);
         });
     }

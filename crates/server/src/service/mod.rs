@@ -3,6 +3,7 @@
 //! A face parses and writes; everything between is here, once: which space a key belongs to, what is
 //! stored under it, how a miss becomes a load, and which outcomes never reach the cache but count.
 
+mod describe;
 mod keylist;
 mod lease;
 mod open;

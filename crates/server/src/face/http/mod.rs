@@ -44,11 +44,12 @@ pub async fn serve_connection(service: Service, stream: TcpStream, shutdown: Shu
         let service = service.clone();
         async move { Ok::<_, Infallible>(answer::answer(&service, request).await) }
     });
-    drive(stream, answer, &shutdown).await;
+    drive(stream, answer, &shutdown, HEAD_TIMEOUT).await;
 }
 
-/// One connection under the limits of every HTTP listener here.
-pub(crate) async fn drive<S>(stream: TcpStream, answer: S, shutdown: &Shutdown)
+/// One connection under the limits of every HTTP listener here; it may idle, or take for a head, as
+/// long as `patience`.
+pub(crate) async fn drive<S>(stream: TcpStream, answer: S, shutdown: &Shutdown, patience: Duration)
 where
     S: HttpService<Incoming, ResBody = Body, Error: Into<Box<dyn std::error::Error + Send + Sync>>>,
 {
@@ -57,7 +58,7 @@ where
     let _ = stream.set_nodelay(true);
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
+        .header_read_timeout(patience)
         .max_headers(MAX_HEADERS)
         .max_buf_size(MAX_BUFFER)
         // Who has sent all may close that side and still gets the answer.

@@ -231,7 +231,8 @@ fn tokens_of_plain_spaces_are_given_to_one_at_a_time() {
         ("BW.REFRESH kv:t", "-ERR space 'kv' has no origin to load from"),
     ]);
     assert!(bench.say("BW.HOTKEYS\r\n").starts_with("-ERR BW.HOTKEYS is not in this version"));
-    assert!(bench.say("HELLO 3\r\nBW.EXPLAIN kv:t\r\n").contains("%10 $5 space $2 kv $5 would"));
+    let explained = bench.say("HELLO 3\r\nBW.EXPLAIN kv:t\r\n");
+    assert!(explained.contains("$5 space $2 kv $5 would $6 loaded"), "{explained}");
 }
 
 #[test]
@@ -358,8 +359,8 @@ fn what_queues_behind_a_wait_is_bounded() {
     let mut bench = bench("");
     let granted = bench.say("BW.GET kv:held LEASE 60000\r\n");
     let token = granted.split_whitespace().find(|word| word.len() > 12).expect("a token").to_owned();
-    let _on_runtime = bench.runtime.handle().clone();
-    let _entered = _on_runtime.enter();
+    let handle = bench.runtime.handle().clone();
+    let entered = handle.enter();
     let (text, echoes) = ("x".repeat(60_000), 500);
     let mut input = b"BW.GET kv:held WAIT 60000\r\n".to_vec();
     input.extend(format!("ECHO {text}\r\n").repeat(echoes).into_bytes());
@@ -370,11 +371,27 @@ fn what_queues_behind_a_wait_is_bounded() {
     // Once the wait is over, everything is answered in order.
     let client = &bench.conn.client;
     assert!(client.service.publish(b"kv:held", b"v", Fence(token.parse().expect("a number")), None, []).is_ok());
-    drop(_entered);
-    let answer = bench.say(&input[used..]);
-    assert!(answer.starts_with("*5 $1 v $"), "{:.40}", answer);
+    drop(entered);
+    let (mut rest, mut answer) = (input.split_off(used), Vec::new());
+    let conn = &mut bench.conn;
+    let taken = std::future::poll_fn(|cx| {
+        conn.client.replies.poll(cx);
+        answer.append(&mut conn.client.replies.output);
+        conn.client.replies.flush();
+        let (used, _) = conn.process(&rest);
+        rest.drain(..used);
+        if rest.is_empty() && conn.client.replies.owed() == 0 {
+            return Poll::Ready(());
+        }
+        // A turn of its own for each step: within one poll the runtime's budget may be used up.
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    });
+    let limit = Duration::from_secs(10);
+    bench.runtime.block_on(async { tokio::time::timeout(limit, taken).await }).expect("it is answered");
+    let answer = String::from_utf8_lossy(&answer);
+    assert!(answer.starts_with("*5\r\n$1\r\nv\r\n"), "{answer:.40}");
     assert_eq!(answer.matches(&text).count(), echoes);
-    assert_eq!(bench.conn.client.replies.owed(), 0, "nothing is counted twice");
 }
 
 #[test]

@@ -1,9 +1,10 @@
 //! What can be asked that Redis has no words for? BW.GET with its terms and tokens, tags, refreshes, explanations.
 
-use bellwether::{Demand, Fence, Kind, Priority, Span};
+use bellwether::{Demand, Fence, Priority, Span};
 use bellwether_core::key::MAX_KEY_BYTES;
 use bellwether_resp::{Args, Protocol, Writer, eq_ignore_case, parse_i64};
 use bytes::Bytes;
+use serde_json::Value;
 
 use super::super::client::{Client, written};
 use super::super::replies::Reply;
@@ -168,97 +169,35 @@ pub(super) fn hotkeys(client: &mut Client, _: Args<'_>) {
     client.error(words::not_in_this_version("BW.HOTKEYS", "hot keys are not counted yet"));
 }
 
-/// Everything that is known of a key, as a map.
+/// `BW.EXPLAIN key`: the same description as `/api/explain/{key}`, as a map.
 pub(super) fn explain(client: &mut Client, args: Args<'_>) {
     if let Err(refusal) = client.service.check(&args[1]) {
         return client.refused(&refusal, &args[1]);
     }
-    let Some(explain) = client.service.explain(&args[1]) else {
-        let space = client.service.space_of(&args[1]).unwrap_or_default().to_owned();
-        let mut writer = client.writer();
-        writer.map(2);
-        writer.bulk("space");
-        writer.bulk(space);
-        writer.bulk("would");
-        return writer.bulk("negative_type");
-    };
-    let mut writer = client.writer();
-    writer.map(10);
-    writer.bulk("space");
-    writer.bulk(&explain.space);
-    writer.bulk("would");
-    writer.bulk(explain.would.as_str());
-    writer.bulk("entry");
-    match &explain.entry {
-        None => writer.nil(),
-        Some(entry) => {
-            writer.map(11);
-            writer.bulk("kind");
-            writer.bulk(match entry.kind {
-                Kind::Value => "value",
-                Kind::Negative => "negative",
-                Kind::HitForMiss => "hit_for_miss",
-            });
-            let version = entry.version.unwrap_or_default();
-            for (name, number) in [
-                ("fence", entry.fence),
-                ("age_ms", entry.age.0),
-                ("fresh_for_ms", entry.fresh_for.0),
-                ("served_for_ms", entry.served_for.0),
-                ("kept_for_ms", entry.kept_for.0),
-                ("cost_ms", entry.cost.0),
-                ("hits", u64::from(entry.hits)),
-                ("bytes", u64::from(entry.bytes)),
-                ("version", version),
-            ] {
+    let description = client.service.describe(&args[1]).unwrap_or_else(|| {
+        let space = client.service.space_of(&args[1]).unwrap_or_default();
+        serde_json::json!({ "space": space, "would": "negative_type" })
+    });
+    write(&mut client.writer(), &description);
+}
+
+/// A description in Redis's types.
+fn write(writer: &mut Writer<'_, Vec<u8>>, value: &Value) {
+    match value {
+        Value::Null => writer.nil(),
+        Value::Bool(yes) => writer.bool(*yes),
+        Value::Number(number) => writer.int(number.as_i64().unwrap_or(i64::MAX)),
+        Value::String(text) => writer.bulk(text),
+        Value::Array(items) => {
+            writer.array(items.len());
+            items.iter().for_each(|item| write(writer, item));
+        }
+        Value::Object(fields) => {
+            writer.map(fields.len());
+            for (name, value) in fields {
                 writer.bulk(name);
-                int(&mut writer, number);
+                write(writer, value);
             }
-            writer.bulk("tags");
-            writer.array(entry.tags.len());
-            entry.tags.iter().for_each(|tag| writer.bulk(tag));
         }
-    }
-    writer.bulk("floor_removed");
-    int(&mut writer, explain.floor_removed);
-    writer.bulk("floor_expired");
-    int(&mut writer, explain.floor_expired);
-    writer.bulk("flights");
-    writer.array(explain.flights.len());
-    for flight in &explain.flights {
-        writer.map(4);
-        writer.bulk("reading_for_ms");
-        match flight.reading_for {
-            Some(span) => int(&mut writer, span.0),
-            None => writer.nil(),
-        }
-        writer.bulk("overtaken");
-        writer.bool(flight.overtaken);
-        writer.bulk("followers");
-        writer.int(i64::from(flight.followers));
-        writer.bulk("priority");
-        writer.bulk(flight.priority);
-    }
-    writer.bulk("failed");
-    match explain.failed {
-        None => writer.nil(),
-        Some((class, attempts, cooling)) => {
-            writer.map(3);
-            writer.bulk("class");
-            writer.bulk(class);
-            writer.bulk("attempts");
-            writer.int(i64::from(attempts));
-            writer.bulk("cooling_for_ms");
-            int(&mut writer, cooling.0);
-        }
-    }
-    let (running, waiting, most) = explain.origin;
-    for (name, number) in [
-        ("origin_running", running as u64),
-        ("origin_waiting", waiting as u64),
-        ("origin_max_concurrency", u64::from(most)),
-    ] {
-        writer.bulk(name);
-        int(&mut writer, number);
     }
 }

@@ -1,0 +1,57 @@
+//! How would a key be answered now, and why? One description for every face.
+
+use bellwether::{Explain, Kind};
+use serde_json::{Value, json};
+
+use super::{Service, shown};
+
+impl Service {
+    /// What is known of `key`; `None` if it belongs to no space, or can't have a row.
+    pub fn describe(&self, key: &[u8]) -> Option<Value> {
+        self.explain(key).map(|explain| described(key, &explain))
+    }
+}
+
+fn described(key: &[u8], explain: &Explain) -> Value {
+    let entry = explain.entry.as_ref().map(|entry| {
+        json!({
+            "kind": match entry.kind {
+                Kind::Value => "value",
+                Kind::Negative => "negative",
+                Kind::HitForMiss => "hit_for_miss",
+            },
+            "age_ms": entry.age.0,
+            "fresh_for_ms": entry.fresh_for.0,
+            "served_for_ms": entry.served_for.0,
+            "kept_for_ms": entry.kept_for.0,
+            "cost_ms": entry.cost.0,
+            "hits": entry.hits,
+            "bytes": entry.bytes,
+            "fence": entry.fence,
+            "version": entry.version,
+            "tags": entry.tags,
+        })
+    });
+    let flight = |flight: &bellwether::ExplainFlight| {
+        json!({
+            "reading_for_ms": flight.reading_for.map(|span| span.0),
+            "overtaken": flight.overtaken,
+            "followers": flight.followers,
+            "priority": flight.priority,
+        })
+    };
+    let failed = explain
+        .failed
+        .map(|(class, attempts, left)| json!({ "class": class, "attempts": attempts, "cooling_for_ms": left.0 }));
+    let (running, waiting, most) = explain.origin;
+    json!({
+        "key": shown(key),
+        "space": explain.space,
+        "would": explain.would.as_str(),
+        "entry": entry,
+        "floor": { "removed": explain.floor_removed, "expired": explain.floor_expired },
+        "flights": explain.flights.iter().map(flight).collect::<Vec<_>>(),
+        "last_failure": failed,
+        "origin": { "running": running, "waiting": waiting, "max_concurrency": most },
+    })
+}
