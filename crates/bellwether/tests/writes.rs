@@ -51,3 +51,15 @@ async fn g2_a_write_takes_the_older_value_out_of_the_shared_tier() {
     eventually("taken out", || tier.is_empty()).await;
     assert_eq!(read(&spaces[2], "new").await, "new");
 }
+
+#[test]
+fn g6_an_entry_counts_its_key_its_value_once_and_its_tags() {
+    let cache = Cache::builder().build().expect("a cache");
+    let space = cache.space::<str, String>("s", Policy::ttl("60s"));
+    let bytes = |key: &str| cache.explain_key(&space, key).entry.expect("resident").bytes as usize;
+    assert!(space.put("k", "v".repeat(1000)));
+    let plain = bytes("k");
+    assert_eq!(plain, 160 + 1 + size_of::<String>() + 1000);
+    assert!(space.put("k", Loaded::value("v".repeat(1000)).tag("t".repeat(500))));
+    assert!(bytes("k") >= plain + 500, "{} {plain}", bytes("k"));
+}

@@ -19,7 +19,8 @@ pub(crate) trait Body: Send {
 
 impl<V: Weigh + Send + Sync + 'static> Body for V {
     fn into_entry(self: Box<Self>, key: &Key, meta: Meta, extra: Option<Box<Extra>>) -> Resident {
-        let heap = self.weight();
+        // Not `self.weight()`: that would weigh the box, which is unpacked here.
+        let heap = V::weight(&self);
         Entry::new(key, meta, extra, heap, *self)
     }
 }
