@@ -167,7 +167,7 @@ impl Entry {
 
 /// Bytes an entry costs beyond its key's and its value's own: the entry's block, the key's block,
 /// the store's slot and index, the wheel's node (measured: see BENCHMARKS.md).
-pub(crate) const ENTRY_OVERHEAD: usize = 160;
+pub(crate) const ENTRY_OVERHEAD: usize = 192;
 
 #[cfg(test)]
 mod tests {

@@ -84,7 +84,7 @@ pub struct Table {
 impl Default for Table {
     fn default() -> Table {
         let key = KeyRef { hash: 7, bytes: b"key", space: 0 }.to_key();
-        Table { flights: FlightTable::new(), key, resident: Mutex::new(None) }
+        Table { flights: FlightTable::new(false), key, resident: Mutex::new(None) }
     }
 }
 

@@ -29,8 +29,22 @@ impl Face {
 }
 
 /// Connections by face. Listeners count them, `/metrics` shows them. Cheap to clone.
-#[derive(Clone, Debug, Default)]
-pub struct Connections(Arc<[Count; Face::ALL.len()]>);
+#[derive(Clone, Debug)]
+pub struct Connections(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    counts: [Count; Face::ALL.len()],
+    /// Connections of the data faces together for which there are file descriptors.
+    room: usize,
+}
+
+impl Default for Connections {
+    /// Without a limit of their own.
+    fn default() -> Connections {
+        Connections::with_room(usize::MAX)
+    }
+}
 
 #[derive(Debug, Default)]
 struct Count {
@@ -43,9 +57,20 @@ struct Count {
 pub struct Open(Connections, Face);
 
 impl Connections {
+    /// For so many connections of the data faces, both together.
+    pub fn with_room(room: usize) -> Connections {
+        Connections(Arc::new(Inner { counts: Default::default(), room }))
+    }
+
+    /// Whether those of the data faces that are open, the newest included, may stay: beyond this
+    /// origins and the admin listener would find no file descriptor left.
+    pub fn has_room(&self) -> bool {
+        self.open(Face::Redis) + self.open(Face::Http) <= self.0.room
+    }
+
     /// Counts a connection.
     pub fn accept(&self, face: Face) -> Open {
-        let count = &self.0[face as usize];
+        let count = &self.0.counts[face as usize];
         count.open.fetch_add(1, Ordering::Relaxed);
         count.accepted.fetch_add(1, Ordering::Relaxed);
         Open(self.clone(), face)
@@ -53,19 +78,19 @@ impl Connections {
 
     /// Open now.
     pub fn open(&self, face: Face) -> usize {
-        self.0[face as usize].open.load(Ordering::Relaxed)
+        self.0.counts[face as usize].open.load(Ordering::Relaxed)
     }
 
     /// Accepted so far.
     pub fn accepted(&self, face: Face) -> u64 {
-        self.0[face as usize].accepted.load(Ordering::Relaxed)
+        self.0.counts[face as usize].accepted.load(Ordering::Relaxed)
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
         let Open(connections, face) = self;
-        connections.0[*face as usize].open.fetch_sub(1, Ordering::Relaxed);
+        connections.0.counts[*face as usize].open.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -82,5 +107,16 @@ mod tests {
         assert_eq!((connections.open(Face::Redis), connections.accepted(Face::Admin)), (0, 0));
         drop(first);
         assert_eq!(connections.open(Face::Http), 0);
+    }
+
+    #[test]
+    fn clients_of_both_data_faces_share_the_room_and_admin_needs_none_of_it() {
+        let connections = Connections::with_room(2);
+        let _held = [Face::Redis, Face::Http, Face::Admin, Face::Admin].map(|face| connections.accept(face));
+        assert!(connections.has_room());
+        let third = connections.accept(Face::Redis);
+        assert!(!connections.has_room());
+        drop(third);
+        assert!(connections.has_room());
     }
 }

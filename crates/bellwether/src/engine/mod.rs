@@ -68,7 +68,7 @@ impl Engine {
     ) -> Arc<Engine> {
         let engine = Arc::new(Engine {
             memory,
-            flights: FlightTable::new(),
+            flights: FlightTable::new(tier.is_some()),
             tags: TagFloors::new(),
             clock,
             seed: ahash::RandomState::new(),

@@ -32,6 +32,8 @@ pub(crate) struct FlightTable<C> {
 pub(crate) struct Shard<C> {
     slots: HashMap<Key, Slot<C>, ByCarriedHash>,
     floors: KeyFloors,
+    /// Whether entries older than a floor can come from elsewhere: from a shared tier.
+    elsewhere: bool,
     /// When which failure may be forgotten, in the order of failing.
     cooled: VecDeque<(Tick, Key)>,
 }
@@ -85,8 +87,10 @@ pub(crate) struct Landed<C> {
 }
 
 impl<C: Clone> FlightTable<C> {
-    pub(crate) fn new() -> FlightTable<C> {
-        let shard = || Shard { slots: HashMap::default(), floors: KeyFloors::default(), cooled: VecDeque::new() };
+    /// `elsewhere`: entries may also come from a shared tier.
+    pub(crate) fn new(elsewhere: bool) -> FlightTable<C> {
+        let shard =
+            || Shard { slots: HashMap::default(), floors: KeyFloors::default(), elsewhere, cooled: VecDeque::new() };
         FlightTable {
             shards: (0..SHARDS).map(|_| Mutex::new(shard())).collect(),
             ids: AtomicU64::new(0),
@@ -217,7 +221,11 @@ impl<C: Clone> Shard<C> {
 
     /// Raises the key's floor and overtakes the loads that read it now.
     pub(crate) fn invalidate(&mut self, key: &Key, floor: Floor, now: Tick) {
-        self.floors.raise(key.hash, floor);
+        // Without a flight under way nothing older than this floor can land any more: every later
+        // flight draws a later fence. So the floor need not be remembered.
+        if self.elsewhere || self.slots.contains_key(key) {
+            self.floors.raise(key.hash, floor);
+        }
         if let Some(slot) = self.slots.get_mut(key) {
             slot.flights.overtake();
             self.tidy(key, now);
@@ -303,6 +311,8 @@ impl KeyFloors {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bellwether_core::policy::Priority;
+    use bellwether_core::read::decide::Demand;
 
     #[test]
     fn g2_a_dropped_floor_still_covers_what_it_covered() {
@@ -329,8 +339,28 @@ mod tests {
     }
 
     #[test]
+    fn a_floor_is_remembered_only_while_something_older_can_land() {
+        let key = |n: u64| Key { hash: n << 32, bytes: n.to_be_bytes().as_slice().into(), space: 0 };
+        let floor = Floor { removed: Fence(9), expired: Fence::ZERO };
+        let held = |elsewhere, flying| {
+            let table = FlightTable::<()>::new(elsewhere);
+            table.locked(&key(1), |shard| {
+                let asker =
+                    Asker { demand: Demand::Any, priority: Priority::Normal, deadline: None, floor: Fence::ZERO };
+                if flying {
+                    table.join(shard, &key(1), &asker, Span::ZERO, Tick(0), |_| ());
+                }
+                shard.invalidate(&key(1), floor, Tick(0));
+                shard.floor(&key(1)) == floor
+            })
+        };
+        assert!(!held(false, false), "a store of nothing but written keys would grow by their floors");
+        assert!(held(false, true) && held(true, false) && held(true, true));
+    }
+
+    #[test]
     fn fences_of_many_threads_are_all_different() {
-        let table = FlightTable::<()>::new();
+        let table = FlightTable::<()>::new(false);
         let drawn = Mutex::new(std::collections::HashSet::new());
         std::thread::scope(|scope| {
             for _ in 0..4 {

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -16,6 +16,10 @@ const BACKLOG: u32 = 4096;
 const PAUSE: Duration = Duration::from_millis(50);
 /// File descriptors wanted: every client of either face, origins and files besides.
 const FILES: u64 = 32_768;
+/// File descriptors that no client gets: origins, listeners, admin pages, the runtimes' own.
+const RESERVED: u64 = 256;
+/// Failed accepts are told this often at most.
+const TELL_EVERY: Duration = Duration::from_secs(10);
 
 /// A listener on `address`. Called inside a runtime.
 pub(super) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
@@ -44,15 +48,27 @@ pub(super) fn hint(error: &io::Error, face: &str) -> String {
     }
 }
 
-/// Asks for as many file descriptors as clients may need, as far as the system lets us.
-pub(super) fn raise_file_limit() {
+/// Asks for as many file descriptors as clients may need, as far as the system lets us. Returns for
+/// how many clients there are enough, when what origins, listeners and the admin pages need is set aside.
+pub(super) fn room_for_clients() -> usize {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     let wanted = maximum.map_or(FILES, |maximum| maximum.min(FILES));
-    if current.is_some_and(|current| current < wanted)
-        && let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum })
-    {
-        tracing::warn!(%error, "the limit of open files can't be raised");
+    let mut files = current.unwrap_or(FILES);
+    if files < wanted {
+        match setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum }) {
+            Ok(()) => files = wanted,
+            Err(error) => tracing::warn!(%error, "the limit of open files can't be raised"),
+        }
     }
+    let room = files.saturating_sub(RESERVED).max(1);
+    if files < FILES {
+        tracing::warn!(
+            files,
+            clients = room,
+            "few files may be open at once: fewer clients are let in; raise `ulimit -n`"
+        );
+    }
+    usize::try_from(room).unwrap_or(usize::MAX)
 }
 
 /// One listener's connections, dealt out to the cores one by one. `SO_REUSEPORT` would leave it to a
@@ -77,12 +93,16 @@ impl Accept {
         F: Future<Output = ()> + Send + 'static,
     {
         let shutdown = self.shutdown.clone();
+        let mut told: Option<Instant> = None;
         loop {
             tokio::select! {
                 accepted = self.listener.accept() => match accepted {
                     Ok((stream, _)) => self.hand_over(stream, &serve),
                     Err(error) => {
-                        tracing::warn!(%error, "can't accept a connection");
+                        if told.is_none_or(|told| told.elapsed() >= TELL_EVERY) {
+                            told = Some(Instant::now());
+                            tracing::warn!(%error, "can't accept a connection");
+                        }
                         tokio::time::sleep(PAUSE).await;
                     }
                 },

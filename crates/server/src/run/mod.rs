@@ -78,7 +78,7 @@ impl Server {
     /// # Errors
     /// An address that can't be listened on, or every origin, statement and space that can't be used.
     pub fn start(config: Config) -> Result<Server, StartError> {
-        listen::raise_file_limit();
+        let room = listen::room_for_clients();
         let loads =
             Builder::new_multi_thread().worker_threads(LOAD_THREADS).thread_name("bw-loads").enable_all().build()?;
         let on_loads = loads.enter();
@@ -91,7 +91,7 @@ impl Server {
         let addresses = (redis.local_addr()?, http.local_addr()?, admin.local_addr()?);
         let service = loads.block_on(Service::start(config, loads.handle().clone())).map_err(StartError::Problems)?;
 
-        let (shutdown, connections) = (Shutdown::new(), Connections::default());
+        let (shutdown, connections) = (Shutdown::new(), Connections::with_room(room));
         let mut cores = Cores::start()?;
         let clients = Arc::new(Clients::new(addresses.0.port(), connections.clone()));
         let serve = {
@@ -103,7 +103,7 @@ impl Server {
             let (service, shutdown, connections) = (service.clone(), shutdown.clone(), connections.clone());
             move |stream| {
                 let open = connections.accept(Face::Http);
-                let room = connections.open(Face::Http) <= MAX_HTTP;
+                let room = connections.open(Face::Http) <= MAX_HTTP && connections.has_room();
                 let (service, shutdown) = (service.clone(), shutdown.clone());
                 async move {
                     if room {

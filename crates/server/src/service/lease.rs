@@ -65,7 +65,10 @@ impl Service {
         }
         loaded = served.tags(&captures).into_iter().fold(loaded, Loaded::tag);
         loaded = tags.into_iter().fold(loaded, Loaded::tag);
-        Ok(served.space.publish(&served.stored(key), token, loaded))
+        let stored = served.stored(key);
+        // Like any write: `SET … NX` must not look before it and write after it.
+        let _one_at_a_time = self.0.lock(&stored);
+        Ok(served.space.publish(&stored, token, loaded))
     }
 
     /// Gives a token back unused. With a cool-down nobody gets one for so long. False if it was void.

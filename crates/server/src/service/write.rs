@@ -234,7 +234,7 @@ impl Inner {
         }
     }
 
-    fn lock(&self, stored: &[u8]) -> MutexGuard<'_, ()> {
+    pub(super) fn lock(&self, stored: &[u8]) -> MutexGuard<'_, ()> {
         let at = usize::try_from(self.hasher.hash_one(stored) % WRITE_LOCKS as u64).unwrap_or_default();
         self.write_locks[at].lock()
     }

@@ -35,7 +35,7 @@ impl Clients {
     /// A place and a number for a new connection; `None` if there are too many.
     pub(super) fn enter(&self) -> Option<(Open, u64)> {
         let place = self.connections.accept(Face::Redis);
-        if self.connections.open(Face::Redis) > MAX_CLIENTS {
+        if self.connections.open(Face::Redis) > MAX_CLIENTS || !self.connections.has_room() {
             self.refused.fetch_add(1, Ordering::Relaxed);
             return None;
         }

@@ -6,7 +6,7 @@ use super::client::Client;
 use super::replies::HIGH_WATER;
 
 /// Bytes of one command as sent: above any value that can be kept, far below what could hurt.
-const MAX_COMMAND: usize = 64 << 20;
+const MAX_COMMAND: usize = 16 << 20;
 
 /// A connection without its socket.
 pub(super) struct Conn {

@@ -1,0 +1,321 @@
+//! What does a hit cost, everything on, beside others' hits? CPU per operation and allocations.
+//!
+//! `cargo run --release -p bellwether-benches --bin hit [rounds]`
+
+use std::convert::Infallible;
+use std::hint::black_box;
+use std::sync::Barrier;
+use std::time::{Duration, Instant};
+
+use bellwether::{Cache, Loaded, Policy, Space};
+use bellwether_benches::report::{Bar, bars, table};
+use bellwether_benches::stats::Spread;
+use bellwether_benches::{alloc, cpu, load, machine};
+use bytes::Bytes;
+use parking_lot::RwLock;
+use tokio::runtime::Runtime;
+
+#[global_allocator]
+static ALLOCATOR: alloc::Counting = alloc::Counting;
+
+/// Operations per lane, thread and round: long against the clock's and the scheduler's steps.
+const OPERATIONS: usize = 200_000;
+const ROUNDS: usize = 15;
+const SIZES: [usize; 2] = [1_000, 20_000];
+/// Room for all keys twice over, in every store.
+const LIMIT: u64 = 64 << 20;
+const HOT_ALLOCATION: f64 = 0.80;
+
+/// One way to ask: all of `order`, in this thread. Never misses.
+trait Lane: Sync {
+    fn name(&self) -> &'static str;
+    fn run(&self, runtime: &Runtime, keys: &[Box<[u8]>], order: &[u32]);
+}
+
+/// What every lane does with what it got: look where it is and how long, read none of it.
+fn use_it(value: &[u8]) {
+    black_box((value.as_ptr(), value.len()));
+}
+
+struct Nothing;
+impl Lane for Nothing {
+    fn name(&self) -> &'static str {
+        "(the loop alone)"
+    }
+    fn run(&self, _: &Runtime, keys: &[Box<[u8]>], order: &[u32]) {
+        order.iter().for_each(|at| use_it(&keys[*at as usize]));
+    }
+}
+
+type Table = hashbrown::HashTable<(Box<[u8]>, Bytes)>;
+
+struct Limit {
+    seed: ahash::RandomState,
+    shards: Vec<RwLock<Table>>,
+}
+impl Limit {
+    fn new(keys: &[Box<[u8]>]) -> Limit {
+        let seed = ahash::RandomState::new();
+        let shards: Vec<_> = (0..64).map(|_| RwLock::new(Table::new())).collect();
+        for (n, key) in keys.iter().enumerate() {
+            let hash = seed.hash_one(&**key);
+            let rehash = |entry: &(Box<[u8]>, Bytes)| seed.hash_one(&*entry.0);
+            shards[(hash >> 32) as usize % 64].write().insert_unique(hash, (key.clone(), load::value(n)), rehash);
+        }
+        Limit { seed, shards }
+    }
+}
+impl Lane for Limit {
+    fn name(&self) -> &'static str {
+        "the limit: 64 tables + clone"
+    }
+    fn run(&self, _: &Runtime, keys: &[Box<[u8]>], order: &[u32]) {
+        for at in order {
+            let key = &*keys[*at as usize];
+            let hash = self.seed.hash_one(key);
+            let shard = self.shards[(hash >> 32) as usize % 64].read();
+            let value = shard.find(hash, |entry| *entry.0 == *key).expect("resident").1.clone();
+            drop(shard);
+            use_it(&value);
+        }
+    }
+}
+
+struct Quick(quick_cache::sync::Cache<Box<[u8]>, Bytes, quick_cache::UnitWeighter, ahash::RandomState>);
+impl Quick {
+    fn new(keys: &[Box<[u8]>]) -> Quick {
+        let items = (LIMIT / 1024) as usize;
+        let mut options = quick_cache::OptionsBuilder::new();
+        options.weight_capacity(items as u64).estimated_items_capacity(items).hot_allocation(HOT_ALLOCATION);
+        let options = options.build().expect("complete");
+        let life = quick_cache::sync::DefaultLifecycle::default();
+        let cache =
+            quick_cache::sync::Cache::with_options(options, quick_cache::UnitWeighter, ahash::RandomState::new(), life);
+        keys.iter().enumerate().for_each(|(n, key)| cache.insert(key.clone(), load::value(n)));
+        Quick(cache)
+    }
+}
+impl Lane for Quick {
+    fn name(&self) -> &'static str {
+        "quick_cache 0.7, bare"
+    }
+    fn run(&self, _: &Runtime, keys: &[Box<[u8]>], order: &[u32]) {
+        order.iter().for_each(|at| use_it(&self.0.get(&*keys[*at as usize]).expect("resident")));
+    }
+}
+
+struct MokaSync(moka::sync::Cache<Box<[u8]>, Bytes, ahash::RandomState>);
+impl Lane for MokaSync {
+    fn name(&self) -> &'static str {
+        "moka 0.12 sync get"
+    }
+    fn run(&self, _: &Runtime, keys: &[Box<[u8]>], order: &[u32]) {
+        order.iter().for_each(|at| use_it(&self.0.get(&*keys[*at as usize]).expect("resident")));
+    }
+}
+
+struct MokaFuture(moka::future::Cache<Vec<u8>, Bytes, ahash::RandomState>);
+impl Lane for MokaFuture {
+    fn name(&self) -> &'static str {
+        "moka 0.12 future try_get_with"
+    }
+    fn run(&self, runtime: &Runtime, keys: &[Box<[u8]>], order: &[u32]) {
+        runtime.block_on(async {
+            for at in order {
+                let init = async { Ok::<Bytes, Infallible>(unreachable_load()) };
+                use_it(&self.0.try_get_with_by_ref(&*keys[*at as usize], init).await.expect("resident"));
+            }
+        });
+    }
+}
+
+struct Foyer(foyer_memory::Cache<Vec<u8>, Bytes, ahash::RandomState>);
+impl Lane for Foyer {
+    fn name(&self) -> &'static str {
+        "foyer 0.22 get_or_fetch (s3-fifo)"
+    }
+    fn run(&self, runtime: &Runtime, keys: &[Box<[u8]>], order: &[u32]) {
+        runtime.block_on(async {
+            for at in order {
+                let fetch = || async { Ok::<Bytes, Infallible>(unreachable_load()) };
+                use_it(self.0.get_or_fetch(&*keys[*at as usize], fetch).await.expect("resident").value());
+            }
+        });
+    }
+}
+
+struct OrLoad(Space<[u8], Bytes>);
+impl Lane for OrLoad {
+    fn name(&self) -> &'static str {
+        "bellwether get().or_load()"
+    }
+    fn run(&self, runtime: &Runtime, keys: &[Box<[u8]>], order: &[u32]) {
+        runtime.block_on(async {
+            for at in order {
+                let get = self.0.get(&keys[*at as usize]);
+                use_it(
+                    &get.or_load(|_| async { Ok::<_, Infallible>(Loaded::value(unreachable_load())) })
+                        .await
+                        .expect("resident"),
+                );
+            }
+        });
+    }
+}
+
+struct PlainHit(Space<[u8], Bytes>);
+impl Lane for PlainHit {
+    fn name(&self) -> &'static str {
+        "bellwether hit()"
+    }
+    fn run(&self, _: &Runtime, keys: &[Box<[u8]>], order: &[u32]) {
+        order.iter().for_each(|at| use_it(&self.0.hit(&keys[*at as usize]).expect("resident")));
+    }
+}
+
+fn unreachable_load() -> Bytes {
+    unreachable!("every key is resident")
+}
+
+fn lanes(keys: &[Box<[u8]>]) -> Vec<Box<dyn Lane>> {
+    let seed = ahash::RandomState::new;
+    let cache = Cache::builder().memory_bytes(LIMIT).build().expect("the defaults make sense");
+    let space: Space<[u8], Bytes> = cache.space("bench", Policy::ttl("1h").grace("6h"));
+    let sync = moka::sync::Cache::builder().max_capacity(LIMIT / 1024).build_with_hasher(seed());
+    let future = moka::future::Cache::builder().max_capacity(LIMIT / 1024).build_with_hasher(seed());
+    let foyer = foyer_memory::CacheBuilder::new((LIMIT / 1024) as usize)
+        .with_eviction_config(foyer_memory::S3FifoConfig::default())
+        .with_hash_builder(seed())
+        .build();
+    let runtime = runtime();
+    for (n, key) in keys.iter().enumerate() {
+        assert!(space.put(key, load::value(n)), "kept");
+        sync.insert(key.clone(), load::value(n));
+        runtime.block_on(future.insert(key.to_vec(), load::value(n)));
+        foyer.insert(key.to_vec(), load::value(n));
+    }
+    sync.run_pending_tasks();
+    runtime.block_on(future.run_pending_tasks());
+    vec![
+        Box::new(Nothing),
+        Box::new(Limit::new(keys)),
+        Box::new(Quick::new(keys)),
+        Box::new(OrLoad(space.clone())),
+        Box::new(PlainHit(space)),
+        Box::new(MokaSync(sync)),
+        Box::new(MokaFuture(future)),
+        Box::new(Foyer(foyer)),
+    ]
+}
+
+fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime of one thread")
+}
+
+/// CPU ns per operation, and operations a second of all threads together.
+fn round(lane: &dyn Lane, keys: &[Box<[u8]>], orders: &[Vec<u32>]) -> (f64, f64) {
+    let start = Barrier::new(orders.len());
+    let one = |order: &Vec<u32>| {
+        let runtime = runtime();
+        start.wait();
+        let (wall, before) = (Instant::now(), cpu::thread());
+        lane.run(&runtime, keys, order);
+        (cpu::thread() - before, wall.elapsed())
+    };
+    let took: Vec<(Duration, Duration)> = std::thread::scope(|scope| {
+        let threads: Vec<_> = orders.iter().map(|order| scope.spawn(|| one(order))).collect();
+        threads.into_iter().map(|thread| thread.join().expect("no lane panics")).collect()
+    });
+    let operations = (orders.len() * OPERATIONS) as f64;
+    let spent: Duration = took.iter().map(|(cpu, _)| *cpu).sum();
+    let wall = took.iter().map(|(_, wall)| *wall).max().unwrap_or_default();
+    (spent.as_nanos() as f64 / operations, operations / wall.as_secs_f64())
+}
+
+/// All rounds of one lane.
+#[derive(Default)]
+struct Rounds {
+    ns: [Vec<f64>; 2],
+    rate: [Vec<f64>; 2],
+}
+
+fn measure(lanes: &[Box<dyn Lane>], keys: &[Box<[u8]>], rounds: usize) -> Vec<Rounds> {
+    let orders: Vec<Vec<u32>> = (0..2).map(|n| load::zipf(keys.len(), OPERATIONS, 7 + n)).collect();
+    let mut all: Vec<Rounds> = lanes.iter().map(|_| Rounds::default()).collect();
+    for n in 0..=rounds {
+        for step in 0..lanes.len() {
+            // Another lane is first each time, and the first round warms up.
+            let at = (step + n) % lanes.len();
+            for threads in [1, 2] {
+                let (ns, rate) = round(&*lanes[at], keys, &orders[..threads]);
+                if n > 0 {
+                    all[at].ns[threads - 1].push(ns);
+                    all[at].rate[threads - 1].push(rate);
+                }
+            }
+        }
+    }
+    all
+}
+
+/// Ratio to `of`, round by round: what disturbs a round disturbs both.
+fn ratio(of: &[f64], to: &[f64]) -> Spread {
+    Spread::of(&of.iter().zip(to).map(|(a, b)| a / b).collect::<Vec<_>>())
+}
+
+fn main() {
+    let rounds = std::env::args().nth(1).and_then(|n| n.parse().ok()).unwrap_or(ROUNDS);
+    println!("{}; {rounds} interleaved rounds of {OPERATIONS} hits per thread\n", machine::line());
+    let mut verdicts = Vec::new();
+    for size in SIZES {
+        let keys = load::keys(size);
+        let lanes = lanes(&keys);
+        let all = measure(&lanes, &keys, rounds);
+        let quick = &all[2];
+        let row = |lane: &dyn Lane, rounds: &Rounds| {
+            let by_cpu = ratio(&rounds.ns[0], &rounds.ns[1]).median * 2.0;
+            let by_wall = ratio(&rounds.rate[1], &rounds.rate[0]).median;
+            vec![
+                lane.name().to_owned(),
+                Spread::of(&rounds.ns[0]).to_string(),
+                ratio(&rounds.ns[0], &quick.ns[0]).to_string(),
+                Spread::of(&rounds.ns[1]).to_string(),
+                format!("{by_cpu:.2} ({by_wall:.2})"),
+            ]
+        };
+        let rows: Vec<_> = lanes.iter().zip(&all).map(|(lane, rounds)| row(&**lane, rounds)).collect();
+        println!("{size} keys of 64 B, values of 1 KiB, Zipf {}:\n", load::SKEW);
+        let head = ["hit", "CPU ns, 1 thread", "x quick_cache", "CPU ns, 2 threads", "scale by CPU (by wall)"];
+        println!("{}", table(&head, &rows));
+        let against = |lane: usize| ratio(&all[3].ns[0], &all[lane].ns[0]).median;
+        let name = |other: &str| format!("{size} keys: or_load / {other}");
+        verdicts.extend([
+            Bar::at_most(name("quick_cache"), against(2), 1.25),
+            Bar::at_most(name("the limit"), against(1), 1.45),
+            Bar::at_most(name("moka try_get_with"), against(6), 0.25),
+            Bar::at_most(name("foyer get_or_fetch"), against(7), 0.5),
+            Bar::at_least(
+                format!("{size} keys: scale of or_load"),
+                2.0 * ratio(&all[3].ns[0], &all[3].ns[1]).median,
+                1.8,
+            ),
+        ]);
+        for lane in &lanes[3..5] {
+            verdicts.push(Bar::exactly(
+                format!("{size} keys: allocations per {}", lane.name()),
+                allocations(&**lane, &keys),
+                0.0,
+            ));
+        }
+    }
+    println!("{}\nload average at the end {}", bars(&verdicts), machine::load());
+}
+
+fn allocations(lane: &dyn Lane, keys: &[Box<[u8]>]) -> f64 {
+    let (runtime, order) = (runtime(), load::zipf(keys.len(), OPERATIONS, 3));
+    // Entering a runtime for the first time allocates; hits are what counts.
+    lane.run(&runtime, keys, &order[..1]);
+    alloc::start();
+    lane.run(&runtime, keys, &order);
+    alloc::stop().calls as f64 / OPERATIONS as f64
+}

@@ -1,0 +1,11 @@
+//! What do all measurements share? Clocks, counts, the same load for everybody, and tables.
+//!
+//! The method: one machine, one run, contenders interleaved round by round, CPU time per
+//! operation, medians with minimum and quartiles, ratios rather than absolute numbers.
+
+pub mod alloc;
+pub mod cpu;
+pub mod load;
+pub mod machine;
+pub mod report;
+pub mod stats;
