@@ -288,19 +288,28 @@ impl<V: Value> Shared<V> {
         terms: Terms,
         load: LoadFn,
     ) -> BoxFuture<'static, Result<Cached<V>, Error>> {
-        let (ask, bypass) = (terms.ask(&self), terms.bypass);
+        let ask = terms.ask(&self);
+        if terms.bypass {
+            return async move {
+                let answer = self.engine.alone(&self.state, &key, &ask, load, Why::Bypass).await;
+                self.counted(answer, ask.asked)
+            }
+            .boxed();
+        }
+        let mut load = Some(load);
         async move {
-            let answer = if bypass {
-                Box::pin(self.engine.alone(&self.state, &key, &ask, load, Why::Bypass)).await
-            } else {
-                self.engine.miss(&self.state, &key, &ask, load).await
-            };
-            let result = typed(answer);
-            self.state.count(why_of(&result));
-            self.state.request_seconds.record_span(self.engine.clock.now().since(ask.asked));
-            result
+            let answer = self.engine.miss(&self.state, &key, &ask, &mut load).await;
+            self.counted(answer, ask.asked)
         }
         .boxed()
+    }
+
+    /// The end of a request that left the hit path.
+    fn counted(&self, answer: Result<Answer, Error>, asked: Tick) -> Result<Cached<V>, Error> {
+        let result = typed(answer);
+        self.state.count(why_of(&result));
+        self.state.request_seconds.record_span(self.engine.clock.now().since(asked));
+        result
     }
 
     fn key<K: CacheKey>(&self, key: &K) -> Key {

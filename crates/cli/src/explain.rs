@@ -55,9 +55,15 @@ fn table(json: &Value) -> String {
     } else {
         lines.row("entry", format!("{}, {} bytes, {} hits", shown(&entry["kind"]), entry["bytes"], entry["hits"]));
         lines.row("  age", time(&entry["age_ms"]));
-        lines.row("  fresh for", time(&entry["fresh_for_ms"]));
-        lines.row("  served for", format!("{} (stale while it is refreshed)", time(&entry["served_for_ms"])));
-        lines.row("  kept for", format!("{} (stale if its load fails)", time(&entry["kept_for_ms"])));
+        if entry["invalidated"] == true {
+            lines.row("  invalidated", "itself, its space or one of its tags: the next read loads".to_owned());
+        } else {
+            lines.row("  fresh for", time(&entry["fresh_for_ms"]));
+            if entry["kind"] == "value" {
+                lines.row("  served for", format!("{} (stale while it is refreshed)", time(&entry["served_for_ms"])));
+                lines.row("  kept for", format!("{} (stale if its load fails)", time(&entry["kept_for_ms"])));
+            }
+        }
         lines.row("  its load took", time(&entry["cost_ms"]));
         let tags: Vec<String> = entry["tags"].as_array().into_iter().flatten().map(shown).collect();
         if !tags.is_empty() {

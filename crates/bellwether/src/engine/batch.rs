@@ -105,10 +105,10 @@ impl Engine {
                 // Another caller's private answer, a token given back, or a load older than an
                 // invalidation that this caller knows of: load for ourselves.
                 Ok(Outcome::Private(_) | Outcome::Released) if !led => {
-                    self.miss(space, key, ask, single(&load, at)).await
+                    self.miss(space, key, ask, &mut Some(single(&load, at))).await
                 }
                 Ok(Outcome::Landed(entry, _)) if !led && self.outdated(space, &entry, began) => {
-                    self.miss(space, key, ask, single(&load, at)).await
+                    self.miss(space, key, ask, &mut Some(single(&load, at))).await
                 }
                 outcome => self.delivered(space, key, ask, outcome, why),
             };

@@ -32,6 +32,14 @@ pub(crate) enum Entered {
     Wait(Arc<FlightCell>, Option<Start>),
 }
 
+/// What a caller does next.
+enum Begun {
+    /// Waits here; true if it leads.
+    Wait(Arc<FlightCell>, bool),
+    Alone,
+    Answered(Result<Answer, Error>),
+}
+
 impl Engine {
     /// Answers a caller whom memory could not answer, by its deadline.
     pub(crate) fn miss(
@@ -39,32 +47,48 @@ impl Engine {
         space: &Arc<SpaceState>,
         key: &Key,
         ask: &Ask,
-        load: LoadFn,
+        load: &mut Option<LoadFn>,
     ) -> impl Future<Output = Result<Answer, Error>> {
         async move {
             let began = self.flights.current_fence();
+            // One place to wait for leaders and followers alike, with nothing held across it but the
+            // cell: every one of 20,000 callers holds this future.
             loop {
-                let cell = match self.enter(space, key, ask) {
-                    Entered::Wait(cell, Some(start)) => {
-                        Leader::launch(self, space, key, start, cell.clone(), load);
-                        let outcome = self.wait(space, key, ask, &cell).await;
-                        return self.delivered(space, key, ask, outcome, Why::Loaded);
-                    }
-                    Entered::Wait(cell, None) => cell,
-                    // Boxed: few callers need it, and all would be larger for it.
-                    Entered::Alone => return Box::pin(self.alone(space, key, ask, load, Why::Uncacheable)).await,
-                    answered => return self.without_flight(space, key, ask, answered),
+                let (cell, leads) = match self.begin(space, key, ask, load) {
+                    Begun::Wait(cell, leads) => (cell, leads),
+                    Begun::Alone => break,
+                    Begun::Answered(answer) => return answer,
                 };
                 match self.wait(space, key, ask, &cell).await {
                     // The older load's tag was invalidated before this caller came: once more.
-                    Ok(Outcome::Landed(entry, _)) if self.outdated(space, &entry, began) => {}
-                    Ok(Outcome::Private(_)) => {
-                        return Box::pin(self.alone(space, key, ask, load, Why::Uncacheable)).await;
+                    Ok(Outcome::Landed(entry, _)) if !leads && self.outdated(space, &entry, began) => {}
+                    Ok(Outcome::Released) if !leads => {}
+                    Ok(Outcome::Private(_)) if !leads => break,
+                    outcome => {
+                        let why = if leads { Why::Loaded } else { Why::Coalesced };
+                        return self.delivered(space, key, ask, outcome, why);
                     }
-                    Ok(Outcome::Released) => {}
-                    outcome => return self.delivered(space, key, ask, outcome, Why::Coalesced),
                 }
             }
+            let load = load.take().expect("only who leads gives the load away, and has returned");
+            // Boxed: few callers need it, and all would be larger for it.
+            Box::pin(self.alone(space, key, ask, load, Why::Uncacheable)).await
+        }
+    }
+
+    /// Joins or starts a flight, and leads it if it is to be led.
+    fn begin(self: &Arc<Engine>, space: &Arc<SpaceState>, key: &Key, ask: &Ask, load: &mut Option<LoadFn>) -> Begun {
+        match self.enter(space, key, ask) {
+            Entered::Wait(cell, start) => {
+                let leads = start.zip(load.take_if(|_| start.is_some()));
+                let leading = leads.is_some();
+                if let Some((start, load)) = leads {
+                    Leader::launch(self, space, key, start, cell.clone(), load);
+                }
+                Begun::Wait(cell, leading)
+            }
+            Entered::Alone => Begun::Alone,
+            answered => Begun::Answered(self.without_flight(space, key, ask, answered)),
         }
     }
 

@@ -57,6 +57,8 @@ pub struct ExplainEntry {
     pub version: Option<u64>,
     /// Its tags.
     pub tags: Vec<String>,
+    /// An invalidation covers it: it is not served any more, whatever its windows say.
+    pub invalidated: bool,
 }
 
 /// A flight of the key.
@@ -119,6 +121,7 @@ impl Engine {
                 bytes: entry.weight,
                 version: entry.version(),
                 tags: entry.tags().iter().map(|tag| tag.text.to_string()).collect(),
+                invalidated: self.floor_of(space, &entry).covers(entry.meta.fence),
             }),
             floor_removed: floor.removed.0,
             floor_expired: floor.expired.0,

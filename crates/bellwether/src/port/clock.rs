@@ -5,6 +5,7 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bellwether_core::time::{Span, Tick};
+use futures_util::future::{BoxFuture, Either};
 use tokio::sync::Notify;
 
 /// How far the coarse clock may lag while its thread runs.
@@ -102,26 +103,24 @@ impl Clock {
         }
     }
 
-    /// Returns once `until` is reached.
-    pub(crate) fn sleep_until(&self, until: Tick) -> impl Future<Output = ()> {
-        // A block, not an `async fn`, which would keep its arguments twice: every follower sleeps here.
-        async move {
-            match &self.0 {
-                Kind::System(_) => {
-                    let left = until.since(self.now());
-                    if left > Span::ZERO {
-                        tokio::time::sleep(left.into()).await;
+    /// Returns once `until` is reached. Call it inside a runtime. Small, because every caller that
+    /// waits holds one: the manual clock's is boxed.
+    pub(crate) fn sleep_until(&self, until: Tick) -> Either<tokio::time::Sleep, BoxFuture<'static, ()>> {
+        match &self.0 {
+            Kind::System(_) => Either::Left(tokio::time::sleep(until.since(self.now()).into())),
+            Kind::Manual(manual) => {
+                let manual = manual.clone();
+                Either::Right(Box::pin(async move {
+                    loop {
+                        let moved = manual.moved.notified();
+                        tokio::pin!(moved);
+                        moved.as_mut().enable();
+                        if manual.now.load(Ordering::SeqCst) >= until.0 {
+                            return;
+                        }
+                        moved.await;
                     }
-                }
-                Kind::Manual(manual) => loop {
-                    let moved = manual.moved.notified();
-                    tokio::pin!(moved);
-                    moved.as_mut().enable();
-                    if manual.now.load(Ordering::SeqCst) >= until.0 {
-                        return;
-                    }
-                    moved.await;
-                },
+                }))
             }
         }
     }

@@ -16,6 +16,8 @@ const BACKLOG: u32 = 4096;
 const PAUSE: Duration = Duration::from_millis(50);
 /// File descriptors wanted: every client of either face, origins and files besides.
 const FILES: u64 = 32_768;
+/// Clients that every machine should have room for; below, a warning says so.
+const ENOUGH: u64 = 1_000;
 /// File descriptors that no client gets: origins, listeners, admin pages, the runtimes' own.
 const RESERVED: u64 = 256;
 /// Failed accepts are told this often at most.
@@ -35,7 +37,9 @@ pub(super) fn hint(error: &io::Error, face: &str) -> String {
     match error.kind() {
         io::ErrorKind::AddrInUse => {
             format!(
-                "another process listens there: stop it, or change `{face}` in [listen] (port 0 takes any that is free)"
+                "another process listens there: stop it, or change `{face}` in [listen] or by \
+                 BELLWETHER__LISTEN__{}=127.0.0.1:0 (port 0 takes any that is free)",
+                face.to_uppercase()
             )
         }
         io::ErrorKind::PermissionDenied => {
@@ -61,7 +65,7 @@ pub(super) fn room_for_clients() -> usize {
         }
     }
     let room = files.saturating_sub(RESERVED).max(1);
-    if files < FILES {
+    if room < ENOUGH {
         tracing::warn!(
             files,
             clients = room,

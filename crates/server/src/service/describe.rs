@@ -30,6 +30,7 @@ fn described(key: &[u8], explain: &Explain) -> Value {
             "fence": entry.fence,
             "version": entry.version,
             "tags": entry.tags,
+            "invalidated": entry.invalidated,
         })
     });
     let flight = |flight: &bellwether::ExplainFlight| {
