@@ -33,7 +33,7 @@ pub struct Space<K: ?Sized, V> {
 pub(crate) struct Shared<V> {
     pub(crate) engine: Arc<Engine>,
     pub(crate) state: Arc<SpaceState>,
-    pub(crate) default: Option<Resident>,
+    pub(crate) default: Option<Arc<Resident>>,
     pub(crate) of: PhantomData<fn() -> V>,
 }
 
@@ -106,7 +106,7 @@ impl<K: CacheKey + ?Sized, V: Value> Space<K, V> {
             kind: Kind::Value,
         };
         let key = Key { hash: 0, bytes: [].into(), space: state.id };
-        let default = Some(Entry::new(&key, meta, None, value.weight(), value));
+        let default = Some(Arc::new(Entry::new(&key, meta, None, value.weight(), value)));
         let shared = Shared { engine: engine.clone(), state: state.clone(), default, of: PhantomData };
         Space { shared: Arc::new(shared), of: PhantomData }
     }

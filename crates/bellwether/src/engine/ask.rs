@@ -1,5 +1,7 @@
 //! What does a caller want, and what does it get?
 
+use std::sync::Arc;
+
 use bellwether_core::policy::Priority;
 use bellwether_core::read::decide::Demand;
 use bellwether_core::time::Tick;
@@ -17,7 +19,8 @@ pub(crate) struct Ask {
     /// The caller's own deadline.
     pub(crate) deadline: Tick,
     /// Answered when nothing else can be.
-    pub(crate) default: Option<Resident>,
+    /// Behind a thin pointer: everybody who waits holds one.
+    pub(crate) default: Option<Arc<Resident>>,
 }
 
 /// A value or a negative, why, and as of when.

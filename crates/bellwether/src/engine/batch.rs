@@ -137,7 +137,7 @@ impl Engine {
         ask: &Ask,
         load: LoadFn,
     ) -> Arc<FlightCell> {
-        let cell = Arc::new(FlightCell::new(self.flights.fresh_id()));
+        let cell = Arc::new(FlightCell::new(self.flights.fresh_id(), &self.clock));
         Leader::launch_alone(self, space, key, ask, cell.clone(), load);
         cell
     }

@@ -37,10 +37,12 @@ pub(crate) struct FlightCell {
     lease_until: AtomicU64,
     /// Under which ticket the load waits at the guard: the flight's own number, or its batch's.
     ticket: AtomicU64,
+    /// Here once for all who wait, because each of them would hold a way to it.
+    clock: Clock,
 }
 
 impl FlightCell {
-    pub(crate) fn new(id: FlightId) -> FlightCell {
+    pub(crate) fn new(id: FlightId, clock: &Clock) -> FlightCell {
         FlightCell {
             outcome: OnceLock::new(),
             done: Notify::new(),
@@ -48,6 +50,7 @@ impl FlightCell {
             turned: Notify::new(),
             lease_until: AtomicU64::new(u64::MAX),
             ticket: AtomicU64::new(id.0),
+            clock: clock.clone(),
         }
     }
 
@@ -59,7 +62,7 @@ impl FlightCell {
     }
 
     /// The outcome, or `None` if `until` comes first.
-    pub(crate) fn wait(&self, clock: &Clock, until: Tick) -> impl Future<Output = Option<Outcome>> {
+    pub(crate) fn wait(&self, until: Tick) -> impl Future<Output = Option<Outcome>> {
         async move {
             let done = self.done.notified();
             tokio::pin!(done);
@@ -70,7 +73,7 @@ impl FlightCell {
             }
             tokio::select! {
                 () = done => {}
-                () = clock.sleep_until(until) => {}
+                () = self.clock.sleep_until(until) => {}
             }
             self.outcome.get().cloned()
         }
@@ -83,11 +86,11 @@ impl FlightCell {
     }
 
     /// Waits for the turn; false if `until` came first.
-    pub(crate) async fn turn(&self, clock: &Clock, until: Option<Tick>) -> bool {
+    pub(crate) async fn turn(&self, until: Option<Tick>) -> bool {
         // `notify_one` leaves a permit behind, so that a turn given before is not missed.
         tokio::select! {
             () = self.turned.notified() => {}
-            () = clock.sleep_until(until.unwrap_or(Tick::NEVER)), if until.is_some() => {}
+            () = self.clock.sleep_until(until.unwrap_or(Tick::NEVER)), if until.is_some() => {}
         }
         self.turn.load(Ordering::Acquire)
     }

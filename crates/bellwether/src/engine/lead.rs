@@ -181,7 +181,7 @@ impl Leader {
         let Some(id) = self.id else { return Event::Turn };
         let mut until = until;
         loop {
-            let turn = self.cell.turn(&self.engine.clock, until).await;
+            let turn = self.cell.turn(until).await;
             if turn || self.engine.flights.locked(&self.key, |shard| shard.unpark(&self.key, id)) {
                 return Event::Turn;
             }
@@ -306,9 +306,9 @@ impl Engine {
             if loading || landed || shard.cooling(key, now).is_some() {
                 return None;
             }
-            Some(
-                self.flights.join(shard, key, &asker, space.successor_after(), now, |id| Arc::new(FlightCell::new(id))),
-            )
+            Some(self.flights.join(shard, key, &asker, space.successor_after(), now, |id| {
+                Arc::new(FlightCell::new(id, &self.clock))
+            }))
         });
         let (id, cell, parked) = match joined {
             Some(Joined::Lead { id, cell }) => (id, cell, None),

@@ -78,7 +78,7 @@ impl Engine {
                         let left = cell.lease_until().since(now).at_most(space.gate.budget.timeout.max(lease));
                         return Ok(Leased::Held(left));
                     }
-                    cell.wait(&self.clock, patience.min(cell.lease_until())).await;
+                    cell.wait(patience.min(cell.lease_until())).await;
                 }
                 (Grant::Cooling(cooling), None) => {
                     let error = Error::later(Why::Cooling, cooling.remaining(self.clock.now()));
@@ -107,7 +107,10 @@ impl Engine {
                 return Grant::Cooling(cooling);
             }
             self.release_void_leases(shard, key, space.floor().newest());
-            match self.flights.join(shard, key, &asker, Span::ZERO, now, |id| Arc::new(FlightCell::new(id))) {
+            match self
+                .flights
+                .join(shard, key, &asker, Span::ZERO, now, |id| Arc::new(FlightCell::new(id, &self.clock)))
+            {
                 Joined::Follow { cell, .. } => Grant::Held(cell),
                 Joined::Lead { id, cell } => {
                     let token = self.next_fence();
@@ -162,7 +165,7 @@ impl Engine {
 
     /// Ends a lease that nobody used: the next client that waits gets the token.
     async fn end_lease(self: Arc<Engine>, key: Key, id: FlightId, cell: Arc<FlightCell>) {
-        if cell.wait(&self.clock, cell.lease_until()).await.is_none() {
+        if cell.wait(cell.lease_until()).await.is_none() {
             self.flights.locked(&key, |shard| self.land_lease(shard, &key, id, Ending::Neither, self.clock.now()));
             cell.complete(Outcome::Released);
         }

@@ -132,7 +132,7 @@ impl Engine {
             }
             match self
                 .flights
-                .join(shard, key, &asker, space.successor_after(), now, |id| Arc::new(FlightCell::new(id)))
+                .join(shard, key, &asker, space.successor_after(), now, |id| Arc::new(FlightCell::new(id, &self.clock)))
             {
                 Joined::Follow { cell, raised: flight } => {
                     raised = flight.map(|flight| (cell.ticket(), flight));
@@ -185,7 +185,7 @@ impl Engine {
             let hedged = space.hedge_after().map_or(ask.deadline, |hedge| ask.asked + hedge);
             let mut until = hedged.min(ask.deadline);
             loop {
-                if let Some(outcome) = cell.wait(&self.clock, until).await {
+                if let Some(outcome) = cell.wait(until).await {
                     return Ok(outcome);
                 }
                 let p99 = space.load_times().0.unwrap_or(space.gate.budget.timeout);
@@ -207,7 +207,7 @@ impl Engine {
         load: LoadFn,
         why: Why,
     ) -> Result<Answer, Error> {
-        let cell = Arc::new(FlightCell::new(self.flights.fresh_id()));
+        let cell = Arc::new(FlightCell::new(self.flights.fresh_id(), &self.clock));
         Leader::launch_alone(self, space, key, ask, cell.clone(), load);
         let outcome = match self.wait(space, key, ask, &cell).await {
             Ok(Outcome::Landed(entry, _)) => Ok(Outcome::Landed(entry, Some(why))),
@@ -228,7 +228,7 @@ impl Engine {
             &ask.default,
         ) {
             (Rescue::Body(why), Some(entry), _) => Ok((entry, why, now)),
-            (Rescue::Default, _, Some(default)) => Ok((default.clone(), Why::Default, default.meta.born)),
+            (Rescue::Default, _, Some(default)) => Ok((Resident::clone(default), Why::Default, default.meta.born)),
             _ => Err(error),
         }
     }
