@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bellwether::testing::SharedMemory;
+use bellwether::testing::{Mode, SharedMemory};
 use bellwether::{Cache, Clock, Loaded, Policy, Space, Span};
 
 #[test]
@@ -62,4 +62,19 @@ fn g6_an_entry_counts_its_key_its_value_once_and_its_tags() {
     assert_eq!(plain, 192 + 1 + size_of::<String>() + 1000);
     assert!(space.put("k", Loaded::value("v".repeat(1000)).tag("t".repeat(500))));
     assert!(bytes("k") >= plain + 500, "{} {plain}", bytes("k"));
+}
+
+#[tokio::test]
+async fn g4_shared_timeout_is_what_a_frozen_tier_may_cost() {
+    let frozen = SharedMemory::new(Clock::system());
+    frozen.set(Mode::Frozen);
+    let mut took = Vec::new();
+    for budget in ["20ms", "1s"] {
+        let cache = Cache::builder().shared(frozen.clone()).shared_timeout(budget).build().expect("a cache");
+        let space: Space<str, String> = cache.shared_space("s", Policy::ttl("60s").timeout("10s")).expect("a space");
+        let started = std::time::Instant::now();
+        assert_eq!(read(&space, "loaded").await, "loaded", "a frozen tier never hides the loader");
+        took.push(started.elapsed());
+    }
+    assert!(took[1] >= Duration::from_secs(1) && took[0] < took[1], "{took:?}");
 }
