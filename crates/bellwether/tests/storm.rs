@@ -15,7 +15,7 @@ const STORM: Duration = Duration::from_secs(2);
 /// One removal every 2 ms.
 const PAUSE: Duration = Duration::from_millis(2);
 /// Each reads every 2 ms or a little less often.
-const READERS: u32 = 80;
+const READERS: u32 = 120;
 const LOAD: Duration = Duration::from_millis(3);
 
 /// What a storm did: reads, removals, reads older than a removal acknowledged before they began.
