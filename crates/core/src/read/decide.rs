@@ -229,8 +229,10 @@ mod tests {
         }
 
         #[test]
-        fn before_calm_until_the_draw_does_not_matter(meta in any_meta(), now in 0u64..4000, a in any::<u64>(), b in any::<u64>()) {
-            prop_assume!(Tick(now) < meta.calm_until());
+        fn before_calm_until_the_draw_does_not_matter(meta in any_meta(), when in any::<u64>(), a in any::<u64>(), b in any::<u64>()) {
+            // A tick within the calm, rather than any tick and most of them turned away: cases that are rejected
+            // are bounded, and few metas have a long calm. One without any has nothing to show.
+            let Some(now) = when.checked_rem(meta.calm_until().0) else { return Ok(()) };
             let policy = Policy { early: Early::XFetch { beta: 4.0 }, ..Policy::ttl(Span(100)) };
             let with = |draw| decide(Some(Resident { meta: &meta, hits: 9 }), Floor::NONE, Demand::Any, Tick(now), &policy, Draw(draw));
             prop_assert_eq!(with(a), with(b));
