@@ -12,7 +12,7 @@ use bellwether_core::time::{Span, Tick};
 use shuttle::sync::{Condvar, Mutex};
 
 use crate::key::{Key, KeyRef};
-use crate::state::flights::{Ending, FlightTable, Joined};
+use crate::state::flights::{Ending, FlightTable, Joined, Led};
 
 const NOW: Tick = Tick(1_000_000);
 
@@ -96,7 +96,7 @@ impl Table {
             if let Some((_, value)) = *self.memory() {
                 return Entered::Hit(value);
             }
-            match self.flights.join(shard, &self.key, &asker, Span::ZERO, NOW, |_| Arc::new(Told::default())) {
+            match self.flights.join(shard, &self.key, Led::Here { hedge: Span::ZERO }, &asker, NOW, |_| Arc::new(Told::default())) {
                 Joined::Follow { cell, .. } => Entered::Follow(cell),
                 Joined::Lead { id, cell } => Entered::Lead { id: id.0, told: cell, parked: false },
                 Joined::LeadLater { id, cell, .. } => Entered::Lead { id: id.0, told: cell, parked: true },

@@ -49,6 +49,89 @@ async fn g1_one_client_gets_the_token_the_others_wait_for_its_value() {
     assert_eq!(told(&space.lease(&2, Demand::Any, LEASE, Span::ZERO).await.unwrap()), "missing");
 }
 
+/// Callers at once with one demand, each of whom fills the key if it gets the token: how many did.
+async fn tokens_of_a_crowd(space: &Space<u64, u64>, clock: &Clock, demand: Demand, load: Span) -> u32 {
+    let mut tokens = 0;
+    let mut crowd: Vec<_> = (0..8).map(|_| Box::pin(space.lease(&1, demand, LEASE, Span::secs(60)))).collect();
+    while !crowd.is_empty() {
+        let mut holder = None;
+        // A look at each: who is done leaves.
+        let mut left = Vec::new();
+        for mut caller in crowd {
+            match (&mut caller).now_or_never() {
+                None => left.push(caller),
+                Some(Ok(Lease::Token(token) | Lease::Value(_, Some(token)))) => holder = Some(token),
+                Some(Ok(Lease::Value(value, None))) => assert_eq!(*value, u64::from(tokens)),
+                Some(other) => panic!("{:?}", other.map(|lease| told(&lease))),
+            }
+        }
+        crowd = left;
+        if let Some(token) = holder {
+            tokens += 1;
+            clock.advance(load);
+            assert!(space.publish(&1, token, u64::from(tokens)));
+        }
+        tokio::task::yield_now().await;
+    }
+    tokens
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn g1_whoever_waits_for_a_token_shares_its_value_whatever_age_it_asked_for() {
+    let load = Span::ms(300);
+    for (demand, most) in [
+        (Demand::Any, 1),
+        (Demand::Fresh, 1),
+        (Demand::MaxAge(Span::ms(500)), 1),
+        // Older than that when it lands, but begun within it for all who asked at first.
+        (Demand::MaxAge(Span::ms(200)), 1),
+    ] {
+        let (_cache, space, clock) = manual(minute());
+        assert_eq!(tokens_of_a_crowd(&space, &clock, demand, load).await, most, "{demand:?}");
+    }
+    // Who comes when the load is older than that can't share it, and waits for the next one: one for all of those.
+    let (_cache, space, clock) = manual(minute());
+    let held = token(&space).await;
+    clock.advance(Span::ms(300));
+    let demand = Demand::MaxAge(Span::ms(200));
+    let mut late: Vec<_> = (0..4).map(|_| Box::pin(space.lease(&1, demand, LEASE, Span::secs(60)))).collect();
+    assert!(late.iter_mut().all(|caller| caller.now_or_never().is_none()));
+    assert!(space.publish(&1, held, 7));
+    let mut next = Vec::new();
+    until("one of them gets the token", || {
+        next.extend(late.iter_mut().filter_map(|caller| caller.now_or_never()).map(|lease| lease.expect("no error")));
+        !next.is_empty()
+    })
+    .await;
+    assert_eq!(next.iter().map(told).collect::<Vec<_>>(), ["token"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clients_that_hoard_tokens_keep_nobody_from_loading() {
+    let (cache, space, _clock) = manual(minute());
+    let lease = |key| space.lease(Box::leak(Box::new(key)), Demand::Any, Span::secs(600), Span::ZERO);
+    let mut tokens = 0;
+    let refused = loop {
+        match lease(1_000 + tokens).await {
+            Ok(Lease::Token(_)) => tokens += 1,
+            other => break other.err().expect("an error, once all are given out"),
+        }
+        assert!(tokens <= 20_000, "tokens have no bound");
+    };
+    assert_eq!((refused.why(), refused.retry_after()), (Why::ShedQueue, Some(Span::ms(500))));
+    let loaded = space.get(&1).or_load(Source::default().loader(std::time::Duration::ZERO));
+    assert_eq!(soon("a load", loaded).await.unwrap().why(), Why::Loaded, "control: {tokens} tokens are out");
+    assert_eq!(cache.snapshot().live_flights as u64, tokens);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn held_says_how_long_the_holder_has_got() {
+    let (_cache, space, clock) = manual(minute());
+    assert!(matches!(space.lease(&1, Demand::Any, Span::secs(60), Span::ZERO).await, Ok(Lease::Token(_))));
+    clock.advance(Span::secs(10));
+    assert_eq!(told(&lease(&space, Span::ZERO).await), "held 50s", "not the asker's own lease of {LEASE}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn g3_a_token_is_void_after_a_removal_an_expiry_a_write_a_clearing_a_tag_or_its_end() {
     type Voids = fn(&Space<u64, u64>, &Clock);

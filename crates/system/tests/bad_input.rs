@@ -153,6 +153,41 @@ fn ten_announcements_of_512_mb_cost_neither_memory_nor_entries() {
 }
 
 #[test]
+fn g6_half_commands_of_all_clients_together_are_bounded() {
+    let server = serve();
+    let memory = server.process.resident();
+    // 15 MiB of a 15.5 MiB value each: 480 MiB in all, of which 256 may be kept.
+    let half = [b"*3\r\n$3\r\nSET\r\n$4\r\nkv:x\r\n$16252928\r\n".to_vec(), vec![b'x'; 15 * MIB as usize]].concat();
+    let mut attackers: Vec<Resp> = (0..32)
+        .map(|_| {
+            let mut attacker = server.connect();
+            // It may be closed while it still sends.
+            let _ = attacker.send_raw(&half);
+            attacker
+        })
+        .collect();
+    std::thread::sleep(Duration::from_millis(500));
+    // A small command in two parts, while nothing is left for large ones.
+    let mut friend = server.connect();
+    friend.send_raw(b"*3\r\n$3\r\nSET\r\n$4\r\nkv:a\r\n$1").unwrap();
+    std::thread::sleep(Duration::from_millis(50));
+    friend.send_raw(b"\r\n1\r\n").unwrap();
+    assert_eq!(friend.read().unwrap(), Value::ok());
+    let grown = server.process.resident().saturating_sub(memory);
+    assert!(grown < 330 * MIB, "half commands of 480 MiB cost {} MiB", grown / MIB);
+    attackers.iter_mut().for_each(|attacker| attacker.read_limit(Duration::from_millis(100)));
+    let refused = attackers.iter_mut().filter_map(|attacker| attacker.read_to_close(1_000).ok());
+    let refused = refused.filter(|answer| answer.starts_with(b"-ERR too many unfinished commands")).count();
+    assert!(refused > 0, "nobody was told why");
+    drop(attackers);
+    // The room comes back with the connections.
+    until(LIMIT, "room", || {
+        let value = "y".repeat(4 * MIB as usize);
+        (server.connect().call(&["SET", "kv:b", &value]) == Value::ok()).then_some(())
+    });
+}
+
+#[test]
 fn a_client_that_never_reads_is_cut_at_its_output_cap() {
     let server = serve();
     let mut db = server.connect();

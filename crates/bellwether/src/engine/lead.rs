@@ -24,7 +24,7 @@ use crate::entry::{Extra, Resident};
 use crate::error::Error;
 use crate::key::Key;
 use crate::load::{Found, Keep, LoadError, Terms};
-use crate::state::flights::{Ending, Joined};
+use crate::state::flights::{Ending, Joined, Led};
 use crate::state::gate::{Permit, Turned};
 
 /// Background refreshes of a process that may be under way; what comes beyond waits for its next reader.
@@ -299,6 +299,7 @@ impl Engine {
             deadline: None,
             floor: space.floor().newest(),
         };
+        let led = Led::Here { hedge: space.successor_after() };
         let joined = self.flights.locked(key, |shard| {
             let now = self.clock.now();
             let loading = shard.flights(key).is_some_and(|flights| flights.covers(&asker, now));
@@ -306,7 +307,7 @@ impl Engine {
             if loading || landed || shard.cooling(key, now).is_some() {
                 return None;
             }
-            Some(self.flights.join(shard, key, &asker, space.successor_after(), now, |id| {
+            Some(self.flights.join(shard, key, led, &asker, now, |id| {
                 Arc::new(FlightCell::new(id, &self.clock))
             }))
         });

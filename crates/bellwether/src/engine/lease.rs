@@ -21,7 +21,10 @@ use crate::entry::Resident;
 use crate::error::Error;
 use crate::key::Key;
 use crate::load::Loaded;
-use crate::state::flights::{Ending, Joined, Shard};
+use crate::state::flights::{Ending, Joined, Led, Shard};
+
+/// After so long a client asks again that found all tokens of the process given out.
+const FULL_RETRY: Span = Span::ms(500);
 
 /// What a client gets that wants to fill a key by itself.
 pub(crate) enum Leased {
@@ -35,7 +38,12 @@ pub(crate) enum Leased {
 
 enum Grant {
     Token(Fence, Arc<FlightCell>, FlightId),
-    Held(Arc<FlightCell>),
+    /// Another client fills the key, or a load of this process does. `fits`: it began late enough for
+    /// what this client asks, so that its value will do.
+    Held {
+        cell: Arc<FlightCell>,
+        fits: bool,
+    },
     Cooling(Cooling),
     Full,
 }
@@ -51,6 +59,7 @@ impl Engine {
         wait: Span,
     ) -> Result<Leased, Error> {
         let patience = ask.deadline.min(self.clock.now() + wait);
+        let began = self.flights.current_fence();
         loop {
             let look = self.look(space, key.by_ref(), ask.demand);
             let stale = match look {
@@ -71,14 +80,23 @@ impl Engine {
                     });
                 }
                 (_, Some((entry, why, at))) => return Ok(Leased::Value { entry, why, at, token: None }),
-                (Grant::Held(cell), None) => {
+                (Grant::Held { cell, fits }, None) => {
                     let now = self.clock.now();
+                    let until = cell.lease_until();
                     if now >= patience {
                         // A load of this process holds it no longer than its origin's timeout.
-                        let left = cell.lease_until().since(now).at_most(space.gate.budget.timeout.max(lease));
+                        let left =
+                            if until == Tick::NEVER { space.gate.budget.timeout } else { until.since(now) };
                         return Ok(Leased::Held(left));
                     }
-                    cell.wait(patience.min(cell.lease_until())).await;
+                    // What was waited for is the answer, as for a follower of a load: to look again with
+                    // the same demand would make every waiter a holder in turn.
+                    if let Some(Outcome::Landed(entry, _)) = cell.wait(patience.min(until)).await
+                        && fits
+                        && !self.outdated(space, &entry, began)
+                    {
+                        return Ok(Leased::Value { entry, why: Why::Coalesced, at: self.clock.now(), token: None });
+                    }
                 }
                 (Grant::Cooling(cooling), None) => {
                     let error = Error::later(Why::Cooling, cooling.remaining(self.clock.now()));
@@ -89,7 +107,7 @@ impl Engine {
                         token: None,
                     });
                 }
-                (Grant::Full, None) => return Err(Error::later(Why::ShedQueue, Some(lease))),
+                (Grant::Full, None) => return Err(Error::later(Why::ShedQueue, Some(FULL_RETRY))),
             }
         }
     }
@@ -107,11 +125,16 @@ impl Engine {
                 return Grant::Cooling(cooling);
             }
             self.release_void_leases(shard, key, space.floor().newest());
-            match self
-                .flights
-                .join(shard, key, &asker, Span::ZERO, now, |id| Arc::new(FlightCell::new(id, &self.clock)))
-            {
-                Joined::Follow { cell, .. } => Grant::Held(cell),
+            let cell = |id| Arc::new(FlightCell::new(id, &self.clock));
+            match self.flights.join(shard, key, Led::Outside, &asker, now, cell) {
+                Joined::Follow { id, cell, .. } => {
+                    let since = shard.flights(key).and_then(|flights| flights.get(id)?.reading).map(|r| r.since);
+                    let fits = match ask.demand {
+                        Demand::MaxAge(most) => since.is_none_or(|since| now.since(since) <= most),
+                        Demand::Any | Demand::Fresh | Demand::CachedOnly => true,
+                    };
+                    Grant::Held { cell, fits }
+                }
                 Joined::Lead { id, cell } => {
                     let token = self.next_fence();
                     shard.begin_read(key, id, token, now);
@@ -130,21 +153,23 @@ impl Engine {
 
     /// Stores a value under a token. False if the token is no longer the key's.
     pub(crate) fn publish(&self, space: &SpaceState, key: &Key, token: Fence, loaded: Loaded<AnyBody>) -> bool {
-        let Some(cell) = self.flights.locked(key, |shard| {
+        let Some((cell, entry, stored)) = self.flights.locked(key, |shard| {
             let now = self.clock.now();
             let (id, cell) = holder(shard, key, token, now)?;
             let since = shard.flights(key)?.get(id)?.reading?.since;
             let floor = shard.floor(key);
             let covered = |entry: &Resident| floor.merge(self.floor_of(space, entry)).covers(token);
             let entry = self.written(space, key, loaded, token, since).filter(|entry| !covered(entry));
-            let stored = entry.is_some_and(|entry| self.memory.put(key.hash, entry));
+            let stored = entry.as_ref().is_some_and(|entry| self.memory.put(key.hash, entry.clone()));
             self.land_lease(shard, key, id, Ending::Succeeded, now);
-            Some((cell, stored))
+            Some((cell, entry, stored))
         }) else {
             return false;
         };
-        cell.0.complete(Outcome::Released);
-        cell.1
+        // Too large to be kept is still what everybody waits for.
+        let kept = (!stored).then_some(Why::TooLarge);
+        cell.complete(entry.map_or(Outcome::Released, |entry| Outcome::Landed(entry, kept)));
+        stored
     }
 
     /// Gives a token back unused; with a cool-down, nobody else gets one for so long.

@@ -19,7 +19,7 @@ use crate::engine::space::SpaceState;
 use crate::entry::Resident;
 use crate::error::Error;
 use crate::key::Key;
-use crate::state::flights::Joined;
+use crate::state::flights::{Joined, Led};
 
 /// What became of a caller at the flight table.
 pub(crate) enum Entered {
@@ -130,11 +130,12 @@ impl Engine {
             if let Some(cooling) = shard.cooling(key, now) {
                 return Entered::Cooling(cooling);
             }
+            let led = Led::Here { hedge: space.successor_after() };
             match self
                 .flights
-                .join(shard, key, &asker, space.successor_after(), now, |id| Arc::new(FlightCell::new(id, &self.clock)))
+                .join(shard, key, led, &asker, now, |id| Arc::new(FlightCell::new(id, &self.clock)))
             {
-                Joined::Follow { cell, raised: flight } => {
+                Joined::Follow { cell, raised: flight, .. } => {
                     raised = flight.map(|flight| (cell.ticket(), flight));
                     Entered::Wait(cell, None)
                 }

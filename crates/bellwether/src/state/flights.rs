@@ -13,8 +13,10 @@ use crate::state::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use crate::state::sync::{Mutex, lock};
 
 const SHARDS: usize = 64;
-/// Live flights of a process; a key beyond that is shed.
+/// Loads under way in a process; a key beyond that is shed.
 pub(crate) const MOST_LIVE: usize = 10_000;
+/// Tokens of a process that clients hold. Counted apart: who hoards tokens must not keep others from loading.
+pub(crate) const MOST_TOKENS: usize = 10_000;
 /// Key floors of a process: 2^20.
 const MOST_FLOORS: usize = 1 << 20;
 /// Failures remembered in a process.
@@ -25,7 +27,20 @@ pub(crate) struct FlightTable<C> {
     shards: Box<[Mutex<Shard<C>>]>,
     ids: AtomicU64,
     fences: AtomicU64,
-    live: AtomicUsize,
+    loads: AtomicUsize,
+    tokens: AtomicUsize,
+}
+
+/// Who leads a flight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Led {
+    /// A load of this process; behind an overtaken one it waits at most `hedge` for its turn.
+    Here {
+        /// That wait.
+        hedge: Span,
+    },
+    /// A client that holds a token.
+    Outside,
 }
 
 /// One shard: its lock is the order in which loads, removals and landings of its keys happen.
@@ -40,7 +55,14 @@ pub(crate) struct Shard<C> {
 
 struct Slot<C> {
     flights: Flights,
-    cells: Vec<(FlightId, C)>,
+    cells: Vec<Live<C>>,
+}
+
+/// A flight under way, as the table sees it.
+struct Live<C> {
+    id: FlightId,
+    led: Led,
+    cell: C,
 }
 
 impl<C> Default for Slot<C> {
@@ -52,6 +74,7 @@ impl<C> Default for Slot<C> {
 /// What became of an asker, with what it waits on.
 pub(crate) enum Joined<C> {
     Follow {
+        id: FlightId,
         cell: C,
         raised: Option<Flight>,
     },
@@ -95,7 +118,8 @@ impl<C: Clone> FlightTable<C> {
             shards: (0..SHARDS).map(|_| Mutex::new(shard())).collect(),
             ids: AtomicU64::new(0),
             fences: AtomicU64::new(0),
-            live: AtomicUsize::new(0),
+            loads: AtomicUsize::new(0),
+            tokens: AtomicUsize::new(0),
         }
     }
 
@@ -118,9 +142,24 @@ impl<C: Clone> FlightTable<C> {
         Fence(self.fences.load(Ordering::SeqCst))
     }
 
-    /// Live flights of all keys.
+    /// Live flights of all keys, those that clients lead included.
     pub(crate) fn live(&self) -> usize {
-        self.live.load(Ordering::Relaxed)
+        self.loads.load(Ordering::Relaxed) + self.tokens.load(Ordering::Relaxed)
+    }
+
+    fn count(&self, led: Led) -> &AtomicUsize {
+        match led {
+            Led::Here { .. } => &self.loads,
+            Led::Outside => &self.tokens,
+        }
+    }
+
+    fn full(&self, led: Led) -> bool {
+        let most = match led {
+            Led::Here { .. } => MOST_LIVE,
+            Led::Outside => MOST_TOKENS,
+        };
+        self.count(led).load(Ordering::Relaxed) >= most
     }
 
     /// A number no flight of this table has had.
@@ -128,35 +167,36 @@ impl<C: Clone> FlightTable<C> {
         FlightId(self.ids.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// Joins `key`'s flight or starts one; `cell` makes what its callers wait on.
+    /// Joins `key`'s flight or starts one, led as `led` says; `cell` makes what its callers wait on.
     pub(crate) fn join(
         &self,
         shard: &mut Shard<C>,
         key: &Key,
+        led: Led,
         asker: &Asker,
-        hedge: Span,
         now: Tick,
         cell: impl FnOnce(FlightId) -> C,
     ) -> Joined<C> {
-        let full = self.live() >= MOST_LIVE;
-        if full && !shard.slots.get(key).is_some_and(|slot| slot.flights.covers(asker, now)) {
+        if self.full(led) && !shard.slots.get(key).is_some_and(|slot| slot.flights.covers(asker, now)) {
             return Joined::Full;
         }
         let slot = shard.slots.entry(key.clone()).or_default();
+        // Nobody is told when a client will be done, so behind one nobody waits for a turn.
+        let hedge = if let Led::Here { hedge } = led { hedge } else { Span::ZERO };
         match slot.flights.join(asker, self.fresh_id(), hedge, now) {
             Join::Follow { id, raised } => {
                 let cell = slot.cell(id).expect("every flight has its cell");
                 let raised = raised.then(|| slot.flights.get(id).expect("just joined").clone());
-                Joined::Follow { cell, raised }
+                Joined::Follow { id, cell, raised }
             }
-            Join::Lead(id) => Joined::Lead { id, cell: self.launch(slot, id, cell(id)) },
-            Join::LeadLater { id, at } => Joined::LeadLater { id, cell: self.launch(slot, id, cell(id)), at },
+            Join::Lead(id) => Joined::Lead { id, cell: self.launch(slot, id, led, cell(id)) },
+            Join::LeadLater { id, at } => Joined::LeadLater { id, cell: self.launch(slot, id, led, cell(id)), at },
         }
     }
 
-    fn launch(&self, slot: &mut Slot<C>, id: FlightId, cell: C) -> C {
-        self.live.fetch_add(1, Ordering::Relaxed);
-        slot.cells.push((id, cell.clone()));
+    fn launch(&self, slot: &mut Slot<C>, id: FlightId, led: Led, cell: C) -> C {
+        self.count(led).fetch_add(1, Ordering::Relaxed);
+        slot.cells.push(Live { id, led, cell: cell.clone() });
         cell
     }
 
@@ -171,8 +211,9 @@ impl<C: Clone> FlightTable<C> {
     ) -> Option<Landed<C>> {
         let slot = shard.slots.get_mut(key)?;
         let (flight, next) = slot.flights.end(id)?;
-        self.live.fetch_sub(1, Ordering::Relaxed);
-        slot.cells.retain(|(other, _)| *other != id);
+        if let Some(at) = slot.cells.iter().position(|live| live.id == id) {
+            self.count(slot.cells.swap_remove(at).led).fetch_sub(1, Ordering::Relaxed);
+        }
         let next = next.and_then(|next| slot.cell(next));
         match ending {
             Ending::Succeeded => slot.flights.cooling = None,
@@ -274,7 +315,7 @@ impl<C: Clone> Shard<C> {
 
 impl<C: Clone> Slot<C> {
     fn cell(&self, id: FlightId) -> Option<C> {
-        self.cells.iter().find(|(other, _)| *other == id).map(|(_, cell)| cell.clone())
+        self.cells.iter().find(|live| live.id == id).map(|live| live.cell.clone())
     }
 }
 
@@ -348,7 +389,7 @@ mod tests {
                 let asker =
                     Asker { demand: Demand::Any, priority: Priority::Normal, deadline: None, floor: Fence::ZERO };
                 if flying {
-                    table.join(shard, &key(1), &asker, Span::ZERO, Tick(0), |_| ());
+                    table.join(shard, &key(1), Led::Here { hedge: Span::ZERO }, &asker, Tick(0), |_| ());
                 }
                 shard.invalidate(&key(1), floor, Tick(0));
                 shard.floor(&key(1)) == floor

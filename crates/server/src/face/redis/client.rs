@@ -54,7 +54,18 @@ pub(super) struct Queue {
     pub(super) broken: bool,
 }
 
+impl Queue {
+    fn held(queue: Option<&Queue>) -> usize {
+        queue.map_or(0, |queue| queue.bytes.capacity())
+    }
+}
+
 impl Client {
+    /// Bytes of commands that wait to be executed.
+    pub(super) fn queued(&self) -> usize {
+        Queue::held(self.multi.as_ref()) + Queue::held(self.exec.as_ref())
+    }
+
     pub(super) fn new(service: Service, clients: Arc<Clients>, id: u64, peer: SocketAddr) -> Client {
         Client {
             known: service.password().is_none(),

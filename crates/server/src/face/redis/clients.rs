@@ -1,8 +1,10 @@
 //! Who is connected, and how much was done? What the connections of all cores share.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+use super::held::{Held, Total};
 use crate::connections::{Connections, Face, Open};
 
 /// Connections at once; more are turned away, as Redis does at its `maxclients`.
@@ -17,6 +19,7 @@ pub struct Clients {
     last: AtomicU64,
     refused: AtomicU64,
     commands: AtomicU64,
+    held: Arc<Total>,
 }
 
 impl Clients {
@@ -29,7 +32,13 @@ impl Clients {
             last: AtomicU64::new(0),
             refused: AtomicU64::new(0),
             commands: AtomicU64::new(0),
+            held: Arc::default(),
         }
+    }
+
+    /// A connection's part of what all may hold.
+    pub(super) fn held(&self) -> Held {
+        Held::new(self.held.clone())
     }
 
     /// A place and a number for a new connection; `None` if there are too many.

@@ -105,6 +105,14 @@ impl Conn {
         self.client.exec = Some(queue);
     }
 
+    /// Says why the connection ends once its replies are sent.
+    pub(super) fn refuse(&mut self, words: &str) {
+        tracing::warn!(peer = %self.client.peer, "{words}: closed");
+        self.exec = None;
+        self.client.closing = true;
+        self.client.error(words);
+    }
+
     fn broken(&mut self, error: ProtocolError) -> Stop {
         if error == ProtocolError::Http {
             tracing::warn!(peer = %self.client.peer, "an HTTP request on the Redis port: closed");

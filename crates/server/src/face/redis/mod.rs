@@ -9,6 +9,7 @@ mod commands;
 mod conn;
 mod dispatch;
 mod glob;
+mod held;
 mod info;
 mod replies;
 mod socket;

@@ -18,6 +18,7 @@ use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout};
 use super::client::Client;
 use super::clients::Clients;
 use super::conn::{Conn, Stop};
+use super::held::Held;
 use super::replies::HIGH_WATER;
 use crate::service::Service;
 use crate::shutdown::Shutdown;
@@ -54,6 +55,8 @@ struct Socket {
     conn: Conn,
     /// Input that makes no whole command yet, or may not begin yet.
     rest: Vec<u8>,
+    /// What that and queued commands are of all connections' share.
+    held: Held,
     /// Bytes of the output that are sent already.
     sent: usize,
     stop: Stop,
@@ -88,6 +91,7 @@ async fn turn_away(mut stream: TcpStream) {
 impl Socket {
     fn new(stream: TcpStream, conn: Conn) -> Socket {
         Socket {
+            held: conn.client.clients.held(),
             stream,
             conn,
             rest: Vec::new(),
@@ -146,6 +150,7 @@ impl Socket {
             self.conn.client.replies.poll(cx);
             if self.stop == Stop::Replies {
                 self.go_on();
+                self.weigh();
                 // What has just begun must know whom to wake.
                 self.conn.client.replies.poll(cx);
             }
@@ -213,7 +218,20 @@ impl Socket {
             self.rest.extend_from_slice(read);
             self.go_on();
         }
+        self.weigh();
         Poll::Ready(Ok(()))
+    }
+
+    /// Counts what this connection holds; where all hold too much, it lets go and ends.
+    fn weigh(&mut self) {
+        if self.held.set(self.rest.capacity() + self.conn.client.queued()) {
+            return;
+        }
+        self.rest = Vec::new();
+        let client = &mut self.conn.client;
+        (client.multi, client.exec) = (None, None);
+        self.conn.refuse("ERR too many unfinished commands of all clients together, ask again later");
+        self.stop = Stop::End;
     }
 
     /// Sends what can be sent. Pending: the client takes no more for now.
