@@ -96,7 +96,10 @@ impl Table {
             if let Some((_, value)) = *self.memory() {
                 return Entered::Hit(value);
             }
-            match self.flights.join(shard, &self.key, Led::Here { hedge: Span::ZERO }, &asker, NOW, |_| Arc::new(Told::default())) {
+            match self
+                .flights
+                .join(shard, &self.key, Led::Here { hedge: Span::ZERO }, &asker, NOW, |_| Arc::new(Told::default()))
+            {
                 Joined::Follow { cell, .. } => Entered::Follow(cell),
                 Joined::Lead { id, cell } => Entered::Lead { id: id.0, told: cell, parked: false },
                 Joined::LeadLater { id, cell, .. } => Entered::Lead { id: id.0, told: cell, parked: true },

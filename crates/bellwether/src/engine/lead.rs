@@ -25,7 +25,7 @@ use crate::error::Error;
 use crate::key::Key;
 use crate::load::{Found, Keep, LoadError, Terms};
 use crate::state::flights::{Ending, Joined, Led};
-use crate::state::gate::{Permit, Turned};
+use crate::state::gate::{KeyShare, Permit, Turned};
 
 /// Background refreshes of a process that may be under way; what comes beyond waits for its next reader.
 const MOST_REFRESHING: usize = 1_000;
@@ -190,10 +190,15 @@ impl Leader {
         }
     }
 
-    async fn admit(&self) -> Result<Permit, Turned> {
+    /// A permit, and for a load that no flight coalesces a place in its key's share first.
+    async fn admit(&self) -> Result<(Permit, Option<KeyShare>), Turned> {
         let ticket = Ticket(self.id.unwrap_or_else(|| self.engine.flights.fresh_id()).0);
+        let share = match self.id {
+            Some(_) => None,
+            None => Some(self.space.gate.share(self.key.hash, ticket, self.alone.1).await?),
+        };
         let place = || self.id.and_then(|id| self.place(id)).unwrap_or((self.alone.0, 0, self.alone.1));
-        self.space.gate.admit(ticket, place).await
+        Ok((self.space.gate.admit(ticket, place).await?, share))
     }
 
     /// What the flight has inherited from those who joined.
@@ -220,7 +225,7 @@ impl Leader {
     }
 
     /// Calls the loader: bounded by the origin's timeout, its panic an error like any other.
-    async fn load(&self, load: LoadFn, permit: Permit) -> (Event, Cargo) {
+    async fn load(&self, load: LoadFn, permit: (Permit, Option<KeyShare>)) -> (Event, Cargo) {
         let begun = self.begin_read();
         let deadline = begun.started + self.space.gate.budget.timeout;
         let input = LoadInput { have: begun.have.clone(), deadline, clock: self.engine.clock.clone() };
@@ -307,9 +312,7 @@ impl Engine {
             if loading || landed || shard.cooling(key, now).is_some() {
                 return None;
             }
-            Some(self.flights.join(shard, key, led, &asker, now, |id| {
-                Arc::new(FlightCell::new(id, &self.clock))
-            }))
+            Some(self.flights.join(shard, key, led, &asker, now, |id| Arc::new(FlightCell::new(id, &self.clock))))
         });
         let (id, cell, parked) = match joined {
             Some(Joined::Lead { id, cell }) => (id, cell, None),

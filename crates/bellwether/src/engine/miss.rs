@@ -131,10 +131,7 @@ impl Engine {
                 return Entered::Cooling(cooling);
             }
             let led = Led::Here { hedge: space.successor_after() };
-            match self
-                .flights
-                .join(shard, key, led, &asker, now, |id| Arc::new(FlightCell::new(id, &self.clock)))
-            {
+            match self.flights.join(shard, key, led, &asker, now, |id| Arc::new(FlightCell::new(id, &self.clock))) {
                 Joined::Follow { cell, raised: flight, .. } => {
                     raised = flight.map(|flight| (cell.ticket(), flight));
                     Entered::Wait(cell, None)

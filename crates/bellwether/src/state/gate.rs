@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use bellwether_core::guard::gate::{Admission, Gate, Ticket};
+use bellwether_core::guard::share::{Entry, Shares};
 use bellwether_core::policy::{Budget, Priority};
 use bellwether_core::read::flight::Flight;
 use bellwether_core::time::{Span, Tick};
@@ -19,6 +20,7 @@ pub(crate) struct OriginGate {
     pub(crate) name: Arc<str>,
     pub(crate) budget: Budget,
     inner: Mutex<Inner>,
+    shares: Mutex<KeyShares>,
     /// Wakes the pump: the next moment of interest may have moved.
     earlier: Notify,
     clock: Clock,
@@ -32,6 +34,43 @@ struct Inner {
     next: Option<Tick>,
     /// A task looks at it then. It ends with the queue.
     pumping: bool,
+}
+
+/// What single keys hold of the permits by loads beside the flight table.
+struct KeyShares {
+    shares: Shares,
+    waiting: HashMap<Ticket, oneshot::Sender<KeyShare>>,
+}
+
+/// A load's place in its key's share. Dropped = given back.
+pub(crate) struct KeyShare {
+    gate: Arc<OriginGate>,
+    key: u64,
+}
+
+impl Drop for KeyShare {
+    fn drop(&mut self) {
+        let mut shares = self.gate.shares.lock();
+        let next = shares.shares.leave(self.key).and_then(|ticket| shares.waiting.remove(&ticket));
+        drop(shares);
+        if let Some(next) = next {
+            // Whoever gave up in this moment drops the place, which passes it on.
+            drop(next.send(KeyShare { gate: self.gate.clone(), key: self.key }));
+        }
+    }
+}
+
+/// Takes a load out of its key's queue when it does not wait any more.
+struct Unqueue<'a>(&'a OriginGate, u64, Ticket);
+
+impl Drop for Unqueue<'_> {
+    fn drop(&mut self) {
+        let mut shares = self.0.shares.lock();
+        shares.shares.withdraw(self.1, self.2);
+        let sender = shares.waiting.remove(&self.2);
+        drop(shares);
+        drop(sender);
+    }
 }
 
 /// Turned away: why, and when to come again.
@@ -63,7 +102,33 @@ impl Drop for Withdraw<'_> {
 impl OriginGate {
     pub(crate) fn new(name: Arc<str>, budget: Budget, clock: Clock, runtime: Handle) -> Arc<OriginGate> {
         let inner = Inner { gate: Gate::new(&budget), waiting: HashMap::new(), next: None, pumping: false };
-        Arc::new(OriginGate { name, budget, inner: Mutex::new(inner), earlier: Notify::new(), clock, runtime })
+        let shares = Shares::new(budget.max_concurrency, budget.queue_limit);
+        let shares = Mutex::new(KeyShares { shares, waiting: HashMap::new() });
+        Arc::new(OriginGate { name, budget, inner: Mutex::new(inner), shares, earlier: Notify::new(), clock, runtime })
+    }
+
+    /// Waits for a place in the share of `key`, before a load beside the flight table asks for a
+    /// permit: as long as it would wait for that, at most until `give_up`.
+    pub(crate) async fn share(self: &Arc<Self>, key: u64, ticket: Ticket, give_up: Tick) -> Result<KeyShare, Turned> {
+        let answer = {
+            let mut shares = self.shares.lock();
+            match shares.shares.enter(key, ticket) {
+                Entry::Go => return Ok(KeyShare { gate: self.clone(), key }),
+                Entry::Full => return Err((Why::ShedQueue, Some(self.budget.queue_wait))),
+                Entry::Wait => {
+                    let (sender, answer) = oneshot::channel();
+                    shares.waiting.insert(ticket, sender);
+                    answer
+                }
+            }
+        };
+        let _unqueue = Unqueue(self, key, ticket);
+        let until = give_up.min(self.clock.now() + self.budget.queue_wait);
+        tokio::select! {
+            // The sender lives in the table until it is used or taken out by this very task.
+            place = answer => place.map_err(|_| (Why::ShedQueue, None)),
+            () = self.clock.sleep_until(until) => Err((Why::ShedQueue, Some(self.budget.queue_wait))),
+        }
     }
 
     /// Waits for a permit. `place` tells the class, the waiters and the latest deadline of the load:

@@ -3,3 +3,4 @@
 pub mod bucket;
 pub mod cooldown;
 pub mod gate;
+pub mod share;
