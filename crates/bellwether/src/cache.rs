@@ -16,7 +16,7 @@ use crate::engine::body::Codec;
 use crate::engine::space::SpaceState;
 use crate::error::SetupError;
 use crate::eviction::Eviction;
-use crate::key::{CacheKey, Key, KeyRef};
+use crate::key::{CacheKey, KeyRef};
 use crate::observe::explain::Explain;
 use crate::observe::snapshot::Snapshot;
 use crate::policy::{Human, Policy};
@@ -155,9 +155,10 @@ impl CacheBuilder {
             }
         };
         let clock = self.clock.unwrap_or_else(Clock::system);
-        let memory = Memory::new(self.eviction, limit, self.largest_value.min(limit / 4), clock.clone())
+        let seed = ahash::RandomState::new();
+        let memory = Memory::new(self.eviction, limit, self.largest_value.min(limit / 4), clock.clone(), &seed)
             .ok_or(SetupError::Eviction(self.eviction))?;
-        let engine = Engine::new(memory, clock, self.tier, tier_budget, runtime, own);
+        let engine = Engine::new(memory, clock, seed, self.tier, tier_budget, runtime, own);
         let default_origin = declare_origin(&engine, "default", self.budget)?;
         Ok(Cache { engine, default_origin })
     }
@@ -307,15 +308,13 @@ impl Cache {
 
     /// Names and keys of what is resident and may be served, in no order: space and key bytes.
     /// Walks the whole memory tier; not for a request's path.
-    pub fn resident(&self) -> Vec<(Arc<str>, Arc<[u8]>)> {
+    pub fn resident(&self) -> impl Iterator<Item = (Arc<str>, Box<[u8]>)> + '_ {
         let spaces: std::collections::HashMap<u32, Arc<SpaceState>> =
             self.engine.spaces.read().values().map(|space| (space.id, space.clone())).collect();
-        let live = self.engine.memory.entries().filter_map(|entry| {
-            let space = spaces.get(&entry.space)?;
-            let key = Key { bytes: entry.key.clone(), ..KeyRef::new(space.id, &entry.key, &self.engine.seed).to_key() };
-            self.engine.live(space, &key).map(|_| (space.name.clone(), entry.key.clone()))
-        });
-        live.collect()
+        self.engine.memory.entries().filter_map(move |(space, key, entry)| {
+            let space = spaces.get(&space)?;
+            self.engine.is_live(space, &entry).then(|| (space.name.clone(), key))
+        })
     }
 
     /// The cache's clock.

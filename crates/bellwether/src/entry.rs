@@ -4,29 +4,26 @@ use std::any::Any;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use bellwether_core::entry::Meta;
-use bellwether_core::fence::{Floor, Invalidation};
-use bellwether_core::read::decide;
+use bellwether_core::entry::{Kind, Meta, Packed};
+use bellwether_core::fence::{Fence, Floor, Invalidation};
+use bellwether_core::time::Tick;
 
-use crate::key::{Key, KeyRef};
+use crate::key::Key;
 use crate::state::wheel::TimerId;
 
 /// An entry whose body's type is known to its space alone: the one place where types are erased,
-/// so that one store and one limit serve every space. One allocation, body included.
+/// so that one store and one limit serve every space. One allocation, body included. Its key is the
+/// store's, which compares it beside the pointer that leads here.
 pub(crate) struct Entry<B: ?Sized = dyn Any + Send + Sync> {
-    pub(crate) meta: Meta,
-    /// The whole key: the store finds entries by hash, and a hash is no proof.
-    pub(crate) key: Arc<[u8]>,
-    pub(crate) extra: Option<Box<Extra>>,
-    pub(crate) space: u32,
+    /// The meta; its flag: soft-invalidated, at most a rescue.
+    packed: Packed,
     /// Bytes that count against the limit.
     pub(crate) weight: u32,
     /// Served so often since stored. Written without a read-modify-write: approximate on purpose.
     hits: AtomicU32,
     /// Its place in the expiry wheel, known once it was stored.
-    timer: AtomicU64,
-    /// Soft-invalidated: at most a rescue.
-    pub(crate) expired: bool,
+    timer: AtomicU32,
+    pub(crate) extra: Option<Box<Extra>>,
     pub(crate) body: B,
 }
 
@@ -82,14 +79,11 @@ impl<B: Send + Sync + 'static> Entry<B> {
         let extras = extra.as_ref().map_or(0, |extra| extra.weight());
         let weight = ENTRY_OVERHEAD + key.bytes.len() + size_of::<B>() + heap + extras;
         Arc::new(Entry {
-            meta,
-            key: key.bytes.clone(),
-            extra,
-            space: key.space,
+            packed: Packed::new(meta, false),
             weight: u32::try_from(weight).unwrap_or(u32::MAX),
             hits: AtomicU32::new(0),
-            timer: AtomicU64::new(TimerId::NONE.0),
-            expired: false,
+            timer: AtomicU32::new(TimerId::NONE.0),
+            extra,
             body,
         })
     }
@@ -101,23 +95,55 @@ pub(crate) fn relabelled(entry: &Resident, meta: Meta, more: Option<Box<Extra>>,
     let extra = Extra::joined(entry.extra.as_deref(), more);
     let own = ENTRY_OVERHEAD + extra.as_ref().map_or(0, |extra| extra.weight());
     Arc::new(Entry {
-        meta,
-        key: entry.key.clone(),
-        extra,
-        space: entry.space,
+        packed: Packed::new(meta, expired),
         weight: holder.weight.saturating_add(u32::try_from(own).unwrap_or(u32::MAX)),
         hits: AtomicU32::new(0),
-        timer: AtomicU64::new(TimerId::NONE.0),
-        expired,
+        timer: AtomicU32::new(TimerId::NONE.0),
+        extra,
         body: Link(holder.clone()),
     })
 }
 
 impl Entry {
-    /// Whether this is `key`'s entry, not another's with the same hash.
+    /// All that is known of the value without looking at it.
+    pub(crate) fn meta(&self) -> Meta {
+        self.packed.meta()
+    }
+
     #[inline]
-    pub(crate) fn is_of(&self, key: KeyRef<'_>) -> bool {
-        self.space == key.space && *self.key == *key.bytes
+    pub(crate) fn fence(&self) -> Fence {
+        self.packed.fence()
+    }
+
+    #[inline]
+    pub(crate) fn kind(&self) -> Kind {
+        self.packed.kind()
+    }
+
+    #[inline]
+    pub(crate) fn fresh_until(&self) -> Tick {
+        self.packed.fresh_until()
+    }
+
+    #[inline]
+    pub(crate) fn calm_until(&self) -> Tick {
+        self.packed.calm_until()
+    }
+
+    #[inline]
+    pub(crate) fn hard_until(&self) -> Tick {
+        self.packed.hard_until()
+    }
+
+    /// Soft-invalidated: at most a rescue.
+    pub(crate) fn expired(&self) -> bool {
+        self.packed.flag()
+    }
+
+    /// A value that may be served as it is, as far as the entry itself can tell.
+    #[inline]
+    pub(crate) fn is_plain(&self) -> bool {
+        self.packed.is_plain_value() && self.extra.is_none()
     }
 
     /// The value, if this entry has one of this type.
@@ -146,14 +172,10 @@ impl Entry {
         self.timer.store(timer.0, Ordering::Relaxed);
     }
 
-    pub(crate) fn seen(&self) -> decide::Resident<'_> {
-        decide::Resident { meta: &self.meta, hits: self.hits() }
-    }
-
     /// This entry's own part of its floor: its fence if it was expired.
     #[inline]
     pub(crate) fn own_floor(&self) -> Floor {
-        if self.expired { Floor::of(Invalidation::Expire, self.meta.fence) } else { Floor::NONE }
+        if self.expired() { Floor::of(Invalidation::Expire, self.fence()) } else { Floor::NONE }
     }
 
     pub(crate) fn version(&self) -> Option<u64> {
@@ -165,9 +187,9 @@ impl Entry {
     }
 }
 
-/// Bytes an entry costs beyond its key's and its value's own: the entry's block, the key's block,
-/// the store's slot and index, the wheel's node (measured: see BENCHMARKS.md).
-pub(crate) const ENTRY_OVERHEAD: usize = 192;
+/// Bytes an entry costs beyond its key's and its value's own: the entry's block, the store's slot and
+/// index, the wheel's node, and room for tables that grow (measured: see BENCHMARKS.md).
+pub(crate) const ENTRY_OVERHEAD: usize = 160;
 
 #[cfg(test)]
 mod tests {
@@ -175,6 +197,6 @@ mod tests {
 
     #[test]
     fn an_entry_is_small() {
-        assert!(size_of::<Entry<()>>() <= 96, "{}", size_of::<Entry<()>>());
+        assert_eq!(size_of::<Entry<()>>(), 56);
     }
 }

@@ -108,8 +108,7 @@ impl<'a> KeyRef<'a> {
     #[inline]
     pub(crate) fn new(space: u32, bytes: &'a [u8], seed: &ahash::RandomState) -> KeyRef<'a> {
         let mut hasher = seed.build_hasher();
-        hasher.write(bytes);
-        hasher.write_u32(space);
+        hash_into(&mut hasher, space, bytes);
         KeyRef { hash: hasher.finish(), bytes, space }
     }
 
@@ -140,6 +139,14 @@ impl Hash for Key {
         state.write_u64(self.hash);
     }
 }
+
+/// What a key's hash is made of, for those who carry it and those who make it anew.
+#[inline]
+pub(crate) fn hash_into(hasher: &mut impl Hasher, space: u32, bytes: &[u8]) {
+    hasher.write(bytes);
+    hasher.write_u32(space);
+}
+
 /// Hands the hash that a key carries through to the tables.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct CarriedHash(u64);

@@ -59,7 +59,7 @@ impl TagFloors {
                     return Floor::NONE;
                 }
                 let floor = self.floor(&extra.tags);
-                if !floor.covers(entry.meta.fence) {
+                if !floor.covers(entry.fence()) {
                     extra.checked.store(generation, Ordering::Relaxed);
                 }
                 floor

@@ -1,10 +1,15 @@
 //! How are entries stored unless somebody chooses otherwise? By quick_cache, a variant of Clock-Pro.
 
-use bellwether_core::time::Tick;
+use std::hash::{Hash, Hasher};
 
+use bellwether_core::time::Tick;
+use quick_cache::Equivalent;
+
+use super::Found;
 use super::books::Books;
+use super::slot::{ByKey, Slot};
 use crate::entry::Resident;
-use crate::key::{ByCarriedHash, Key, KeyRef};
+use crate::key::{Key, KeyRef};
 
 /// Share of the store that holds what was asked for more than once: the best of the sizes tried
 /// over eight traces, and the steadiest (quick_cache's own default is 0.97).
@@ -12,13 +17,16 @@ const HOT_ALLOCATION: f64 = 0.80;
 /// What an entry is expected to weigh, for the store's ghost list.
 const TYPICAL_WEIGHT: u64 = 1024;
 
-/// Entries by hash.
-pub(super) struct Auto(quick_cache::sync::Cache<u64, Resident, Weight, ByCarriedHash, Evicted>);
+/// Entries by key.
+pub(super) struct Auto {
+    store: quick_cache::sync::Cache<Slot, Resident, Weight, ByKey, Evicted>,
+    by_key: ByKey,
+}
 
 #[derive(Clone)]
 struct Weight;
-impl quick_cache::Weighter<u64, Resident> for Weight {
-    fn weight(&self, _: &u64, entry: &Resident) -> u64 {
+impl quick_cache::Weighter<Slot, Resident> for Weight {
+    fn weight(&self, _: &Slot, entry: &Resident) -> u64 {
         u64::from(entry.weight)
     }
 }
@@ -26,16 +34,30 @@ impl quick_cache::Weighter<u64, Resident> for Weight {
 /// Collects what an insert pushed out, to be noted after the store's lock is gone.
 #[derive(Clone)]
 struct Evicted;
-impl quick_cache::Lifecycle<u64, Resident> for Evicted {
-    type RequestState = Vec<Resident>;
-    fn on_evict(&self, out: &mut Vec<Resident>, _: u64, entry: Resident) {
-        out.push(entry);
+impl quick_cache::Lifecycle<Slot, Resident> for Evicted {
+    type RequestState = Vec<(Slot, Resident)>;
+    fn on_evict(&self, out: &mut Self::RequestState, slot: Slot, entry: Resident) {
+        out.push((slot, entry));
+    }
+}
+
+/// Asks for the entry of a hash, whatever its key.
+struct ByHash<'a>(u64, &'a ByKey);
+
+impl Hash for ByHash<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.0);
+    }
+}
+impl Equivalent<Slot> for ByHash<'_> {
+    fn equivalent(&self, slot: &Slot) -> bool {
+        self.1.of(slot) == self.0
     }
 }
 
 impl Auto {
     /// A store of `limit` bytes in up to `shards` parts, a power of two.
-    pub(super) fn new(limit: u64, shards: u64) -> Auto {
+    pub(super) fn new(limit: u64, shards: u64, seed: &ahash::RandomState) -> Auto {
         let options = quick_cache::OptionsBuilder::new()
             .weight_capacity(limit)
             .estimated_items_capacity(usize::try_from((limit / TYPICAL_WEIGHT).max(16)).unwrap_or(usize::MAX))
@@ -43,47 +65,54 @@ impl Auto {
             .hot_allocation(HOT_ALLOCATION)
             .build()
             .expect("every required option is set");
-        Auto(quick_cache::sync::Cache::with_options(options, Weight, ByCarriedHash::default(), Evicted))
+        let by_key = ByKey(seed.clone());
+        let store = quick_cache::sync::Cache::with_options(options, Weight, by_key.clone(), Evicted);
+        Auto { store, by_key }
     }
 
     #[inline]
     pub(super) fn get(&self, key: KeyRef<'_>) -> Option<Resident> {
-        self.0.get(&key.hash).filter(|entry| entry.is_of(key))
+        self.store.get(&key)
     }
 
     pub(super) fn peek(&self, key: KeyRef<'_>) -> Option<Resident> {
-        self.0.peek(&key.hash).filter(|entry| entry.is_of(key))
+        self.store.peek(&key)
     }
 
     pub(super) fn insert(&self, key: &Key, entry: Resident, books: &Books) {
         let mut evicted = Vec::new();
-        self.0.insert_with_lifecycle(key.hash, entry, &mut evicted);
-        books.evicted(&evicted);
+        self.store.insert_with_lifecycle(Slot::new(key.by_ref()), entry, &mut evicted);
+        for (slot, entry) in evicted {
+            books.evicted(self.by_key.of(&slot), &entry);
+        }
     }
 
     pub(super) fn remove(&self, key: KeyRef<'_>) -> Option<Resident> {
-        self.0.remove_if(&key.hash, |entry| entry.is_of(key)).map(|(_, entry)| entry)
+        self.store.remove(&key).map(|(_, entry)| entry)
     }
 
     /// True if the entry of this hash was past its hard end and is gone.
     pub(super) fn remove_due(&self, hash: u64, now: Tick) -> bool {
-        self.0.remove_if(&hash, |entry| entry.meta.hard_until() <= now).is_some()
+        self.store.remove_if(&ByHash(hash, &self.by_key), |entry| entry.hard_until() <= now).is_some()
     }
 
-    pub(super) fn entries(&self) -> impl Iterator<Item = Resident> + '_ {
-        self.0.iter().map(|(_, entry)| entry)
+    pub(super) fn entries(&self) -> impl Iterator<Item = Found> + '_ {
+        self.store.iter().map(|(slot, entry)| {
+            let (space, bytes) = slot.parts();
+            (space, bytes.into(), entry)
+        })
     }
 
     pub(super) fn bytes(&self) -> u64 {
-        self.0.weight()
+        self.store.weight()
     }
 
     pub(super) fn len(&self) -> usize {
-        self.0.len()
+        self.store.len()
     }
 
     /// What one part of the store may hold.
     pub(super) fn shard_limit(&self) -> u64 {
-        self.0.shard_capacity()
+        self.store.shard_capacity()
     }
 }

@@ -43,28 +43,21 @@ impl Books {
     pub(super) fn replaced(&self, hash: u64, old: Option<&Resident>, entry: &Resident) {
         let mut wheel = self.wheel.lock();
         if let Some(old) = old {
-            take_back(&mut wheel, old);
+            take_back(&mut wheel, hash, old);
         }
-        entry.set_timer(wheel.add(hash, entry.meta.hard_until()));
+        entry.set_timer(wheel.add(hash, entry.hard_until()));
     }
 
     /// `entry` was taken out.
-    pub(super) fn removed(&self, entry: &Resident) {
-        take_back(&mut self.wheel.lock(), entry);
+    pub(super) fn removed(&self, hash: u64, entry: &Resident) {
+        take_back(&mut self.wheel.lock(), hash, entry);
     }
 
-    /// The store pushed these out to make room.
-    pub(super) fn evicted(&self, entries: &[Resident]) {
-        if entries.is_empty() {
-            return;
-        }
-        let now = self.clock.coarse();
-        let mut wheel = self.wheel.lock();
-        for entry in entries {
-            if take_back(&mut wheel, entry) {
-                self.pressure.fetch_add(1, Ordering::Relaxed);
-                self.fresh.fetch_add(u64::from(now < entry.meta.fresh_until), Ordering::Relaxed);
-            }
+    /// The store pushed out the entry of this hash to make room.
+    pub(super) fn evicted(&self, hash: u64, entry: &Resident) {
+        if take_back(&mut self.wheel.lock(), hash, entry) {
+            self.pressure.fetch_add(1, Ordering::Relaxed);
+            self.fresh.fetch_add(u64::from(self.clock.coarse() < entry.fresh_until()), Ordering::Relaxed);
         }
     }
 
@@ -76,6 +69,7 @@ impl Books {
     }
 
     /// Hashes of all entries.
+    #[cfg(feature = "foyer")]
     pub(super) fn hashes(&self) -> Vec<u64> {
         self.wheel.lock().hashes()
     }
@@ -87,9 +81,9 @@ impl Books {
 }
 
 /// Takes an entry's timer back; false if it had none. Under the wheel's lock, so that it happens once.
-fn take_back(wheel: &mut Wheel, entry: &Resident) -> bool {
+fn take_back(wheel: &mut Wheel, hash: u64, entry: &Resident) -> bool {
     let timer = entry.timer();
-    wheel.cancel(timer);
+    wheel.cancel(timer, hash, entry.hard_until());
     entry.set_timer(TimerId::NONE);
     timer != TimerId::NONE
 }

@@ -12,7 +12,9 @@ use foyer_memory::{
 };
 use quick_cache::Equivalent;
 
+use super::Found;
 use super::books::Books;
+use super::slot::Slot;
 use crate::entry::Resident;
 use crate::eviction::Eviction;
 use crate::key::{ByCarriedHash, Key, KeyRef};
@@ -21,7 +23,7 @@ use crate::key::{ByCarriedHash, Key, KeyRef};
 /// links (measured: see BENCHMARKS.md).
 const RECORD_OVERHEAD: usize = 96;
 
-type Store = foyer_memory::Cache<Slot, (), ByCarriedHash, CacheProperties>;
+type Store = foyer_memory::Cache<Held, (), ByCarriedHash, CacheProperties>;
 
 /// Entries by hash.
 pub(super) struct Classic {
@@ -30,23 +32,24 @@ pub(super) struct Classic {
     limit: u64,
 }
 
-/// What the store calls a key: the entry with its hash. Two of one hash are one to the store.
-struct Slot {
+/// What the store calls a key: the key, its hash and the entry itself, so that a query can see it.
+struct Held {
     hash: u64,
+    slot: Slot,
     entry: Resident,
 }
 
-impl Hash for Slot {
+impl Hash for Held {
     fn hash<H: Hasher>(&self, state: &mut H) {
         state.write_u64(self.hash);
     }
 }
-impl PartialEq for Slot {
-    fn eq(&self, other: &Slot) -> bool {
-        self.hash == other.hash
+impl PartialEq for Held {
+    fn eq(&self, other: &Held) -> bool {
+        self.hash == other.hash && self.slot == other.slot
     }
 }
-impl Eq for Slot {}
+impl Eq for Held {}
 
 /// Asks for the entry of a hash that fits.
 struct Query<F>(u64, F);
@@ -56,9 +59,9 @@ impl<F> Hash for Query<F> {
         state.write_u64(self.0);
     }
 }
-impl<F: Fn(&Resident) -> bool> Equivalent<Slot> for Query<F> {
-    fn equivalent(&self, slot: &Slot) -> bool {
-        self.0 == slot.hash && self.1(&slot.entry)
+impl<F: Fn(&Held) -> bool> Equivalent<Held> for Query<F> {
+    fn equivalent(&self, held: &Held) -> bool {
+        self.0 == held.hash && self.1(held)
     }
 }
 
@@ -66,11 +69,11 @@ impl<F: Fn(&Resident) -> bool> Equivalent<Slot> for Query<F> {
 struct Leaving(Arc<Books>);
 
 impl EventListener for Leaving {
-    type Key = Slot;
+    type Key = Held;
     type Value = ();
-    fn on_leave(&self, reason: Event, slot: &Slot, (): &()) {
+    fn on_leave(&self, reason: Event, held: &Held, (): &()) {
         match reason {
-            Event::Evict => self.0.evicted(std::slice::from_ref(&slot.entry)),
+            Event::Evict => self.0.evicted(held.hash, &held.entry),
             Event::Replace | Event::Remove | Event::Clear => {}
         }
     }
@@ -85,38 +88,43 @@ impl Classic {
             .with_shards(shards)
             .with_eviction_config(config(policy))
             .with_hash_builder(ByCarriedHash::default())
-            .with_weighter(|slot: &Slot, (): &()| weight(&slot.entry))
+            .with_weighter(|held: &Held, (): &()| held.entry.weight as usize + RECORD_OVERHEAD)
             .with_event_listener(Arc::new(Leaving(books)))
             .build();
         Classic { store, shards, limit }
     }
 
     pub(super) fn get(&self, key: KeyRef<'_>) -> Option<Resident> {
-        self.store.get(&Query(key.hash, |entry: &Resident| entry.is_of(key))).map(|found| found.key().entry.clone())
+        self.store.get(&of(key)).map(|found| found.key().entry.clone())
     }
 
     /// The store has no look that leaves no trace, but it asks the query whether a slot fits.
     pub(super) fn peek(&self, key: KeyRef<'_>) -> Option<Resident> {
-        self.seen(key.hash, |entry| entry.is_of(key))
+        self.seen(key.hash, |held| held.slot.is(key).then(|| held.entry.clone()))
     }
 
     pub(super) fn insert(&self, key: &Key, entry: Resident) {
         // The handle that comes back would hold the entry in place.
-        drop(self.store.insert(Slot { hash: key.hash, entry }, ()));
+        drop(self.store.insert(Held { hash: key.hash, slot: Slot::new(key.by_ref()), entry }, ()));
     }
 
     pub(super) fn remove(&self, key: KeyRef<'_>) -> Option<Resident> {
-        self.store.remove(&Query(key.hash, |entry: &Resident| entry.is_of(key))).map(|found| found.key().entry.clone())
+        self.store.remove(&of(key)).map(|found| found.key().entry.clone())
     }
 
     /// True if the entry of this hash was past its hard end and is gone.
     pub(super) fn remove_due(&self, hash: u64, now: Tick) -> bool {
-        self.store.remove(&Query(hash, |entry: &Resident| entry.meta.hard_until() <= now)).is_some()
+        self.store.remove(&Query(hash, |held: &Held| held.entry.hard_until() <= now)).is_some()
     }
 
     /// The entries of these hashes; the store itself can't be walked.
-    pub(super) fn entries(&self, hashes: Vec<u64>) -> impl Iterator<Item = Resident> + '_ {
-        hashes.into_iter().filter_map(|hash| self.seen(hash, |_| true))
+    pub(super) fn entries(&self, hashes: Vec<u64>) -> impl Iterator<Item = Found> + '_ {
+        hashes.into_iter().filter_map(|hash| {
+            self.seen(hash, |held| {
+                let (space, bytes) = held.slot.parts();
+                Some((space, bytes.into(), held.entry.clone()))
+            })
+        })
     }
 
     pub(super) fn bytes(&self) -> u64 {
@@ -132,22 +140,21 @@ impl Classic {
         (self.limit / self.shards as u64).saturating_sub(RECORD_OVERHEAD as u64)
     }
 
-    fn seen(&self, hash: u64, fits: impl Fn(&Resident) -> bool) -> Option<Resident> {
-        let found = Cell::new(None);
-        let look = |entry: &Resident| {
-            let fits = fits(entry);
-            if fits {
-                found.set(Some(entry.clone()));
-            }
+    /// What `look` makes of the first of this hash that it makes something of.
+    fn seen<T>(&self, hash: u64, look: impl Fn(&Held) -> Option<T>) -> Option<T> {
+        let seen = Cell::new(None);
+        self.store.contains(&Query(hash, |held: &Held| {
+            let found = look(held);
+            let fits = found.is_some();
+            seen.set(found);
             fits
-        };
-        self.store.contains(&Query(hash, look));
-        found.into_inner()
+        }));
+        seen.into_inner()
     }
 }
 
-fn weight(entry: &Resident) -> usize {
-    entry.weight as usize + RECORD_OVERHEAD
+fn of(key: KeyRef<'_>) -> Query<impl Fn(&Held) -> bool> {
+    Query(key.hash, move |held: &Held| held.slot.is(key))
 }
 
 fn config(policy: Eviction) -> EvictionConfig {

@@ -5,6 +5,7 @@ mod auto;
 mod books;
 #[cfg(feature = "foyer")]
 mod classic;
+mod slot;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -29,6 +30,9 @@ const SWEEP_BATCH: usize = 256;
 /// Below this a limit is a mistake.
 pub(crate) const LEAST_LIMIT: u64 = 64 * 1024;
 
+/// An entry met on a walk: its space's number, its key, and itself.
+pub(crate) type Found = (u32, Box<[u8]>, Resident);
+
 /// The memory tier: one store and one limit for all spaces of a process.
 pub(crate) struct Memory {
     store: Store,
@@ -40,15 +44,21 @@ pub(crate) struct Memory {
 
 impl Memory {
     /// A store of `limit` bytes in which values up to `largest_value` bytes must find room; `None`
-    /// if this build lacks the policy.
-    pub(crate) fn new(policy: Eviction, limit: u64, largest_value: u64, clock: Clock) -> Option<Memory> {
+    /// if this build lacks the policy. `seed` is that of every key's hash.
+    pub(crate) fn new(
+        policy: Eviction,
+        limit: u64,
+        largest_value: u64,
+        clock: Clock,
+        seed: &ahash::RandomState,
+    ) -> Option<Memory> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from) as u64;
         // An item must fit its shard with room for neighbours: fewer shards for larger values.
         let most = (limit / largest_value.max(1).saturating_mul(4)).max(1);
         // A store may round up to a power of two, which would make shards smaller than asked.
         let shards = 1u64 << (4 * cores).min(most).ilog2();
         let books = Arc::new(Books::new(clock));
-        let store = Store::new(policy, limit, shards, &books)?;
+        let store = Store::new(policy, limit, shards, seed, &books)?;
         let largest = (store.shard_limit() as f64 * LARGEST_SHARE) as u64;
         Some(Memory { store, books, policy, limit, largest })
     }
@@ -96,7 +106,7 @@ impl Memory {
     }
 
     /// Entries of all spaces, in no order. Walks the store: for SCAN and the dashboard, never for a request's path.
-    pub(crate) fn entries(&self) -> impl Iterator<Item = Resident> + '_ {
+    pub(crate) fn entries(&self) -> impl Iterator<Item = Found> + '_ {
         self.store.entries(&self.books)
     }
 
@@ -123,7 +133,7 @@ impl Memory {
 
     fn drop_entry(&self, key: KeyRef<'_>) -> Option<Resident> {
         let entry = self.store.remove(key)?;
-        self.books.removed(&entry);
+        self.books.removed(key.hash, &entry);
         Some(entry)
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bellwether_core::time::Tick;
 
+use super::Found;
 use super::auto::Auto;
 use super::books::Books;
 #[cfg(feature = "foyer")]
@@ -32,9 +33,15 @@ macro_rules! either {
 
 impl Store {
     /// A store of `limit` bytes in up to `shards` parts, a power of two. `None` if this build lacks the policy.
-    pub(super) fn new(policy: Eviction, limit: u64, shards: u64, books: &Arc<Books>) -> Option<Store> {
+    pub(super) fn new(
+        policy: Eviction,
+        limit: u64,
+        shards: u64,
+        seed: &ahash::RandomState,
+        books: &Arc<Books>,
+    ) -> Option<Store> {
         match policy {
-            Eviction::Auto => Some(Store::Auto(Auto::new(limit, shards))),
+            Eviction::Auto => Some(Store::Auto(Auto::new(limit, shards, seed))),
             #[cfg(feature = "foyer")]
             _ => Some(Store::Classic(Classic::new(policy, limit, shards, books.clone()))),
             #[cfg(not(feature = "foyer"))]
@@ -75,7 +82,7 @@ impl Store {
     }
 
     /// All entries, in no order.
-    pub(super) fn entries<'a>(&'a self, books: &Books) -> Box<dyn Iterator<Item = Resident> + 'a> {
+    pub(super) fn entries<'a>(&'a self, books: &Books) -> Box<dyn Iterator<Item = Found> + 'a> {
         match self {
             Store::Auto(store) => {
                 let _ = books; // the store walks itself
