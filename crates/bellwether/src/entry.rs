@@ -14,8 +14,8 @@ use crate::state::wheel::TimerId;
 /// An entry whose body's type is known to its space alone: the one place where types are erased,
 /// so that one store and one limit serve every space. One allocation, body included. Its key is the
 /// store's, which compares it beside the pointer that leads here.
-pub(crate) struct Entry<B: ?Sized = dyn Any + Send + Sync> {
-    /// The meta; its flag: soft-invalidated, at most a rescue.
+pub(crate) struct Entry<B: ?Sized = dyn Content> {
+    /// The meta, with `EXPIRED` and `EXTRA`.
     packed: Packed,
     /// Bytes that count against the limit.
     pub(crate) weight: u32,
@@ -23,13 +23,53 @@ pub(crate) struct Entry<B: ?Sized = dyn Any + Send + Sync> {
     hits: AtomicU32,
     /// Its place in the expiry wheel, known once it was stored.
     timer: AtomicU32,
-    pub(crate) extra: Option<Box<Extra>>,
-    pub(crate) body: B,
+    body: B,
 }
 
-/// The body of an entry whose meta changed while its value did not: it points to the entry that
-/// holds the value. Never to another link.
-struct Link(Resident);
+/// Flag of an entry that was soft-invalidated: at most a rescue.
+const EXPIRED: u32 = 0b01;
+/// Flag of an entry whose body has an [`Extra`].
+const EXTRA: u32 = 0b10;
+
+/// What any body can be asked. Most answer neither: an [`Extra`] costs nothing where there is none.
+pub(crate) trait Content: Any + Send + Sync {
+    fn extra(&self) -> Option<&Extra> {
+        None
+    }
+    /// The entry that holds the value in this one's place. Never another link.
+    fn holder(&self) -> Option<&Resident> {
+        None
+    }
+}
+
+/// A value.
+struct Plain<V>(V);
+impl<V: Send + Sync + 'static> Content for Plain<V> {}
+
+/// A value with what few have.
+struct Tagged<V> {
+    extra: Extra,
+    value: V,
+}
+impl<V: Send + Sync + 'static> Content for Tagged<V> {
+    fn extra(&self) -> Option<&Extra> {
+        Some(&self.extra)
+    }
+}
+
+/// The body of an entry whose meta changed while its value did not.
+struct Link {
+    holder: Resident,
+    extra: Option<Box<Extra>>,
+}
+impl Content for Link {
+    fn extra(&self) -> Option<&Extra> {
+        self.extra.as_deref()
+    }
+    fn holder(&self) -> Option<&Resident> {
+        Some(&self.holder)
+    }
+}
 
 /// What few entries have.
 #[derive(Debug)]
@@ -56,7 +96,7 @@ impl Extra {
         Extra::of(version, held.tags.iter().chain(new).cloned().collect())
     }
 
-    /// Heap bytes, its own block included. An `Arc<str>` has two counts before its text.
+    /// Bytes, its own included. An `Arc<str>` has two counts before its text.
     fn weight(&self) -> usize {
         let tags = self.tags.iter().map(|tag| size_of::<Tag>() + 16 + tag.text.len());
         size_of::<Extra>() + tags.sum::<usize>()
@@ -73,38 +113,41 @@ pub(crate) struct Tag {
 /// A shared entry.
 pub(crate) type Resident = Arc<Entry>;
 
-impl<B: Send + Sync + 'static> Entry<B> {
-    /// An entry for `key`; `heap` is what `body` owns beyond its own size.
-    pub(crate) fn new(key: &Key, meta: Meta, extra: Option<Box<Extra>>, heap: usize, body: B) -> Resident {
-        let extras = extra.as_ref().map_or(0, |extra| extra.weight());
-        let weight = ENTRY_OVERHEAD + key.bytes.len() + size_of::<B>() + heap + extras;
-        Arc::new(Entry {
-            packed: Packed::new(meta, false),
-            weight: u32::try_from(weight).unwrap_or(u32::MAX),
-            hits: AtomicU32::new(0),
-            timer: AtomicU32::new(TimerId::NONE.0),
-            extra,
-            body,
-        })
+impl<B: Content> Entry<B> {
+    fn of(packed: Packed, weight: usize, body: B) -> Resident {
+        let weight = u32::try_from(weight).unwrap_or(u32::MAX);
+        Arc::new(Entry { packed, weight, hits: AtomicU32::new(0), timer: AtomicU32::new(TimerId::NONE.0), body })
     }
 }
 
 /// The same value under another meta, with what its origin has to add to version and tags.
 pub(crate) fn relabelled(entry: &Resident, meta: Meta, more: Option<Box<Extra>>, expired: bool) -> Resident {
-    let holder = entry.body.downcast_ref::<Link>().map_or(entry, |link| &link.0);
-    let extra = Extra::joined(entry.extra.as_deref(), more);
+    let holder = entry.body.holder().unwrap_or(entry).clone();
+    let extra = Extra::joined(entry.extra(), more);
     let own = ENTRY_OVERHEAD + extra.as_ref().map_or(0, |extra| extra.weight());
-    Arc::new(Entry {
-        packed: Packed::new(meta, expired),
-        weight: holder.weight.saturating_add(u32::try_from(own).unwrap_or(u32::MAX)),
-        hits: AtomicU32::new(0),
-        timer: AtomicU32::new(TimerId::NONE.0),
-        extra,
-        body: Link(holder.clone()),
-    })
+    let flags = if expired { EXPIRED } else { 0 } | if extra.is_some() { EXTRA } else { 0 };
+    Entry::of(Packed::new(meta, flags), holder.weight as usize + own, Link { holder, extra })
 }
 
 impl Entry {
+    /// An entry for `key`; `heap` is what `value` owns beyond its own size.
+    pub(crate) fn new<V: Send + Sync + 'static>(
+        key: &Key,
+        meta: Meta,
+        extra: Option<Box<Extra>>,
+        heap: usize,
+        value: V,
+    ) -> Resident {
+        let weight = ENTRY_OVERHEAD + key.bytes.len() + size_of::<V>() + heap;
+        match extra {
+            None => Entry::of(Packed::new(meta, 0), weight, Plain(value)),
+            Some(extra) => {
+                let weight = weight + extra.weight();
+                Entry::of(Packed::new(meta, EXTRA), weight, Tagged { extra: *extra, value })
+            }
+        }
+    }
+
     /// All that is known of the value without looking at it.
     pub(crate) fn meta(&self) -> Meta {
         self.packed.meta()
@@ -137,22 +180,38 @@ impl Entry {
 
     /// Soft-invalidated: at most a rescue.
     pub(crate) fn expired(&self) -> bool {
-        self.packed.flag()
+        self.packed.flags() & EXPIRED != 0
     }
 
     /// A value that may be served as it is, as far as the entry itself can tell.
     #[inline]
     pub(crate) fn is_plain(&self) -> bool {
-        self.packed.is_plain_value() && self.extra.is_none()
+        self.packed.is_plain_value()
     }
 
     /// The value, if this entry has one of this type.
     #[inline]
     pub(crate) fn value<V: 'static>(&self) -> Option<&V> {
-        match self.body.downcast_ref() {
-            Some(value) => Some(value),
-            None => self.body.downcast_ref::<Link>().and_then(|link| link.0.body.downcast_ref()),
+        let body: &dyn Any = &self.body;
+        match body.downcast_ref() {
+            Some(Plain(value)) => Some(value),
+            None => self.value_elsewhere(),
         }
+    }
+
+    #[cold]
+    fn value_elsewhere<V: 'static>(&self) -> Option<&V> {
+        let body: &dyn Any = &self.body;
+        match body.downcast_ref::<Tagged<V>>() {
+            Some(tagged) => Some(&tagged.value),
+            None => self.body.holder()?.value(),
+        }
+    }
+
+    /// What few entries have.
+    #[inline]
+    pub(crate) fn extra(&self) -> Option<&Extra> {
+        if self.packed.flags() & EXTRA == 0 { None } else { self.body.extra() }
     }
 
     #[inline]
@@ -179,11 +238,11 @@ impl Entry {
     }
 
     pub(crate) fn version(&self) -> Option<u64> {
-        self.extra.as_ref().and_then(|extra| extra.version)
+        self.extra().and_then(|extra| extra.version)
     }
 
     pub(crate) fn tags(&self) -> &[Tag] {
-        self.extra.as_ref().map_or(&[], |extra| &extra.tags)
+        self.extra().map_or(&[], |extra| &extra.tags)
     }
 }
 
@@ -197,6 +256,6 @@ mod tests {
 
     #[test]
     fn an_entry_is_small() {
-        assert_eq!(size_of::<Entry<()>>(), 56);
+        assert_eq!(size_of::<Entry<Plain<()>>>(), 48);
     }
 }

@@ -60,7 +60,7 @@ impl Meta {
     }
 }
 
-/// A [`Meta`] in 36 bytes, for a tier that holds millions, with a flag of the holder's own.
+/// A [`Meta`] in 36 bytes, for a tier that holds millions, with two flags of the holder's own.
 ///
 /// Exact but for what no cache needs: a load that took three days and more is told as three days,
 /// an entry fresh for more than 24 days has its birth rounded down to a second (so that it never
@@ -76,7 +76,7 @@ pub struct Packed {
     swr_ms: u32,
     hard_ms: u32,
     early_ms: u32,
-    /// Kind, flag, and the load's cost in ms.
+    /// Kind, flags, and the load's cost in ms.
     rest: u32,
 }
 
@@ -84,13 +84,14 @@ pub struct Packed {
 const IN_SECONDS: u32 = 1 << 31;
 /// Where the kind stands in `rest`: zero for a value.
 const KIND_SHIFT: u32 = 30;
-/// The holder's flag in `rest`.
-const FLAG: u32 = 1 << 29;
-const COST: u32 = FLAG - 1;
+/// Where the holder's flags stand in `rest`.
+const FLAGS_SHIFT: u32 = 28;
+const FLAGS: u32 = 0b11;
+const COST: u32 = (1 << FLAGS_SHIFT) - 1;
 
 impl Packed {
-    /// Packs a meta, with a flag that means what its holder wants.
-    pub fn new(meta: Meta, flag: bool) -> Packed {
+    /// Packs a meta, with two flags (bits 0 and 1) that mean what their holder wants.
+    pub fn new(meta: Meta, flags: u32) -> Packed {
         let ms = meta.fresh_until.since(meta.born).0;
         let (fresh_until, life) = match u32::try_from(ms) {
             Ok(ms) if ms < IN_SECONDS => (meta.fresh_until, ms),
@@ -99,7 +100,6 @@ impl Packed {
                 (meta.fresh_until.min(meta.born + Span(u64::from(seconds) * 1000)), seconds | IN_SECONDS)
             }
         };
-        let flag = if flag { FLAG } else { 0 };
         Packed {
             fence: meta.fence.0,
             fresh_until: fresh_until.0,
@@ -107,7 +107,7 @@ impl Packed {
             swr_ms: meta.swr_ms,
             hard_ms: meta.hard_ms,
             early_ms: meta.early_ms,
-            rest: (meta.kind as u32) << KIND_SHIFT | flag | meta.cost_ms.min(COST),
+            rest: (meta.kind as u32) << KIND_SHIFT | (flags & FLAGS) << FLAGS_SHIFT | meta.cost_ms.min(COST),
         }
     }
 
@@ -164,16 +164,16 @@ impl Packed {
         }
     }
 
-    /// The holder's flag.
+    /// The holder's flags.
     #[inline]
-    pub fn flag(&self) -> bool {
-        self.rest & FLAG != 0
+    pub fn flags(&self) -> u32 {
+        self.rest >> FLAGS_SHIFT & FLAGS
     }
 
-    /// Whether this is a value's meta without the flag: one comparison.
+    /// Whether this is a value's meta without a flag: one comparison.
     #[inline]
     pub fn is_plain_value(&self) -> bool {
-        self.rest < FLAG
+        self.rest <= COST
     }
 }
 
@@ -203,8 +203,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_packed_comes_out_as_it_was_or_seems_older(meta in any_meta(), flag in any::<bool>()) {
-            let packed = Packed::new(meta, flag);
+        fn what_is_packed_comes_out_as_it_was_or_seems_older(meta in any_meta(), flags in 0u32..4) {
+            let packed = Packed::new(meta, flags);
             let out = packed.meta();
             let life = meta.fresh_until.since(meta.born).0;
             if life < u64::from(IN_SECONDS) {
@@ -216,17 +216,17 @@ mod tests {
                 prop_assert_eq!((out.fence, out.swr_ms, out.hard_ms), (meta.fence, meta.swr_ms, meta.hard_ms));
                 prop_assert_eq!((out.early_ms, out.kind, out.cost_ms), (meta.early_ms, meta.kind, meta.cost_ms.min(COST)));
             }
-            prop_assert_eq!(packed.flag(), flag);
+            prop_assert_eq!(packed.flags(), flags);
             prop_assert_eq!((packed.fence(), packed.fresh_until(), packed.kind()), (out.fence, out.fresh_until, out.kind));
             prop_assert_eq!((packed.calm_until(), packed.hard_until()), (out.calm_until(), out.hard_until()));
-            prop_assert_eq!(packed.is_plain_value(), meta.kind == Kind::Value && !flag);
+            prop_assert_eq!(packed.is_plain_value(), meta.kind == Kind::Value && flags == 0);
         }
 
         #[test]
         fn a_birth_after_the_end_is_moved_back_never_forward(born in 0..DAY, early in 0..DAY) {
             let meta = Meta { fence: Fence(1), born: Tick(born + early), fresh_until: Tick(born), swr_ms: 0, hard_ms: 0,
                 cost_ms: 0, early_ms: 0, kind: Kind::Value };
-            prop_assert_eq!(Packed::new(meta, false).meta().born, Tick(born));
+            prop_assert_eq!(Packed::new(meta, 0).meta().born, Tick(born));
         }
     }
 }

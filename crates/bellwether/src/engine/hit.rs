@@ -28,7 +28,7 @@ pub(crate) type Unfit = (Option<Resident>, Tick);
 impl Engine {
     /// Looks `key` up and decides. Counts nothing.
     pub(crate) fn look(&self, space: &SpaceState, key: KeyRef<'_>, demand: Demand) -> Look {
-        match self.glance(space, key, demand) {
+        match self.glance(space, &key, demand) {
             Ok((entry, at)) => Look::Serve { entry, why: Why::Hit, at, refresh: false },
             Err((found, at)) => self.judge(space, found, demand, at),
         }
@@ -43,14 +43,14 @@ impl Engine {
     pub(crate) fn glance(
         &self,
         space: &SpaceState,
-        key: KeyRef<'_>,
+        key: &KeyRef<'_>,
         demand: Demand,
     ) -> Result<(Resident, Tick), Unfit> {
         let at = self.clock.coarse();
         let Some(entry) = self.memory.get(key) else { return Err((None, at)) };
         entry.touch();
         let plain = demand == Demand::Any && at < entry.calm_until() && entry.is_plain();
-        if plain && entry.fence() > space.floor().newest() {
+        if plain && entry.fence() > space.newest_floor() {
             return Ok((entry, at));
         }
         Err((Some(entry), at))

@@ -50,7 +50,7 @@ impl TagFloors {
     /// The newest invalidations of the entry's tags.
     #[inline]
     pub(crate) fn floor_of(&self, entry: &Entry) -> Floor {
-        match &entry.extra {
+        match entry.extra() {
             None => Floor::NONE,
             Some(extra) if extra.tags.is_empty() => Floor::NONE,
             Some(extra) => {

@@ -14,8 +14,12 @@ use crate::key::{Key, KeyRef};
 /// Share of the store that holds what was asked for more than once: the best of the sizes tried
 /// over eight traces, and the steadiest (quick_cache's own default is 0.97).
 const HOT_ALLOCATION: f64 = 0.80;
-/// What an entry is expected to weigh, for the store's ghost list.
+/// What an entry is expected to weigh, for the store's list of ghosts: hashes of what was pushed out.
 const TYPICAL_WEIGHT: u64 = 1024;
+/// Ghosts per entry that finds room, which is the store's own default.
+const GHOSTS: f64 = 0.5;
+/// Bytes of a ghost: a slot and its place in the index. The ghosts come out of the limit.
+const GHOST_BYTES: f64 = 56.0;
 
 /// Entries by key.
 pub(super) struct Auto {
@@ -58,9 +62,12 @@ impl Equivalent<Slot> for ByHash<'_> {
 impl Auto {
     /// A store of `limit` bytes in up to `shards` parts, a power of two.
     pub(super) fn new(limit: u64, shards: u64, seed: &ahash::RandomState) -> Auto {
+        let items = (limit / TYPICAL_WEIGHT).max(16);
+        let room = limit - (items as f64 * GHOSTS * GHOST_BYTES) as u64;
         let options = quick_cache::OptionsBuilder::new()
-            .weight_capacity(limit)
-            .estimated_items_capacity(usize::try_from((limit / TYPICAL_WEIGHT).max(16)).unwrap_or(usize::MAX))
+            .weight_capacity(room)
+            .estimated_items_capacity(usize::try_from(items).unwrap_or(usize::MAX))
+            .ghost_allocation(GHOSTS)
             .shards(usize::try_from(shards).unwrap_or(1))
             .hot_allocation(HOT_ALLOCATION)
             .build()
@@ -71,8 +78,8 @@ impl Auto {
     }
 
     #[inline]
-    pub(super) fn get(&self, key: KeyRef<'_>) -> Option<Resident> {
-        self.store.get(&key)
+    pub(super) fn get(&self, key: &KeyRef<'_>) -> Option<Resident> {
+        self.store.get(key)
     }
 
     pub(super) fn peek(&self, key: KeyRef<'_>) -> Option<Resident> {

@@ -94,8 +94,8 @@ impl Classic {
         Classic { store, shards, limit }
     }
 
-    pub(super) fn get(&self, key: KeyRef<'_>) -> Option<Resident> {
-        self.store.get(&of(key)).map(|found| found.key().entry.clone())
+    pub(super) fn get(&self, key: &KeyRef<'_>) -> Option<Resident> {
+        self.store.get(&of(*key)).map(|found| found.key().entry.clone())
     }
 
     /// The store has no look that leaves no trace, but it asks the query whether a slot fits.

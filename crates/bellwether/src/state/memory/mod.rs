@@ -64,8 +64,11 @@ impl Memory {
     }
 
     /// The entry, and a note that it was asked for.
-    #[inline(never)] // one copy of the lookup; what it returns fits two registers
-    pub(crate) fn get(&self, key: KeyRef<'_>) -> Option<Resident> {
+    ///
+    /// The key by reference down to the store: a copy of it is read in larger pieces than it was
+    /// written in, and the processor waits for that about as long as for the rest of the lookup.
+    #[inline]
+    pub(crate) fn get(&self, key: &KeyRef<'_>) -> Option<Resident> {
         self.store.get(key)
     }
 

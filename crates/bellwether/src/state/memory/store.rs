@@ -54,7 +54,7 @@ impl Store {
 
     /// The entry, and a note that it was asked for.
     #[inline]
-    pub(super) fn get(&self, key: KeyRef<'_>) -> Option<Resident> {
+    pub(super) fn get(&self, key: &KeyRef<'_>) -> Option<Resident> {
         either!(self, store => store.get(key))
     }
 
