@@ -229,7 +229,8 @@ fn main() {
                 Eviction::ALL.iter().map(|policy| Tier::of(*policy, entries).run(&trace.keys)).collect();
             let row = Row { optimum: optimum(&trace.keys, entries), ratios };
             let cell = |at: usize| format!("{:.3} ({:.3})", row.ratios[at], row.share(at));
-            let mut cells = vec![trace.name.clone(), format!("{:.0} %, {entries}", size * 100.0), format!("{:.3}", row.optimum)];
+            let mut cells =
+                vec![trace.name.clone(), format!("{:.0} %, {entries}", size * 100.0), format!("{:.3}", row.optimum)];
             cells.extend((0..Eviction::ALL.len()).map(cell));
             told.push(cells);
             rows.push(row);
