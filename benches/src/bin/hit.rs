@@ -1,6 +1,10 @@
 //! What does a hit cost, everything on, beside others' hits? CPU per operation and allocations.
 //!
 //! `cargo run --release -p bellwether-benches --bin hit [rounds]`
+//!
+//! `hit only LANE KEYS HITS` runs one lane alone, to be counted by another program: LANE is a part of
+//! its name. The difference between two runs is free of the start:
+//! `valgrind --tool=callgrind target/release/hit only or_load 1000 200000`
 
 use std::convert::Infallible;
 use std::hint::black_box;
@@ -263,7 +267,25 @@ fn ratio(of: &[f64], to: &[f64]) -> Spread {
     Spread::of(&of.iter().zip(to).map(|(a, b)| a / b).collect::<Vec<_>>())
 }
 
+/// One lane alone; false if the arguments ask for something else.
+fn only(args: &[String]) -> bool {
+    let [word, lane, keys, hits] = args else { return false };
+    let (Ok(keys), Ok(hits)) = (keys.parse(), hits.parse()) else { return false };
+    let keys = load::keys(keys);
+    let lanes = lanes(&keys);
+    let Some(lane) = lanes.iter().find(|known| word == "only" && known.name().contains(lane.as_str())) else {
+        return false;
+    };
+    lane.run(&runtime(), &keys, &load::zipf(keys.len(), hits, 7));
+    true
+}
+
 fn main() {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    if args.len() > 1 {
+        assert!(only(&args), "expected `hit [rounds]` or `hit only LANE KEYS HITS`, found {args:?}");
+        return;
+    }
     let rounds = std::env::args().nth(1).and_then(|n| n.parse().ok()).unwrap_or(ROUNDS);
     println!("{}; {rounds} interleaved rounds of {OPERATIONS} hits per thread\n", machine::line());
     let mut verdicts = Vec::new();

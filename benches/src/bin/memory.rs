@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::time::{Duration, Instant};
 
-use bellwether::{Budget, Cache, Loaded, Policy, Space};
+use bellwether::{Budget, Cache, Eviction, Loaded, Policy, Space};
 use bellwether_benches::report::{Bar, bars, number, table};
 use bellwether_benches::stats::Spread;
 use bellwether_benches::{alloc, load, machine};
@@ -39,8 +39,13 @@ trait Store: Sync {
 struct Loads(Cache, Space<[u8], Bytes>);
 impl Loads {
     fn new(limit: u64) -> Loads {
+        Loads::under(Eviction::Auto, limit)
+    }
+
+    fn under(policy: Eviction, limit: u64) -> Loads {
         let budget = Budget { max_concurrency: 64, ..Budget::default() };
-        let cache = Cache::builder().memory_bytes(limit).budget(budget).build().expect("the limits make sense");
+        let cache = Cache::builder().memory_bytes(limit).eviction(policy).budget(budget).build();
+        let cache = cache.expect("the limits make sense");
         let space = cache.space("memory", Policy::ttl("1h").timeout("10s"));
         Loads(cache, space)
     }
@@ -107,7 +112,7 @@ struct Overhead {
     blocks: Vec<(usize, i64)>,
 }
 
-fn overhead<S: Store>(make: fn(u64) -> S, entries: usize, limit: u64) -> Overhead {
+fn overhead<S: Store>(make: impl Fn(u64) -> S, entries: usize, limit: u64) -> Overhead {
     let runtime = runtime();
     alloc::start();
     let store = make(limit);
@@ -153,6 +158,19 @@ fn peak<S: Store>(make: fn(u64) -> S, threads: usize) -> f64 {
     peak
 }
 
+/// What an entry costs under each policy, and what it counts for.
+fn by_policy() -> String {
+    let row = |policy: Eviction| {
+        let cost = overhead(|limit| Puts(Loads::under(policy, limit)), ENTRIES, ROOM);
+        let counted = Puts(Loads::under(policy, ROOM));
+        counted.keep(&runtime(), &load::key(0), Bytes::from(vec![0; load::VALUE]));
+        let payload = load::KEY + load::VALUE + size_of::<Bytes>();
+        let counted = counted.0.0.snapshot().memory.bytes as f64 - payload as f64;
+        vec![policy.to_string(), number(cost.all), number(counted)]
+    };
+    table(&["eviction", "bytes per entry beyond key and value", "counted against the limit"], &Eviction::ALL.map(row))
+}
+
 /// Blocks of about one per entry, without the key's and the value's bytes where they stand alone.
 fn told(blocks: &[(usize, i64)], entries: usize) -> String {
     let per_entry: BTreeMap<usize, i64> = blocks.iter().copied().collect();
@@ -184,6 +202,7 @@ fn main() {
             ]
         )
     );
+    println!("{}", by_policy());
     let mut rows = Vec::new();
     let mut worst: f64 = 0.0;
     for threads in THREADS {

@@ -39,12 +39,12 @@ impl<V> Cached<V> {
 
     /// Time from the start of the load to the moment this was handed out.
     pub fn age(&self) -> Span {
-        self.entry.meta.age(self.at)
+        self.entry.meta().age(self.at)
     }
 
     /// Freshness left at that moment; zero while stale.
     pub fn remaining(&self) -> Span {
-        self.entry.meta.fresh_until.since(self.at)
+        self.entry.fresh_until().since(self.at)
     }
 
     /// How it came to be answered: `hit`, `loaded`, `coalesced`, `stale_refreshing`…
@@ -64,7 +64,7 @@ impl<V> Cached<V> {
 
     /// The fence of the load that made it.
     pub fn fence(&self) -> Fence {
-        self.entry.meta.fence
+        self.entry.fence()
     }
 }
 

@@ -4,35 +4,72 @@ use std::any::Any;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use bellwether_core::entry::Meta;
-use bellwether_core::fence::{Floor, Invalidation};
-use bellwether_core::read::decide;
+use bellwether_core::entry::{Kind, Meta, Packed};
+use bellwether_core::fence::{Fence, Floor, Invalidation};
+use bellwether_core::time::Tick;
 
-use crate::key::{Key, KeyRef};
+use crate::key::Key;
 use crate::state::wheel::TimerId;
 
 /// An entry whose body's type is known to its space alone: the one place where types are erased,
-/// so that one store and one limit serve every space. One allocation, body included.
-pub(crate) struct Entry<B: ?Sized = dyn Any + Send + Sync> {
-    pub(crate) meta: Meta,
-    /// The whole key: the store finds entries by hash, and a hash is no proof.
-    pub(crate) key: Arc<[u8]>,
-    pub(crate) extra: Option<Box<Extra>>,
-    pub(crate) space: u32,
+/// so that one store and one limit serve every space. One allocation, body included. Its key is the
+/// store's, which compares it beside the pointer that leads here.
+pub(crate) struct Entry<B: ?Sized = dyn Content> {
+    /// The meta, with `EXPIRED` and `EXTRA`.
+    packed: Packed,
     /// Bytes that count against the limit.
     pub(crate) weight: u32,
     /// Served so often since stored. Written without a read-modify-write: approximate on purpose.
     hits: AtomicU32,
     /// Its place in the expiry wheel, known once it was stored.
-    timer: AtomicU64,
-    /// Soft-invalidated: at most a rescue.
-    pub(crate) expired: bool,
-    pub(crate) body: B,
+    timer: AtomicU32,
+    body: B,
 }
 
-/// The body of an entry whose meta changed while its value did not: it points to the entry that
-/// holds the value. Never to another link.
-struct Link(Resident);
+/// Flag of an entry that was soft-invalidated: at most a rescue.
+const EXPIRED: u32 = 0b01;
+/// Flag of an entry whose body has an [`Extra`].
+const EXTRA: u32 = 0b10;
+
+/// What any body can be asked. Most answer neither: an [`Extra`] costs nothing where there is none.
+pub(crate) trait Content: Any + Send + Sync {
+    fn extra(&self) -> Option<&Extra> {
+        None
+    }
+    /// The entry that holds the value in this one's place. Never another link.
+    fn holder(&self) -> Option<&Resident> {
+        None
+    }
+}
+
+/// A value.
+struct Plain<V>(V);
+impl<V: Send + Sync + 'static> Content for Plain<V> {}
+
+/// A value with what few have.
+struct Tagged<V> {
+    extra: Extra,
+    value: V,
+}
+impl<V: Send + Sync + 'static> Content for Tagged<V> {
+    fn extra(&self) -> Option<&Extra> {
+        Some(&self.extra)
+    }
+}
+
+/// The body of an entry whose meta changed while its value did not.
+struct Link {
+    holder: Resident,
+    extra: Option<Box<Extra>>,
+}
+impl Content for Link {
+    fn extra(&self) -> Option<&Extra> {
+        self.extra.as_deref()
+    }
+    fn holder(&self) -> Option<&Resident> {
+        Some(&self.holder)
+    }
+}
 
 /// What few entries have.
 #[derive(Debug)]
@@ -59,7 +96,7 @@ impl Extra {
         Extra::of(version, held.tags.iter().chain(new).cloned().collect())
     }
 
-    /// Heap bytes, its own block included. An `Arc<str>` has two counts before its text.
+    /// Bytes, its own included. An `Arc<str>` has two counts before its text.
     fn weight(&self) -> usize {
         let tags = self.tags.iter().map(|tag| size_of::<Tag>() + 16 + tag.text.len());
         size_of::<Extra>() + tags.sum::<usize>()
@@ -76,57 +113,105 @@ pub(crate) struct Tag {
 /// A shared entry.
 pub(crate) type Resident = Arc<Entry>;
 
-impl<B: Send + Sync + 'static> Entry<B> {
-    /// An entry for `key`; `heap` is what `body` owns beyond its own size.
-    pub(crate) fn new(key: &Key, meta: Meta, extra: Option<Box<Extra>>, heap: usize, body: B) -> Resident {
-        let extras = extra.as_ref().map_or(0, |extra| extra.weight());
-        let weight = ENTRY_OVERHEAD + key.bytes.len() + size_of::<B>() + heap + extras;
-        Arc::new(Entry {
-            meta,
-            key: key.bytes.clone(),
-            extra,
-            space: key.space,
-            weight: u32::try_from(weight).unwrap_or(u32::MAX),
-            hits: AtomicU32::new(0),
-            timer: AtomicU64::new(TimerId::NONE.0),
-            expired: false,
-            body,
-        })
+impl<B: Content> Entry<B> {
+    fn of(packed: Packed, weight: usize, body: B) -> Resident {
+        let weight = u32::try_from(weight).unwrap_or(u32::MAX);
+        Arc::new(Entry { packed, weight, hits: AtomicU32::new(0), timer: AtomicU32::new(TimerId::NONE.0), body })
     }
 }
 
 /// The same value under another meta, with what its origin has to add to version and tags.
 pub(crate) fn relabelled(entry: &Resident, meta: Meta, more: Option<Box<Extra>>, expired: bool) -> Resident {
-    let holder = entry.body.downcast_ref::<Link>().map_or(entry, |link| &link.0);
-    let extra = Extra::joined(entry.extra.as_deref(), more);
+    let holder = entry.body.holder().unwrap_or(entry).clone();
+    let extra = Extra::joined(entry.extra(), more);
     let own = ENTRY_OVERHEAD + extra.as_ref().map_or(0, |extra| extra.weight());
-    Arc::new(Entry {
-        meta,
-        key: entry.key.clone(),
-        extra,
-        space: entry.space,
-        weight: holder.weight.saturating_add(u32::try_from(own).unwrap_or(u32::MAX)),
-        hits: AtomicU32::new(0),
-        timer: AtomicU64::new(TimerId::NONE.0),
-        expired,
-        body: Link(holder.clone()),
-    })
+    let flags = if expired { EXPIRED } else { 0 } | if extra.is_some() { EXTRA } else { 0 };
+    Entry::of(Packed::new(meta, flags), holder.weight as usize + own, Link { holder, extra })
 }
 
 impl Entry {
-    /// Whether this is `key`'s entry, not another's with the same hash.
+    /// An entry for `key`; `heap` is what `value` owns beyond its own size.
+    pub(crate) fn new<V: Send + Sync + 'static>(
+        key: &Key,
+        meta: Meta,
+        extra: Option<Box<Extra>>,
+        heap: usize,
+        value: V,
+    ) -> Resident {
+        let weight = ENTRY_OVERHEAD + key.bytes.len() + size_of::<V>() + heap;
+        match extra {
+            None => Entry::of(Packed::new(meta, 0), weight, Plain(value)),
+            Some(extra) => {
+                let weight = weight + extra.weight();
+                Entry::of(Packed::new(meta, EXTRA), weight, Tagged { extra: *extra, value })
+            }
+        }
+    }
+
+    /// All that is known of the value without looking at it.
+    pub(crate) fn meta(&self) -> Meta {
+        self.packed.meta()
+    }
+
     #[inline]
-    pub(crate) fn is_of(&self, key: KeyRef<'_>) -> bool {
-        self.space == key.space && *self.key == *key.bytes
+    pub(crate) fn fence(&self) -> Fence {
+        self.packed.fence()
+    }
+
+    #[inline]
+    pub(crate) fn kind(&self) -> Kind {
+        self.packed.kind()
+    }
+
+    #[inline]
+    pub(crate) fn fresh_until(&self) -> Tick {
+        self.packed.fresh_until()
+    }
+
+    #[inline]
+    pub(crate) fn calm_until(&self) -> Tick {
+        self.packed.calm_until()
+    }
+
+    #[inline]
+    pub(crate) fn hard_until(&self) -> Tick {
+        self.packed.hard_until()
+    }
+
+    /// Soft-invalidated: at most a rescue.
+    pub(crate) fn expired(&self) -> bool {
+        self.packed.flags() & EXPIRED != 0
+    }
+
+    /// A value that may be served as it is, as far as the entry itself can tell.
+    #[inline]
+    pub(crate) fn is_plain(&self) -> bool {
+        self.packed.is_plain_value()
     }
 
     /// The value, if this entry has one of this type.
     #[inline]
     pub(crate) fn value<V: 'static>(&self) -> Option<&V> {
-        match self.body.downcast_ref() {
-            Some(value) => Some(value),
-            None => self.body.downcast_ref::<Link>().and_then(|link| link.0.body.downcast_ref()),
+        let body: &dyn Any = &self.body;
+        match body.downcast_ref() {
+            Some(Plain(value)) => Some(value),
+            None => self.value_elsewhere(),
         }
+    }
+
+    #[cold]
+    fn value_elsewhere<V: 'static>(&self) -> Option<&V> {
+        let body: &dyn Any = &self.body;
+        match body.downcast_ref::<Tagged<V>>() {
+            Some(tagged) => Some(&tagged.value),
+            None => self.body.holder()?.value(),
+        }
+    }
+
+    /// What few entries have.
+    #[inline]
+    pub(crate) fn extra(&self) -> Option<&Extra> {
+        if self.packed.flags() & EXTRA == 0 { None } else { self.body.extra() }
     }
 
     #[inline]
@@ -146,28 +231,24 @@ impl Entry {
         self.timer.store(timer.0, Ordering::Relaxed);
     }
 
-    pub(crate) fn seen(&self) -> decide::Resident<'_> {
-        decide::Resident { meta: &self.meta, hits: self.hits() }
-    }
-
     /// This entry's own part of its floor: its fence if it was expired.
     #[inline]
     pub(crate) fn own_floor(&self) -> Floor {
-        if self.expired { Floor::of(Invalidation::Expire, self.meta.fence) } else { Floor::NONE }
+        if self.expired() { Floor::of(Invalidation::Expire, self.fence()) } else { Floor::NONE }
     }
 
     pub(crate) fn version(&self) -> Option<u64> {
-        self.extra.as_ref().and_then(|extra| extra.version)
+        self.extra().and_then(|extra| extra.version)
     }
 
     pub(crate) fn tags(&self) -> &[Tag] {
-        self.extra.as_ref().map_or(&[], |extra| &extra.tags)
+        self.extra().map_or(&[], |extra| &extra.tags)
     }
 }
 
-/// Bytes an entry costs beyond its key's and its value's own: the entry's block, the key's block,
-/// the store's slot and index, the wheel's node (measured: see BENCHMARKS.md).
-pub(crate) const ENTRY_OVERHEAD: usize = 192;
+/// Bytes an entry costs beyond its key's and its value's own: the entry's block, the store's slot and
+/// index, the wheel's node, and room for tables that grow (measured: see BENCHMARKS.md).
+pub(crate) const ENTRY_OVERHEAD: usize = 160;
 
 #[cfg(test)]
 mod tests {
@@ -175,6 +256,6 @@ mod tests {
 
     #[test]
     fn an_entry_is_small() {
-        assert!(size_of::<Entry<()>>() <= 96, "{}", size_of::<Entry<()>>());
+        assert_eq!(size_of::<Entry<Plain<()>>>(), 48);
     }
 }

@@ -228,7 +228,7 @@ impl<'a, K: CacheKey + ?Sized, V: Value> Space<K, V> {
         let shared = &*self.shared;
         let glance = key.with_bytes(|bytes| {
             let key = KeyRef::new(shared.state.id, bytes, &shared.engine.seed);
-            shared.engine.glance(&shared.state, key, demand)
+            shared.engine.glance(&shared.state, &key, demand)
         });
         let (entry, at) = glance?;
         shared.state.count(Why::Hit);

@@ -128,8 +128,8 @@ impl<K: CacheKey + ?Sized, V: Value> Space<K, V> {
     pub fn known_missing(&self, key: &K) -> bool {
         let Shared { engine, state, .. } = &*self.shared;
         engine.memory.peek(self.owned(key).by_ref()).is_some_and(|entry| {
-            let covered = engine.floor_of(state, &entry).covers(entry.meta.fence);
-            entry.meta.kind == Kind::Negative && engine.clock.now() < entry.meta.fresh_until && !covered
+            let covered = engine.floor_of(state, &entry).covers(entry.fence());
+            entry.kind() == Kind::Negative && engine.clock.now() < entry.fresh_until() && !covered
         })
     }
 

@@ -66,7 +66,7 @@ impl Engine {
             let answer = match self.look(space, key.by_ref(), ask.demand) {
                 Look::Serve { entry, why, at: as_of, refresh } => {
                     if refresh {
-                        self.refresh(space, key, entry.meta.fence, single(&load, at));
+                        self.refresh(space, key, entry.fence(), single(&load, at));
                     }
                     Some(Ok((entry, why, as_of)))
                 }

@@ -1,8 +1,7 @@
 //! Can memory answer? The path of a hit: a plain function, no await, no allocation, no lock held.
 
 use bellwether_core::draw::Draw;
-use bellwether_core::entry::Kind;
-use bellwether_core::read::decide::{Decision, Demand, decide};
+use bellwether_core::read::decide::{self, Decision, Demand, decide};
 use bellwether_core::time::Tick;
 use bellwether_core::why::Why;
 
@@ -29,7 +28,7 @@ pub(crate) type Unfit = (Option<Resident>, Tick);
 impl Engine {
     /// Looks `key` up and decides. Counts nothing.
     pub(crate) fn look(&self, space: &SpaceState, key: KeyRef<'_>, demand: Demand) -> Look {
-        match self.glance(space, key, demand) {
+        match self.glance(space, &key, demand) {
             Ok((entry, at)) => Look::Serve { entry, why: Why::Hit, at, refresh: false },
             Err((found, at)) => self.judge(space, found, demand, at),
         }
@@ -44,14 +43,14 @@ impl Engine {
     pub(crate) fn glance(
         &self,
         space: &SpaceState,
-        key: KeyRef<'_>,
+        key: &KeyRef<'_>,
         demand: Demand,
     ) -> Result<(Resident, Tick), Unfit> {
         let at = self.clock.coarse();
         let Some(entry) = self.memory.get(key) else { return Err((None, at)) };
         entry.touch();
-        let plain = demand == Demand::Any && at < entry.meta.calm_until() && entry.meta.kind == Kind::Value;
-        if plain && !entry.expired && entry.extra.is_none() && entry.meta.fence > space.floor().newest() {
+        let plain = demand == Demand::Any && at < entry.calm_until() && entry.is_plain();
+        if plain && entry.fence() > space.newest_floor() {
             return Ok((entry, at));
         }
         Err((Some(entry), at))
@@ -63,8 +62,10 @@ impl Engine {
             return if demand == Demand::CachedOnly { Look::NotCached } else { Look::Load };
         };
         let floor = self.floor_of(space, &entry);
-        let draw = if at < entry.meta.calm_until() { Draw(0) } else { draw() };
-        match decide(Some(entry.seen()), floor, demand, at, &space.policy, draw) {
+        let draw = if at < entry.calm_until() { Draw(0) } else { draw() };
+        let meta = entry.meta();
+        let seen = decide::Resident { meta: &meta, hits: entry.hits() };
+        match decide(Some(seen), floor, demand, at, &space.policy, draw) {
             Decision::Serve(why) => Look::Serve { entry, why, at, refresh: false },
             Decision::ServeAndRefresh(why) => Look::Serve { entry, why, at, refresh: demand != Demand::CachedOnly },
             Decision::Load => Look::Load,

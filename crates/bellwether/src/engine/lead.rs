@@ -218,7 +218,7 @@ impl Leader {
             shard.begin_read(&self.key, id, begun.fence, begun.started);
             // After a removal nothing older may be revived, so no validator is shown.
             begun.have = self.engine.memory.peek(self.key.by_ref()).filter(|entry| {
-                entry.meta.kind == Kind::Value && entry.meta.fence > self.engine.floor_of(&self.space, entry).removed
+                entry.kind() == Kind::Value && entry.fence() > self.engine.floor_of(&self.space, entry).removed
             });
             begun
         })
@@ -308,7 +308,7 @@ impl Engine {
         let joined = self.flights.locked(key, |shard| {
             let now = self.clock.now();
             let loading = shard.flights(key).is_some_and(|flights| flights.covers(&asker, now));
-            let landed = self.memory.peek(key.by_ref()).is_some_and(|entry| entry.meta.fence > seen);
+            let landed = self.memory.peek(key.by_ref()).is_some_and(|entry| entry.fence() > seen);
             if loading || landed || shard.cooling(key, now).is_some() {
                 return None;
             }

@@ -159,7 +159,7 @@ impl Engine {
             let floor = shard.floor(key);
             let covered = |entry: &Resident| floor.merge(self.floor_of(space, entry)).covers(token);
             let entry = self.written(space, key, loaded, token, since).filter(|entry| !covered(entry));
-            let stored = entry.as_ref().is_some_and(|entry| self.memory.put(key.hash, entry.clone()));
+            let stored = entry.as_ref().is_some_and(|entry| self.memory.put(key, entry.clone()));
             self.land_lease(shard, key, id, Ending::Succeeded, now);
             Some((cell, entry, stored))
         }) else {

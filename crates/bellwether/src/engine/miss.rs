@@ -121,7 +121,7 @@ impl Engine {
         let mut raised = None;
         let entered = self.flights.locked(key, |shard| {
             let now = self.clock.now();
-            match self.judge(space, self.memory.get(key.by_ref()), ask.demand, now) {
+            match self.judge(space, self.memory.get(&key.by_ref()), ask.demand, now) {
                 Look::Serve { entry, why, at, .. } => return Entered::Serve((entry, why, at)),
                 Look::LoadAlone => return Entered::Alone,
                 Look::NotCached => return Entered::NotCached,
@@ -219,14 +219,14 @@ impl Engine {
         let now = self.clock.now();
         let found = self.memory.peek(key.by_ref());
         let floor = found.as_ref().map(|entry| self.floor_of(space, entry)).unwrap_or_default();
-        let meta = found.as_ref().map(|entry| &entry.meta);
+        let meta = found.as_ref().map(|entry| entry.meta());
         match (
-            rescue(meta, floor, ask.demand, error.why(), ask.default.is_some(), now, &space.policy),
+            rescue(meta.as_ref(), floor, ask.demand, error.why(), ask.default.is_some(), now, &space.policy),
             found,
             &ask.default,
         ) {
             (Rescue::Body(why), Some(entry), _) => Ok((entry, why, now)),
-            (Rescue::Default, _, Some(default)) => Ok((Resident::clone(default), Why::Default, default.meta.born)),
+            (Rescue::Default, _, Some(default)) => Ok((Resident::clone(default), Why::Default, default.meta().born)),
             _ => Err(error),
         }
     }
@@ -238,13 +238,13 @@ impl Engine {
     /// Whether an invalidation covers what a load found that began to read before this caller came.
     /// Only the newest one is known: an older one, which this caller had seen acknowledged, may hide behind it.
     pub(crate) fn outdated(&self, space: &SpaceState, entry: &Resident, began: Fence) -> bool {
-        entry.meta.fence <= began && self.floor_of(space, entry).covers(entry.meta.fence)
+        entry.fence() <= began && self.floor_of(space, entry).covers(entry.fence())
     }
 }
 
 /// Turns "the row does not exist" from an answer into the word that callers know it by.
 pub(crate) fn or_missing(answer: Answer) -> Result<Answer, Error> {
-    match answer.0.meta.kind {
+    match answer.0.kind() {
         Kind::Negative => Err(Error::new(Why::Negative)),
         Kind::Value | Kind::HitForMiss => Ok(answer),
     }

@@ -159,19 +159,19 @@ impl Leader {
     /// Hands a kept entry to the shared tier. If something newer was there, it does not stay here either.
     pub(crate) async fn publish(&self, entry: Resident) {
         let (Some(tier), Some(codec)) = (self.tier(), &self.space.codec) else { return };
-        let Some(body) = (if entry.meta.kind == Kind::Value { codec.encode(&entry) } else { Some(Bytes::new()) })
-        else {
+        let Some(body) = (if entry.kind() == Kind::Value { codec.encode(&entry) } else { Some(Bytes::new()) }) else {
             return;
         };
         let now = self.engine.clock.now();
+        let meta = entry.meta();
         let envelope = Envelope {
-            kind: entry.meta.kind,
-            fence: entry.meta.fence,
-            age_ms: entry.meta.age(now).0,
-            fresh_ms: entry.meta.fresh_until.since(now).0,
-            swr_ms: entry.meta.swr_ms,
-            hard_ms: entry.meta.hard_ms,
-            cost_ms: entry.meta.cost_ms,
+            kind: meta.kind,
+            fence: meta.fence,
+            age_ms: meta.age(now).0,
+            fresh_ms: meta.fresh_until.since(now).0,
+            swr_ms: meta.swr_ms,
+            hard_ms: meta.hard_ms,
+            cost_ms: meta.cost_ms,
             version: entry.version(),
             tags: entry.tags().iter().map(|tag| tag.text.to_string()).collect(),
             body,
@@ -179,7 +179,7 @@ impl Leader {
         let key = tier_key(&self.space, &self.key);
         let stored = self.engine.within_budget(&self.space, tier.put(&key, envelope)).await;
         if stored == Some(Stored::Outdated) {
-            self.engine.forget(&self.key, entry.meta.fence);
+            self.engine.forget(&self.key, entry.fence());
         }
     }
 }
@@ -190,18 +190,17 @@ impl Engine {
         let floor: Floor = shard.floor(key).merge(self.floor_of(space, entry));
         let resident = self.memory.peek(key.by_ref());
         // What an invalidation covers is no rival any more.
-        let rival =
-            resident.filter(|r| !self.floor_of(space, r).covers(r.meta.fence)).map(|r| (r.meta.fence, r.version()));
-        if floor.covers(entry.meta.fence) || !supersedes(rival, (entry.meta.fence, entry.version())) {
+        let rival = resident.filter(|r| !self.floor_of(space, r).covers(r.fence())).map(|r| (r.fence(), r.version()));
+        if floor.covers(entry.fence()) || !supersedes(rival, (entry.fence(), entry.version())) {
             return Kept::Outdated;
         }
-        if self.memory.put(key.hash, entry.clone()) { Kept::Yes } else { Kept::TooLarge }
+        if self.memory.put(key, entry.clone()) { Kept::Yes } else { Kept::TooLarge }
     }
 
     /// Drops the entry made under exactly this fence.
     fn forget(&self, key: &Key, fence: Fence) {
         self.flights.locked(key, |_| {
-            if self.memory.peek(key.by_ref()).is_some_and(|entry| entry.meta.fence == fence) {
+            if self.memory.peek(key.by_ref()).is_some_and(|entry| entry.fence() == fence) {
                 self.memory.remove(key.by_ref());
             }
         });

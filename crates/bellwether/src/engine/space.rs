@@ -30,6 +30,8 @@ pub(crate) struct SpaceState {
     pub(crate) codec: Option<Arc<dyn Codec>>,
     removed: AtomicU64,
     expired: AtomicU64,
+    /// The higher of both, for hits.
+    newest: AtomicU64,
     counts: WhyCounts,
     /// Requests that left the hit path.
     pub(crate) request_seconds: Histogram<14>,
@@ -65,6 +67,7 @@ impl SpaceState {
             codec,
             removed: AtomicU64::new(0),
             expired: AtomicU64::new(0),
+            newest: AtomicU64::new(0),
             counts: WhyCounts::new(),
             request_seconds: Histogram::new(&TIME_BOUNDS),
             load_seconds: Histogram::new(&TIME_BOUNDS),
@@ -92,12 +95,20 @@ impl SpaceState {
         }
     }
 
+    /// The newest of them, whatever its verb: as new as those of [`SpaceState::floor`], or newer.
+    #[inline]
+    pub(crate) fn newest_floor(&self) -> Fence {
+        Fence(self.newest.load(Ordering::Acquire))
+    }
+
     /// Invalidates the whole space.
     pub(crate) fn raise(&self, verb: Invalidation, fence: Fence) {
         let floor = match verb {
             Invalidation::Remove => &self.removed,
             Invalidation::Expire => &self.expired,
         };
+        // First what hits ask: by the time anybody knows of this floor, nobody is served past it.
+        self.newest.fetch_max(fence.0, Ordering::SeqCst);
         floor.fetch_max(fence.0, Ordering::SeqCst);
     }
 

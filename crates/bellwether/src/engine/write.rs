@@ -28,8 +28,8 @@ impl Engine {
             let fence = self.overtake(shard, key, verb);
             match rescue {
                 // Expired before: it stays what it is, a rescue.
-                Some(entry) if entry.expired => {}
-                Some(entry) => drop(self.memory.put(key.hash, relabelled(&entry, entry.meta, None, true))),
+                Some(entry) if entry.expired() => {}
+                Some(entry) => drop(self.memory.put(key, relabelled(&entry, entry.meta(), None, true))),
                 None => drop(self.memory.remove(key.by_ref())),
             }
             (resident, fence)
@@ -46,11 +46,13 @@ impl Engine {
 
     /// The key's value, if one is resident that could still be served or rescue.
     pub(crate) fn live(&self, space: &SpaceState, key: &Key) -> Option<Resident> {
-        let now = self.clock.now();
-        self.memory.peek(key.by_ref()).filter(|entry| {
-            let covered = self.floor_of(space, entry).covers(entry.meta.fence);
-            entry.meta.kind == Kind::Value && now < entry.meta.hard_until() && !covered
-        })
+        self.memory.peek(key.by_ref()).filter(|entry| self.is_live(space, entry))
+    }
+
+    /// Whether an entry is a value that could still be served or rescue.
+    pub(crate) fn is_live(&self, space: &SpaceState, entry: &Entry) -> bool {
+        let covered = self.floor_of(space, entry).covers(entry.fence());
+        entry.kind() == Kind::Value && self.clock.now() < entry.hard_until() && !covered
     }
 
     /// The key's value, if it may serve as a rescue after an expiry.
@@ -58,8 +60,8 @@ impl Engine {
         let now = self.clock.now();
         self.memory.peek(key.by_ref()).filter(|entry| {
             let removed = self.floor_of(space, entry).removed;
-            let value = entry.meta.kind == Kind::Value && now < entry.meta.hard_until();
-            space.policy.rescue_invalidated && value && entry.meta.fence > removed
+            let value = entry.kind() == Kind::Value && now < entry.hard_until();
+            space.policy.rescue_invalidated && value && entry.fence() > removed
         })
     }
 
@@ -86,7 +88,7 @@ impl Engine {
                 self.memory.remove(key.by_ref());
                 return (false, fence);
             };
-            (self.memory.put(key.hash, entry), fence)
+            (self.memory.put(key, entry), fence)
         })
     }
 
@@ -124,8 +126,8 @@ impl Engine {
     pub(crate) fn relabel(&self, space: &SpaceState, key: &Key, change: impl FnOnce(Meta, Tick) -> Meta) -> bool {
         self.flights.locked(key, |_| {
             let Some(entry) = self.live(space, key) else { return false };
-            let meta = change(entry.meta, self.clock.now());
-            self.memory.put(key.hash, relabelled(&entry, meta, None, entry.expired))
+            let meta = change(entry.meta(), self.clock.now());
+            self.memory.put(key, relabelled(&entry, meta, None, entry.expired()))
         })
     }
 

@@ -1,5 +1,6 @@
 //! How often did what happen? Counters that a hit can afford.
 
+use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bellwether_core::time::Span;
@@ -17,7 +18,7 @@ pub(crate) struct WhyCounts {
 #[repr(align(128))]
 struct Stripe([AtomicU64; Why::COUNT]);
 
-/// The stripe that everybody may add to.
+/// The stripe that everybody may add to, and the one of a thread that has none yet.
 const SHARED: usize = 0;
 /// Stripes that a living thread has to itself.
 static TAKEN: [AtomicBool; STRIPES] = [const { AtomicBool::new(false) }; STRIPES];
@@ -35,12 +36,15 @@ impl Claim {
 
 impl Drop for Claim {
     fn drop(&mut self) {
+        STRIPE.set(SHARED);
         TAKEN[self.0].store(false, Ordering::Release);
     }
 }
 
 thread_local! {
     static CLAIM: Claim = Claim::new();
+    /// What `CLAIM` holds, for the price of one load: it needs neither a start nor an end.
+    static STRIPE: Cell<usize> = const { Cell::new(SHARED) };
 }
 
 impl WhyCounts {
@@ -50,14 +54,25 @@ impl WhyCounts {
 
     #[inline]
     pub(crate) fn add(&self, why: Why) {
-        // A thread that is being torn down has no stripe any more.
-        let stripe = CLAIM.try_with(|claim| claim.0).unwrap_or(SHARED);
-        let count = &self.stripes[stripe].0[why as usize];
+        let stripe = STRIPE.get();
         if stripe == SHARED {
-            count.fetch_add(1, Ordering::Relaxed);
-        } else {
-            count.store(count.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+            return self.add_first(why);
         }
+        let count = &self.stripes[stripe % STRIPES].0[why as usize];
+        count.store(count.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    }
+
+    /// A thread's first count, or any of one that found no stripe to itself.
+    #[cold]
+    fn add_first(&self, why: Why) {
+        // A thread that is being torn down has no stripe any more.
+        if let Ok(stripe) = CLAIM.try_with(|claim| claim.0)
+            && stripe != SHARED
+        {
+            STRIPE.set(stripe);
+            return self.add(why);
+        }
+        self.stripes[SHARED].0[why as usize].fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn get(&self, why: Why) -> u64 {

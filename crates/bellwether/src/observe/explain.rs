@@ -2,7 +2,7 @@
 
 use bellwether_core::draw::Draw;
 use bellwether_core::entry::Kind;
-use bellwether_core::read::decide::{Decision, Demand, decide};
+use bellwether_core::read::decide::{self, Decision, Demand, decide};
 use bellwether_core::time::Span;
 use bellwether_core::why::Why;
 
@@ -93,14 +93,14 @@ impl Engine {
         floor = floor.merge(space.floor());
         let mut would = Why::Loaded;
         if let Some(entry) = &entry {
-            floor = floor.merge(self.floor_of(space, entry));
-            would =
-                match decide(Some(entry.seen()), self.floor_of(space, entry), Demand::Any, now, &space.policy, Draw(0))
-                {
-                    Decision::Serve(why) | Decision::ServeAndRefresh(why) => why,
-                    Decision::LoadAlone => Why::Uncacheable,
-                    Decision::Load | Decision::NotCached => Why::Loaded,
-                };
+            let (meta, of_entry) = (entry.meta(), self.floor_of(space, entry));
+            floor = floor.merge(of_entry);
+            let seen = decide::Resident { meta: &meta, hits: entry.hits() };
+            would = match decide(Some(seen), of_entry, Demand::Any, now, &space.policy, Draw(0)) {
+                Decision::Serve(why) | Decision::ServeAndRefresh(why) => why,
+                Decision::LoadAlone => Why::Uncacheable,
+                Decision::Load | Decision::NotCached => Why::Loaded,
+            };
         }
         if would == Why::Loaded && cooling.is_some_and(|cooling| cooling.remaining(now).is_some()) {
             would = Why::Cooling;
@@ -109,19 +109,19 @@ impl Engine {
         Explain {
             space: space.name.to_string(),
             would,
-            entry: entry.map(|entry| ExplainEntry {
-                kind: entry.meta.kind,
-                fence: entry.meta.fence.0,
-                age: entry.meta.age(now),
-                fresh_for: entry.meta.fresh_until.since(now),
-                served_for: entry.meta.swr_until().since(now),
-                kept_for: entry.meta.hard_until().since(now),
-                cost: Span(u64::from(entry.meta.cost_ms)),
+            entry: entry.map(|entry| (entry.meta(), entry)).map(|(meta, entry)| ExplainEntry {
+                kind: meta.kind,
+                fence: meta.fence.0,
+                age: meta.age(now),
+                fresh_for: meta.fresh_until.since(now),
+                served_for: meta.swr_until().since(now),
+                kept_for: meta.hard_until().since(now),
+                cost: Span(u64::from(meta.cost_ms)),
                 hits: entry.hits(),
                 bytes: entry.weight,
                 version: entry.version(),
                 tags: entry.tags().iter().map(|tag| tag.text.to_string()).collect(),
-                invalidated: self.floor_of(space, &entry).covers(entry.meta.fence),
+                invalidated: self.floor_of(space, &entry).covers(meta.fence),
             }),
             floor_removed: floor.removed.0,
             floor_expired: floor.expired.0,

@@ -16,37 +16,28 @@ const COARSE_STEP: Duration = Duration::from_millis(2);
 /// The real one counts suspended time (CLOCK_BOOTTIME), so that a laptop's lid or a paused
 /// machine can't make a value younger than it is (G10).
 #[derive(Clone)]
-pub struct Clock(Kind);
+pub struct Clock(Arc<Inner>);
 
-#[derive(Clone)]
-enum Kind {
-    System(Arc<System>),
-    Manual(Arc<Manual>),
-}
-
-/// The last reading, so that a hit costs one load instead of a system call. The thread that keeps
-/// it current ends with the clock.
-struct System {
+struct Inner {
+    /// The last reading of the system's clock, kept current by a thread that ends with this clock:
+    /// so a hit costs one load instead of a system call. The time itself, if driven by hand.
     coarse: AtomicU64,
-}
-
-struct Manual {
-    now: AtomicU64,
-    moved: Notify,
+    /// Told of each move, if driven by hand.
+    moved: Option<Notify>,
 }
 
 impl Clock {
     /// The machine's clock.
     pub fn system() -> Clock {
-        let system = Arc::new(System { coarse: AtomicU64::new(boottime_ms()) });
-        let weak = Arc::downgrade(&system);
+        let inner = Arc::new(Inner { coarse: AtomicU64::new(boottime_ms()), moved: None });
+        let weak = Arc::downgrade(&inner);
         let started = std::thread::Builder::new().name("bellwether-clock".into()).spawn(move || keep_current(&weak));
         if let Err(error) = started {
             // Every miss and every batch of a server reads the precise clock too, so the coarse
             // one still moves; only a program of pure hits would see it stand.
             tracing::error!(%error, "no thread for the coarse clock: ages are only exact after a miss");
         }
-        Clock(Kind::System(system))
+        Clock(inner)
     }
 
     /// A clock that moves only by [`Clock::advance`]: for tests of programs that use this library.
@@ -60,83 +51,76 @@ impl Clock {
     /// ```
     pub fn manual() -> Clock {
         // Not zero: moments before the start must be expressible.
-        Clock(Kind::Manual(Arc::new(Manual { now: AtomicU64::new(1_000_000), moved: Notify::new() })))
+        Clock(Arc::new(Inner { coarse: AtomicU64::new(1_000_000), moved: Some(Notify::new()) }))
     }
 
     /// Moves a manual clock; those who sleep until then wake up. The system's clock is not ours to move.
     pub fn advance(&self, by: Span) {
-        if let Kind::Manual(manual) = &self.0 {
-            manual.now.fetch_add(by.0, Ordering::SeqCst);
-            manual.moved.notify_waiters();
+        if let Some(moved) = &self.0.moved {
+            self.0.coarse.fetch_add(by.0, Ordering::SeqCst);
+            moved.notify_waiters();
         }
     }
 
     /// The precise time.
     pub fn now(&self) -> Tick {
-        match &self.0 {
-            Kind::System(system) => {
+        match &self.0.moved {
+            None => {
                 let now = boottime_ms();
-                system.coarse.fetch_max(now, Ordering::Relaxed);
+                self.0.coarse.fetch_max(now, Ordering::Relaxed);
                 Tick(now)
             }
-            Kind::Manual(manual) => Tick(manual.now.load(Ordering::SeqCst)),
+            Some(_) => Tick(self.0.coarse.load(Ordering::SeqCst)),
         }
     }
 
     /// The time as of at most a few milliseconds ago, for the price of one load.
     #[inline]
     pub(crate) fn coarse(&self) -> Tick {
-        match &self.0 {
-            Kind::System(system) => Tick(system.coarse.load(Ordering::Relaxed)),
-            Kind::Manual(manual) => Tick(manual.now.load(Ordering::SeqCst)),
-        }
+        // The strongest order of a load: a test that moved the clock wants it moved. Free on x86.
+        Tick(self.0.coarse.load(Ordering::SeqCst))
     }
 
     /// Microseconds since 1970 of the wall clock: only ever a lower bound for the next fence.
     pub(crate) fn wall_us(&self) -> u64 {
-        match &self.0 {
-            Kind::System(_) => {
+        match &self.0.moved {
+            None => {
                 let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
                 u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
             }
-            Kind::Manual(manual) => manual.now.load(Ordering::SeqCst) * 1000,
+            Some(_) => self.0.coarse.load(Ordering::SeqCst) * 1000,
         }
     }
 
     /// Returns once `until` is reached. Call it inside a runtime. Small, because every caller that
     /// waits holds one: the manual clock's is boxed.
     pub(crate) fn sleep_until(&self, until: Tick) -> Either<tokio::time::Sleep, BoxFuture<'static, ()>> {
-        match &self.0 {
-            Kind::System(_) => Either::Left(tokio::time::sleep(until.since(self.now()).into())),
-            Kind::Manual(manual) => {
-                let manual = manual.clone();
-                Either::Right(Box::pin(async move {
-                    loop {
-                        let moved = manual.moved.notified();
-                        tokio::pin!(moved);
-                        moved.as_mut().enable();
-                        if manual.now.load(Ordering::SeqCst) >= until.0 {
-                            return;
-                        }
-                        moved.await;
-                    }
-                }))
-            }
+        if self.0.moved.is_none() {
+            return Either::Left(tokio::time::sleep(until.since(self.now()).into()));
         }
+        let inner = self.0.clone();
+        Either::Right(Box::pin(async move {
+            while let Some(moved) = &inner.moved {
+                let moved = moved.notified();
+                tokio::pin!(moved);
+                moved.as_mut().enable();
+                if inner.coarse.load(Ordering::SeqCst) >= until.0 {
+                    return;
+                }
+                moved.await;
+            }
+        }))
     }
 }
 
 impl std::fmt::Debug for Clock {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let kind = match &self.0 {
-            Kind::System(_) => "system",
-            Kind::Manual(_) => "manual",
-        };
+        let kind = if self.0.moved.is_none() { "system" } else { "manual" };
         write!(f, "Clock({kind}, {})", self.now().0)
     }
 }
 
-fn keep_current(clock: &Weak<System>) {
+fn keep_current(clock: &Weak<Inner>) {
     while let Some(clock) = clock.upgrade() {
         clock.coarse.fetch_max(boottime_ms(), Ordering::Relaxed);
         drop(clock);

@@ -50,7 +50,7 @@ impl TagFloors {
     /// The newest invalidations of the entry's tags.
     #[inline]
     pub(crate) fn floor_of(&self, entry: &Entry) -> Floor {
-        match &entry.extra {
+        match entry.extra() {
             None => Floor::NONE,
             Some(extra) if extra.tags.is_empty() => Floor::NONE,
             Some(extra) => {
@@ -59,7 +59,7 @@ impl TagFloors {
                     return Floor::NONE;
                 }
                 let floor = self.floor(&extra.tags);
-                if !floor.covers(entry.meta.fence) {
+                if !floor.covers(entry.fence()) {
                     extra.checked.store(generation, Ordering::Relaxed);
                 }
                 floor

@@ -8,50 +8,39 @@ const SLOTS: usize = 64;
 const SLOT_BITS: u32 = SLOTS.trailing_zeros();
 /// The finest step: 2^7 = 128 ms. Expiry on read is exact; this only frees memory.
 const STEP_BITS: u32 = 7;
-const NONE: u32 = u32::MAX;
 
-/// A timer: which hash, when, and its neighbours in the slot's list. 24 bytes.
+/// A timer: which hash, when, and its neighbours in the slot's list. 20 bytes.
 #[derive(Clone, Copy)]
+#[repr(C, packed(4))]
 struct Node {
     hash: u64,
     /// In steps.
     due: u32,
+    /// The next in the list, of a slot's timers or of unused nodes; or `NONE`.
     next: u32,
+    /// The one before; the slot itself, from `HEAD` on, of the first; or `FREE` while unused.
     prev: u32,
-    /// Level and slot; `FREE` while unused.
-    place: u16,
-    /// Told apart from the timers that had this place before.
-    generation: u16,
 }
 
-const FREE: u16 = u16::MAX;
+const NONE: u32 = u32::MAX;
+const FREE: u32 = u32::MAX;
+/// From here on numbers stand for slots.
+const HEAD: u32 = FREE - (LEVELS * SLOTS) as u32;
 
-/// Names one timer, once: its place and the generation of that place.
+/// Names a timer by its place, which another may have once this one fired or was taken back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct TimerId(pub(crate) u64);
+pub(crate) struct TimerId(pub(crate) u32);
 
 impl TimerId {
     /// No timer.
-    pub(crate) const NONE: TimerId = TimerId(u64::MAX);
-
-    fn new(index: u32, generation: u16) -> TimerId {
-        TimerId(u64::from(generation) << 32 | u64::from(index))
-    }
-
-    fn index(self) -> usize {
-        (self.0 & u64::from(u32::MAX)) as usize
-    }
-
-    fn generation(self) -> u64 {
-        self.0 >> 32
-    }
+    pub(crate) const NONE: TimerId = TimerId(NONE);
 }
 
 /// Timers by hash. Five levels of 64 slots reach 2^30 steps of 128 ms, over four years.
 pub(crate) struct Wheel {
-    nodes: Vec<Node>,
+    nodes: Nodes,
     free: u32,
-    heads: [[u32; SLOTS]; LEVELS],
+    heads: [u32; LEVELS * SLOTS],
     /// The step up to which everything due has been handed out.
     now: u32,
     len: usize,
@@ -61,9 +50,14 @@ fn step_of(tick: Tick) -> u32 {
     u32::try_from(tick.0 >> STEP_BITS).unwrap_or(u32::MAX - 1)
 }
 
+/// The step after which what ends then is handed out.
+fn due_step(end: Tick) -> u32 {
+    step_of(end).saturating_add(1)
+}
+
 impl Wheel {
     pub(crate) fn new(now: Tick) -> Wheel {
-        Wheel { nodes: Vec::new(), free: NONE, heads: [[NONE; SLOTS]; LEVELS], now: step_of(now), len: 0 }
+        Wheel { nodes: Nodes::default(), free: NONE, heads: [NONE; LEVELS * SLOTS], now: step_of(now), len: 0 }
     }
 
     #[cfg(test)]
@@ -71,33 +65,46 @@ impl Wheel {
         self.len
     }
 
-    /// Adds a timer that is handed out by the first [`Wheel::turn`] after `due`; its name takes it back.
-    pub(crate) fn add(&mut self, hash: u64, due: Tick) -> TimerId {
-        let due = step_of(due).saturating_add(1).max(self.now + 1);
-        let mut node = Node { hash, due, next: NONE, prev: NONE, place: FREE, generation: 0 };
+    /// Adds a timer that is handed out by the first [`Wheel::turn`] after `end`; its name takes it back.
+    pub(crate) fn add(&mut self, hash: u64, end: Tick) -> TimerId {
+        let due = due_step(end).max(self.now + 1);
+        let node = Node { hash, due, next: NONE, prev: FREE };
         let index = if self.free == NONE {
-            self.nodes.push(node);
-            u32::try_from(self.nodes.len() - 1).expect("the memory limit keeps entries far below 2^32")
+            self.nodes.push(node)
         } else {
             let index = self.free;
-            let old = self.nodes[index as usize];
-            self.free = old.next;
-            node.generation = old.generation.wrapping_add(1);
-            self.nodes[index as usize] = node;
+            self.free = self.nodes.get(index).next;
+            *self.nodes.at(index) = node;
             index
         };
         self.link(index);
         self.len += 1;
-        TimerId::new(index, node.generation)
+        TimerId(index)
     }
 
-    /// Takes a timer back. Free of harm if it fired, or was taken back, before.
-    pub(crate) fn cancel(&mut self, id: TimerId) {
-        let Some(node) = self.nodes.get(id.index()) else { return };
-        if node.place != FREE && u64::from(node.generation) == id.generation() {
-            let index = id.index() as u32;
-            self.unlink(index);
-            self.release(index);
+    /// The hashes of all timers, in no order: a copy of a word each.
+    #[cfg(feature = "foyer")]
+    pub(crate) fn hashes(&self) -> Vec<u64> {
+        (0..self.nodes.len)
+            .map(|index| self.nodes.get(index))
+            .filter(|node| node.prev != FREE)
+            .map(|n| n.hash)
+            .collect()
+    }
+
+    /// Takes back the timer that was added under this name. Free of harm if it has fired: its place
+    /// may be another's by now, which has another hash, or is due later.
+    pub(crate) fn cancel(&mut self, id: TimerId, hash: u64, end: Tick) {
+        if id.0 >= self.nodes.len {
+            return;
+        }
+        let node = self.nodes.get(id.0);
+        let due = due_step(end);
+        // One that was added after its end is due later than that.
+        let its_own = node.due == due || (node.due > due && due <= self.now);
+        if node.prev != FREE && { node.hash } == hash && its_own {
+            self.unlink(id.0);
+            self.release(id.0);
         }
     }
 
@@ -114,16 +121,16 @@ impl Wheel {
             for level in (1..LEVELS).rev() {
                 let shift = SLOT_BITS * level as u32;
                 if step & ((1 << shift) - 1) == 0 {
-                    self.spread(level, ((step >> shift) as usize) % SLOTS, step);
+                    self.spread(place(level, step), step);
                 }
             }
-            let slot = (step as usize) % SLOTS;
-            while self.heads[0][slot] != NONE {
+            let slot = place(0, step);
+            while self.heads[slot] != NONE {
                 if out.len() >= most {
                     return true;
                 }
-                let index = self.heads[0][slot];
-                out.push(self.nodes[index as usize].hash);
+                let index = self.heads[slot];
+                out.push(self.nodes.get(index).hash);
                 self.unlink(index);
                 self.release(index);
             }
@@ -133,12 +140,12 @@ impl Wheel {
     }
 
     /// Moves a slot's timers to where they belong as of `step`.
-    fn spread(&mut self, level: usize, slot: usize, step: u32) {
-        let mut index = std::mem::replace(&mut self.heads[level][slot], NONE);
+    fn spread(&mut self, slot: usize, step: u32) {
+        let mut index = std::mem::replace(&mut self.heads[slot], NONE);
         // Placed relative to this step, all of them land in finer levels: those due now in the slot that is emptied next.
         let before = std::mem::replace(&mut self.now, step);
         while index != NONE {
-            let next = self.nodes[index as usize].next;
+            let next = self.nodes.get(index).next;
             self.link(index);
             index = next;
         }
@@ -146,39 +153,73 @@ impl Wheel {
     }
 
     fn link(&mut self, index: u32) {
-        let due = self.nodes[index as usize].due;
+        let due = self.nodes.get(index).due;
         let ahead = due - self.now.min(due);
         let level = (0..LEVELS - 1).find(|level| ahead < 1 << (SLOT_BITS * (*level as u32 + 1))).unwrap_or(LEVELS - 1);
-        let slot = ((due >> (SLOT_BITS * level as u32)) as usize) % SLOTS;
-        let head = self.heads[level][slot];
-        let node = &mut self.nodes[index as usize];
-        node.place = (level * SLOTS + slot) as u16;
-        node.prev = NONE;
+        let slot = place(level, due);
+        let head = std::mem::replace(&mut self.heads[slot], index);
+        let node = self.nodes.at(index);
+        node.prev = HEAD + slot as u32;
         node.next = head;
         if head != NONE {
-            self.nodes[head as usize].prev = index;
+            self.nodes.at(head).prev = index;
         }
-        self.heads[level][slot] = index;
     }
 
     fn unlink(&mut self, index: u32) {
-        let Node { next, prev, place, .. } = self.nodes[index as usize];
+        let Node { next, prev, .. } = self.nodes.get(index);
         if next != NONE {
-            self.nodes[next as usize].prev = prev;
+            self.nodes.at(next).prev = prev;
         }
-        if prev == NONE {
-            self.heads[place as usize / SLOTS][place as usize % SLOTS] = next;
-        } else {
-            self.nodes[prev as usize].next = next;
+        match prev.checked_sub(HEAD) {
+            Some(slot) => self.heads[slot as usize] = next,
+            None => self.nodes.at(prev).next = next,
         }
     }
 
     fn release(&mut self, index: u32) {
-        let node = &mut self.nodes[index as usize];
-        node.place = FREE;
-        node.next = self.free;
-        self.free = index;
+        let free = std::mem::replace(&mut self.free, index);
+        let node = self.nodes.at(index);
+        node.prev = FREE;
+        node.next = free;
         self.len -= 1;
+    }
+}
+
+/// The slot of a level in which `due` lies.
+fn place(level: usize, due: u32) -> usize {
+    level * SLOTS + (due >> (SLOT_BITS * level as u32)) as usize % SLOTS
+}
+
+/// Nodes by number, in blocks: a table that doubles would leave up to half of itself unused, and
+/// stop everybody while it is copied.
+#[derive(Default)]
+struct Nodes {
+    blocks: Vec<Box<[Node; BLOCK]>>,
+    len: u32,
+}
+
+/// Nodes of one block: 20 KiB.
+const BLOCK: usize = 1024;
+
+impl Nodes {
+    fn push(&mut self, node: Node) -> u32 {
+        let index = self.len;
+        assert!(index < HEAD, "the memory limit keeps entries far below 2^32");
+        if index as usize == self.blocks.len() * BLOCK {
+            self.blocks.push(Box::new([node; BLOCK]));
+        }
+        *self.at(index) = node;
+        self.len += 1;
+        index
+    }
+
+    fn get(&self, index: u32) -> Node {
+        self.blocks[index as usize / BLOCK][index as usize % BLOCK]
+    }
+
+    fn at(&mut self, index: u32) -> &mut Node {
+        &mut self.blocks[index as usize / BLOCK][index as usize % BLOCK]
     }
 }
 
@@ -217,9 +258,9 @@ mod tests {
                     }
                     Op::Cancel(n) => if !model.is_empty() {
                         let key = *model.keys().nth(n % model.len()).expect("not empty");
-                        let (index, _) = model.remove(&key).expect("present");
-                        wheel.cancel(index);
-                        wheel.cancel(index);
+                        let (index, due) = model.remove(&key).expect("present");
+                        wheel.cancel(index, key, Tick(due));
+                        wheel.cancel(index, key, Tick(due));
                     },
                     Op::Wait(by) => {
                         now += by;

@@ -1,0 +1,125 @@
+//! How are entries stored unless somebody chooses otherwise? By quick_cache, a variant of Clock-Pro.
+
+use std::hash::{Hash, Hasher};
+
+use bellwether_core::time::Tick;
+use quick_cache::Equivalent;
+
+use super::Found;
+use super::books::Books;
+use super::slot::{ByKey, Slot};
+use crate::entry::Resident;
+use crate::key::{Key, KeyRef};
+
+/// Share of the store that holds what was asked for more than once: the best of the sizes tried
+/// over eight traces, and the steadiest (quick_cache's own default is 0.97).
+const HOT_ALLOCATION: f64 = 0.80;
+/// What an entry is expected to weigh, for the store's list of ghosts: hashes of what was pushed out.
+const TYPICAL_WEIGHT: u64 = 1024;
+/// Ghosts per entry that finds room, which is the store's own default.
+const GHOSTS: f64 = 0.5;
+/// Bytes of a ghost: a slot and its place in the index. The ghosts come out of the limit.
+const GHOST_BYTES: f64 = 56.0;
+
+/// Entries by key.
+pub(super) struct Auto {
+    store: quick_cache::sync::Cache<Slot, Resident, Weight, ByKey, Evicted>,
+    by_key: ByKey,
+}
+
+#[derive(Clone)]
+struct Weight;
+impl quick_cache::Weighter<Slot, Resident> for Weight {
+    fn weight(&self, _: &Slot, entry: &Resident) -> u64 {
+        u64::from(entry.weight)
+    }
+}
+
+/// Collects what an insert pushed out, to be noted after the store's lock is gone.
+#[derive(Clone)]
+struct Evicted;
+impl quick_cache::Lifecycle<Slot, Resident> for Evicted {
+    type RequestState = Vec<(Slot, Resident)>;
+    fn on_evict(&self, out: &mut Self::RequestState, slot: Slot, entry: Resident) {
+        out.push((slot, entry));
+    }
+}
+
+/// Asks for the entry of a hash, whatever its key.
+struct ByHash<'a>(u64, &'a ByKey);
+
+impl Hash for ByHash<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.0);
+    }
+}
+impl Equivalent<Slot> for ByHash<'_> {
+    fn equivalent(&self, slot: &Slot) -> bool {
+        self.1.of(slot) == self.0
+    }
+}
+
+impl Auto {
+    /// A store of `limit` bytes in up to `shards` parts, a power of two.
+    pub(super) fn new(limit: u64, shards: u64, seed: &ahash::RandomState) -> Auto {
+        let items = (limit / TYPICAL_WEIGHT).max(16);
+        let room = limit - (items as f64 * GHOSTS * GHOST_BYTES) as u64;
+        let options = quick_cache::OptionsBuilder::new()
+            .weight_capacity(room)
+            .estimated_items_capacity(usize::try_from(items).unwrap_or(usize::MAX))
+            .ghost_allocation(GHOSTS)
+            .shards(usize::try_from(shards).unwrap_or(1))
+            .hot_allocation(HOT_ALLOCATION)
+            .build()
+            .expect("every required option is set");
+        let by_key = ByKey(seed.clone());
+        let store = quick_cache::sync::Cache::with_options(options, Weight, by_key.clone(), Evicted);
+        Auto { store, by_key }
+    }
+
+    #[inline]
+    pub(super) fn get(&self, key: &KeyRef<'_>) -> Option<Resident> {
+        self.store.get(key)
+    }
+
+    pub(super) fn peek(&self, key: KeyRef<'_>) -> Option<Resident> {
+        self.store.peek(&key)
+    }
+
+    pub(super) fn insert(&self, key: &Key, entry: Resident, books: &Books) {
+        let mut evicted = Vec::new();
+        self.store.insert_with_lifecycle(Slot::new(key.by_ref()), entry, &mut evicted);
+        for (slot, entry) in evicted {
+            books.evicted(self.by_key.of(&slot), &entry);
+        }
+    }
+
+    pub(super) fn remove(&self, key: KeyRef<'_>) -> Option<Resident> {
+        self.store.remove(&key).map(|(_, entry)| entry)
+    }
+
+    /// True if the entry of this hash was past its hard end and is gone.
+    pub(super) fn remove_due(&self, hash: u64, now: Tick) -> bool {
+        self.store.remove_if(&ByHash(hash, &self.by_key), |entry| entry.hard_until() <= now).is_some()
+    }
+
+    pub(super) fn entries(&self) -> impl Iterator<Item = Found> + '_ {
+        self.store.iter().map(|(slot, entry)| {
+            let (space, bytes) = slot.parts();
+            (space, bytes.into(), entry)
+        })
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        self.store.weight()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.store.len()
+    }
+
+    /// What one part of the store may hold.
+    pub(super) fn shard_limit(&self) -> u64 {
+        self.store.shard_capacity()
+    }
+}
