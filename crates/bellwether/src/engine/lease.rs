@@ -75,7 +75,7 @@ impl Engine {
                     let now = self.clock.now();
                     if now >= patience {
                         // A load of this process holds it no longer than its origin's timeout.
-                        let left = cell.lease_until().since(now).at_most(space.gate.budget.timeout.max(lease));
+                        let left = cell.lease_until().since(now).at_most(space.gate.timeout().max(lease));
                         return Ok(Leased::Held(left));
                     }
                     cell.wait(patience.min(cell.lease_until())).await;

@@ -8,7 +8,7 @@ use bellwether_core::policy::{Budget, Priority};
 use bellwether_core::read::flight::Flight;
 use bellwether_core::time::{Span, Tick};
 use bellwether_core::why::Why;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, oneshot};
 
@@ -17,7 +17,8 @@ use crate::port::clock::Clock;
 /// The guard of one origin: every load passes here, by whatever path it comes (G9).
 pub(crate) struct OriginGate {
     pub(crate) name: Arc<str>,
-    pub(crate) budget: Budget,
+    /// As the gate in `inner` knows it.
+    budget: RwLock<Budget>,
     inner: Mutex<Inner>,
     /// Wakes the pump: the next moment of interest may have moved.
     earlier: Notify,
@@ -63,7 +64,31 @@ impl Drop for Withdraw<'_> {
 impl OriginGate {
     pub(crate) fn new(name: Arc<str>, budget: Budget, clock: Clock, runtime: Handle) -> Arc<OriginGate> {
         let inner = Inner { gate: Gate::new(&budget), waiting: HashMap::new(), next: None, pumping: false };
-        Arc::new(OriginGate { name, budget, inner: Mutex::new(inner), earlier: Notify::new(), clock, runtime })
+        Arc::new(OriginGate {
+            name,
+            budget: RwLock::new(budget),
+            inner: Mutex::new(inner),
+            earlier: Notify::new(),
+            clock,
+            runtime,
+        })
+    }
+
+    /// Another budget, for every load from now on. Those that run go on and count (G9).
+    pub(crate) fn set_budget(self: &Arc<Self>, budget: &Budget) {
+        self.budget.write().clone_from(budget);
+        self.inner.lock().gate.set_budget(budget, self.clock.now());
+        self.advance();
+    }
+
+    /// After this long a load is cut off.
+    pub(crate) fn timeout(&self) -> Span {
+        self.budget.read().timeout
+    }
+
+    /// Loads that may run at once.
+    pub(crate) fn max_concurrency(&self) -> u32 {
+        self.budget.read().max_concurrency
     }
 
     /// Waits for a permit. `place` tells the class, the waiters and the latest deadline of the load:
