@@ -75,12 +75,16 @@ pub fn changes(old: &Config, new: &Config) -> Changes {
     let origins: Vec<_> =
         new.origins.iter().map(|origin| (origin.name.clone(), origin_change(&old.origins, origin))).collect();
     let replaced = |name: &str| origins.iter().any(|(of, change)| of == name && *change == OriginChange::Replaced);
-    let spaces = new.spaces.iter().enumerate().map(|(at, space)| (space.name.clone(), space_change(old, new, at, &replaced)));
+    let spaces =
+        new.spaces.iter().enumerate().map(|(at, space)| (space.name.clone(), space_change(old, new, at, &replaced)));
     let names = |config: &Config| config.spaces.iter().map(|space| space.name.clone()).collect::<Vec<_>>();
     let (before, after) = (names(old), names(new));
     Changes {
         spaces: spaces.collect(),
-        reordered: before.iter().filter(|name| after.contains(name)).ne(after.iter().filter(|name| before.contains(name))),
+        reordered: before
+            .iter()
+            .filter(|name| after.contains(name))
+            .ne(after.iter().filter(|name| before.contains(name))),
         gone_spaces: before.into_iter().filter(|name| !after.contains(name)).collect(),
         gone_origins: gone_origins(old, new),
         origins,
@@ -147,10 +151,9 @@ fn other_values(old: &SpaceConfig, new: &SpaceConfig) -> Vec<&'static str> {
             say(old.get != new.get, "get");
             say(old.accept != new.accept, "accept");
         }
-        (old, new) => say(
-            std::mem::discriminant(old) != std::mem::discriminant(new) && old.origin() == new.origin(),
-            "origin",
-        ),
+        (old, new) => {
+            say(std::mem::discriminant(old) != std::mem::discriminant(new) && old.origin() == new.origin(), "origin")
+        }
     }
     // What is resident does not carry it: a removal of the tag would miss what it must find.
     say(new.tags.iter().any(|tag| !tags.contains(tag)), "tags");

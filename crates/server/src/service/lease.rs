@@ -4,10 +4,10 @@
 use bellwether::{Fence, Lease, Loaded, Span, Why};
 use bytes::Bytes;
 
+use super::Service;
 use super::open::plain_payload;
 use super::outcome::{Grant, Outcome, Refusal, Terms};
 use super::serving::Belongs;
-use super::Service;
 
 /// A token ends after this long unless its holder asked for another time.
 const LEASE: Span = Span::secs(2);

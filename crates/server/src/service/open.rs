@@ -12,8 +12,8 @@ use super::served::{Served, Source, generation_prefix};
 use super::serving::Serving;
 use super::tally::Tally;
 use crate::config::{
-    self, Changes, Config, HttpSource, OriginChange, OriginConfig, OriginKind, Place, Problem, SpaceChange, SpaceConfig,
-    SqlSource,
+    self, Changes, Config, HttpSource, OriginChange, OriginConfig, OriginKind, Place, Problem, SpaceChange,
+    SpaceConfig, SqlSource,
 };
 
 /// An origin that was opened.
@@ -46,11 +46,7 @@ pub(super) fn open(config: Config, loads: Handle) -> Result<(Cache, Serving), Ve
 }
 
 /// Everything that `config` names, opened and ready: nothing has changed before the revision is committed.
-pub(super) fn prepare(
-    cache: &Cache,
-    config: Config,
-    before: Before<'_>,
-) -> Result<(Serving, Revision), Vec<Problem>> {
+pub(super) fn prepare(cache: &Cache, config: Config, before: Before<'_>) -> Result<(Serving, Revision), Vec<Problem>> {
     let mut revision = cache.revise();
     let mut problems = Vec::new();
     let mut origins = Vec::new();

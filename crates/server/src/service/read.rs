@@ -11,8 +11,8 @@ use bytes::Bytes;
 use futures_util::future::{join, join_all};
 use futures_util::stream::{self, StreamExt};
 
-use super::outcome::{Failure, Outcome, Terms};
 use super::Service;
+use super::outcome::{Failure, Outcome, Terms};
 use super::served::{Load, Served};
 use super::serving::{Belongs, Serving};
 
