@@ -158,10 +158,11 @@ impl Revision {
         let gates: Vec<_> =
             std::iter::once(self.default_origin.0).chain(self.origins.into_iter().map(|o| o.0)).collect();
         let before = std::mem::replace(&mut *engine.origins.write(), gates.clone());
+        let gone = |gate: &Arc<OriginGate>| !gates.iter().any(|kept| Arc::ptr_eq(kept, gate));
         let mut former = engine.former_origins.lock();
-        former.retain(|gate| gate.strong_count() > 0);
-        former
-            .extend(before.iter().filter(|gate| !gates.iter().any(|kept| Arc::ptr_eq(kept, gate))).map(Arc::downgrade));
+        // Each once, and only while something still holds it.
+        former.retain(|gate| gate.upgrade().is_some_and(|gate| gone(&gate)));
+        former.extend(before.iter().filter(|gate| gone(gate)).map(Arc::downgrade));
         drop(former);
 
         let kept: HashSet<u32> = self.spaces.values().map(|space| space.id).collect();

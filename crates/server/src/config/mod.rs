@@ -8,6 +8,9 @@
 
 mod change;
 mod check;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod listen;
 mod origin;
 mod problem;
