@@ -247,10 +247,10 @@ fn reload_after_reload_leaves_no_thread_file_or_entry_behind() {
     let two = config("", &product("id", "generation = \"two\"").replace("shop.db\"", "shop.db\"\nmax_concurrency = 4"));
     let path = server.home().join("bellwether.toml");
     for n in 0..RELOADS {
-        fs::write(&path, if n % 2 == 0 { &one } else { &two }).expect("written");
-        let before = ended(&server, "applied");
-        server.process.signal("HUP");
-        until(LIMIT, "a reload", || (ended(&server, "applied") > before).then_some(()));
+        reload(&server, "applied", || {
+            fs::write(&path, if n % 2 == 0 { &one } else { &two }).expect("written");
+            server.process.signal("HUP");
+        });
         assert_eq!(db.call(&["GET", "product:5"]).text(), "{\"id\":5}");
         if n == RELOADS / 4 {
             (threads, files) = (count("task"), count("fd"));
