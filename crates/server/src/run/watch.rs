@@ -1,7 +1,7 @@
 //! Did the configuration's file change? Its directory is watched, because editors and Kubernetes put
 //! another file or link in its place; and it is looked at now and then, in case nothing was told.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -131,8 +131,9 @@ fn identity(path: &Path) -> Stamp {
     Stamp(fs::metadata(path).ok().map(of))
 }
 
-/// Where a change of the file can show: its directory, and that of each link on the way to it.
-fn directories(path: &Path) -> Vec<PathBuf> {
+/// Where a change of the file can show: its directory, and that of each link on the way to it. Each
+/// under one name: the system watches a directory once, and an end under one name would end it for all.
+fn directories(path: &Path) -> BTreeSet<PathBuf> {
     let parent = |path: &Path| match path.parent() {
         Some(parent) if parent.as_os_str().is_empty() => PathBuf::from("."),
         Some(parent) => parent.to_owned(),
@@ -146,8 +147,7 @@ fn directories(path: &Path) -> Vec<PathBuf> {
         found.push(parent(&at));
     }
     found.extend(fs::canonicalize(path).ok().map(|real| parent(&real)));
-    found.retain(|directory| directory.is_dir());
-    found
+    found.iter().filter_map(|directory| fs::canonicalize(directory).ok()).filter(|real| real.is_dir()).collect()
 }
 
 #[cfg(test)]
@@ -208,6 +208,22 @@ mod tests {
         let mut watch = watching(&path);
         fs::write(&real, "22").expect("written");
         assert!(noticed(&mut watch).await);
+    }
+
+    #[tokio::test]
+    async fn a_file_that_goes_and_comes_back_is_noticed_whatever_its_directory_is_called() {
+        let home = tempfile::tempdir().expect("a directory");
+        fs::create_dir(home.path().join("real")).expect("made");
+        symlink("real", home.path().join("link")).expect("linked");
+        let path = home.path().join("link/b.toml");
+        fs::write(&path, "1").expect("written");
+        let mut watch = watching(&path);
+        for _ in 0..2 {
+            fs::remove_file(&path).expect("removed");
+            assert!(noticed(&mut watch).await, "gone");
+            fs::write(&path, "1").expect("written");
+            assert!(noticed(&mut watch).await, "back");
+        }
     }
 
     #[tokio::test]

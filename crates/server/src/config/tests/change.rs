@@ -119,7 +119,7 @@ fn g2_a_space_that_gets_keys_of_another_begins_anew() {
     let (narrow, wide) = (kv("k:special:{x}"), kv("k:{x*}"));
     let without = from_to(&format!("{narrow}{wide}"), &wide);
     assert_eq!(without.space("k:{x*}"), &SpaceChange::Renewed(vec!["keys of other spaces"]));
-    let behind = from_to(&format!("{}{wide}", kv("k:{x:int}")), &format!("{wide}"));
+    let behind = from_to(&format!("{}{wide}", kv("k:{x:int}")), &wide);
     assert_eq!(behind.space("k:{x*}"), &SpaceChange::Renewed(vec!["keys of other spaces"]));
     // One that is new in front takes keys away: nothing old can come back by that.
     let with = from_to(&wide, &format!("{narrow}{wide}"));
