@@ -38,6 +38,12 @@ fn replace(server: &Bellwether, rest: &str) {
     fs::rename(next, server.home().join("bellwether.toml")).expect("renamed");
 }
 
+/// Waits for words in the log, which is written after the reload has been counted.
+#[track_caller]
+fn logged(server: &Bellwether, words: &str) {
+    until(LIMIT, words, || server.process.stderr().contains(words).then_some(()));
+}
+
 /// Does `change`, and waits until one more reload has ended with `outcome`.
 #[track_caller]
 fn reload(server: &Bellwether, outcome: &str, change: impl FnOnce()) {
@@ -56,8 +62,7 @@ fn a_changed_file_is_taken_and_a_changed_query_gives_new_rows_from_then_on() {
         let answer = db.call(&["GET", &format!("product:{id}")]).text();
         assert_eq!(answer, format!("{{\"name\":\"product {id}\"}}"), "on a connection from before");
     }
-    let log = server.process.stderr();
-    assert!(log.contains("space 'product' begins anew, its entries are dropped: query"), "{log}");
+    logged(&server, "space 'product' begins anew, its entries are dropped: query");
     // Back again: what was stored under the first query is as gone.
     reload(&server, "applied", || replace(&server, &product("id, name", "")));
     assert_eq!(db.call(&["GET", "product:7"]).text(), "{\"id\":7,\"name\":\"product 7\"}");
@@ -131,9 +136,9 @@ fn spaces_come_and_go_and_what_needs_a_restart_is_named_and_left() {
     assert_eq!(db.call(&["GET", "b:1"]).text(), "v", "a space that goes on keeps its entries");
     assert_eq!(db.call(&["SET", "c:1", "v"]).text(), "OK");
     assert_eq!(db.call(&["DBSIZE"]).int(), 2, "the entries of a space that is gone are gone");
-    let log = server.process.stderr();
-    assert!(log.contains("[memory] limit changed: takes effect at the next start"), "{log}");
-    assert!(log.contains("space 'a' is gone") && log.contains("space 'c' is new"), "{log}");
+    for words in ["[memory] limit changed: takes effect at the next start", "space 'a' is gone", "space 'c' is new"] {
+        logged(&server, words);
+    }
     assert_eq!(server.metrics().sum("bellwether_memory_limit_bytes", &[]), 268_435_456.0);
     assert_eq!(server.metrics().sum("bellwether_requests_total", &["space=\"a\""]), 0.0, "its series end");
 }
@@ -169,7 +174,7 @@ fn the_environment_stays_over_the_file_at_every_reload() {
 fn the_sample_shop_says_that_there_is_nothing_to_reload_and_goes_on() {
     let server = Bellwether::start(None);
     server.process.signal("HUP");
-    until(LIMIT, "an answer to SIGHUP", || server.process.stderr().contains("no configuration file").then_some(()));
+    logged(&server, "no configuration file");
     assert!(server.connect().call(&["GET", "product:42"]).error().is_none());
 }
 

@@ -4,6 +4,7 @@
 //! stored under it, how a miss becomes a load, and which outcomes never reach the cache but count.
 
 mod describe;
+mod front;
 mod keylist;
 mod lease;
 mod open;
@@ -26,6 +27,7 @@ use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
 use crate::config::{Config, Problem, Secret};
+use front::Current;
 use serving::{Belongs, Serving};
 
 pub(crate) use outcome::shown;
@@ -49,6 +51,8 @@ struct Inner {
     cache: Cache,
     /// A request takes it once, when it begins, and ends with what it took.
     serving: ArcSwap<Serving>,
+    /// Which part of it a hit looks at.
+    current: Current,
     /// Held by whoever puts another configuration to work.
     reloading: Mutex<()>,
     reloads: Reloads,
@@ -72,6 +76,7 @@ impl Service {
         let (cache, serving) = open::open(config, loads.clone())?;
         Ok(Service(Arc::new(Inner {
             cache,
+            current: Current::new(&serving.front),
             serving: ArcSwap::from_pointee(serving),
             reloading: Mutex::default(),
             reloads: Reloads::started(),

@@ -8,6 +8,7 @@ use bellwether_core::policy::Early;
 use bytes::Bytes;
 use tokio::runtime::Handle;
 
+use super::front::Front;
 use super::served::{Served, Source, generation_prefix};
 use super::serving::Serving;
 use super::tally::Tally;
@@ -66,7 +67,8 @@ pub(super) fn prepare(cache: &Cache, config: Config, before: Before<'_>) -> Resu
     if problems.is_empty() {
         let origins = origins.into_iter().map(|origin| origin.opened).collect();
         let nowhere = before.map(|(serving, _)| serving.nowhere.clone()).unwrap_or_default();
-        return Ok((Serving { spaces, origins, nowhere, config }, revision));
+        let front = Arc::new(Front::of(&spaces));
+        return Ok((Serving { spaces, front, origins, nowhere, config }, revision));
     }
     problems.iter_mut().for_each(|problem| problem.file.clone_from(&config.file));
     problems.sort_by(|a, b| a.place.cmp(&b.place));

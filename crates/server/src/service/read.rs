@@ -12,6 +12,7 @@ use futures_util::future::{join, join_all};
 use futures_util::stream::{self, StreamExt};
 
 use super::Service;
+use super::front::Facade;
 use super::outcome::{Failure, Outcome, Terms};
 use super::served::{Load, Served};
 use super::serving::{Belongs, Serving};
@@ -35,17 +36,21 @@ impl Service {
     /// [`Service::read`]. Only a hit is counted.
     #[inline]
     pub fn hit(&self, key: &[u8]) -> Option<Cached<Payload>> {
-        let serving = self.serving();
-        let Belongs::To(served, _) = serving.belongs(key) else { return None };
-        if served.generation.is_empty() {
-            return served.space.hit(key);
-        }
-        STORED.with_borrow_mut(|stored| {
-            stored.clear();
-            stored.extend_from_slice(&served.generation);
-            stored.extend_from_slice(key);
-            served.space.hit(stored)
-        })
+        self.0.current.with(
+            || self.serving().front.clone(),
+            |front| {
+                let Facade { space, generation, .. } = front.space(key)?;
+                if generation.is_empty() {
+                    return space.hit(key);
+                }
+                STORED.with_borrow_mut(|stored| {
+                    stored.clear();
+                    stored.extend_from_slice(generation);
+                    stored.extend_from_slice(key);
+                    space.hit(stored)
+                })
+            },
+        )
     }
 
     /// The outcome of a read that needs no origin: a plain space, a wrong type, no space at all.

@@ -95,7 +95,8 @@ impl Service {
             self.0.reloads.count(Reload::Refused);
         })?;
         // First the swap: until then requests need what the commit drops.
-        self.0.serving.store(Arc::new(serving));
+        let serving = Arc::new(serving);
+        self.0.current.change(&serving.front, || self.0.serving.store(serving.clone()));
         revision.commit();
         self.0.reloads.count(if changes.is_nothing() { Reload::Unchanged } else { Reload::Applied });
         Ok(changes)

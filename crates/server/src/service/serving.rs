@@ -6,6 +6,7 @@ use bellwether::Why;
 use bellwether_core::key::MAX_KEY_BYTES;
 use bellwether_core::template::{Captures, Route, route};
 
+use super::front::Front;
 use super::open::Opened;
 use super::outcome::Refusal;
 use super::served::Served;
@@ -16,6 +17,8 @@ use crate::config::Config;
 pub(super) struct Serving {
     /// In the order in which they are tried.
     pub(super) spaces: Vec<Served>,
+    /// The same, as far as a hit looks at them.
+    pub(super) front: Arc<Front>,
     /// As they were opened, for whoever goes on with them.
     pub(super) origins: Vec<Arc<Opened>>,
     /// Requests that no space matches: the same through all reloads.
