@@ -12,6 +12,9 @@ mod payload;
 pub use captures::{Capture, Captures};
 #[cfg(feature = "http")]
 pub use origins::http::{Accept, HttpGet, HttpOrigin, HttpSpace};
+#[cfg(all(any(test, feature = "fuzzing"), feature = "sqlite"))]
+#[doc(hidden)]
+pub use origins::sqlite::fuzzing;
 #[cfg(feature = "sqlite")]
 pub use origins::sqlite::{MAX_BATCH, Rows, SqlQuery, SqliteOrigin, SqliteSpace};
 pub use origins::{BatchFuture, CheckFuture, LoadFuture, Origin, SetupError};

@@ -48,13 +48,13 @@ const LARGEST_VALUE: u64 = 1 << 20;
 /// ```
 #[derive(Clone)]
 pub struct Cache {
-    engine: Arc<Engine>,
-    default_origin: Origin,
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) default_origin: Origin,
 }
 
 /// An origin with a guard of its own, for [`Cache::space_on`].
 #[derive(Clone)]
-pub struct Origin(Arc<OriginGate>);
+pub struct Origin(pub(crate) Arc<OriginGate>);
 
 /// What a cache is to be.
 pub struct CacheBuilder {
@@ -173,13 +173,16 @@ fn load_runtime() -> std::io::Result<Runtime> {
 }
 
 fn declare_origin(engine: &Arc<Engine>, name: &str, budget: Budget) -> Result<Origin, SetupError> {
-    let mistakes: Vec<String> = budget.mistakes().into_iter().map(|(knob, text)| format!("{knob} {text}")).collect();
-    if !mistakes.is_empty() {
-        return Err(SetupError::Budget { origin: name.to_owned(), mistakes });
-    }
+    sensible(name, &budget)?;
     let gate = OriginGate::new(name.into(), budget, engine.clock.clone(), engine.runtime().clone());
     engine.origins.write().push(gate.clone());
     Ok(Origin(gate))
+}
+
+/// Whether a budget makes sense.
+pub(crate) fn sensible(origin: &str, budget: &Budget) -> Result<(), SetupError> {
+    let mistakes: Vec<String> = budget.mistakes().into_iter().map(|(knob, text)| format!("{knob} {text}")).collect();
+    if mistakes.is_empty() { Ok(()) } else { Err(SetupError::Budget { origin: origin.to_owned(), mistakes }) }
 }
 
 impl Cache {
@@ -264,7 +267,7 @@ impl Cache {
             }
             return Ok(Space::new(self.engine.clone(), declared.clone()));
         }
-        let id = u32::try_from(spaces.len()).expect("spaces are declared by hand");
+        let id = self.engine.next_space();
         let state = Arc::new(SpaceState::new(id, name.into(), policy, origin.0.clone(), types, codec));
         spaces.insert(state.name.clone(), state.clone());
         Ok(Space::new(self.engine.clone(), state))

@@ -182,6 +182,9 @@ pub enum SetupError {
     /// A space of that name exists with another key or value type or policy.
     #[error("space '{0}' is declared already: keep the first `Space` and clone it")]
     Twice(String),
+    /// A space can't begin anew while the shared tier holds values under its name.
+    #[error("space '{0}' lives in the shared tier, where its old values would be found again: give it another name")]
+    Shared(String),
     /// The memory limit could not be read or is too small.
     #[error("memory limit: {0}")]
     Memory(String),

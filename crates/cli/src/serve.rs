@@ -2,16 +2,19 @@
 
 use std::path::Path;
 
-use bellwether_server::run::{self, StartError};
+use bellwether_server::run::{self, ConfigFile, StartError};
 use bellwether_server::{config, telemetry};
 
 use crate::failure::Failure;
-use crate::input::{self, environment, load};
+use crate::input::{self, environment};
 
 pub(crate) fn serve(file: Option<&Path>, insecure: bool) -> Result<(), Failure> {
     telemetry::init().map_err(|words| Failure::Input(vec![format!("bellwether: {words}")]))?;
     let ended = match file {
-        Some(file) => run::run(load(file, insecure)?).map_err(|error| named(error, file)),
+        Some(path) => {
+            let file = ConfigFile::new(path, environment(), insecure);
+            run::run(file.load()?, Some(file)).map_err(|error| named(error, path))
+        }
         None => {
             // Mistakes in the environment are bad input, and told before anything is made.
             config::sample(Path::new(""), environment(), insecure)?;

@@ -22,6 +22,9 @@
 
 mod error;
 mod expansion;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod parse;
 #[cfg(test)]
 mod tests;

@@ -31,6 +31,9 @@
 
 mod args;
 mod error;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod inline;
 mod limits;
 mod number;

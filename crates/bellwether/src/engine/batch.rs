@@ -185,7 +185,7 @@ async fn lead_batch(ticket: Ticket, leaders: HashMap<usize, Leader>, load: Batch
         })
         .collect();
     let started = engine.clock.now();
-    let deadline = started + space.gate.budget.timeout;
+    let deadline = started + space.gate.timeout();
     let input = BatchInput { deadline, clock: engine.clock.clone() };
     let loaded = bounded(&engine, deadline, async { load(positions, input).await }).await;
     drop(permit);

@@ -227,7 +227,7 @@ impl Leader {
     /// Calls the loader: bounded by the origin's timeout, its panic an error like any other.
     async fn load(&self, load: LoadFn, permit: (Permit, Option<KeyShare>)) -> (Event, Cargo) {
         let begun = self.begin_read();
-        let deadline = begun.started + self.space.gate.budget.timeout;
+        let deadline = begun.started + self.space.gate.timeout();
         let input = LoadInput { have: begun.have.clone(), deadline, clock: self.engine.clock.clone() };
         let loaded = bounded(&self.engine, deadline, async move { load(input).await }).await;
         drop(permit);

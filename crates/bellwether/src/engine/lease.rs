@@ -85,7 +85,7 @@ impl Engine {
                     let until = cell.lease_until();
                     if now >= patience {
                         // A load of this process holds it no longer than its origin's timeout.
-                        let left = if until == Tick::NEVER { space.gate.budget.timeout } else { until.since(now) };
+                        let left = if until == Tick::NEVER { space.gate.timeout() } else { until.since(now) };
                         return Ok(Leased::Held(left));
                     }
                     // What was waited for is the answer, as for a follower of a load: to look again with

@@ -186,7 +186,7 @@ impl Engine {
                 if let Some(outcome) = cell.wait(until).await {
                     return Ok(outcome);
                 }
-                let p99 = space.load_times().0.unwrap_or(space.gate.budget.timeout);
+                let p99 = space.load_times().0.unwrap_or_else(|| space.gate.timeout());
                 let saved = self.rescued(space, key, ask, Error::later(Why::Timeout, Some(p99)));
                 if saved.is_ok() || until >= ask.deadline {
                     return Err(saved);

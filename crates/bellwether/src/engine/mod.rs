@@ -13,7 +13,7 @@ pub(crate) mod space;
 pub(crate) mod write;
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
 use bellwether_core::draw::Draw;
@@ -47,7 +47,11 @@ pub(crate) struct Engine {
     /// All that one request may spend on the shared tier.
     pub(crate) tier_budget: Span,
     pub(crate) spaces: RwLock<HashMap<Arc<str>, Arc<SpaceState>>>,
+    /// Ids of spaces are never used twice: what belongs to a space that is gone is nobody's.
+    next_space: AtomicU32,
     pub(crate) origins: RwLock<Vec<Arc<OriginGate>>>,
+    /// Gates of origins that are gone: their last loads may still run.
+    pub(crate) former_origins: Mutex<Vec<Weak<OriginGate>>>,
     /// Background refreshes under way.
     pub(crate) refreshing: AtomicUsize,
     pub(crate) stampedes: AtomicU64,
@@ -76,7 +80,9 @@ impl Engine {
             tier,
             tier_budget,
             spaces: RwLock::default(),
+            next_space: AtomicU32::new(0),
             origins: RwLock::default(),
+            former_origins: Mutex::default(),
             refreshing: AtomicUsize::new(0),
             stampedes: AtomicU64::new(0),
             followers: Histogram::new(&FOLLOWER_BOUNDS),
@@ -90,6 +96,13 @@ impl Engine {
     /// Loads run here, never on a caller's runtime: that one may stop and would strand all followers.
     pub(crate) fn runtime(&self) -> &Handle {
         &self.runtime
+    }
+
+    /// An id that no space of this cache has had.
+    pub(crate) fn next_space(&self) -> u32 {
+        let next = self.next_space.fetch_add(1, Ordering::Relaxed);
+        assert!(next < u32::MAX, "a space a second would use up the ids in 136 years");
+        next
     }
 
     pub(crate) fn next_fence(&self) -> Fence {

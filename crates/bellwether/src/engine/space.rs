@@ -28,17 +28,29 @@ pub(crate) struct SpaceState {
     pub(crate) types: (TypeId, TypeId),
     /// Present where entries may leave the process.
     pub(crate) codec: Option<Arc<dyn Codec>>,
+    floors: Arc<Floors>,
+    counts: WhyCounts,
+    /// Requests that left the hit path.
+    pub(crate) request_seconds: Arc<Histogram<14>>,
+    pub(crate) load_seconds: Arc<Histogram<14>>,
+    pub(crate) loads: Arc<LoadCounts>,
+    times: Arc<Times>,
+}
+
+/// The newest invalidations of a space as a whole.
+#[derive(Default)]
+struct Floors {
     removed: AtomicU64,
     expired: AtomicU64,
     /// The higher of both, for hits.
     newest: AtomicU64,
-    counts: WhyCounts,
-    /// Requests that left the hit path.
-    pub(crate) request_seconds: Histogram<14>,
-    pub(crate) load_seconds: Histogram<14>,
-    pub(crate) loads: LoadCounts,
-    times: Mutex<LoadTimes>,
-    /// p99, mean and hedge of `times` in ms, 0 while unknown.
+}
+
+/// How long loads take.
+#[derive(Default)]
+struct Times {
+    seen: Mutex<LoadTimes>,
+    /// p99, mean and hedge of `seen` in ms, 0 while unknown.
     known: [AtomicU64; 3],
 }
 
@@ -65,16 +77,35 @@ impl SpaceState {
             gate,
             types,
             codec,
-            removed: AtomicU64::new(0),
-            expired: AtomicU64::new(0),
-            newest: AtomicU64::new(0),
+            floors: Arc::default(),
             counts: WhyCounts::new(),
-            request_seconds: Histogram::new(&TIME_BOUNDS),
-            load_seconds: Histogram::new(&TIME_BOUNDS),
-            loads: LoadCounts::default(),
-            times: Mutex::new(LoadTimes::default()),
-            known: std::array::from_fn(|_| AtomicU64::new(0)),
+            request_seconds: Arc::new(Histogram::new(&TIME_BOUNDS)),
+            load_seconds: Arc::new(Histogram::new(&TIME_BOUNDS)),
+            loads: Arc::default(),
+            times: Arc::default(),
         }
+    }
+
+    /// The same space under other promises: its entries, flights, floors, load times and counts are
+    /// these. Loads under way end under the promises they began with.
+    pub(crate) fn under(&self, policy: Policy, gate: Arc<OriginGate>) -> SpaceState {
+        SpaceState { floors: self.floors.clone(), times: self.times.clone(), ..self.renewed(self.id, policy, gate) }
+    }
+
+    /// A space of this name and these types that begins with nothing but the counts.
+    pub(crate) fn renewed(&self, id: u32, policy: Policy, gate: Arc<OriginGate>) -> SpaceState {
+        SpaceState {
+            counts: self.counts.clone(),
+            request_seconds: self.request_seconds.clone(),
+            load_seconds: self.load_seconds.clone(),
+            loads: self.loads.clone(),
+            ..SpaceState::new(id, self.name.clone(), policy, gate, self.types, self.codec.clone())
+        }
+    }
+
+    /// The space is no more: nothing of it is served, and no load that still runs is kept.
+    pub(crate) fn retire(&self) {
+        self.raise(Invalidation::Remove, Fence(u64::MAX));
     }
 
     #[inline]
@@ -90,25 +121,25 @@ impl SpaceState {
     #[inline]
     pub(crate) fn floor(&self) -> Floor {
         Floor {
-            removed: Fence(self.removed.load(Ordering::Acquire)),
-            expired: Fence(self.expired.load(Ordering::Acquire)),
+            removed: Fence(self.floors.removed.load(Ordering::Acquire)),
+            expired: Fence(self.floors.expired.load(Ordering::Acquire)),
         }
     }
 
     /// The newest of them, whatever its verb: as new as those of [`SpaceState::floor`], or newer.
     #[inline]
     pub(crate) fn newest_floor(&self) -> Fence {
-        Fence(self.newest.load(Ordering::Acquire))
+        Fence(self.floors.newest.load(Ordering::Acquire))
     }
 
     /// Invalidates the whole space.
     pub(crate) fn raise(&self, verb: Invalidation, fence: Fence) {
         let floor = match verb {
-            Invalidation::Remove => &self.removed,
-            Invalidation::Expire => &self.expired,
+            Invalidation::Remove => &self.floors.removed,
+            Invalidation::Expire => &self.floors.expired,
         };
         // First what hits ask: by the time anybody knows of this floor, nobody is served past it.
-        self.newest.fetch_max(fence.0, Ordering::SeqCst);
+        self.floors.newest.fetch_max(fence.0, Ordering::SeqCst);
         floor.fetch_max(fence.0, Ordering::SeqCst);
     }
 
@@ -124,16 +155,16 @@ impl SpaceState {
     }
 
     fn record_time(&self, took: Span) {
-        let mut times = self.times.lock();
+        let mut times = self.times.seen.lock();
         times.record(took);
         let ms = |span: Option<Span>| span.map_or(0, |span| span.0.max(1));
-        for (slot, span) in self.known.iter().zip([times.p99(), times.ewma(), times.hedge_after()]) {
+        for (slot, span) in self.times.known.iter().zip([times.p99(), times.ewma(), times.hedge_after()]) {
             slot.store(ms(span), Ordering::Relaxed);
         }
     }
 
     fn known(&self, which: usize) -> Option<Span> {
-        match self.known[which].load(Ordering::Relaxed) {
+        match self.times.known[which].load(Ordering::Relaxed) {
             0 => None,
             ms => Some(Span(ms)),
         }

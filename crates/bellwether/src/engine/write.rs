@@ -1,5 +1,6 @@
 //! What happens when somebody writes or invalidates? The floor is the truth; deleting bytes is tidying.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use bellwether_core::entry::{Kind, Meta};
@@ -14,7 +15,7 @@ use crate::engine::settle::tier_key;
 use crate::engine::space::SpaceState;
 use crate::engine::{Engine, draw};
 use crate::entry::{Entry, Extra, Resident, relabelled};
-use crate::key::Key;
+use crate::key::{Key, KeyRef};
 use crate::load::{Found, Keep, Loaded, Terms};
 use crate::state::flights::Shard;
 
@@ -34,6 +35,18 @@ impl Engine {
             }
             (resident, fence)
         })
+    }
+
+    /// Takes out what spaces that are gone left behind. Nothing of it was served any more.
+    pub(crate) fn drop_spaces(&self, gone: &HashSet<u32>) {
+        if gone.is_empty() {
+            return;
+        }
+        // No lock is held between two entries, and what lands late for such a space is refused.
+        for (space, bytes, _) in self.memory.entries().filter(|(space, ..)| gone.contains(space)) {
+            let key = KeyRef::new(space, &bytes, &self.seed).to_key();
+            self.flights.locked(&key, |_| drop(self.memory.remove(key.by_ref())));
+        }
     }
 
     /// Raises the key's floor under its lock, and lets go of clients that hold a token for it.

@@ -1,6 +1,7 @@
 //! How often did what happen? Counters that a hit can afford.
 
 use std::cell::Cell;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bellwether_core::time::Span;
@@ -10,9 +11,11 @@ use bellwether_core::why::Why;
 const STRIPES: usize = 32;
 
 /// Counts outcomes, by [`Why`]: exact, and striped by thread, so that a hit never fights over a
-/// cache line with its neighbours, nor pays for an atomic addition where nobody else adds.
+/// cache line with its neighbours, nor pays for an atomic addition where nobody else adds. Clones
+/// count together: what a space counted goes on when its policy changes.
+#[derive(Clone)]
 pub(crate) struct WhyCounts {
-    stripes: Box<[Stripe; STRIPES]>,
+    stripes: Arc<[Stripe; STRIPES]>,
 }
 
 #[repr(align(128))]
@@ -49,7 +52,7 @@ thread_local! {
 
 impl WhyCounts {
     pub(crate) fn new() -> WhyCounts {
-        WhyCounts { stripes: Box::new(std::array::from_fn(|_| Stripe(std::array::from_fn(|_| AtomicU64::new(0))))) }
+        WhyCounts { stripes: Arc::new(std::array::from_fn(|_| Stripe(std::array::from_fn(|_| AtomicU64::new(0))))) }
     }
 
     #[inline]

@@ -127,7 +127,7 @@ impl Engine {
             floor_expired: floor.expired.0,
             flights,
             failed: cooling.map(|c| (c.class.as_str(), c.attempts, c.remaining(now).unwrap_or(Span::ZERO))),
-            origin: (running, waiting, space.gate.budget.max_concurrency),
+            origin: (running, waiting, space.gate.max_concurrency()),
         }
     }
 }

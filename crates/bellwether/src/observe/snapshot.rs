@@ -110,7 +110,7 @@ impl Engine {
         let origins = self.origins.read();
         let of_origin = |gate: &std::sync::Arc<crate::state::gate::OriginGate>| {
             let (running, waiting) = gate.load();
-            OriginCounts { name: gate.name.to_string(), running, waiting, max_concurrency: gate.budget.max_concurrency }
+            OriginCounts { name: gate.name.to_string(), running, waiting, max_concurrency: gate.max_concurrency() }
         };
         let counts = self.memory.counts();
         Snapshot {

@@ -9,7 +9,7 @@ use bellwether_core::policy::{Budget, Priority};
 use bellwether_core::read::flight::Flight;
 use bellwether_core::time::{Span, Tick};
 use bellwether_core::why::Why;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, oneshot};
 
@@ -18,7 +18,8 @@ use crate::port::clock::Clock;
 /// The guard of one origin: every load passes here, by whatever path it comes (G9).
 pub(crate) struct OriginGate {
     pub(crate) name: Arc<str>,
-    pub(crate) budget: Budget,
+    /// As the gate in `inner` knows it.
+    budget: RwLock<Budget>,
     inner: Mutex<Inner>,
     shares: Mutex<KeyShares>,
     /// Wakes the pump: the next moment of interest may have moved.
@@ -103,18 +104,52 @@ impl OriginGate {
     pub(crate) fn new(name: Arc<str>, budget: Budget, clock: Clock, runtime: Handle) -> Arc<OriginGate> {
         let inner = Inner { gate: Gate::new(&budget), waiting: HashMap::new(), next: None, pumping: false };
         let shares = Shares::new(budget.max_concurrency, budget.queue_limit);
-        let shares = Mutex::new(KeyShares { shares, waiting: HashMap::new() });
-        Arc::new(OriginGate { name, budget, inner: Mutex::new(inner), shares, earlier: Notify::new(), clock, runtime })
+        Arc::new(OriginGate {
+            name,
+            budget: RwLock::new(budget),
+            inner: Mutex::new(inner),
+            shares: Mutex::new(KeyShares { shares, waiting: HashMap::new() }),
+            earlier: Notify::new(),
+            clock,
+            runtime,
+        })
+    }
+
+    /// Another budget, for every load from now on. Those that run go on and count (G9).
+    pub(crate) fn set_budget(self: &Arc<Self>, budget: &Budget) {
+        self.budget.write().clone_from(budget);
+        self.inner.lock().gate.set_budget(budget, self.clock.now());
+        self.advance();
+        let mut shares = self.shares.lock();
+        let next = shares.shares.set_budget(budget.max_concurrency, budget.queue_limit);
+        let next: Vec<_> =
+            next.into_iter().filter_map(|(key, ticket)| Some((key, shares.waiting.remove(&ticket)?))).collect();
+        drop(shares);
+        for (key, sender) in next {
+            // Whoever gave up in this moment drops the place, which passes it on.
+            drop(sender.send(KeyShare { gate: self.clone(), key }));
+        }
+    }
+
+    /// After this long a load is cut off.
+    pub(crate) fn timeout(&self) -> Span {
+        self.budget.read().timeout
+    }
+
+    /// Loads that may run at once.
+    pub(crate) fn max_concurrency(&self) -> u32 {
+        self.budget.read().max_concurrency
     }
 
     /// Waits for a place in the share of `key`, before a load beside the flight table asks for a
     /// permit: as long as it would wait for that, at most until `give_up`.
     pub(crate) async fn share(self: &Arc<Self>, key: u64, ticket: Ticket, give_up: Tick) -> Result<KeyShare, Turned> {
+        let queue_wait = self.budget.read().queue_wait;
         let answer = {
             let mut shares = self.shares.lock();
             match shares.shares.enter(key, ticket) {
                 Entry::Go => return Ok(KeyShare { gate: self.clone(), key }),
-                Entry::Full => return Err((Why::ShedQueue, Some(self.budget.queue_wait))),
+                Entry::Full => return Err((Why::ShedQueue, Some(queue_wait))),
                 Entry::Wait => {
                     let (sender, answer) = oneshot::channel();
                     shares.waiting.insert(ticket, sender);
@@ -123,11 +158,11 @@ impl OriginGate {
             }
         };
         let _unqueue = Unqueue(self, key, ticket);
-        let until = give_up.min(self.clock.now() + self.budget.queue_wait);
+        let until = give_up.min(self.clock.now() + queue_wait);
         tokio::select! {
             // The sender lives in the table until it is used or taken out by this very task.
             place = answer => place.map_err(|_| (Why::ShedQueue, None)),
-            () = self.clock.sleep_until(until) => Err((Why::ShedQueue, Some(self.budget.queue_wait))),
+            () = self.clock.sleep_until(until) => Err((Why::ShedQueue, Some(queue_wait))),
         }
     }
 

@@ -36,6 +36,14 @@ impl Bucket {
         Bucket::new(rate_per_s, rate_per_s / 10.0)
     }
 
+    /// As [`Bucket::of_rate`], holding what this one holds at `now`, as far as it fits.
+    #[must_use]
+    pub fn at_rate(mut self, rate_per_s: f64, now: Tick) -> Bucket {
+        self.refill(now);
+        let next = Bucket::of_rate(rate_per_s);
+        Bucket { level: self.level.min(next.burst), filled: self.filled, ..next }
+    }
+
     /// Takes one token.
     ///
     /// # Errors

@@ -102,6 +102,22 @@ impl Gate {
         }
     }
 
+    /// Another budget from now on. Permits in use stay in use and count: where fewer are allowed
+    /// than run, nobody starts until enough came back. A bucket goes on from the tokens it holds, so
+    /// that a change is no second burst; who waits keeps the deadline it was queued with.
+    pub fn set_budget(&mut self, budget: &Budget, now: Tick) {
+        self.max_concurrency = usize::try_from(budget.max_concurrency).unwrap_or(usize::MAX);
+        self.queue_limit = budget.queue_limit;
+        self.queue_wait = budget.queue_wait;
+        for (bucket, rate) in [(&mut self.rate, budget.rate), (&mut self.refresh_rate, budget.refresh_rate)] {
+            *bucket = match (bucket.take(), rate) {
+                (Some(old), Some(rate)) => Some(old.at_rate(rate, now)),
+                (None, rate) => rate.map(Bucket::of_rate),
+                (Some(_), None) => None,
+            };
+        }
+    }
+
     /// Asks for a permit for a load of `class` that `waiters` callers wait for, the last of them
     /// until `give_up` ([`Tick::NEVER`] if nobody waits). Nobody overtakes a queued equal.
     ///

@@ -44,6 +44,23 @@ impl Shares {
         Shares { most, queue_limit, keys: BTreeMap::new(), waiting: 0 }
     }
 
+    /// Another budget; the loads that may go on because of it, each with its key.
+    pub fn set_budget(&mut self, max_concurrency: u32, queue_limit: usize) -> Vec<(u64, Ticket)> {
+        let Shares { most, .. } = Shares::new(max_concurrency, queue_limit);
+        (self.most, self.queue_limit) = (most, queue_limit);
+        let mut next = Vec::new();
+        for (key, share) in &mut self.keys {
+            while share.inside < most
+                && let Some(ticket) = share.waiting.pop_front()
+            {
+                share.inside += 1;
+                self.waiting -= 1;
+                next.push((*key, ticket));
+            }
+        }
+        next
+    }
+
     /// Loads of one key that may be at the gate, or run, at once.
     pub fn most(&self) -> usize {
         self.most
@@ -67,7 +84,10 @@ impl Shares {
     /// A place comes back: once for every `Go` and every ticket named here. Returns whose turn it is.
     pub fn leave(&mut self, key: u64) -> Option<Ticket> {
         let share = self.keys.get_mut(&key)?;
-        if let Some(next) = share.waiting.pop_front() {
+        // After a cut there are more inside than there may be: then nobody follows.
+        if share.inside <= self.most
+            && let Some(next) = share.waiting.pop_front()
+        {
             self.waiting -= 1;
             return Some(next);
         }
@@ -101,6 +121,16 @@ mod tests {
         assert_eq!((shares.leave(7), shares.leave(8)), (Some(Ticket(3)), None));
         assert_eq!((shares.leave(7), shares.leave(7), shares.keys.len()), (None, None, 0), "nothing is left behind");
         assert_eq!(Shares::new(1, 10).most(), 1);
+    }
+
+    #[test]
+    fn another_budget_lets_more_in_or_waits_until_fewer_are_inside() {
+        let mut shares = Shares::new(2, 10);
+        assert_eq!([1, 2, 3, 4].map(|n| shares.enter(7, Ticket(n))), [Entry::Go, Entry::Wait, Entry::Wait, Entry::Wait]);
+        assert_eq!(shares.set_budget(6, 10), [(7, Ticket(2)), (7, Ticket(3))]);
+        assert_eq!(shares.set_budget(2, 10), []);
+        assert_eq!([shares.leave(7), shares.leave(7)], [None, None], "three are inside, one may be");
+        assert_eq!((shares.leave(7), shares.leave(7), shares.keys.len()), (Some(Ticket(4)), None, 0));
     }
 
     proptest! {

@@ -66,7 +66,7 @@ fn page_of<B>(admin: &Admin, request: &Request<B>) -> Response<Body> {
     }
     match request.uri().path() {
         "/" => text_page(StatusCode::OK, HTML, page::index(&admin.service)),
-        "/metrics" => match metrics::text(admin.service.snapshot(), admin.connections.clone()) {
+        "/metrics" => match metrics::text(&admin.service, admin.connections.clone()) {
             Ok(text) => text_page(StatusCode::OK, OPENMETRICS, text),
             Err(_) => reply::error(StatusCode::INTERNAL_SERVER_ERROR, "the metrics could not be written", None, None),
         },

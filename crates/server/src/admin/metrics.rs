@@ -11,11 +11,14 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
 use crate::connections::{Connections, Face};
+use crate::service::{Reload, Service};
 
 /// The text of one scrape.
-pub(super) fn text(snapshot: Snapshot, connections: Connections) -> Result<String, fmt::Error> {
+pub(super) fn text(service: &Service, connections: Connections) -> Result<String, fmt::Error> {
     let mut registry = Registry::with_prefix("bellwether");
-    registry.register_collector(Box::new(Scrape { snapshot, connections }));
+    let reloads = Reload::ALL.map(|reload| (reload, service.reloads().ended(reload)));
+    let last_good = service.reloads().last_good().as_secs();
+    registry.register_collector(Box::new(Scrape { snapshot: service.snapshot(), connections, reloads, last_good }));
     let mut text = String::new();
     encode(&mut text, &registry)?;
     Ok(text)
@@ -25,6 +28,8 @@ pub(super) fn text(snapshot: Snapshot, connections: Connections) -> Result<Strin
 struct Scrape {
     snapshot: Snapshot,
     connections: Connections,
+    reloads: [(Reload, u64); Reload::ALL.len()],
+    last_good: u64,
 }
 
 impl Collector for Scrape {
@@ -35,6 +40,7 @@ impl Collector for Scrape {
         self.memory(&mut out)?;
         self.origins(&mut out)?;
         self.connections(&mut out)?;
+        self.reloads(&mut out)?;
         out.gauge("build_info", "Always 1; the version is in its label", |family| {
             family.sample(&[("version", env!("CARGO_PKG_VERSION"))], 1)
         })
@@ -118,6 +124,15 @@ impl Scrape {
         out.gauge("origin_limit", "Loads that may run at once", |family| {
             origins.iter().try_for_each(|o| family.sample(&[("origin", o.name.as_str())], u64::from(o.max_concurrency)))
         })
+    }
+
+    fn reloads(&self, out: &mut Out<'_>) -> fmt::Result {
+        out.counter("reloads", "Times the configuration was read again, by what came of it", |family| {
+            let mut reloads = self.reloads.iter();
+            reloads.try_for_each(|(reload, count)| family.sample(&[("outcome", reload.as_str())], *count))
+        })?;
+        let help = "When the configuration at work was last found right, in seconds since 1970";
+        out.gauge("config_last_good_seconds", help, |family| family.sample(&[], self.last_good))
     }
 
     fn connections(&self, out: &mut Out<'_>) -> fmt::Result {

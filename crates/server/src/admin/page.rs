@@ -4,7 +4,7 @@ use crate::service::Service;
 
 /// The list of pages, and the spaces one may ask about.
 pub(super) fn index(service: &Service) -> String {
-    let spaces: String = service.space_names().map(|name| format!("<li>{}</li>", escaped(name))).collect();
+    let spaces: String = service.space_names().iter().map(|name| format!("<li>{}</li>", escaped(name))).collect();
     format!(
         "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Bellwether</title>\n\
          <h1>Bellwether {}</h1>\n\

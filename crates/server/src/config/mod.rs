@@ -6,7 +6,11 @@
 //! Nobody stops at a mistake: each is put into one `problem` report, and there is a configuration
 //! only if the report is empty.
 
+mod change;
 mod check;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod listen;
 mod origin;
 mod problem;
@@ -20,6 +24,7 @@ mod units;
 #[cfg(test)]
 mod tests;
 
+pub use change::{Changes, OriginChange, SpaceChange, changes};
 pub use problem::{Place, Problem};
 pub use resolved::{
     Config, HttpBase, HttpSource, Listen, Memory, OriginConfig, OriginKind, Query, Secret, Source, SpaceConfig,

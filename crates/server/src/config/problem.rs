@@ -1,6 +1,6 @@
 //! What is wrong, where, and what should stand there instead? Every mistake of a configuration at once.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 /// One mistake.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,8 +45,10 @@ impl Problem {
     }
 }
 
+/// One line, whatever the file says: a key may contain line ends and a terminal's commands.
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let f = &mut OneLine(f);
         match &self.place {
             Place::File => write!(f, "{}: ", self.file)?,
             Place::Line { line, column } => write!(f, "{}:{line}:{column}: ", self.file)?,
@@ -57,6 +59,18 @@ impl fmt::Display for Problem {
         }
         write!(f, "found {}; expected {}", self.found, self.expected)?;
         self.hint.as_ref().map_or(Ok(()), |hint| write!(f, "; hint: {hint}"))
+    }
+}
+
+/// Writes control characters as escapes.
+struct OneLine<'a, 'f>(&'a mut fmt::Formatter<'f>);
+
+impl fmt::Write for OneLine<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        text.chars().try_for_each(|c| match c.is_control() {
+            true => write!(self.0, "{}", c.escape_default()),
+            false => self.0.write_char(c),
+        })
     }
 }
 

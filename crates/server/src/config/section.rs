@@ -4,6 +4,7 @@ use super::problem::{Place, Report, Wrong, did_you_mean, one_of};
 use super::raw::{Field, Fields, Value};
 use super::resolved::Secret;
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read as _;
 use std::path::Path;
 
 /// What every section's reader needs.
@@ -170,7 +171,7 @@ impl<'a, 'c> Section<'a, 'c> {
             _ => return self.wrong(&field.place, masked, Wrong::expected("text in quotes")),
         };
         let secret = match value.strip_prefix("file:") {
-            Some(path) => match std::fs::read_to_string(self.cx.base.join(path)) {
+            Some(path) => match secret_in(&self.cx.base.join(path)) {
                 Ok(text) => text.trim_end_matches(['\r', '\n']).to_owned(),
                 Err(error) => {
                     let found = format!("{key} = \"file:{path}\", which can't be read: {error}");
@@ -270,6 +271,18 @@ impl<'a, 'c> Section<'a, 'c> {
             }
         }
     }
+}
+
+/// The longest secret that a file may hold. What never ends, such as `/dev/zero`, ends here.
+const LONGEST_SECRET: u64 = 64 << 10;
+
+fn secret_in(path: &Path) -> std::io::Result<String> {
+    let mut text = String::new();
+    std::fs::File::open(path)?.take(LONGEST_SECRET + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > LONGEST_SECRET {
+        return Err(std::io::Error::other(format!("it holds more than {} KiB", LONGEST_SECRET >> 10)));
+    }
+    Ok(text)
 }
 
 /// The most characters of a value that a problem quotes.

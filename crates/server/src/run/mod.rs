@@ -5,7 +5,10 @@
 //! that neither can stall a hot loop and both answer when everything else is busy.
 
 mod cores;
+mod file;
 mod listen;
+mod reload;
+mod watch;
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -26,6 +29,8 @@ use crate::service::Service;
 use crate::shutdown::Shutdown;
 use cores::Cores;
 use listen::{Accept, bind};
+
+pub use file::ConfigFile;
 
 /// What is in progress has so long to finish once the server was told to stop.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -175,16 +180,19 @@ impl Server {
     }
 }
 
-/// Runs a server until SIGTERM or SIGINT, and writes its start lines to stdout.
+/// Runs a server until SIGTERM or SIGINT, and writes its start lines to stdout. `file` is where
+/// `config` came from: it is read again on SIGHUP and when it changed.
 ///
 /// # Errors
 /// As [`Server::start`].
-pub fn run(config: Config) -> Result<ExitCode, StartError> {
-    let server = Server::start(config)?;
-    let (mut term, mut int) = {
+pub fn run(config: Config, file: Option<ConfigFile>) -> Result<ExitCode, StartError> {
+    let mut server = Server::start(config)?;
+    let (mut term, mut int, hangup) = {
         let _on_loads = server.loads.enter();
-        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?)
+        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?, signal(SignalKind::hangup())?)
     };
+    // Never waited for: a file system that hangs must not keep the server from stopping.
+    drop(server.cores.aside("bw-reload", reload::reload(server.service.clone(), file, hangup))?);
     if let Err(error) = server.announce(&mut io::stdout().lock()) {
         // Whoever started us may have closed it; that is no reason not to serve.
         tracing::warn!(%error, "stdout can't be written");
@@ -218,5 +226,5 @@ pub fn run_sample(env: impl IntoIterator<Item = (String, String)>, insecure: boo
     tracing::info!("no --config: serving the embedded sample shop, 1,000 products in SQLite");
     tracing::info!("try: redis-cli -p {} GET product:42", config.listen.redis.port());
     tracing::info!("try: curl -i http://{}/v1/product:42", config.listen.http);
-    run(config)
+    run(config, None)
 }

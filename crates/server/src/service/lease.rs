@@ -4,9 +4,10 @@
 use bellwether::{Fence, Lease, Loaded, Span, Why};
 use bytes::Bytes;
 
+use super::Service;
 use super::open::plain_payload;
 use super::outcome::{Grant, Outcome, Refusal, Terms};
-use super::{Belongs, Service};
+use super::serving::Belongs;
 
 /// A token ends after this long unless its holder asked for another time.
 const LEASE: Span = Span::secs(2);
@@ -27,7 +28,8 @@ impl Service {
         lease: Option<Span>,
         wait: Option<Span>,
     ) -> Result<Grant, Outcome> {
-        let Belongs::To(served, _) = self.0.belongs(&key) else { return granted(self.read(key, terms).await) };
+        let serving = self.serving_on();
+        let Belongs::To(served, _) = serving.belongs(&key) else { return granted(self.read(key, terms).await) };
         if served.origin.is_some() {
             return granted(self.read(key.clone(), terms).await);
         }
@@ -58,7 +60,8 @@ impl Service {
         ttl: Option<Span>,
         tags: impl IntoIterator<Item = String>,
     ) -> Result<bool, Refusal> {
-        let (served, captures) = self.0.plain(key)?;
+        let serving = self.serving();
+        let (served, captures) = serving.plain(key)?;
         let mut loaded = Loaded::value(plain_payload(Bytes::copy_from_slice(value)));
         if let Some(ttl) = ttl {
             loaded = loaded.ttl(ttl.at_most(Span::LONGEST));
@@ -76,7 +79,8 @@ impl Service {
     /// # Errors
     /// The key is of no plain space.
     pub fn release(&self, key: &[u8], token: Fence, cool_down: Span) -> Result<bool, Refusal> {
-        let (served, _) = self.0.plain(key)?;
+        let serving = self.serving();
+        let (served, _) = serving.plain(key)?;
         Ok(served.space.release(&served.stored(key), token, cool_down.at_most(LONGEST)))
     }
 }

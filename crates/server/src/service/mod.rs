@@ -4,32 +4,35 @@
 //! stored under it, how a miss becomes a load, and which outcomes never reach the cache but count.
 
 mod describe;
+mod front;
 mod keylist;
 mod lease;
 mod open;
 mod outcome;
 mod reach;
 mod read;
+mod reload;
 mod scan;
 mod served;
+mod serving;
 mod tally;
 mod write;
 
 use std::sync::Arc;
 
-use bellwether::{Cache, Eviction, Explain, Snapshot, Tick, Why};
-use bellwether_core::key::MAX_KEY_BYTES;
-use bellwether_core::template::{Captures, Route, route};
+use arc_swap::{ArcSwap, Guard};
+use bellwether::{Cache, Eviction, Explain, Snapshot, Tick};
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
 use crate::config::{Config, Memory, Problem, Secret};
-use served::Served;
-use tally::Tally;
+use front::Current;
+use serving::{Belongs, Serving};
 
 pub(crate) use outcome::shown;
 pub use outcome::{Failure, Grant, KEY_TOO_LONG, Outcome, Refusal, Terms, no_space};
+pub use reload::{Reload, Reloads};
 pub use scan::Page;
 pub use write::{Ends, When, WriteTerms, Written};
 
@@ -46,10 +49,13 @@ pub struct Service(Arc<Inner>);
 
 struct Inner {
     cache: Cache,
-    /// In the order in which they are tried.
-    spaces: Vec<Served>,
-    /// Requests that no space matches.
-    tally: Tally,
+    /// A request takes it once, when it begins, and ends with what it took.
+    serving: ArcSwap<Serving>,
+    /// Which part of it a hit looks at.
+    current: Current,
+    /// Held by whoever puts another configuration to work.
+    reloading: Mutex<()>,
+    reloads: Reloads,
     password: Option<Secret>,
     memory: Memory,
     loads: Handle,
@@ -60,31 +66,22 @@ struct Inner {
     scan: Arc<tokio::sync::Mutex<keylist::Latest>>,
 }
 
-/// Where a key belongs.
-enum Belongs<'a> {
-    /// Here, and this is what it says.
-    To(&'a Served, Captures<'a>),
-    /// It would belong here, but a capture isn't of its type: no such row can exist.
-    WrongType(&'a Served),
-    /// No space matches.
-    Nowhere,
-    /// It is longer than any key.
-    TooLong,
-}
-
 impl Service {
     /// Opens every origin and declares every space. Loads run on `loads`.
     ///
     /// # Errors
     /// Every origin, statement and space that can't be used, at once.
     pub async fn start(config: Config, loads: Handle) -> Result<Service, Vec<Problem>> {
-        let (cache, spaces) = open::open(&config, loads.clone())?;
+        let (password, memory) = (config.listen.password.clone(), config.memory.clone());
+        let (cache, serving) = open::open(config, loads.clone())?;
         Ok(Service(Arc::new(Inner {
             cache,
-            spaces,
-            tally: Tally::default(),
-            password: config.listen.password,
-            memory: config.memory,
+            current: Current::new(&serving.front),
+            serving: ArcSwap::from_pointee(serving),
+            reloading: Mutex::default(),
+            reloads: Reloads::started(),
+            password,
+            memory,
             loads,
             refreshes: Arc::new(Semaphore::new(MOST_REFRESHES)),
             write_locks: std::array::from_fn(|_| Mutex::new(())),
@@ -103,16 +100,26 @@ impl Service {
         self.0.cache.clock().now()
     }
 
+    /// What is at work now, for what ends at once.
+    fn serving(&self) -> Guard<Arc<Serving>> {
+        self.0.serving.load()
+    }
+
+    /// What is at work now, for what waits: it goes on with this even if another comes meanwhile.
+    fn serving_on(&self) -> Arc<Serving> {
+        self.0.serving.load_full()
+    }
+
     /// The names of all spaces, in the order in which they are tried.
-    pub fn space_names(&self) -> impl Iterator<Item = &str> {
-        self.0.spaces.iter().map(|served| served.name.as_str())
+    pub fn space_names(&self) -> Vec<String> {
+        self.serving().spaces.iter().map(|served| served.name.clone()).collect()
     }
 
     /// The name of the space that `key` belongs to, whether its captures have the right types or not.
-    pub fn space_of(&self, key: &[u8]) -> Option<&str> {
-        match route(self.0.spaces.iter().map(|served| &served.template), key) {
-            Route::Space { index, .. } | Route::WrongType { index } => Some(&self.0.spaces[index].name),
-            Route::Nowhere => None,
+    pub fn space_of(&self, key: &[u8]) -> Option<String> {
+        match self.serving().belongs(key) {
+            Belongs::To(served, _) | Belongs::WrongType(served) => Some(served.name.clone()),
+            Belongs::Nowhere | Belongs::TooLong => None,
         }
     }
 
@@ -134,16 +141,17 @@ impl Service {
     /// All counts at this moment. Requests that no space matches are counted under a space without a name.
     pub fn snapshot(&self) -> Snapshot {
         let mut snapshot = self.0.cache.snapshot();
-        for served in &self.0.spaces {
+        let serving = self.serving();
+        for served in &serving.spaces {
             served.tally.add_to(&mut snapshot, &served.name);
         }
-        self.0.tally.add_to(&mut snapshot, NO_SPACE);
+        serving.nowhere.add_to(&mut snapshot, NO_SPACE);
         snapshot
     }
 
     /// What the cache knows of a key; `None` if it belongs to no space, or has a capture of the wrong type.
     pub fn explain(&self, key: &[u8]) -> Option<Explain> {
-        match self.0.belongs(key) {
+        match self.serving().belongs(key) {
             Belongs::To(served, _) => Some(self.0.cache.explain_key(&served.space, &*served.stored(key))),
             Belongs::WrongType(_) | Belongs::Nowhere | Belongs::TooLong => None,
         }
@@ -157,31 +165,5 @@ impl Service {
     /// Hard: from the moment this returns, no read that begins gets a value that carries the tag.
     pub fn tag_remove(&self, tag: &[u8]) {
         self.0.cache.remove_tag(&String::from_utf8_lossy(tag));
-    }
-}
-
-impl Inner {
-    fn belongs<'a>(&'a self, key: &'a [u8]) -> Belongs<'a> {
-        if key.len() > MAX_KEY_BYTES {
-            return Belongs::TooLong;
-        }
-        match route(self.spaces.iter().map(|served| &served.template), key) {
-            Route::Space { index, captures } => Belongs::To(&self.spaces[index], captures),
-            Route::WrongType { index } => Belongs::WrongType(&self.spaces[index]),
-            Route::Nowhere => Belongs::Nowhere,
-        }
-    }
-
-    /// The space that `key` is written to or removed from.
-    fn target<'a>(&'a self, key: &'a [u8]) -> Result<(&'a Served, Captures<'a>), Refusal> {
-        match self.belongs(key) {
-            Belongs::To(served, captures) => Ok((served, captures)),
-            Belongs::WrongType(served) => Err(Refusal::WrongType { space: served.name.clone() }),
-            Belongs::TooLong => Err(Refusal::KeyTooLong),
-            Belongs::Nowhere => {
-                self.tally.count(Why::NoSpace);
-                Err(Refusal::NoSpace)
-            }
-        }
     }
 }

@@ -1,22 +1,32 @@
 //! Can everything that the configuration names be opened? Origins, statements, spaces: every problem at once.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use bellwether::{Cache, Space};
+use bellwether::{Cache, Revision, Space};
 use bellwether_adapters::{HttpGet, HttpOrigin, Origin, Payload, SetupError, SqlQuery, SqliteOrigin};
 use bellwether_core::policy::Early;
 use bytes::Bytes;
 use tokio::runtime::Handle;
 
+use super::front::Front;
 use super::served::{Served, Source, generation_prefix};
+use super::serving::Serving;
 use super::tally::Tally;
-use crate::config::{self, Config, HttpSource, OriginConfig, OriginKind, Place, Problem, SpaceConfig, SqlSource};
+use crate::config::{
+    self, Changes, Config, HttpSource, OriginChange, OriginConfig, OriginKind, Place, Problem, SpaceChange,
+    SpaceConfig, SqlSource,
+};
 
-/// An origin that was opened, with its guard.
-struct Opened {
-    guard: bellwether::Origin,
+/// An origin that was opened.
+pub(super) struct Opened {
+    name: String,
     kind: Kind,
+}
+
+/// An origin with its guard.
+struct Guarded {
+    opened: Arc<Opened>,
+    guard: bellwether::Origin,
 }
 
 enum Kind {
@@ -24,40 +34,70 @@ enum Kind {
     Http { origin: Box<HttpOrigin>, base_path: String },
 }
 
-/// The cache and the spaces of a configuration.
-pub(super) fn open(config: &Config, loads: Handle) -> Result<(Cache, Vec<Served>), Vec<Problem>> {
+/// What is at work, and what is to become of it.
+pub(super) type Before<'b> = Option<(&'b Serving, &'b Changes)>;
+
+/// A cache with a configuration at work.
+pub(super) fn open(config: Config, loads: Handle) -> Result<(Cache, Serving), Vec<Problem>> {
     let cache =
         Cache::builder().memory_bytes(config.memory.limit).eviction(config.memory.eviction).runtime(loads).build();
     let cache = cache.map_err(|error| vec![*problem(&Place::File, "[memory]", error.to_string(), None)])?;
+    let (serving, revision) = prepare(&cache, config, None)?;
+    revision.commit();
+    Ok((cache, serving))
+}
+
+/// Everything that `config` names, opened and ready: nothing has changed before the revision is committed.
+pub(super) fn prepare(cache: &Cache, config: Config, before: Before<'_>) -> Result<(Serving, Revision), Vec<Problem>> {
+    let mut revision = cache.revise();
     let mut problems = Vec::new();
-    let mut origins = HashMap::new();
+    let mut origins = Vec::new();
     for origin in &config.origins {
-        match open_origin(&cache, origin) {
-            Ok(opened) => drop(origins.insert(origin.name.as_str(), opened)),
+        match guarded(&mut revision, origin, before) {
+            Ok(guarded) => origins.push(guarded),
             Err(problem) => problems.push(*problem),
         }
     }
     let mut spaces = Vec::new();
     for space in &config.spaces {
-        match serve(&cache, space, &origins) {
+        match serve(cache, &mut revision, space, &origins, before) {
             Ok(served) => spaces.extend(served),
             Err(problem) => problems.push(*problem),
         }
     }
     if problems.is_empty() {
-        return Ok((cache, spaces));
+        let origins = origins.into_iter().map(|origin| origin.opened).collect();
+        let nowhere = before.map(|(serving, _)| serving.nowhere.clone()).unwrap_or_default();
+        let front = Arc::new(Front::of(&spaces));
+        return Ok((Serving { spaces, front, origins, nowhere, config }, revision));
     }
     problems.iter_mut().for_each(|problem| problem.file.clone_from(&config.file));
     problems.sort_by(|a, b| a.place.cmp(&b.place));
     Err(problems)
 }
 
-fn open_origin(cache: &Cache, origin: &OriginConfig) -> Result<Opened, Box<Problem>> {
-    let subject = format!("[origin.{}]", origin.name);
+fn guarded(revision: &mut Revision, config: &OriginConfig, before: Before<'_>) -> Result<Guarded, Box<Problem>> {
+    let same = before.filter(|(_, changes)| changes.origin(&config.name) == OriginChange::Same);
+    let opened = same.and_then(|(serving, _)| serving.origins.iter().find(|opened| opened.name == config.name));
+    let opened = match opened {
+        Some(opened) => opened.clone(),
+        None => Arc::new(Opened { name: config.name.clone(), kind: open_origin(config)? }),
+    };
+    let guard = revision.origin(&config.name, config.budget.clone());
+    let guard = guard.map_err(|error| problem(&config.place, &subject_of(config), error.to_string(), None))?;
+    Ok(Guarded { opened, guard })
+}
+
+fn subject_of(config: &OriginConfig) -> String {
+    format!("[origin.{}]", config.name)
+}
+
+fn open_origin(origin: &OriginConfig) -> Result<Kind, Box<Problem>> {
+    let subject = subject_of(origin);
     let budget = &origin.budget;
     let most = budget.max_concurrency as usize;
     let failed = |error: SetupError| setup_problem(&origin.place, &subject, &error);
-    let kind = match &origin.kind {
+    Ok(match &origin.kind {
         OriginKind::Sqlite { path } => {
             Kind::Sqlite(SqliteOrigin::open(path, most, budget.timeout.into()).map_err(failed)?)
         }
@@ -66,37 +106,42 @@ fn open_origin(cache: &Cache, origin: &OriginConfig) -> Result<Opened, Box<Probl
             let origin = HttpOrigin::open(&format!("{scheme}://{}", base.authority()), most).map_err(failed)?;
             Kind::Http { origin: Box::new(origin), base_path: base.path.clone() }
         }
-    };
-    let guard = cache.origin(&origin.name, budget.clone());
-    let guard = guard.map_err(|error| problem(&origin.place, &subject, error.to_string(), None))?;
-    Ok(Opened { guard, kind })
+    })
 }
 
 /// `None` if its origin could not be opened: that was said already.
-fn serve(cache: &Cache, config: &SpaceConfig, origins: &HashMap<&str, Opened>) -> Result<Option<Served>, Box<Problem>> {
+fn serve(
+    cache: &Cache,
+    revision: &mut Revision,
+    config: &SpaceConfig,
+    origins: &[Guarded],
+    before: Before<'_>,
+) -> Result<Option<Served>, Box<Problem>> {
     let subject = format!("[[space]] '{}'", config.name);
     let mut policy = config.policy.clone();
-    let opened = match config.source.origin() {
+    let origin = match config.source.origin() {
         None => {
             // Nobody could refresh it: the value is its clients'.
             policy.early = Early::Off;
             None
         }
-        Some(name) => match origins.get(name) {
+        Some(name) => match origins.iter().find(|origin| origin.opened.name == name) {
             None => return Ok(None),
-            opened => opened,
+            origin => origin,
         },
     };
-    let source = match (&config.source, opened.map(|opened| &opened.kind)) {
+    let source = match (&config.source, origin.map(|origin| &origin.opened.kind)) {
         (config::Source::Sql(sql), Some(Kind::Sqlite(origin))) => Some(sql_source(config, sql, origin, &subject)?),
         (config::Source::Http(http), Some(Kind::Http { origin, base_path })) => {
             Some(http_source(config, http, origin, base_path, &subject)?)
         }
         _ => None,
     };
-    let space: Result<Space<[u8], Payload>, _> = match opened {
-        Some(opened) => cache.space_on(&opened.guard, &config.name, policy.clone()),
-        None => cache.space_on(&cache.default_origin(), &config.name, policy.clone()),
+    let guard = origin.map_or_else(|| cache.default_origin(), |origin| origin.guard.clone());
+    let anew = before.is_some_and(|(_, changes)| matches!(changes.space(&config.name), SpaceChange::Renewed(_)));
+    let space: Result<Space<[u8], Payload>, _> = match anew {
+        true => revision.renew(&guard, &config.name, policy.clone()),
+        false => revision.keep(&guard, &config.name, policy.clone()),
     };
     let mut space = space.map_err(|error| problem(&config.place, &subject, error.to_string(), None))?;
     if let Some(default) = &config.default {
@@ -110,8 +155,14 @@ fn serve(cache: &Cache, config: &SpaceConfig, origins: &HashMap<&str, Opened>) -
         origin: source,
         tags: config.tags.clone(),
         generation: generation_prefix(config.generation.as_deref()),
-        tally: Tally::default(),
+        tally: tally(&config.name, before),
     }))
+}
+
+/// The counts of a space that goes on, or that begins anew under its name.
+fn tally(name: &str, before: Before<'_>) -> Arc<Tally> {
+    let known = before.and_then(|(serving, _)| serving.spaces.iter().find(|served| served.name == name));
+    known.map(|served| served.tally.clone()).unwrap_or_default()
 }
 
 /// A body that no origin described.

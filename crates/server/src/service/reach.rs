@@ -8,7 +8,7 @@ impl Service {
     /// The spaces whose origins can't be reached, each as a problem; the file's name is left to the caller.
     pub async fn unreachable(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
-        for served in &self.0.spaces {
+        for served in &self.serving_on().spaces {
             let Some(source) = &served.origin else { continue };
             if let Err(error) = source.origin.check().await {
                 problems.push(Problem {

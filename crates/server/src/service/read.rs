@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bellwether::{BatchCtx, Cached, Demand, Error, LoadCtx, LoadError, Loaded, Why};
 use bellwether_adapters::Payload;
@@ -10,9 +11,11 @@ use bytes::Bytes;
 use futures_util::future::{join, join_all};
 use futures_util::stream::{self, StreamExt};
 
+use super::Service;
+use super::front::Facade;
 use super::outcome::{Failure, Outcome, Terms};
 use super::served::{Load, Served};
-use super::{Belongs, Inner, Service};
+use super::serving::{Belongs, Serving};
 
 /// Keys of one request that are read side by side, where no batch query loads them together.
 const SIDE_BY_SIDE: usize = 1024;
@@ -33,24 +36,30 @@ impl Service {
     /// [`Service::read`]. Only a hit is counted.
     #[inline]
     pub fn hit(&self, key: &[u8]) -> Option<Cached<Payload>> {
-        let Belongs::To(served, _) = self.0.belongs(key) else { return None };
-        if served.generation.is_empty() {
-            return served.space.hit(key);
-        }
-        STORED.with_borrow_mut(|stored| {
-            stored.clear();
-            stored.extend_from_slice(&served.generation);
-            stored.extend_from_slice(key);
-            served.space.hit(stored)
-        })
+        self.0.current.with(
+            || self.serving().front.clone(),
+            |front| {
+                let Facade { space, generation, .. } = front.space(key)?;
+                if generation.is_empty() {
+                    return space.hit(key);
+                }
+                STORED.with_borrow_mut(|stored| {
+                    stored.clear();
+                    stored.extend_from_slice(generation);
+                    stored.extend_from_slice(key);
+                    space.hit(stored)
+                })
+            },
+        )
     }
 
     /// The outcome of a read that needs no origin: a plain space, a wrong type, no space at all.
     /// `None`, and nothing counted: ask [`Service::read`].
     pub fn read_now(&self, key: &[u8], terms: &Terms) -> Option<Outcome> {
-        match self.0.belongs(key) {
+        let serving = self.serving();
+        match serving.belongs(key) {
             Belongs::To(served, _) if served.origin.is_some() => None,
-            _ => match self.0.next(key, terms) {
+            _ => match serving.next(key, terms) {
                 Next::End(outcome) => Some(outcome),
                 Next::Load(..) => None,
             },
@@ -60,7 +69,8 @@ impl Service {
     /// Reads a key through its space's origin. Dropping the future leaves a load that has begun to
     /// go on without this caller.
     pub async fn read(&self, key: Bytes, terms: Terms) -> Outcome {
-        let (served, load) = match self.0.next(&key, &terms) {
+        let serving = self.serving_on();
+        let (served, load) = match serving.next(&key, &terms) {
             Next::End(outcome) => return outcome,
             Next::Load(served, load) => (served, load),
         };
@@ -75,18 +85,19 @@ impl Service {
     /// Reads several keys: outcomes in the order of the keys, duplicates answered each time. A
     /// space with a batch query loads all that memory lacks at once.
     pub async fn read_many(&self, keys: Vec<Bytes>, terms: Terms) -> Vec<Outcome> {
+        let serving = &self.serving_on();
         let mut batches: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
         let mut single = Vec::new();
         for (at, key) in keys.iter().enumerate() {
-            match self.0.batch_of(key) {
+            match serving.batch_of(key) {
                 Some(space) => batches.entry(space).or_default().push(at),
                 None => single.push(at),
             }
         }
         let keys = &keys;
         let batches = join_all(batches.into_iter().map(|(space, places)| async move {
-            let wanted: Vec<Cow<'_, [u8]>> = places.iter().map(|at| self.0.spaces[space].stored(&keys[*at])).collect();
-            let outcomes = self.read_batch(space, &wanted, &terms).await;
+            let wanted: Vec<Cow<'_, [u8]>> = places.iter().map(|at| serving.spaces[space].stored(&keys[*at])).collect();
+            let outcomes = read_batch(serving, space, &wanted, &terms).await;
             places.into_iter().zip(outcomes).collect::<Vec<_>>()
         }));
         let single = stream::iter(single)
@@ -98,23 +109,24 @@ impl Service {
         outcomes.sort_unstable_by_key(|(at, _)| *at);
         outcomes.into_iter().map(|(_, outcome)| outcome).collect()
     }
-
-    async fn read_batch(&self, space: usize, keys: &[Cow<'_, [u8]>], terms: &Terms) -> Vec<Outcome> {
-        let served = &self.0.spaces[space];
-        let mut get = served.space.get_many(keys).demand(terms.demand).deadline(terms.asked + served.policy.timeout);
-        if let Some(priority) = terms.priority {
-            get = get.priority(priority);
-        }
-        let service = self.clone();
-        let load = move |keys: Vec<Vec<u8>>, _: BatchCtx| {
-            let service = service.clone();
-            async move { service.0.spaces[space].load_many(keys).await }
-        };
-        get.or_load(load).await.into_iter().map(|result| served.outcome(result)).collect()
-    }
 }
 
-impl Inner {
+/// Reads keys of one space that has a batch query.
+async fn read_batch(serving: &Arc<Serving>, space: usize, keys: &[Cow<'_, [u8]>], terms: &Terms) -> Vec<Outcome> {
+    let served = &serving.spaces[space];
+    let mut get = served.space.get_many(keys).demand(terms.demand).deadline(terms.asked + served.policy.timeout);
+    if let Some(priority) = terms.priority {
+        get = get.priority(priority);
+    }
+    let serving = serving.clone();
+    let load = move |keys: Vec<Vec<u8>>, _: BatchCtx| {
+        let serving = serving.clone();
+        async move { serving.spaces[space].load_many(keys).await }
+    };
+    get.or_load(load).await.into_iter().map(|result| served.outcome(result)).collect()
+}
+
+impl Serving {
     /// The space whose batch query can load this key.
     fn batch_of(&self, key: &[u8]) -> Option<usize> {
         let Belongs::To(served, captures) = self.belongs(key) else { return None };
@@ -138,7 +150,7 @@ impl Inner {
             Belongs::WrongType(served) => missing(served),
             Belongs::TooLong => Next::End(Outcome::KeyTooLong),
             Belongs::Nowhere => {
-                self.tally.count(Why::NoSpace);
+                self.nowhere.count(Why::NoSpace);
                 Next::End(Outcome::NoSpace)
             }
         }

@@ -85,9 +85,9 @@ impl Service {
             return list;
         }
         let begun = Instant::now();
-        let spaces = &self.0.spaces;
+        let serving = self.serving_on();
         let resident = self.0.cache.resident().filter_map(|(name, stored)| {
-            let key = spaces.iter().find(|served| *served.name == *name)?.unstored(&stored)?.into();
+            let key = serving.spaces.iter().find(|served| *served.name == *name)?.unstored(&stored)?.into();
             // Never 0, which means the beginning and the end.
             Some((self.0.hasher.hash_one(&key).max(1), key))
         });

@@ -22,7 +22,7 @@ pub(super) struct Served {
     pub(super) tags: Vec<Expansion>,
     /// In front of every stored key: the generation, length first. Empty if there is none.
     pub(super) generation: Box<[u8]>,
-    pub(super) tally: Tally,
+    pub(super) tally: Arc<Tally>,
 }
 
 /// Where a space's values come from.
@@ -71,8 +71,8 @@ impl Load {
 
 impl Served {
     /// The key as it is stored: another generation never sees this one's entries. Without a
-    /// generation it is the key itself. A space has one generation for as long as its cache lives,
-    /// and the cache keeps spaces apart by their ids: two keys never have the same bytes.
+    /// generation it is the key itself. A space with another generation begins anew, and the cache
+    /// keeps spaces apart by their ids: two keys never have the same bytes.
     pub(super) fn stored<'k>(&self, key: &'k [u8]) -> Cow<'k, [u8]> {
         if self.generation.is_empty() {
             return Cow::Borrowed(key);

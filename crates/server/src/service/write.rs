@@ -3,7 +3,7 @@
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
-use bellwether::{Cached, Demand, Loaded, Priority, Span, Why};
+use bellwether::{Cached, Demand, Loaded, Priority, Span};
 use bellwether_adapters::Payload;
 use bytes::Bytes;
 use parking_lot::MutexGuard;
@@ -11,7 +11,8 @@ use parking_lot::MutexGuard;
 use super::open::plain_payload;
 use super::outcome::{Refusal, Terms};
 use super::served::Served;
-use super::{Belongs, Inner, Service, WRITE_LOCKS};
+use super::serving::Serving;
+use super::{Inner, Service, WRITE_LOCKS};
 
 /// How a value is written.
 #[derive(Clone, Debug, Default)]
@@ -64,7 +65,8 @@ impl Service {
     /// The key is of no plain space, or the value too large; nothing has changed then, except that
     /// a value too large takes its predecessor along.
     pub fn write(&self, key: &[u8], value: &[u8], terms: WriteTerms) -> Result<Written, Refusal> {
-        let (served, captures) = self.0.plain(key)?;
+        let serving = self.serving();
+        let (served, captures) = serving.plain(key)?;
         let stored = served.stored(key);
         let _one_at_a_time = self.0.lock(&stored);
         let before = served.space.peek(&stored);
@@ -99,7 +101,8 @@ impl Service {
     /// # Errors
     /// The key is of no plain space.
     pub fn take(&self, key: &[u8]) -> Result<Option<Cached<Payload>>, Refusal> {
-        let (served, _) = self.0.plain(key)?;
+        let serving = self.serving();
+        let (served, _) = serving.plain(key)?;
         let stored = served.stored(key);
         let _one_at_a_time = self.0.lock(&stored);
         let found = served.space.get(&*stored).if_cached().ok();
@@ -113,7 +116,7 @@ impl Service {
     /// # Errors
     /// The key belongs to no space.
     pub fn remove(&self, key: &[u8]) -> Result<bool, Refusal> {
-        self.0.resident_or(key, |served, stored| served.space.remove(stored).was_resident())
+        self.invalidated(key, |served, stored| served.space.remove(stored).was_resident())
     }
 
     /// Soft: readers load anew; the old value is at most a rescue. True if one was resident.
@@ -121,7 +124,20 @@ impl Service {
     /// # Errors
     /// The key belongs to no space.
     pub fn expire(&self, key: &[u8]) -> Result<bool, Refusal> {
-        self.0.resident_or(key, |served, stored| served.space.expire(stored).was_resident())
+        self.invalidated(key, |served, stored| served.space.expire(stored).was_resident())
+    }
+
+    /// Invalidates a key where it belongs. Once more if a reload came in between: what the new
+    /// configuration has loaded by then may be older than this invalidation.
+    fn invalidated(&self, key: &[u8], change: impl Fn(&Served, &[u8]) -> bool) -> Result<bool, Refusal> {
+        let mut was_resident = false;
+        loop {
+            let serving = self.serving_on();
+            was_resident |= self.0.resident_or(&serving, key, &change)?;
+            if Arc::ptr_eq(&serving, &self.serving()) {
+                return Ok(was_resident);
+            }
+        }
     }
 
     /// Makes a resident value stale and starts its refresh now, in the background class; it may be
@@ -130,7 +146,8 @@ impl Service {
     /// # Errors
     /// The key belongs to no space, or to one without an origin.
     pub fn refresh(&self, key: Bytes) -> Result<bool, Refusal> {
-        let (served, _) = self.0.target(&key)?;
+        let serving = self.serving();
+        let (served, _) = serving.target(&key)?;
         if served.origin.is_none() {
             return Err(Refusal::NoOrigin { space: served.name.clone() });
         }
@@ -152,7 +169,8 @@ impl Service {
     /// # Errors
     /// The key belongs to no space.
     pub fn peek(&self, key: &[u8]) -> Result<Option<Cached<Payload>>, Refusal> {
-        match self.0.target(key) {
+        let serving = self.serving();
+        match serving.target(key) {
             Ok((served, _)) => Ok(served.space.peek(&served.stored(key))),
             Err(Refusal::WrongType { .. }) => Ok(None),
             Err(refusal) => Err(refusal),
@@ -165,7 +183,7 @@ impl Service {
     /// # Errors
     /// The key belongs to no space.
     pub fn end_after(&self, key: &[u8], left: Span, allowed: impl FnOnce(Span) -> bool) -> Result<bool, Refusal> {
-        self.0.resident_or(key, |served, stored| {
+        self.0.resident_or(&self.serving(), key, |served, stored| {
             let Some(cached) = served.space.peek(stored) else { return false };
             let shortens = left < cached.remaining();
             if !(shortens || served.origin.is_none()) || !allowed(cached.remaining()) {
@@ -180,7 +198,7 @@ impl Service {
     /// # Errors
     /// The key belongs to no space.
     pub fn renew(&self, key: &[u8]) -> Result<bool, Refusal> {
-        self.0.resident_or(key, |served, stored| {
+        self.0.resident_or(&self.serving(), key, |served, stored| {
             served.origin.is_none() && served.space.end_at(stored, self.now() + served.policy.ttl)
         })
     }
@@ -190,7 +208,7 @@ impl Service {
     /// # Errors
     /// The key belongs to no space.
     pub fn check(&self, key: &[u8]) -> Result<(), Refusal> {
-        match self.0.target(key) {
+        match self.serving().target(key) {
             Ok(_) | Err(Refusal::WrongType { .. }) => Ok(()),
             Err(refusal) => Err(refusal),
         }
@@ -201,29 +219,18 @@ impl Service {
     /// # Errors
     /// As [`Service::write`].
     pub fn writable(&self, key: &[u8]) -> Result<(), Refusal> {
-        self.0.plain(key).map(drop)
+        self.serving().plain(key).map(drop)
     }
 }
 
 impl Inner {
-    /// The plain space that `key` is written to.
-    pub(super) fn plain<'a>(
-        &'a self,
-        key: &'a [u8],
-    ) -> Result<(&'a Served, bellwether_core::template::Captures<'a>), Refusal> {
-        let (served, captures) = match self.belongs(key) {
-            // An origin decides what exists, so the type of a capture changes nothing here.
-            Belongs::WrongType(served) if served.origin.is_some() => return Err(read_only(served)),
-            _ => self.target(key)?,
-        };
-        if served.origin.is_some() {
-            return Err(read_only(served));
-        }
-        Ok((served, captures))
-    }
-
-    fn resident_or(&self, key: &[u8], change: impl FnOnce(&Served, &[u8]) -> bool) -> Result<bool, Refusal> {
-        match self.target(key) {
+    fn resident_or(
+        &self,
+        serving: &Serving,
+        key: &[u8],
+        change: impl FnOnce(&Served, &[u8]) -> bool,
+    ) -> Result<bool, Refusal> {
+        match serving.target(key) {
             Ok((served, _)) => {
                 let stored = served.stored(key);
                 let _one_at_a_time = served.origin.is_none().then(|| self.lock(&stored));
@@ -238,9 +245,4 @@ impl Inner {
         let at = usize::try_from(self.hasher.hash_one(stored) % WRITE_LOCKS as u64).unwrap_or_default();
         self.write_locks[at].lock()
     }
-}
-
-fn read_only(served: &Served) -> Refusal {
-    served.tally.count(Why::ReadOnly);
-    Refusal::ReadOnly { space: served.name.clone() }
 }

@@ -12,6 +12,8 @@
 //! ```
 
 mod fault;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod plan;
 mod pool;
 mod query;

@@ -393,3 +393,28 @@ proptest! {
         model.check_windows();
     }
 }
+
+#[test]
+fn g9_another_budget_counts_what_runs_and_is_no_second_burst() {
+    let budget = |most, rate: Option<f64>| Budget { max_concurrency: most, rate, ..Budget::default() };
+    let ask = |gate: &mut Gate, n, now| gate.ask(Ticket(n), Priority::Normal, 1, Tick::NEVER, Tick(now));
+    let mut gate = Gate::new(&budget(4, None));
+    assert!((0..4).all(|n| ask(&mut gate, n, 0) == Admission::Go));
+    gate.set_budget(&budget(2, None), Tick(1));
+    assert_eq!((ask(&mut gate, 10, 1), gate.running()), (Admission::Wait, 4));
+    let mut out = Vec::new();
+    for (released, go) in [(1, 0), (2, 0), (3, 1)] {
+        gate.release(Tick(1 + released));
+        gate.advance(Tick(1 + released), &mut out);
+        assert_eq!(out.len(), go, "after {released} of 4 came back, 2 allowed");
+    }
+    gate.set_budget(&budget(4, None), Tick(9));
+    assert_eq!(ask(&mut gate, 11, 9), Admission::Go, "control: more are allowed at once");
+
+    let mut gate = Gate::new(&budget(1000, Some(100.0)));
+    let burst = |gate: &mut Gate, from: u64| (0..50).filter(|n| ask(gate, from + n, 0) == Admission::Go).count();
+    assert_eq!(burst(&mut gate, 0), 10);
+    gate.set_budget(&budget(1000, Some(200.0)), Tick(0));
+    gate.set_budget(&budget(1000, Some(100.0)), Tick(0));
+    assert_eq!(burst(&mut gate, 100), 0, "the tokens were spent");
+}

@@ -1,5 +1,6 @@
 //! Is every configuration read as it is meant, and every mistake told where it stands?
 
+mod change;
 mod knobs;
 mod spaces;
 mod whole;

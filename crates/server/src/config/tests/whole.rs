@@ -317,3 +317,18 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_problem_is_one_line_whatever_the_file_says() {
+    let said = wrong("\"a\\nb\\u001b[31m\" = 1\n");
+    assert!(said.contains("the unknown key `a\\nb\\u{1b}[31m`"), "{said}");
+    assert!(said.lines().all(|line| line.starts_with("b.toml:")), "{said}");
+}
+
+#[test]
+fn a_secret_is_not_read_from_what_never_ends() {
+    one(
+        "[listen]\npassword = \"file:/dev/zero\"\n[[space]]\nmatch = \"a:{b}\"\nttl = \"1s\"\n",
+        &["b.toml:2:", "more than 64 KiB"],
+    );
+}

@@ -1,0 +1,220 @@
+//! What does a new configuration change in a running server? A comparison; nothing is done here.
+
+use super::resolved::{Config, Listen, Memory, OriginConfig, Query, Source, SpaceConfig};
+use bellwether_core::policy::Policy;
+use bellwether_core::template::Template;
+
+/// Everything that two configurations differ in, as far as it matters to a running server.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Per space of the new configuration, in its order.
+    pub spaces: Vec<(String, SpaceChange)>,
+    /// Spaces that are no more, with all their entries.
+    pub gone_spaces: Vec<String>,
+    /// Spaces that go on are tried in another order.
+    pub reordered: bool,
+    /// Per origin of the new configuration.
+    pub origins: Vec<(String, OriginChange)>,
+    /// Origins that are no more.
+    pub gone_origins: Vec<String>,
+    /// Keys, such as `[listen] http`, that take effect at the next start only.
+    pub at_next_start: Vec<&'static str>,
+}
+
+/// What becomes of a space.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SpaceChange {
+    /// Nothing.
+    Same,
+    /// These knobs hold from now on; its entries stay, with the times they were stamped with.
+    Adjusted(Vec<&'static str>),
+    /// It begins anew, without its entries, for these reasons.
+    Renewed(Vec<&'static str>),
+    /// It is new.
+    Added,
+}
+
+/// What becomes of an origin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OriginChange {
+    /// Nothing.
+    Same,
+    /// It may be asked to bear more or less.
+    Budget,
+    /// It is another one under the same name: the spaces on it begin anew.
+    Replaced,
+    /// It is new.
+    Added,
+}
+
+/// A reason besides the keys of a space: other spaces had keys that it gets (back) now. What it
+/// still holds of them may be older than a removal that went to the other space meanwhile.
+const KEYS_OF_OTHERS: &str = "keys of other spaces";
+
+impl Changes {
+    /// Whether the running server does anything else than before.
+    pub fn is_nothing(&self) -> bool {
+        let spaces = self.spaces.iter().all(|(_, change)| *change == SpaceChange::Same);
+        let origins = self.origins.iter().all(|(_, change)| *change == OriginChange::Same);
+        spaces && origins && self.gone_spaces.is_empty() && self.gone_origins.is_empty() && !self.reordered
+    }
+
+    /// What becomes of the space called `name`; one that nobody knows is new.
+    pub fn space(&self, name: &str) -> &SpaceChange {
+        self.spaces.iter().find(|(of, _)| of == name).map_or(&SpaceChange::Added, |(_, change)| change)
+    }
+
+    /// What becomes of the origin called `name`; one that nobody knows is new.
+    pub fn origin(&self, name: &str) -> OriginChange {
+        self.origins.iter().find(|(of, _)| of == name).map_or(OriginChange::Added, |(_, change)| *change)
+    }
+}
+
+/// The way from `old` to `new`. Origins and spaces are the same if their names are.
+pub fn changes(old: &Config, new: &Config) -> Changes {
+    let origins: Vec<_> =
+        new.origins.iter().map(|origin| (origin.name.clone(), origin_change(&old.origins, origin))).collect();
+    let replaced = |name: &str| origins.iter().any(|(of, change)| of == name && *change == OriginChange::Replaced);
+    let spaces =
+        new.spaces.iter().enumerate().map(|(at, space)| (space.name.clone(), space_change(old, new, at, &replaced)));
+    let names = |config: &Config| config.spaces.iter().map(|space| space.name.clone()).collect::<Vec<_>>();
+    let (before, after) = (names(old), names(new));
+    Changes {
+        spaces: spaces.collect(),
+        reordered: before
+            .iter()
+            .filter(|name| after.contains(name))
+            .ne(after.iter().filter(|name| before.contains(name))),
+        gone_spaces: before.into_iter().filter(|name| !after.contains(name)).collect(),
+        gone_origins: gone_origins(old, new),
+        origins,
+        at_next_start: at_next_start(old, new),
+    }
+}
+
+fn gone_origins(old: &Config, new: &Config) -> Vec<String> {
+    let stays = |name: &str| new.origins.iter().any(|origin| origin.name == name);
+    old.origins.iter().map(|origin| origin.name.clone()).filter(|name| !stays(name)).collect()
+}
+
+fn origin_change(old: &[OriginConfig], new: &OriginConfig) -> OriginChange {
+    let Some(old) = old.iter().find(|old| old.name == new.name) else { return OriginChange::Added };
+    match (old.kind == new.kind, old.budget == new.budget) {
+        (true, true) => OriginChange::Same,
+        (true, false) => OriginChange::Budget,
+        (false, _) => OriginChange::Replaced,
+    }
+}
+
+fn space_change(old: &Config, new: &Config, at: usize, replaced: &dyn Fn(&str) -> bool) -> SpaceChange {
+    let Some(space) = new.spaces.get(at) else { return SpaceChange::Added };
+    let Some(was_at) = old.spaces.iter().position(|old| old.name == space.name) else { return SpaceChange::Added };
+    let Some(before) = old.spaces.get(was_at) else { return SpaceChange::Added };
+    let mut reasons = other_values(before, space);
+    if space.source.origin().is_some_and(replaced) && !reasons.contains(&"origin") {
+        reasons.push("origin");
+    }
+    if gets_keys(&old.spaces[..was_at], &new.spaces[..at], &space.template) {
+        reasons.push(KEYS_OF_OTHERS);
+    }
+    if !reasons.is_empty() {
+        return SpaceChange::Renewed(reasons);
+    }
+    match other_knobs(before, space) {
+        knobs if knobs.is_empty() => SpaceChange::Same,
+        knobs => SpaceChange::Adjusted(knobs),
+    }
+}
+
+/// What makes the values that a space holds those of another space.
+fn other_values(old: &SpaceConfig, new: &SpaceConfig) -> Vec<&'static str> {
+    // Taken apart, here and below, so that a new key of the file can't be forgotten.
+    let SpaceConfig { name: _, template, source, policy: _, default: _, tags, generation, place: _ } = old;
+    let mut reasons = Vec::new();
+    let mut say = |differs: bool, key: &'static str| {
+        if differs {
+            reasons.push(key);
+        }
+    };
+    say(*template != new.template, "match");
+    say(*generation != new.generation, "generation");
+    say(source.origin() != new.source.origin(), "origin");
+    match (source, &new.source) {
+        (Source::Sql(old), Source::Sql(new)) => {
+            say(old.query.text != new.query.text, "query");
+            let text = |many: &Option<Query>| many.as_ref().map(|query| query.text.clone());
+            say(text(&old.many) != text(&new.many), "many");
+            say(old.rows != new.rows, "rows");
+            say(old.column != new.column, "column");
+        }
+        (Source::Http(old), Source::Http(new)) => {
+            say(old.get != new.get, "get");
+            say(old.accept != new.accept, "accept");
+        }
+        (old, new) => {
+            say(std::mem::discriminant(old) != std::mem::discriminant(new) && old.origin() == new.origin(), "origin")
+        }
+    }
+    // What is resident does not carry it: a removal of the tag would miss what it must find.
+    say(new.tags.iter().any(|tag| !tags.contains(tag)), "tags");
+    reasons
+}
+
+/// What changes only how a space's values live from now on.
+fn other_knobs(old: &SpaceConfig, new: &SpaceConfig) -> Vec<&'static str> {
+    let Policy {
+        ttl,
+        stale_while_revalidate,
+        stale_if_error,
+        timeout,
+        negative_ttl,
+        jitter,
+        early,
+        priority,
+        rescue_invalidated,
+    } = &old.policy;
+    let differs = [
+        (*ttl != new.policy.ttl, "ttl"),
+        (*stale_while_revalidate != new.policy.stale_while_revalidate, "stale_while_revalidate"),
+        (*stale_if_error != new.policy.stale_if_error, "stale_if_error"),
+        (*timeout != new.policy.timeout, "timeout"),
+        (*negative_ttl != new.policy.negative_ttl, "negative_ttl"),
+        (*jitter != new.policy.jitter, "jitter"),
+        (*early != new.policy.early, "early"),
+        (*priority != new.policy.priority, "priority"),
+        (*rescue_invalidated != new.policy.rescue_invalidated, "rescue_invalidated"),
+        (old.default != new.default, "default"),
+        (old.tags != new.tags, "tags"),
+    ];
+    differs.into_iter().filter(|(differs, _)| *differs).map(|(_, knob)| knob).collect()
+}
+
+/// Whether a template that was tried before this space's, and may match some of its keys, no longer is.
+fn gets_keys(before: &[SpaceConfig], now: &[SpaceConfig], template: &Template) -> bool {
+    let still = |earlier: &SpaceConfig| now.iter().any(|space| space.template == earlier.template);
+    before.iter().any(|earlier| !still(earlier) && may_meet(&earlier.template, template))
+}
+
+/// False only where no key can match both: one's literal beginning contradicts the other's.
+fn may_meet(one: &Template, other: &Template) -> bool {
+    let beginning = |template: &Template| {
+        let text = template.as_str();
+        text.get(..text.find('{').unwrap_or(text.len())).unwrap_or_default().to_owned()
+    };
+    let (one, other) = (beginning(one), beginning(other));
+    one.starts_with(&other) || other.starts_with(&one)
+}
+
+fn at_next_start(old: &Config, new: &Config) -> Vec<&'static str> {
+    let (Listen { redis, http, admin, password }, Memory { limit, eviction }) = (&old.listen, &old.memory);
+    let differs = [
+        (*redis != new.listen.redis, "[listen] redis"),
+        (*http != new.listen.http, "[listen] http"),
+        (*admin != new.listen.admin, "[listen] admin"),
+        // Not at once: the new file may do without one because it listens elsewhere, which we don't yet.
+        (*password != new.listen.password, "[listen] password"),
+        (*limit != new.memory.limit, "[memory] limit"),
+        (*eviction != new.memory.eviction, "[memory] eviction"),
+    ];
+    differs.into_iter().filter(|(differs, _)| *differs).map(|(_, key)| key).collect()
+}
