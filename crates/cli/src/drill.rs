@@ -1,7 +1,7 @@
 //! How is a drill held from the command line: on what, which rows, and where does its report go?
 
 use std::fs::{self, File};
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -132,19 +132,12 @@ fn failed(error: DrillError) -> Failure {
     if error.is_input() { Failure::Input(vec![words]) } else { Failure::Run(error.to_string()) }
 }
 
-/// What goes on, on stderr: the table alone is the output. A terminal shows the rows on one line.
+/// What goes on, on stderr: the table alone is the output.
 fn show(progress: Progress<'_>) {
     match progress {
         Progress::Ready { target, origin } => complain(&format!("racing {target}; its origin listens at {origin}")),
         Progress::Row { number, of, name, race } => {
-            let line = format!("[{number:>2}/{of}] {name}: {race}");
-            if std::io::stderr().is_terminal() {
-                let end = if number == of { "\n" } else { "" };
-                // Whoever reads this may stop reading.
-                let _ = write!(std::io::stderr(), "\r\x1b[K{line}{end}");
-            } else {
-                complain(&line);
-            }
+            complain(&format!("[{number:>2}/{of}] {name}: {race}"));
         }
         Progress::NotCleaned => complain("the drill's keys could not be removed: they go with their ttl of 10 minutes"),
     }
@@ -169,7 +162,8 @@ enum Place<'a> {
 
 impl<'a> Place<'a> {
     fn reserve(file: &'a Path) -> Result<Place<'a>, Failure> {
-        let unwritable = |error: std::io::Error| Failure::Input(vec![unwritable(file, &error)]);
+        let unwritable =
+            |error: std::io::Error| Failure::Input(vec![format!("bellwether: {}", unwritable(file, &error))]);
         if fs::metadata(file).is_ok_and(|meta| !meta.is_file()) {
             return File::options().write(true).open(file).map(|_| Place::Straight(file)).map_err(unwritable);
         }
@@ -193,5 +187,6 @@ impl<'a> Place<'a> {
 }
 
 fn unwritable(file: &Path, error: &std::io::Error) -> String {
-    format!("--json {}: the report can't be written there: {error}", file.display())
+    // The kind alone: the error itself may name a file that nobody has asked for.
+    format!("--json {}: the report can't be written there: {}", file.display(), error.kind())
 }

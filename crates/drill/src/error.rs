@@ -56,7 +56,7 @@ pub enum DrillError {
     #[error("the drill's own server did not start: {0}")]
     Server(String),
     /// A signal came; what was started has been ended.
-    #[error("interrupted; the drill's server has been ended")]
+    #[error("interrupted; no verdict. What the drill had started has ended")]
     Interrupted,
 }
 
@@ -73,7 +73,7 @@ fn hint(meant: Option<&str>) -> String {
 
 fn port_hint(error: &io::Error) -> &'static str {
     match error.kind() {
-        io::ErrorKind::AddrInUse => "; name another with --origin HOST:PORT (0 takes any that is free)",
+        io::ErrorKind::AddrInUse => "; name another with --origin HOST:PORT",
         io::ErrorKind::AddrNotAvailable => "; it must be an address of this machine",
         _ => "",
     }

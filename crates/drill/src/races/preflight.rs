@@ -6,10 +6,11 @@ use crate::races::answer::Answer;
 use crate::races::space::{Key, Space};
 use crate::races::stage::Stage;
 
-const CONFIGURE: &str = "Tell it of the drill's spaces: `bellwether drill races --print-config` shows them as TOML \
-                         (with --origin HOST:PORT if it is not the usual one).";
-const REACH: &str = "Its configuration must name the origin's address above, and be able to reach it: fix the address \
-                     with --origin HOST:PORT, and print the configuration with the same option.";
+const CONFIGURE: &str = "Only a server that loads what it does not hold can be raced; a plain Redis loads nothing. Tell it \
+                         of the drill's spaces: `bellwether drill races --print-config` prints them as TOML (with the \
+                         same --origin, if any).";
+const REACH: &str = "It must know the drill's spaces, and reach the origin at the address above: \
+                     `bellwether drill races --print-config` prints them as TOML (with the same --origin, if any).";
 const LOGIN: &str = "Put its password into the URL, or into BELLWETHER_DRILL_PASSWORD.";
 
 /// Asks for one key of each space, and removes it.
@@ -48,8 +49,8 @@ fn missing(answer: &Answer, key: &Key, loads: u64) -> Option<(String, &'static s
             Some((format!("GET {name} was refused: {text}"), CONFIGURE))
         }
         Answer::Refused(text) if loads == 0 => Some((format!("GET {name} was refused: {text}"), REACH)),
-        Answer::Refused(text) => Some((format!("the origin was asked for {name}, but the caller told: {text}"), REACH)),
-        Answer::Nil => Some((format!("the origin was asked for {name}, but the caller answered nil"), CONFIGURE)),
+        Answer::Refused(text) => Some((format!("the origin was asked for {name}, but the answer was: {text}"), REACH)),
+        Answer::Nil => Some((format!("the origin was asked for {name}, but the answer was nil"), CONFIGURE)),
         Answer::Version(_) | Answer::Foreign | Answer::Lost => {
             Some((format!("GET {name} was answered something else than the origin's row"), CONFIGURE))
         }

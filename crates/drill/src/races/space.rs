@@ -45,12 +45,12 @@ impl Space {
         if self == Space::Grace { Space::SHORT_TTL } else { Duration::from_secs(600) }
     }
 
-    /// Its lines of TOML behind `ttl`.
+    /// What it needs besides its ttl, as TOML.
     fn knobs(self) -> String {
         match self {
             Space::Row | Space::Other => "timeout = \"10s\"\n".into(),
             Space::Hasty => format!("timeout = \"{}ms\"\n", Space::DEADLINE.as_millis()),
-            Space::Grace => "grace = \"10m\"\njitter = \"0%\"\nearly = \"off\"\ntimeout = \"10s\"\n".into(),
+            Space::Grace => "grace = \"600s\"\njitter = \"0%\"\nearly = \"off\"\ntimeout = \"10s\"\n".into(),
         }
     }
 }
@@ -88,11 +88,14 @@ pub fn config(origin: SocketAddr) -> String {
          [origin.drill]\nhttp = \"http://{origin}\"\nmax_concurrency = 256\ntimeout = \"5s\"\n"
     );
     for space in Space::ALL {
-        let (name, ttl) = (space.name(), space.ttl().as_millis());
-        let knobs = space.knobs();
+        let (name, knobs) = (space.name(), space.knobs());
+        let ttl = match space.ttl() {
+            long if long.subsec_millis() == 0 => format!("{}s", long.as_secs()),
+            short => format!("{}ms", short.as_millis()),
+        };
         text += &format!(
             "\n[[space]]\nname = \"drill-{name}\"\nmatch = \"{PREFIX}{{run}}:{name}:{{id}}\"\norigin = \"drill\"\n\
-             get = \"/{name}/{{run}}/{{id}}\"\nttl = \"{ttl}ms\"\n{knobs}"
+             get = \"/{name}/{{run}}/{{id}}\"\nttl = \"{ttl}\"\n{knobs}"
         );
     }
     text

@@ -7,6 +7,7 @@ use futures_util::future::{join, join_all};
 use tokio::time::{sleep, sleep_until};
 
 use crate::client::{Client, ClientError};
+use crate::origin::Seen;
 use crate::races::answer::Answer;
 use crate::races::row::{Outcome, Row};
 use crate::races::space::{Key, Space};
@@ -121,8 +122,8 @@ async fn storm(stage: &Stage) -> Result<Outcome, ClientError> {
     let per_second = |count: &AtomicU64| count.load(Ordering::SeqCst) as f64 / begun.elapsed().as_secs_f64();
     let rates = (per_second(&storm.removals), per_second(&storm.reads));
     let (stale, failed) = (storm.stale.load(Ordering::SeqCst), storm.failed.load(Ordering::SeqCst));
-    let peak = stage.seen(&key).peak;
-    let shown = format!("{stale}, {failed}, {peak} ({:.0} DEL/s, {:.0} GET/s)", rates.0, rates.1);
+    let Seen { peak, requests: loads, .. } = stage.seen(&key);
+    let shown = format!("{stale}, {failed}, {peak} ({:.0} DEL/s, {:.0} GET/s, {loads} loads)", rates.0, rates.1);
     Ok(Outcome::new(shown, stale == 0 && failed == 0 && (1..=2).contains(&peak)))
 }
 

@@ -78,29 +78,29 @@ async fn mget(stage: &Stage) -> Result<Outcome, ClientError> {
     Ok(Outcome::new(format!("{}, {}, {served}", loads.0, loads.1), loads == (1, 1) && served == CALLERS))
 }
 
+/// The better of two rounds: the first opens the endpoint's connections to the origin as well.
 async fn pipeline(stage: &Stage) -> Result<Outcome, ClientError> {
     stage.origin.delay(LONG_LOAD);
-    let keys: Vec<Key> = (0..CALLERS).map(|_| stage.key(Space::Row)).collect();
-    let commands: Vec<[&str; 2]> = keys.iter().map(|key| ["GET", key.name.as_str()]).collect();
-    let commands: Vec<&[&str]> = commands.iter().map(|words| words.as_slice()).collect();
     let mut client = stage.connect().await?;
-    let begun = Instant::now();
-    client.send(&commands).await?;
-    let mut wrong = 0;
-    for key in &keys {
-        let answer = Answer::of(client.read().await, key);
-        wrong += u64::from(!answer.served());
-        // A slow endpoint is judged as soon as it is known to be one.
-        if answer == Answer::Lost || begun.elapsed() > LONG_LOAD * 8 {
-            return Ok(Outcome::new(format!("> {:.1}, {wrong}", loads_time(begun)), false));
+    let (mut took, mut wrong) = (f64::INFINITY, 0);
+    for _ in 0..2 {
+        let keys: Vec<Key> = (0..CALLERS).map(|_| stage.key(Space::Row)).collect();
+        let commands: Vec<[&str; 2]> = keys.iter().map(|key| ["GET", key.name.as_str()]).collect();
+        let commands: Vec<&[&str]> = commands.iter().map(|words| words.as_slice()).collect();
+        let begun = Instant::now();
+        let loads_time = || begun.elapsed().as_secs_f64() / LONG_LOAD.as_secs_f64();
+        client.send(&commands).await?;
+        for key in &keys {
+            let answer = Answer::of(client.read().await, key);
+            wrong += u64::from(!answer.served());
+            // An endpoint that loads one after the other is known by then.
+            if answer == Answer::Lost || loads_time() > 4.0 {
+                return Ok(Outcome::new(format!("> {:.1}, {wrong}", loads_time()), false));
+            }
         }
+        took = took.min(loads_time());
     }
-    let took = loads_time(begun);
     Ok(Outcome::new(format!("{took:.1}, {wrong}"), took <= 1.5 && wrong == 0))
-}
-
-fn loads_time(begun: Instant) -> f64 {
-    begun.elapsed().as_secs_f64() / LONG_LOAD.as_secs_f64()
 }
 
 async fn absent(stage: &Stage) -> Result<Outcome, ClientError> {
