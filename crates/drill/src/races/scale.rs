@@ -11,16 +11,16 @@ pub(crate) struct Scale {
     pub(crate) storm: Duration,
     /// How long clients come, cancel and go.
     pub(crate) chaos: Duration,
-    /// Callers that give up early, over one second.
+    /// Callers that give up early.
     pub(crate) impatient: u32,
+    /// The time over which they come.
+    pub(crate) over: Duration,
     /// How long they wait; a load takes twice as long.
     pub(crate) patience: Duration,
 }
 
 /// Callers of a herd, in every run: fewer are no herd.
 pub(crate) const CALLERS: usize = 100;
-/// Callers that give up early come over this time.
-pub(crate) const IMPATIENT_SPAN: Duration = Duration::from_secs(1);
 
 impl Scale {
     /// The whole drill.
@@ -29,6 +29,7 @@ impl Scale {
         storm: Duration::from_secs(3),
         chaos: Duration::from_secs(4),
         impatient: 100,
+        over: Duration::from_secs(1),
         patience: Duration::from_millis(50),
     };
     /// Every row, a few seconds: for a busy machine or an unoptimized build.
@@ -37,6 +38,7 @@ impl Scale {
         storm: Duration::from_millis(600),
         chaos: Duration::from_millis(800),
         impatient: 60,
-        patience: Duration::from_millis(80),
+        over: Duration::from_secs(2),
+        patience: Duration::from_millis(150),
     };
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
 use super::together::served;
-use crate::client::ClientError;
+use crate::client::{Client, ClientError};
 use crate::origin::Mode;
 use crate::races::row::{Outcome, Row};
 use crate::races::scale::CALLERS;
@@ -49,6 +49,8 @@ const LOAD: Duration = Duration::from_millis(20);
 /// A second wave that ends within this time of the first's beginning is one "at once": key and origin were
 /// left alone for 160 ms at least after a failure, if they were left alone at all.
 const AT_ONCE: Duration = Duration::from_millis(170);
+/// From the origin's answer until callers get it, at most.
+const LANDING: Duration = Duration::from_secs(1);
 /// How often a machine may be too busy to say so.
 const ATTEMPTS: usize = 4;
 
@@ -106,7 +108,7 @@ async fn deadline(stage: &Stage) -> Result<Outcome, ClientError> {
 }
 
 /// A key whose first version is resident and stale by now, and 100 clients.
-async fn gone_stale(stage: &Stage) -> Result<(Key, Vec<crate::client::Client>), ClientError> {
+async fn gone_stale(stage: &Stage) -> Result<(Key, Vec<Client>), ClientError> {
     let key = stage.key(Space::Grace);
     let mut clients = stage.connect_many(CALLERS).await?;
     if let Some(first) = clients.first_mut() {
@@ -126,16 +128,24 @@ async fn grace(stage: &Stage) -> Result<Outcome, ClientError> {
     let waited = CALLERS - answers.iter().filter(at_once).count();
     stage.until(&key, |seen| seen.ended > before.ended).await?;
     let loads = stage.loads(&key) - before.requests;
-    let fresh = match clients.first_mut() {
-        // The refresh has been answered; a moment later it has landed.
-        Some(client) => {
-            sleep(LOAD * 2).await;
-            stage.get(client, &key).await.version() == Some(2)
-        }
-        None => false,
-    };
+    let fresh = lands(stage, &key, &mut clients).await;
     let shown = format!("{waited}, {loads}, {}", if fresh { "yes" } else { "no" });
     Ok(Outcome::new(shown, (waited, loads) == (0, 1) && fresh))
+}
+
+/// Does the refresh that the origin has answered reach callers within a moment?
+async fn lands(stage: &Stage, key: &Key, clients: &mut [Client]) -> bool {
+    let begun = Instant::now();
+    for client in clients {
+        if stage.get(client, key).await.version() == Some(2) {
+            return true;
+        }
+        if begun.elapsed() > LANDING {
+            return false;
+        }
+        sleep(LOAD).await;
+    }
+    false
 }
 
 async fn down(stage: &Stage) -> Result<Outcome, ClientError> {

@@ -8,7 +8,7 @@ use tokio::time::{sleep, timeout};
 use super::together::served;
 use crate::client::ClientError;
 use crate::races::row::{Outcome, Row};
-use crate::races::scale::{CALLERS, IMPATIENT_SPAN};
+use crate::races::scale::{CALLERS, Scale};
 use crate::races::space::Space;
 use crate::races::stage::Stage;
 
@@ -33,7 +33,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         name: "impatient",
-        race: "callers over 1 s give up after half a load's time: loads, served",
+        race: "callers come one by one, and give up after half a load's time: loads, served",
         wanted: "1, >= 85 %",
         run: |stage| Box::pin(impatient(stage)),
     },
@@ -82,7 +82,7 @@ async fn alone(stage: &Stage) -> Result<Outcome, ClientError> {
 
 /// The first few callers can't be served: they leave before the load's end, whatever the endpoint does.
 async fn impatient(stage: &Stage) -> Result<Outcome, ClientError> {
-    let (count, patience) = (stage.scale.impatient, stage.scale.patience);
+    let Scale { impatient: count, over, patience, .. } = stage.scale;
     stage.origin.delay(patience * 2);
     let key = stage.key(Space::Row);
     let clients = stage.connect_many(count as usize).await?;
@@ -90,7 +90,7 @@ async fn impatient(stage: &Stage) -> Result<Outcome, ClientError> {
     let calls = (0..count).zip(clients).map(|(n, mut client)| {
         let key = &key;
         async move {
-            sleep((IMPATIENT_SPAN * n / count).saturating_sub(begun.elapsed())).await;
+            sleep((over * n / count).saturating_sub(begun.elapsed())).await;
             let answer = timeout(patience, stage.get(&mut client, key)).await;
             let served = answer.is_ok_and(|answer| answer.served());
             client.kill();
