@@ -17,6 +17,14 @@ pub fn table(head: &[&str], rows: &[Vec<String>]) -> String {
     text
 }
 
+/// The same without alignment, as it stands in a document.
+pub fn compact(head: &[&str], rows: &[Vec<String>]) -> String {
+    let line = |cells: Vec<&str>| format!("| {} |\n", cells.join(" | "));
+    let mut text = line(head.to_vec()) + "|" + &"---|".repeat(head.len()) + "\n";
+    rows.iter().for_each(|row| text += &line(row.iter().map(String::as_str).collect()));
+    text
+}
+
 /// A figure beside its bar.
 pub struct Bar {
     /// What is measured.

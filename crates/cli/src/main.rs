@@ -3,6 +3,7 @@
 
 mod admin;
 mod check;
+mod drill;
 mod explain;
 mod failure;
 mod input;
@@ -69,6 +70,12 @@ enum Verb {
         #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9090")]
         admin: String,
     },
+    /// Reproduce races and incidents on a real server, and judge it
+    Drill {
+        /// Which; `drill list` tells them
+        #[command(subcommand)]
+        drill: drill::Drill,
+    },
 }
 
 fn main() -> ExitCode {
@@ -76,6 +83,7 @@ fn main() -> ExitCode {
         Verb::Serve { config, insecure } => serve::serve(config.as_deref(), insecure),
         Verb::Check { file, connect, insecure } => check::check(&file, connect, insecure),
         Verb::Explain { key, admin } => explain::explain(&key, &admin),
+        Verb::Drill { drill } => drill::drill(drill),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -146,3 +146,24 @@ impl Contender for Amalgam {
         })
     }
 }
+
+#[derive(Clone)]
+pub(crate) struct Cachet(Arc<cachet::Cache<String, u64>>);
+impl Contender for Cachet {
+    const NAME: &'static str = "cachet 0.16";
+    fn new() -> Cachet {
+        let builder = cachet::Cache::builder::<String, u64>(tick::Clock::new_tokio());
+        Cachet(Arc::new(builder.memory().stampede_protection().build()))
+    }
+    fn get(&self, load: Load) -> BoxFuture<'_, Option<u64>> {
+        Box::pin(async move {
+            let entry = self.0.try_get_or_insert(KEY, || async move { load().await }).await;
+            entry.ok().map(|entry| *entry.value())
+        })
+    }
+    fn remove(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {
+            self.0.invalidate(KEY).await.expect("an in-process removal");
+        })
+    }
+}

@@ -1,0 +1,192 @@
+//! How is a drill held from the command line: on what, which rows, and where does its report go?
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use bellwether_drill::races::{self, Options, Progress, Subject};
+use bellwether_drill::{DRILLS, DrillError, Flaw, PASSWORD, Report, Target};
+use clap::{Args, Subcommand, ValueEnum};
+use tempfile::NamedTempFile;
+
+use crate::failure::Failure;
+use crate::output::{complain, say};
+
+/// Threads of the drill's own clients: the server under test needs the others.
+const THREADS: usize = 2;
+
+#[derive(Subcommand)]
+pub(crate) enum Drill {
+    /// Tell which drills there are, and their rows
+    List,
+    /// Races that caches lose, on this program's own `serve` unless told otherwise
+    #[command(after_help = RACES)]
+    Races(Box<Races>),
+}
+
+const RACES: &str = "Starts an origin that is slow, fails, hangs or breaks off when it is told to, and judges the \
+    server by what that origin saw and what callers were told. With --against only keys that begin with bw-drill- \
+    are touched.\n\nExit codes:\n  0  every row is ok\n  1  a row failed, or the drill could not be held\n  2  bad input";
+
+#[derive(Args)]
+pub(crate) struct Races {
+    /// Race this endpoint instead of an own server: redis://[[USER]:PASSWORD@]HOST:PORT[/DB]; the password may
+    /// stand in BELLWETHER_DRILL_PASSWORD
+    #[arg(long, value_name = "URL", conflicts_with = "control")]
+    against: Option<String>,
+    /// Race a deliberately faulty server, to see the drill fail
+    #[arg(long, value_name = "FLAW")]
+    control: Option<Control>,
+    /// Where the drill's origin listens [default: any free port; with --against 127.0.0.1:7411]
+    #[arg(long, value_name = "HOST:PORT")]
+    origin: Option<SocketAddr>,
+    /// Print what an endpoint must be told so that it reads the drill's keys through, and end
+    #[arg(long)]
+    print_config: bool,
+    /// Run only this row; may be given several times
+    #[arg(long, value_name = "ROW")]
+    only: Vec<String>,
+    /// Fewer tries and shorter storms: some seconds
+    #[arg(long)]
+    quick: bool,
+    /// Write the report as JSON too
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+/// What is wrong with a server that must fail.
+#[derive(Clone, Copy, ValueEnum)]
+enum Control {
+    /// Every miss loads for itself
+    Naive,
+    /// Misses share the first caller's load, which knows nothing of removals
+    Singleflight,
+    /// A pool of connections that takes back unread answers
+    Pool,
+}
+
+impl From<Control> for Flaw {
+    fn from(control: Control) -> Flaw {
+        match control {
+            Control::Naive => Flaw::Naive,
+            Control::Singleflight => Flaw::Singleflight,
+            Control::Pool => Flaw::Pool,
+        }
+    }
+}
+
+pub(crate) fn drill(drill: Drill) -> Result<(), Failure> {
+    match drill {
+        Drill::List => {
+            list();
+            Ok(())
+        }
+        Drill::Races(arguments) if arguments.print_config => {
+            say(races::config(arguments.origin.unwrap_or(races::ORIGIN)).trim_end());
+            Ok(())
+        }
+        Drill::Races(arguments) => run(&arguments),
+    }
+}
+
+fn list() {
+    for drill in DRILLS {
+        say(&format!("{:<10} {}", drill.name, drill.what));
+    }
+    say("\nrows of `races`, for --only:");
+    for (name, race) in races::rows() {
+        say(&format!("  {name:<10} {race}"));
+    }
+}
+
+fn run(arguments: &Races) -> Result<(), Failure> {
+    let options = options(arguments).map_err(failed)?;
+    // Before anything is started: a report that can't be written is better known now.
+    let place = arguments.json.as_deref().map(Place::reserve).transpose()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(THREADS).enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::Run(format!("no thread can be started: {error}")))?;
+    let report = runtime.block_on(races::run(&options, show)).map_err(failed)?;
+    say(report.table().trim_end());
+    if let Some(place) = place {
+        place.write(&format!("{:#}\n", report.json()))?;
+    }
+    verdict(&report)
+}
+
+fn options(arguments: &Races) -> Result<Options, DrillError> {
+    let subject = match (&arguments.against, arguments.control) {
+        (Some(url), _) => Subject::Endpoint(Target::parse(url, std::env::var(PASSWORD).ok())?),
+        (None, Some(control)) => Subject::Control(control.into()),
+        (None, None) => Subject::Own(
+            std::env::current_exe()
+                .map_err(|error| DrillError::Server(format!("its program is not found: {error}")))?,
+        ),
+    };
+    let (origin, quick, only) = (arguments.origin, arguments.quick, arguments.only.clone());
+    Ok(Options { subject, origin, quick, only })
+}
+
+fn failed(error: DrillError) -> Failure {
+    let words = format!("bellwether: {error}");
+    if error.is_input() { Failure::Input(vec![words]) } else { Failure::Run(error.to_string()) }
+}
+
+/// What goes on, on stderr: the table alone is the output.
+fn show(progress: Progress<'_>) {
+    match progress {
+        Progress::Ready { target, origin } => complain(&format!("racing {target}; its origin listens at {origin}")),
+        Progress::Row { number, of, name, race } => {
+            complain(&format!("[{number:>2}/{of}] {name}: {race}"));
+        }
+        Progress::NotCleaned => complain("the drill's keys could not be removed: they go with their ttl of 10 minutes"),
+    }
+}
+
+fn verdict(report: &Report) -> Result<(), Failure> {
+    let (failed, all) = (report.failed(), report.rows.len());
+    say(&format!("\n{}: {} of {all} rows ok", report.target, all - failed.len()));
+    if failed.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::Run(format!("{} of {all} rows FAILED: {}", failed.len(), failed.join(", "))))
+}
+
+/// Where a report will be written. An older report stays until the new one is whole.
+enum Place<'a> {
+    /// A file beside, which takes its place.
+    Beside(NamedTempFile, &'a Path),
+    /// A pipe or device.
+    Straight(&'a Path),
+}
+
+impl<'a> Place<'a> {
+    fn reserve(file: &'a Path) -> Result<Place<'a>, Failure> {
+        let unwritable =
+            |error: std::io::Error| Failure::Input(vec![format!("bellwether: {}", unwritable(file, &error))]);
+        if fs::metadata(file).is_ok_and(|meta| !meta.is_file()) {
+            return File::options().write(true).open(file).map(|_| Place::Straight(file)).map_err(unwritable);
+        }
+        let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let mut builder = tempfile::Builder::new();
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644));
+        Ok(Place::Beside(builder.prefix(".bellwether-drill-").tempfile_in(folder).map_err(unwritable)?, file))
+    }
+
+    fn write(self, text: &str) -> Result<(), Failure> {
+        let (file, written) = match self {
+            Place::Beside(mut beside, file) => {
+                let written = beside.write_all(text.as_bytes());
+                (file, written.and_then(|()| beside.persist(file).map(drop).map_err(|error| error.error)))
+            }
+            Place::Straight(file) => (file, fs::write(file, text)),
+        };
+        written.map_err(|error| Failure::Run(format!("{}; the table above is whole", unwritable(file, &error))))
+    }
+}
+
+fn unwritable(file: &Path, error: &std::io::Error) -> String {
+    // The kind alone: the error itself may name a file that nobody has asked for.
+    format!("--json {}: the report can't be written there: {}", file.display(), error.kind())
+}

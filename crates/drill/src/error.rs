@@ -1,0 +1,80 @@
+//! Why could a drill not be held, and what is to be done about it?
+
+use std::io;
+use std::net::SocketAddr;
+
+use crate::client::ClientError;
+
+/// Why a drill was not held. A row that fails is none: see [`Report`](crate::Report).
+#[derive(Debug, thiserror::Error)]
+pub enum DrillError {
+    /// `--only` names no row.
+    #[error("--only {name}: no such row{}; `bellwether drill list` shows them all", hint(*.meant))]
+    UnknownRow {
+        /// What was asked for.
+        name: String,
+        /// The closest row.
+        meant: Option<&'static str>,
+    },
+    /// `--against` is no URL that a drill understands.
+    #[error("--against {shown}: {wrong}; expected redis://[[USER]:PASSWORD@]HOST:PORT[/DB]")]
+    BadTarget {
+        /// The URL without a password.
+        shown: String,
+        /// What is wrong with it.
+        wrong: &'static str,
+    },
+    /// The origin can't listen.
+    #[error("the drill's origin can't listen at {address}: {source}{}", port_hint(.source))]
+    Origin {
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The endpoint can't be spoken to.
+    #[error("{target}: {error}")]
+    Unreachable {
+        /// Which.
+        target: String,
+        /// Why.
+        error: ClientError,
+    },
+    /// The endpoint does not do what a drill needs.
+    #[error("{target} does not read through to the drill's origin at {origin}: {found}\n{advice}")]
+    NotReadThrough {
+        /// Which endpoint.
+        target: String,
+        /// The origin's address.
+        origin: SocketAddr,
+        /// What was seen instead.
+        found: String,
+        /// What to do.
+        advice: &'static str,
+    },
+    /// The drill's own server did not start.
+    #[error("the drill's own server did not start: {0}")]
+    Server(String),
+    /// A signal came; what was started has been ended.
+    #[error("interrupted; no verdict. What the drill had started has ended")]
+    Interrupted,
+}
+
+impl DrillError {
+    /// Is it what was typed, rather than what was met?
+    pub fn is_input(&self) -> bool {
+        matches!(self, DrillError::UnknownRow { .. } | DrillError::BadTarget { .. })
+    }
+}
+
+fn hint(meant: Option<&str>) -> String {
+    meant.map(|meant| format!("; did you mean `{meant}`?")).unwrap_or_default()
+}
+
+fn port_hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => "; name another with --origin HOST:PORT",
+        io::ErrorKind::AddrNotAvailable => "; it must be an address of this machine",
+        _ => "",
+    }
+}

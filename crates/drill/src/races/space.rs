@@ -1,0 +1,127 @@
+//! Which keys does the drill use, and what must an endpoint know of them?
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// Every key begins so; a run's random name follows.
+const PREFIX: &str = "bw-drill-";
+
+/// Where an origin listens that an endpoint of one's own was told of, unless `--origin` says otherwise.
+pub const ORIGIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 7411);
+
+/// A family of keys with the behaviour that some rows need.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Space {
+    /// Kept for long.
+    Row,
+    /// As `Row`; the same ids name other rows here.
+    Other,
+    /// Its callers are told soon that they wait in vain.
+    Hasty,
+    /// Fresh for a moment, then stale.
+    Grace,
+}
+
+impl Space {
+    /// All of them.
+    pub(crate) const ALL: [Space; 4] = [Space::Row, Space::Other, Space::Hasty, Space::Grace];
+    /// The deadline of `Hasty`.
+    pub(crate) const DEADLINE: Duration = Duration::from_millis(250);
+    /// The ttl of `Grace`.
+    pub(crate) const SHORT_TTL: Duration = Duration::from_millis(300);
+
+    /// Its name in keys and paths.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Space::Row => "row",
+            Space::Other => "other",
+            Space::Hasty => "hasty",
+            Space::Grace => "grace",
+        }
+    }
+
+    /// How long its values are fresh.
+    pub(crate) fn ttl(self) -> Duration {
+        if self == Space::Grace { Space::SHORT_TTL } else { Duration::from_secs(600) }
+    }
+
+    /// What it needs besides its ttl, as TOML.
+    fn knobs(self) -> String {
+        match self {
+            Space::Row | Space::Other => "timeout = \"10s\"\n".into(),
+            Space::Hasty => format!("timeout = \"{}ms\"\n", Space::DEADLINE.as_millis()),
+            Space::Grace => "grace = \"600s\"\njitter = \"0%\"\nearly = \"off\"\ntimeout = \"10s\"\n".into(),
+        }
+    }
+}
+
+/// A key and the path of its row at the origin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Key {
+    /// What clients ask for.
+    pub(crate) name: String,
+    /// What the origin is asked for.
+    pub(crate) path: String,
+}
+
+impl Key {
+    pub(crate) fn new(space: Space, run: &str, id: u64) -> Key {
+        let space = space.name();
+        Key { name: format!("{PREFIX}{run}:{space}:{id}"), path: format!("/{space}/{run}/{id}") }
+    }
+
+    /// What an endpoint makes of a key that it is asked for.
+    pub(crate) fn parse(name: &str) -> Option<(Space, Key)> {
+        let mut parts = name.strip_prefix(PREFIX)?.split(':');
+        let (run, space, id) = (parts.next()?, parts.next()?, parts.next()?);
+        let space = Space::ALL.into_iter().find(|candidate| candidate.name() == space)?;
+        let id = id.parse().ok().filter(|_| parts.next().is_none())?;
+        Some((space, Key::new(space, run, id)))
+    }
+}
+
+/// What Bellwether has to be told to read the drill's keys through, as TOML; other endpoints need the same.
+pub fn config(origin: SocketAddr) -> String {
+    let mut text = format!(
+        "# What `bellwether drill races` asks for: a GET of {PREFIX}RUN:SPACE:ID reads http://{origin}/SPACE/RUN/ID,\n\
+         # 200 is the value, 404 is nil; DEL removes. Add it to the endpoint's configuration while you drill.\n\
+         [origin.drill]\nhttp = \"http://{origin}\"\nmax_concurrency = 256\ntimeout = \"5s\"\n"
+    );
+    for space in Space::ALL {
+        let (name, knobs) = (space.name(), space.knobs());
+        let ttl = match space.ttl() {
+            long if long.subsec_millis() == 0 => format!("{}s", long.as_secs()),
+            short => format!("{}ms", short.as_millis()),
+        };
+        text += &format!(
+            "\n[[space]]\nname = \"drill-{name}\"\nmatch = \"{PREFIX}{{run}}:{name}:{{id}}\"\norigin = \"drill\"\n\
+             get = \"/{name}/{{run}}/{{id}}\"\nttl = \"{ttl}\"\n{knobs}"
+        );
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_read_back_as_it_was_made_and_no_other_key_is() {
+        for space in Space::ALL {
+            let key = Key::new(space, "x7", 42);
+            assert_eq!(Key::parse(&key.name), Some((space, key.clone())));
+        }
+        for foreign in
+            ["product:42", "bw-drill-x7:row", "bw-drill-x7:row:1:2", "bw-drill-x7:nosuch:1", "bw-drill-x7:row:a"]
+        {
+            assert_eq!(Key::parse(foreign), None, "{foreign}");
+        }
+    }
+
+    #[test]
+    fn the_configuration_names_every_space_and_the_origin() {
+        let text = config(ORIGIN);
+        assert!(text.contains("http = \"http://127.0.0.1:7411\""));
+        assert_eq!(text.matches("[[space]]").count(), Space::ALL.len());
+    }
+}
