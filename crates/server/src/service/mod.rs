@@ -8,10 +8,12 @@ mod front;
 mod keylist;
 mod lease;
 mod open;
+mod opened;
 mod outcome;
 mod reach;
 mod read;
 mod reload;
+mod reloads;
 mod scan;
 mod served;
 mod serving;
@@ -32,7 +34,7 @@ use serving::{Belongs, Serving};
 
 pub(crate) use outcome::shown;
 pub use outcome::{Failure, Grant, KEY_TOO_LONG, Outcome, Refusal, Terms, no_space};
-pub use reload::{Reload, Reloads};
+pub use reloads::{Reload, Reloads};
 pub use scan::Page;
 pub use write::{Ends, When, WriteTerms, Written};
 

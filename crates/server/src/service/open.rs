@@ -9,6 +9,7 @@ use bytes::Bytes;
 use tokio::runtime::Handle;
 
 use super::front::Front;
+use super::opened::{Kind, Opened};
 use super::served::{Served, Source, generation_prefix};
 use super::serving::Serving;
 use super::tally::Tally;
@@ -17,21 +18,10 @@ use crate::config::{
     SpaceConfig, SqlSource,
 };
 
-/// An origin that was opened.
-pub(super) struct Opened {
-    name: String,
-    kind: Kind,
-}
-
 /// An origin with its guard.
 struct Guarded {
     opened: Arc<Opened>,
     guard: bellwether::Origin,
-}
-
-enum Kind {
-    Sqlite(SqliteOrigin),
-    Http { origin: Box<HttpOrigin>, base_path: String },
 }
 
 /// What is at work, and what is to become of it.

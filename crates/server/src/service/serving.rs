@@ -7,7 +7,7 @@ use bellwether_core::key::MAX_KEY_BYTES;
 use bellwether_core::template::{Captures, Route, route};
 
 use super::front::Front;
-use super::open::Opened;
+use super::opened::Opened;
 use super::outcome::Refusal;
 use super::served::Served;
 use super::tally::Tally;
