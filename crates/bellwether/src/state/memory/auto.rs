@@ -5,9 +5,8 @@ use std::hash::{Hash, Hasher};
 use bellwether_core::time::Tick;
 use quick_cache::Equivalent;
 
-use super::Found;
 use super::books::Books;
-use super::slot::{ByKey, Slot};
+use super::slot::{ByKey, Found, Slot};
 use crate::entry::Resident;
 use crate::key::{Key, KeyRef};
 

@@ -12,16 +12,15 @@ use foyer_memory::{
 };
 use quick_cache::Equivalent;
 
-use super::Found;
 use super::books::Books;
-use super::slot::Slot;
+use super::slot::{Found, Slot};
 use crate::entry::Resident;
 use crate::eviction::Eviction;
 use crate::key::{ByCarriedHash, Key, KeyRef};
 
 /// What an entry costs here beyond its cost in the store of `auto`: a record with the policy's
 /// links (measured: see BENCHMARKS.md).
-const RECORD_OVERHEAD: usize = 96;
+const RECORD_OVERHEAD: usize = 64;
 
 type Store = foyer_memory::Cache<Held, (), ByCarriedHash, CacheProperties>;
 

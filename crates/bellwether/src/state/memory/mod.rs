@@ -20,6 +20,7 @@ use crate::eviction::Eviction;
 use crate::key::{Key, KeyRef};
 use crate::port::clock::Clock;
 use books::Books;
+use slot::Found;
 use store::Store;
 
 /// A store refuses what exceeds this share of one shard's limit, silently, or pushes everything
@@ -29,9 +30,6 @@ const LARGEST_SHARE: f64 = 0.95;
 const SWEEP_BATCH: usize = 256;
 /// Below this a limit is a mistake.
 pub(crate) const LEAST_LIMIT: u64 = 64 * 1024;
-
-/// An entry met on a walk: its space's number, its key, and itself.
-pub(crate) type Found = (u32, Box<[u8]>, Resident);
 
 /// The memory tier: one store and one limit for all spaces of a process.
 pub(crate) struct Memory {

@@ -4,6 +4,7 @@ use std::hash::{BuildHasher, Hash, Hasher};
 
 use quick_cache::Equivalent;
 
+use crate::entry::Resident;
 use crate::key::{KeyRef, of_space};
 
 /// Bytes behind a key's own: the number of its space.
@@ -40,6 +41,9 @@ impl Slot {
         bytes == key.bytes && u32::from_le_bytes(*space) == key.space
     }
 }
+
+/// An entry met on a walk: its space's number, its key, and itself.
+pub(crate) type Found = (u32, Box<[u8]>, Resident);
 
 impl Hash for Slot {
     fn hash<H: Hasher>(&self, state: &mut H) {

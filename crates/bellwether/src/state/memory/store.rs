@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use bellwether_core::time::Tick;
 
-use super::Found;
 use super::auto::Auto;
 use super::books::Books;
 #[cfg(feature = "foyer")]
 use super::classic::Classic;
+use super::slot::Found;
 use crate::entry::Resident;
 use crate::eviction::Eviction;
 use crate::key::{Key, KeyRef};
