@@ -180,6 +180,9 @@ pub enum SetupError {
     /// A space of that name exists with another key or value type or policy.
     #[error("space '{0}' is declared already: keep the first `Space` and clone it")]
     Twice(String),
+    /// An origin of that name exists: in metrics the two would be one.
+    #[error("origin '{0}' is declared already: keep the first `Origin` and clone it")]
+    OriginTwice(String),
     /// The memory limit could not be read or is too small.
     #[error("memory limit: {0}")]
     Memory(String),

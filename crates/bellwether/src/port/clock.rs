@@ -83,6 +83,14 @@ impl Clock {
         }
     }
 
+    /// The precise time in microseconds: to measure what is shorter than a [`Tick`].
+    pub(crate) fn now_us(&self) -> u64 {
+        match &self.0 {
+            Kind::System(_) => boottime_us(),
+            Kind::Manual(manual) => manual.now.load(Ordering::SeqCst) * 1000,
+        }
+    }
+
     /// The time as of at most a few milliseconds ago, for the price of one load.
     #[inline]
     pub(crate) fn coarse(&self) -> Tick {
@@ -145,13 +153,17 @@ fn keep_current(clock: &Weak<System>) {
 }
 
 fn boottime_ms() -> u64 {
+    boottime_us() / 1000
+}
+
+fn boottime_us() -> u64 {
     #[cfg(target_os = "linux")]
     let id = rustix::time::ClockId::Boottime;
     #[cfg(not(target_os = "linux"))]
     let id = rustix::time::ClockId::Monotonic;
     let time = rustix::time::clock_gettime(id);
     let (seconds, nanos) = (u64::try_from(time.tv_sec).unwrap_or(0), u64::try_from(time.tv_nsec).unwrap_or(0));
-    seconds * 1000 + nanos / 1_000_000
+    seconds * 1_000_000 + nanos / 1000
 }
 
 #[cfg(test)]
