@@ -81,10 +81,15 @@ fn refuse_one_port_twice(section: &mut Section<'_, '_>, addresses: &[SocketAddr;
 
 /// Bytes unless `limit` says otherwise.
 const MEMORY_LIMIT: u64 = 256 << 20;
+/// Below this a limit is a mistake: the cache refuses it.
+const LEAST_MEMORY: u64 = 64 << 10;
 
 pub(super) fn memory(cx: &mut Context<'_>, place: Place, fields: Fields) -> Memory {
     let mut section = Section::new(cx, "[memory]", place, fields);
-    let limit = section.parsed("limit", units::size);
+    let limit = section.parsed("limit", |text| match units::size(text)? {
+        bytes if bytes < LEAST_MEMORY => Err(Wrong::expected("at least \"64 KiB\"").hint("\"256 MiB\" is the default")),
+        bytes => Ok(bytes),
+    });
     eviction(&mut section);
     section.finish();
     Memory { limit: limit.unwrap_or(MEMORY_LIMIT) }

@@ -9,6 +9,7 @@
 mod check;
 mod listen;
 mod origin;
+mod path;
 mod problem;
 mod raw;
 mod resolved;

@@ -22,7 +22,6 @@ use bellwether_core::key::MAX_KEY_BYTES;
 use bellwether_core::template::{Captures, Route, route};
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
 
 use crate::config::{Config, Problem, Secret};
 use served::Served;
@@ -35,8 +34,6 @@ pub use write::{Ends, When, WriteTerms, Written};
 
 /// Writers of one key of a plain space come one at a time, so that `SET … NX` is atomic; keys share so many locks.
 const WRITE_LOCKS: usize = 64;
-/// Refreshes that clients asked for at once. What is beyond is stale all the same: its next reader starts the load.
-const MOST_REFRESHES: usize = 1024;
 /// The space under which requests are counted that no space matches.
 const NO_SPACE: &str = "";
 
@@ -53,7 +50,6 @@ struct Inner {
     password: Option<Secret>,
     memory_limit: u64,
     loads: Handle,
-    refreshes: Arc<Semaphore>,
     write_locks: [Mutex<()>; WRITE_LOCKS],
     hasher: std::hash::RandomState,
     /// Held by whoever walks: one at a time, or a few clients could fill every thread and all memory with lists.
@@ -86,7 +82,6 @@ impl Service {
             password: config.listen.password,
             memory_limit: config.memory.limit,
             loads,
-            refreshes: Arc::new(Semaphore::new(MOST_REFRESHES)),
             write_locks: std::array::from_fn(|_| Mutex::new(())),
             hasher: std::hash::RandomState::new(),
             scan: Arc::default(),
@@ -129,6 +124,7 @@ impl Service {
     /// All counts at this moment. Requests that no space matches are counted under a space without a name.
     pub fn snapshot(&self) -> Snapshot {
         let mut snapshot = self.0.cache.snapshot();
+        snapshot.origins.retain(|origin| origin.name != open::NO_ORIGIN);
         for served in &self.0.spaces {
             served.tally.add_to(&mut snapshot, &served.name);
         }
@@ -142,6 +138,11 @@ impl Service {
             Belongs::To(served, _) => Some(self.0.cache.explain_key(&served.space, &*served.stored(key))),
             Belongs::WrongType(_) | Belongs::Nowhere | Belongs::TooLong => None,
         }
+    }
+
+    /// A request for a key that a face itself found to be too long: no space has such keys.
+    pub(crate) fn count_too_long(&self) {
+        self.0.tally.count(Why::NoSpace);
     }
 
     /// Soft: whatever carries one of these tags must be loaded anew.
@@ -172,7 +173,10 @@ impl Inner {
         match self.belongs(key) {
             Belongs::To(served, captures) => Ok((served, captures)),
             Belongs::WrongType(served) => Err(Refusal::WrongType { space: served.name.clone() }),
-            Belongs::TooLong => Err(Refusal::KeyTooLong),
+            Belongs::TooLong => {
+                self.tally.count(Why::NoSpace);
+                Err(Refusal::KeyTooLong)
+            }
             Belongs::Nowhere => {
                 self.tally.count(Why::NoSpace);
                 Err(Refusal::NoSpace)

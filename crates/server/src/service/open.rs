@@ -1,5 +1,6 @@
 //! Can everything that the configuration names be opened? Origins, statements, spaces: every problem at once.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -13,8 +14,12 @@ use super::served::{Served, Source, generation_prefix};
 use super::tally::Tally;
 use crate::config::{self, Config, HttpSource, OriginConfig, OriginKind, Place, Problem, SpaceConfig, SqlSource};
 
+/// The origin of plain spaces, which never loads: by a name that no `[origin.NAME]` can have.
+pub(super) const NO_ORIGIN: &str = "";
+
 /// An origin that was opened, with its guard.
-struct Opened {
+struct Opened<'c> {
+    config: &'c OriginConfig,
     guard: bellwether::Origin,
     kind: Kind,
 }
@@ -26,7 +31,7 @@ enum Kind {
 
 /// The cache and the spaces of a configuration.
 pub(super) fn open(config: &Config, loads: Handle) -> Result<(Cache, Vec<Served>), Vec<Problem>> {
-    let cache = Cache::builder().memory_bytes(config.memory.limit).runtime(loads).build();
+    let cache = Cache::builder().memory_bytes(config.memory.limit).origin_name(NO_ORIGIN).runtime(loads).build();
     let cache = cache.map_err(|error| vec![*problem(&Place::File, "[memory]", error.to_string(), None)])?;
     let mut problems = Vec::new();
     let mut origins = HashMap::new();
@@ -51,12 +56,12 @@ pub(super) fn open(config: &Config, loads: Handle) -> Result<(Cache, Vec<Served>
     Err(problems)
 }
 
-fn open_origin(cache: &Cache, origin: &OriginConfig) -> Result<Opened, Box<Problem>> {
-    let subject = format!("[origin.{}]", origin.name);
-    let budget = &origin.budget;
+fn open_origin<'c>(cache: &Cache, config: &'c OriginConfig) -> Result<Opened<'c>, Box<Problem>> {
+    let subject = format!("[origin.{}]", config.name);
+    let budget = &config.budget;
     let most = budget.max_concurrency as usize;
-    let failed = |error: SetupError| setup_problem(&origin.place, &subject, &error);
-    let kind = match &origin.kind {
+    let failed = |error: SetupError| setup_problem(&config.place, &subject, &error);
+    let kind = match &config.kind {
         OriginKind::Sqlite { path } => {
             Kind::Sqlite(SqliteOrigin::open(path, most, budget.timeout.into()).map_err(failed)?)
         }
@@ -66,13 +71,17 @@ fn open_origin(cache: &Cache, origin: &OriginConfig) -> Result<Opened, Box<Probl
             Kind::Http { origin: Box::new(origin), base_path: base.path.clone() }
         }
     };
-    let guard = cache.origin(&origin.name, budget.clone());
-    let guard = guard.map_err(|error| problem(&origin.place, &subject, error.to_string(), None))?;
-    Ok(Opened { guard, kind })
+    let guard = cache.origin(&config.name, budget.clone());
+    let guard = guard.map_err(|error| problem(&config.place, &subject, error.to_string(), None))?;
+    Ok(Opened { config, guard, kind })
 }
 
 /// `None` if its origin could not be opened: that was said already.
-fn serve(cache: &Cache, config: &SpaceConfig, origins: &HashMap<&str, Opened>) -> Result<Option<Served>, Box<Problem>> {
+fn serve(
+    cache: &Cache,
+    config: &SpaceConfig,
+    origins: &HashMap<&str, Opened<'_>>,
+) -> Result<Option<Served>, Box<Problem>> {
     let subject = format!("[[space]] '{}'", config.name);
     let mut policy = config.policy.clone();
     let opened = match config.source.origin() {
@@ -86,10 +95,14 @@ fn serve(cache: &Cache, config: &SpaceConfig, origins: &HashMap<&str, Opened>) -
             opened => opened,
         },
     };
-    let source = match (&config.source, opened.map(|opened| &opened.kind)) {
-        (config::Source::Sql(sql), Some(Kind::Sqlite(origin))) => Some(sql_source(config, sql, origin, &subject)?),
-        (config::Source::Http(http), Some(Kind::Http { origin, base_path })) => {
-            Some(http_source(config, http, origin, base_path, &subject)?)
+    let source = match (&config.source, opened.map(|opened| (opened.config, &opened.kind))) {
+        (config::Source::Sql(sql), Some((of, Kind::Sqlite(origin)))) => {
+            let space = sql_space(config, sql, origin, &subject)?;
+            Some(Source::new(space, &config.template, sql.many.is_some(), of))
+        }
+        (config::Source::Http(http), Some((of, Kind::Http { origin, base_path }))) => {
+            let space = http_space(config, http, origin, base_path, &subject)?;
+            Some(Source::new(space, &config.template, false, of))
         }
         _ => None,
     };
@@ -99,7 +112,7 @@ fn serve(cache: &Cache, config: &SpaceConfig, origins: &HashMap<&str, Opened>) -
     };
     let mut space = space.map_err(|error| problem(&config.place, &subject, error.to_string(), None))?;
     if let Some(default) = &config.default {
-        space = space.with_default(plain_payload(Bytes::copy_from_slice(default.as_bytes())));
+        space = space.with_default(default_payload(default, &config.source));
     }
     Ok(Some(Served {
         name: config.name.clone(),
@@ -113,41 +126,66 @@ fn serve(cache: &Cache, config: &SpaceConfig, origins: &HashMap<&str, Opened>) -
     }))
 }
 
+/// The answer of a space whose load failed, of the type that its values have as far as that is known.
+fn default_payload(text: &str, source: &config::Source) -> Payload {
+    let json = || serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok();
+    let content_type = match source {
+        config::Source::Sql(sql) if sql.column.is_none() && json() => Some(Cow::Borrowed(JSON)),
+        config::Source::Http(HttpSource { accept, .. }) => match &accept.content_type {
+            Some(kind) if kind == JSON => json().then_some(Cow::Borrowed(JSON)),
+            Some(kind) => Some(Cow::Owned(kind.clone())),
+            None if accept.json && json() => Some(Cow::Borrowed(JSON)),
+            None => None,
+        },
+        config::Source::Plain | config::Source::Sql(_) => None,
+    };
+    Payload { content_type, ..plain_payload(Bytes::copy_from_slice(text.as_bytes())) }
+}
+
+const JSON: &str = "application/json";
+
 /// A body that no origin described.
 pub(super) fn plain_payload(body: Bytes) -> Payload {
     Payload { body, validator: None, content_type: None }
 }
 
-fn sql_source(
+fn sql_space(
     config: &SpaceConfig,
     sql: &SqlSource,
     origin: &SqliteOrigin,
     subject: &str,
-) -> Result<Source, Box<Problem>> {
+) -> Result<Arc<dyn Origin>, Box<Problem>> {
     let names = config.template.captures().map(|(name, _)| name);
     let mut query = SqlQuery::new(sql.query.text.as_str(), names).rows(sql.rows);
     if let Some(many) = &sql.many {
         query = query.many(many.text.as_str());
     }
     if let Some(column) = &sql.column {
-        query = query.column(column.as_str());
+        query = query.column(column.text.as_str());
     }
-    let space = origin.query(query).map_err(|error| setup_problem(&sql.query.place, subject, &error))?;
-    Ok(Source::new(Arc::new(space) as Arc<dyn Origin>, &config.template, sql.many.is_some()))
+    let place = |error: &SetupError| match error.knob() {
+        Some("many") => sql.many.as_ref(),
+        Some("column") => sql.column.as_ref(),
+        _ => None,
+    };
+    match origin.query(query) {
+        Ok(space) => Ok(Arc::new(space)),
+        Err(error) => Err(setup_problem(&place(&error).unwrap_or(&sql.query).place, subject, &error)),
+    }
 }
 
-fn http_source(
+fn http_space(
     config: &SpaceConfig,
     http: &HttpSource,
     origin: &HttpOrigin,
     base_path: &str,
     subject: &str,
-) -> Result<Source, Box<Problem>> {
+) -> Result<Arc<dyn Origin>, Box<Problem>> {
     let names = config.template.captures().map(|(name, _)| name);
     let get = HttpGet::new(format!("{base_path}{}", http.get.as_str()), names);
     let space = origin.get(get.accept(http.accept.clone()));
-    let space = space.map_err(|error| setup_problem(&config.place, subject, &error))?;
-    Ok(Source::new(Arc::new(space) as Arc<dyn Origin>, &config.template, false))
+    let space = space.map_err(|error| setup_problem(&http.place, subject, &error))?;
+    Ok(Arc::new(space))
 }
 
 fn setup_problem(place: &Place, subject: &str, error: &SetupError) -> Box<Problem> {
