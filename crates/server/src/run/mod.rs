@@ -101,13 +101,15 @@ impl Server {
         loads.spawn(Accept::new(redis, cores.handles(), shutdown.clone()).run(serve));
         let serve = {
             let (service, shutdown, connections) = (service.clone(), shutdown.clone(), connections.clone());
+            let bodies = http::Bodies::default();
             move |stream| {
+                let bodies = bodies.clone();
                 let open = connections.accept(Face::Http);
                 let room = connections.open(Face::Http) <= MAX_HTTP && connections.has_room();
                 let (service, shutdown) = (service.clone(), shutdown.clone());
                 async move {
                     if room {
-                        http::serve_connection(service, stream, shutdown).await;
+                        http::serve_connection(service, stream, shutdown, bodies).await;
                     }
                     drop(open);
                 }
@@ -180,6 +182,11 @@ impl Server {
 /// # Errors
 /// As [`Server::start`].
 pub fn run(config: Config) -> Result<ExitCode, StartError> {
+    run_and_say(config, |_| ())
+}
+
+/// As [`run`]; `say` is told once every listener answers.
+fn run_and_say(config: Config, say: impl FnOnce(&Server)) -> Result<ExitCode, StartError> {
     let server = Server::start(config)?;
     let (mut term, mut int) = {
         let _on_loads = server.loads.enter();
@@ -189,6 +196,7 @@ pub fn run(config: Config) -> Result<ExitCode, StartError> {
         // Whoever started us may have closed it; that is no reason not to serve.
         tracing::warn!(%error, "stdout can't be written");
     }
+    say(&server);
     server.loads.block_on(either(&mut term, &mut int));
     tracing::info!("stopping: finishing what is in progress");
     // A second signal ends the wait.
@@ -215,8 +223,9 @@ pub fn run_sample(env: impl IntoIterator<Item = (String, String)>, insecure: boo
     let database = home.path().join("sample-shop.db");
     bellwether_adapters::SqliteOrigin::create_sample(&database, SAMPLE_SQL).map_err(|error| failed(&error))?;
     let config = config::sample(&database, env, insecure).map_err(StartError::Problems)?;
-    tracing::info!("no --config: serving the embedded sample shop, 1,000 products in SQLite");
-    tracing::info!("try: redis-cli -p {} GET product:42", config.listen.redis.port());
-    tracing::info!("try: curl -i http://{}/v1/product:42", config.listen.http);
-    run(config)
+    run_and_say(config, |server| {
+        tracing::info!("no --config: serving the embedded sample shop, 1,000 products in SQLite");
+        tracing::info!("try: redis-cli -p {} GET product:42", server.redis.port());
+        tracing::info!("try: curl -i http://{}/v1/product:42", server.http);
+    })
 }
