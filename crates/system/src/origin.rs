@@ -129,8 +129,11 @@ fn converse(stream: &TcpStream, state: &Mutex<State>) {
             (state.mode, state.delay, value.unwrap_or_else(|| format!("{{\"path\":\"{path}\"}}")))
         };
         thread::sleep(delay);
+        // Before the answer: who has it may ask the next thing before this thread runs again.
+        let hangs = mode == Mode::Hang;
+        lock(state).open -= u64::from(!hangs);
         let kept = answer(stream, mode, &path, &value, state);
-        lock(state).open -= 1;
+        lock(state).open -= u64::from(hangs);
         if !kept {
             return;
         }
