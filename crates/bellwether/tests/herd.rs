@@ -129,7 +129,7 @@ async fn g9_no_path_ever_exceeds_the_concurrency_budget() {
 async fn ahead_of_the_rate(rate: Option<f64>) -> (u64, u64) {
     let clock = Clock::manual();
     let budget = Budget { rate, max_concurrency: 1_000, ..Budget::default() };
-    let cache = Cache::builder().clock(clock.clone()).budget(budget).build().unwrap();
+    let cache = Cache::builder().clock(clock.clone()).budget(budget).build().expect("the budget makes sense");
     let space = cache.space("row", Policy::ttl("1s").grace("1h").timeout("10s"));
     let source = Source::default();
     let mixes: Vec<_> = (0..8).map(|seed| tokio::spawn(mixed(space.clone(), source.clone(), seed, 40))).collect();

@@ -59,6 +59,7 @@ fn a_refused_head_says_what_to_do() {
         ("GET /v1/a HTTP/2.0\r\nhost: x\r\n\r\n".to_owned(), 505, "HTTP 1.1"),
         ("GET /v1/a b HTTP/1.1\r\nhost: x\r\n\r\n".to_owned(), 400, "METHOD PATH VERSION"),
         ("GET /v1/a<b HTTP/1.1\r\nhost: x\r\n\r\n".to_owned(), 400, "percent-encode"),
+        ("GET /v1/a`b HTTP/1.1\r\nhost: x\r\n\r\n".to_owned(), 400, "percent-encode"),
         ("GET /v1/a HTTP/1.1\r\n\r\n".to_owned(), 400, "host header"),
         ("REFUSED /0 HTTP/1.1\r\nhost: x\r\n\r\n".to_owned(), 400, "METHOD PATH VERSION"),
     ] {
@@ -69,6 +70,19 @@ fn a_refused_head_says_what_to_do() {
         let said = answer.json()["error"].as_str().unwrap_or_default().to_owned();
         assert!(said.contains(words), "{head:.60}: {said}");
         assert!(client.is_closed(), "{head:.60}");
+    }
+}
+
+/// Whatever byte a path has: what hyper would refuse in silence is refused in words.
+#[test]
+fn no_byte_of_a_path_is_answered_without_words() {
+    let server = Server::start();
+    for byte in (1..=255_u8).filter(|byte| !byte.is_ascii_alphanumeric()) {
+        let mut client = server.connect();
+        client.send(&[b"GET /v1/kv:a", &[byte][..], b"b HTTP/1.1\r\nhost: x\r\n\r\n"].concat());
+        let answer = client.answer(false).expect("an answer");
+        assert!(matches!(answer.status, 400 | 404), "{byte:#x}: {}", answer.status);
+        assert!(answer.json()["error"].as_str().is_some_and(|words| words.len() > 10), "{byte:#x}");
     }
 }
 

@@ -62,7 +62,9 @@ impl Refused {
                 "this is no HTTP request: its first line is METHOD PATH VERSION, one blank between them; TLS is not spoken here",
             ),
             Refused::BareLineFeed => (StatusCode::BAD_REQUEST, "every line of the head ends with CR LF"),
-            Refused::Target => (StatusCode::BAD_REQUEST, "percent-encode what is no letter, digit or -._~ in the path"),
+            Refused::Target => {
+                (StatusCode::BAD_REQUEST, "percent-encode bytes of the path that are no UTF-8, controls, and < > `")
+            }
             Refused::Fragment => (StatusCode::BAD_REQUEST, "a # in a key is written %23"),
             Refused::Header => (
                 StatusCode::BAD_REQUEST,

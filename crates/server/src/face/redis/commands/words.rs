@@ -219,10 +219,10 @@ pub(super) fn help(mut writer: Writer<'_, Vec<u8>>, args: Args<'_>, command: &st
         return writer.error(arity(&format!("{}|help", command.to_lowercase())));
     }
     writer.array(1 + 2 * (subcommands.len() + 1));
-    writer.simple(&format!("{command} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:"));
+    writer.simple(format!("{command} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:"));
     for (subcommand, does) in subcommands.iter().chain(&[("HELP", "Prints this help.")]) {
         writer.simple(subcommand);
-        writer.simple(&format!("    {does}"));
+        writer.simple(format!("    {does}"));
     }
 }
 
