@@ -181,6 +181,17 @@ mod tests {
         }
     }
 
+    #[test]
+    fn microseconds_are_measured_and_not_made_of_milliseconds() {
+        let clock = Clock::system();
+        let deadline = std::time::Instant::now() + Duration::from_secs(10);
+        while clock.now_us().is_multiple_of(1000) {
+            assert!(std::time::Instant::now() < deadline, "always whole milliseconds");
+        }
+        let (before, now, after) = (clock.now_us(), clock.now(), clock.now_us());
+        assert!((before / 1000..=after / 1000).contains(&now.0), "the same clock");
+    }
+
     #[tokio::test]
     async fn a_manual_clock_wakes_its_sleepers() {
         let clock = Clock::manual();
