@@ -61,6 +61,7 @@ pub struct CacheBuilder {
     memory: Result<u64, String>,
     largest_value: u64,
     eviction: Eviction,
+    origin_name: String,
     budget: Budget,
     clock: Option<Clock>,
     runtime: Option<Handle>,
@@ -102,6 +103,13 @@ impl CacheBuilder {
     #[must_use]
     pub fn budget(mut self, budget: Budget) -> CacheBuilder {
         self.budget = budget;
+        self
+    }
+
+    /// What the origin behind [`Cache::space`] is called in metrics. Default: "default".
+    #[must_use]
+    pub fn origin_name(mut self, name: &str) -> CacheBuilder {
+        name.clone_into(&mut self.origin_name);
         self
     }
 
@@ -159,7 +167,7 @@ impl CacheBuilder {
         let memory = Memory::new(self.eviction, limit, self.largest_value.min(limit / 4), clock.clone(), &seed)
             .ok_or(SetupError::Eviction(self.eviction))?;
         let engine = Engine::new(memory, clock, seed, self.tier, tier_budget, runtime, own);
-        let default_origin = declare_origin(&engine, "default", self.budget)?;
+        let default_origin = declare_origin(&engine, &self.origin_name, self.budget)?;
         Ok(Cache { engine, default_origin })
     }
 }
@@ -174,8 +182,12 @@ fn load_runtime() -> std::io::Result<Runtime> {
 
 fn declare_origin(engine: &Arc<Engine>, name: &str, budget: Budget) -> Result<Origin, SetupError> {
     sensible(name, &budget)?;
+    let mut origins = engine.origins.write();
+    if origins.iter().any(|declared| *declared.name == *name) {
+        return Err(SetupError::OriginTwice(name.to_owned()));
+    }
     let gate = OriginGate::new(name.into(), budget, engine.clock.clone(), engine.runtime().clone());
-    engine.origins.write().push(gate.clone());
+    origins.push(gate.clone());
     Ok(Origin(gate))
 }
 
@@ -192,6 +204,7 @@ impl Cache {
             memory: Ok(256 << 20),
             largest_value: LARGEST_VALUE,
             eviction: Eviction::Auto,
+            origin_name: "default".to_owned(),
             budget: Budget::default(),
             clock: None,
             runtime: None,
@@ -215,7 +228,7 @@ impl Cache {
     /// Declares an origin with a guard of its own.
     ///
     /// # Errors
-    /// The budget makes no sense.
+    /// The budget makes no sense, or the name is taken.
     pub fn origin(&self, name: &str, budget: Budget) -> Result<Origin, SetupError> {
         declare_origin(&self.engine, name, budget)
     }
@@ -380,6 +393,13 @@ mod tests {
         let _user = cache.space::<u64, String>("user", Policy::ttl("60s"));
         let other = cache.space_on::<u64, u64>(&cache.default_origin, "user", Policy::ttl("60s")).err();
         assert_eq!(other, Some(SetupError::Twice("user".to_owned())));
+        let origin = |name| cache.origin(name, Budget::default()).err();
+        assert_eq!(origin("default"), Some(SetupError::OriginTwice("default".to_owned())), "the built-in one's name");
+        assert_eq!((origin("db"), origin("db")), (None, Some(SetupError::OriginTwice("db".to_owned()))));
+        let renamed = Cache::builder().origin_name("db").build().expect("a name is a name");
+        assert!(
+            renamed.origin("default", Budget::default()).is_ok() && renamed.origin("db", Budget::default()).is_err()
+        );
         let bad = cache.space_on::<u64, u64>(&cache.default_origin, "x", Policy::ttl("60")).err();
         assert!(matches!(bad, Some(SetupError::Policy { mistakes, .. }) if mistakes.len() == 1));
     }

@@ -175,16 +175,16 @@ impl<B: Borrow<K>, K: CacheKey + ?Sized, V: Value> GetMany<'_, B, K, V> {
         }
         let owned: Arc<[K::Owned]> = owned.into_iter().flatten().collect();
         let load = erase_batch(unique.clone().into(), owned, shared.clone(), loader);
-        let started = shared.engine.clock.now();
+        let began_us = shared.engine.clock.now_us();
         let answers = shared.engine.many(&shared.state, &unique, &terms.ask(&shared), load).await;
         // A key named twice is asked once and answered twice.
         let results: Vec<_> = mentions.iter().map(|place| typed(answers[*place].clone())).collect();
-        let took = shared.engine.clock.now().since(started);
+        let now_us = shared.engine.clock.now_us();
         for result in &results {
             let why = why_of(result);
             shared.state.count(why);
             if why != Why::Hit {
-                shared.state.request_seconds.record_span(took);
+                shared.state.request_seconds.record_since(began_us, now_us);
             }
         }
         results
@@ -268,6 +268,26 @@ impl<'a, K: CacheKey + ?Sized, V: Value> Space<K, V> {
         }
     }
 
+    /// As [`Space::refresh`], and the refresh begins at once, in the class of those that nobody
+    /// waits for: it is a load, not a request. Where too many run already the next read begins it.
+    pub fn refresh_with<F, Fut, E>(&self, key: &K, loader: F) -> bool
+    where
+        F: FnOnce(LoadCtx<K::Owned, V>) -> Fut + Send + 'static,
+        Fut: Future<Output = Result<Loaded<V>, E>> + Send,
+        E: Into<LoadError>,
+    {
+        let Shared { engine, state, .. } = &*self.shared;
+        let owned = self.owned(key);
+        let seen = engine.live(state, &owned).map(|entry| entry.meta().fence);
+        if !engine.make_stale(state, &owned) {
+            return false;
+        }
+        if let Some(seen) = seen {
+            engine.refresh(state, &owned, seen, erase(key.to_owned_key(), loader));
+        }
+        true
+    }
+
     pub(crate) fn owned(&self, key: &K) -> Key {
         key.with_bytes(|bytes| KeyRef::new(self.shared.state.id, bytes, &self.shared.engine.seed).to_key())
     }
@@ -288,27 +308,27 @@ impl<V: Value> Shared<V> {
         terms: Terms,
         load: LoadFn,
     ) -> BoxFuture<'static, Result<Cached<V>, Error>> {
-        let ask = terms.ask(&self);
+        let (ask, began_us) = (terms.ask(&self), self.engine.clock.now_us());
         if terms.bypass {
             return async move {
                 let answer = self.engine.alone(&self.state, &key, &ask, load, Why::Bypass).await;
-                self.counted(answer, ask.asked)
+                self.counted(answer, began_us)
             }
             .boxed();
         }
         let mut load = Some(load);
         async move {
             let answer = self.engine.miss(&self.state, &key, &ask, &mut load).await;
-            self.counted(answer, ask.asked)
+            self.counted(answer, began_us)
         }
         .boxed()
     }
 
     /// The end of a request that left the hit path.
-    fn counted(&self, answer: Result<Answer, Error>, asked: Tick) -> Result<Cached<V>, Error> {
+    fn counted(&self, answer: Result<Answer, Error>, began_us: u64) -> Result<Cached<V>, Error> {
         let result = typed(answer);
         self.state.count(why_of(&result));
-        self.state.request_seconds.record_span(self.engine.clock.now().since(asked));
+        self.state.request_seconds.record_since(began_us, self.engine.clock.now_us());
         result
     }
 

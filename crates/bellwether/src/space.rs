@@ -181,6 +181,12 @@ impl<K: CacheKey + ?Sized, V: Value> Space<K, V> {
         kept
     }
 
+    /// Gives a fresh value its space's whole time again, grace included, as if it had been written
+    /// now. False if there is none.
+    pub fn renew(&self, key: &K) -> bool {
+        self.shared.engine.renew(&self.shared.state, &self.owned(key))
+    }
+
     /// Gives a resident value another end: fresh until then, and gone after. False if there is none.
     pub fn end_at(&self, key: &K, until: Tick) -> bool {
         self.shared.engine.end_at(&self.shared.state, &self.owned(key), until)

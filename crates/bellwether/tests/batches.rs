@@ -187,3 +187,36 @@ async fn g4_who_joins_a_batch_in_the_queue_lends_it_class_and_deadline() {
     gate.add_permits(1);
     soon("the rest", normal).await.unwrap();
 }
+
+/// What `get_many` would be without its rules: each key for itself, or one lock after the other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn g9_control_keys_asked_for_one_by_one_cost_a_load_each() {
+    let (cache, space, _clock) = manual(minute());
+    let source = Source::default();
+    let keys: Vec<u64> = (10..60).collect();
+    let single = keys.iter().map(|key| space.get(key).or_load(source.loader(std::time::Duration::ZERO)));
+    soon("one by one", futures_util::future::join_all(single)).await;
+    assert_eq!((source.runs(), cache.snapshot().spaces[0].loads()), (50, 50), "control");
+    let rows = Rows::new();
+    space.clear();
+    many(&space, &keys, &rows).await;
+    assert_eq!((rows.asked().len(), cache.snapshot().spaces[0].loads()), (1, 51));
+}
+
+/// Two callers that take the keys' locks in the order asked, and keep them until all are theirs.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn g4_control_batches_that_hold_what_the_other_wants_wait_for_ever() {
+    let locks = [tokio::sync::Mutex::new(()), tokio::sync::Mutex::new(())];
+    let met = tokio::sync::Barrier::new(2);
+    let batch = |first: usize| {
+        let (locks, met) = (&locks, &met);
+        async move {
+            let _first = locks[first].lock().await;
+            met.wait().await;
+            let _second = locks[1 - first].lock().await;
+        }
+    };
+    let both = futures_util::future::join(batch(0), batch(1));
+    let ended = tokio::time::timeout(std::time::Duration::from_millis(100), both).await;
+    assert!(ended.is_err(), "control: the overlap of the test above, without the rule");
+}

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use bellwether::testing::SharedMemory;
 use bellwether::{Budget, Cache, Clock, Demand, Lease, LoadError, Loaded, Policy, Space, Span};
-use common::{Source, soon, until};
+use common::{Naive, Source, soon, until};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
@@ -184,4 +184,37 @@ async fn g4_holders_of_a_token_and_those_who_wait_for_it_may_vanish_at_any_await
     sweep("lease that waits for a lost one", lease, lost_lease).await;
     sweep("follower of a lost lease", single, lost_lease).await;
     sweep("lease beside a load", lease, single).await;
+}
+
+/// The same sweep over the cache that people write: whoever leads takes its load along when it goes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn control_a_map_with_flights_loses_the_load_of_a_caller_that_vanishes() {
+    let mut lost = 0;
+    for n in 0.. {
+        assert!(n < 50, "it never completes");
+        let (naive, source) = (Naive::default(), Source::default());
+        let read = || {
+            let source = source.clone();
+            async move { Ok::<_, ()>(source.read(LOAD).await) }
+        };
+        // Whatever it would get: it is dropped before.
+        let mut dropped: Caller<'_> = async { naive.get(1, read()).await.map_or((), |_| ()) }.boxed();
+        let completed = poll_times(dropped.as_mut(), n).await;
+        drop(dropped);
+        let begun = source.runs();
+        soon("the next caller", naive.get(1, read())).await.expect("served");
+        lost += u64::from(begun > 0 && source.runs() > begun);
+        if completed {
+            break;
+        }
+    }
+    assert!(lost > 0, "control: a load was begun, lost with its caller and begun again");
+    // The same in ours costs one load, whenever the caller goes.
+    let stage = stage();
+    let mut leader = single(&stage);
+    assert!((&mut leader).now_or_never().is_none());
+    until("the load begins", || stage.source.runs() == 1).await;
+    drop(leader);
+    soon("the next caller", stage.space.get(&1).or_load(stage.source.loader(LOAD))).await.expect("served");
+    assert_eq!(stage.source.runs(), 1);
 }

@@ -234,3 +234,48 @@ async fn g4_loads_and_tokens_of_one_key_wait_for_each_other() {
     assert!(answer.await.is_ok());
     until("no flight but a token's is left", || cache.snapshot().live_flights <= 1).await;
 }
+
+/// What cache-aside code does without a token: read the row, lose time, store what was read.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn g3_control_a_late_write_without_a_token_stores_the_older_value() {
+    let (_cache, space, _clock) = manual(minute());
+    let row = Source::default();
+    let read = row.version();
+    row.write();
+    drop(space.remove(&1));
+    assert!(space.put(&1, read));
+    assert_eq!(space.hit(&1).map(|value| *value), Some(0), "control: older than the removal, and served");
+
+    let (_cache, space, _clock) = manual(minute());
+    let row = Source::default();
+    let held = token(&space).await;
+    let read = row.version();
+    row.write();
+    drop(space.remove(&1));
+    assert!(!space.publish(&1, held, read), "with a token it is refused");
+    assert!(space.hit(&1).is_none());
+}
+
+/// Without tokens a herd of clients that load by themselves is a herd of loads.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn g1_control_without_tokens_every_client_loads() {
+    let (_cache, space, _clock) = manual(minute());
+    let source = Source::default();
+    let aside = |_| async {
+        if space.hit(&1).is_none() {
+            let value = source.read(std::time::Duration::from_millis(20)).await;
+            space.put(&1, value);
+        }
+    };
+    soon("a herd", futures_util::future::join_all((0..20).map(aside))).await;
+    assert_eq!(source.runs(), 20, "control");
+    drop(space.remove(&1));
+    let leased = |_| async {
+        if let Lease::Token(token) = lease(&space, Span::secs(8)).await {
+            let value = source.read(std::time::Duration::from_millis(20)).await;
+            assert!(space.publish(&1, token, value));
+        }
+    };
+    soon("a herd", futures_util::future::join_all((0..20).map(leased))).await;
+    assert_eq!(source.runs(), 21, "one more");
+}

@@ -78,3 +78,33 @@ async fn g4_shared_timeout_is_what_a_frozen_tier_may_cost() {
     }
     assert!(took[1] >= Duration::from_secs(1) && took[0] < took[1], "{took:?}");
 }
+
+#[test]
+fn a_renewed_value_has_its_spaces_time_and_grace_again_and_nothing_revives_a_stale_one() {
+    let clock = Clock::manual();
+    let cache = Cache::builder().clock(clock.clone()).build().expect("a cache");
+    let space = cache.space::<u64, u64>("n", Policy::ttl("60s").grace("1h").jitter(0.0));
+    assert!(space.put(&1, 1) && space.end_at(&1, clock.now() + Span::secs(5)));
+    clock.advance(Span::secs(4));
+    assert!(space.renew(&1));
+    assert_eq!(space.peek(&1).expect("resident").remaining(), Span::secs(60));
+    clock.advance(Span::secs(61));
+    assert!(space.peek(&1).is_some_and(|value| value.is_stale()), "its grace is back as well");
+    assert!(!space.renew(&1) && !space.renew(&2));
+    assert!(space.peek(&1).is_some_and(|value| value.is_stale()), "control: it stayed stale");
+}
+
+#[tokio::test]
+async fn a_refresh_that_a_program_begins_is_a_load_and_no_request() {
+    let cache = Cache::builder().build().expect("a cache");
+    let space: Space<str, String> = cache.space("s", Policy::ttl("60s").grace("1h"));
+    let load = |_| async { Ok::<_, std::io::Error>(Loaded::value("new".to_owned())) };
+    assert!(!space.refresh_with("k", load), "nothing is resident, so nothing is refreshed");
+    assert_eq!(read(&space, "old").await, "old");
+    assert!(space.refresh_with("k", load));
+    eventually("refreshed", || space.peek("k").is_some_and(|value| *value == "new" && !value.is_stale())).await;
+    let counts = &cache.snapshot().spaces[0];
+    assert_eq!((counts.loads(), counts.total()), (2, 1));
+    assert_eq!(read(&space, "newer").await, "new");
+    assert_eq!(cache.snapshot().spaces[0].total(), 2, "control: a read is a request");
+}

@@ -52,6 +52,7 @@ fn a_port_in_use_is_named_on_every_listener() {
         command.env(format!("BELLWETHER__LISTEN__{face}"), &address);
         let (_, words) = fails(command);
         assert!(words.contains(&address) && words.contains("in use"), "{face}: {words}");
+        assert!(!words.contains("try:"), "{face}: nothing to try: {words}");
     }
 }
 

@@ -97,7 +97,19 @@ fn redis_cli_reads_the_sample_shop() {
 }
 
 #[test]
-fn redis_cli_works_interactively_with_its_help_from_command_docs() {
+fn redis_cli_works_at_a_terminal_with_its_own_help() {
+    let server = sample_shop();
+    let port = server.redis().port().to_string();
+    let out = python("interactive.py").args([port.as_str()]).succeed(LIMIT);
+    assert!(out.ends_with("fine\n"), "{out}");
+    let redis = RedisServer::start(&[]);
+    redis.connect().call(&["SET", "product:42", "{\"id\":42}"]);
+    let out = python("interactive.py").args([redis.address().port().to_string()]).succeed(LIMIT);
+    assert!(out.ends_with("fine\n"), "control: redis-server passes it as well: {out}");
+}
+
+#[test]
+fn redis_cli_reads_commands_from_a_pipe() {
     let server = sample_shop();
     let port = server.redis().port().to_string();
     let script = format!("printf 'GET product:42\\nNOSUCH x\\nPING\\nquit\\n' | redis-cli -p {port}");
@@ -119,6 +131,22 @@ fn redis_cli_bigkeys_finds_the_biggest_resident_value() {
     assert!(out.contains("'\"kv:big\"' has 5000 bytes"), "{out}");
     let out = cli(&server, &["--memkeys"]);
     assert!(out.contains("Sampled 2 keys in the keyspace!"), "{out}");
+}
+
+#[test]
+fn redis_cli_hotkeys_finds_what_was_asked_for_most() {
+    let server = plain();
+    let mut db = server.connect();
+    for key in ["kv:hot", "kv:warm", "kv:cold"] {
+        db.call(&["SET", key, "1"]);
+    }
+    db.pipeline(&vec![vec!["GET", "kv:hot"]; 200]);
+    db.pipeline(&vec![vec!["GET", "kv:warm"]; 20]);
+    let out = cli(&server, &["--hotkeys"]);
+    let found: Vec<&str> = out.lines().filter(|line| line.starts_with("hot key found with counter:")).collect();
+    assert_eq!(found.len(), 2, "what nobody asked for is not hot: {out}");
+    assert!(found[0].contains("200") && found[0].contains("kv:hot"), "{out}");
+    assert!(found[1].contains("20") && found[1].contains("kv:warm"), "{out}");
 }
 
 #[test]

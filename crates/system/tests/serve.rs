@@ -65,10 +65,36 @@ fn start_lines_come_in_order_and_each_listener_answers_once_ready_is_said() {
     let out = server.process.stdout();
     let words: Vec<&str> = out.lines().map(|line| line.rsplit_once(' ').map_or(line, |(head, _)| head)).collect();
     assert_eq!(words, ["listening redis", "listening http", "listening admin", "ready"]);
+    let log = until(LIMIT, "what to try", || Some(server.process.stderr()).filter(|log| log.contains("try: curl")));
+    let commands = [
+        format!("try: redis-cli -p {} GET product:42", server.redis().port()),
+        format!("try: curl -i http://{}/v1/product:42", server.http()),
+    ];
+    assert!(commands.iter().all(|command| log.contains(command.as_str())), "with the ports that were taken: {log}");
     assert_eq!(server.connect().call(&["PING"]).text(), "PONG");
     assert_eq!(Http::get(server.http(), "/v1/product:42").status, 200);
     assert_eq!(Http::get(server.admin(), "/livez").status, 200);
     assert_eq!(Http::get(server.admin(), "/readyz").status, 200);
+}
+
+#[test]
+fn no_sample_of_the_metrics_is_told_twice_whatever_an_origin_is_called() {
+    let origin = Origin::start();
+    let space = "[[space]]\nmatch = \"v:{id}\"\norigin = \"default\"\nget = \"/v/{id}\"\nttl = \"1m\"\n";
+    let plain = "[[space]]\nmatch = \"kv:{id}\"\nttl = \"1m\"\n";
+    let text = format!("[origin.default]\nhttp = \"{}\"\n{space}{plain}", origin.url());
+    let server = Bellwether::start(Some(&config("", &text)));
+    let mut db = server.connect();
+    for key in ["v:1", "kv:1", "nowhere"] {
+        db.call(&["GET", key]);
+    }
+    let scrape = Http::get(server.admin(), "/metrics").text();
+    let mut seen = std::collections::HashSet::new();
+    let samples = scrape.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.rsplit_once(' '));
+    for (sample, _) in samples {
+        assert!(seen.insert(sample), "told twice: {sample}\n{scrape}");
+    }
+    assert!(seen.contains("bellwether_origin_limit{origin=\"default\"}"), "control: it is told\n{scrape}");
 }
 
 #[test]

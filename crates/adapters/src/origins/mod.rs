@@ -36,6 +36,12 @@ pub trait Origin: Send + Sync + 'static {
     /// fails the whole batch: the caller retries key by key and finds out whose it was.
     fn load_many(&self, captures: Vec<Captures>) -> Option<BatchFuture<'_>>;
 
+    /// Whether keys with these captures can't have a value, so that nobody needs to be asked: not
+    /// even a flight is begun for them.
+    fn never(&self, _captures: &Captures) -> bool {
+        false
+    }
+
     /// Can the origin be reached right now?
     fn check(&self) -> CheckFuture<'_>;
 }
@@ -46,12 +52,25 @@ pub trait Origin: Send + Sync + 'static {
 pub struct SetupError {
     problem: String,
     hint: String,
+    /// The knob that is wrong, where it is not the main one.
+    knob: Option<&'static str>,
 }
 
 impl SetupError {
     #[cfg(any(feature = "sqlite", feature = "http"))]
     pub(crate) fn new(problem: impl Into<String>, hint: impl Into<String>) -> SetupError {
-        SetupError { problem: problem.into(), hint: hint.into() }
+        SetupError { problem: problem.into(), hint: hint.into(), knob: None }
+    }
+
+    #[cfg(any(feature = "sqlite", feature = "http"))]
+    pub(crate) fn about(self, knob: &'static str) -> SetupError {
+        SetupError { knob: Some(knob), ..self }
+    }
+
+    /// The knob that is wrong (`many`, `column`, `accept`), where it is not the one that says what
+    /// is asked for (`query`, `get`).
+    pub fn knob(&self) -> Option<&'static str> {
+        self.knob
     }
 
     /// What is wrong.

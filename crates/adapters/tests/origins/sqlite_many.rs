@@ -90,7 +90,7 @@ async fn texts_stay_texts_and_integers_stay_integers() {
         "CREATE TABLE t (k, v TEXT);
          INSERT INTO t VALUES (42, 'integer'), ('042', 'padded'), ('x', 'letter'), ('it''s \"quoted\" \\ ü', 'odd'), ('', 'empty')",
     );
-    let query = SqlQuery::new("SELECT v FROM t WHERE k = :k", ["k"]).many("SELECT k, v FROM t WHERE k IN (:ks)");
+    let query = SqlQuery::new("SELECT v FROM t WHERE k = :k", ["k"]).many("SELECT k, v FROM t WHERE k IN (:ids)");
     let space = origin.query(query).expect("a query");
     let texts = ["42", "042", "x", "it's \"quoted\" \\ ü", "", "none"];
     let answers = agree(&space, "k", texts.iter().map(|text| Capture::from(*text)).collect()).await;
@@ -119,7 +119,7 @@ async fn a_looser_equality_never_makes_a_row_missing() {
         ("z", vec!["a", "a\0b", "a\0c"]),
     ] {
         let query = SqlQuery::new(format!("SELECT v FROM {table} WHERE k = :k"), ["k"]);
-        let many = format!("SELECT k, v FROM {table} WHERE k IN (:ks)");
+        let many = format!("SELECT k, v FROM {table} WHERE k IN (:ids)");
         let space = origin.query(query.many(many)).expect("a query");
         let answers = agree(&space, "k", keys.iter().map(|text| Capture::from(*text)).collect()).await;
         assert!(answers.iter().any(Option::is_some), "{table} {keys:?} finds something");
@@ -130,7 +130,7 @@ async fn a_looser_equality_never_makes_a_row_missing() {
 async fn a_batch_of_arrays_groups_rows_by_key() {
     let (_dir, origin) = shop(1);
     let query = SqlQuery::new("SELECT nr FROM lines WHERE page = :page ORDER BY nr", ["page"]).rows(Rows::All);
-    let query = query.many("SELECT nr, page FROM lines WHERE page IN (:pages) ORDER BY nr, page");
+    let query = query.many("SELECT nr, page FROM lines WHERE page IN (:ids) ORDER BY nr, page");
     let space = origin.query(query).expect("a query");
     let answers = agree(&space, "page", ["a", "b", "none"].map(Capture::from).to_vec()).await;
     assert_eq!(answers[0].as_deref(), Some(r#"[{"nr":1},{"nr":2},{"nr":3}]"#));
@@ -141,7 +141,7 @@ async fn a_batch_of_arrays_groups_rows_by_key() {
 async fn raw_columns_work_in_batches() {
     let (_dir, origin) = shop(1);
     let query = SqlQuery::new("SELECT body FROM pages WHERE path = :path", ["path"]).column("body");
-    let query = query.many("SELECT path, body FROM pages WHERE path IN (:paths)");
+    let query = query.many("SELECT path, body FROM pages WHERE path IN (:ids)");
     let space = origin.query(query).expect("a query");
     let answers = agree(&space, "path", ["text", "nothing", "nowhere"].map(Capture::from).to_vec()).await;
     assert_eq!(answers, [Some("plain".to_owned()), None, None]);
@@ -158,7 +158,7 @@ async fn one_bad_row_fails_its_batch() {
     assert_eq!(many(&space, keys(&[5, 7])).await.len(), 2);
 
     let query = SqlQuery::new("SELECT nr FROM lines WHERE page = :page", ["page"]);
-    let space = origin.query(query.many("SELECT page, nr FROM lines WHERE page IN (:pages)")).expect("a query");
+    let space = origin.query(query.many("SELECT page, nr FROM lines WHERE page IN (:ids)")).expect("a query");
     let pages = ["a", "b"].map(|page| Captures::new().with("page", page)).to_vec();
     let result = within(space.load_many(pages).expect("a batch")).await;
     assert_eq!(result.map(|_| ()).map_err(|e| failed(&e)), Err(FailClass::Rejected), "two rows of page a");

@@ -184,12 +184,12 @@ async fn lead_batch(ticket: Ticket, leaders: HashMap<usize, Leader>, load: Batch
             (at, leader, begun)
         })
         .collect();
-    let started = engine.clock.now();
+    let (started, began_us) = (engine.clock.now(), engine.clock.now_us());
     let deadline = started + space.gate.timeout();
     let input = BatchInput { deadline, clock: engine.clock.clone() };
     let loaded = bounded(&engine, deadline, async { load(positions, input).await }).await;
     drop(permit);
-    space.note_load(engine.clock.now().since(started), loaded.is_ok());
+    space.note_load(began_us, engine.clock.now_us(), loaded.is_ok());
     let Ok(found) = loaded else {
         for (at, leader, _) in begun {
             engine.runtime().spawn(leader.lead(None, single(&load, at)));

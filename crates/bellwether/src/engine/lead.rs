@@ -228,10 +228,11 @@ impl Leader {
     async fn load(&self, load: LoadFn, permit: (Permit, Option<KeyShare>)) -> (Event, Cargo) {
         let begun = self.begin_read();
         let deadline = begun.started + self.space.gate.timeout();
+        let began_us = self.engine.clock.now_us();
         let input = LoadInput { have: begun.have.clone(), deadline, clock: self.engine.clock.clone() };
         let loaded = bounded(&self.engine, deadline, async move { load(input).await }).await;
         drop(permit);
-        self.space.note_load(self.engine.clock.now().since(begun.started), loaded.is_ok());
+        self.space.note_load(began_us, self.engine.clock.now_us(), loaded.is_ok());
         self.digest(begun, loaded)
     }
 

@@ -144,13 +144,13 @@ impl SpaceState {
     }
 
     /// A loader returned. Called once per call of a loader, however many keys it loaded.
-    pub(crate) fn note_load(&self, took: Span, succeeded: bool) {
-        self.load_seconds.record_span(took);
+    pub(crate) fn note_load(&self, began_us: u64, now_us: u64, succeeded: bool) {
+        self.load_seconds.record_since(began_us, now_us);
         let count = if succeeded { &self.loads.succeeded } else { &self.loads.failed };
         count.fetch_add(1, Ordering::Relaxed);
         // What failed at once, or hung, says nothing of how long a load takes.
         if succeeded {
-            self.record_time(took);
+            self.record_time(Span(now_us.saturating_sub(began_us) / 1000));
         }
     }
 

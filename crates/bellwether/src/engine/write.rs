@@ -7,7 +7,7 @@ use bellwether_core::entry::{Kind, Meta};
 use bellwether_core::fence::{Fence, Floor, Invalidation};
 use bellwether_core::policy::Policy;
 use bellwether_core::time::{Span, Tick};
-use bellwether_core::write::stamp::{Stamping, stamp};
+use bellwether_core::write::stamp::{Stamping, renewed, stamp};
 
 use crate::engine::body::AnyBody;
 use crate::engine::cell::FlightCell;
@@ -135,11 +135,11 @@ impl Engine {
         }
     }
 
-    /// Changes the moments of a resident value, under its key's lock. False if there is none.
-    pub(crate) fn relabel(&self, space: &SpaceState, key: &Key, change: impl FnOnce(Meta, Tick) -> Meta) -> bool {
+    /// Changes the moments of a resident value, under its key's lock. False if there is none, or nothing to change.
+    fn relabel(&self, space: &SpaceState, key: &Key, change: impl FnOnce(Meta, Tick) -> Option<Meta>) -> bool {
         self.flights.locked(key, |_| {
             let Some(entry) = self.live(space, key) else { return false };
-            let meta = change(entry.meta(), self.clock.now());
+            let Some(meta) = change(entry.meta(), self.clock.now()) else { return false };
             self.memory.put(key, relabelled(&entry, meta, None, entry.expired()))
         })
     }
@@ -150,18 +150,25 @@ impl Engine {
         self.flights.locked(key, |shard| shard.forgive(key, self.clock.now()));
         self.relabel(space, key, |meta, now| {
             let fresh_until = meta.fresh_until.min(now);
-            Meta {
+            Some(Meta {
                 fresh_until,
                 swr_ms: meta.swr_until().since(fresh_until).as_u32(),
                 hard_ms: meta.hard_until().since(fresh_until).as_u32(),
                 early_ms: 0,
                 ..meta
-            }
+            })
         })
+    }
+
+    /// Gives a fresh value its space's whole time again, with the windows behind it.
+    pub(crate) fn renew(&self, space: &SpaceState, key: &Key) -> bool {
+        self.relabel(space, key, |meta, now| renewed(meta, now, &space.policy))
     }
 
     /// Gives a value another end: fresh until `until`, then gone.
     pub(crate) fn end_at(&self, space: &SpaceState, key: &Key, until: Tick) -> bool {
-        self.relabel(space, key, |meta, _| Meta { fresh_until: until, swr_ms: 0, hard_ms: 0, early_ms: 0, ..meta })
+        self.relabel(space, key, |meta, _| {
+            Some(Meta { fresh_until: until, swr_ms: 0, hard_ms: 0, early_ms: 0, ..meta })
+        })
     }
 }

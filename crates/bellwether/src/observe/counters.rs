@@ -4,7 +4,6 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use bellwether_core::time::Span;
 use bellwether_core::why::Why;
 
 /// So many threads but one count alone; all others share the first stripe.
@@ -115,8 +114,9 @@ impl<const N: usize> Histogram<N> {
         self.sum_micro.fetch_add((value * 1e6) as u64, Ordering::Relaxed);
     }
 
-    pub(crate) fn record_span(&self, span: Span) {
-        self.record(span.0 as f64 / 1000.0);
+    /// Of a time histogram: what has begun at `began_us` of the clock and ends at `now_us`.
+    pub(crate) fn record_since(&self, began_us: u64, now_us: u64) {
+        self.record(now_us.saturating_sub(began_us) as f64 / 1e6);
     }
 
     pub(crate) fn read(&self) -> HistogramCounts {
@@ -170,6 +170,15 @@ mod tests {
             });
         }
         assert_eq!(counts.get(Why::Hit), 20 * STRIPES as u64 * 100);
+    }
+
+    #[test]
+    fn a_time_below_a_millisecond_falls_into_its_own_bucket() {
+        let histogram = Histogram::new(&TIME_BOUNDS);
+        [90, 400, 900, 1_900].into_iter().for_each(|took| histogram.record_since(7_000_123, 7_000_123 + took));
+        let read = histogram.read();
+        assert_eq!(read.buckets.iter().take(4).map(|(_, n)| *n).collect::<Vec<_>>(), [1, 1, 1, 1]);
+        assert!((read.sum - 0.003_29).abs() < 1e-9, "{}", read.sum);
     }
 
     #[test]

@@ -74,6 +74,14 @@ impl Clock {
         }
     }
 
+    /// The precise time in microseconds: to measure what is shorter than a [`Tick`].
+    pub(crate) fn now_us(&self) -> u64 {
+        match &self.0.moved {
+            None => boottime_us(),
+            Some(_) => self.0.coarse.load(Ordering::SeqCst) * 1000,
+        }
+    }
+
     /// The time as of at most a few milliseconds ago, for the price of one load.
     #[inline]
     pub(crate) fn coarse(&self) -> Tick {
@@ -129,13 +137,17 @@ fn keep_current(clock: &Weak<Inner>) {
 }
 
 fn boottime_ms() -> u64 {
+    boottime_us() / 1000
+}
+
+fn boottime_us() -> u64 {
     #[cfg(target_os = "linux")]
     let id = rustix::time::ClockId::Boottime;
     #[cfg(not(target_os = "linux"))]
     let id = rustix::time::ClockId::Monotonic;
     let time = rustix::time::clock_gettime(id);
     let (seconds, nanos) = (u64::try_from(time.tv_sec).unwrap_or(0), u64::try_from(time.tv_nsec).unwrap_or(0));
-    seconds * 1000 + nanos / 1_000_000
+    seconds * 1_000_000 + nanos / 1000
 }
 
 #[cfg(test)]
@@ -151,6 +163,17 @@ mod tests {
             assert!(std::time::Instant::now() < deadline, "the coarse clock stands still");
             std::thread::sleep(Duration::from_millis(1));
         }
+    }
+
+    #[test]
+    fn microseconds_are_measured_and_not_made_of_milliseconds() {
+        let clock = Clock::system();
+        let deadline = std::time::Instant::now() + Duration::from_secs(10);
+        while clock.now_us().is_multiple_of(1000) {
+            assert!(std::time::Instant::now() < deadline, "always whole milliseconds");
+        }
+        let (before, now, after) = (clock.now_us(), clock.now(), clock.now_us());
+        assert!((before / 1000..=after / 1000).contains(&now.0), "the same clock");
     }
 
     #[tokio::test]

@@ -67,6 +67,17 @@ pub fn stamp(s: Stamping, policy: &Policy, draw: Draw) -> Meta {
     meta
 }
 
+/// The meta of a fresh value that gets its space's whole time again, as if it were written at `now`;
+/// `None` for what is no fresh value any more: nothing brings it back.
+pub fn renewed(meta: Meta, now: Tick, policy: &Policy) -> Option<Meta> {
+    if meta.kind != Kind::Value || now >= meta.fresh_until {
+        return None;
+    }
+    let swr_ms = policy.stale_while_revalidate.as_u32();
+    let hard_ms = policy.stale_if_error.as_u32().max(swr_ms);
+    Some(Meta { fresh_until: now + policy.ttl, swr_ms, hard_ms, early_ms: 0, ..meta })
+}
+
 /// `ttl * (1 - U(0, jitter))`, so that entries stored together do not expire together.
 fn jittered(ttl: Span, jitter: f64, draw: Draw) -> Span {
     let ttl = ttl.at_most(Span::LONGEST);
@@ -99,6 +110,18 @@ mod tests {
             stale_while_revalidate: Span::secs(30),
             ..Policy::ttl(Span::secs(60))
         }
+    }
+
+    #[test]
+    fn a_fresh_value_that_is_renewed_keeps_its_grace_and_a_stale_one_stays_stale() {
+        let policy = graced();
+        let written = stamp(load(Kind::Value), &policy, Draw(0));
+        let cut = Meta { fresh_until: Tick(1300), swr_ms: 0, hard_ms: 0, ..written };
+        let again = renewed(cut, Tick(1299), &policy).expect("it was fresh");
+        assert_eq!(again.fresh_until, Tick(1299) + Span::secs(60));
+        assert_eq!((again.swr_ms, again.hard_ms, again.born), (written.swr_ms, written.hard_ms, written.born));
+        assert_eq!(renewed(cut, Tick(1300), &policy), None);
+        assert_eq!(renewed(Meta { kind: Kind::Negative, ..cut }, Tick(1299), &policy), None);
     }
 
     #[test]

@@ -82,10 +82,15 @@ fn refuse_one_port_twice(section: &mut Section<'_, '_>, addresses: &[SocketAddr;
 
 /// Bytes unless `limit` says otherwise.
 const MEMORY_LIMIT: u64 = 256 << 20;
+/// Below this a limit is a mistake: the cache refuses it.
+const LEAST_MEMORY: u64 = 64 << 10;
 
 pub(super) fn memory(cx: &mut Context<'_>, place: Place, fields: Fields) -> Memory {
     let mut section = Section::new(cx, "[memory]", place, fields);
-    let limit = section.parsed("limit", units::size);
+    let limit = section.parsed("limit", |text| match units::size(text)? {
+        bytes if bytes < LEAST_MEMORY => Err(Wrong::expected("at least \"64 KiB\"").hint("\"256 MiB\" is the default")),
+        bytes => Ok(bytes),
+    });
     let eviction =
         section.parsed("eviction", |text| units::choice(text, &Eviction::ALL.map(|policy| (policy.as_str(), policy))));
     section.finish();

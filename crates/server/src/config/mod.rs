@@ -13,6 +13,7 @@ mod check;
 pub mod fuzzing;
 mod listen;
 mod origin;
+mod path;
 mod problem;
 mod raw;
 mod resolved;

@@ -1,5 +1,6 @@
 //! Where is the truth, and what may it be asked to bear? `[origin.NAME]`.
 
+use super::path::is_plain;
 use super::problem::{Place, Wrong};
 use super::raw::Fields;
 use super::resolved::{HttpBase, OriginConfig, OriginKind};
@@ -36,7 +37,8 @@ pub(super) fn origin(cx: &mut Context<'_>, name: &str, place: Place, fields: Fie
     let http = section.parsed("http", http_base);
     let speaks = speaks(&mut section);
     let budget = budget(&mut section);
-    let place = section.place.clone();
+    let written = section.setting("sql").or_else(|| section.setting("http"));
+    let place = written.map_or_else(|| section.place.clone(), |(place, _)| place);
     section.finish();
     let kind = match speaks {
         Some(Speaks::Sql) => sqlite.map(|path| OriginKind::Sqlite { path }),
@@ -129,6 +131,9 @@ fn http_base(text: &str) -> Result<HttpBase, Wrong> {
     }
     if !path.bytes().all(|b| b.is_ascii_graphic() && !b"\"<>\\^`{}|".contains(&b)) {
         return Err(wrong().hint("percent-encode what is no letter or digit; captures belong to `get` of a space"));
+    }
+    if !is_plain(path) {
+        return Err(wrong().hint("without `.` and `..`, and without empty parts"));
     }
     let (host, port) =
         host_and_port(authority).ok_or_else(|| wrong().hint("behind `://` a host and, if need be, a port"))?;

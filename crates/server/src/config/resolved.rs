@@ -89,7 +89,7 @@ pub struct OriginConfig {
     pub kind: OriginKind,
     /// What it may be asked to bear.
     pub budget: Budget,
-    /// Its header in the file.
+    /// Where `sql` or `http` is written.
     pub place: Place,
 }
 
@@ -189,15 +189,15 @@ pub struct SqlSource {
     /// What rows become.
     pub rows: Rows,
     /// The one column whose raw value is the answer.
-    pub column: Option<String>,
+    pub column: Option<Query>,
 }
 
-/// A statement and where it was written.
+/// A statement, or a part of one, and where it was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Query {
-    /// The statement.
+    /// As it is written.
     pub text: String,
-    /// Of the statement, for errors that only the database finds.
+    /// Where, for errors that only the database finds.
     pub place: Place,
 }
 
@@ -210,4 +210,6 @@ pub struct HttpSource {
     pub get: Expansion,
     /// Which answers are values.
     pub accept: Accept,
+    /// Where `get` is written.
+    pub place: Place,
 }

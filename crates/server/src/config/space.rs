@@ -1,6 +1,7 @@
 //! Which keys, from where, for how long? One `[[space]]`.
 
 use super::origin::{Declared, Speaks};
+use super::path::is_plain;
 use super::problem::{Place, Wrong, did_you_mean, one_of};
 use super::raw::{Field, Fields, Value};
 use super::resolved::{HttpSource, Query, Source, SpaceConfig, SqlSource};
@@ -198,16 +199,16 @@ fn source(section: &mut Section<'_, '_>, template: Option<&Template>, origins: &
                 section.required("query", &origin, "an SQL origin needs `query`");
                 return None;
             };
-            let column = sql.column.map(|text| text.value);
-            Some(Source::Sql(SqlSource { origin: origin.value, query, many: sql.many, rows: sql.rows, column }))
+            let SqlKnobs { many, rows, column, .. } = sql;
+            Some(Source::Sql(SqlSource { origin: origin.value, query, many, rows, column }))
         }
         Speaks::Http => {
             section.refuse_beside(&["query", "many", "rows", "column"], &origin.value, "HTTP");
-            let Some((get, _)) = get else {
+            let Some((get, place)) = get else {
                 section.required("get", &origin, "an HTTP origin needs `get`");
                 return None;
             };
-            Some(Source::Http(HttpSource { origin: origin.value, get: get?, accept }))
+            Some(Source::Http(HttpSource { origin: origin.value, get: get?, accept, place }))
         }
     }
 }
@@ -253,7 +254,7 @@ struct SqlKnobs {
     query: Option<Query>,
     many: Option<Query>,
     rows: Rows,
-    column: Option<Text>,
+    column: Option<Query>,
 }
 
 /// `captures` are `None` if the template can't be read: then nothing is said about names.
@@ -284,7 +285,7 @@ fn sql_knobs(section: &mut Section<'_, '_>, captures: Option<&[&str]>) -> SqlKno
         section.say(&text.place, text.shown.clone(), wrong);
     }
     let query_of = |text: Text| Query { text: text.value, place: text.place };
-    SqlKnobs { query: query.map(query_of), many: many.map(query_of), rows, column }
+    SqlKnobs { query: query.map(query_of), many: many.map(query_of), rows, column: column.map(query_of) }
 }
 
 fn faults(section: &mut Section<'_, '_>, text: &Text, faults: Vec<sql::Fault>) {
@@ -304,8 +305,8 @@ fn path(section: &mut Section<'_, '_>, text: &Text, template: &Template) -> Opti
         say(section, wrong().hint("begin with one `/`: the host belongs to the origin"));
     } else if !literal.bytes().all(|b| b.is_ascii_graphic() && !b"\"<>\\^`|#".contains(&b)) {
         say(section, wrong().hint("percent-encode what is no letter or digit"));
-    } else if in_path.split('/').any(|segment| matches!(segment, "." | "..")) {
-        say(section, wrong().hint("without `.` and `..`"));
+    } else if !is_plain(in_path) {
+        say(section, wrong().hint("without `.` and `..`, and without empty parts"));
     }
     let expansion = Expansion::parse(literal, template);
     in_template(section, text, expansion)

@@ -106,13 +106,15 @@ impl Server {
         loads.spawn(Accept::new(redis, cores.handles(), shutdown.clone()).run(serve));
         let serve = {
             let (service, shutdown, connections) = (service.clone(), shutdown.clone(), connections.clone());
+            let bodies = http::Bodies::default();
             move |stream| {
+                let bodies = bodies.clone();
                 let open = connections.accept(Face::Http);
                 let room = connections.open(Face::Http) <= MAX_HTTP && connections.has_room();
                 let (service, shutdown) = (service.clone(), shutdown.clone());
                 async move {
                     if room {
-                        http::serve_connection(service, stream, shutdown).await;
+                        http::serve_connection(service, stream, shutdown, bodies).await;
                     }
                     drop(open);
                 }
@@ -186,6 +188,15 @@ impl Server {
 /// # Errors
 /// As [`Server::start`].
 pub fn run(config: Config, file: Option<ConfigFile>) -> Result<ExitCode, StartError> {
+    run_and_say(config, file, |_| ())
+}
+
+/// As [`run`]; `say` is told once every listener answers.
+fn run_and_say(
+    config: Config,
+    file: Option<ConfigFile>,
+    say: impl FnOnce(&Server),
+) -> Result<ExitCode, StartError> {
     let mut server = Server::start(config)?;
     let (mut term, mut int, hangup) = {
         let _on_loads = server.loads.enter();
@@ -197,6 +208,7 @@ pub fn run(config: Config, file: Option<ConfigFile>) -> Result<ExitCode, StartEr
         // Whoever started us may have closed it; that is no reason not to serve.
         tracing::warn!(%error, "stdout can't be written");
     }
+    say(&server);
     server.loads.block_on(either(&mut term, &mut int));
     tracing::info!("stopping: finishing what is in progress");
     // A second signal ends the wait.
@@ -223,8 +235,9 @@ pub fn run_sample(env: impl IntoIterator<Item = (String, String)>, insecure: boo
     let database = home.path().join("sample-shop.db");
     bellwether_adapters::SqliteOrigin::create_sample(&database, SAMPLE_SQL).map_err(|error| failed(&error))?;
     let config = config::sample(&database, env, insecure).map_err(StartError::Problems)?;
-    tracing::info!("no --config: serving the embedded sample shop, 1,000 products in SQLite");
-    tracing::info!("try: redis-cli -p {} GET product:42", config.listen.redis.port());
-    tracing::info!("try: curl -i http://{}/v1/product:42", config.listen.http);
-    run(config, None)
+    run_and_say(config, None, |server| {
+        tracing::info!("no --config: serving the embedded sample shop, 1,000 products in SQLite");
+        tracing::info!("try: redis-cli -p {} GET product:42", server.redis.port());
+        tracing::info!("try: curl -i http://{}/v1/product:42", server.http);
+    })
 }

@@ -23,10 +23,9 @@ mod write;
 use std::sync::Arc;
 
 use arc_swap::{ArcSwap, Guard};
-use bellwether::{Cache, Eviction, Explain, Snapshot, Tick};
+use bellwether::{Cache, Eviction, Explain, Snapshot, Tick, Why};
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
 
 use crate::config::{Config, Memory, Problem, Secret};
 use front::Current;
@@ -40,8 +39,6 @@ pub use write::{Ends, When, WriteTerms, Written};
 
 /// Writers of one key of a plain space come one at a time, so that `SET … NX` is atomic; keys share so many locks.
 const WRITE_LOCKS: usize = 64;
-/// Refreshes that clients asked for at once. What is beyond is stale all the same: its next reader starts the load.
-const MOST_REFRESHES: usize = 1024;
 /// The space under which requests are counted that no space matches.
 const NO_SPACE: &str = "";
 
@@ -61,7 +58,6 @@ struct Inner {
     password: Option<Secret>,
     memory: Memory,
     loads: Handle,
-    refreshes: Arc<Semaphore>,
     write_locks: [Mutex<()>; WRITE_LOCKS],
     hasher: std::hash::RandomState,
     /// Held by whoever walks: one at a time, or a few clients could fill every thread and all memory with lists.
@@ -85,7 +81,6 @@ impl Service {
             password,
             memory,
             loads,
-            refreshes: Arc::new(Semaphore::new(MOST_REFRESHES)),
             write_locks: std::array::from_fn(|_| Mutex::new(())),
             hasher: std::hash::RandomState::new(),
             scan: Arc::default(),
@@ -144,6 +139,7 @@ impl Service {
     pub fn snapshot(&self) -> Snapshot {
         let mut snapshot = self.0.cache.snapshot();
         let serving = self.serving();
+        snapshot.origins.retain(|origin| origin.name != open::NO_ORIGIN);
         for served in &serving.spaces {
             served.tally.add_to(&mut snapshot, &served.name);
         }
@@ -151,12 +147,24 @@ impl Service {
         snapshot
     }
 
-    /// What the cache knows of a key; `None` if it belongs to no space, or has a capture of the wrong type.
+    /// What the cache knows of a key; `None` if it belongs to no space, or can't have a row.
     pub fn explain(&self, key: &[u8]) -> Option<Explain> {
-        match self.serving().belongs(key) {
-            Belongs::To(served, _) => Some(self.0.cache.explain_key(&served.space, &*served.stored(key))),
-            Belongs::WrongType(_) | Belongs::Nowhere | Belongs::TooLong => None,
+        let serving = self.serving();
+        let Belongs::To(served, captures) = serving.belongs(key) else { return None };
+        if served.origin.as_ref().is_some_and(|source| served.load(source, &captures).is_none()) {
+            return None;
         }
+        let mut explain = self.0.cache.explain_key(&served.space, &*served.stored(key));
+        // Nobody loads for a plain space: what is not fresh is not there for a plain read.
+        if served.origin.is_none() && !matches!(explain.would, Why::Hit | Why::Negative) {
+            explain.would = Why::NotCached;
+        }
+        Some(explain)
+    }
+
+    /// A request for a key that a face itself found to be too long: no space has such keys.
+    pub(crate) fn count_too_long(&self) {
+        self.serving().nowhere.count(Why::NoSpace);
     }
 
     /// Soft: whatever carries one of these tags must be loaded anew.

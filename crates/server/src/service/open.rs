@@ -1,5 +1,6 @@
 //! Can everything that the configuration names be opened? Origins, statements, spaces: every problem at once.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use bellwether::{Cache, Revision, Space};
@@ -18,8 +19,12 @@ use crate::config::{
     SpaceConfig, SqlSource,
 };
 
+/// The origin of plain spaces, which never loads: by a name that no `[origin.NAME]` can have.
+pub(super) const NO_ORIGIN: &str = "";
+
 /// An origin with its guard.
-struct Guarded {
+struct Guarded<'c> {
+    config: &'c OriginConfig,
     opened: Arc<Opened>,
     guard: bellwether::Origin,
 }
@@ -29,8 +34,9 @@ pub(super) type Before<'b> = Option<(&'b Serving, &'b Changes)>;
 
 /// A cache with a configuration at work.
 pub(super) fn open(config: Config, loads: Handle) -> Result<(Cache, Serving), Vec<Problem>> {
-    let cache =
-        Cache::builder().memory_bytes(config.memory.limit).eviction(config.memory.eviction).runtime(loads).build();
+    let memory = &config.memory;
+    let cache = Cache::builder().memory_bytes(memory.limit).eviction(memory.eviction);
+    let cache = cache.origin_name(NO_ORIGIN).runtime(loads).build();
     let cache = cache.map_err(|error| vec![*problem(&Place::File, "[memory]", error.to_string(), None)])?;
     let (serving, revision) = prepare(&cache, config, None)?;
     revision.commit();
@@ -66,7 +72,11 @@ pub(super) fn prepare(cache: &Cache, config: Config, before: Before<'_>) -> Resu
     Err(problems)
 }
 
-fn guarded(revision: &mut Revision, config: &OriginConfig, before: Before<'_>) -> Result<Guarded, Box<Problem>> {
+fn guarded<'c>(
+    revision: &mut Revision,
+    config: &'c OriginConfig,
+    before: Before<'_>,
+) -> Result<Guarded<'c>, Box<Problem>> {
     let same = before.filter(|(_, changes)| changes.origin(&config.name) == OriginChange::Same);
     let opened = same.and_then(|(serving, _)| serving.origins.iter().find(|opened| opened.name == config.name));
     let opened = match opened {
@@ -75,7 +85,7 @@ fn guarded(revision: &mut Revision, config: &OriginConfig, before: Before<'_>) -
     };
     let guard = revision.origin(&config.name, config.budget.clone());
     let guard = guard.map_err(|error| problem(&config.place, &subject_of(config), error.to_string(), None))?;
-    Ok(Guarded { opened, guard })
+    Ok(Guarded { config, opened, guard })
 }
 
 fn subject_of(config: &OriginConfig) -> String {
@@ -104,7 +114,7 @@ fn serve(
     cache: &Cache,
     revision: &mut Revision,
     config: &SpaceConfig,
-    origins: &[Guarded],
+    origins: &[Guarded<'_>],
     before: Before<'_>,
 ) -> Result<Option<Served>, Box<Problem>> {
     let subject = format!("[[space]] '{}'", config.name);
@@ -120,10 +130,14 @@ fn serve(
             origin => origin,
         },
     };
-    let source = match (&config.source, origin.map(|origin| &origin.opened.kind)) {
-        (config::Source::Sql(sql), Some(Kind::Sqlite(origin))) => Some(sql_source(config, sql, origin, &subject)?),
-        (config::Source::Http(http), Some(Kind::Http { origin, base_path })) => {
-            Some(http_source(config, http, origin, base_path, &subject)?)
+    let source = match (&config.source, origin.map(|origin| (origin.config, &origin.opened.kind))) {
+        (config::Source::Sql(sql), Some((of, Kind::Sqlite(origin)))) => {
+            let space = sql_space(config, sql, origin, &subject)?;
+            Some(Source::new(space, &config.template, sql.many.is_some(), of))
+        }
+        (config::Source::Http(http), Some((of, Kind::Http { origin, base_path }))) => {
+            let space = http_space(config, http, origin, base_path, &subject)?;
+            Some(Source::new(space, &config.template, false, of))
         }
         _ => None,
     };
@@ -135,7 +149,7 @@ fn serve(
     };
     let mut space = space.map_err(|error| problem(&config.place, &subject, error.to_string(), None))?;
     if let Some(default) = &config.default {
-        space = space.with_default(plain_payload(Bytes::copy_from_slice(default.as_bytes())));
+        space = space.with_default(default_payload(default, &config.source));
     }
     Ok(Some(Served {
         name: config.name.clone(),
@@ -155,41 +169,66 @@ fn tally(name: &str, before: Before<'_>) -> Arc<Tally> {
     known.map(|served| served.tally.clone()).unwrap_or_default()
 }
 
+/// The answer of a space whose load failed, of the type that its values have as far as that is known.
+fn default_payload(text: &str, source: &config::Source) -> Payload {
+    let json = || serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok();
+    let content_type = match source {
+        config::Source::Sql(sql) if sql.column.is_none() && json() => Some(Cow::Borrowed(JSON)),
+        config::Source::Http(HttpSource { accept, .. }) => match &accept.content_type {
+            Some(kind) if kind == JSON => json().then_some(Cow::Borrowed(JSON)),
+            Some(kind) => Some(Cow::Owned(kind.clone())),
+            None if accept.json && json() => Some(Cow::Borrowed(JSON)),
+            None => None,
+        },
+        config::Source::Plain | config::Source::Sql(_) => None,
+    };
+    Payload { content_type, ..plain_payload(Bytes::copy_from_slice(text.as_bytes())) }
+}
+
+const JSON: &str = "application/json";
+
 /// A body that no origin described.
 pub(super) fn plain_payload(body: Bytes) -> Payload {
     Payload { body, validator: None, content_type: None }
 }
 
-fn sql_source(
+fn sql_space(
     config: &SpaceConfig,
     sql: &SqlSource,
     origin: &SqliteOrigin,
     subject: &str,
-) -> Result<Source, Box<Problem>> {
+) -> Result<Arc<dyn Origin>, Box<Problem>> {
     let names = config.template.captures().map(|(name, _)| name);
     let mut query = SqlQuery::new(sql.query.text.as_str(), names).rows(sql.rows);
     if let Some(many) = &sql.many {
         query = query.many(many.text.as_str());
     }
     if let Some(column) = &sql.column {
-        query = query.column(column.as_str());
+        query = query.column(column.text.as_str());
     }
-    let space = origin.query(query).map_err(|error| setup_problem(&sql.query.place, subject, &error))?;
-    Ok(Source::new(Arc::new(space) as Arc<dyn Origin>, &config.template, sql.many.is_some()))
+    let place = |error: &SetupError| match error.knob() {
+        Some("many") => sql.many.as_ref(),
+        Some("column") => sql.column.as_ref(),
+        _ => None,
+    };
+    match origin.query(query) {
+        Ok(space) => Ok(Arc::new(space)),
+        Err(error) => Err(setup_problem(&place(&error).unwrap_or(&sql.query).place, subject, &error)),
+    }
 }
 
-fn http_source(
+fn http_space(
     config: &SpaceConfig,
     http: &HttpSource,
     origin: &HttpOrigin,
     base_path: &str,
     subject: &str,
-) -> Result<Source, Box<Problem>> {
+) -> Result<Arc<dyn Origin>, Box<Problem>> {
     let names = config.template.captures().map(|(name, _)| name);
     let get = HttpGet::new(format!("{base_path}{}", http.get.as_str()), names);
     let space = origin.get(get.accept(http.accept.clone()));
-    let space = space.map_err(|error| setup_problem(&config.place, subject, &error))?;
-    Ok(Source::new(Arc::new(space) as Arc<dyn Origin>, &config.template, false))
+    let space = space.map_err(|error| setup_problem(&http.place, subject, &error))?;
+    Ok(Arc::new(space))
 }
 
 fn setup_problem(place: &Place, subject: &str, error: &SetupError) -> Box<Problem> {

@@ -148,7 +148,10 @@ impl Serving {
                 },
             },
             Belongs::WrongType(served) => missing(served),
-            Belongs::TooLong => Next::End(Outcome::KeyTooLong),
+            Belongs::TooLong => {
+                self.nowhere.count(Why::NoSpace);
+                Next::End(Outcome::KeyTooLong)
+            }
             Belongs::Nowhere => {
                 self.nowhere.count(Why::NoSpace);
                 Next::End(Outcome::NoSpace)
@@ -161,7 +164,7 @@ impl Served {
     /// A plain space never loads. What is stale, or too old for the caller, is not there: a client
     /// that was answered with it would have no reason to write it anew. The grace of a plain space
     /// is for those who get a token with the stale value.
-    fn read_plain(&self, stored: &[u8], terms: &Terms) -> Outcome {
+    pub(super) fn read_plain(&self, stored: &[u8], terms: &Terms) -> Outcome {
         let unfit = |cached: Cached<Payload>| match terms.demand {
             Demand::MaxAge(most) => cached.is_stale() || cached.age() > most,
             _ => cached.is_stale(),

@@ -63,7 +63,7 @@ impl Service {
     fn step(&self, list: &List, cursor: u64, count: usize, wanted: impl Fn(&[u8]) -> bool) -> Page {
         let begun = Instant::now();
         let start = list.partition_point(|(hash, _)| *hash < cursor);
-        let resident = |key: &[u8]| self.peek(key).is_ok_and(|found| found.is_some());
+        let resident = |key: &[u8]| self.present(key).is_ok_and(|found| found.is_some());
         let mut page = Page::default();
         for (at, (hash, key)) in list.iter().enumerate().skip(start) {
             // Keys of one hash are never parted: the next step could not begin between them.

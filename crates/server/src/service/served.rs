@@ -3,13 +3,14 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use bellwether::{LoadCtx, LoadError, Loaded, Space};
+use bellwether::{Cached, LoadCtx, LoadError, Loaded, Space};
 use bellwether_adapters::{Capture, Captures, Origin, Payload};
 use bellwether_core::key::push_part;
 use bellwether_core::policy::Policy;
 use bellwether_core::template::{self, Expansion, Match, Template, Value};
 
 use super::tally::Tally;
+use crate::config::{OriginConfig, Place};
 
 /// One `[[space]]` at work.
 pub(super) struct Served {
@@ -33,11 +34,14 @@ pub(super) struct Source {
     names: Arc<[Arc<str>]>,
     /// Whether many keys can be loaded at once.
     pub(super) many: bool,
+    /// The origin's name, and where its address is written: for problems.
+    pub(super) named: Arc<(String, Place)>,
 }
 
 impl Source {
-    pub(super) fn new(origin: Arc<dyn Origin>, template: &Template, many: bool) -> Source {
-        Source { origin, names: template.captures().map(|(name, _)| name.into()).collect(), many }
+    pub(super) fn new(origin: Arc<dyn Origin>, template: &Template, many: bool, of: &OriginConfig) -> Source {
+        let names = template.captures().map(|(name, _)| name.into()).collect();
+        Source { origin, names, many, named: Arc::new((of.name.clone(), of.place.clone())) }
     }
 
     /// What the key says, ready to be bound. `None` if a capture is no text.
@@ -80,14 +84,22 @@ impl Served {
         Cow::Owned([&self.generation, key].concat())
     }
 
+    /// What is there for those who ask in Redis's words. In a plain space a stale value is not: it is
+    /// kept for who gets the token to renew it, and a `SET … NX` that saw it would never write.
+    pub(super) fn present(&self, stored: &[u8]) -> Option<Cached<Payload>> {
+        self.space.peek(stored).filter(|found| self.origin.is_some() || !found.is_stale())
+    }
+
     /// The key as a client knows it.
     pub(super) fn unstored<'k>(&self, stored: &'k [u8]) -> Option<&'k [u8]> {
         stored.strip_prefix(&*self.generation)
     }
 
-    /// The load of a key; `None` if a capture is no text, so that no such row can exist.
+    /// The load of a key; `None` if no such row can exist: a capture is no text, or its origin says
+    /// so without being asked.
     pub(super) fn load(&self, source: &Source, captures: &template::Captures<'_>) -> Option<Load> {
-        Some(Load { captures: source.captures(captures)?, tags: self.tags(captures), source: source.clone() })
+        let owned = source.captures(captures).filter(|captures| !source.origin.never(captures))?;
+        Some(Load { captures: owned, tags: self.tags(captures), source: source.clone() })
     }
 
     /// The captures of several stored keys with their tags. All matched the template before they were stored.

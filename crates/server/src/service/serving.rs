@@ -56,7 +56,10 @@ impl Serving {
         match self.belongs(key) {
             Belongs::To(served, captures) => Ok((served, captures)),
             Belongs::WrongType(served) => Err(Refusal::WrongType { space: served.name.clone() }),
-            Belongs::TooLong => Err(Refusal::KeyTooLong),
+            Belongs::TooLong => {
+                self.nowhere.count(Why::NoSpace);
+                Err(Refusal::KeyTooLong)
+            }
             Belongs::Nowhere => {
                 self.nowhere.count(Why::NoSpace);
                 Err(Refusal::NoSpace)
@@ -69,6 +72,11 @@ impl Serving {
         let (served, captures) = match self.belongs(key) {
             // An origin decides what exists, so the type of a capture changes nothing here.
             Belongs::WrongType(served) if served.origin.is_some() => return Err(read_only(served)),
+            Belongs::WrongType(served) => {
+                // A write that no read could ever find is a request that was refused.
+                served.tally.count(Why::NegativeType);
+                return Err(Refusal::WrongType { space: served.name.clone() });
+            }
             _ => self.target(key)?,
         };
         if served.origin.is_some() {

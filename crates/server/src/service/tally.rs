@@ -11,6 +11,7 @@ pub(super) struct Tally {
     read_only: AtomicU64,
     negative_type: AtomicU64,
     not_cached: AtomicU64,
+    too_large: AtomicU64,
 }
 
 impl Tally {
@@ -20,6 +21,7 @@ impl Tally {
             Why::ReadOnly => Some(&self.read_only),
             Why::NegativeType => Some(&self.negative_type),
             Why::NotCached => Some(&self.not_cached),
+            Why::TooLarge => Some(&self.too_large),
             _ => None,
         }
     }
@@ -31,7 +33,7 @@ impl Tally {
     }
 
     fn counted(&self) -> Vec<(Why, u64)> {
-        let all = [Why::NegativeType, Why::NotCached, Why::NoSpace, Why::ReadOnly];
+        let all = [Why::NegativeType, Why::NotCached, Why::NoSpace, Why::ReadOnly, Why::TooLarge];
         let count = |why: Why| self.slot(why).map_or(0, |slot| slot.load(Ordering::Relaxed));
         all.into_iter().map(|why| (why, count(why))).filter(|(_, n)| *n > 0).collect()
     }

@@ -3,15 +3,15 @@
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
-use bellwether::{Cached, Demand, Loaded, Priority, Span};
+use bellwether::{Cached, Loaded, Span, Why};
 use bellwether_adapters::Payload;
 use bytes::Bytes;
 use parking_lot::MutexGuard;
 
 use super::open::plain_payload;
-use super::outcome::{Refusal, Terms};
+use super::outcome::{Outcome, Refusal, Terms};
 use super::served::Served;
-use super::serving::Serving;
+use super::serving::{Belongs, Serving};
 use super::{Inner, Service, WRITE_LOCKS};
 
 /// How a value is written.
@@ -69,7 +69,7 @@ impl Service {
         let (served, captures) = serving.plain(key)?;
         let stored = served.stored(key);
         let _one_at_a_time = self.0.lock(&stored);
-        let before = served.space.peek(&stored);
+        let before = served.present(&stored);
         let holds = match terms.when {
             When::Always => true,
             When::Absent => before.is_none(),
@@ -86,11 +86,12 @@ impl Service {
         let mut loaded = Loaded::value(plain_payload(Bytes::copy_from_slice(value)));
         loaded = match (terms.ends, &before) {
             (Ends::After(span), _) => loaded.ttl(span.at_most(Span::LONGEST)),
-            (Ends::AsBefore, Some(before)) => loaded.ttl(before.remaining().max(Span::ms(1))),
+            (Ends::AsBefore, Some(before)) => loaded.ttl(before.remaining()),
             (Ends::AsBefore, None) | (Ends::BySpace, _) => loaded,
         };
         loaded = served.tags(&captures).into_iter().chain(terms.tags).fold(loaded, Loaded::tag);
         if !served.space.put(&stored, loaded) {
+            served.tally.count(Why::TooLarge);
             return Err(Refusal::TooLarge);
         }
         Ok(Written { stored: true, before })
@@ -105,9 +106,12 @@ impl Service {
         let (served, _) = serving.plain(key)?;
         let stored = served.stored(key);
         let _one_at_a_time = self.0.lock(&stored);
-        let found = served.space.get(&*stored).if_cached().ok();
+        let found = served.read_plain(&stored, &Terms::asked(self.now()));
         drop(served.space.remove(&stored));
-        Ok(found)
+        Ok(match found {
+            Outcome::Value(value) => Some(value),
+            _ => None,
+        })
     }
 
     /// Hard: from the moment this returns, no read that begins gets the older value. True if one
@@ -141,39 +145,50 @@ impl Service {
     }
 
     /// Makes a resident value stale and starts its refresh now, in the background class; it may be
-    /// served meanwhile where the space has a grace. False if nothing is resident.
+    /// served meanwhile where the space has a grace. False if nothing is resident. Nobody waits for
+    /// the refresh, so it is a load and no request.
     ///
     /// # Errors
     /// The key belongs to no space, or to one without an origin.
-    pub fn refresh(&self, key: Bytes) -> Result<bool, Refusal> {
+    pub fn refresh(&self, key: &[u8]) -> Result<bool, Refusal> {
         let serving = self.serving();
-        let (served, _) = serving.target(&key)?;
-        if served.origin.is_none() {
+        let (served, captures) = serving.target(key)?;
+        let Some(source) = &served.origin else {
             return Err(Refusal::NoOrigin { space: served.name.clone() });
-        }
-        let resident = served.space.refresh(&served.stored(&key));
-        if resident && let Ok(place) = self.0.refreshes.clone().try_acquire_owned() {
-            let terms = Terms { demand: Demand::Fresh, priority: Some(Priority::Background), asked: self.now() };
-            let service = self.clone();
-            // Nobody waits for the outcome; it is counted like any other.
-            self.0.loads.spawn(async move {
-                let _place = place;
-                service.read(key, terms).await
-            });
-        }
-        Ok(resident)
+        };
+        // What can't be loaded is never resident.
+        let Some(load) = served.load(source, &captures) else { return Ok(false) };
+        Ok(served.space.refresh_with(&served.stored(key), move |ctx| load.run(ctx)))
     }
 
-    /// What is resident, without loading, counting or touching it.
+    /// What is resident, stale or not, without loading, counting or touching it.
     ///
     /// # Errors
     /// The key belongs to no space.
     pub fn peek(&self, key: &[u8]) -> Result<Option<Cached<Payload>>, Refusal> {
-        let serving = self.serving();
-        match serving.target(key) {
-            Ok((served, _)) => Ok(served.space.peek(&served.stored(key))),
-            Err(Refusal::WrongType { .. }) => Ok(None),
-            Err(refusal) => Err(refusal),
+        self.look(key, |served, stored| served.space.peek(stored))
+    }
+
+    /// As [`Service::peek`], but in a plain space nothing stale: what a plain read would not get
+    /// is not there for those who ask whether it is.
+    ///
+    /// # Errors
+    /// The key belongs to no space.
+    pub fn present(&self, key: &[u8]) -> Result<Option<Cached<Payload>>, Refusal> {
+        self.look(key, Served::present)
+    }
+
+    /// Looks without being a request: what is refused here is counted nowhere.
+    fn look(
+        &self,
+        key: &[u8],
+        find: impl FnOnce(&Served, &[u8]) -> Option<Cached<Payload>>,
+    ) -> Result<Option<Cached<Payload>>, Refusal> {
+        match self.serving().belongs(key) {
+            Belongs::To(served, _) => Ok(find(served, &served.stored(key))),
+            Belongs::WrongType(_) => Ok(None),
+            Belongs::TooLong => Err(Refusal::KeyTooLong),
+            Belongs::Nowhere => Err(Refusal::NoSpace),
         }
     }
 
@@ -184,7 +199,7 @@ impl Service {
     /// The key belongs to no space.
     pub fn end_after(&self, key: &[u8], left: Span, allowed: impl FnOnce(Span) -> bool) -> Result<bool, Refusal> {
         self.0.resident_or(&self.serving(), key, |served, stored| {
-            let Some(cached) = served.space.peek(stored) else { return false };
+            let Some(cached) = served.present(stored) else { return false };
             let shortens = left < cached.remaining();
             if !(shortens || served.origin.is_none()) || !allowed(cached.remaining()) {
                 return false;
@@ -193,17 +208,16 @@ impl Service {
         })
     }
 
-    /// Gives a resident value of a plain space the space's full time again. False elsewhere.
+    /// Gives a fresh value of a plain space the space's full time again, its grace behind it. False elsewhere.
     ///
     /// # Errors
     /// The key belongs to no space.
     pub fn renew(&self, key: &[u8]) -> Result<bool, Refusal> {
-        self.0.resident_or(&self.serving(), key, |served, stored| {
-            served.origin.is_none() && served.space.end_at(stored, self.now() + served.policy.ttl)
-        })
+        let renew = |served: &Served, stored: &[u8]| served.origin.is_none() && served.space.renew(stored);
+        self.0.resident_or(&self.serving(), key, renew)
     }
 
-    /// Whether a key belongs somewhere: what removes, ends or explains it asks no more.
+    /// Whether a key belongs somewhere: what removes or ends it asks no more. Counted if not.
     ///
     /// # Errors
     /// The key belongs to no space.

@@ -76,6 +76,11 @@ fn failures_have_a_status_each_and_show_nothing_of_the_origin() {
     let default = server.get("/v1/ready:fails/1");
     assert_eq!((default.status, default.cache_status()), (200, "bellwether; fwd=miss; detail=default"));
     assert_eq!(default.text(), "{\"title\":\"back soon\"}");
+    assert_eq!(default.header("content-type"), Some("application/octet-stream"), "nobody said what this space holds");
+    let default = server.get("/v1/spare:fails/1");
+    assert_eq!(default.header("content-type"), Some("application/json"), "a space of JSON");
+    let many = server.ask("POST", "/v1/_mget", &[], "[\"spare:fails/2\"]");
+    assert_eq!(many.json()["spare:fails/2"]["value"]["title"], "back soon", "no string: {}", many.text());
 }
 
 #[test]

@@ -58,6 +58,13 @@ get = "/{path}"
 ttl = "60s"
 default = '{"title":"back soon"}'
 [[space]]
+match = "spare:{path*}"
+origin = "api"
+get = "/{path}"
+ttl = "60s"
+accept = { json = true }
+default = '{"title":"back soon"}'
+[[space]]
 match = "kv:{key*}"
 ttl = "30m"
 "#;
@@ -93,11 +100,11 @@ impl Server {
         let address = |listener: &tokio::net::TcpListener| listener.local_addr().expect("a bound address");
         let server = (address(&listener), address(&admin));
         runtime.spawn(admin::serve(service.clone(), admin, shutdown.clone(), connections.clone()));
-        let (serving, down) = (service.clone(), shutdown.clone());
+        let (serving, down, bodies) = (service.clone(), shutdown.clone(), face::http::Bodies::default());
         runtime.spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let open = connections.accept(Face::Http);
-                let serve = face::http::serve_connection(serving.clone(), stream, down.clone());
+                let serve = face::http::serve_connection(serving.clone(), stream, down.clone(), bodies.clone());
                 tokio::spawn(async move {
                     serve.await;
                     drop(open);

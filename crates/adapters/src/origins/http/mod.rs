@@ -93,7 +93,7 @@ impl HttpOrigin {
     /// What is wrong with the path or with `accept`, and what to write instead.
     pub fn get(&self, get: HttpGet) -> Result<HttpSpace, SetupError> {
         let path = PathTemplate::parse(&get.path, &get.captures)?;
-        let accept = get.accept.checked()?;
+        let accept = get.accept.checked().map_err(|error| error.about("accept"))?;
         let asks_for = match &accept.content_type {
             // A checked media type is always a valid header value.
             Some(kind) => HeaderValue::from_str(kind).unwrap_or(ANYTHING),
@@ -239,6 +239,10 @@ impl Origin for HttpSpace {
         None
     }
 
+    fn never(&self, captures: &Captures) -> bool {
+        matches!(self.path.fill(captures), Filled::Never)
+    }
+
     fn check(&self) -> CheckFuture<'_> {
         self.origin.check()
     }
@@ -248,6 +252,7 @@ impl HttpSpace {
     async fn ask(&self, captures: Captures, validator: Option<&Validator>) -> Result<Loaded<Payload>, LoadError> {
         let path = match self.path.fill(&captures) {
             Filled::Ask(path) => path,
+            // Who asked `never` first does not come here.
             Filled::Never => return Ok(Loaded::missing()),
             Filled::Incomplete => return Err(LoadError::new(FailClass::Failed, "the key lacks a part of the path")),
         };

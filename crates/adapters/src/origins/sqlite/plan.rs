@@ -9,6 +9,8 @@ use super::super::{SetupError, listed};
 use super::query::{Rows, SqlQuery};
 use super::{fault, sql};
 
+/// The values of all keys of a batch, in `many`: one name, whatever the capture is called.
+const LIST: &str = "ids";
 /// Tables named in a hint, at most.
 const TABLES_LISTED: u32 = 20;
 
@@ -67,11 +69,12 @@ pub(super) fn plan(connection: &Connection, query: SqlQuery) -> Result<Plan, Set
             ));
         }
     }
-    let shape = shape(&query, &columns)?;
+    let shape = shape(&query, &columns).map_err(|error| error.about("column"))?;
     let heads = columns.iter().enumerate().map(|(at, name)| head(at, name)).collect();
     let output = (0..columns.len()).collect();
     let one = Ask { sql: query.query, binds, columns, output };
-    let many = query.many.map(|many| batch(connection, &many, &one)).transpose()?;
+    let many =
+        query.many.map(|many| batch(connection, &many, &one)).transpose().map_err(|error| error.about("many"))?;
     Ok(Plan { one, many, shape, heads, max_rows: query.max_rows, max_bytes: query.max_bytes })
 }
 
@@ -179,19 +182,16 @@ fn batch(connection: &Connection, many: &str, one: &Ask) -> Result<Batch, SetupE
         ));
     };
     let (binds, columns) = inspect(connection, "many", many, std::slice::from_ref(key))?;
-    let placeholder = match binds.as_slice() {
-        [name] if **name == **key || name.strip_suffix('s') == Some(key) => format!(":{name}"),
-        other => {
-            return Err(SetupError::new(
-                format!("`many` must have :{key}s as its only placeholder, it has {}", listed(":", other)),
-                format!("write … WHERE {key} IN (:{key}s)"),
-            ));
-        }
-    };
-    let sql = sql::expand_in(many, &placeholder).ok_or_else(|| {
+    if !matches!(binds.as_slice(), [name] if **name == *LIST) {
+        return Err(SetupError::new(
+            format!("`many` must have :{LIST} as its only placeholder, it has {}", listed(":", &binds)),
+            format!("write … WHERE {key} IN (:{LIST})"),
+        ));
+    }
+    let sql = sql::expand_in(many, &format!(":{LIST}")).ok_or_else(|| {
         SetupError::new(
-            format!("`many` uses {placeholder} outside of an IN list"),
-            format!("write … WHERE {key} IN ({placeholder})"),
+            format!("`many` uses :{LIST} outside of an IN list"),
+            format!("write … WHERE {key} IN (:{LIST})"),
         )
     })?;
     let position = |wanted: &str| columns.iter().position(|name| name == wanted);

@@ -44,8 +44,8 @@ impl SqlQuery {
         }
     }
 
-    /// The query for many keys: `… WHERE id IN (:ids)` for the capture `id`. It returns the
-    /// columns of the query, and a column named like the capture.
+    /// The query for many keys: `… WHERE name IN (:ids)`. `:ids` are the values of the capture,
+    /// whatever that is called. It returns the columns of the query, and a column named like the capture.
     #[must_use]
     pub fn many(mut self, many: impl Into<String>) -> SqlQuery {
         self.many = Some(many.into());

@@ -161,7 +161,7 @@ fn many_is_one_list_for_one_capture() {
 #[test]
 fn rows_and_column_agree() {
     let source = |knobs: &str| match valid(&sql(&format!("{QUERY}{knobs}"))).spaces.remove(0).source {
-        Source::Sql(source) => (source.rows, source.column),
+        Source::Sql(source) => (source.rows, source.column.map(|column| column.text)),
         _ => panic!("an SQL space"),
     };
     assert_eq!(source(""), (Rows::One, None));

@@ -2,24 +2,24 @@
 
 use bytes::Bytes;
 use hyper::body::Incoming;
-use hyper::header::{AUTHORIZATION, HeaderMap, TRANSFER_ENCODING};
+use hyper::header::{AUTHORIZATION, CONTENT_ENCODING, HeaderMap, TRANSFER_ENCODING};
 use hyper::{Method, Request, Response, StatusCode};
 
-use super::bodies::whole;
+use super::bodies::Bodies;
 use super::conditions::Insists;
 use super::many;
 use super::reply::{self, Body};
-use super::target::{TagMode, Target};
+use super::target::{Lost, TagMode, Target};
 use crate::config::Secret;
 use crate::service::{Service, Terms, WriteTerms};
 use crate::telemetry;
 
 /// Answers one request. The future is small: whatever waits is boxed.
-pub(super) async fn answer(service: &Service, request: Request<Incoming>) -> Response<Body> {
+pub(super) async fn answer(service: &Service, bodies: &Bodies, request: Request<Incoming>) -> Response<Body> {
     // A body that says itself where it ends is framed by the parser alone: nothing is read behind it.
     let last = request.headers().contains_key(TRANSFER_ENCODING);
     let response = match allowed(service.password(), request.headers()) {
-        true => routed(service, request).await,
+        true => routed(service, bodies, request).await,
         false => reply::closing(reply::unauthorized()),
     };
     if last { reply::closing(response) } else { response }
@@ -35,20 +35,25 @@ pub(crate) fn allowed(password: Option<&Secret>, headers: &HeaderMap) -> bool {
     given.is_some_and(|token| password.matches(token))
 }
 
-async fn routed(service: &Service, request: Request<Incoming>) -> Response<Body> {
+async fn routed(service: &Service, bodies: &Bodies, request: Request<Incoming>) -> Response<Body> {
     let target = match Target::of(request.uri().path(), request.uri().query()) {
         Ok(target) => target,
-        Err(lost) => return reply::lost(lost),
+        Err(lost) => {
+            if lost == Lost::TooLong {
+                service.count_too_long();
+            }
+            return reply::lost(lost);
+        }
     };
     match (target, request.method()) {
         (Target::Key(key), &Method::GET | &Method::HEAD) => read(service, key, request.headers()).await,
-        (Target::Key(key), &Method::PUT) => Box::pin(write(service, &key, request)).await,
+        (Target::Key(key), &Method::PUT) => Box::pin(write(service, bodies, &key, request)).await,
         (Target::Key(key), &Method::DELETE) => match service.remove(&key) {
             Ok(_) => reply::done(),
             Err(refusal) => reply::refusal(&refusal, &key),
         },
         (Target::Key(_), _) => reply::method_not_allowed(reply::KEY_METHODS),
-        (Target::Many, &Method::POST) => Box::pin(read_many(service, request)).await,
+        (Target::Many, &Method::POST) => Box::pin(read_many(service, bodies, request)).await,
         (Target::Many, _) => reply::method_not_allowed("POST"),
         (Target::Tag(tag, mode), &Method::DELETE) => {
             match mode {
@@ -75,9 +80,19 @@ async fn read(service: &Service, key: Bytes, asked: &HeaderMap) -> Response<Body
     response
 }
 
-async fn read_many(service: &Service, request: Request<Incoming>) -> Response<Body> {
+/// Whether the body is something else than its bytes.
+fn is_encoded(headers: &HeaderMap) -> bool {
+    let lines = headers.get_all(CONTENT_ENCODING).iter();
+    let mut codings = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
+    codings.any(|coding| !coding.trim_ascii().is_empty() && !coding.trim_ascii().eq_ignore_ascii_case(b"identity"))
+}
+
+async fn read_many(service: &Service, bodies: &Bodies, request: Request<Incoming>) -> Response<Body> {
+    if is_encoded(request.headers()) {
+        return reply::encoded();
+    }
     let insists = Insists::of(request.headers());
-    let body = match whole(request.into_body()).await {
+    let body = match bodies.whole(request.into_body()).await {
         Ok(body) => body,
         Err(unread) => return unread.reply(),
     };
@@ -91,12 +106,16 @@ async fn read_many(service: &Service, request: Request<Incoming>) -> Response<Bo
     many::answer(&keys, &service.read_many(wanted, terms).await, insists)
 }
 
-async fn write(service: &Service, key: &[u8], request: Request<Incoming>) -> Response<Body> {
+async fn write(service: &Service, bodies: &Bodies, key: &[u8], request: Request<Incoming>) -> Response<Body> {
     // Said before a body is sent, to those who wait for a 100.
     if let Err(refusal) = service.writable(key) {
         return reply::refusal(&refusal, key);
     }
-    let body = match whole(request.into_body()).await {
+    // Readers would get the bytes without the word that says what they are.
+    if is_encoded(request.headers()) {
+        return reply::encoded();
+    }
+    let body = match bodies.whole(request.into_body()).await {
         Ok(body) => body,
         Err(unread) => return unread.reply(),
     };

@@ -1,5 +1,6 @@
 //! May this body still come in? What all requests send at once is bounded, not only each by itself.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -18,13 +19,15 @@ const MAX_BODIES: usize = 256 << 20;
 /// A body must have come after so long.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Bytes of bodies under way. Memory is the process's, and so is the count.
-static UNDER_WAY: AtomicUsize = AtomicUsize::new(0);
+/// Bytes of all bodies that a server's clients are sending: its listeners' connections share one.
+#[derive(Clone, Debug, Default)]
+pub struct Bodies(Arc<AtomicUsize>);
 
 /// A body with its part of [`MAX_BODIES`], which it gives back when dropped.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Received {
     bytes: BytesMut,
+    bodies: Bodies,
 }
 
 /// Why a body was not read to its end.
@@ -49,17 +52,22 @@ impl Unread {
     }
 }
 
-/// Reads a body to its end.
-pub(super) async fn whole(body: Incoming) -> Result<Received, Unread> {
-    // A declared length is believed only when it is too long.
-    if body.size_hint().lower() > MAX_BODY as u64 {
-        return Err(Unread::TooLong);
+impl Bodies {
+    /// Reads a body to its end.
+    pub(super) async fn whole(&self, body: Incoming) -> Result<Received, Unread> {
+        // A declared length is believed only when it is too long.
+        if body.size_hint().lower() > MAX_BODY as u64 {
+            return Err(Unread::TooLong);
+        }
+        tokio::time::timeout(TIMEOUT, collect(body, self.received())).await.unwrap_or(Err(Unread::TooSlow))
     }
-    tokio::time::timeout(TIMEOUT, collect(body)).await.unwrap_or(Err(Unread::TooSlow))
+
+    fn received(&self) -> Received {
+        Received { bytes: BytesMut::new(), bodies: self.clone() }
+    }
 }
 
-async fn collect(mut body: Incoming) -> Result<Received, Unread> {
-    let mut received = Received::default();
+async fn collect(mut body: Incoming, mut received: Received) -> Result<Received, Unread> {
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame.map_err(|_| Unread::Broken)?.into_data() else { continue };
         received.add(&data)?;
@@ -73,9 +81,10 @@ impl Received {
         if self.bytes.len() + data.len() > MAX_BODY {
             return Err(Unread::TooLong);
         }
-        let before = UNDER_WAY.fetch_add(data.len(), Ordering::Relaxed);
+        let under_way = &self.bodies.0;
+        let before = under_way.fetch_add(data.len(), Ordering::Relaxed);
         if before + data.len() > MAX_BODIES {
-            UNDER_WAY.fetch_sub(data.len(), Ordering::Relaxed);
+            under_way.fetch_sub(data.len(), Ordering::Relaxed);
             return Err(Unread::TooMany);
         }
         self.bytes.extend_from_slice(data);
@@ -92,7 +101,7 @@ impl std::ops::Deref for Received {
 
 impl Drop for Received {
     fn drop(&mut self) {
-        UNDER_WAY.fetch_sub(self.bytes.len(), Ordering::Relaxed);
+        self.bodies.0.fetch_sub(self.bytes.len(), Ordering::Relaxed);
     }
 }
 
@@ -102,11 +111,11 @@ mod tests {
 
     #[test]
     fn all_bodies_together_are_bounded_and_their_room_comes_back() {
-        let part = Bytes::from(vec![0; MAX_BODY]);
+        let (part, bodies, others) = (Bytes::from(vec![0; MAX_BODY]), Bodies::default(), Bodies::default());
         let all = || {
             let mut held = Vec::new();
             loop {
-                let mut received = Received::default();
+                let mut received = bodies.received();
                 match received.add(&part) {
                     Ok(()) => held.push(received),
                     Err(Unread::TooMany) => return held,
@@ -116,6 +125,7 @@ mod tests {
         };
         let held = all();
         assert_eq!(held.len(), MAX_BODIES / MAX_BODY);
+        assert!(others.received().add(&part).is_ok(), "another server in the same process has room of its own");
         assert_eq!(Unread::TooMany.reply().status(), StatusCode::SERVICE_UNAVAILABLE);
         drop(held);
         let mut again = all();

@@ -131,7 +131,7 @@ fn one(outcome: &Outcome, insists: Insists) -> String {
         }
         Outcome::KeyTooLong => {
             let error = Value::from(crate::service::KEY_TOO_LONG);
-            format!("{{\"status\":414,\"value\":null,\"age_ms\":null,\"why\":null,\"error\":{error}}}")
+            format!("{{\"status\":414,\"value\":null,\"age_ms\":null,\"why\":\"no_space\",\"error\":{error}}}")
         }
     }
 }

@@ -8,6 +8,7 @@ mod answer;
 mod bodies;
 mod conditions;
 mod many;
+mod refused;
 pub(crate) mod reply;
 mod strict;
 pub(crate) mod target;
@@ -18,31 +19,33 @@ use std::convert::Infallible;
 use std::pin::pin;
 use std::time::Duration;
 
+use futures_util::future::{Either, ready};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
-use hyper::service::{HttpService, service_fn};
+use hyper::service::{Service, service_fn};
+use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 
-use crate::service::Service;
+use crate::service;
 use crate::shutdown::Shutdown;
 use reply::Body;
-use strict::{MAX_HEAD, Strict};
+use strict::{MAX_HEAD, MAX_HEADERS, Strict};
+
+pub use bodies::Bodies;
 
 /// From the end of an answer to the end of the next head: how long a connection may idle, and how
 /// slowly a head may come.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
-/// Header lines of one request.
-const MAX_HEADERS: usize = 64;
 /// What hyper buffers of one connection, in either direction; a whole head fits.
 const MAX_BUFFER: usize = 2 * MAX_HEAD;
 
 /// Serves one connection until its client leaves, or until its request in progress is answered
 /// after a shutdown was asked for.
-pub async fn serve_connection(service: Service, stream: TcpStream, shutdown: Shutdown) {
+pub async fn serve_connection(service: service::Service, stream: TcpStream, shutdown: Shutdown, bodies: Bodies) {
     let answer = service_fn(move |request| {
-        let service = service.clone();
-        async move { Ok::<_, Infallible>(answer::answer(&service, request).await) }
+        let (service, bodies) = (service.clone(), bodies.clone());
+        async move { Ok::<_, Infallible>(answer::answer(&service, &bodies, request).await) }
     });
     drive(stream, answer, &shutdown, HEAD_TIMEOUT).await;
 }
@@ -51,8 +54,13 @@ pub async fn serve_connection(service: Service, stream: TcpStream, shutdown: Shu
 /// long as `patience`.
 pub(crate) async fn drive<S>(stream: TcpStream, answer: S, shutdown: &Shutdown, patience: Duration)
 where
-    S: HttpService<Incoming, ResBody = Body, Error: Into<Box<dyn std::error::Error + Send + Sync>>>,
+    S: Service<Request<Incoming>, Response = Response<Body>, Error: Into<Box<dyn std::error::Error + Send + Sync>>>,
 {
+    // What `strict` refused comes as a request that says why.
+    let answer = service_fn(move |request: Request<Incoming>| match refused::answer(&request) {
+        Some(refusal) => Either::Left(ready(Ok(refusal))),
+        None => Either::Right(answer.call(request)),
+    });
     let _in_flight = shutdown.guard();
     // Fails on a connection that is gone already: the first read says so.
     let _ = stream.set_nodelay(true);

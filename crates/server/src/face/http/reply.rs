@@ -4,7 +4,9 @@ use bellwether::{Cached, Span, Why};
 use bellwether_adapters::Payload;
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::header::{AGE, ALLOW, CONNECTION, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, RETRY_AFTER};
+use hyper::header::{
+    ACCEPT_ENCODING, AGE, ALLOW, CONNECTION, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, RETRY_AFTER,
+};
 use hyper::{HeaderMap, Response, StatusCode};
 use serde_json::json;
 
@@ -93,7 +95,7 @@ pub(super) fn outcome(outcome: &Outcome, key: &[u8], insists: Insists, asked: &H
         Outcome::Missing(why) => missing(*why, insists),
         Outcome::Failed(failure) => failed(failure, insists),
         Outcome::NoSpace => said(error(StatusCode::NOT_FOUND, &no_space(key), Some(Why::NoSpace), None), Why::NoSpace),
-        Outcome::KeyTooLong => error(StatusCode::URI_TOO_LONG, KEY_TOO_LONG, None, None),
+        Outcome::KeyTooLong => too_long(),
     }
 }
 
@@ -134,7 +136,7 @@ fn said(mut response: Response<Body>, why: Why) -> Response<Body> {
 pub(super) fn refusal(refusal: &Refusal, key: &[u8]) -> Response<Body> {
     let (status, why) = match refusal {
         Refusal::NoSpace => (StatusCode::NOT_FOUND, Some(Why::NoSpace)),
-        Refusal::KeyTooLong => (StatusCode::URI_TOO_LONG, None),
+        Refusal::KeyTooLong => (StatusCode::URI_TOO_LONG, Some(Why::NoSpace)),
         Refusal::ReadOnly { .. } => (StatusCode::METHOD_NOT_ALLOWED, Some(Why::ReadOnly)),
         Refusal::WrongType { .. } => (StatusCode::NOT_FOUND, Some(Why::NegativeType)),
         Refusal::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, Some(Why::TooLarge)),
@@ -150,12 +152,17 @@ pub(super) fn refusal(refusal: &Refusal, key: &[u8]) -> Response<Body> {
     }
 }
 
+/// No space has keys of such a length.
+fn too_long() -> Response<Body> {
+    said(error(StatusCode::URI_TOO_LONG, KEY_TOO_LONG, Some(Why::NoSpace), None), Why::NoSpace)
+}
+
 /// A path that names nothing.
 pub(super) fn lost(lost: Lost) -> Response<Body> {
     let (status, words) = match lost {
         Lost::Nowhere => (StatusCode::NOT_FOUND, "no such path: keys are at /v1/{key}"),
         Lost::Encoding => (StatusCode::BAD_REQUEST, "a % in a path needs two hex digits: % itself is %25"),
-        Lost::TooLong => (StatusCode::URI_TOO_LONG, KEY_TOO_LONG),
+        Lost::TooLong => return too_long(),
         Lost::Query => (StatusCode::BAD_REQUEST, "no such query: a ? in a key is written %3F"),
         Lost::Tag => (StatusCode::BAD_REQUEST, "tags are UTF-8"),
     };
@@ -167,6 +174,14 @@ pub(crate) fn method_not_allowed(allowed: &'static str) -> Response<Body> {
     let words = format!("this path understands {allowed}");
     let mut response = error(StatusCode::METHOD_NOT_ALLOWED, &words, None, None);
     response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
+    response
+}
+
+/// 415.
+pub(super) fn encoded() -> Response<Body> {
+    let words = "bodies are kept and served as they are sent: send it without content-encoding";
+    let mut response = error(StatusCode::UNSUPPORTED_MEDIA_TYPE, words, None, None);
+    response.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     response
 }
 

@@ -3,8 +3,8 @@
 //!
 //! hyper forgives some of them (a length beside a transfer coding, a length twice, bare line
 //! feeds). So a head is held back until it is whole, judged, and only then handed on; a refused one
-//! is replaced by bytes that no HTTP parser takes, so that hyper answers 400 and closes, in the
-//! order of the pipeline.
+//! is replaced by a request of our own that names the reason (`refused`), so that it is answered in
+//! clear words, in the order of the pipeline, and the connection closed.
 
 use std::io;
 use std::pin::Pin;
@@ -15,14 +15,16 @@ use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
+use super::refused::{self, Refused};
+
 /// The longest head: a key of 4 KiB is 12 KiB percent-encoded, and cookies come along.
 pub(super) const MAX_HEAD: usize = 32 << 10;
+/// Header lines of one request.
+pub(super) const MAX_HEADERS: usize = 64;
 /// Read at a time while a head is awaited.
 const CHUNK: usize = 4 << 10;
 /// A client that takes nothing of its answer for so long is cut.
 const WRITE_STALL: Duration = Duration::from_secs(30);
-/// Begins no method and no header: hyper answers it with 400.
-const POISON: &[u8] = b"\0\r\n\r\n";
 
 /// A connection that hands on only what can be read in one way.
 pub(super) struct Strict<S> {
@@ -74,7 +76,7 @@ impl<S> Strict<S> {
     fn judge_head(&mut self) {
         match find_end(&self.held, self.searched) {
             Ok(Some(end)) => match framing(&self.held[..end]) {
-                Some(framing) => {
+                Ok(framing) => {
                     self.judged = end;
                     self.searched = 0;
                     self.next = match framing {
@@ -83,18 +85,22 @@ impl<S> Strict<S> {
                         Framing::Chunked => Next::Chunks,
                     };
                 }
-                None => self.refuse(),
+                Err(refused) => self.refuse(refused),
             },
-            Ok(None) if self.held.len() > MAX_HEAD => self.refuse(),
+            Ok(None) if self.held.len() > MAX_HEAD => {
+                let first_line = memchr::memchr(b'\n', &self.held).is_some();
+                self.refuse(if first_line { Refused::LongHead } else { Refused::LongTarget });
+            }
             Ok(None) => self.searched = self.held.len(),
-            Err(BareLineFeed) => self.refuse(),
+            Err(refused) => self.refuse(refused),
         }
     }
 
-    fn refuse(&mut self) {
+    fn refuse(&mut self, refused: Refused) {
+        let request = refused.as_request();
         self.held.clear();
-        self.held.extend_from_slice(POISON);
-        self.judged = POISON.len();
+        self.held.extend_from_slice(request.as_bytes());
+        self.judged = request.len();
         self.next = Next::Nothing;
     }
 
@@ -184,19 +190,15 @@ enum Framing {
     Chunked,
 }
 
-/// A line that ends without a carriage return, or bytes that begin no request.
-#[derive(Debug, PartialEq, Eq)]
-struct BareLineFeed;
-
 /// Where the head ends, looking from `from` on; `None` if it goes on.
-fn find_end(bytes: &[u8], from: usize) -> Result<Option<usize>, BareLineFeed> {
+fn find_end(bytes: &[u8], from: usize) -> Result<Option<usize>, Refused> {
     // Empty lines before a request are allowed; what else begins no word would wait for an end that never comes.
     if bytes.first().is_some_and(|first| !first.is_ascii_alphabetic() && *first != b'\r') {
-        return Err(BareLineFeed);
+        return Err(Refused::NoRequest);
     }
     for at in memchr::memchr_iter(b'\n', &bytes[from..]).map(|at| at + from) {
         if at == 0 || bytes[at - 1] != b'\r' {
-            return Err(BareLineFeed);
+            return Err(Refused::BareLineFeed);
         }
         // `at == 1` is an empty line before the request: handed on by itself, the parser skips it.
         if at == 1 || bytes[at - 2] == b'\n' {
@@ -206,47 +208,84 @@ fn find_end(bytes: &[u8], from: usize) -> Result<Option<usize>, BareLineFeed> {
     Ok(None)
 }
 
-/// How a whole head frames its body; `None` if it can be read in more than one way.
-fn framing(head: &[u8]) -> Option<Framing> {
+/// How a whole head frames its body; or why it can't be read in one way only.
+fn framing(head: &[u8]) -> Result<Framing, Refused> {
     if head == b"\r\n" {
-        return Some(Framing::Length(0));
+        return Ok(Framing::Length(0));
     }
-    let head = head.strip_suffix(b"\r\n\r\n")?;
+    let head = head.strip_suffix(b"\r\n\r\n").ok_or(Refused::NoRequest)?;
     let mut lines = Lines(Some(head));
-    let request = lines.next()?;
-    // A fragment is never sent; parsers cut it off, and so would ask for another key.
-    if request.contains(&b'#') {
-        return None;
-    }
+    let modern = request_line(lines.next().unwrap_or_default())?;
     let (mut length, mut chunked, mut hosts) = (None, false, 0);
-    for line in lines {
-        let colon = memchr::memchr(b':', line)?;
+    for (at, line) in lines.enumerate() {
+        if at == MAX_HEADERS {
+            return Err(Refused::ManyHeaders);
+        }
+        let colon = memchr::memchr(b':', line).ok_or(Refused::Header)?;
         let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
         // A blank first is a folded line; a blank last hides the name from those who trim it.
-        if name.is_empty() || name.iter().any(u8::is_ascii_whitespace) {
-            return None;
+        if !is_token(name) || value.iter().any(|byte| byte.is_ascii_control() && *byte != b'\t') {
+            return Err(Refused::Header);
         }
         match name.len() {
             14 if name.eq_ignore_ascii_case(b"content-length") => {
-                let said = digits(value)?;
+                let said = digits(value).ok_or(Refused::Length)?;
                 if length.replace(said).is_some() {
-                    return None;
+                    return Err(Refused::Length);
                 }
             }
-            17 if name.eq_ignore_ascii_case(b"transfer-encoding") => chunked = true,
+            17 if name.eq_ignore_ascii_case(b"transfer-encoding") => {
+                // Once and alone: whatever else was done to the body would be taken for the body.
+                if chunked || !value.eq_ignore_ascii_case(b"chunked") {
+                    return Err(Refused::Coding);
+                }
+                chunked = true;
+            }
             4 if name.eq_ignore_ascii_case(b"host") => hosts += 1,
             _ => {}
         }
     }
-    let modern = request.ends_with(b"HTTP/1.1");
     if hosts > 1 || (modern && hosts == 0) {
-        return None;
+        return Err(Refused::Host);
     }
     match (length, chunked) {
-        (Some(_), true) => None,
-        (None, true) => Some(Framing::Chunked),
-        (length, false) => Some(Framing::Length(length.unwrap_or(0))),
+        (Some(_), true) => Err(Refused::Length),
+        (None, true) if !modern => Err(Refused::Length),
+        (None, true) => Ok(Framing::Chunked),
+        (length, false) => Ok(Framing::Length(length.unwrap_or(0))),
     }
+}
+
+/// `METHOD TARGET HTTP/1.x`; whether it is HTTP/1.1.
+fn request_line(line: &[u8]) -> Result<bool, Refused> {
+    let mut words = line.split(|byte| *byte == b' ');
+    let (Some(method), Some(target), Some(version), None) = (words.next(), words.next(), words.next(), words.next())
+    else {
+        return Err(Refused::NoRequest);
+    };
+    // A fragment is never sent; parsers cut it off, and so would ask for another key.
+    if target.contains(&b'#') {
+        return Err(Refused::Fragment);
+    }
+    // What hyper takes for a path, so that no request is left to its answer without words.
+    let fits = |byte: &u8| !byte.is_ascii_control() && !b"<>`".contains(byte);
+    if !target.iter().all(fits) || std::str::from_utf8(target).is_err() {
+        return Err(Refused::Target);
+    }
+    if !is_token(method) || method == refused::METHOD.as_bytes() || target.is_empty() {
+        return Err(Refused::NoRequest);
+    }
+    match version {
+        b"HTTP/1.1" => Ok(true),
+        b"HTTP/1.0" => Ok(false),
+        version if version.starts_with(b"HTTP/") => Err(Refused::Version),
+        _ => Err(Refused::NoRequest),
+    }
+}
+
+/// RFC 9110, 5.6.2.
+fn is_token(name: &[u8]) -> bool {
+    !name.is_empty() && name.iter().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte))
 }
 
 /// Lines that end with CR LF, the last without.
@@ -277,9 +316,13 @@ fn digits(text: &[u8]) -> Option<u64> {
 mod tests {
     use super::*;
 
-    fn judged(request: &str) -> Option<Framing> {
-        let end = find_end(request.as_bytes(), 0).ok()??;
+    fn judge(request: &str) -> Result<Framing, Refused> {
+        let end = find_end(request.as_bytes(), 0)?.expect("a whole head");
         framing(&request.as_bytes()[..end])
+    }
+
+    fn judged(request: &str) -> Option<Framing> {
+        judge(request).ok()
     }
 
     #[test]
@@ -288,6 +331,7 @@ mod tests {
         assert_eq!(judged("GET / HTTP/1.0\r\n\r\n"), Some(Framing::Length(0)));
         assert_eq!(judged("PUT / HTTP/1.1\r\nhost: x\r\nContent-Length:  12 \r\n\r\nrest"), Some(Framing::Length(12)));
         assert_eq!(judged("PUT / HTTP/1.1\r\nhost: x\r\nTransfer-Encoding: chunked\r\n\r\n"), Some(Framing::Chunked));
+        assert_eq!(judged("GET /ä\"{|}^\\ HTTP/1.1\r\nhost: x\r\n\r\n"), Some(Framing::Length(0)), "hyper takes it");
         assert_eq!(judged("\r\nGET / HTTP/1.1\r\nhost: x\r\n\r\n"), Some(Framing::Length(0)), "an empty line first");
     }
 
@@ -315,8 +359,37 @@ mod tests {
             assert_eq!(judged(&request), None, "{head:?}");
         }
         assert_eq!(judged("GET /v1/a#b HTTP/1.1\r\nhost: x\r\n\r\n"), None, "a fragment");
-        assert_eq!(judged("\u{16}\u{3}\u{1}"), None, "TLS");
+        assert_eq!(find_end("\u{16}\u{3}\u{1}".as_bytes(), 0), Err(Refused::NoRequest), "TLS");
         assert_eq!(judged("\nGET / HTTP/1.1\r\nhost: x\r\n\r\n"), None, "a bare line feed first");
+    }
+
+    #[test]
+    fn every_refusal_has_its_reason() {
+        let many = "x: y\r\n".repeat(MAX_HEADERS) + "x: y";
+        for (head, reason) in [
+            ("PUT / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: gzip, chunked", Refused::Coding),
+            ("PUT / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: gzip\r\ntransfer-encoding: chunked", Refused::Coding),
+            ("PUT / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\ntransfer-encoding: chunked", Refused::Coding),
+            ("PUT / HTTP/1.0\r\ntransfer-encoding: chunked", Refused::Length),
+            ("PUT / HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\ntransfer-encoding: chunked", Refused::Length),
+            ("GET / HTTP/2.0\r\nhost: x", Refused::Version),
+            ("GET / HTTP/1.1", Refused::Host),
+            ("GET  / HTTP/1.1\r\nhost: x", Refused::NoRequest),
+            ("GET /\r\nhost: x", Refused::NoRequest),
+            ("G(T / HTTP/1.1\r\nhost: x", Refused::NoRequest),
+            ("REFUSED /0 HTTP/1.1\r\nhost: x", Refused::NoRequest),
+            ("GET /a\u{7f} HTTP/1.1\r\nhost: x", Refused::Target),
+            ("GET /<a> HTTP/1.1\r\nhost: x", Refused::Target),
+            ("GET / HTTP/1.1\r\nhost: x\r\na b: c", Refused::Header),
+            ("GET / HTTP/1.1\r\nhost: x\r\na: b\u{1}c", Refused::Header),
+            (&format!("GET / HTTP/1.1\r\n{many}"), Refused::ManyHeaders),
+        ] {
+            assert_eq!(judge(&format!("{head}\r\n\r\n")), Err(reason), "{head:.80}");
+        }
+        assert_eq!(
+            judge(&format!("GET / HTTP/1.1\r\nhost: x\r\n{}\r\n\r\n", "x: y\r\n".repeat(63).trim_end())),
+            Ok(Framing::Length(0))
+        );
     }
 
     #[tokio::test(start_paused = true)]

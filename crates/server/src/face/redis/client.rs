@@ -30,6 +30,8 @@ pub(super) struct Client {
     pub(super) multi: Option<Queue>,
     /// Being executed, one after another.
     pub(super) exec: Option<Queue>,
+    /// What was begun last is a write that waits for a load: nothing is begun before it is done.
+    pub(super) waits: bool,
     /// Once all replies are sent, that is all.
     pub(super) closing: bool,
     /// Commands whose replies are still to be left out, the present one included.
@@ -80,6 +82,7 @@ impl Client {
             replies: Replies::default(),
             multi: None,
             exec: None,
+            waits: false,
             closing: false,
             skip: 0,
             commands: 0,

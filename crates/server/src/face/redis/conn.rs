@@ -59,13 +59,16 @@ impl Conn {
             if !self.client.replies.room() || self.client.replies.owed_at_least(room) {
                 break Stop::Replies;
             }
-            if self.client.exec.is_some() {
-                // Batches are ordered: the next command begins when the last one has answered.
+            // Batches are ordered: the next command begins when the last one has answered.
+            if self.client.exec.is_some() || self.client.waits {
                 if !self.client.replies.settled() {
                     break Stop::Replies;
                 }
-                self.exec_next();
-                continue;
+                self.client.waits = false;
+                if self.client.exec.is_some() {
+                    self.exec_next();
+                    continue;
+                }
             }
             match self.begin(&input[used..]) {
                 Ok(Some(taken)) => used += taken,
@@ -73,7 +76,7 @@ impl Conn {
                 Err(error) => break self.broken(error),
             }
         };
-        self.client.clients.add_commands(self.client.commands - before);
+        self.client.clients.add_commands(self.client.commands - before, self.client.now);
         (used, stop)
     }
 

@@ -3,6 +3,7 @@
 use bellwether_resp::{Args, eq_ignore_case};
 
 use super::client::Client;
+use super::commands::command::MAX_KEYS;
 use super::commands::table::TABLE;
 use super::commands::{read, words};
 
@@ -34,6 +35,9 @@ impl Client {
         };
         if !command.takes(args.len()) {
             return self.reject(words::arity(command.name));
+        }
+        if command.names_too_many(args.len()) {
+            return self.reject(words::too_many(command.name, MAX_KEYS));
         }
         if !self.known && !command.before_auth {
             return self.reject("NOAUTH Authentication required.");

@@ -66,7 +66,7 @@ fn fields(section: &str, service: &Service, clients: &Clients, snapshot: &Snapsh
         "clients" => vec![
             ("connected_clients", clients.connected().to_string()),
             ("maxclients", super::MAX_CLIENTS.to_string()),
-            ("blocked_clients", "0".to_owned()),
+            ("blocked_clients", clients.waiting().to_string()),
         ],
         "memory" => vec![
             ("used_memory", memory.bytes.to_string()),
@@ -84,16 +84,16 @@ fn fields(section: &str, service: &Service, clients: &Clients, snapshot: &Snapsh
                 .map(|name| (name, "0".to_owned()))
                 .collect()
         }
-        "stats" => stats(clients, snapshot),
+        "stats" => stats(service, clients, snapshot),
         "replication" => vec![("role", "master".to_owned()), ("connected_slaves", "0".to_owned())],
         _ if memory.entries > 0 => {
-            vec![("db0", format!("keys={n},expires={n},avg_ttl=0", n = memory.entries))]
+            vec![("db0", format!("keys={n},expires={n}", n = memory.entries))]
         }
         _ => Vec::new(),
     }
 }
 
-fn stats(clients: &Clients, snapshot: &Snapshot) -> Vec<(&'static str, String)> {
+fn stats(service: &Service, clients: &Clients, snapshot: &Snapshot) -> Vec<(&'static str, String)> {
     let requests = || snapshot.spaces.iter().flat_map(|space| &space.requests);
     let sum = |wanted: &dyn Fn(&Why) -> bool| requests().filter(|(why, _)| wanted(why)).map(|(_, n)| n).sum::<u64>();
     let hits = sum(&|why| HITS.contains(why));
@@ -102,7 +102,7 @@ fn stats(clients: &Clients, snapshot: &Snapshot) -> Vec<(&'static str, String)> 
     vec![
         ("total_connections_received", clients.accepted().to_string()),
         ("total_commands_processed", clients.commands().to_string()),
-        ("instantaneous_ops_per_sec", "0".to_owned()),
+        ("instantaneous_ops_per_sec", clients.rate(service.now()).to_string()),
         ("rejected_connections", clients.refused().to_string()),
         ("expired_keys", memory.expired.to_string()),
         ("evicted_keys", memory.evicted.to_string()),

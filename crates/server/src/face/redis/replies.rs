@@ -20,6 +20,9 @@ pub(super) const MAX_OUTSTANDING: usize = 1024;
 /// Without it, what follows a long wait (`ECHO`, `COMMAND`, one value after another) would pile up.
 pub(super) const MAX_QUEUED: usize = 8 << 20;
 
+/// The number of a reply that nobody wants: no connection lives to count so many.
+const UNHEARD: u64 = u64::MAX;
+
 /// One command's reply.
 pub(super) enum Reply {
     /// As it goes out.
@@ -75,6 +78,8 @@ pub(super) struct Replies {
     pending: Option<FuturesUnordered<Numbered>>,
     /// Where replies go that nobody wants (`CLIENT REPLY OFF`).
     trash: Option<Vec<u8>>,
+    /// Of those in `pending`, the ones whose replies nobody wants.
+    unheard: usize,
 }
 
 struct Numbered(u64, Later);
@@ -134,8 +139,11 @@ impl Replies {
     pub(super) fn later(&mut self, mut later: Later) {
         match later.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(reply) => self.push(reply),
-            // What it does has begun; nobody wants to hear how it ends.
-            Poll::Pending if self.trash.is_some() => {}
+            // Nobody wants to hear how it ends, but it must end: it may have something to do then.
+            Poll::Pending if self.trash.is_some() => {
+                self.unheard += 1;
+                self.pending.get_or_insert_default().push(Numbered(UNHEARD, later));
+            }
             Poll::Pending => {
                 let number = self.first + self.slots.len() as u64;
                 self.enqueue(Slot::Pending);
@@ -155,6 +163,10 @@ impl Replies {
         if let Some(pending) = &mut self.pending {
             while let Poll::Ready(Some((number, reply))) = pending.poll_next_unpin(cx) {
                 came = true;
+                if number == UNHEARD {
+                    self.unheard -= 1;
+                    continue;
+                }
                 let at = usize::try_from(number - self.first).unwrap_or(usize::MAX);
                 let last = at + 1 == self.slots.len();
                 if let Some(slot) = self.slots.get_mut(at) {
@@ -209,14 +221,14 @@ impl Replies {
         }
     }
 
-    /// Whether every reply so far is in the output.
+    /// Whether every reply so far is in the output, and whatever is not replied to is done.
     pub(super) fn settled(&self) -> bool {
-        self.slots.is_empty()
+        self.slots.is_empty() && self.unheard == 0
     }
 
     /// Whether another command may begin.
     pub(super) fn room(&self) -> bool {
-        self.slots.len() < MAX_OUTSTANDING
+        self.slots.len() + self.unheard < MAX_OUTSTANDING
     }
 
     /// Whether the client has not got at least `bytes` that it asked for. What is queued is kept by

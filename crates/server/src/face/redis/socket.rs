@@ -186,7 +186,7 @@ impl Socket {
     fn may_go_on(&self) -> bool {
         let client = &self.conn.client;
         let room = client.replies.room() && !client.replies.owed_at_least(HIGH_WATER);
-        room && (client.exec.is_none() || client.replies.settled())
+        room && ((client.exec.is_none() && !client.waits) || client.replies.settled())
     }
 
     /// Begins what had to wait for replies to leave.

@@ -17,6 +17,9 @@ use crate::config;
 use crate::connections::Connections;
 use crate::service::Service;
 
+mod plain;
+mod words;
+
 const CONFIG: &str = r#"
 [origin.shop]
 sql = "sqlite://shop.db"
@@ -35,6 +38,11 @@ generation = "v2"
 [[space]]
 match = "n:{k:int}"
 ttl = "30m"
+[[space]]
+match = "g:{k}"
+ttl = "500ms"
+grace = "1h"
+jitter = "0%"
 "#;
 
 /// A connection to a service over a shop with products 1 to 5.
@@ -250,7 +258,7 @@ fn tokens_of_plain_spaces_are_given_to_one_at_a_time() {
     ]);
     assert!(bench.say("BW.HOTKEYS\r\n").starts_with("-ERR BW.HOTKEYS is not in this version"));
     let explained = bench.say("HELLO 3\r\nBW.EXPLAIN kv:t\r\n");
-    assert!(explained.contains("$5 space $2 kv $5 would $6 loaded"), "{explained}");
+    assert!(explained.contains("$5 space $2 kv $5 would $10 not_cached"), "{explained}");
 }
 
 #[test]
@@ -425,5 +433,5 @@ fn a_key_over_4_kib_is_refused_and_the_file_of_a_problem_is_named() {
     let problems = bench.runtime.block_on(Service::start(config, handle)).err().expect("no database");
     assert_eq!(problems.len(), 1, "{problems:?}");
     let words = problems[0].to_string();
-    assert!(words.starts_with("mine.toml:2:") && words.contains("nowhere.db"), "{words}");
+    assert!(words.starts_with("mine.toml:3:7:") && words.contains("nowhere.db"), "{words}");
 }

@@ -7,6 +7,9 @@ use super::super::client::Client;
 /// The longest name there is, with room to spare.
 const LONGEST_NAME: usize = 16;
 
+/// Keys that one command may name: its connection's thread serves others, and does nothing else meanwhile.
+pub(in crate::face::redis) const MAX_KEYS: usize = 10_000;
+
 /// A command.
 pub(in crate::face::redis) struct Command {
     pub(in crate::face::redis) name: &'static str,
@@ -34,6 +37,13 @@ impl Command {
     pub(in crate::face::redis) fn takes(&self, args: usize) -> bool {
         let least = self.arity.unsigned_abs() as usize;
         if self.arity < 0 { args >= least } else { args == least }
+    }
+
+    /// Whether so many arguments name more than [`MAX_KEYS`].
+    pub(in crate::face::redis) fn names_too_many(&self, args: usize) -> bool {
+        let (first, last, step) = self.keys;
+        let (first, step) = (first.unsigned_abs() as usize, step.unsigned_abs().max(1) as usize);
+        last < 0 && args.saturating_sub(first).div_ceil(step) > MAX_KEYS
     }
 
     pub(super) const fn before_auth(mut self) -> Command {

@@ -197,10 +197,29 @@ const SUBCOMMANDS: &[(&str, i32, Run)] = &[
     }),
 ];
 
+const HELP: &[(&str, &str)] = &[
+    ("GETNAME", "The name of the current connection."),
+    ("GETREDIR", "Always -1: nothing is tracked."),
+    ("ID", "The number of the current connection."),
+    ("INFO", "The current connection."),
+    ("KILL ID <id>", "Close the current connection; others are not ours to close."),
+    ("LIST", "The current connection; others are counted in /metrics."),
+    ("NO-EVICT (ON|OFF)", "Nothing: no client is evicted."),
+    ("NO-TOUCH (ON|OFF)", "Nothing."),
+    ("REPLY (ON|OFF|SKIP)", "Whether commands are replied to."),
+    ("SETINFO <LIB-NAME|LIB-VER> <value>", "Name the client's library."),
+    ("SETNAME <name>", "Name the current connection."),
+    ("TRACKING OFF", "Nothing: ON is not in this version."),
+    ("TRACKINGINFO", "Always off."),
+];
+
 pub(super) fn client(client: &mut Client, args: Args<'_>) {
     let given = &args[1];
     let Some((name, arity, run)) = SUBCOMMANDS.iter().find(|(name, ..)| eq_ignore_case(given, name)) else {
-        return client.error(words::subcommand("client", given));
+        return match eq_ignore_case(given, "help") {
+            true => words::help(client.writer(), args, "CLIENT", HELP),
+            false => client.error(words::subcommand("client", given)),
+        };
     };
     let least = arity.unsigned_abs() as usize;
     if args.len() < least || (*arity > 0 && args.len() > least) {

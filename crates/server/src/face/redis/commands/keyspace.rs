@@ -85,6 +85,18 @@ pub(super) fn dbsize(client: &mut Client, _: Args<'_>) {
     client.int(entries);
 }
 
+const MEMORY_HELP: &[(&str, &str)] = &[
+    ("DOCTOR", "Say where memory is shown."),
+    ("PURGE", "Nothing: memory that is free is given back by itself."),
+    ("USAGE <key> [SAMPLES <count>]", "Bytes that a resident value counts against the limit."),
+];
+const OBJECT_HELP: &[(&str, &str)] = &[
+    ("ENCODING <key>", "Always raw."),
+    ("FREQ <key>", "How often a resident value was asked for, 255 at most."),
+    ("IDLETIME <key>", "Age of a resident value in seconds."),
+    ("REFCOUNT <key>", "Always 1."),
+];
+
 pub(super) fn memory(client: &mut Client, args: Args<'_>) {
     match &args[1] {
         word if eq_ignore_case(word, "usage") => {
@@ -99,6 +111,7 @@ pub(super) fn memory(client: &mut Client, args: Args<'_>) {
         }
         word if eq_ignore_case(word, "doctor") => client.bulk("See /metrics on the admin listener."),
         word if eq_ignore_case(word, "purge") => client.ok(),
+        word if eq_ignore_case(word, "help") => words::help(client.writer(), args, "MEMORY", MEMORY_HELP),
         word => client.error(words::subcommand("memory", word)),
     }
 }
@@ -106,7 +119,12 @@ pub(super) fn memory(client: &mut Client, args: Args<'_>) {
 pub(super) fn object(client: &mut Client, args: Args<'_>) {
     let given = &args[1];
     let known = ["encoding", "freq", "idletime", "refcount"].into_iter().find(|name| eq_ignore_case(given, name));
-    let Some(known) = known else { return client.error(words::subcommand("object", given)) };
+    let Some(known) = known else {
+        return match eq_ignore_case(given, "help") {
+            true => words::help(client.writer(), args, "OBJECT", OBJECT_HELP),
+            false => client.error(words::subcommand("object", given)),
+        };
+    };
     if args.len() != 3 {
         return client.error(words::arity(&format!("object|{known}")));
     }
@@ -121,7 +139,7 @@ pub(super) fn object(client: &mut Client, args: Args<'_>) {
 
 /// Tells something of a resident value, else nil.
 fn about(client: &mut Client, key: &[u8], tell: impl FnOnce(&mut Client, bellwether::ExplainEntry)) {
-    match client.service.peek(key) {
+    match client.service.present(key) {
         Err(refusal) => client.refused(&refusal, key),
         Ok(found) => match client.service.explain(key).and_then(|explain| explain.entry) {
             Some(entry) if found.is_some() => tell(client, entry),

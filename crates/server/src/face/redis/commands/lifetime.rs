@@ -38,11 +38,12 @@ impl Unit {
         }
     }
 
-    /// Time from now on, in milliseconds: negative for a moment that has passed.
+    /// Time from now on, in milliseconds: negative for a moment that has passed. `None` if the end
+    /// lies beyond what Redis can say as a moment.
     pub(super) fn left(self, number: i64) -> Option<i64> {
         let millis = self.millis(number)?;
         match self {
-            Unit::Seconds | Unit::Millis => Some(millis),
+            Unit::Seconds | Unit::Millis => millis.checked_add(unix_ms()).map(|_| millis),
             Unit::UnixSeconds | Unit::UnixMillis => Some(millis.saturating_sub(unix_ms())),
         }
     }
@@ -68,9 +69,12 @@ mod tests {
         assert_eq!(lifetime(b"5", Unit::Millis, "set"), Ok(Span::ms(5)));
         assert_eq!(lifetime(b"5", Unit::UnixSeconds, "set"), Ok(Span::ZERO), "long ago");
         for text in ["0", "-1", "9223372036854775807"] {
-            let refused = lifetime(text.as_bytes(), Unit::Seconds, "set");
-            assert_eq!(refused, Err("ERR invalid expire time in 'set' command".to_owned()), "{text}");
+            for unit in [Unit::Seconds, Unit::Millis] {
+                let refused = lifetime(text.as_bytes(), unit, "set");
+                assert_eq!(refused, Err("ERR invalid expire time in 'set' command".to_owned()), "{text}");
+            }
         }
+        assert!(lifetime(b"9223372036854775807", Unit::UnixMillis, "set").is_ok(), "a moment that can be said");
         assert_eq!(lifetime(b"x", Unit::Seconds, "set"), Err(words::NO_INTEGER.to_owned()));
     }
 }

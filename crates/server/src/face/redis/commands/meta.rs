@@ -6,6 +6,14 @@ use super::super::client::Client;
 use super::command::{Command, Kind, Table};
 use super::words;
 
+const HELP: &[(&str, &str)] = &[
+    ("(no subcommand)", "Details of all commands."),
+    ("COUNT", "How many commands there are."),
+    ("GETKEYS <full-command>", "The keys in a full command."),
+    ("INFO [<command-name> ...]", "Details of these commands, or of all."),
+    ("LIST", "The names of all commands."),
+];
+
 pub(super) fn command(client: &mut Client, args: Args<'_>, table: &Table) {
     let Some(word) = args.get(1) else {
         return all(table, &mut client.writer());
@@ -13,6 +21,7 @@ pub(super) fn command(client: &mut Client, args: Args<'_>, table: &Table) {
     match word {
         word if eq_ignore_case(word, "count") && args.len() == 2 => client.int(table.0.len()),
         word if eq_ignore_case(word, "count") => client.error(words::arity("command|count")),
+        word if eq_ignore_case(word, "list") && args.len() > 2 => client.error(words::SYNTAX),
         word if eq_ignore_case(word, "list") => {
             let mut writer = client.writer();
             writer.array(table.0.len());
@@ -29,8 +38,7 @@ pub(super) fn command(client: &mut Client, args: Args<'_>, table: &Table) {
                 }
             }
         }
-        // Clients ask for it to help people type. What they know of Redis themselves is as good.
-        word if eq_ignore_case(word, "docs") => client.writer().map(0),
+        // No DOCS: told that there are none, redis-cli helps people type by what it knows of Redis itself.
         word if eq_ignore_case(word, "getkeys") => match keys(table, args.from(2)) {
             Ok(keys) => {
                 let mut writer = client.writer();
@@ -39,6 +47,7 @@ pub(super) fn command(client: &mut Client, args: Args<'_>, table: &Table) {
             }
             Err(words) => client.error(words),
         },
+        word if eq_ignore_case(word, "help") => words::help(client.writer(), args, "COMMAND", HELP),
         word => client.error(words::subcommand("command", word)),
     }
 }
@@ -69,11 +78,12 @@ fn tell(command: &Command, writer: &mut Writer<'_, Vec<u8>>) {
 }
 
 fn keys<'a>(table: &Table, args: Args<'a>) -> Result<Vec<&'a [u8]>, String> {
+    // A command and at least one argument of it, as in Redis.
+    if args.len() < 2 {
+        return Err(words::arity("command|getkeys"));
+    }
     let Some(command) = args.get(0).and_then(|name| table.find(name)) else {
-        return Err(match args.is_empty() {
-            true => words::arity("command|getkeys"),
-            false => "ERR Invalid command specified".to_owned(),
-        });
+        return Err("ERR Invalid command specified".to_owned());
     };
     let (first, last, step) = command.keys;
     if first == 0 {

@@ -1,7 +1,7 @@
 //! What does each command do? A file per family; `table` knows them all.
 
 mod batch;
-mod command;
+pub(super) mod command;
 mod connection;
 mod keyspace;
 mod lifetime;

@@ -25,15 +25,27 @@ struct Asked {
 }
 
 impl Asked {
+    /// How fresh, once: two such words contradict each other.
+    fn insist(&mut self, demand: Demand) -> Result<(), String> {
+        if self.demand != Demand::Any {
+            return Err("ERR only one of FRESH, CACHED and MAXAGE may be asked for".to_owned());
+        }
+        self.demand = demand;
+        Ok(())
+    }
+
     fn parse(args: Args<'_>) -> Result<Asked, String> {
         let mut asked = Asked { demand: Demand::Any, priority: None, lease: None, wait: None };
         let mut rest = args.iter();
         while let Some(word) = rest.next() {
             let mut millis = || millis(rest.next().ok_or(words::SYNTAX)?);
             match () {
-                () if eq_ignore_case(word, "fresh") => asked.demand = Demand::Fresh,
-                () if eq_ignore_case(word, "cached") => asked.demand = Demand::CachedOnly,
-                () if eq_ignore_case(word, "maxage") => asked.demand = Demand::MaxAge(millis()?),
+                () if eq_ignore_case(word, "fresh") => asked.insist(Demand::Fresh)?,
+                () if eq_ignore_case(word, "cached") => asked.insist(Demand::CachedOnly)?,
+                () if eq_ignore_case(word, "maxage") => {
+                    let age = millis()?;
+                    asked.insist(Demand::MaxAge(age))?;
+                }
                 () if eq_ignore_case(word, "lease") => asked.lease = Some(millis()?),
                 () if eq_ignore_case(word, "wait") => asked.wait = Some(millis()?),
                 () if eq_ignore_case(word, "priority") => {
@@ -60,7 +72,10 @@ pub(super) fn get(client: &mut Client, args: Args<'_>) {
     let terms = Terms { demand: asked.demand, priority: asked.priority, ..client.terms() };
     let (service, protocol) = (client.service.clone(), client.protocol);
     let key = Bytes::copy_from_slice(&args[1]);
+    let clients = client.clients.clone();
     client.later(Box::pin(async move {
+        // Until it is answered: it may wait for whoever holds the token, as BLPOP waits for a push.
+        let _waits = clients.waits();
         let granted = service.lease(key.clone(), terms, asked.lease, asked.wait).await;
         told(granted, &key, protocol)
     }));
@@ -151,7 +166,7 @@ pub(super) fn expire(client: &mut Client, args: Args<'_>) {
 }
 
 pub(super) fn refresh(client: &mut Client, args: Args<'_>) {
-    let refreshed = client.service.refresh(Bytes::copy_from_slice(&args[1]));
+    let refreshed = client.service.refresh(&args[1]);
     client.counted(refreshed, &args[1]);
 }
 
@@ -171,7 +186,8 @@ pub(super) fn hotkeys(client: &mut Client, _: Args<'_>) {
 
 /// `BW.EXPLAIN key`: the same description as `/api/explain/{key}`, as a map.
 pub(super) fn explain(client: &mut Client, args: Args<'_>) {
-    if let Err(refusal) = client.service.check(&args[1]) {
+    // Who asks why is told so, and is no request.
+    if let Err(refusal) = client.service.present(&args[1]) {
         return client.refused(&refusal, &args[1]);
     }
     let description = client.service.describe(&args[1]).unwrap_or_else(|| {

@@ -117,7 +117,7 @@ fn part(bytes: &[u8], start: i64, end: i64) -> &[u8] {
 }
 
 pub(super) fn strlen(client: &mut Client, args: Args<'_>) {
-    match client.service.peek(&args[1]) {
+    match client.service.present(&args[1]) {
         Ok(found) => client.int(found.map_or(0, |value| value.body.len())),
         Err(refusal) => client.refused(&refusal, &args[1]),
     }
@@ -125,7 +125,7 @@ pub(super) fn strlen(client: &mut Client, args: Args<'_>) {
 
 /// TYPE.
 pub(super) fn kind(client: &mut Client, args: Args<'_>) {
-    match client.service.peek(&args[1]) {
+    match client.service.present(&args[1]) {
         Ok(found) => client.simple(if found.is_some() { "string" } else { "none" }),
         Err(refusal) => client.refused(&refusal, &args[1]),
     }
@@ -134,7 +134,7 @@ pub(super) fn kind(client: &mut Client, args: Args<'_>) {
 pub(super) fn touch(client: &mut Client, args: Args<'_>) {
     let mut resident = 0;
     for key in args.from(1) {
-        match client.service.peek(key) {
+        match client.service.present(key) {
             Ok(found) => resident += i64::from(found.is_some()),
             Err(refusal) => return client.refused(&refusal, key),
         }

@@ -14,6 +14,16 @@ pub(super) fn info(client: &mut Client, args: Args<'_>) {
     client.writer().verbatim(*b"txt", text);
 }
 
+const CONFIG_HELP: &[(&str, &str)] =
+    &[("GET <pattern> [<pattern> ...]", "What clients want to know of the configuration.")];
+const LATENCY_HELP: &[(&str, &str)] = &[
+    ("DOCTOR", "Say where latencies are shown."),
+    ("HISTORY <event>", "Nothing."),
+    ("LATEST", "Nothing."),
+    ("RESET [<event> ...]", "Nothing."),
+];
+const SLOWLOG_HELP: &[(&str, &str)] = &[("GET [<count>]", "Nothing."), ("LEN", "0."), ("RESET", "Nothing.")];
+
 pub(super) fn config(client: &mut Client, args: Args<'_>) {
     match (&args[1], args.len()) {
         (word, 3..) if eq_ignore_case(word, "get") => config_get(client, args.from(2)),
@@ -21,6 +31,7 @@ pub(super) fn config(client: &mut Client, args: Args<'_>) {
         (word, _) if eq_ignore_case(word, "set") || eq_ignore_case(word, "rewrite") => {
             client.error("ERR the configuration is a file: change it and start again");
         }
+        (word, _) if eq_ignore_case(word, "help") => words::help(client.writer(), args, "CONFIG", CONFIG_HELP),
         (word, _) => client.error(words::subcommand("config", word)),
     }
 }
@@ -66,10 +77,12 @@ pub(super) fn time(client: &mut Client, _: Args<'_>) {
 
 /// No replicas: none has acknowledged anything.
 pub(super) fn wait(client: &mut Client, args: Args<'_>) {
-    if parse_i64(&args[1]).is_none() || parse_i64(&args[2]).is_none() {
-        return client.error(words::NO_INTEGER);
+    match (parse_i64(&args[1]), parse_i64(&args[2])) {
+        (None, _) => client.error(words::NO_INTEGER),
+        (_, None) => client.error("ERR timeout is not an integer or out of range"),
+        (_, Some(timeout)) if timeout < 0 => client.error("ERR timeout is negative"),
+        _ => client.int(0),
     }
-    client.int(0);
 }
 
 pub(super) fn latency(client: &mut Client, args: Args<'_>) {
@@ -77,6 +90,7 @@ pub(super) fn latency(client: &mut Client, args: Args<'_>) {
         word if eq_ignore_case(word, "latest") || eq_ignore_case(word, "history") => client.writer().array(0),
         word if eq_ignore_case(word, "reset") => client.int(0),
         word if eq_ignore_case(word, "doctor") => client.bulk("See the histograms of /metrics on the admin listener."),
+        word if eq_ignore_case(word, "help") => words::help(client.writer(), args, "LATENCY", LATENCY_HELP),
         word => client.error(words::subcommand("latency", word)),
     }
 }
@@ -86,6 +100,7 @@ pub(super) fn slowlog(client: &mut Client, args: Args<'_>) {
         word if eq_ignore_case(word, "get") => client.writer().array(0),
         word if eq_ignore_case(word, "len") => client.int(0),
         word if eq_ignore_case(word, "reset") => client.ok(),
+        word if eq_ignore_case(word, "help") => words::help(client.writer(), args, "SLOWLOG", SLOWLOG_HELP),
         word => client.error(words::subcommand("slowlog", word)),
     }
 }

@@ -92,6 +92,7 @@ pub(in crate::face::redis) static TABLE: Table = Table(COMMANDS);
 
 #[cfg(test)]
 mod tests {
+    use super::super::command::MAX_KEYS;
     use super::*;
 
     #[test]
@@ -103,6 +104,16 @@ mod tests {
             assert!(TABLE.find(command.name.to_uppercase().as_bytes()).is_some_and(|found| found.name == command.name));
         }
         assert!(TABLE.find(b"").is_none() && TABLE.find(b"getx").is_none() && TABLE.find(&[b'a'; 100]).is_none());
+    }
+
+    #[test]
+    fn the_keys_of_one_command_are_bounded() {
+        let too_many = |name: &str, args| TABLE.find(name.as_bytes()).expect("a command").names_too_many(args);
+        for name in ["mget", "del", "unlink", "exists", "touch", "watch"] {
+            assert!(!too_many(name, MAX_KEYS + 1) && too_many(name, MAX_KEYS + 2), "{name}");
+        }
+        assert!(!too_many("mset", 2 * MAX_KEYS + 1) && too_many("mset", 2 * MAX_KEYS + 3));
+        assert!(!too_many("bw.set", MAX_KEYS * 2), "its key is one, its tags have a bound of their own");
     }
 
     #[test]

@@ -97,11 +97,14 @@ fn end(client: &mut Client, args: Args<'_>, unit: Unit, name: &str) {
     };
     let Some(left) = unit.left(number) else { return client.error(words::invalid_expire(name)) };
     let key = &args[1];
+    if let Err(refusal) = client.service.check(key) {
+        return client.refused(&refusal, key);
+    }
     let left = Span(u64::try_from(left).unwrap_or(0));
     let result = if left > Span::ZERO {
         client.service.end_after(key, left, |now| only.allows(now, left))
     } else {
-        match client.service.peek(key) {
+        match client.service.present(key) {
             Ok(Some(value)) if !only.allows(value.remaining(), left) => Ok(false),
             Ok(_) => client.service.remove(key),
             Err(refusal) => Err(refusal),

@@ -1,6 +1,6 @@
 //! In which words is a command refused? Redis's own, wherever Redis has any: clients look for them.
 
-use bellwether_resp::Args;
+use bellwether_resp::{Args, Writer};
 
 use crate::service::{KEY_TOO_LONG, Outcome, no_space};
 
@@ -203,9 +203,27 @@ pub(in crate::face::redis) fn arity(name: &str) -> String {
     format!("ERR wrong number of arguments for '{name}' command")
 }
 
+/// More keys than one command may name.
+pub(in crate::face::redis) fn too_many(name: &str, most: usize) -> String {
+    format!("ERR too many keys for '{name}' command: at most {most} at once")
+}
+
 pub(super) fn subcommand(command: &str, given: &[u8]) -> String {
     let given = String::from_utf8_lossy(until_nul(given, SHOWN)).into_owned();
     format!("ERR unknown subcommand '{given}'. Try {} HELP.", command.to_uppercase())
+}
+
+/// The subcommands with what each does, in the form of Redis.
+pub(super) fn help(mut writer: Writer<'_, Vec<u8>>, args: Args<'_>, command: &str, subcommands: &[(&str, &str)]) {
+    if args.len() != 2 {
+        return writer.error(arity(&format!("{}|help", command.to_lowercase())));
+    }
+    writer.array(1 + 2 * (subcommands.len() + 1));
+    writer.simple(format!("{command} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:"));
+    for (subcommand, does) in subcommands.iter().chain(&[("HELP", "Prints this help.")]) {
+        writer.simple(subcommand);
+        writer.simple(format!("    {does}"));
+    }
 }
 
 pub(super) fn invalid_expire(command: &str) -> String {

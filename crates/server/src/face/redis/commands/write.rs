@@ -115,6 +115,9 @@ pub(super) fn getex(client: &mut Client, args: Args<'_>) {
         Ok(change) => change,
         Err(words) => return client.error(words),
     };
+    if change == Change::Nothing {
+        return client.read(&args[1], client.terms(), told);
+    }
     let service = client.service.clone();
     client.read(&args[1], client.terms(), move |outcome, key, protocol| {
         if matches!(outcome, Outcome::Value(_)) {
@@ -128,6 +131,8 @@ pub(super) fn getex(client: &mut Client, args: Args<'_>) {
         }
         told(outcome, key, protocol)
     });
+    // A write: what follows on this connection must see it.
+    client.waits = true;
 }
 
 fn change(args: Args<'_>) -> Result<Change, String> {
