@@ -13,6 +13,6 @@ pub use captures::{Capture, Captures};
 #[cfg(feature = "http")]
 pub use origins::http::{Accept, HttpGet, HttpOrigin, HttpSpace};
 #[cfg(feature = "sqlite")]
-pub use origins::sqlite::{MAX_BATCH, Rows, SqlQuery, SqliteOrigin, SqliteSpace};
+pub use origins::sqlite::{MAX_BATCH, OnConnect, Rows, SqlQuery, SqliteOrigin, SqliteSpace};
 pub use origins::{BatchFuture, CheckFuture, LoadFuture, Origin, SetupError};
 pub use payload::{Payload, Validator};

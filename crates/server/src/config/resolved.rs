@@ -1,7 +1,7 @@
 //! What was asked for? The configuration once it is understood: every default filled in, every check passed.
 
 use super::problem::Place;
-use bellwether_adapters::{Accept, Rows};
+use bellwether_adapters::{Accept, OnConnect, Rows};
 use bellwether_core::policy::{Budget, Policy};
 use bellwether_core::template::{Expansion, Template};
 use std::fmt;
@@ -88,6 +88,8 @@ pub struct OriginConfig {
     pub budget: Budget,
     /// Its header in the file.
     pub place: Place,
+    /// Done to each connection of an SQLite origin: for programs that embed the server, no file can say it.
+    pub on_connect: OnConnect,
 }
 
 /// What an origin is and where.

@@ -25,6 +25,7 @@ use crate::face::{http, redis};
 use crate::service::Service;
 use crate::shutdown::Shutdown;
 use cores::Cores;
+pub use listen::raise_open_files;
 use listen::{Accept, bind};
 
 /// What is in progress has so long to finish once the server was told to stop.
