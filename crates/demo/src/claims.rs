@@ -54,7 +54,7 @@ impl Rule {
     /// What it says, in a line.
     pub(crate) fn words(self) -> &'static str {
         match self {
-            Rule::OneLoad => "one query per key and freshness period, never more than two at once",
+            Rule::OneLoad => "one query per key and freshness period, at most two at once",
             Rule::Answered => "everybody gets a page",
             Rule::InTime => "nobody waits past the deadline",
             Rule::DeleteWins => "nothing older than an acknowledged removal",
@@ -137,9 +137,8 @@ fn control(incident: Incident, Duel { plain, ours }: Duel<'_>) -> Vec<Claim> {
         let least = STAMPEDE * ours.max(1);
         claim(Rule::Control, measured >= least, format!("{measured} {what}"), format!("at least {least}"))
     };
-    let some = |count: u64, what: &str| {
-        claim(Rule::Control, count > 0, format!("{count} {what}"), "at least 1".to_owned())
-    };
+    let some =
+        |count: u64, what: &str| claim(Rule::Control, count > 0, format!("{count} {what}"), "at least 1".to_owned());
     match incident {
         Incident::HotKey | Incident::Cold | Incident::Influencer => {
             vec![more(plain.star_queries, ours.star_queries, "queries for the product")]

@@ -34,11 +34,11 @@ impl Hop {
     pub(crate) fn lines(&self) -> Vec<String> {
         let times = (self.bellwether_us / self.map_us.max(0.001)).round();
         vec![
-            "Where Bellwether loses: its hop. Median of a hit, one caller, nothing else running:".to_owned(),
+            "Where Bellwether loses: its hop. Median of a hit, one caller at a time:".to_owned(),
             format!("  {:>9.2} us  bellwether over its socket", self.bellwether_us),
             format!("  {:>9.2} us  plain cache-aside over an equal socket", self.plain_us),
             format!(
-                "  {:>9.2} us  plain cache-aside's map inside the caller's process: {} times faster",
+                "  {:>9.2} us  its map inside the caller's own process: {} times faster",
                 self.map_us,
                 count(times as u64)
             ),

@@ -57,7 +57,7 @@ impl Incident {
             Incident::HotKey => "the most wanted entry expires under load",
             Incident::Cold => "a crowd asks at once for one page that is not cached",
             Incident::Influencer => "one product's traffic grows 100-fold",
-            Incident::Removal => "the price changes and its entry is removed, under load",
+            Incident::Removal => "its price changes, its entry is removed",
             Incident::Outage => "every query of the database fails for a while",
             Incident::Slow => "every query takes ten times as long",
             Incident::Avalanche => "every entry expires at the same moment",

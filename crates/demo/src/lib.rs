@@ -90,16 +90,16 @@ pub fn play(options: &Options) -> Result<Ended, Failure> {
     let scale = if options.quick { Scale::QUICK } else { Scale::FULL };
     let only = options.only.map(|incident| [incident]);
     let incidents = only.as_ref().map_or(&Incident::ALL[..], |only| &only[..]);
-    let programme =
-        Programme { incidents, scale, seed: options.seed, connections, home: temporary.path() };
+    let programme = Programme { incidents, scale, seed: options.seed, connections, home: temporary.path() };
     introduce(options, &scale, connections);
     let verdict = programme.play(&mut stage)?;
     say("");
     verdict.lines().iter().for_each(|line| say(line));
     say(&format!("\nseed {}, {} s in all", options.seed, begun.elapsed().as_secs()));
-    let report = options.json.as_ref().map_or(Ok(()), |path| {
-        report::write(path, &report::json(&verdict, &scale, options.seed, options.quick))
-    });
+    let report = options
+        .json
+        .as_ref()
+        .map_or(Ok(()), |path| report::write(path, &report::json(&verdict, &scale, options.seed, options.quick)));
     if options.keep && report.is_ok() {
         keep::serve(&mut stage, temporary.path(), &scale)?;
     }
@@ -110,15 +110,16 @@ pub fn play(options: &Options) -> Result<Ended, Failure> {
 fn introduce(options: &Options, scale: &Scale, connections: usize) {
     let patience = scale.deadline.as_secs();
     say("One herd, two caches, the same weak database.");
-    say("  database    SQLite, 16 connections, 50 ms a query: an SQL function sleeps that long, on");
-    say("              purpose, so that neither side wins by this machine's speed");
-    say("  the same    the herd, its seed, ttl, pool, and how long a caller waits");
-    say(&format!("              (seed {}, {patience} s), both over a socket", options.seed));
-    say("  plain       a map with a ttl: get, on a miss query, then set. Nothing else");
-    say("  bellwether  its real server over RESP, `grace = \"10m\"`, all else at its defaults");
+    say("  database    SQLite, 16 connections, 50 ms a query: an SQL function sleeps so");
+    say("              long on purpose; neither side wins by this machine's speed");
+    say("  the same    herd, ttl, pool of connections, and how long a caller waits");
+    say(&format!("              ({patience} s); both are asked over sockets of this machine"));
+    say("  plain       a map with a ttl: get; on a miss query, then set. Nothing else");
+    say("  bellwether  its real server over RESP, `grace = \"10m\"`, the rest at defaults");
     say("  order       plain first, then bellwether: neither takes the other's cores");
+    say(&format!("  herd        drawn from seed {}; popularity by Zipf", options.seed));
     if connections < 1_000 {
-        say(&format!("  note        few files may be open: {connections} connections, answers queue behind each"));
-        say("              other on both sides; `ulimit -n 4096` makes room");
+        say(&format!("  note        few files may be open: {connections} connections, so that answers queue"));
+        say("              behind each other, on both sides; `ulimit -n 4096` makes room");
     }
 }

@@ -53,10 +53,7 @@ pub(crate) struct Counts {
 impl Counts {
     /// What came since `before`.
     pub(crate) fn since(self, before: Counts) -> Counts {
-        Counts {
-            requests: self.requests.saturating_sub(before.requests),
-            hits: self.hits.saturating_sub(before.hits),
-        }
+        Counts { requests: self.requests.saturating_sub(before.requests), hits: self.hits.saturating_sub(before.hits) }
     }
 
     /// In percent; 0 of nothing.

@@ -20,6 +20,8 @@ pub(crate) struct Scale {
     pub(crate) slack: Duration,
     /// Share of the full rates.
     rate: f64,
+    /// Share of the full length.
+    length: f64,
     /// Requests of the crowd that asks at once.
     crowd: usize,
     /// Entries that expire together.
@@ -32,6 +34,7 @@ impl Scale {
         deadline: Duration::from_secs(1),
         slack: Duration::from_millis(500),
         rate: 1.0,
+        length: 1.0,
         crowd: 20_000,
         mass: PRODUCTS,
     };
@@ -39,7 +42,8 @@ impl Scale {
     pub(crate) const QUICK: Scale = Scale {
         deadline: Duration::from_secs(2),
         slack: Duration::from_secs(2),
-        rate: 0.12,
+        rate: 0.15,
+        length: 0.5,
         crowd: 1_000,
         mass: 400,
     };
@@ -136,7 +140,18 @@ impl Script {
             }
         }
         script.asks = herd.finish();
-        script
+        script.shortened(scale.length)
+    }
+
+    /// The same in a share of the time; requests were drawn as many fewer.
+    fn shortened(mut self, share: f64) -> Script {
+        let shorten = |span: &mut Duration| *span = span.mul_f64(share);
+        shorten(&mut self.ttl);
+        self.warm.iter_mut().for_each(|(_, pause)| shorten(pause));
+        self.asks.iter_mut().for_each(|ask| shorten(&mut ask.at));
+        self.faults.iter_mut().for_each(|(at, _)| shorten(at));
+        self.removals.iter_mut().for_each(shorten);
+        self
     }
 
     /// The moment of the last request.
@@ -180,7 +195,7 @@ impl Herd<'_> {
 
     /// A Poisson process: callers do not know of each other.
     fn arrivals(&mut self, rate: f64, (from, to): Window, mut id: impl FnMut(&mut fastrand::Rng) -> u32) {
-        let mean = 1.0 / (rate * self.scale.rate);
+        let mean = 1.0 / (rate * self.scale.rate * self.scale.length);
         let mut at = from;
         while self.asks.len() < MOST_REQUESTS {
             at -= mean * (1.0 - self.rng.f64()).ln();

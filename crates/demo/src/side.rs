@@ -145,7 +145,8 @@ pub(crate) fn configuration(terms: Terms) -> String {
 fn bellwether(shop: &Shop, database: &Arc<Database>, terms: Terms) -> Result<Server, Failure> {
     // Without the environment: what it says is meant for `serve`.
     let parsed = config::parse(&configuration(terms), "demo.toml", Path::new(""), [], false);
-    let lines = |problems: Vec<config::Problem>| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+    let lines =
+        |problems: Vec<config::Problem>| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
     let mut config = parsed.map_err(|problems| Failure::Start(lines(problems)))?;
     for origin in &mut config.origins {
         origin.kind = OriginKind::Sqlite { path: shop.path().to_path_buf() };

@@ -9,6 +9,15 @@ use crate::measured::Measured;
 use crate::side::Side;
 use crate::words::{count, millis, seconds};
 
+/// What the columns say.
+const LEGEND: [&str; 5] = [
+    "  queries, peak   seen by the database; peak: the most at once",
+    "  stale           older than a removal acknowledged before the request",
+    "  oldest          age of the oldest answer, in s",
+    "  p50, p99        half and 99 % of the answers came within so many ms",
+    "  hits            % answered without waiting for the database",
+];
+
 /// One incident, played to both sides and judged.
 pub(crate) struct Played {
     pub(crate) incident: Incident,
@@ -45,12 +54,7 @@ impl Verdict {
             let broken = failing.map(|claim| Broken {
                 incident,
                 rule: claim.rule,
-                words: format!(
-                    "{incident}: {}: found {}, wanted {}",
-                    claim.rule.words(),
-                    claim.measured,
-                    claim.wanted
-                ),
+                words: format!("{incident}: {}: found {}, wanted {}", claim.rule.words(), claim.measured, claim.wanted),
             });
             broken.collect::<Vec<_>>()
         };
@@ -60,19 +64,19 @@ impl Verdict {
     /// The table, the claims, the loss: lines of at most 80 characters, except where a claim fails.
     pub(crate) fn lines(&self) -> Vec<String> {
         let mut lines = vec![
-            "Verdict: queries, and how many at once, as the databases counted them".to_owned(),
+            "Verdict, by what the databases counted and the callers got".to_owned(),
             String::new(),
             format!(
-                "  {:<11}{:>7}{:>8}{:>5}{:>8}{:>6}{:>7}{:>7}{:>7}{:>7}{:>7}",
+                "  {:<10}{:>7}{:>8}{:>5}{:>8}{:>6}{:>7}{:>7}{:>7}{:>7}{:>7}",
                 "", "asked", "queries", "peak", "failed", "late", "stale", "oldest", "p50", "p99", "hits"
             ),
         ];
         for played in &self.played {
-            lines.push(format!("{}: {}", played.incident, played.incident.title()));
+            lines.push(heading(played));
             lines.push(figures(Side::Plain, &played.plain));
             lines.push(figures(Side::Bellwether, &played.ours));
         }
-        lines.push("  oldest in s; p50, p99 in ms; hits: answered without waiting for the database".to_owned());
+        lines.extend(LEGEND.map(str::to_owned));
         lines.push(String::new());
         lines.extend(self.claimed());
         lines.push(String::new());
@@ -103,9 +107,21 @@ impl Verdict {
     }
 }
 
+/// What happened, and the queries for the product that it happened to.
+fn heading(played: &Played) -> String {
+    let (plain, ours) = (count(played.plain.star_queries), count(played.ours.star_queries));
+    let title = format!("{}: {}", played.incident, played.incident.title());
+    match played.incident {
+        Incident::HotKey | Incident::Influencer | Incident::Removal => {
+            format!("{title}; queries for it: {plain}, {ours}")
+        }
+        Incident::Cold | Incident::Outage | Incident::Slow | Incident::Avalanche => title,
+    }
+}
+
 fn figures(side: Side, measured: &Measured) -> String {
     format!(
-        "  {:<11}{:>7}{:>8}{:>5}{:>8}{:>6}{:>7}{:>7}{:>7}{:>7}{:>7}",
+        "  {:<10}{:>7}{:>8}{:>5}{:>8}{:>6}{:>7}{:>7}{:>7}{:>7}{:>7}",
         side.name(),
         count(measured.asked),
         count(measured.queries),
@@ -116,7 +132,7 @@ fn figures(side: Side, measured: &Measured) -> String {
         seconds(measured.oldest_ms),
         millis(measured.p50_us),
         millis(measured.p99_us),
-        format!("{:.1} %", measured.hit_rate),
+        format!("{:.1}", measured.hit_rate),
     )
 }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use bellwether_resp::{Args, Limits, Parsed, Parser, Protocol, Writer, eq_ignore_case};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -20,6 +20,8 @@ use crate::database::POOL;
 
 /// Commands of one connection under way; beyond, reading stops. As many as Bellwether allows.
 const OUTSTANDING: usize = 1_024;
+/// Connections that the kernel keeps until they are accepted. As many as for Bellwether: a herd comes all at once.
+const BACKLOG: u32 = 4_096;
 /// Replies are gathered up to this many bytes before they are written.
 const GATHERED: usize = 64 << 10;
 /// A query that runs when the server stops has so long to end.
@@ -47,7 +49,9 @@ impl PlainServer {
             .thread_name("plain")
             .enable_all()
             .build()?;
-        let listener = runtime.block_on(TcpListener::bind(("127.0.0.1", 0)))?;
+        let entered = runtime.enter();
+        let listener = listen()?;
+        drop(entered);
         let address = listener.local_addr()?;
         let of_accept = cache.clone();
         runtime.spawn(async move {
@@ -70,6 +74,12 @@ impl PlainServer {
     pub(crate) fn stop(self) {
         self.runtime.shutdown_timeout(DRAIN);
     }
+}
+
+fn listen() -> io::Result<TcpListener> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
+    socket.listen(BACKLOG)
 }
 
 async fn serve(stream: TcpStream, cache: Arc<CacheAside>) {

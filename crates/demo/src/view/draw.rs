@@ -34,9 +34,8 @@ struct Cells {
 
 /// The whole scene; no line is longer than `width`, and there are no more than `height`.
 pub(super) fn lines(scene: &Scene, bars: &[char; 9], width: usize, height: usize) -> Vec<String> {
-    let mut lines = vec![format!(
-        "bellwether demo: the same herd, the same weak database ({POOL} connections, 50 ms a query)"
-    )];
+    let mut lines =
+        vec![format!("bellwether demo: one herd, one weak database: {POOL} connections, 50 ms a query")];
     lines.push(String::new());
     if let Some((position, incident)) = scene.now {
         lines.push(format!("{position} of {}  {}: {}", scene.of(), incident.name(), incident.title()));
@@ -60,7 +59,7 @@ pub(super) fn lines(scene: &Scene, bars: &[char; 9], width: usize, height: usize
     lines.extend(rows.map(|(label, plain, ours)| row(label, plain, ours)));
     lines.push(String::new());
     for (incident, plain, ours) in &scene.done {
-        let queries = |m: &Measured| format!("{} queries, {} failed", count(m.queries), count(m.failed));
+        let queries = |m: &Measured| format!("queries {}, failed {}", count(m.queries), count(m.failed));
         lines.push(row(&format!("{incident}"), &queries(plain), &queries(ours)));
     }
     lines.truncate(height);

@@ -51,7 +51,7 @@ impl View {
     pub(crate) fn ended(&self, side: Side, measured: &Measured) {
         self.scene.lock().column(side).end(measured);
         if self.live.is_none() {
-            say(&format!("        {}", line(side, measured)));
+            say(&format!("  {}", line(side, measured)));
         }
     }
 
@@ -61,19 +61,16 @@ impl View {
     }
 }
 
-/// One side in one line.
+/// One side in one line; what did not happen is left out.
 fn line(side: Side, measured: &Measured) -> String {
-    format!(
-        "{:<18} {} asked, {} queries, {} at once; {} failed, {} late, {} stale; p99 {} ms",
-        side.title(),
-        count(measured.asked),
-        count(measured.queries),
-        measured.peak,
-        count(measured.failed),
-        count(measured.late),
-        count(measured.stale),
-        millis(measured.p99_us),
-    )
+    let (asked, queries, peak) = (count(measured.asked), count(measured.queries), measured.peak);
+    let mut line = format!("{:<11} {asked} asked, queries {queries} ({peak} at once)", side.name());
+    for (number, what) in [(measured.failed, "failed"), (measured.late, "late"), (measured.stale, "stale")] {
+        if number > 0 {
+            line += &format!(", {} {what}", count(number));
+        }
+    }
+    format!("{line}, p99 {} ms", millis(measured.p99_us))
 }
 
 /// A line for people. Whoever reads them may stop reading: no reason to fail.
