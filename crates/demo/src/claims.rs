@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::database::{POOL, SLOW_QUERY};
+use crate::database::POOL;
 use crate::incident::Incident;
 use crate::measured::Measured;
 use crate::script::{Scale, Script};
@@ -95,22 +95,21 @@ pub(crate) fn judge(incident: Incident, script: &Script, scale: &Scale, duel: Du
         none(Rule::OwnAnswer, ours.crossed, "crossed answers"),
         at_most(Rule::Budget, ours.peak, u64::from(POOL), "queries at once"),
     ];
-    claims.extend(of_incident(incident, script, ours));
+    claims.extend(of_incident(incident, script, scale, ours));
     claims.extend(control(incident, duel));
     claims
 }
 
 /// What this incident is about.
-fn of_incident(incident: Incident, script: &Script, ours: &Measured) -> Vec<Claim> {
+fn of_incident(incident: Incident, script: &Script, scale: &Scale, ours: &Measured) -> Vec<Claim> {
     let hits = || {
         let holds = ours.hit_rate > HIT_RATE;
         claim(Rule::HitRate, holds, format!("{:.1} %", ours.hit_rate), format!("more than {HIT_RATE} %"))
     };
     let prompt = || {
-        let most = u64::try_from(SLOW_QUERY.as_micros()).unwrap_or(u64::MAX);
-        let holds = u64::from(ours.p99_us) < most;
+        let holds = u128::from(ours.p99_us) < scale.prompt.as_micros();
         let measured = format!("99 % answered within {:.1} ms", f64::from(ours.p99_us) / 1e3);
-        claim(Rule::Prompt, holds, measured, format!("below {} ms", SLOW_QUERY.as_millis()))
+        claim(Rule::Prompt, holds, measured, format!("below {} ms", scale.prompt.as_millis()))
     };
     let one_load = |most| at_most(Rule::OneLoad, ours.star_queries, most, "queries for the product");
     match incident {
@@ -146,7 +145,7 @@ fn control(incident: Incident, Duel { plain, ours }: Duel<'_>) -> Vec<Claim> {
         Incident::Removal => vec![some(plain.stale, "stale answers")],
         Incident::Outage => vec![some(plain.failed, "requests without a page")],
         Incident::Slow | Incident::Avalanche => {
-            vec![more(u64::from(plain.p99_us) / 1_000, u64::from(ours.p99_us) / 1_000, "ms until 99 % are answered")]
+            vec![more(plain.waited, ours.waited, "requests that waited for the database")]
         }
     }
 }
@@ -173,8 +172,8 @@ mod tests {
             star_queries: 100,
             failed: 9,
             stale: 3,
-            p99_us: 900_000,
             hit_rate: 90.0,
+            waited: 100,
             took_ms: 2_000,
             ..Measured::default()
         };

@@ -36,6 +36,8 @@ pub(crate) struct Measured {
     pub(crate) p99_us: u32,
     /// Of the cache's requests, those answered without waiting for the database, in percent.
     pub(crate) hit_rate: f64,
+    /// Requests that waited for the database.
+    pub(crate) waited: u64,
     /// From the first request to the last answer.
     pub(crate) took_ms: u64,
     /// What came instead of pages, by its first word.
@@ -81,6 +83,7 @@ impl Measured {
             p50_us,
             p99_us,
             hit_rate: counts.hit_rate(),
+            waited: counts.requests.saturating_sub(counts.hits),
             took_ms: millis(took),
             failures: ledger.words.clone(),
         }

@@ -25,6 +25,8 @@ pub(crate) struct Stage {
     runtime: Runtime,
     interrupt: Signal,
     terminate: Signal,
+    /// The terminal is closed.
+    hang_up: Signal,
 }
 
 impl Stage {
@@ -33,18 +35,20 @@ impl Stage {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let entered = runtime.enter();
         let (interrupt, terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        let hang_up = signal(SignalKind::hangup())?;
         drop(entered);
-        Ok(Stage { runtime, interrupt, terminate })
+        Ok(Stage { runtime, interrupt, terminate, hang_up })
     }
 
     /// Runs `work` to its end, or until somebody wants to leave.
     fn until_left<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Failure> {
-        let Stage { runtime, interrupt, terminate } = self;
+        let Stage { runtime, interrupt, terminate, hang_up } = self;
         runtime.block_on(async {
             tokio::select! {
                 done = work => Ok(done),
                 _ = interrupt.recv() => Err(Failure::Interrupted),
                 _ = terminate.recv() => Err(Failure::Interrupted),
+                _ = hang_up.recv() => Err(Failure::Interrupted),
             }
         })
     }

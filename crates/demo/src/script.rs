@@ -18,6 +18,8 @@ pub(crate) struct Scale {
     pub(crate) deadline: Duration,
     /// An answer is late this much after its deadline: what sockets and a busy machine may take.
     pub(crate) slack: Duration,
+    /// 99 % of the answers come within this, however slow the database is.
+    pub(crate) prompt: Duration,
     /// Share of the full rates.
     rate: f64,
     /// Share of the full length.
@@ -33,6 +35,7 @@ impl Scale {
     pub(crate) const FULL: Scale = Scale {
         deadline: Duration::from_secs(1),
         slack: Duration::from_millis(500),
+        prompt: SLOW_QUERY,
         rate: 1.0,
         length: 1.0,
         crowd: 20_000,
@@ -42,6 +45,7 @@ impl Scale {
     pub(crate) const QUICK: Scale = Scale {
         deadline: Duration::from_secs(2),
         slack: Duration::from_secs(2),
+        prompt: Duration::from_secs(2),
         rate: 0.15,
         length: 0.5,
         crowd: 1_000,
