@@ -53,20 +53,20 @@ fn the_same_herd_breaks_plain_cache_aside_and_not_bellwether() {
     let figure = |at: usize, side: &str, name: &str| {
         incidents[at][side][name].as_u64().unwrap_or_else(|| panic!("{at} {side} {name}: {report:#}"))
     };
-    for at in 0..incidents.len() {
+    for (at, incident) in names.iter().enumerate() {
         assert_eq!(figure(at, "plain", "asked"), figure(at, "bellwether", "asked"), "the same herd");
         for name in ["failed", "stale", "crossed"] {
-            assert_eq!(figure(at, "bellwether", name), 0, "{}: {name}", names[at]);
+            assert_eq!(figure(at, "bellwether", name), 0, "{incident}: {name}");
         }
         for side in ["plain", "bellwether"] {
-            assert!(figure(at, side, "peak") <= 16, "{}: {side} has a pool of 16", names[at]);
-            assert!(figure(at, side, "queries") > 0, "{}: the database of {side} was not asked", names[at]);
+            assert!(figure(at, side, "peak") <= 16, "{incident}: {side} has a pool of 16");
+            assert!(figure(at, side, "queries") > 0, "{incident}: the database of {side} was not asked");
         }
     }
     assert_eq!(figure(1, "bellwether", "queries"), 1, "1,000 cold callers, one query");
-    for at in 0..3 {
+    for (at, incident) in names.iter().enumerate().take(3) {
         let (plain, ours) = (figure(at, "plain", "star_queries"), figure(at, "bellwether", "star_queries"));
-        assert!(plain >= 3 * ours, "control: {} stampedes: {plain} against {ours}", names[at]);
+        assert!(plain >= 3 * ours, "control: {incident} stampedes: {plain} against {ours}");
     }
     assert!(figure(3, "plain", "stale") > 0, "control: plain cache-aside keeps what was removed");
     assert!(figure(4, "plain", "failed") > 0, "control: an outage is felt");

@@ -67,7 +67,7 @@ impl Verdict {
             "Verdict, by what the databases counted and the callers got".to_owned(),
             String::new(),
             format!(
-                "  {:<10}{:>7}{:>8}{:>5}{:>8}{:>6}{:>7}{:>7}{:>7}{:>7}{:>7}",
+                "  {:<10}{:>7}{:>8}{:>5}{:>7}{:>6}{:>7}{:>7}{:>7}{:>7}{:>7}",
                 "", "asked", "queries", "peak", "failed", "late", "stale", "oldest", "p50", "p99", "hits"
             ),
         ];
@@ -121,7 +121,7 @@ fn heading(played: &Played) -> String {
 
 fn figures(side: Side, measured: &Measured) -> String {
     format!(
-        "  {:<10}{:>7}{:>8}{:>5}{:>8}{:>6}{:>7}{:>7}{:>7}{:>7}{:>7}",
+        "  {:<10}{:>7}{:>8}{:>5}{:>7}{:>6}{:>7}{:>7}{:>7}{:>7}{:>7}",
         side.name(),
         count(measured.asked),
         count(measured.queries),

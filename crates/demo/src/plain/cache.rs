@@ -8,22 +8,11 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use super::pool::Pool;
+use super::pool::{NoPage, Pool};
 use crate::database::Database;
 use crate::failure::Failure;
 use crate::measured::Counts;
 use crate::shop::Shop;
-
-/// Why there is no page.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum NoPage {
-    /// The caller's deadline passed.
-    Timeout,
-    /// The database answered with an error.
-    Failed,
-    /// No such product.
-    Missing,
-}
 
 /// The cache and the database behind it.
 pub(crate) struct CacheAside {

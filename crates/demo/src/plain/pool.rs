@@ -8,10 +8,20 @@ use rusqlite::{Connection, OpenFlags};
 use serde_json::json;
 use tokio::sync::Semaphore;
 
-use super::cache::NoPage;
 use crate::database::{Database, PAGE, POOL};
 use crate::failure::Failure;
 use crate::shop::Shop;
+
+/// Why there is no page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoPage {
+    /// The caller's deadline passed.
+    Timeout,
+    /// The database answered with an error.
+    Failed,
+    /// No such product.
+    Missing,
+}
 
 /// Connections and the right to use one. Who gives up while waiting leaves the queue, as in any decent pool.
 pub(super) struct Pool {

@@ -15,7 +15,8 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::cache::{CacheAside, NoPage};
+use super::cache::CacheAside;
+use super::pool::NoPage;
 use crate::database::POOL;
 
 /// Commands of one connection under way; beyond, reading stops. As many as Bellwether allows.
