@@ -20,7 +20,7 @@ pub(crate) fn serve(stage: &mut Stage, home: &Path, scale: &Scale) -> Result<(),
     let running = Running::start(Side::Bellwether, home, 42, Terms { ttl: TTL, deadline: scale.deadline })?;
     running.database().suffer(Fault::Takes(QUERY));
     let redis = running.address();
-    say("\nBellwether keeps running in front of the weak shop, 3,000 products fresh for 10 s; try:");
+    say("\nBellwether keeps running before the weak shop, pages fresh for 10 s. Try:");
     say(&format!("  redis-cli -p {} GET product:42", redis.port()));
     say(&format!("  redis-cli -p {} DEL product:42", redis.port()));
     if let (Some(http), Some(admin)) = (running.face(Face::Http), running.face(Face::Admin)) {
@@ -28,7 +28,7 @@ pub(crate) fn serve(stage: &mut Stage, home: &Path, scale: &Scale) -> Result<(),
         say(&format!("  curl -s http://{admin}/metrics"));
         say(&format!("  bellwether explain product:42 --admin http://{admin}"));
     }
-    say(&format!("  redis-benchmark -p {} -n 100000 -c 50 -r 3000 GET product:__rand_int__", redis.port()));
+    say(&format!("  redis-benchmark -p {} -n 100000 -c 50 GET product:42", redis.port()));
     say("Ctrl-C ends it.");
     stage.wait();
     let seen = running.database().seen();
