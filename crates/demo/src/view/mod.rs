@@ -64,7 +64,7 @@ impl View {
 /// One side in one line; what did not happen is left out.
 fn line(side: Side, measured: &Measured) -> String {
     let (asked, queries, peak) = (count(measured.asked), count(measured.queries), measured.peak);
-    let mut line = format!("{:<11} {asked} asked, queries {queries} ({peak} at once)", side.name());
+    let mut line = format!("{:<11} {asked} asked, queries {queries}, peak {peak}", side.name());
     for (number, what) in [(measured.failed, "failed"), (measured.late, "late"), (measured.stale, "stale")] {
         if number > 0 {
             line += &format!(", {} {what}", count(number));
