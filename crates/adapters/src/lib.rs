@@ -16,6 +16,6 @@ pub use origins::http::{Accept, HttpGet, HttpOrigin, HttpSpace};
 #[doc(hidden)]
 pub use origins::sqlite::fuzzing;
 #[cfg(feature = "sqlite")]
-pub use origins::sqlite::{MAX_BATCH, Rows, SqlQuery, SqliteOrigin, SqliteSpace};
+pub use origins::sqlite::{MAX_BATCH, OnConnect, Rows, SqlQuery, SqliteOrigin, SqliteSpace};
 pub use origins::{BatchFuture, CheckFuture, LoadFuture, Origin, SetupError};
 pub use payload::{Payload, Validator};

@@ -3,6 +3,7 @@
 
 mod admin;
 mod check;
+mod demo;
 mod drill;
 mod explain;
 mod failure;
@@ -28,7 +29,8 @@ const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (origins: sqlite, htt
 
 const EXIT_CODES: &str = "Exit codes:\n  \
     0  done\n  \
-    1  it could not start or run: a port in use, a database that is not there, no server to ask\n  \
+    1  it could not start or run: a port in use, a database that is not there, no server to ask;\n     \
+    demo: a claim does not hold\n  \
     2  bad input: the command line, or a configuration with problems (one line each: file:line:column: …)\n\n\
     Logs go to stderr; BELLWETHER_LOG (or RUST_LOG) filters them: BELLWETHER_LOG=debug";
 
@@ -51,6 +53,8 @@ enum Verb {
         #[arg(long)]
         insecure: bool,
     },
+    /// See it: a herd against a weak database, with plain cache-aside and with Bellwether, side by side
+    Demo(demo::Arguments),
     /// Tell every problem of a configuration at once
     Check {
         /// The configuration
@@ -81,6 +85,7 @@ enum Verb {
 fn main() -> ExitCode {
     let done = match Arguments::parse().verb {
         Verb::Serve { config, insecure } => serve::serve(config.as_deref(), insecure),
+        Verb::Demo(arguments) => demo::demo(arguments),
         Verb::Check { file, connect, insecure } => check::check(&file, connect, insecure),
         Verb::Explain { key, admin } => explain::explain(&key, &admin),
         Verb::Drill { drill } => drill::drill(drill),

@@ -1,10 +1,13 @@
 //! Is a wrong database or a wrong statement told at start, in words that help?
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use bellwether_adapters::{MAX_BATCH, Rows, SetupError, SqlQuery, SqliteOrigin};
+use bellwether_adapters::{MAX_BATCH, OnConnect, Rows, SetupError, SqlQuery, SqliteOrigin};
 
 use crate::sqlite_values::{SHOP, shop};
+use crate::within;
 
 const TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -191,4 +194,25 @@ fn a_batch_query_must_fit_its_query() {
         assert!(of_query || error.knob() == Some("many"), "{many}: {:?}", error.knob());
     }
     assert_eq!(MAX_BATCH, 500);
+}
+
+#[tokio::test]
+async fn what_a_program_wants_done_is_done_to_each_connection_and_its_error_is_told() {
+    let (dir, _) = shop(1);
+    let path = dir.path().join("shop.db");
+    let done = Arc::new(AtomicU64::new(0));
+    let counting = OnConnect::new({
+        let done = done.clone();
+        move |_| {
+            done.fetch_add(1, Ordering::Relaxed);
+            Ok(())
+        }
+    });
+    let origin = SqliteOrigin::open_with(&path, 1, TIMEOUT, counting).expect("opened");
+    let opened = done.load(Ordering::Relaxed);
+    assert!(opened >= 1, "the connection that looks at the file");
+    within(origin.check()).await.expect("reachable");
+    assert!(done.load(Ordering::Relaxed) > opened, "a worker's connection");
+    let refusing = OnConnect::new(|_| Err(rusqlite::Error::InvalidQuery));
+    assert!(SqliteOrigin::open_with(&path, 1, TIMEOUT, refusing).is_err());
 }

@@ -6,6 +6,7 @@ use super::raw::Fields;
 use super::resolved::{HttpBase, OriginConfig, OriginKind};
 use super::section::{Context, Section};
 use super::units;
+use bellwether_adapters::OnConnect;
 use bellwether_core::policy::Budget;
 use std::path::Path;
 
@@ -45,7 +46,8 @@ pub(super) fn origin(cx: &mut Context<'_>, name: &str, place: Place, fields: Fie
         Some(Speaks::Http) => http.map(OriginKind::Http),
         None => None,
     };
-    let config = kind.map(|kind| OriginConfig { name: name.to_owned(), kind, budget, place });
+    let on_connect = OnConnect::default();
+    let config = kind.map(|kind| OriginConfig { name: name.to_owned(), kind, budget, place, on_connect });
     Declared { name: name.to_owned(), speaks, config }
 }
 

@@ -2,7 +2,7 @@
 
 use super::problem::Place;
 use bellwether::Eviction;
-use bellwether_adapters::{Accept, Rows};
+use bellwether_adapters::{Accept, OnConnect, Rows};
 use bellwether_core::policy::{Budget, Policy};
 use bellwether_core::template::{Expansion, Template};
 use std::fmt;
@@ -91,6 +91,8 @@ pub struct OriginConfig {
     pub budget: Budget,
     /// Where `sql` or `http` is written.
     pub place: Place,
+    /// Done to each connection of an SQLite origin: for programs that embed the server, no file can say it.
+    pub on_connect: OnConnect,
 }
 
 /// What an origin is and where.

@@ -28,6 +28,7 @@ use crate::face::{http, redis};
 use crate::service::Service;
 use crate::shutdown::Shutdown;
 use cores::Cores;
+pub use listen::raise_open_files;
 use listen::{Accept, bind};
 
 pub use file::ConfigFile;

@@ -99,7 +99,8 @@ fn open_origin(origin: &OriginConfig) -> Result<Kind, Box<Problem>> {
     let failed = |error: SetupError| setup_problem(&origin.place, &subject, &error);
     Ok(match &origin.kind {
         OriginKind::Sqlite { path } => {
-            Kind::Sqlite(SqliteOrigin::open(path, most, budget.timeout.into()).map_err(failed)?)
+            let opened = SqliteOrigin::open_with(path, most, budget.timeout.into(), origin.on_connect.clone());
+            Kind::Sqlite(opened.map_err(failed)?)
         }
         OriginKind::Http(base) => {
             let scheme = if base.tls { "https" } else { "http" };

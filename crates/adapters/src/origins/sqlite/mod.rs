@@ -14,6 +14,7 @@
 mod fault;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
+mod on_connect;
 mod plan;
 mod pool;
 mod query;
@@ -29,6 +30,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use rusqlite::Connection;
 
+pub use self::on_connect::OnConnect;
 pub use self::query::{Rows, SqlQuery};
 pub use self::run::MAX_BATCH;
 
@@ -54,6 +56,20 @@ impl SqliteOrigin {
     /// # Errors
     /// The file is missing, unreadable or no database.
     pub fn open(path: impl AsRef<Path>, max_concurrency: usize, timeout: Duration) -> Result<SqliteOrigin, SetupError> {
+        SqliteOrigin::open_with(path, max_concurrency, timeout, OnConnect::default())
+    }
+
+    /// As [`SqliteOrigin::open`]; `on_connect` is done to each connection before its first statement, so that a
+    /// query may call functions of the program's own.
+    ///
+    /// # Errors
+    /// As [`SqliteOrigin::open`], or what `on_connect` says of the first connection.
+    pub fn open_with(
+        path: impl AsRef<Path>,
+        max_concurrency: usize,
+        timeout: Duration,
+        on_connect: OnConnect,
+    ) -> Result<SqliteOrigin, SetupError> {
         let path = path.as_ref();
         if max_concurrency == 0 {
             return Err(SetupError::new(
@@ -71,7 +87,8 @@ impl SqliteOrigin {
             ));
         }
         fs::File::open(path).map_err(|error| fault::no_file(path, &error))?;
-        let file = File { path: fs::canonicalize(path).map_err(|error| fault::no_file(path, &error))? };
+        let path = fs::canonicalize(path).map_err(|error| fault::no_file(path, &error))?;
+        let file = File { path, on_connect };
         probe(&connect(&file, timeout)?).map_err(|error| fault::no_database(&file.path, &error))?;
         let pool = Arc::new(Pool::new(file.clone(), max_concurrency, timeout));
         Ok(SqliteOrigin { file, timeout, pool })

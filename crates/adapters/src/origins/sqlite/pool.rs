@@ -181,7 +181,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("empty.db");
         std::fs::write(&path, b"").expect("an empty file is an empty database");
-        (dir, Pool::new(File { path }, most, Duration::from_secs(5)))
+        (dir, Pool::new(File { path, on_connect: Default::default() }, most, Duration::from_secs(5)))
     }
 
     #[test]

@@ -15,6 +15,7 @@ use rusqlite::limits::Limit;
 use rusqlite::{Connection, OpenFlags};
 
 use super::fault;
+use super::on_connect::OnConnect;
 
 /// Virtual machine steps between two looks at the watch: some tens of microseconds of work.
 const STEPS_BETWEEN_LOOKS: i32 = 1_000;
@@ -56,6 +57,8 @@ impl Trouble {
 pub(super) struct File {
     /// Absolute: a name such as `:memory:` or `file:x?mode=rwc` means nothing special then.
     pub(super) path: PathBuf,
+    /// Done to each connection once it is open.
+    pub(super) on_connect: OnConnect,
 }
 
 impl File {
@@ -65,7 +68,9 @@ impl File {
 
     /// Opens the file read-only. Nothing here can write, even where the process may.
     pub(super) fn connect(&self) -> rusqlite::Result<Connection> {
-        connect(&self.path)
+        let connection = connect(&self.path)?;
+        self.on_connect.apply(&connection)?;
+        Ok(connection)
     }
 }
 
