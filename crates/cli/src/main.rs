@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod admin;
+mod bench;
 mod check;
 mod explain;
 mod failure;
@@ -69,6 +70,8 @@ enum Verb {
         #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9090")]
         admin: String,
     },
+    /// Measure this machine: GET hits beside whatever of Redis, Valkey, Memcached, Varnish and nginx is installed
+    Bench(bench::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -76,6 +79,7 @@ fn main() -> ExitCode {
         Verb::Serve { config, insecure } => serve::serve(config.as_deref(), insecure),
         Verb::Check { file, connect, insecure } => check::check(&file, connect, insecure),
         Verb::Explain { key, admin } => explain::explain(&key, &admin),
+        Verb::Bench(arguments) => bench::bench(&arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -5,6 +5,7 @@
 //! that neither can stall a hot loop and both answer when everything else is busy.
 
 mod cores;
+mod files;
 mod listen;
 
 use std::io::{self, Write};
@@ -26,6 +27,8 @@ use crate::service::Service;
 use crate::shutdown::Shutdown;
 use cores::Cores;
 use listen::{Accept, bind};
+
+pub use files::allow_open_files;
 
 /// What is in progress has so long to finish once the server was told to stop.
 const DRAIN: Duration = Duration::from_secs(10);

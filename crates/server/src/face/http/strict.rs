@@ -6,6 +6,7 @@
 //! is replaced by bytes that no HTTP parser takes, so that hyper answers 400 and closes, in the
 //! order of the pipeline.
 
+use std::cell::RefCell;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -23,6 +24,11 @@ const CHUNK: usize = 4 << 10;
 const WRITE_STALL: Duration = Duration::from_secs(30);
 /// Begins no method and no header: hyper answers it with 400.
 const POISON: &[u8] = b"\0\r\n\r\n";
+
+thread_local! {
+    /// Where bytes land first: connections of one thread read one at a time.
+    static CHUNKS: RefCell<Vec<u8>> = RefCell::new(vec![0; CHUNK]);
+}
 
 /// A connection that hands on only what can be read in one way.
 pub(super) struct Strict<S> {
@@ -120,18 +126,18 @@ impl<S: AsyncRead + Unpin> AsyncRead for Strict<S> {
                 this.judged -= here;
                 return Poll::Ready(Ok(()));
             }
-            let before = this.held.len();
-            this.held.resize(before + CHUNK, 0);
-            let mut chunk = ReadBuf::new(&mut this.held[before..]);
-            let polled = Pin::new(&mut this.inner).poll_read(cx, &mut chunk);
-            let read = chunk.filled().len();
-            this.held.truncate(before + read);
-            if polled.is_pending() && before == 0 {
+            let (inner, held) = (Pin::new(&mut this.inner), &mut this.held);
+            let polled = CHUNKS.with_borrow_mut(|chunk| {
+                let mut chunk = ReadBuf::new(chunk);
+                let polled = inner.poll_read(cx, &mut chunk);
+                held.extend_from_slice(chunk.filled());
+                polled.map_ok(|()| chunk.filled().len())
+            });
+            if polled.is_pending() && held.is_empty() {
                 // Thousands of connections idle: they hold no buffer meanwhile.
-                this.held = BytesMut::new();
+                *held = BytesMut::new();
             }
-            ready!(polled)?;
-            if read == 0 {
+            if ready!(polled)? == 0 {
                 // An end in the middle of a head is an end: nothing of it was handed on.
                 return Poll::Ready(Ok(()));
             }
