@@ -1,46 +1,23 @@
 //! Who is asked what, in which order? Rounds in which everybody has their turn, another one first each time.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use crate::contender::Contender;
 use crate::cores::Cores;
+use crate::error::Error;
 use crate::load::{Load, Until};
-use crate::outcome::{Absent, Comparison, Lane, Measured};
+use crate::machine;
+use crate::outcome::{Absent, Comparison};
+use crate::run::{Lane, Measured, Options, Run};
 use crate::server::Server;
+use crate::stop::Stop;
 use crate::wire::Wire;
-use crate::{Error, Stop};
 
 /// Part of a run's time that is spent before it, unmeasured, to warm up.
 const WARM_UP: f64 = 0.2;
 /// Share of requests that a cache may still pass on while it is measured as a cache.
 const PASSED_ON: f64 = 0.01;
-
-/// What is to be compared, and how thoroughly.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// The `bellwether` executable.
-    pub program: PathBuf,
-    /// How often everybody has their turn.
-    pub rounds: usize,
-    /// Of each run.
-    pub seconds: f64,
-    /// The others that are wanted; none named: all that are installed.
-    pub only: Vec<Contender>,
-}
-
-/// One measured run.
-#[derive(Clone, Copy, Debug)]
-pub struct Run {
-    /// CPU of the server per request, in us.
-    pub cpu_us: f64,
-    /// Thousand requests a second.
-    pub rate: f64,
-    /// Latency of a batch, in ms.
-    pub p50_ms: f64,
-    /// The same, 99th percentile.
-    pub p99_ms: f64,
-}
 
 /// Measures `server` once.
 ///
@@ -83,8 +60,10 @@ pub fn compare(options: &Options, stop: &Stop, tell: &mut dyn FnMut(&str)) -> Re
     if !cfg!(target_os = "linux") {
         return Err(Error::NoProc);
     }
+    // Before this thread is given one core: the machine is told as it is.
+    let machine = machine::line();
     let cores = Cores::split()?;
-    let mut comparison = Comparison::new(cores.apart(), options);
+    let mut comparison = Comparison::new(machine, cores.apart(), options);
     let mut there = vec![(Contender::Bellwether, options.program.clone())];
     for other in Contender::OTHERS {
         match other.installed() {

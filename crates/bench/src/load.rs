@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 
-use crate::Stop;
+use crate::error::Error;
 use crate::histogram::Histogram;
+use crate::stop::Stop;
 use crate::wire::{Batch, KEYS, Replies, Wire};
 
 /// Connections at once.
@@ -100,7 +101,7 @@ impl Load {
     ///
     /// # Errors
     /// The connection is refused or lost, an answer is no value, nothing is answered, or `stop` was asked for.
-    pub fn run(self, stop: &Stop) -> Result<Loaded, crate::Error> {
+    pub fn run(self, stop: &Stop) -> Result<Loaded, Error> {
         let mut poll = Poll::new()?;
         let mut connections = Vec::with_capacity(CONNECTIONS);
         for at in 0..CONNECTIONS {
@@ -121,7 +122,7 @@ impl Load {
         self.drive(&mut poll, &mut connections, stop)
     }
 
-    fn drive(self, poll: &mut Poll, all: &mut [Connection], stop: &Stop) -> Result<Loaded, crate::Error> {
+    fn drive(self, poll: &mut Poll, all: &mut [Connection], stop: &Stop) -> Result<Loaded, Error> {
         let (mut buffer, mut events) = (vec![0; READ], Events::with_capacity(CONNECTIONS));
         let begun = Instant::now();
         let mut source = Source { until: self.until, begun, draw: fastrand::Rng::new(), next: 0 };

@@ -1,33 +1,19 @@
 //! What is told in the end? Everybody's figures, the ratios of ours to theirs beside what we aim at, and who is missing.
 
 use std::fmt::Write as _;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::compare::{Options, Run};
 use crate::contender::Contender;
 use crate::load::CONNECTIONS;
 use crate::machine;
 use crate::report::{Bar, number, table};
+use crate::run::{Lane, Measured, Options, Run};
 use crate::stats::Spread;
-use crate::wire::{KEYS, VALUE, Wire};
+use crate::wire::{KEYS, VALUE};
 
 /// From start to `ready` we want at most so many ms.
 const START_AIM: f64 = 50.0;
-
-/// A way in which a server was asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Lane {
-    pub(crate) wire: Wire,
-    pub(crate) depth: usize,
-}
-
-/// One server's figures of one round.
-pub(crate) struct Measured {
-    pub(crate) start: Duration,
-    pub(crate) runs: Vec<(Lane, Run)>,
-}
 
 /// Why somebody has no figures.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -118,12 +104,12 @@ impl Beside {
 }
 
 impl Comparison {
-    pub(crate) fn new(apart: bool, options: &Options) -> Comparison {
+    pub(crate) fn new(machine: String, apart: bool, options: &Options) -> Comparison {
         Comparison {
             apart,
             rounds: options.rounds,
             seconds: options.seconds,
-            machine: machine::line(),
+            machine,
             versions: Vec::new(),
             absent: Vec::new(),
             measured: Vec::new(),
@@ -208,7 +194,7 @@ impl Comparison {
     /// For people: tables with every figure, the ratios, and who is missing.
     pub fn text(&self) -> String {
         let mut text = format!(
-            "{}\nGET of 1 KiB out of {KEYS} keys, {CONNECTIONS} connections, {}; {} rounds of {} s each.\n\
+            "{}\nGET of 1 KiB out of {KEYS} keys, {CONNECTIONS} connections, {}; rounds: {}, of {} s each.\n\
              A cell is the median of the rounds [first quartile..third quartile] and the minimum.\n\n",
             self.machine,
             self.places(),
@@ -334,6 +320,8 @@ fn spread(spread: Spread) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::Wire;
+    use std::time::Duration;
 
     fn measured(cpu_us: f64, rate: f64) -> Measured {
         let run = Run { cpu_us, rate, p50_ms: 1.0, p99_ms: 2.0 };
@@ -342,7 +330,7 @@ mod tests {
 
     fn comparison() -> Comparison {
         let options = Options { program: "bellwether".into(), rounds: 3, seconds: 1.0, only: Vec::new() };
-        let mut comparison = Comparison::new(true, &options);
+        let mut comparison = Comparison::new("a machine".to_owned(), true, &options);
         for (ours, theirs) in [(1.0, 2.0), (3.0, 4.0), (1.0, 1.0)] {
             comparison.add(Contender::Bellwether, measured(ours, 100.0));
             comparison.add(Contender::Redis, measured(theirs, 50.0));

@@ -12,11 +12,13 @@ use tempfile::TempDir;
 
 use crate::contender::Contender;
 use crate::cores::Cores;
+use crate::cpu;
+use crate::error::Error;
 use crate::load::{Load, Until};
 use crate::origin::Origin;
 use crate::process::Process;
+use crate::stop::Stop;
 use crate::wire::{KEYS, Wire};
-use crate::{Error, Stop, cpu};
 
 /// From start to the first answer; Varnish compiles its configuration.
 const START: Duration = Duration::from_secs(20);

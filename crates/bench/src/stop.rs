@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::Error;
+use crate::error::Error;
 
 /// Asked of everything that waits. Cheap to clone.
 #[derive(Clone, Debug, Default)]
