@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use rustix::process::getuid;
+use rustix::process::{Resource, getrlimit, getuid};
 use tempfile::TempDir;
 
 use crate::contender::Contender;
@@ -28,6 +28,8 @@ const TRIES: usize = 3;
 const ANSWER: Duration = Duration::from_secs(5);
 /// Writes sent at once while filling.
 const FILL: usize = 100;
+/// Files that a cache opens beside those that it keeps: connections and logs.
+const OTHER_FILES: u64 = 512;
 /// Where caches that keep files keep them in memory, if there is such a place.
 const SHARED_MEMORY: &str = "/dev/shm";
 
@@ -243,10 +245,15 @@ fn varnish(program: &Path, port: u16, home: &Path, origin: u16) -> io::Result<Co
     Ok(command)
 }
 
+/// Files of a cache that may stay open: all of them, as far as this process, whose limit is inherited, may have so many.
+fn files_kept_open() -> u64 {
+    getrlimit(Resource::Nofile).current.map_or(2 * KEYS as u64, |limit| limit.saturating_sub(OTHER_FILES).max(1))
+}
+
 /// One process, which is its worker; cached files in memory and kept open, nothing logged.
 fn nginx(program: &Path, port: u16, home: &Path, files: &Path, origin: u16) -> io::Result<Command> {
     let config = home.join("nginx.conf");
-    let (home_text, files) = (home.display(), files.display());
+    let (home_text, files, open) = (home.display(), files.display(), files_kept_open());
     let paths: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
         .map(|kind| format!("  {kind}_temp_path {home_text}/{kind};\n"))
         .concat();
@@ -254,7 +261,7 @@ fn nginx(program: &Path, port: u16, home: &Path, files: &Path, origin: u16) -> i
         "daemon off;\nmaster_process off;\nworker_processes 1;\npid {home_text}/nginx.pid;\nerror_log stderr error;\n\
          events {{ worker_connections 1024; }}\n\
          http {{\n{paths}  access_log off;\n  sendfile on;\n  tcp_nodelay on;\n  keepalive_requests 1000000000;\n  \
-         keepalive_timeout 1h;\n  open_file_cache max=20000 inactive=1h;\n  open_file_cache_valid 1h;\n  \
+         keepalive_timeout 1h;\n  open_file_cache max={open} inactive=1h;\n  open_file_cache_valid 1h;\n  \
          proxy_cache_path {files} levels=1:2 keys_zone=bench:16m max_size=256m inactive=1d use_temp_path=off;\n  \
          upstream origin {{ server 127.0.0.1:{origin}; keepalive 16; }}\n  \
          server {{\n    listen 127.0.0.1:{port};\n    location / {{\n      proxy_pass http://origin;\n      \

@@ -150,8 +150,8 @@ impl Replies {
 
     /// Copies what was gathered. To be called after each batch of commands.
     ///
-    /// Values lie anywhere in memory, and the processor waits for each. A look at all of them first
-    /// makes it wait for all at once: copying one after another took 1.4 times as long.
+    /// Values lie anywhere in memory, and the processor waits for each. A look at all of them first makes it wait for
+    /// all at once, which takes a tenth off what copying costs.
     #[inline]
     pub(super) fn copy_gathered(&mut self) {
         if self.gathered.is_empty() {
