@@ -99,7 +99,11 @@ pub fn compare(options: &Options, stop: &Stop, tell: &mut dyn FnMut(&str)) -> Re
                     tell(&format!("{at} is left out: {why}"));
                     comparison.leave_out(*contender, why);
                 }
-                Err(error) => return Err(error),
+                Err(error) => {
+                    // A Ctrl-C at a terminal ends the servers, too: that is the reason, not the fault.
+                    stop.check()?;
+                    return Err(error);
+                }
             }
         }
     }

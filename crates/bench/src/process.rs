@@ -2,7 +2,6 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -27,8 +26,7 @@ pub(crate) struct Process {
 impl Process {
     /// Starts `command` with both outputs in files of `home`.
     pub(crate) fn start(mut command: Command, home: TempDir) -> io::Result<Process> {
-        // In a group of its own: a Ctrl-C is for us, and we end it.
-        command.process_group(0).current_dir(home.path()).stdin(Stdio::null());
+        command.current_dir(home.path()).stdin(Stdio::null());
         command.stdout(File::create(out(home.path()))?).stderr(File::create(err(home.path()))?);
         let started = Instant::now();
         Ok(Process { child: command.spawn()?, home, started })
