@@ -4,8 +4,8 @@
 //! operation, medians with minimum and quartiles, ratios rather than absolute numbers.
 
 pub mod alloc;
-pub mod cpu;
+pub mod beside;
 pub mod load;
-pub mod machine;
-pub mod report;
-pub mod stats;
+
+// `bellwether bench` measures with the same clocks, spreads and tables.
+pub use bellwether_bench::{cpu, machine, report, stats};

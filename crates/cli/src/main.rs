@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod admin;
+mod bench;
 mod check;
 mod demo;
 mod drill;
@@ -80,6 +81,8 @@ enum Verb {
         #[command(subcommand)]
         drill: drill::Drill,
     },
+    /// Measure this machine: GET hits beside whatever of Redis, Valkey, Memcached, Varnish and nginx is installed
+    Bench(bench::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -89,6 +92,7 @@ fn main() -> ExitCode {
         Verb::Check { file, connect, insecure } => check::check(&file, connect, insecure),
         Verb::Explain { key, admin } => explain::explain(&key, &admin),
         Verb::Drill { drill } => drill::drill(drill),
+        Verb::Bench(arguments) => bench::bench(&arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,6 +1,6 @@
 //! How many connections may the herd open? As many as there are file descriptors for both their ends.
 
-use bellwether_server::run::raise_open_files;
+use bellwether_server::run::allow_open_files;
 
 use crate::failure::Failure;
 
@@ -15,7 +15,7 @@ const LEAST: u64 = 25;
 /// # Errors
 /// Too few, and how many are needed.
 pub(crate) fn connections() -> Result<usize, Failure> {
-    within(raise_open_files())
+    within(allow_open_files(WANTED))
 }
 
 fn within(files: u64) -> Result<usize, Failure> {

@@ -2,6 +2,7 @@
 //! what must be finished first.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -12,6 +13,8 @@ pub struct Shutdown(Arc<Inner>);
 
 struct Inner {
     requested: watch::Sender<bool>,
+    /// The same for those who look often. Set first: whoever is woken finds it set.
+    flag: AtomicBool,
     in_flight: watch::Sender<usize>,
 }
 
@@ -22,17 +25,22 @@ pub struct Guard(Arc<Inner>);
 impl Shutdown {
     /// Nobody has asked to stop.
     pub fn new() -> Shutdown {
-        Shutdown(Arc::new(Inner { requested: watch::Sender::new(false), in_flight: watch::Sender::new(0) }))
+        Shutdown(Arc::new(Inner {
+            requested: watch::Sender::new(false),
+            flag: AtomicBool::new(false),
+            in_flight: watch::Sender::new(0),
+        }))
     }
 
     /// Asks everyone to stop. For good: there is no way back.
     pub fn trigger(&self) {
+        self.0.flag.store(true, Ordering::Release);
         self.0.requested.send_replace(true);
     }
 
     /// Whether it was asked for.
     pub fn is_requested(&self) -> bool {
-        *self.0.requested.borrow()
+        self.0.flag.load(Ordering::Acquire)
     }
 
     /// Resolves once it is asked for; at once if it was already.

@@ -4,10 +4,10 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::runtime::Handle;
 
+use super::files::allow_open_files;
 use crate::shutdown::Shutdown;
 
 /// Connections that the kernel keeps for us until they are accepted.
@@ -52,24 +52,10 @@ pub(super) fn hint(error: &io::Error, face: &str) -> String {
     }
 }
 
-/// Asks for as many file descriptors as clients may need, as far as the system lets us. Returns how many there are.
-pub fn raise_open_files() -> u64 {
-    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    let wanted = maximum.map_or(FILES, |maximum| maximum.min(FILES));
-    let mut files = current.unwrap_or(FILES);
-    if files < wanted {
-        match setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum }) {
-            Ok(()) => files = wanted,
-            Err(error) => tracing::warn!(%error, "the limit of open files can't be raised"),
-        }
-    }
-    files
-}
-
-/// For how many clients there are file descriptors, raised as far as can be, when what origins, listeners and the
-/// admin pages need is set aside.
+/// Asks for as many file descriptors as clients may need, as far as the system lets us. Returns for
+/// how many clients there are enough, when what origins, listeners and the admin pages need is set aside.
 pub(super) fn room_for_clients() -> usize {
-    let files = raise_open_files();
+    let files = allow_open_files(FILES);
     let room = files.saturating_sub(RESERVED).max(1);
     if room < ENOUGH {
         tracing::warn!(

@@ -6,6 +6,7 @@
 
 mod cores;
 mod file;
+mod files;
 mod listen;
 mod reload;
 mod watch;
@@ -28,10 +29,10 @@ use crate::face::{http, redis};
 use crate::service::Service;
 use crate::shutdown::Shutdown;
 use cores::Cores;
-pub use listen::raise_open_files;
 use listen::{Accept, bind};
 
 pub use file::ConfigFile;
+pub use files::allow_open_files;
 
 /// What is in progress has so long to finish once the server was told to stop.
 const DRAIN: Duration = Duration::from_secs(10);

@@ -6,6 +6,7 @@
 //! is replaced by a request of our own that names the reason (`refused`), so that it is answered in
 //! clear words, in the order of the pipeline, and the connection closed.
 
+use std::cell::RefCell;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -25,6 +26,11 @@ pub(super) const MAX_HEADERS: usize = 64;
 const CHUNK: usize = 4 << 10;
 /// A client that takes nothing of its answer for so long is cut.
 const WRITE_STALL: Duration = Duration::from_secs(30);
+
+thread_local! {
+    /// Where bytes land first: connections of one thread read one at a time.
+    static CHUNKS: RefCell<Vec<u8>> = RefCell::new(vec![0; CHUNK]);
+}
 
 /// A connection that hands on only what can be read in one way.
 pub(super) struct Strict<S> {
@@ -126,18 +132,18 @@ impl<S: AsyncRead + Unpin> AsyncRead for Strict<S> {
                 this.judged -= here;
                 return Poll::Ready(Ok(()));
             }
-            let before = this.held.len();
-            this.held.resize(before + CHUNK, 0);
-            let mut chunk = ReadBuf::new(&mut this.held[before..]);
-            let polled = Pin::new(&mut this.inner).poll_read(cx, &mut chunk);
-            let read = chunk.filled().len();
-            this.held.truncate(before + read);
-            if polled.is_pending() && before == 0 {
+            let (inner, held) = (Pin::new(&mut this.inner), &mut this.held);
+            let polled = CHUNKS.with_borrow_mut(|chunk| {
+                let mut chunk = ReadBuf::new(chunk);
+                let polled = inner.poll_read(cx, &mut chunk);
+                held.extend_from_slice(chunk.filled());
+                polled.map_ok(|()| chunk.filled().len())
+            });
+            if polled.is_pending() && held.is_empty() {
                 // Thousands of connections idle: they hold no buffer meanwhile.
-                this.held = BytesMut::new();
+                *held = BytesMut::new();
             }
-            ready!(polled)?;
-            if read == 0 {
+            if ready!(polled)? == 0 {
                 // An end in the middle of a head is an end: nothing of it was handed on.
                 return Poll::Ready(Ok(()));
             }

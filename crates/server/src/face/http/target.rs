@@ -70,6 +70,9 @@ impl Target {
 
 /// Percent-decoded, once. At most [`MAX_KEY_BYTES`] bytes: a tag is no longer than a key.
 pub(crate) fn decoded(text: &str) -> Result<Vec<u8>, Lost> {
+    if text.len() <= MAX_KEY_BYTES && memchr::memchr(b'%', text.as_bytes()).is_none() {
+        return Ok(text.as_bytes().to_vec());
+    }
     let mut bytes = Vec::with_capacity(text.len().min(MAX_KEY_BYTES));
     let mut rest = text.bytes();
     while let Some(byte) = rest.next() {

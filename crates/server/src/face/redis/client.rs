@@ -128,7 +128,7 @@ impl Client {
     /// The outcome of a read of `key`, as GET tells it.
     pub(super) fn outcome(&mut self, outcome: Outcome, key: &[u8]) {
         match outcome {
-            Outcome::Value(value) => self.replies.value(value, self.protocol),
+            Outcome::Value(value) => self.replies.value(value),
             Outcome::Missing(_) => self.writer().nil(),
             failed => {
                 let words = words::failed(&failed, key);

@@ -76,6 +76,7 @@ impl Conn {
                 Err(error) => break self.broken(error),
             }
         };
+        self.client.replies.copy_gathered();
         self.client.clients.add_commands(self.client.commands - before, self.client.now);
         (used, stop)
     }
@@ -84,6 +85,7 @@ impl Conn {
     fn begin(&mut self, input: &[u8]) -> Result<Option<usize>, ProtocolError> {
         let Some(parsed) = self.parser.next(input)? else { return Ok(None) };
         if let Parsed::Command { consumed } = parsed {
+            self.client.replies.more = input.len() > consumed;
             self.client.command(self.parser.args(input), &input[..consumed]);
             if self.client.known != self.trusted {
                 self.trusted = self.client.known;

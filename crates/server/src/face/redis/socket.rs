@@ -8,9 +8,11 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
+use bellwether::Cached;
+use bellwether_adapters::Payload;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout};
@@ -40,13 +42,20 @@ const LINGER: Duration = Duration::from_millis(500);
 const KEEP: usize = 256 << 10;
 
 thread_local! {
-    static BUFFERS: RefCell<Buffers> = RefCell::new(Buffers { input: vec![0; READ], output: Vec::new() });
+    static BUFFERS: RefCell<Buffers> = RefCell::new(Buffers::default());
 }
 
 /// What the connections of one thread share, one at a time.
 struct Buffers {
     input: Vec<u8>,
     output: Vec<u8>,
+    gathered: Vec<Cached<Payload>>,
+}
+
+impl Default for Buffers {
+    fn default() -> Buffers {
+        Buffers { input: vec![0; READ], output: Vec::new(), gathered: Vec::new() }
+    }
 }
 
 /// A connection with its socket.
@@ -105,11 +114,14 @@ impl Socket {
 
     async fn run(mut self, shutdown: &Shutdown, peer: SocketAddr) -> io::Result<()> {
         let mut stop = pin!(shutdown.requested());
-        let mut stopping = false;
+        let (mut waits, mut stopping): (Option<Waker>, bool) = (None, false);
         let mut stranger = (!self.conn.client.known).then(|| Box::pin(sleep(BEFORE_AUTH)));
         let cut = std::future::poll_fn(|cx| {
-            if !stopping && stop.as_mut().poll(cx).is_ready() {
-                stopping = true;
+            // Once asked, it wakes whom it was asked for: no need to ask again for every command.
+            let asked = waits.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
+            if !stopping && (!asked || shutdown.is_requested()) {
+                waits = Some(cx.waker().clone());
+                stopping = stop.as_mut().poll(cx).is_ready();
             }
             if self.conn.client.known {
                 stranger = None;
@@ -133,7 +145,9 @@ impl Socket {
             if output.capacity() == 0 {
                 std::mem::swap(output, &mut buffers.output);
             }
+            std::mem::swap(&mut self.conn.client.replies.gathered, &mut buffers.gathered);
             let result = self.turn(cx, stopping, &mut buffers.input);
+            std::mem::swap(&mut self.conn.client.replies.gathered, &mut buffers.gathered);
             let output = &mut self.conn.client.replies.output;
             if output.is_empty() {
                 let used = std::mem::take(output);

@@ -213,6 +213,20 @@ fn replies_to_a_pipeline_keep_its_order() {
 }
 
 #[test]
+fn values_that_are_copied_together_keep_their_places_among_other_replies() {
+    let mut bench = bench("");
+    (0..40).for_each(|n| assert_eq!(bench.say(format!("SET kv:{n} v{n}\r\n")), "+OK"));
+    // More than are copied at once; then every kind of neighbour, and half a command at the end.
+    let gets: Vec<String> = (0..40).map(|n| format!("GET kv:{n}")).collect();
+    let others = "GET kv:none|SET kv:0 new|GET kv:0|DEL kv:0|GET kv:0|GET product:1|GET kv:1|CLIENT REPLY SKIP|GET kv:2|\
+                  GET kv:3|MULTI|GET kv:4|EXEC|PI";
+    let input = format!("PING|{}|{others}", gets.join("|")).replace('|', "\r\n");
+    let values: Vec<String> = (0..40).map(|n| format!("v{n}")).map(|v| format!("${} {v}", v.len())).collect();
+    let others = "$-1 +OK $3 new :1 $-1 $8 {\"id\":1} $2 v1 $2 v3 +OK +QUEUED *1 $2 v4";
+    assert_eq!(bench.say(input), format!("+PONG {} {others}", values.join(" ")));
+}
+
+#[test]
 fn a_batch_runs_in_order_each_command_after_the_last_has_answered() {
     let mut bench = bench("");
     let answer = bench.say("MULTI\r\nGET product:5\r\nDEL product:5\r\nGET product:5\r\nEXEC\r\nPING\r\n");

@@ -14,7 +14,7 @@ use crate::service::Outcome;
 pub(in crate::face::redis) fn get(client: &mut Client, args: Args<'_>) {
     let key = &args[1];
     match client.service.hit(key) {
-        Some(value) => client.replies.value(value, client.protocol),
+        Some(value) => client.replies.value(value),
         None => get_missed(client, key),
     }
 }

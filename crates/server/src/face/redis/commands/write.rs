@@ -13,7 +13,7 @@ pub(super) fn set(client: &mut Client, args: Args<'_>) {
         Ok((terms, get)) => {
             let Some(written) = write(client, &args[1], &args[2], terms) else { return };
             match (get, written) {
-                (true, Written { before: Some(before), .. }) => client.replies.value(before, client.protocol),
+                (true, Written { before: Some(before), .. }) => client.replies.value(before),
                 (false, Written { stored: true, .. }) => client.ok(),
                 _ => client.writer().nil(),
             }
@@ -87,7 +87,7 @@ pub(super) fn setnx(client: &mut Client, args: Args<'_>) {
 pub(super) fn getset(client: &mut Client, args: Args<'_>) {
     if let Some(written) = write(client, &args[1], &args[2], WriteTerms::default()) {
         match written.before {
-            Some(before) => client.replies.value(before, client.protocol),
+            Some(before) => client.replies.value(before),
             None => client.writer().nil(),
         }
     }
@@ -95,7 +95,7 @@ pub(super) fn getset(client: &mut Client, args: Args<'_>) {
 
 pub(super) fn getdel(client: &mut Client, args: Args<'_>) {
     match client.service.take(&args[1]) {
-        Ok(Some(value)) => client.replies.value(value, client.protocol),
+        Ok(Some(value)) => client.replies.value(value),
         Ok(None) => client.writer().nil(),
         Err(refusal) => client.refused(&refusal, &args[1]),
     }

@@ -58,19 +58,32 @@ impl Bar {
         self.at_most.is_none_or(|bar| self.value <= bar) && self.at_least.is_none_or(|bar| self.value >= bar)
     }
 
-    fn row(&self) -> Vec<String> {
-        let (sign, bar) = match (self.at_most, self.at_least) {
+    fn limit(&self) -> (&'static str, f64) {
+        match (self.at_most, self.at_least) {
             (Some(bar), Some(_)) => ("=", bar),
             (Some(bar), None) => ("<=", bar),
             (None, bar) => (">=", bar.unwrap_or_default()),
-        };
-        let missing = 100.0 * (self.value / bar - 1.0).abs();
-        let verdict = match self.met() {
+        }
+    }
+
+    fn said(&self) -> String {
+        let missing = 100.0 * (self.value / self.limit().1 - 1.0).abs();
+        match self.met() {
             true => "met".to_owned(),
             false if missing.is_finite() => format!("MISSED by {missing:.0} %"),
             false => "MISSED".to_owned(),
-        };
-        vec![self.what.clone(), number(self.value), format!("{sign} {}", number(bar)), verdict]
+        }
+    }
+
+    /// The bar and whether it is met, in words.
+    pub fn verdict(&self) -> String {
+        let (sign, bar) = self.limit();
+        format!("{sign} {}: {}", number(bar), self.said())
+    }
+
+    fn row(&self) -> Vec<String> {
+        let (sign, bar) = self.limit();
+        vec![self.what.clone(), number(self.value), format!("{sign} {}", number(bar)), self.said()]
     }
 }
 
