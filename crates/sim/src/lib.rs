@@ -21,6 +21,7 @@
 #![forbid(unsafe_code)]
 
 mod check;
+pub mod fleet;
 mod guarantee;
 mod origin;
 mod process;
