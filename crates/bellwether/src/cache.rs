@@ -15,6 +15,7 @@ use crate::engine::Engine;
 use crate::engine::body::Codec;
 use crate::engine::space::SpaceState;
 use crate::error::SetupError;
+use crate::eviction::Eviction;
 use crate::key::{CacheKey, Key, KeyRef};
 use crate::observe::explain::Explain;
 use crate::observe::snapshot::Snapshot;
@@ -59,6 +60,7 @@ pub struct Origin(Arc<OriginGate>);
 pub struct CacheBuilder {
     memory: Result<u64, String>,
     largest_value: u64,
+    eviction: Eviction,
     budget: Budget,
     clock: Option<Clock>,
     runtime: Option<Handle>,
@@ -86,6 +88,13 @@ impl CacheBuilder {
     #[must_use]
     pub fn largest_value(mut self, bytes: u64) -> CacheBuilder {
         self.largest_value = bytes;
+        self
+    }
+
+    /// Who goes first when memory is full. Default: [`Eviction::Auto`]; the others need the cargo feature `foyer`.
+    #[must_use]
+    pub fn eviction(mut self, policy: Eviction) -> CacheBuilder {
+        self.eviction = policy;
         self
     }
 
@@ -129,7 +138,8 @@ impl CacheBuilder {
     /// Builds the cache.
     ///
     /// # Errors
-    /// A limit that can't be read or is below 64 KiB, a budget without sense, or no threads for loads.
+    /// A limit that can't be read or is below 64 KiB, an eviction policy that this build lacks, a budget
+    /// without sense, or no threads for loads.
     pub fn build(self) -> Result<Cache, SetupError> {
         let limit = self.memory.map_err(SetupError::Memory)?;
         if limit < LEAST_LIMIT {
@@ -145,7 +155,8 @@ impl CacheBuilder {
             }
         };
         let clock = self.clock.unwrap_or_else(Clock::system);
-        let memory = Memory::new(limit, self.largest_value.min(limit / 4), clock.clone());
+        let memory = Memory::new(self.eviction, limit, self.largest_value.min(limit / 4), clock.clone())
+            .ok_or(SetupError::Eviction(self.eviction))?;
         let engine = Engine::new(memory, clock, self.tier, tier_budget, runtime, own);
         let default_origin = declare_origin(&engine, "default", self.budget)?;
         Ok(Cache { engine, default_origin })
@@ -176,6 +187,7 @@ impl Cache {
         CacheBuilder {
             memory: Ok(256 << 20),
             largest_value: LARGEST_VALUE,
+            eviction: Eviction::Auto,
             budget: Budget::default(),
             clock: None,
             runtime: None,
@@ -337,6 +349,22 @@ mod tests {
         assert_eq!(parse_size("1GiB"), Ok(1 << 30));
         for text in ["", "256", "256 MB", "-1 MiB", "99999999999 GiB"] {
             assert!(parse_size(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_policy_that_this_build_lacks_is_refused_with_the_way_out() {
+        for policy in Eviction::ALL {
+            match Cache::builder().eviction(policy).build() {
+                Ok(cache) => {
+                    assert!(policy.is_built_in());
+                    assert_eq!(cache.snapshot().memory.eviction, policy);
+                }
+                Err(error) => {
+                    assert!(!policy.is_built_in() && error == SetupError::Eviction(policy));
+                    assert!(error.to_string().contains(policy.as_str()) && error.to_string().contains("`foyer`"));
+                }
+            }
         }
     }
 

@@ -8,6 +8,8 @@ use bellwether_core::failure::FailClass;
 use bellwether_core::time::Span;
 use bellwether_core::why::Why;
 
+use crate::eviction::Eviction;
+
 /// Why a read gave no value.
 ///
 /// ```
@@ -183,6 +185,11 @@ pub enum SetupError {
     /// The memory limit could not be read or is too small.
     #[error("memory limit: {0}")]
     Memory(String),
+    /// This build lacks the eviction policy.
+    #[error(
+        "eviction = \"{0}\" is not in this build: enable the cargo feature `foyer` of the crate bellwether, or use \"auto\""
+    )]
+    Eviction(Eviction),
     /// The loads' own runtime could not be started.
     #[error("can't start the runtime for loads: {0}")]
     Runtime(String),

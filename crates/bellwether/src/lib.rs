@@ -33,6 +33,7 @@ mod ctx;
 mod engine;
 mod entry;
 mod error;
+mod eviction;
 #[cfg(feature = "shuttle")]
 #[doc(hidden)]
 pub mod flight_table;
@@ -58,6 +59,7 @@ pub use cache::{Cache, CacheBuilder, Origin};
 pub use cached::Cached;
 pub use ctx::{BatchCtx, LoadCtx};
 pub use error::{Error, OptionalExt, SetupError};
+pub use eviction::Eviction;
 pub use get::{Get, GetMany};
 pub use key::CacheKey;
 pub use load::{LoadError, Loaded};

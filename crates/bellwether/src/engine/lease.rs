@@ -137,7 +137,7 @@ impl Engine {
             let floor = shard.floor(key);
             let covered = |entry: &Resident| floor.merge(self.floor_of(space, entry)).covers(token);
             let entry = self.written(space, key, loaded, token, since).filter(|entry| !covered(entry));
-            let stored = entry.is_some_and(|entry| self.memory.put(key.hash, entry));
+            let stored = entry.is_some_and(|entry| self.memory.put(key, entry));
             self.land_lease(shard, key, id, Ending::Succeeded, now);
             Some((cell, stored))
         }) else {

@@ -195,7 +195,7 @@ impl Engine {
         if floor.covers(entry.meta.fence) || !supersedes(rival, (entry.meta.fence, entry.version())) {
             return Kept::Outdated;
         }
-        if self.memory.put(key.hash, entry.clone()) { Kept::Yes } else { Kept::TooLarge }
+        if self.memory.put(key, entry.clone()) { Kept::Yes } else { Kept::TooLarge }
     }
 
     /// Drops the entry made under exactly this fence.

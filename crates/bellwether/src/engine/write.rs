@@ -29,7 +29,7 @@ impl Engine {
             match rescue {
                 // Expired before: it stays what it is, a rescue.
                 Some(entry) if entry.expired => {}
-                Some(entry) => drop(self.memory.put(key.hash, relabelled(&entry, entry.meta, None, true))),
+                Some(entry) => drop(self.memory.put(key, relabelled(&entry, entry.meta, None, true))),
                 None => drop(self.memory.remove(key.by_ref())),
             }
             (resident, fence)
@@ -86,7 +86,7 @@ impl Engine {
                 self.memory.remove(key.by_ref());
                 return (false, fence);
             };
-            (self.memory.put(key.hash, entry), fence)
+            (self.memory.put(key, entry), fence)
         })
     }
 
@@ -125,7 +125,7 @@ impl Engine {
         self.flights.locked(key, |_| {
             let Some(entry) = self.live(space, key) else { return false };
             let meta = change(entry.meta, self.clock.now());
-            self.memory.put(key.hash, relabelled(&entry, meta, None, entry.expired))
+            self.memory.put(key, relabelled(&entry, meta, None, entry.expired))
         })
     }
 

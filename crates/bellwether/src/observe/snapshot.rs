@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use bellwether_core::why::Why;
 
 use crate::engine::Engine;
+use crate::eviction::Eviction;
 use crate::observe::counters::HistogramCounts;
 
 /// Everything a cache counts. Counters only ever grow.
@@ -74,6 +75,8 @@ pub struct OriginCounts {
 /// The memory tier's counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MemoryCounts {
+    /// Who goes first when it is full.
+    pub eviction: Eviction,
     /// Resident bytes, overhead included.
     pub bytes: u64,
     /// Their limit.
@@ -109,7 +112,7 @@ impl Engine {
             let (running, waiting) = gate.load();
             OriginCounts { name: gate.name.to_string(), running, waiting, max_concurrency: gate.budget.max_concurrency }
         };
-        let counts = &self.memory.counts;
+        let counts = self.memory.counts();
         Snapshot {
             spaces: spaces.iter().map(of_space).collect(),
             origins: origins.iter().map(of_origin).collect(),
@@ -117,6 +120,7 @@ impl Engine {
             flight_followers: self.followers.read(),
             live_flights: self.flights.live(),
             memory: MemoryCounts {
+                eviction: self.memory.policy(),
                 bytes: self.memory.bytes(),
                 limit: self.memory.limit(),
                 entries: self.memory.len() as u64,

@@ -91,6 +91,11 @@ impl Wheel {
         TimerId::new(index, node.generation)
     }
 
+    /// The hashes of all timers, in no order: a copy of a word each.
+    pub(crate) fn hashes(&self) -> Vec<u64> {
+        self.nodes.iter().filter(|node| node.place != FREE).map(|node| node.hash).collect()
+    }
+
     /// Takes a timer back. Free of harm if it fired, or was taken back, before.
     pub(crate) fn cancel(&mut self, id: TimerId) {
         let Some(node) = self.nodes.get(id.index()) else { return };

@@ -90,6 +90,9 @@ impl Scrape {
         let memory = &self.snapshot.memory;
         out.gauge("memory_bytes", "Resident bytes, overhead included", |family| family.sample(&[], memory.bytes))?;
         out.gauge("memory_limit_bytes", "The limit of resident bytes", |family| family.sample(&[], memory.limit))?;
+        out.gauge("memory_eviction", "Always 1: the policy by which entries make room", |family| {
+            family.sample(&[("policy", memory.eviction.as_str())], 1u64)
+        })?;
         out.gauge("entries", "Resident entries, negatives included", |family| family.sample(&[], memory.entries))?;
         out.counter("evictions", "Entries dropped (or never kept: too_large), by cause", |family| {
             let causes = [

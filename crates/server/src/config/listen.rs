@@ -5,6 +5,7 @@ use super::raw::Fields;
 use super::resolved::{Listen, Memory};
 use super::section::{Context, Section};
 use super::units;
+use bellwether::Eviction;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// Key and port of each listener, on 127.0.0.1 unless said otherwise.
@@ -85,21 +86,8 @@ const MEMORY_LIMIT: u64 = 256 << 20;
 pub(super) fn memory(cx: &mut Context<'_>, place: Place, fields: Fields) -> Memory {
     let mut section = Section::new(cx, "[memory]", place, fields);
     let limit = section.parsed("limit", units::size);
-    eviction(&mut section);
+    let eviction =
+        section.parsed("eviction", |text| units::choice(text, &Eviction::ALL.map(|policy| (policy.as_str(), policy))));
     section.finish();
-    Memory { limit: limit.unwrap_or(MEMORY_LIMIT) }
-}
-
-/// The contract's words; this version can do the first.
-const EVICTIONS: [(&str, bool); 6] =
-    [("auto", true), ("lru", false), ("lfu", false), ("fifo", false), ("s3-fifo", false), ("sieve", false)];
-
-fn eviction(section: &mut Section<'_, '_>) {
-    let available = section.parsed("eviction", |text| units::choice(text, &EVICTIONS));
-    if available == Some(false)
-        && let Some((place, shown)) = section.setting("eviction")
-    {
-        let wrong = Wrong::expected("eviction = \"auto\"").hint("remove it");
-        section.say(&place, format!("{shown}, which is not in this version"), wrong);
-    }
+    Memory { limit: limit.unwrap_or(MEMORY_LIMIT), eviction: eviction.unwrap_or_default() }
 }

@@ -1,6 +1,7 @@
 //! What was asked for? The configuration once it is understood: every default filled in, every check passed.
 
 use super::problem::Place;
+use bellwether::Eviction;
 use bellwether_adapters::{Accept, Rows};
 use bellwether_core::policy::{Budget, Policy};
 use bellwether_core::template::{Expansion, Template};
@@ -41,6 +42,8 @@ pub struct Listen {
 pub struct Memory {
     /// Bytes over all spaces.
     pub limit: u64,
+    /// Who goes first when they are used up.
+    pub eviction: Eviction,
 }
 
 /// A text that no log, error or debug output shows.

@@ -17,14 +17,14 @@ mod write;
 
 use std::sync::Arc;
 
-use bellwether::{Cache, Explain, Snapshot, Tick, Why};
+use bellwether::{Cache, Eviction, Explain, Snapshot, Tick, Why};
 use bellwether_core::key::MAX_KEY_BYTES;
 use bellwether_core::template::{Captures, Route, route};
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
-use crate::config::{Config, Problem, Secret};
+use crate::config::{Config, Memory, Problem, Secret};
 use served::Served;
 use tally::Tally;
 
@@ -51,7 +51,7 @@ struct Inner {
     /// Requests that no space matches.
     tally: Tally,
     password: Option<Secret>,
-    memory_limit: u64,
+    memory: Memory,
     loads: Handle,
     refreshes: Arc<Semaphore>,
     write_locks: [Mutex<()>; WRITE_LOCKS],
@@ -84,7 +84,7 @@ impl Service {
             spaces,
             tally: Tally::default(),
             password: config.listen.password,
-            memory_limit: config.memory.limit,
+            memory: config.memory,
             loads,
             refreshes: Arc::new(Semaphore::new(MOST_REFRESHES)),
             write_locks: std::array::from_fn(|_| Mutex::new(())),
@@ -118,7 +118,12 @@ impl Service {
 
     /// The limit of resident bytes.
     pub fn memory_limit(&self) -> u64 {
-        self.0.memory_limit
+        self.0.memory.limit
+    }
+
+    /// Who goes first when memory is full.
+    pub fn eviction(&self) -> Eviction {
+        self.0.memory.eviction
     }
 
     /// Resident entries, those included that say "no such row".

@@ -26,7 +26,8 @@ enum Kind {
 
 /// The cache and the spaces of a configuration.
 pub(super) fn open(config: &Config, loads: Handle) -> Result<(Cache, Vec<Served>), Vec<Problem>> {
-    let cache = Cache::builder().memory_bytes(config.memory.limit).runtime(loads).build();
+    let cache =
+        Cache::builder().memory_bytes(config.memory.limit).eviction(config.memory.eviction).runtime(loads).build();
     let cache = cache.map_err(|error| vec![*problem(&Place::File, "[memory]", error.to_string(), None)])?;
     let mut problems = Vec::new();
     let mut origins = HashMap::new();

@@ -116,6 +116,7 @@ fn metrics_can_be_read_and_add_up_after_mixed_requests() {
     assert!(sum(&samples, "bellwether_entries", &[]) >= 4.0);
     assert!(sum(&samples, "bellwether_memory_bytes", &[]) > 0.0);
     assert_eq!(sum(&samples, "bellwether_memory_limit_bytes", &[]), 268_435_456.0);
+    assert_eq!(sum(&samples, "bellwether_memory_eviction", &[("policy", "auto")]), 1.0);
     assert_eq!(sum(&samples, "bellwether_origin_limit", &[("origin", "shop")]), 16.0);
     assert_eq!(sum(&samples, "bellwether_connections", &[("face", "http")]), 1.0);
     for name in ["bellwether_stampedes_total", "bellwether_evictions_total", "bellwether_evicted_fresh_total"] {

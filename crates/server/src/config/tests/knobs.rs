@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::config::units;
+use bellwether::Eviction;
 use bellwether_core::time::Span;
 
 #[test]
@@ -95,6 +96,16 @@ fn memory_has_a_limit_above_zero() {
     one(&format!("[memory]\nlimit = \"0 MiB\"\n{}", plain("")), &["b.toml:2:9", "above zero"]);
     one(&format!("[memory]\nlimit = 268435456\n{}", plain("")), &["b.toml:2:9", "write \"268435456 MiB\""]);
     assert_eq!(valid(&plain("")).memory.limit, 256 << 20);
+}
+
+#[test]
+fn every_eviction_policy_can_be_chosen_and_auto_is_the_default() {
+    for policy in Eviction::ALL {
+        let config = valid(&format!("[memory]\neviction = \"{policy}\"\n{}", plain("")));
+        assert_eq!(config.memory.eviction, policy);
+        assert!(policy.is_built_in(), "what a configuration may say, the server can do");
+    }
+    assert_eq!(valid(&plain("")).memory.eviction, Eviction::Auto);
 }
 
 fn origin(keys: &str) -> String {

@@ -280,7 +280,10 @@ fn unknown_keys_and_later_features_are_refused() {
         (format!("[disk]\npath = \"d\"\n{}", plain("")), ["b.toml:1:", "not in this version", "remove it"]),
         (format!("[shared]\nurl = \"redis://x\"\n{}", plain("")), ["b.toml:1:", "not in this version", "remove it"]),
         (format!("strict = true\n{}", plain("")), ["b.toml:1:1", "not in this version", "remove it"]),
-        (format!("[memory]\neviction = \"lru\"\n{}", plain("")), ["b.toml:2:12", "not in this version", "remove it"]),
+        (
+            format!("[memory]\neviction = \"s3fifo\"\n{}", plain("")),
+            ["b.toml:2:12", "expected", "did you mean \"s3-fifo\"?"],
+        ),
         (format!("[memory]\neviction = \"lfo\"\n{}", plain("")), ["b.toml:2:12", "\"sieve\"", "did you mean"]),
         (plain("preset = \"fresh\""), ["b.toml:4:1", "not in this version", "remove it"]),
         (plain("tiers = [\"memory\", \"disk\"]"), ["b.toml:4:20", "not in this version", "remove it"]),

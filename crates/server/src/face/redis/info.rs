@@ -2,15 +2,13 @@
 
 use std::fmt::Write as _;
 
-use bellwether::{Snapshot, Why};
+use bellwether::{Eviction, Snapshot, Why};
 
 use super::clients::Clients;
 use crate::service::Service;
 
 /// The Redis version whose commands and words these are: clients switch features on by it.
 pub(super) const VERSION: &str = "7.4.0";
-/// The policy of Redis that comes nearest: what is asked for often stays.
-pub(super) const MAXMEMORY_POLICY: &str = "allkeys-lfu";
 
 /// Reads that memory answered.
 const HITS: [Why; 6] =
@@ -39,6 +37,18 @@ pub(super) fn text(service: &Service, clients: &Clients, wanted: &[String]) -> S
     out
 }
 
+/// The policy in the form of Redis's words: any key may go. Redis has no word for some, and none
+/// for `auto`, which comes nearest to LFU: what is asked for often stays.
+pub(super) const fn maxmemory_policy(eviction: Eviction) -> &'static str {
+    match eviction {
+        Eviction::Auto | Eviction::Lfu => "allkeys-lfu",
+        Eviction::Lru => "allkeys-lru",
+        Eviction::Fifo => "allkeys-fifo",
+        Eviction::S3Fifo => "allkeys-s3-fifo",
+        Eviction::Sieve => "allkeys-sieve",
+    }
+}
+
 fn fields(section: &str, service: &Service, clients: &Clients, snapshot: &Snapshot) -> Vec<(&'static str, String)> {
     let memory = &snapshot.memory;
     match section {
@@ -64,7 +74,8 @@ fn fields(section: &str, service: &Service, clients: &Clients, snapshot: &Snapsh
             ("used_memory_dataset", memory.bytes.to_string()),
             ("maxmemory", service.memory_limit().to_string()),
             ("maxmemory_human", human(service.memory_limit())),
-            ("maxmemory_policy", MAXMEMORY_POLICY.to_owned()),
+            ("maxmemory_policy", maxmemory_policy(service.eviction()).to_owned()),
+            ("bellwether_eviction", service.eviction().to_string()),
         ],
         "persistence" => {
             ["loading", "async_loading", "rdb_changes_since_last_save", "rdb_bgsave_in_progress", "aof_enabled"]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use bellwether::Fence;
+use bellwether::{Eviction, Fence};
 
 use super::client::Client;
 use super::clients::Clients;
@@ -177,6 +177,24 @@ fn every_request_is_counted_under_one_reason() {
     let product = ["hit", "loaded", "negative_type", "read_only"].map(|why| of("product", why, 1));
     assert_eq!(counted, [&[of("", "no_space", 1), of("kv", "not_cached", 1)][..], &product].concat());
     assert!(bench.say("INFO stats\r\n").contains("keyspace_hits:1 keyspace_misses:3 "));
+}
+
+#[test]
+fn the_eviction_policy_that_was_chosen_works_and_shows() {
+    for policy in Eviction::ALL {
+        let mut bench = bench(&format!("[memory]\neviction = \"{policy}\"\n"));
+        assert!(bench.say("INFO memory\r\n").ends_with(&format!(" bellwether_eviction:{policy}")), "{policy}");
+        bench.expect(&[
+            ("SET kv:a 1", "+OK"),
+            ("GET kv:a", "$1 1"),
+            ("GET product:1", "$8 {\"id\":1}"),
+            ("DBSIZE", ":2"),
+        ]);
+        bench.expect(&[("SCAN 0 MATCH kv:*", "*2 $1 0 *1 $4 kv:a"), ("DEL kv:a", ":1"), ("GET kv:a", "$-1")]);
+    }
+    let mut lru = bench("[memory]\neviction = \"lru\"\n");
+    assert!(lru.say("INFO memory\r\n").contains(" maxmemory_policy:allkeys-lru "));
+    lru.expect(&[("CONFIG GET maxmemory-policy", "*2 $16 maxmemory-policy $11 allkeys-lru")]);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use bellwether_resp::{Args, eq_ignore_case, parse_i64};
 
 use super::super::client::Client;
-use super::super::info::{self, MAXMEMORY_POLICY};
+use super::super::info::{self, maxmemory_policy};
 use super::super::{MAX_CLIENTS, glob};
 use super::lifetime::unix_ms;
 use super::words;
@@ -31,7 +31,7 @@ fn config_get(client: &mut Client, patterns: Args<'_>) {
         ("databases", "1".to_owned()),
         ("maxclients", MAX_CLIENTS.to_string()),
         ("maxmemory", client.service.memory_limit().to_string()),
-        ("maxmemory-policy", MAXMEMORY_POLICY.to_owned()),
+        ("maxmemory-policy", maxmemory_policy(client.service.eviction()).to_owned()),
         ("notify-keyspace-events", String::new()),
         ("port", client.clients.port().to_string()),
         ("save", String::new()),

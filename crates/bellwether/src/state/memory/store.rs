@@ -1,0 +1,101 @@
+//! Where do entries lie? The one seam between what the memory tier promises and who stores.
+
+use std::sync::Arc;
+
+use bellwether_core::time::Tick;
+
+use super::auto::Auto;
+use super::books::Books;
+#[cfg(feature = "foyer")]
+use super::classic::Classic;
+use crate::entry::Resident;
+use crate::eviction::Eviction;
+use crate::key::{Key, KeyRef};
+
+/// A store under a policy. An enum and no trait object: a hit on `auto` pays one comparison for the choice.
+pub(super) enum Store {
+    Auto(Auto),
+    #[cfg(feature = "foyer")]
+    Classic(Classic),
+}
+
+/// The same call to whichever it is.
+macro_rules! either {
+    ($store:expr, $held:ident => $call:expr) => {
+        match $store {
+            Store::Auto($held) => $call,
+            #[cfg(feature = "foyer")]
+            Store::Classic($held) => $call,
+        }
+    };
+}
+
+impl Store {
+    /// A store of `limit` bytes in up to `shards` parts, a power of two. `None` if this build lacks the policy.
+    pub(super) fn new(policy: Eviction, limit: u64, shards: u64, books: &Arc<Books>) -> Option<Store> {
+        match policy {
+            Eviction::Auto => Some(Store::Auto(Auto::new(limit, shards))),
+            #[cfg(feature = "foyer")]
+            _ => Some(Store::Classic(Classic::new(policy, limit, shards, books.clone()))),
+            #[cfg(not(feature = "foyer"))]
+            _ => {
+                let _ = books; // only the stores of that feature keep them
+                None
+            }
+        }
+    }
+
+    /// The entry, and a note that it was asked for.
+    #[inline]
+    pub(super) fn get(&self, key: KeyRef<'_>) -> Option<Resident> {
+        either!(self, store => store.get(key))
+    }
+
+    /// The entry, unnoticed.
+    pub(super) fn peek(&self, key: KeyRef<'_>) -> Option<Resident> {
+        either!(self, store => store.peek(key))
+    }
+
+    /// Keeps `entry`; what is pushed out for it goes to the books.
+    pub(super) fn insert(&self, key: &Key, entry: Resident, books: &Books) {
+        match self {
+            Store::Auto(store) => store.insert(key, entry, books),
+            #[cfg(feature = "foyer")]
+            Store::Classic(store) => store.insert(key, entry),
+        }
+    }
+
+    pub(super) fn remove(&self, key: KeyRef<'_>) -> Option<Resident> {
+        either!(self, store => store.remove(key))
+    }
+
+    /// True if the entry of this hash was past its hard end and is gone.
+    pub(super) fn remove_due(&self, hash: u64, now: Tick) -> bool {
+        either!(self, store => store.remove_due(hash, now))
+    }
+
+    /// All entries, in no order.
+    pub(super) fn entries<'a>(&'a self, books: &Books) -> Box<dyn Iterator<Item = Resident> + 'a> {
+        match self {
+            Store::Auto(store) => {
+                let _ = books; // the store walks itself
+                Box::new(store.entries())
+            }
+            #[cfg(feature = "foyer")]
+            Store::Classic(store) => Box::new(store.entries(books.hashes())),
+        }
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        either!(self, store => store.bytes())
+    }
+
+    pub(super) fn len(&self) -> usize {
+        either!(self, store => store.len())
+    }
+
+    /// What one part of the store may hold.
+    pub(super) fn shard_limit(&self) -> u64 {
+        either!(self, store => store.shard_limit())
+    }
+}

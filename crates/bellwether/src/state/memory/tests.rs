@@ -1,0 +1,219 @@
+//! What must hold whoever stores: every rule under every policy of this build.
+
+use super::*;
+use crate::entry::Entry;
+use bellwether_core::entry::{Kind, Meta};
+use bellwether_core::fence::Fence;
+use bellwether_core::time::Span;
+use std::collections::HashSet;
+
+/// A memory tier under test, with what is needed to fill it.
+struct Tier {
+    memory: Memory,
+    clock: Clock,
+    seed: ahash::RandomState,
+}
+
+/// Runs `rule` on a fresh tier of each policy.
+fn under_every_policy(limit: u64, largest_value: u64, rule: impl Fn(&Tier)) {
+    let policies: Vec<Eviction> = Eviction::ALL.into_iter().filter(|policy| policy.is_built_in()).collect();
+    assert_eq!(policies.len(), if cfg!(feature = "foyer") { 6 } else { 1 });
+    for policy in policies {
+        println!("policy: {policy}");
+        let clock = Clock::manual();
+        let memory = Memory::new(policy, limit, largest_value, clock.clone()).expect("built in");
+        assert_eq!(memory.policy(), policy);
+        let tier = Tier { memory, clock, seed: ahash::RandomState::new() };
+        rule(&tier);
+        assert_eq!(tier.memory.books.timers(), tier.memory.len(), "a timer for each entry, and none outlives it");
+    }
+}
+
+impl Tier {
+    fn key(&self, n: u64) -> Key {
+        KeyRef::new(0, &n.to_be_bytes(), &self.seed).to_key()
+    }
+
+    fn entry(&self, key: &Key, bytes: usize, ttl: Span) -> Resident {
+        let now = self.clock.now();
+        let meta = Meta {
+            fence: Fence(1),
+            born: now,
+            fresh_until: now + ttl,
+            swr_ms: 0,
+            hard_ms: 0,
+            cost_ms: 1,
+            early_ms: 0,
+            kind: Kind::Value,
+        };
+        Entry::new(key, meta, None, bytes, vec![0u8; bytes])
+    }
+
+    fn put(&self, n: u64, bytes: usize, ttl: Span) -> bool {
+        let key = self.key(n);
+        self.memory.put(&key, self.entry(&key, bytes, ttl))
+    }
+
+    fn has(&self, n: u64) -> bool {
+        self.memory.peek(self.key(n).by_ref()).is_some()
+    }
+
+    fn count(&self, of: impl Fn(&Books) -> &std::sync::atomic::AtomicU64) -> u64 {
+        of(self.memory.counts()).load(Ordering::Relaxed)
+    }
+
+    fn sweep(&self) {
+        while self.memory.sweep(self.clock.now()) {}
+    }
+}
+
+const MINUTE: Span = Span::secs(60);
+
+#[test]
+fn g6_resident_bytes_stay_within_the_limit_under_any_sizes() {
+    under_every_policy(1 << 20, 16 << 10, |tier| {
+        let mut rng = fastrand::Rng::with_seed(7);
+        for n in 0..10_000 {
+            // Now and then an older key again: a replacement must make no room for itself twice.
+            let n = if rng.u8(..4) == 0 { rng.u64(..=n) } else { n };
+            tier.put(n, rng.usize(..16 << 10), MINUTE);
+            if rng.bool() {
+                tier.memory.get(tier.key(rng.u64(..=n)).by_ref());
+            }
+            assert!(tier.memory.bytes() <= tier.memory.limit(), "{} > {}", tier.memory.bytes(), tier.memory.limit());
+        }
+        assert!(tier.memory.bytes() > tier.memory.limit() / 2, "the limit is used: {}", tier.memory.bytes());
+        assert!(tier.count(|counts| &counts.pressure) > 5_000);
+        assert_eq!(tier.count(|counts| &counts.fresh), tier.count(|counts| &counts.pressure));
+    });
+}
+
+#[test]
+fn every_entry_that_came_is_there_or_counted_as_gone() {
+    under_every_policy(1 << 20, 16 << 10, |tier| {
+        for n in 0..5_000 {
+            assert!(tier.put(n, 1 << 10, if n % 2 == 0 { MINUTE } else { Span::secs(1) }));
+        }
+        tier.clock.advance(Span::secs(2));
+        tier.sweep();
+        let removed = (0..5_000).filter(|n| n % 10 == 0 && tier.memory.remove(tier.key(*n).by_ref()).is_some()).count();
+        assert!(removed > 0);
+        assert_eq!(tier.count(|counts| &counts.invalidated), removed as u64);
+        let gone = [tier.count(|c| &c.pressure), tier.count(|c| &c.expired), tier.count(|c| &c.invalidated)];
+        assert!(gone.iter().all(|count| *count > 0), "each cause happened: {gone:?}");
+        assert_eq!(gone.iter().sum::<u64>() + tier.memory.len() as u64, 5_000);
+    });
+}
+
+#[test]
+fn what_is_too_large_is_refused_aloud_and_takes_its_predecessor_along() {
+    under_every_policy(256 << 10, 1 << 10, |tier| {
+        assert!(tier.put(1, 10, MINUTE));
+        assert!(!tier.put(1, 250 << 10, MINUTE));
+        assert_eq!(tier.count(|counts| &counts.too_large), 1);
+        assert!(!tier.has(1), "an older value must not outlive a newer one");
+        assert_eq!((tier.memory.bytes(), tier.count(|counts| &counts.pressure)), (0, 0));
+    });
+}
+
+#[test]
+fn the_largest_value_that_was_asked_for_finds_room() {
+    under_every_policy(1 << 20, 200 << 10, |tier| {
+        for n in 0..50 {
+            assert!(tier.put(n, 200 << 10, MINUTE));
+            assert!(tier.has(n), "what was kept is there");
+        }
+        assert_eq!(tier.count(|counts| &counts.too_large), 0);
+    });
+}
+
+#[test]
+fn a_sweep_frees_what_has_ended_and_only_that() {
+    under_every_policy(1 << 20, 1 << 10, |tier| {
+        for n in 0..1000 {
+            tier.put(n, 10, if n % 2 == 0 { Span::secs(1) } else { Span::secs(100) });
+        }
+        tier.clock.advance(Span::secs(2));
+        tier.sweep();
+        assert_eq!((tier.memory.len(), tier.count(|counts| &counts.expired)), (500, 500));
+        tier.put(1, 10, Span::secs(500));
+        tier.clock.advance(Span::secs(150));
+        tier.sweep();
+        assert!(tier.has(1), "a replaced entry's old timer does not end the new one");
+        assert_eq!(tier.memory.len(), 1);
+        tier.clock.advance(Span::secs(500));
+        tier.sweep();
+        assert_eq!(tier.memory.len(), 0, "a replaced entry still ends");
+        assert_eq!(tier.count(|counts| &counts.pressure), 0, "a replacement is no eviction");
+    });
+}
+
+#[test]
+fn a_replacement_in_a_full_tier_is_no_eviction() {
+    // Two that fill one shard: to make room for the second's successor, a store may push out the second itself.
+    under_every_policy(64 << 10, 16 << 10, |tier| {
+        assert!(tier.put(1, 28 << 10, MINUTE) && tier.put(2, 28 << 10, MINUTE));
+        let before = tier.count(|counts| &counts.pressure);
+        for _ in 0..10 {
+            assert!(tier.put(2, 28 << 10, MINUTE) && tier.has(2));
+        }
+        assert!(tier.count(|counts| &counts.pressure) <= before + 1, "at most the first went");
+        let gone = tier.count(|counts| &counts.pressure);
+        assert_eq!(gone + tier.memory.len() as u64, 2, "two came, whatever replaced them");
+    });
+}
+
+#[test]
+fn removed_is_gone_and_handed_back_once() {
+    under_every_policy(1 << 20, 1 << 10, |tier| {
+        tier.put(1, 10, MINUTE);
+        let key = tier.key(1);
+        assert!(tier.memory.remove(key.by_ref()).is_some_and(|entry| entry.is_of(key.by_ref())));
+        assert!(tier.memory.remove(key.by_ref()).is_none() && !tier.has(1));
+        assert_eq!(tier.count(|counts| &counts.invalidated), 1);
+        assert_eq!((tier.memory.bytes(), tier.memory.len()), (0, 0));
+    });
+}
+
+#[test]
+fn g5_equal_bytes_in_another_space_are_another_key() {
+    under_every_policy(1 << 20, 1 << 10, |tier| {
+        tier.put(1, 10, MINUTE);
+        let key = tier.key(1);
+        let elsewhere = Key { space: 7, ..key.clone() };
+        assert!(tier.memory.peek(elsewhere.by_ref()).is_none(), "the same hash is no proof");
+        assert!(tier.memory.get(elsewhere.by_ref()).is_none());
+        assert!(tier.memory.remove(elsewhere.by_ref()).is_none() && tier.has(1));
+    });
+}
+
+#[test]
+fn a_walk_meets_every_entry_once_and_changes_nothing() {
+    under_every_policy(1 << 20, 1 << 10, |tier| {
+        for n in 0..100 {
+            tier.put(n, 10, MINUTE);
+        }
+        tier.memory.remove(tier.key(3).by_ref());
+        let met: Vec<_> = tier.memory.entries().map(|entry| entry.key.clone()).collect();
+        let distinct: HashSet<_> = met.iter().cloned().collect();
+        assert_eq!((met.len(), distinct.len(), tier.memory.len()), (99, 99, 99));
+    });
+}
+
+/// A look that must leave no trace, and one that must: under LRU the difference decides who goes.
+#[cfg(feature = "foyer")]
+#[test]
+fn only_a_get_is_noticed_by_the_policy() {
+    let stays = |look: fn(&Memory, KeyRef<'_>) -> Option<Resident>| {
+        let (clock, seed) = (Clock::manual(), ahash::RandomState::new());
+        let memory = Memory::new(Eviction::Lru, 64 << 10, 16 << 10, clock.clone()).expect("built in");
+        let tier = Tier { memory, clock, seed };
+        for n in 0..200 {
+            tier.put(n, 1 << 10, MINUTE);
+            assert!(look(&tier.memory, tier.key(0).by_ref()).is_some() || n > 0);
+        }
+        tier.has(0)
+    };
+    assert!(stays(Memory::get), "asked for again and again");
+    assert!(!stays(Memory::peek), "looked at, which is no use of it");
+}
