@@ -66,6 +66,7 @@ pub struct CacheBuilder {
     runtime: Option<Handle>,
     tier: Option<Arc<dyn Tier>>,
     tier_budget: Human,
+    hash_seed: Option<u64>,
 }
 
 impl CacheBuilder {
@@ -135,6 +136,14 @@ impl CacheBuilder {
         self
     }
 
+    /// Fixes how keys are hashed, so that the same requests evict the same entries in every run: for
+    /// replays and tests. Unless it is set, a program draws its own, and nobody can choose keys that collide.
+    #[must_use]
+    pub fn hash_seed(mut self, seed: u64) -> CacheBuilder {
+        self.hash_seed = Some(seed);
+        self
+    }
+
     /// Builds the cache.
     ///
     /// # Errors
@@ -157,7 +166,9 @@ impl CacheBuilder {
         let clock = self.clock.unwrap_or_else(Clock::system);
         let memory = Memory::new(self.eviction, limit, self.largest_value.min(limit / 4), clock.clone())
             .ok_or(SetupError::Eviction(self.eviction))?;
-        let engine = Engine::new(memory, clock, self.tier, tier_budget, runtime, own);
+        let fixed = |seed| ahash::RandomState::with_seeds(seed, !seed, seed.rotate_left(32), 0);
+        let hashing = self.hash_seed.map_or_else(ahash::RandomState::new, fixed);
+        let engine = Engine::new(memory, clock, hashing, self.tier, tier_budget, runtime, own);
         let default_origin = declare_origin(&engine, "default", self.budget)?;
         Ok(Cache { engine, default_origin })
     }
@@ -193,6 +204,7 @@ impl Cache {
             runtime: None,
             tier: None,
             tier_budget: "50ms".into(),
+            hash_seed: None,
         }
     }
 

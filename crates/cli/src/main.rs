@@ -8,6 +8,7 @@ mod failure;
 mod input;
 mod output;
 mod serve;
+mod simulate;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -69,6 +70,8 @@ enum Verb {
         #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9090")]
         admin: String,
     },
+    /// Compare policies in virtual time, or replay a recorded trace under other limits
+    Simulate(Box<simulate::Arguments>),
 }
 
 fn main() -> ExitCode {
@@ -76,6 +79,7 @@ fn main() -> ExitCode {
         Verb::Serve { config, insecure } => serve::serve(config.as_deref(), insecure),
         Verb::Check { file, connect, insecure } => check::check(&file, connect, insecure),
         Verb::Explain { key, admin } => explain::explain(&key, &admin),
+        Verb::Simulate(arguments) => simulate::simulate(&arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

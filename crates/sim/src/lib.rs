@@ -25,9 +25,11 @@ pub mod fleet;
 mod guarantee;
 mod origin;
 mod process;
+pub mod replay;
 mod report;
 mod rules;
 mod scenario;
+pub mod show;
 mod world;
 
 pub use guarantee::Guarantee;

@@ -61,6 +61,7 @@ impl Engine {
     pub(crate) fn new(
         memory: Memory,
         clock: Clock,
+        seed: ahash::RandomState,
         tier: Option<Arc<dyn Tier>>,
         tier_budget: Span,
         runtime: Handle,
@@ -71,7 +72,7 @@ impl Engine {
             flights: FlightTable::new(tier.is_some()),
             tags: TagFloors::new(),
             clock,
-            seed: ahash::RandomState::new(),
+            seed,
             tier,
             tier_budget,
             spaces: RwLock::default(),

@@ -23,12 +23,11 @@ mod world;
 pub use case::{Arrivals, Case, Fault, Scenario, Start, Trouble};
 pub use outcome::{Bin, Outcome, Through, Waits};
 pub use policy_set::PolicySet;
+pub use task::MOST_TASKS;
 
 use arrivals::Crowd;
 use world::{Calm, Fleet};
 
-/// Loads and questions under way or done in one run; a run with more is cut short and says so.
-pub const MOST_TASKS: usize = 30_000_000;
 /// Processes times keys of a case.
 pub const MOST_PLACES: u64 = 20_000_000;
 /// Requests of a run.

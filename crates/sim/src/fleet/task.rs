@@ -6,6 +6,9 @@ use bellwether_core::guard::cooldown::Cooling;
 use bellwether_core::read::walk::{Step, Walk};
 use bellwether_core::time::Tick;
 
+/// Leaders of one run; a run with more is cut short and says so.
+pub const MOST_TASKS: usize = 30_000_000;
+
 /// A leader.
 pub(super) struct Task {
     pub(super) process: u32,

@@ -18,8 +18,8 @@ use super::case::{Case, Start};
 use super::origin::Origin;
 use super::outcome::Outcome;
 use super::policy_set::PolicySet;
-use super::record::Record;
-use super::task::{Event, Task};
+use super::record::{Ending, Record};
+use super::task::{Event, MOST_TASKS, Task};
 use super::tier::SharedTier;
 
 /// Moments before the start must be expressible.
@@ -137,13 +137,13 @@ impl<'a> Fleet<'a> {
             self.catch_up();
             self.requests();
             self.now = self.now + Span(1);
-            cut_short = self.tasks.len() > super::MOST_TASKS;
+            cut_short = self.tasks.len() > MOST_TASKS;
         }
         // Nobody else comes; those who wait are answered.
         while !cut_short && let Some(Reverse((at, ..))) = self.queue.peek() {
             self.now = *at;
             self.catch_up();
-            cut_short = self.tasks.len() > super::MOST_TASKS;
+            cut_short = self.tasks.len() > MOST_TASKS;
         }
         self.record.outcome(self.case, self.set, self.seed, cut_short)
     }
@@ -175,7 +175,7 @@ impl<'a> Fleet<'a> {
 
     /// Requests that every value answers, whatever the draw.
     fn count(&mut self, at: Span, n: u32) {
-        self.record.ended(u64::from(n), super::record::Ending::Fresh, Span::ZERO, self.now);
+        self.record.ended(u64::from(n), Ending::Fresh, Span::ZERO, self.now);
         // Only a lead asks how often a value was read.
         if self.set == PolicySet::Lead {
             for request in self.crowd.requests(at) {
