@@ -53,7 +53,7 @@ fn a_table_shows_each_set_against_its_bound() {
     let (code, out, _) = simulate(&["s1", "--policy", "lead,lease,naive", "--rate", "20000"], &std::env::temp_dir());
     assert_eq!(code, Some(0));
     assert!(out.starts_with("S1: 20,000 concurrent requests"), "{out}");
-    assert!(out.contains("bound: 1 load; 0 blocked if any copy exists"), "{out}");
+    assert!(out.contains("bound 1: 1 load; 0 blocked if any copy exists"), "{out}");
     let row = |set: &str| {
         let line = out.lines().find(|line| line.trim_start().starts_with(set)).expect(set);
         line.split_whitespace().map(str::to_owned).collect::<Vec<_>>()

@@ -55,7 +55,7 @@ impl Scenario {
             Scenario::S1 => "1 load; 0 blocked if any copy exists",
             Scenario::S2 => "1 load a period; elapsed / mean(stamped ttl - lead) loads in all",
             Scenario::S6 => "keys / ttl: the same loads spread evenly",
-            Scenario::S10 => "1.0: no more loads than without the fault; 100 % answered from stale",
+            Scenario::S10 => "no more loads than without the fault; 100 % answered from stale",
         }
     }
 
@@ -112,6 +112,8 @@ pub struct Case {
     pub scenario: Scenario,
     /// What sets it apart from the scenario's other cases; empty if it has none.
     pub variant: &'static str,
+    /// What happens, in a line.
+    pub says: &'static str,
     /// Processes of the fleet.
     pub processes: u32,
     /// Keys, equally popular.
@@ -153,6 +155,7 @@ impl Case {
         Case {
             scenario,
             variant: "",
+            says: scenario.says(),
             processes: 50,
             keys: 1,
             rate: 20_000.0,
@@ -197,8 +200,20 @@ impl Case {
                     bin: Span::secs(20),
                     ..case
                 };
-                let even = Case { variant: "no jitter", jitter: 0.0, ..hourly.clone() };
-                vec![even, Case { variant: "10 % jitter", ..hourly }]
+                let even = Case {
+                    variant: "no jitter",
+                    says: "5,000 keys stored together expire together, every hour",
+                    jitter: 0.0,
+                    ..hourly.clone()
+                };
+                vec![
+                    even,
+                    Case {
+                        variant: "10 % jitter",
+                        says: "5,000 keys stored together, each ttl up to 10 % shorter",
+                        ..hourly
+                    },
+                ]
             }
             Scenario::S10 => {
                 let minute = |trouble| Some(Fault { from: Span::secs(60), until: Span::secs(120), trouble });
@@ -206,13 +221,26 @@ impl Case {
                     keys: 50,
                     ttl: Span::secs(10),
                     load: Span::ms(50),
-                    capacity: Some(16),
+                    capacity: Some(64),
                     length: Span::secs(240),
                     bin: Span::secs(1),
                     ..case
                 };
-                let slow = Case { variant: "10 x slower", fault: minute(Trouble::Slow(10)), ..troubled.clone() };
-                vec![slow, Case { variant: "dead", fault: minute(Trouble::Dead), ..troubled }]
+                let slow = Case {
+                    variant: "slow",
+                    says: "the origin is 10 x slower for 60 s",
+                    fault: minute(Trouble::Slow(10)),
+                    ..troubled.clone()
+                };
+                vec![
+                    slow,
+                    Case {
+                        variant: "dead",
+                        says: "the origin is dead for 60 s: every load hangs until it is given up",
+                        fault: minute(Trouble::Dead),
+                        ..troubled
+                    },
+                ]
             }
         }
     }

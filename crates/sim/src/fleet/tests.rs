@@ -75,7 +75,7 @@ fn s6_jitter_turns_a_wall_into_a_hill() {
 #[test]
 fn s10_whatever_the_origin_does_everybody_is_answered_from_stale() {
     for case in Case::all(Scenario::S10) {
-        let case = Case { rate: 1_000.0, keys: 20, processes: 10, length: Span::secs(150), ..case };
+        let case = Case { rate: 1_000.0, keys: 20, processes: 10, capacity: Some(4), length: Span::secs(150), ..case };
         let lead = run(&case, PolicySet::Lead);
         adds_up(&lead);
         let through = lead.fault.expect("a fault");
@@ -112,7 +112,7 @@ fn counting_requests_while_everything_is_calm_changes_nothing() {
 /// Loads per period of XFetch alone where all loads take equally long.
 fn xfetch(beta: f64) -> f64 {
     // Long enough for the furthest draw; the smaller beta, the more a period's loads differ from the mean.
-    let ttl = (beta * 1_700.0) as u64;
+    let ttl = (beta * 1_650.0) as u64;
     let case = Case {
         rate: 1_000.0,
         ttl: Span(ttl),
@@ -120,7 +120,7 @@ fn xfetch(beta: f64) -> f64 {
         load: Span::ms(40),
         spread: 0.0,
         beta,
-        length: Span((2_500.0 / beta) as u64 * ttl),
+        length: Span((1_500.0 / beta) as u64 * ttl),
         ..case(Scenario::S2)
     };
     run(&case, PolicySet::XFetch).measured

@@ -38,13 +38,13 @@ impl Comparison {
         let scenario = self.case.scenario;
         let parameters: Vec<String> =
             self.case.parameters().iter().map(|(name, value)| format!("{name} {value}")).collect();
-        let mut text = format!("{}: {}\n", self.case.name(), scenario.says());
+        let mut text = format!("{}: {}\n", self.case.name(), self.case.says);
         for line in wrapped(&parameters, 110) {
             // Writing into a String can't fail.
             let _ = writeln!(text, "  {line}");
         }
         let bound = words::number(self.case.bound());
-        let _ = writeln!(text, "  bound: {} ({bound} {})\n", scenario.bound_says(), scenario.measure());
+        let _ = writeln!(text, "  bound {bound}: {}\n", scenario.bound_says());
         let _ = write!(text, "{}", self.figures());
         if self.outcomes.iter().flatten().any(|outcome| outcome.cut_short) {
             text.push_str("  (cut short: too many loads; its figures are those until then)\n");
@@ -91,7 +91,7 @@ impl Comparison {
         json!({
             "scenario": self.case.scenario.as_str(),
             "variant": self.case.variant,
-            "says": self.case.scenario.says(),
+            "says": self.case.says,
             "measure": self.case.scenario.measure(),
             "bound": self.case.bound(),
             "bound_says": self.case.scenario.bound_says(),

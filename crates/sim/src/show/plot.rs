@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 /// Units of the picture; it is scaled to the width of its card.
 pub(crate) const WIDTH: f64 = 340.0;
 /// Room for the scale at the left.
-const LEFT: f64 = 30.0;
-const RIGHT: f64 = 6.0;
+const LEFT: f64 = 38.0;
+const RIGHT: f64 = 10.0;
 const TOP: f64 = 6.0;
 /// The most points drawn: more than there are pixels says nothing.
 const MOST_POINTS: usize = 260;
@@ -16,6 +16,8 @@ const MOST_POINTS: usize = 260;
 pub(crate) enum Scale {
     /// From 0 to this.
     Linear(f64),
+    /// From the first to the second.
+    Window(f64, f64),
     /// Decades from 1 to this; what lies below 1 is drawn at the foot.
     Log(f64),
 }
@@ -25,6 +27,7 @@ impl Scale {
     fn place(self, value: f64) -> f64 {
         let share = match self {
             Scale::Linear(top) => value / top.max(f64::MIN_POSITIVE),
+            Scale::Window(low, high) => (value - low) / (high - low).max(f64::MIN_POSITIVE),
             // Half a decade below 1, so that one load is seen.
             Scale::Log(top) => (value.max(1.0 / 3.2).log10() + 0.5) / (top.max(10.0).log10() + 0.5),
         };
@@ -35,6 +38,7 @@ impl Scale {
     fn marks(self) -> Vec<f64> {
         match self {
             Scale::Linear(top) => vec![0.0, top / 2.0, top],
+            Scale::Window(low, high) => vec![low, (low + high) / 2.0, high],
             Scale::Log(top) => {
                 let decades = top.max(10.0).log10().floor() as i32;
                 let step = if decades > 3 { 2 } else { 1 };
@@ -84,6 +88,10 @@ impl Plot {
         self.draw(format_args!(
             "<rect class=\"shade\" x=\"{from:.1}\" y=\"{TOP}\" width=\"{width:.1}\" height=\"{height:.1}\"/>"
         ));
+        let foot = TOP + height;
+        for edge in [from, until] {
+            self.draw(format_args!("<path class=\"edge\" d=\"M{edge:.1} {TOP}V{foot:.1}\"/>"));
+        }
     }
 
     /// The area under a series, in the colour of `class`. Of many values each point shows the highest.

@@ -25,8 +25,7 @@ pub fn scenarios(comparisons: &[Comparison], command: &str) -> String {
 /// The section of one case: the first seed's course, the mean of all seeds in bars and table.
 fn section(comparison: &Comparison) -> String {
     let case = &comparison.case;
-    let mut text =
-        format!("<section>\n<h2><span>{}</span> {}</h2>\n", escaped(&case.name()), escaped(case.scenario.says()));
+    let mut text = format!("<section>\n<h2><span>{}</span> {}</h2>\n", escaped(&case.name()), escaped(case.says));
     text.push_str("<ul class=\"facts\">");
     for (name, value) in case.parameters() {
         // Writing into a String can't fail, here and below.
@@ -57,16 +56,19 @@ fn bars(comparison: &Comparison) -> String {
     for all in &comparison.outcomes {
         let Some(first) = all.first() else { continue };
         let (ratio, measured) = (Mean(all).of(Outcome::ratio), Mean(all).of(|o| o.measured));
+        // Where the bound is 1, the measure is its own multiple.
+        let multiple =
+            if case.bound() == 1.0 { String::new() } else { format!(" <small>{} x</small>", words::number(ratio)) };
+        let figure = format!("<b>{}</b>{multiple}", words::number(measured));
         let length = 100.0 * (ratio.max(1.0).log10() / top.log10());
         let _ = writeln!(
             text,
             "<div class=\"name\">{}</div><div class=\"track\"><div class=\"bar {}\" style=\"width:{:.1}%\"></div></div>\
-             <div class=\"figure\"><b>{}</b> <small>{} x</small></div>",
+             <div class=\"figure\">{}</div>",
             first.policy,
             verdict(ratio),
             length.clamp(0.8, 100.0),
-            words::number(measured),
-            words::number(ratio),
+            figure,
         );
     }
     text.push_str("</div>\n");
@@ -97,9 +99,15 @@ impl Tops {
         Tops {
             loads: per_second(most(|bin| bin.loads), comparison.case.bin),
             at_origin: most(|bin| bin.at_origin),
-            wait: most(|bin| bin.p99.0).max(1.0),
+            wait: round_up(most(|bin| bin.p99.0)),
         }
     }
+}
+
+/// The next of 10, 20, 50, 100, …: a scale whose marks read well.
+fn round_up(value: f64) -> f64 {
+    let decade = 10f64.powf(value.max(10.0).log10().floor());
+    [1.0, 2.0, 5.0, 10.0].into_iter().map(|step| step * decade).find(|top| *top >= value).unwrap_or(value)
 }
 
 /// Bins shorter than a second show what came in them, longer ones a rate: a burst of 20,000 within
@@ -116,10 +124,10 @@ fn card(comparison: &Comparison, outcome: &Outcome, tops: &Tops) -> String {
     let shade = case.fault.map(|fault| (fault.from.0 as f64 / whole, fault.until.0 as f64 / whole));
     let count = |mark: f64| short(mark);
     let picture = |mut plot: Plot, values: &[f64], class: &str, last: bool, title: &str| {
+        plot.area(values, class);
         if let Some((from, until)) = shade {
             plot.shade(from, until);
         }
-        plot.area(values, class);
         if last {
             plot.foot(&clock(whole));
         }
@@ -185,6 +193,9 @@ fn answers(bins: &[Bin], whole: f64, shade: Option<(f64, f64)>, title: &str) -> 
 
 /// What matters most, in a line.
 fn gist(outcome: &Outcome) -> String {
+    if let Some(through) = outcome.fault {
+        return format!("{} answered in the fault", words::percent(through.answered, 1.0));
+    }
     let failed = if outcome.failed > 0 { format!(", {} failed", words::whole(outcome.failed)) } else { String::new() };
     format!("{} loads, {} blocked{failed}", words::whole(outcome.loads), words::whole(outcome.blocked))
 }
@@ -199,6 +210,15 @@ fn short(n: f64) -> String {
     }
 }
 
+/// Marks of a time axis: at most six, at round times.
 fn clock(whole_ms: f64) -> Vec<(f64, String)> {
-    [0.0, 0.25, 0.5, 0.75, 1.0].map(|share| (share, words::time(Span((whole_ms * share).round() as u64)))).to_vec()
+    const STEPS: [u64; 14] = [
+        100, 200, 500, 1_000, 5_000, 10_000, 20_000, 30_000, 60_000, 120_000, 600_000, 1_200_000, 1_800_000, 3_600_000,
+    ];
+    let step = STEPS.into_iter().find(|step| whole_ms / (*step as f64) < 6.0).unwrap_or(whole_ms as u64 / 5);
+    (0..6)
+        .map(|n| n * step)
+        .filter(|at| *at as f64 <= whole_ms)
+        .map(|at| (at as f64 / whole_ms, words::time(Span(at))))
+        .collect()
 }

@@ -199,7 +199,7 @@ impl WhatIf<'_> {
                 terms.push((setup.ttl, setup.grace));
             }
         }
-        sections.push_str("<div class=\"cards\">\n");
+        sections.push_str("<div class=\"cards wide\">\n");
         terms.iter().for_each(|(ttl, grace)| sections.push_str(&self.curves(*ttl, *grace)));
         sections.push_str("</div>\n<h3>All figures</h3>\n");
         sections.push_str(&html::table(&self.figures()));
@@ -217,7 +217,7 @@ impl WhatIf<'_> {
         let (least, most) = (sizes.iter().min().copied().unwrap_or(1), sizes.iter().max().copied().unwrap_or(1));
         let width = (most as f64 / least.max(1) as f64).ln();
         let place = |bytes: u64| if width > 0.0 { (bytes as f64 / least as f64).ln() / width } else { 0.5 };
-        let mut plot = Plot::new(HEIGHT, Scale::Linear(1.0), |mark| format!("{:.0}%", mark * 100.0));
+        let mut plot = Plot::new(HEIGHT, window(&rows), |mark| format!("{:.0}%", mark * 100.0));
         if let Some((_, unlimited)) = rows.iter().find(|(setup, _)| setup.memory.is_none()) {
             plot.level(unlimited.hit_ratio());
         }
@@ -244,4 +244,12 @@ impl WhatIf<'_> {
         let title = format!("ttl {ttl}, grace {grace}");
         format!("<article><h4>{title}</h4>\n<h5>{legend}</h5>{}</article>\n", plot.svg(&title))
     }
+}
+
+/// Tenths around all hit ratios: policies differ by a few percent.
+fn window(rows: &[&(Setup, Figures)]) -> Scale {
+    let ratios = || rows.iter().map(|(_, figures)| figures.hit_ratio());
+    let low = (ratios().fold(1.0, f64::min) * 10.0).floor() / 10.0;
+    let high = (ratios().fold(0.0, f64::max) * 10.0).ceil() / 10.0;
+    Scale::Window(low, high.max(low + 0.1))
 }
