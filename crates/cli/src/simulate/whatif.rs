@@ -126,11 +126,13 @@ fn told(file: &Path, error: ReadError) -> Failure {
         ReadError::Unreadable(what) => Failure::Run(format!("--trace {name}: {what}")),
         ReadError::Empty => Failure::Input(vec![format!("{name}: there is no request in it")]),
         ReadError::Wrong(what) => Failure::Input(vec![format!("{name}: {what}")]),
-        ReadError::CutOff { requests, what } => Failure::Input(vec![format!(
-            "{name}: can't be read to its end ({what}): {requests} requests could be read before. Fetch it again, or \
-             replay what is there with --limit {}",
-            requests.max(1)
-        )]),
+        ReadError::CutOff { requests, what } => {
+            let hint = match requests {
+                0 => "fetch it again".to_owned(),
+                n => format!("{n} requests could be read before: fetch it again, or replay those with --limit {n}"),
+            };
+            Failure::Input(vec![format!("{name}: can't be read to its end ({what}); {hint}")])
+        }
         ReadError::Senseless(Malformed { count, first }) => {
             let head = format!("{name}: none of its {count} lines makes sense; is --format right?");
             Failure::Input(std::iter::once(head).chain(first.iter().map(line)).collect())
