@@ -37,7 +37,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "RATE")]
     pub(super) rate: Option<String>,
     /// XFetch's beta
-    #[arg(long, value_name = "BETA", conflicts_with = "trace")]
+    #[arg(long, value_name = "BETA", allow_negative_numbers = true, conflicts_with = "trace")]
     pub(super) beta: Option<f64>,
     /// Replay this trace (CSV, big-endian 32-bit keys, or ARC's .lis; plain, .xz or .zst) through the memory tier
     #[arg(long, value_name = "FILE")]
