@@ -67,6 +67,7 @@ pub struct CacheBuilder {
     runtime: Option<Handle>,
     tier: Option<Arc<dyn Tier>>,
     tier_budget: Human,
+    hash_seed: Option<u64>,
 }
 
 impl CacheBuilder {
@@ -143,6 +144,14 @@ impl CacheBuilder {
         self
     }
 
+    /// Fixes how keys are hashed, so that the same requests evict the same entries in every run: for
+    /// replays and tests. Unless it is set, a program draws its own, and nobody can choose keys that collide.
+    #[must_use]
+    pub fn hash_seed(mut self, seed: u64) -> CacheBuilder {
+        self.hash_seed = Some(seed);
+        self
+    }
+
     /// Builds the cache.
     ///
     /// # Errors
@@ -163,7 +172,8 @@ impl CacheBuilder {
             }
         };
         let clock = self.clock.unwrap_or_else(Clock::system);
-        let seed = ahash::RandomState::new();
+        let fixed = |seed| ahash::RandomState::with_seeds(seed, !seed, seed.rotate_left(32), 0);
+        let seed = self.hash_seed.map_or_else(ahash::RandomState::new, fixed);
         let memory = Memory::new(self.eviction, limit, self.largest_value.min(limit / 4), clock.clone(), &seed)
             .ok_or(SetupError::Eviction(self.eviction))?;
         let engine = Engine::new(memory, clock, seed, self.tier, tier_budget, runtime, own);
@@ -210,6 +220,7 @@ impl Cache {
             runtime: None,
             tier: None,
             tier_budget: "50ms".into(),
+            hash_seed: None,
         }
     }
 

@@ -11,6 +11,7 @@ mod failure;
 mod input;
 mod output;
 mod serve;
+mod simulate;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -83,6 +84,8 @@ enum Verb {
     },
     /// Measure this machine: GET hits beside whatever of Redis, Valkey, Memcached, Varnish and nginx is installed
     Bench(bench::Arguments),
+    /// Compare policies in virtual time, or replay a recorded trace under other limits
+    Simulate(Box<simulate::Arguments>),
 }
 
 fn main() -> ExitCode {
@@ -93,6 +96,7 @@ fn main() -> ExitCode {
         Verb::Explain { key, admin } => explain::explain(&key, &admin),
         Verb::Drill { drill } => drill::drill(drill),
         Verb::Bench(arguments) => bench::bench(&arguments),
+        Verb::Simulate(arguments) => simulate::simulate(&arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

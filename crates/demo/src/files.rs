@@ -7,6 +7,8 @@ use crate::failure::Failure;
 /// Not for the herd's connections: what Bellwether keeps back for itself, databases with their journals on either
 /// side, runtimes, the terminal.
 const RESERVED: u64 = 400;
+/// Open files to ask for: beyond this more connections make no difference.
+const WANTED: u64 = 32_768;
 /// Connections without which the herd would be none: the crowd's 20,000 requests are 800 to each.
 const LEAST: u64 = 25;
 

@@ -21,12 +21,15 @@
 #![forbid(unsafe_code)]
 
 mod check;
+pub mod fleet;
 mod guarantee;
 mod origin;
 mod process;
+pub mod replay;
 mod report;
 mod rules;
 mod scenario;
+pub mod show;
 mod world;
 
 pub use guarantee::Guarantee;

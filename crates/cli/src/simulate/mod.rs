@@ -1,0 +1,21 @@
+//! What do policies cost, in virtual time or on a recorded trace? Tables at once, files if asked for.
+
+mod arguments;
+mod files;
+mod scenarios;
+mod whatif;
+
+pub(crate) use arguments::Arguments;
+
+use crate::failure::Failure;
+
+pub(crate) fn simulate(arguments: &Arguments) -> Result<(), Failure> {
+    match &arguments.trace {
+        Some(file) => whatif::replay(arguments, file),
+        None if arguments.scenarios.iter().any(|word| word == "list") => {
+            scenarios::list();
+            Ok(())
+        }
+        None => scenarios::run(arguments),
+    }
+}

@@ -1,0 +1,229 @@
+//! What happens next in the fleet? Millisecond by millisecond: what is due, then who asks.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use bellwether_core::draw::Draw;
+use bellwether_core::entry::{Kind, Meta};
+use bellwether_core::fence::Fence;
+use bellwether_core::guard::gate::Gate;
+use bellwether_core::loadtimes::LoadTimes;
+use bellwether_core::policy::{Budget, Policy};
+use bellwether_core::read::flight::Flights;
+use bellwether_core::time::{Span, Tick};
+use bellwether_core::write::stamp::{Stamping, stamp};
+
+use super::arrivals::Crowd;
+use super::case::{Case, Start};
+use super::origin::Origin;
+use super::outcome::Outcome;
+use super::policy_set::PolicySet;
+use super::record::{Ending, Record};
+use super::task::{Event, MOST_TASKS, Task};
+use super::tier::SharedTier;
+
+/// Moments before the start must be expressible.
+const START: Tick = Tick(1_000_000_000);
+/// How often it is looked whether everything is calm.
+const LOOK_EVERY: Span = Span::secs(1);
+/// Values that had expired when a run begins did so this long ago.
+const EXPIRED_SINCE: Span = Span::secs(1);
+/// Purposes of the seed.
+const STORED: u64 = 0x57;
+const DRAWS: u64 = 0xD4;
+
+/// What is done with requests while no decision can differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Calm {
+    /// They are counted.
+    Counted,
+    /// They are decided one by one: for the comparison.
+    #[cfg_attr(not(test), allow(dead_code, reason = "the other half of a test"))]
+    Decided,
+}
+
+/// A fleet, its shared tier and its origin.
+pub(super) struct Fleet<'a> {
+    pub(super) case: &'a Case,
+    pub(super) set: PolicySet,
+    pub(super) policy: Policy,
+    seed: u64,
+    crowd: &'a Crowd,
+    calm: Calm,
+    pub(super) now: Tick,
+    pub(super) record: Record,
+    pub(super) origin: Origin,
+    pub(super) tier: SharedTier,
+    /// Values by place: of each process where they have memory tiers, else of the one shared cache.
+    pub(super) values: Vec<Option<Meta>>,
+    /// Reads of each value since it was stored.
+    pub(super) hits: Vec<u32>,
+    /// Flights by process and key, of those who coalesce.
+    pub(super) flights: Vec<Option<Box<Flights>>>,
+    pub(super) gates: Vec<Gate>,
+    pub(super) guard_wakes: Vec<Option<Tick>>,
+    pub(super) times: Vec<LoadTimes>,
+    /// By number; gone when done.
+    pub(super) tasks: Vec<Option<Box<Task>>>,
+    /// Loads of each key at the origin, as processes see it.
+    pub(super) under_way: Vec<u32>,
+    queue: BinaryHeap<Reverse<(Tick, u64, Event)>>,
+    scheduled: u64,
+    draws: Draw,
+    drawn: u64,
+    fence: Fence,
+    /// Before this moment every value is calm.
+    calm_until: Tick,
+}
+
+impl<'a> Fleet<'a> {
+    pub(super) fn new(case: &'a Case, set: PolicySet, seed: u64, crowd: &'a Crowd, calm: Calm) -> Fleet<'a> {
+        let (processes, keys) = (case.processes as usize, case.keys as usize);
+        let budget = Budget { timeout: case.load_timeout, ..Budget::default() };
+        let stores = if set.leases() { processes } else { 1 };
+        let mut fleet = Fleet {
+            case,
+            set,
+            policy: set.knobs(case),
+            seed,
+            crowd,
+            calm,
+            now: START,
+            record: Record::new(case, START),
+            origin: Origin::new(case, seed, START),
+            tier: SharedTier::new(keys),
+            values: vec![None; stores * keys],
+            hits: vec![0; stores * keys],
+            flights: std::iter::repeat_with(|| None).take(if set.coalesces() { processes * keys } else { 0 }).collect(),
+            gates: vec![Gate::new(&budget); processes],
+            guard_wakes: vec![None; processes],
+            times: vec![LoadTimes::default(); processes],
+            tasks: Vec::new(),
+            under_way: vec![0; keys],
+            queue: BinaryHeap::new(),
+            scheduled: 0,
+            draws: Draw(seed).fork(DRAWS),
+            drawn: 0,
+            fence: Fence::ZERO,
+            calm_until: START,
+        };
+        fleet.fill();
+        fleet
+    }
+
+    /// What is resident when the run begins: in the shared tier, and in every process that has a memory tier.
+    fn fill(&mut self) {
+        for key in 0..self.case.keys {
+            let draw = Draw(self.seed).fork(STORED).fork(u64::from(key));
+            let stored = match self.case.start {
+                Start::Together => START,
+                Start::Spread if self.case.keys == 1 => START,
+                Start::Spread => START - self.case.ttl.scale(draw.fork(1).unit()),
+                Start::Expired => START - self.case.ttl - EXPIRED_SINCE,
+            };
+            let (started, fence) = (stored - self.case.load, self.next_fence());
+            let stamping =
+                Stamping { kind: Kind::Value, started, finished: stored, fence, ttl: None, p99: None, ewma: None };
+            let meta = stamp(stamping, &self.policy, draw.fork(2));
+            self.tier.fill(key as usize, meta);
+            self.values.iter_mut().skip(key as usize).step_by(self.case.keys as usize).for_each(|v| *v = Some(meta));
+        }
+    }
+
+    pub(super) fn run(mut self) -> Outcome {
+        let end = START + self.case.length;
+        let mut cut_short = false;
+        while self.now < end && !cut_short {
+            self.catch_up();
+            self.requests();
+            self.now = self.now + Span(1);
+            cut_short = self.tasks.len() > MOST_TASKS;
+        }
+        // Nobody else comes; those who wait are answered.
+        while !cut_short && let Some(Reverse((at, ..))) = self.queue.peek() {
+            self.now = *at;
+            self.catch_up();
+            cut_short = self.tasks.len() > MOST_TASKS;
+        }
+        self.record.outcome(self.case, self.set, self.seed, cut_short)
+    }
+
+    fn catch_up(&mut self) {
+        while let Some(Reverse((at, _, event))) = self.queue.peek().copied()
+            && at <= self.now
+        {
+            self.queue.pop();
+            self.happen(event);
+        }
+    }
+
+    fn requests(&mut self) {
+        let at = self.now.since(START);
+        let n = self.crowd.count(at);
+        if n == 0 {
+            return;
+        }
+        self.record.arrived(n, self.now);
+        if self.all_calm() {
+            self.count(at, n);
+            return;
+        }
+        for request in self.crowd.requests(at) {
+            self.ask(request);
+        }
+    }
+
+    /// Requests that every value answers, whatever the draw.
+    fn count(&mut self, at: Span, n: u32) {
+        self.record.ended(u64::from(n), Ending::Fresh, Span::ZERO, self.now);
+        // Only a lead asks how often a value was read.
+        if self.set == PolicySet::Lead {
+            for request in self.crowd.requests(at) {
+                let place = self.place(request.process, request.key);
+                self.hits[place] = self.hits[place].saturating_add(1);
+            }
+        }
+    }
+
+    fn all_calm(&mut self) -> bool {
+        if self.calm == Calm::Decided {
+            return false;
+        }
+        if self.now < self.calm_until {
+            return true;
+        }
+        if self.now.since(START).0.is_multiple_of(LOOK_EVERY.0) {
+            let calm_until = |value: &Option<Meta>| value.map_or(Tick(0), |meta| meta.calm_until());
+            self.calm_until = self.values.iter().map(calm_until).min().unwrap_or_default();
+        }
+        self.now < self.calm_until
+    }
+
+    /// Where a process finds a key's value.
+    pub(super) fn place(&self, process: u32, key: u32) -> usize {
+        let store = if self.set.leases() { process as usize } else { 0 };
+        store * self.case.keys as usize + key as usize
+    }
+
+    /// A value is resident from now on.
+    pub(super) fn keep(&mut self, place: usize, meta: Meta) {
+        self.values[place] = Some(meta);
+        self.hits[place] = 0;
+        self.calm_until = self.calm_until.min(meta.calm_until());
+    }
+
+    pub(super) fn after(&mut self, span: Span, event: Event) {
+        self.scheduled += 1;
+        self.queue.push(Reverse((self.now + span, self.scheduled, event)));
+    }
+
+    pub(super) fn draw(&mut self) -> Draw {
+        self.drawn += 1;
+        self.draws.fork(self.drawn)
+    }
+
+    pub(super) fn next_fence(&mut self) -> Fence {
+        self.fence = self.fence.next(self.now.0 * 1000);
+        self.fence
+    }
+}

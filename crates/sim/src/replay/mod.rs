@@ -1,0 +1,16 @@
+//! What if? A recorded trace, asked of the real memory tier under other limits, ttls, graces and evictions.
+
+mod be32;
+mod csv;
+mod lines;
+mod lis;
+mod open;
+mod trace;
+mod whatif;
+
+pub use open::{Format, ReadError, read};
+pub use trace::{MOST_REQUESTS, MOST_SHOWN, Malformed, Op, Request, Trace};
+pub use whatif::{Figures, Setup, run, run_all};
+
+// What setups are made of.
+pub use bellwether::{Eviction, Span};

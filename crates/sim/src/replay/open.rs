@@ -1,0 +1,137 @@
+//! What kind of file is this? Compression by its first bytes, the format by its name or its content.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Cursor, Read};
+use std::path::Path;
+
+use super::trace::{Builder, Malformed, Trace};
+use super::{be32, csv, lis};
+
+/// Bytes by which a format is recognised.
+const SAMPLE: usize = 8 * 1024;
+const XZ: &[u8] = &[0xFD, b'7', b'z', b'X', b'Z', 0];
+const ZSTD: &[u8] = &[0x28, 0xB5, 0x2F, 0xFD];
+
+/// How a trace is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// Told by name and content.
+    #[default]
+    Auto,
+    /// Lines of columns: key, and if known time, size and operation.
+    Csv,
+    /// Keys as big-endian 32-bit integers.
+    Be32,
+    /// Lines `start count x x`.
+    Lis,
+}
+
+impl Format {
+    /// All of them.
+    pub const ALL: [Format; 4] = [Format::Auto, Format::Csv, Format::Be32, Format::Lis];
+
+    /// The word on the command line.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Format::Auto => "auto",
+            Format::Csv => "csv",
+            Format::Be32 => "be32",
+            Format::Lis => "lis",
+        }
+    }
+
+    /// The format named `word`.
+    pub fn parse(word: &str) -> Option<Format> {
+        Format::ALL.into_iter().find(|format| format.as_str().eq_ignore_ascii_case(word))
+    }
+}
+
+/// Why a trace can't be replayed. The words name no file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReadError {
+    /// It can't be read at all.
+    Unreadable(String),
+    /// It broke off.
+    CutOff {
+        /// Requests until then.
+        requests: usize,
+        /// What the reader said.
+        what: String,
+    },
+    /// There is nothing in it.
+    Empty,
+    /// Nothing in it makes sense.
+    Senseless(Malformed),
+    /// The file as a whole makes no sense.
+    Wrong(String),
+}
+
+/// Reads the first `most` requests of the trace in `file`, compressed with xz or zstd or not at all.
+///
+/// # Errors
+/// See [`ReadError`]. Malformed lines are none as long as others make sense: they are counted in the trace.
+pub fn read(file: &Path, format: Format, most: usize) -> Result<Trace, ReadError> {
+    let unreadable = |error: io::Error| ReadError::Unreadable(error.to_string());
+    let opened = File::open(file).map_err(unreadable)?;
+    if opened.metadata().map_err(unreadable)?.is_dir() {
+        return Err(ReadError::Unreadable("is a directory".to_owned()));
+    }
+    let mut raw = BufReader::with_capacity(1 << 16, opened);
+    let magic = raw.fill_buf().map_err(unreadable)?;
+    if magic.is_empty() {
+        return Err(ReadError::Empty);
+    }
+    let mut source: Box<dyn Read> = if magic.starts_with(XZ) {
+        Box::new(lzma_rust2::XzReader::new(raw, true))
+    } else if magic.starts_with(ZSTD) {
+        let decoder = ruzstd::decoding::StreamingDecoder::new(raw);
+        Box::new(decoder.map_err(|error| ReadError::CutOff { requests: 0, what: error.to_string() })?)
+    } else {
+        Box::new(raw)
+    };
+    let mut builder = Builder::new(most);
+    let outcome = parse(&mut source, file, format, &mut builder);
+    let trace = builder.done();
+    match outcome {
+        Err(error) => return Err(ReadError::CutOff { requests: trace.requests.len(), what: error.to_string() }),
+        Ok(Err(words)) => return Err(ReadError::Wrong(words)),
+        Ok(Ok(())) => {}
+    }
+    match (trace.requests.is_empty(), trace.malformed.count) {
+        (false, _) => Ok(trace),
+        (true, 0) => Err(ReadError::Empty),
+        (true, _) => Err(ReadError::Senseless(trace.malformed)),
+    }
+}
+
+fn parse(source: &mut dyn Read, file: &Path, format: Format, builder: &mut Builder) -> io::Result<Result<(), String>> {
+    let mut sample = Vec::with_capacity(SAMPLE);
+    source.take(SAMPLE as u64).read_to_end(&mut sample)?;
+    let format = if format == Format::Auto { recognised(file, &sample) } else { format };
+    let whole = BufReader::with_capacity(1 << 16, Cursor::new(sample).chain(source));
+    match format {
+        Format::Be32 => be32::read(whole, builder).map(Ok),
+        Format::Lis => lis::read(whole, builder).map(Ok),
+        Format::Csv | Format::Auto => csv::read(whole, builder),
+    }
+}
+
+/// By the name without the ending of its compression; else by the first bytes.
+fn recognised(file: &Path, sample: &[u8]) -> Format {
+    let name = file.file_name().map(|name| name.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
+    let name = name.trim_end_matches(".xz").trim_end_matches(".zst");
+    if name.ends_with(".csv") {
+        return Format::Csv;
+    }
+    if name.ends_with(".lis") {
+        return Format::Lis;
+    }
+    let text = |byte: &u8| matches!(byte, b'\t' | b'\n' | b'\r' | 0x20..=0x7E) || *byte >= 0x80;
+    if !sample.iter().all(text) {
+        return Format::Be32;
+    }
+    let first = sample.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let mut words = first.split(|byte| *byte == b' ' || *byte == b'\r').filter(|word| !word.is_empty());
+    let numbers = words.by_ref().take_while(|word| word.iter().all(u8::is_ascii_digit)).count();
+    if numbers >= 2 && words.next().is_none() { Format::Lis } else { Format::Csv }
+}

@@ -1,0 +1,14 @@
+//! How are figures shown? A table for people, JSON and CSV for programs, a page with plots. Same figures, same bytes.
+
+mod comparison;
+mod html;
+mod plot;
+mod plots;
+mod table;
+mod whatif;
+mod words;
+
+pub use comparison::Comparison;
+pub use plots::scenarios;
+pub use table::Table;
+pub use whatif::WhatIf;
