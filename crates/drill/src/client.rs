@@ -3,12 +3,13 @@
 use std::io;
 use std::time::Duration;
 
-use bellwether_resp::{Protocol, ReplyError, ReplyLimits, ReplyParser, Value, Writer};
+use bellwether_resp::{Protocol, ReplyLimits, ReplyParser, Value, Writer};
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use crate::error::ClientError;
 use crate::target::Target;
 
 /// Whoever has not answered by then hangs.
@@ -16,31 +17,6 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Room made for a read.
 const READ: usize = 16 * 1024;
-
-/// What went wrong between the drill and an endpoint.
-#[derive(Debug, thiserror::Error)]
-pub enum ClientError {
-    /// Nobody accepts connections.
-    #[error("no connection: {0}")]
-    Connect(io::Error),
-    /// The connection broke.
-    #[error("the connection broke: {0}")]
-    Broken(#[from] io::Error),
-    /// What came is no RESP.
-    #[error("what it answers is no RESP: {0}")]
-    Protocol(#[from] ReplyError),
-    /// It takes too long.
-    #[error("no answer in {} s", .0.as_secs())]
-    Silent(Duration),
-    /// It refused AUTH or SELECT.
-    #[error("{command} was refused: {answer}")]
-    Refused {
-        /// Which command.
-        command: &'static str,
-        /// Its error.
-        answer: String,
-    },
-}
 
 /// One connection.
 pub(crate) struct Client {

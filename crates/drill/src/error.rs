@@ -2,8 +2,34 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::time::Duration;
 
-use crate::client::ClientError;
+use bellwether_resp::ReplyError;
+
+/// What went wrong between the drill and an endpoint.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// Nobody accepts connections.
+    #[error("no connection: {0}")]
+    Connect(io::Error),
+    /// The connection broke.
+    #[error("the connection broke: {0}")]
+    Broken(#[from] io::Error),
+    /// What came is no RESP.
+    #[error("what it answers is no RESP: {0}")]
+    Protocol(#[from] ReplyError),
+    /// It takes too long.
+    #[error("no answer in {} s", .0.as_secs())]
+    Silent(Duration),
+    /// It refused AUTH or SELECT.
+    #[error("{command} was refused: {answer}")]
+    Refused {
+        /// Which command.
+        command: &'static str,
+        /// Its error.
+        answer: String,
+    },
+}
 
 /// Why a drill was not held. A row that fails is none: see [`Report`](crate::Report).
 #[derive(Debug, thiserror::Error)]

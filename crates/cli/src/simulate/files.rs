@@ -6,8 +6,11 @@ use std::path::{Path, PathBuf};
 
 use crate::failure::Failure;
 
+/// A report that may be asked for: its option, the file if it is, and how its text is made.
+pub(super) type Wanted<'r> = (&'r str, Option<&'r PathBuf>, Box<dyn FnOnce() -> String + 'r>);
+
 /// Writes every report that was asked for. The figures were shown before: a failure names what is missing.
-pub(super) fn write(reports: Vec<(&str, Option<&PathBuf>, Box<dyn FnOnce() -> String + '_>)>) -> Result<(), Failure> {
+pub(super) fn write(reports: Vec<Wanted<'_>>) -> Result<(), Failure> {
     let mut failed = Vec::new();
     for (option, file, text) in reports {
         let Some(file) = file else { continue };

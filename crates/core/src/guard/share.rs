@@ -126,7 +126,10 @@ mod tests {
     #[test]
     fn another_budget_lets_more_in_or_waits_until_fewer_are_inside() {
         let mut shares = Shares::new(2, 10);
-        assert_eq!([1, 2, 3, 4].map(|n| shares.enter(7, Ticket(n))), [Entry::Go, Entry::Wait, Entry::Wait, Entry::Wait]);
+        assert_eq!(
+            [1, 2, 3, 4].map(|n| shares.enter(7, Ticket(n))),
+            [Entry::Go, Entry::Wait, Entry::Wait, Entry::Wait]
+        );
         assert_eq!(shares.set_budget(6, 10), [(7, Ticket(2)), (7, Ticket(3))]);
         assert_eq!(shares.set_budget(2, 10), []);
         assert_eq!([shares.leave(7), shares.leave(7)], [None, None], "three are inside, one may be");

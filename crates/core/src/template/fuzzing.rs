@@ -12,7 +12,7 @@ const MOST: usize = 2048;
 /// # Panics
 /// If that does not hold.
 pub fn templates(data: &[u8]) {
-    let mut lines = data[..data.len().min(MOST)].split(|byte| *byte == b'\n');
+    let mut lines = data.get(..MOST).unwrap_or(data).split(|byte| *byte == b'\n');
     let mut text = || std::str::from_utf8(lines.next().unwrap_or_default()).ok();
     let (Some(first), Some(second), Some(tag)) = (text(), text(), text()) else { return };
     let (first, second) = (Template::parse(first), Template::parse(second));

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use crate::control::Flaw;
+use crate::control::flaw::Flaw;
 use crate::control::flights::Flights;
 use crate::control::upstream::{Loaded, Upstream};
 use crate::races::space::Key;

@@ -2,7 +2,7 @@
 
 use bellwether_resp::Value;
 
-use crate::client::ClientError;
+use crate::error::ClientError;
 use crate::races::space::Key;
 
 /// An answer to a `GET`, judged.

@@ -1,6 +1,6 @@
 //! Does the endpoint read through to the drill's origin, and if not, what is missing?
 
-use crate::client::ClientError;
+use crate::error::ClientError;
 use crate::error::DrillError;
 use crate::races::answer::Answer;
 use crate::races::space::{Key, Space};

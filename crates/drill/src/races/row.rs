@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 
-use crate::client::ClientError;
+use crate::error::ClientError;
 use crate::races::stage::Stage;
 
 /// A row's run.

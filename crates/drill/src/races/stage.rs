@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use tokio::time::sleep;
 
-use crate::client::{Client, ClientError, PATIENCE};
+use crate::client::{Client, PATIENCE};
+use crate::error::ClientError;
 use crate::origin::{Mode, Origin, Seen};
 use crate::races::answer::Answer;
 use crate::races::scale::Scale;

@@ -194,11 +194,7 @@ pub fn run(config: Config, file: Option<ConfigFile>) -> Result<ExitCode, StartEr
 }
 
 /// As [`run`]; `say` is told once every listener answers.
-fn run_and_say(
-    config: Config,
-    file: Option<ConfigFile>,
-    say: impl FnOnce(&Server),
-) -> Result<ExitCode, StartError> {
+fn run_and_say(config: Config, file: Option<ConfigFile>, say: impl FnOnce(&Server)) -> Result<ExitCode, StartError> {
     let mut server = Server::start(config)?;
     let (mut term, mut int, hangup) = {
         let _on_loads = server.loads.enter();

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
 use super::together::served;
-use crate::client::{Client, ClientError};
+use crate::client::Client;
+use crate::error::ClientError;
 use crate::origin::Mode;
 use crate::races::row::{Outcome, Row};
 use crate::races::scale::CALLERS;

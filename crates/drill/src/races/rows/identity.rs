@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use futures_util::future::{join, join_all};
 use tokio::time::{sleep, timeout};
 
-use crate::client::{Client, ClientError};
+use crate::client::Client;
+use crate::error::ClientError;
 use crate::races::answer::Answer;
 use crate::races::row::{Outcome, Row};
 use crate::races::space::{Key, Space};

@@ -6,7 +6,7 @@ use futures_util::future::{join, join_all};
 use tokio::time::{sleep, timeout};
 
 use super::together::served;
-use crate::client::ClientError;
+use crate::error::ClientError;
 use crate::races::row::{Outcome, Row};
 use crate::races::scale::{CALLERS, Scale};
 use crate::races::space::Space;

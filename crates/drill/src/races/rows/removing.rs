@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use futures_util::future::{join, join_all};
 use tokio::time::{sleep, sleep_until};
 
-use crate::client::{Client, ClientError};
+use crate::client::Client;
+use crate::error::ClientError;
 use crate::origin::Seen;
 use crate::races::answer::Answer;
 use crate::races::row::{Outcome, Row};

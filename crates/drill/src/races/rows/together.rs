@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join;
 
-use crate::client::ClientError;
+use crate::error::ClientError;
 use crate::races::answer::Answer;
 use crate::races::row::{Outcome, Row};
 use crate::races::scale::CALLERS;
