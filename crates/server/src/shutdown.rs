@@ -1,5 +1,5 @@
-//! Is it time to stop, and what is still in progress? One flag that everybody watches, one count of
-//! what must be finished first.
+//! Is it time to stop, and what is still in progress? First a time in which everything is served as ever but
+//! clients are told to go elsewhere, then a flag that everybody watches; and a count of what must be finished.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,6 +12,7 @@ use tokio::sync::watch;
 pub struct Shutdown(Arc<Inner>);
 
 struct Inner {
+    leaving: AtomicBool,
     requested: watch::Sender<bool>,
     /// The same for those who look often. Set first: whoever is woken finds it set.
     flag: AtomicBool,
@@ -26,14 +27,26 @@ impl Shutdown {
     /// Nobody has asked to stop.
     pub fn new() -> Shutdown {
         Shutdown(Arc::new(Inner {
+            leaving: AtomicBool::new(false),
             requested: watch::Sender::new(false),
             flag: AtomicBool::new(false),
             in_flight: watch::Sender::new(0),
         }))
     }
 
+    /// Says that a stop will be asked for soon: who looks after clients can send them elsewhere.
+    pub fn leave(&self) {
+        self.0.leaving.store(true, Ordering::Release);
+    }
+
+    /// Whether a stop was asked for, or will be soon.
+    pub fn is_leaving(&self) -> bool {
+        self.0.leaving.load(Ordering::Acquire)
+    }
+
     /// Asks everyone to stop. For good: there is no way back.
     pub fn trigger(&self) {
+        self.leave();
         self.0.flag.store(true, Ordering::Release);
         self.0.requested.send_replace(true);
     }
@@ -99,7 +112,16 @@ mod tests {
         shutdown.trigger();
         tokio::time::timeout(LIMIT, early).await.expect("woken").expect("no panic");
         tokio::time::timeout(LIMIT, shutdown.requested()).await.expect("at once");
-        assert!(shutdown.is_requested());
+        assert!(shutdown.is_requested() && shutdown.is_leaving());
+    }
+
+    #[tokio::test]
+    async fn to_leave_stops_nobody_yet() {
+        let shutdown = Shutdown::new();
+        assert!(!shutdown.is_leaving());
+        shutdown.leave();
+        assert!(shutdown.is_leaving() && !shutdown.is_requested());
+        assert!(tokio::time::timeout(SOON, shutdown.requested()).await.is_err());
     }
 
     #[tokio::test]

@@ -97,3 +97,54 @@ fn sigterm_under_a_steady_load_breaks_no_reply_and_makes_no_error() {
 fn is_close(error: &std::io::Error) -> bool {
     matches!(error.kind(), ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe)
 }
+
+#[test]
+fn sigterm_tells_http_clients_to_leave_before_it_closes_their_connections() {
+    let origin = Origin::start();
+    let mut server = over(&origin);
+    let (served, left) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+    let clients: Vec<_> = (0..8)
+        .map(|n| {
+            let (mut http, served, left) = (Http::connect(server.http()), Arc::clone(&served), Arc::clone(&left));
+            thread::spawn(move || {
+                loop {
+                    http.send_raw(format!("GET /v1/v:{n} HTTP/1.1\r\nhost: localhost\r\n\r\n").as_bytes()).unwrap();
+                    let answer = http.read(false).expect("no connection is closed before its client was told");
+                    assert_eq!(answer.status, 200);
+                    served.fetch_add(1, Ordering::Relaxed);
+                    if answer.header("connection") == Some("close") {
+                        left.fetch_add(1, Ordering::Relaxed);
+                        return;
+                    }
+                    thread::sleep(Duration::from_millis(5));
+                }
+            })
+        })
+        .collect();
+    until(LIMIT, "a steady load", || (served.load(Ordering::Relaxed) > 100).then_some(()));
+    assert_eq!(left.load(Ordering::Relaxed), 0, "control: nobody is sent away before");
+    server.process.signal("TERM");
+    for client in clients {
+        client.join().expect("no request fails");
+    }
+    assert_eq!(left.load(Ordering::Relaxed), 8);
+    let status = server.process.wait(LIMIT);
+    assert!(status.success(), "{status}: {}", server.process.stderr());
+}
+
+#[test]
+fn sigterm_answers_who_waits_for_a_token_and_does_not_wait_for_its_holder() {
+    let mut server = Bellwether::start(Some(&config("", "[[space]]\nmatch = \"kv:{id}\"\nttl = \"1h\"")));
+    let token = server.connect().call(&["BW.GET", "kv:a", "LEASE", "600000"]);
+    assert!(token.to_string().contains("not_cached"), "{token}");
+    let mut waiter = server.connect();
+    waiter.send_raw(b"BW.GET kv:a WAIT 60000\r\n").unwrap();
+    thread::sleep(Duration::from_millis(100));
+    let begun = Instant::now();
+    server.process.signal("TERM");
+    let answer = waiter.read().expect("an answer, not a closed connection");
+    assert!(answer.to_string().contains("held"), "{answer}");
+    let status = server.process.wait(LIMIT);
+    assert!(status.success(), "{status}: {}", server.process.stderr());
+    assert!(begun.elapsed() < Duration::from_secs(8), "the drain took {:?}", begun.elapsed());
+}

@@ -47,7 +47,7 @@ fn page_of<B>(admin: &Admin, request: &Request<B>) -> Response<Body> {
     // A probe has no password and comes under any name; what it learns is no secret.
     match request.uri().path() {
         "/livez" => return text_page(StatusCode::OK, TEXT, "alive\n".to_owned()),
-        "/readyz" if admin.shutdown.is_requested() => {
+        "/readyz" if admin.shutdown.is_leaving() => {
             return text_page(StatusCode::SERVICE_UNAVAILABLE, TEXT, "draining\n".to_owned());
         }
         "/readyz" => return text_page(StatusCode::OK, TEXT, "ready\n".to_owned()),

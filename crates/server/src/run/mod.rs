@@ -36,6 +36,9 @@ pub use files::allow_open_files;
 
 /// What is in progress has so long to finish once the server was told to stop.
 const DRAIN: Duration = Duration::from_secs(10);
+/// Before that, as long as anybody is connected: everything is served, `/readyz` says no, and HTTP clients are told
+/// to close. A client that sends its next request in the moment in which its connection is closed would lose it.
+const LEAVE: Duration = Duration::from_secs(1);
 /// HTTP connections at once; more are closed as they come.
 const MAX_HTTP: usize = 10_000;
 /// Threads for loads; SQLite's statements have threads of their own.
@@ -160,20 +163,27 @@ impl Server {
         out.flush()
     }
 
-    /// Stops in order: no new connections, what is in progress is finished, at most `DRAIN` long.
-    /// False if something was not finished by then.
+    /// Stops in order: while anybody is connected, a second in which clients are told to leave; then no
+    /// new connections, and what is in progress is finished, at most `DRAIN` long. False if something
+    /// was not finished by then.
     pub fn stop(self) -> bool {
         self.stop_unless(std::future::pending())
     }
 
     fn stop_unless(mut self, hurry: impl Future<Output = ()>) -> bool {
-        self.shutdown.trigger();
+        self.shutdown.leave();
         let drained = self.loads.block_on(async {
+            let in_order = async {
+                self.shutdown.drained(LEAVE).await;
+                self.shutdown.trigger();
+                self.shutdown.drained(DRAIN).await
+            };
             tokio::select! {
-                drained = self.shutdown.drained(DRAIN) => drained,
+                drained = in_order => drained,
                 () = hurry => false,
             }
         });
+        self.shutdown.trigger();
         self.cores.end();
         if let Some(thread) = self.admin_thread.take() {
             // A panic there was logged; there is nothing left to do about it.

@@ -16,7 +16,7 @@ const LONGEST: Span = Span::secs(600);
 
 impl Service {
     /// A value of a plain space, or the right to write it; waits up to `wait` (default: the space's
-    /// `timeout`) for the holder's value. In a space with an origin it is a plain read: nobody but
+    /// `timeout`) for the holder's value, or until `hurry`. In a space with an origin it is a plain read: nobody but
     /// the origin fills it, so there are no tokens.
     ///
     /// # Errors
@@ -27,6 +27,7 @@ impl Service {
         terms: Terms,
         lease: Option<Span>,
         wait: Option<Span>,
+        hurry: impl Future<Output = ()>,
     ) -> Result<Grant, Outcome> {
         let serving = self.serving_on();
         let Belongs::To(served, _) = serving.belongs(&key) else { return granted(self.read(key, terms).await) };
@@ -36,7 +37,13 @@ impl Service {
         let lease = lease.unwrap_or(LEASE).at_most(LONGEST);
         let wait = wait.unwrap_or(served.policy.timeout).at_most(LONGEST);
         let none = |why: Why| Grant { value: None, why, token: None, retry_after: None };
-        match served.space.lease(&served.stored(&key), terms.demand, lease, wait).await {
+        let stored = served.stored(&key);
+        let granted = tokio::select! {
+            biased;
+            granted = served.space.lease(&stored, terms.demand, lease, wait) => granted,
+            () = hurry => served.space.lease(&stored, terms.demand, lease, Span::ZERO).await,
+        };
+        match granted {
             Ok(Lease::Value(value, token)) => {
                 Ok(Grant { why: value.why(), value: Some(value), token, retry_after: None })
             }

@@ -117,8 +117,8 @@ impl Auto {
         self.store.len()
     }
 
-    /// What one part of the store may hold.
-    pub(super) fn shard_limit(&self) -> u64 {
-        self.store.shard_capacity()
+    /// What does not fit the part for what is asked for often is not kept at all.
+    pub(super) fn largest(&self) -> u64 {
+        (self.store.shard_capacity() as f64 * HOT_ALLOCATION) as u64
     }
 }

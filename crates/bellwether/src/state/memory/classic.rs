@@ -21,6 +21,8 @@ use crate::key::{ByCarriedHash, Key, KeyRef};
 /// What an entry costs here beyond its cost in the store of `auto`: a record with the policy's
 /// links (measured: see BENCHMARKS.md).
 const RECORD_OVERHEAD: usize = 64;
+/// Of what one part may hold, the share that a single entry may have.
+const LARGEST_SHARE: f64 = 0.95;
 
 type Store = foyer_memory::Cache<Held, (), ByCarriedHash, CacheProperties>;
 
@@ -134,9 +136,10 @@ impl Classic {
         self.store.entries()
     }
 
-    /// What one part of the store may hold, less what a record costs.
-    pub(super) fn shard_limit(&self) -> u64 {
-        (self.limit / self.shards as u64).saturating_sub(RECORD_OVERHEAD as u64)
+    /// A little less than one part may hold: a larger entry would push out all others there.
+    pub(super) fn largest(&self) -> u64 {
+        let shard = (self.limit / self.shards as u64).saturating_sub(RECORD_OVERHEAD as u64);
+        (shard as f64 * LARGEST_SHARE) as u64
     }
 
     /// What `look` makes of the first of this hash that it makes something of.

@@ -23,9 +23,6 @@ use books::Books;
 use slot::Found;
 use store::Store;
 
-/// A store refuses what exceeds this share of one shard's limit, silently, or pushes everything
-/// else out for it: so we refuse it aloud.
-const LARGEST_SHARE: f64 = 0.95;
 /// Expired entries taken out in one go.
 const SWEEP_BATCH: usize = 256;
 /// Below this a limit is a mistake.
@@ -37,6 +34,7 @@ pub(crate) struct Memory {
     books: Arc<Books>,
     policy: Eviction,
     limit: u64,
+    /// What a store refuses silently, or pushes everything else out for, is refused aloud.
     largest: u64,
 }
 
@@ -57,7 +55,7 @@ impl Memory {
         let shards = 1u64 << (4 * cores).min(most).ilog2();
         let books = Arc::new(Books::new(clock));
         let store = Store::new(policy, limit, shards, seed, &books)?;
-        let largest = (store.shard_limit() as f64 * LARGEST_SHARE) as u64;
+        let largest = store.largest();
         Some(Memory { store, books, policy, limit, largest })
     }
 

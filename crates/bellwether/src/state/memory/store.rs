@@ -101,8 +101,8 @@ impl Store {
         either!(self, store => store.len())
     }
 
-    /// What one part of the store may hold.
-    pub(super) fn shard_limit(&self) -> u64 {
-        either!(self, store => store.shard_limit())
+    /// The weight up to which an entry finds room, whatever else is there.
+    pub(super) fn largest(&self) -> u64 {
+        either!(self, store => store.largest())
     }
 }

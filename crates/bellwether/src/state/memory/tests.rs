@@ -70,6 +70,20 @@ impl Tier {
 const MINUTE: Span = Span::secs(60);
 
 #[test]
+fn what_is_accepted_is_there_and_what_is_too_large_is_refused_aloud() {
+    under_every_policy(1 << 20, 16 << 10, |tier| {
+        let mut refused = 0;
+        for (n, bytes) in (0..).zip((1 << 10..1 << 20).step_by(1 << 10)) {
+            let kept = tier.put(n, bytes, MINUTE);
+            assert_eq!(kept, tier.has(n), "{bytes} bytes: what is said to be kept is there, and nothing else");
+            refused += u64::from(!kept);
+        }
+        assert!(refused > 0 && refused < 1_000, "{refused} of 1,023 sizes were refused");
+        assert_eq!(tier.count(|books| &books.too_large), refused);
+    });
+}
+
+#[test]
 fn g6_resident_bytes_stay_within_the_limit_under_any_sizes() {
     under_every_policy(1 << 20, 16 << 10, |tier| {
         let mut rng = fastrand::Rng::with_seed(7);

@@ -19,6 +19,7 @@ use std::convert::Infallible;
 use std::pin::pin;
 use std::time::Duration;
 
+use futures_util::TryFutureExt;
 use futures_util::future::{Either, ready};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -57,9 +58,12 @@ where
     S: Service<Request<Incoming>, Response = Response<Body>, Error: Into<Box<dyn std::error::Error + Send + Sync>>>,
 {
     // What `strict` refused comes as a request that says why.
-    let answer = service_fn(move |request: Request<Incoming>| match refused::answer(&request) {
+    let answer = service_fn(|request: Request<Incoming>| match refused::answer(&request) {
         Some(refusal) => Either::Left(ready(Ok(refusal))),
-        None => Either::Right(answer.call(request)),
+        None => Either::Right(answer.call(request).map_ok(|response| match shutdown.is_leaving() {
+            true => reply::closing(response),
+            false => response,
+        })),
     });
     let _in_flight = shutdown.guard();
     // Fails on a connection that is gone already: the first read says so.

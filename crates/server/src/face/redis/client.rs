@@ -11,6 +11,7 @@ use super::clients::Clients;
 use super::commands::words;
 use super::replies::{Later, Replies, Reply};
 use crate::service::{Outcome, Refusal, Service, Terms};
+use crate::shutdown::Shutdown;
 
 /// One client.
 pub(super) struct Client {
@@ -38,6 +39,7 @@ pub(super) struct Client {
     pub(super) skip: u8,
     /// Commands begun.
     pub(super) commands: u64,
+    pub(super) shutdown: Shutdown,
 }
 
 /// What a client's library says of itself.
@@ -68,7 +70,13 @@ impl Client {
         Queue::held(self.multi.as_ref()) + Queue::held(self.exec.as_ref())
     }
 
-    pub(super) fn new(service: Service, clients: Arc<Clients>, id: u64, peer: SocketAddr) -> Client {
+    pub(super) fn new(
+        service: Service,
+        clients: Arc<Clients>,
+        id: u64,
+        peer: SocketAddr,
+        shutdown: Shutdown,
+    ) -> Client {
         Client {
             known: service.password().is_none(),
             now: service.now(),
@@ -86,6 +94,7 @@ impl Client {
             closing: false,
             skip: 0,
             commands: 0,
+            shutdown,
         }
     }
 

@@ -85,7 +85,7 @@ pub async fn serve_connection(service: Service, stream: TcpStream, clients: Arc<
     let Some((_place, id)) = all.enter() else { return turn_away(stream).await };
     // Fails only on a socket that is gone; the first read will say so.
     let _ = stream.set_nodelay(true);
-    let socket = Socket::new(stream, Conn::new(Client::new(service, clients, id, peer)));
+    let socket = Socket::new(stream, Conn::new(Client::new(service, clients, id, peer, shutdown.clone())));
     if let Err(error) = socket.run(&shutdown, peer).await {
         tracing::debug!(%peer, %error, "connection ended");
     }

@@ -62,7 +62,11 @@ fn bench(listen: &str) -> Bench {
     let service = runtime.block_on(Service::start(config, runtime.handle().clone())).expect("a service");
     let clients = Arc::new(Clients::new(6380, Connections::default()));
     let peer: SocketAddr = ([127, 0, 0, 1], 5000).into();
-    Bench { conn: Conn::new(Client::new(service, clients, 7, peer)), runtime, _home: home }
+    Bench {
+        conn: Conn::new(Client::new(service, clients, 7, peer, crate::shutdown::Shutdown::new())),
+        runtime,
+        _home: home,
+    }
 }
 
 impl Bench {

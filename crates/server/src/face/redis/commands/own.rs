@@ -72,11 +72,11 @@ pub(super) fn get(client: &mut Client, args: Args<'_>) {
     let terms = Terms { demand: asked.demand, priority: asked.priority, ..client.terms() };
     let (service, protocol) = (client.service.clone(), client.protocol);
     let key = Bytes::copy_from_slice(&args[1]);
-    let clients = client.clients.clone();
+    let (clients, shutdown) = (client.clients.clone(), client.shutdown.clone());
     client.later(Box::pin(async move {
         // Until it is answered: it may wait for whoever holds the token, as BLPOP waits for a push.
         let _waits = clients.waits();
-        let granted = service.lease(key.clone(), terms, asked.lease, asked.wait).await;
+        let granted = service.lease(key.clone(), terms, asked.lease, asked.wait, shutdown.requested()).await;
         told(granted, &key, protocol)
     }));
 }
