@@ -1,10 +1,9 @@
 //! How fast is Bellwether on this machine, beside what is installed on it?
 
-use std::fs::File;
 use std::io::{self, IsTerminal, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use bellwether_bench::{Comparison, Contender, Options, Stop, compare};
+use bellwether_bench::{Contender, Options, Stop, compare};
 use bellwether_server::run::allow_open_files;
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
@@ -12,6 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::failure::Failure;
 use crate::output::{complain, say};
+use crate::report::Place;
 
 /// Files that loader and servers have open at most: 50 connections each, and what else they need.
 const FILES: u64 = 256;
@@ -64,10 +64,7 @@ pub(crate) fn bench(arguments: &Arguments) -> Result<(), Failure> {
             return Err(Failure::Run(missing(*wanted)));
         }
     }
-    // Said now rather than after a minute; the figures are worth having all the same.
-    if let Some(error) = arguments.json.as_deref().and_then(|file| File::create(file).err()) {
-        complain(&unwritten(arguments.json.as_deref(), &error));
-    }
+    let place = Place::reserve("--json", arguments.json.as_ref())?;
     let program = std::env::current_exe().map_err(|error| Failure::Run(format!("where am I? {error}")))?;
     let options =
         Options { program, rounds: arguments.rounds.into(), seconds: arguments.seconds, only: arguments.only.clone() };
@@ -78,7 +75,9 @@ pub(crate) fn bench(arguments: &Arguments) -> Result<(), Failure> {
     progress.end();
     let comparison = compared.map_err(|error| Failure::Run(error.to_string()))?;
     say(&comparison.text());
-    write_json(arguments.json.as_deref(), &comparison)?;
+    if let Some(place) = place {
+        place.write(&format!("{:#}\n", comparison.json()))?;
+    }
     match comparison.failures().find(|(contender, _)| arguments.only.contains(contender)) {
         Some((contender, why)) => Err(Failure::Run(format!("{} could not be measured: {why}", contender.name()))),
         None => Ok(()),
@@ -92,24 +91,6 @@ fn missing(wanted: Contender) -> String {
         wanted.program(),
         wanted.package()
     )
-}
-
-fn unwritten(file: Option<&Path>, error: &io::Error) -> String {
-    format!("bellwether: can't write {}: {error}", file.unwrap_or(Path::new("")).display())
-}
-
-fn write_json(file: Option<&Path>, comparison: &Comparison) -> Result<(), Failure> {
-    let Some(file) = file else { return Ok(()) };
-    let text = format!("{:#}\n", comparison.json());
-    let written = File::create(file).and_then(|mut out| {
-        out.write_all(text.as_bytes())?;
-        out.sync_all().or_else(|error| match error.kind() {
-            // A pipe or a terminal has nothing to be synced.
-            io::ErrorKind::InvalidInput => Ok(()),
-            _ => Err(error),
-        })
-    });
-    written.map_err(|error| Failure::Run(format!("can't write {}: {error}", file.display())))
 }
 
 /// What goes on, on stderr: one line that is rewritten where somebody watches, else a line each.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use bellwether_demo::{Ended, Incident, Options, play};
 
 use crate::failure::Failure;
+use crate::report::Place;
 
 /// Unless said otherwise: everybody sees the same herd.
 const SEED: u64 = 42;
@@ -30,7 +31,14 @@ pub(crate) struct Arguments {
 
 pub(crate) fn demo(arguments: Arguments) -> Result<(), Failure> {
     let Arguments { only, json, keep, seed, quick } = arguments;
-    let ended = play(&Options { only, seed, quick, keep, json }).map_err(|error| Failure::Run(error.to_string()))?;
+    let place = Place::reserve("--json", json.as_ref())?;
+    let mut written = Ok(());
+    let ended = play(&Options { only, seed, quick, keep }, |verdict| {
+        written = place.map_or(Ok(()), |place| place.write(&format!("{verdict:#}\n")));
+        written.is_ok()
+    });
+    let ended = ended.map_err(|error| Failure::Run(error.to_string()))?;
+    written?;
     judged(&ended)
 }
 

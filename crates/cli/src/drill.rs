@@ -1,17 +1,15 @@
 //! How is a drill held from the command line: on what, which rows, and where does its report go?
 
-use std::fs::{self, File};
-use std::io::Write;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use bellwether_drill::races::{self, Options, Progress, Subject};
 use bellwether_drill::{DRILLS, DrillError, Flaw, PASSWORD, Report, Target};
 use clap::{Args, Subcommand, ValueEnum};
-use tempfile::NamedTempFile;
 
 use crate::failure::Failure;
 use crate::output::{complain, say};
+use crate::report::Place;
 
 /// Threads of the drill's own clients: the server under test needs the others.
 const THREADS: usize = 2;
@@ -103,7 +101,7 @@ fn list() {
 fn run(arguments: &Races) -> Result<(), Failure> {
     let options = options(arguments).map_err(failed)?;
     // Before anything is started: a report that can't be written is better known now.
-    let place = arguments.json.as_deref().map(Place::reserve).transpose()?;
+    let place = Place::reserve("--json", arguments.json.as_ref())?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(THREADS).enable_all().build();
     let runtime = runtime.map_err(|error| Failure::Run(format!("no thread can be started: {error}")))?;
     let report = runtime.block_on(races::run(&options, show)).map_err(failed)?;
@@ -150,43 +148,4 @@ fn verdict(report: &Report) -> Result<(), Failure> {
         return Ok(());
     }
     Err(Failure::Run(format!("{} of {all} rows FAILED: {}", failed.len(), failed.join(", "))))
-}
-
-/// Where a report will be written. An older report stays until the new one is whole.
-enum Place<'a> {
-    /// A file beside, which takes its place.
-    Beside(NamedTempFile, &'a Path),
-    /// A pipe or device.
-    Straight(&'a Path),
-}
-
-impl<'a> Place<'a> {
-    fn reserve(file: &'a Path) -> Result<Place<'a>, Failure> {
-        let unwritable =
-            |error: std::io::Error| Failure::Input(vec![format!("bellwether: {}", unwritable(file, &error))]);
-        if fs::metadata(file).is_ok_and(|meta| !meta.is_file()) {
-            return File::options().write(true).open(file).map(|_| Place::Straight(file)).map_err(unwritable);
-        }
-        let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let mut builder = tempfile::Builder::new();
-        #[cfg(unix)]
-        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644));
-        Ok(Place::Beside(builder.prefix(".bellwether-drill-").tempfile_in(folder).map_err(unwritable)?, file))
-    }
-
-    fn write(self, text: &str) -> Result<(), Failure> {
-        let (file, written) = match self {
-            Place::Beside(mut beside, file) => {
-                let written = beside.write_all(text.as_bytes());
-                (file, written.and_then(|()| beside.persist(file).map(drop).map_err(|error| error.error)))
-            }
-            Place::Straight(file) => (file, fs::write(file, text)),
-        };
-        written.map_err(|error| Failure::Run(format!("{}; the table above is whole", unwritable(file, &error))))
-    }
-}
-
-fn unwritable(file: &Path, error: &std::io::Error) -> String {
-    // The kind alone: the error itself may name a file that nobody has asked for.
-    format!("--json {}: the report can't be written there: {}", file.display(), error.kind())
 }

@@ -10,6 +10,7 @@ mod explain;
 mod failure;
 mod input;
 mod output;
+mod report;
 mod serve;
 mod simulate;
 

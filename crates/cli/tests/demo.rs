@@ -88,7 +88,7 @@ fn a_full_disk_costs_the_report_not_the_verdict() {
     assert!(out.contains("claims hold:"), "{out}");
     assert!(err.contains("/dev/full") && err.to_lowercase().contains("no space"), "{err}");
     let (code, out, err) = ends("\"$0\" demo --quick --only 2 --json nowhere/verdict.json", home.path());
-    assert_eq!((code, out.as_str()), (Some(1), ""), "told before anything is played: {err}");
+    assert_eq!((code, out.as_str()), (Some(2), ""), "told before anything is played: {err}");
     assert!(err.contains("nowhere/verdict.json"), "{err}");
     assert_eq!(left_in(home.path()), [""; 0]);
 }

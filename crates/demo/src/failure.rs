@@ -1,9 +1,8 @@
 //! Why could the demo not be played to its end? A claim that fails is no such reason: it is a result.
 
 use std::io;
-use std::path::PathBuf;
 
-/// Why there is no verdict, or no report of it.
+/// Why there is no verdict.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     /// Ctrl-C, or told to end.
@@ -33,14 +32,6 @@ pub enum Failure {
         side: &'static str,
         /// What it answered instead.
         words: String,
-    },
-    /// The report could not be written; the verdict was told all the same.
-    #[error("the report {} can't be written: {source}; nothing is left there that was not there before", path.display())]
-    Report {
-        /// Where to.
-        path: PathBuf,
-        /// The system's reason.
-        source: io::Error,
     },
     /// Threads, sockets, signals.
     #[error("can't go on: {0}")]

@@ -25,11 +25,12 @@ mod verdict;
 mod view;
 mod words;
 
-use std::path::PathBuf;
 use std::time::Instant;
 
 pub use failure::Failure;
 pub use incident::Incident;
+
+use serde_json::Value;
 
 use run::{Programme, Stage};
 use script::Scale;
@@ -47,8 +48,6 @@ pub struct Options {
     pub quick: bool,
     /// Bellwether goes on running afterwards.
     pub keep: bool,
-    /// The verdict as JSON goes there.
-    pub json: Option<PathBuf>,
 }
 
 /// How it ended.
@@ -72,14 +71,13 @@ impl Ended {
     }
 }
 
-/// Plays the demo, with its progress and its verdict on stdout.
+/// Plays the demo, with its progress and its verdict on stdout. `report` gets the verdict as JSON before
+/// Bellwether is kept running; if it says false, that is not done.
 ///
 /// # Errors
-/// It could not be played, or its report not be written. A claim that does not hold is no error: see [`Ended`].
-pub fn play(options: &Options) -> Result<Ended, Failure> {
+/// It could not be played. A claim that does not hold is no error: see [`Ended`].
+pub fn play(options: &Options, report: impl FnOnce(&Value) -> bool) -> Result<Ended, Failure> {
     let begun = Instant::now();
-    // Told now, not after the last incident.
-    options.json.as_deref().map_or(Ok(()), report::has_place)?;
     let connections = files::connections()?;
     let temporary = tempfile::Builder::new().prefix("bellwether-demo-").tempdir();
     let temporary = temporary.map_err(|error| {
@@ -96,14 +94,11 @@ pub fn play(options: &Options) -> Result<Ended, Failure> {
     say("");
     verdict.lines().iter().for_each(|line| say(line));
     say(&format!("\nseed {}, {} s in all", options.seed, begun.elapsed().as_secs()));
-    let report = options
-        .json
-        .as_ref()
-        .map_or(Ok(()), |path| report::write(path, &report::json(&verdict, &scale, options.seed, options.quick)));
-    if options.keep && report.is_ok() {
+    let reported = report(&report::json(&verdict, &scale, options.seed, options.quick));
+    if options.keep && reported {
         keep::serve(&mut stage, temporary.path(), &scale)?;
     }
-    report.map(|()| Ended::of(&verdict))
+    Ok(Ended::of(&verdict))
 }
 
 /// What is the same for both sides, what is not, and what was arranged.

@@ -49,7 +49,7 @@ fn a_thousand_reloads_leave_no_space_origin_thread_or_entry_behind() {
     let named: Vec<&str> = snapshot.spaces.iter().map(|space| space.name.as_str()).collect();
     assert_eq!(named, ["kv", "kv0", "product"]);
     let origins: Vec<&str> = snapshot.origins.iter().map(|origin| origin.name.as_str()).collect();
-    assert_eq!(origins, ["default", "shop0"]);
+    assert_eq!(origins, ["shop0"]);
     assert_eq!(snapshot.spaces[2].total(), 1_000, "counters go on");
     assert_eq!(service.entries(), 2, "the last product, and what a space that went on kept");
     assert_eq!((service.reloads().ended(Reload::Applied), service.reloads().ended(Reload::Refused)), (1_000, 0));

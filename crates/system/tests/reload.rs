@@ -113,7 +113,7 @@ fn a_broken_file_changes_nothing_and_is_told_line_by_line_until_it_is_repaired()
     // A database that is not there is found by opening it, and told the same way.
     let elsewhere = product("id", "").replace("shop.db", "no-such-dir/gone.db");
     reload(&server, "refused", || replace(&server, &elsewhere));
-    until(LIMIT, "the database in the log", || told(line("[origin.shop]"), "gone.db").then_some(()));
+    until(LIMIT, "the database in the log", || told(line("sql"), "gone.db").then_some(()));
     reload(&server, "refused", || fs::remove_file(&file).expect("removed"));
     assert_eq!(db.call(&["GET", "product:1"]).text(), "{\"id\":1}");
     assert_eq!(db.call(&["GET", "product:2"]).text(), "{\"id\":2}", "loads go on as well");

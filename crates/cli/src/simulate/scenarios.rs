@@ -7,7 +7,7 @@ use bellwether_sim::show::{self, Comparison};
 use serde_json::json;
 
 use super::arguments::{self, Arguments, MOST_SEEDS};
-use super::files;
+use super::files::Files;
 use crate::failure::Failure;
 use crate::output::say;
 
@@ -44,6 +44,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     if !wrong.is_empty() {
         return Err(Failure::Input(wrong));
     }
+    let files = Files::reserve(arguments)?;
     let mut comparisons = Vec::new();
     for case in scenarios.iter().flat_map(|scenario| Case::all(*scenario)) {
         let case = Case {
@@ -66,11 +67,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         )
     };
     let csv = || Comparison::CSV_HEADER.to_owned() + &comparisons.iter().map(Comparison::csv_lines).collect::<String>();
-    files::write(vec![
-        ("--json", arguments.json.as_ref(), Box::new(json)),
-        ("--csv", arguments.csv.as_ref(), Box::new(csv)),
-        ("--html", arguments.html.as_ref(), Box::new(|| show::scenarios(&comparisons, &command))),
-    ])
+    files.write(json, csv, || show::scenarios(&comparisons, &command))
 }
 
 /// The command that makes the same figures; where they are written does not matter.

@@ -7,7 +7,7 @@ use bellwether_sim::replay::{self, MOST_REQUESTS, Malformed, ReadError, Setup, S
 use bellwether_sim::show::WhatIf;
 
 use super::arguments::{self, Arguments};
-use super::files;
+use super::files::Files;
 use crate::failure::Failure;
 use crate::output::say;
 
@@ -45,6 +45,7 @@ pub(super) fn replay(arguments: &Arguments, file: &Path) -> Result<(), Failure> 
     if !wrong.is_empty() {
         return Err(Failure::Input(wrong));
     }
+    let files = Files::reserve(arguments)?;
     let trace =
         replay::read(file, format, arguments.limit.unwrap_or(MOST_REQUESTS)).map_err(|error| told(file, error))?;
     if grid.memory.is_empty() {
@@ -62,11 +63,7 @@ pub(super) fn replay(arguments: &Arguments, file: &Path) -> Result<(), Failure> 
     let whatif = WhatIf { file: &name, trace: &trace, rows: &rows };
     say(whatif.table().trim_end());
     let command = command(arguments, &name);
-    files::write(vec![
-        ("--json", arguments.json.as_ref(), Box::new(|| format!("{:#}\n", whatif.json(&command)))),
-        ("--csv", arguments.csv.as_ref(), Box::new(|| whatif.csv())),
-        ("--html", arguments.html.as_ref(), Box::new(|| whatif.html(&command))),
-    ])
+    files.write(|| format!("{:#}\n", whatif.json(&command)), || whatif.csv(), || whatif.html(&command))
 }
 
 fn grid(arguments: &Arguments, wrong: &mut Vec<String>) -> Grid {
