@@ -175,8 +175,8 @@ impl<B: Borrow<K>, K: CacheKey + ?Sized, V: Value> GetMany<'_, B, K, V> {
         }
         let owned: Arc<[K::Owned]> = owned.into_iter().flatten().collect();
         let load = erase_batch(unique.clone().into(), owned, shared.clone(), loader);
-        let began_us = shared.engine.clock.now_us();
-        let answers = shared.engine.many(&shared.state, &unique, &terms.ask(&shared), load).await;
+        let ask = terms.ask(&shared);
+        let answers = shared.engine.many(&shared.state, &unique, &ask, load).await;
         // A key named twice is asked once and answered twice.
         let results: Vec<_> = mentions.iter().map(|place| typed(answers[*place].clone())).collect();
         let now_us = shared.engine.clock.now_us();
@@ -184,7 +184,7 @@ impl<B: Borrow<K>, K: CacheKey + ?Sized, V: Value> GetMany<'_, B, K, V> {
             let why = why_of(result);
             shared.state.count(why);
             if why != Why::Hit {
-                shared.state.request_seconds.record_since(began_us, now_us);
+                shared.state.request_seconds.record_since(ask.asked_us, now_us);
             }
         }
         results
@@ -198,7 +198,7 @@ impl Terms {
         Ask {
             demand: self.demand,
             priority: self.priority.unwrap_or(policy.priority),
-            asked: now,
+            asked_us: shared.engine.clock.now_us(),
             deadline: self.deadline.unwrap_or(now + self.timeout.unwrap_or(policy.timeout)),
             default: shared.default.clone(),
         }
@@ -308,18 +308,18 @@ impl<V: Value> Shared<V> {
         terms: Terms,
         load: LoadFn,
     ) -> BoxFuture<'static, Result<Cached<V>, Error>> {
-        let (ask, began_us) = (terms.ask(&self), self.engine.clock.now_us());
+        let ask = terms.ask(&self);
         if terms.bypass {
             return async move {
                 let answer = self.engine.alone(&self.state, &key, &ask, load, Why::Bypass).await;
-                self.counted(answer, began_us)
+                self.counted(answer, ask.asked_us)
             }
             .boxed();
         }
         let mut load = Some(load);
         async move {
             let answer = self.engine.miss(&self.state, &key, &ask, &mut load).await;
-            self.counted(answer, began_us)
+            self.counted(answer, ask.asked_us)
         }
         .boxed()
     }

@@ -205,7 +205,7 @@ impl<K: CacheKey + ?Sized, V: Value> Space<K, V> {
         let ask = Ask {
             demand,
             priority: shared.state.policy.priority,
-            asked: started,
+            asked_us: started.0 * 1000,
             deadline: started + wait,
             default: shared.default.clone(),
         };

@@ -14,13 +14,21 @@ use crate::entry::Resident;
 pub(crate) struct Ask {
     pub(crate) demand: Demand,
     pub(crate) priority: Priority,
-    /// When it asked.
-    pub(crate) asked: Tick,
+    /// When it asked, in microseconds: for its deadlines and for the time that it took. Once, because
+    /// everybody who waits holds it.
+    pub(crate) asked_us: u64,
     /// The caller's own deadline.
     pub(crate) deadline: Tick,
     /// Answered when nothing else can be.
     /// Behind a thin pointer: everybody who waits holds one.
     pub(crate) default: Option<Arc<Resident>>,
+}
+
+impl Ask {
+    /// When it asked.
+    pub(crate) fn asked(&self) -> Tick {
+        Tick(self.asked_us / 1000)
+    }
 }
 
 /// A value or a negative, why, and as of when.

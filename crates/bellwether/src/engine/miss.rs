@@ -180,7 +180,7 @@ impl Engine {
     ) -> impl Future<Output = Result<Outcome, Result<Answer, Error>>> {
         async move {
             // Where something can rescue the caller, it waits no longer than loads usually take.
-            let hedged = space.hedge_after().map_or(ask.deadline, |hedge| ask.asked + hedge);
+            let hedged = space.hedge_after().map_or(ask.deadline, |hedge| ask.asked() + hedge);
             let mut until = hedged.min(ask.deadline);
             loop {
                 if let Some(outcome) = cell.wait(until).await {
