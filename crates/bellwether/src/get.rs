@@ -193,13 +193,17 @@ impl<B: Borrow<K>, K: CacheKey + ?Sized, V: Value> GetMany<'_, B, K, V> {
 
 impl Terms {
     fn ask<V>(&self, shared: &Shared<V>) -> Ask {
-        let now = shared.engine.clock.now();
+        let asked_us = shared.engine.clock.now_us();
         let policy = &shared.state.policy;
+        let patience = match self.deadline {
+            Some(deadline) => deadline.since(Tick(asked_us / 1000)),
+            None => self.timeout.unwrap_or(policy.timeout),
+        };
         Ask {
             demand: self.demand,
             priority: self.priority.unwrap_or(policy.priority),
-            asked_us: shared.engine.clock.now_us(),
-            deadline: self.deadline.unwrap_or(now + self.timeout.unwrap_or(policy.timeout)),
+            asked_us,
+            patience_ms: patience.as_u32(),
             default: shared.default.clone(),
         }
     }

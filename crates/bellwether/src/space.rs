@@ -206,7 +206,7 @@ impl<K: CacheKey + ?Sized, V: Value> Space<K, V> {
             demand,
             priority: shared.state.policy.priority,
             asked_us: started.0 * 1000,
-            deadline: started + wait,
+            patience_ms: wait.as_u32(),
             default: shared.default.clone(),
         };
         let leased = shared.engine.lease(&shared.state, &owned, &ask, lease, wait).await;

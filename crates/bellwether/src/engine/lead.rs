@@ -121,7 +121,7 @@ impl Leader {
         load: LoadFn,
     ) {
         let mut leader = Leader::new(engine, space, key, None, cell);
-        leader.alone = (ask.priority, ask.deadline);
+        leader.alone = (ask.priority, ask.deadline());
         engine.runtime().spawn(leader.lead(None, load));
     }
 

@@ -58,7 +58,7 @@ impl Engine {
         lease: Span,
         wait: Span,
     ) -> Result<Leased, Error> {
-        let patience = ask.deadline.min(self.clock.now() + wait);
+        let patience = ask.deadline().min(self.clock.now() + wait);
         let began = self.flights.current_fence();
         loop {
             let look = self.look(space, key.by_ref(), ask.demand);
@@ -115,7 +115,7 @@ impl Engine {
         let asker = Asker {
             demand: Demand::Any,
             priority: ask.priority,
-            deadline: Some(ask.deadline),
+            deadline: Some(ask.deadline()),
             floor: space.floor().newest(),
         };
         self.flights.locked(key, |shard| {

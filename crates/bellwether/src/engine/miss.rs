@@ -115,7 +115,7 @@ impl Engine {
         let asker = Asker {
             demand: ask.demand,
             priority: ask.priority,
-            deadline: Some(ask.deadline),
+            deadline: Some(ask.deadline()),
             floor: space.floor().newest(),
         };
         let mut raised = None;
@@ -180,18 +180,18 @@ impl Engine {
     ) -> impl Future<Output = Result<Outcome, Result<Answer, Error>>> {
         async move {
             // Where something can rescue the caller, it waits no longer than loads usually take.
-            let hedged = space.hedge_after().map_or(ask.deadline, |hedge| ask.asked() + hedge);
-            let mut until = hedged.min(ask.deadline);
+            let hedged = space.hedge_after().map_or(ask.deadline(), |hedge| ask.asked() + hedge);
+            let mut until = hedged.min(ask.deadline());
             loop {
                 if let Some(outcome) = cell.wait(until).await {
                     return Ok(outcome);
                 }
                 let p99 = space.load_times().0.unwrap_or_else(|| space.gate.timeout());
                 let saved = self.rescued(space, key, ask, Error::later(Why::Timeout, Some(p99)));
-                if saved.is_ok() || until >= ask.deadline {
+                if saved.is_ok() || until >= ask.deadline() {
                     return Err(saved);
                 }
-                until = ask.deadline;
+                until = ask.deadline();
             }
         }
     }
