@@ -2,7 +2,7 @@
 
 use std::any::TypeId;
 use std::marker::PhantomData;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use bellwether_core::fence::Invalidation;
 use bellwether_core::policy::Budget;
@@ -196,7 +196,15 @@ fn declare_origin(engine: &Arc<Engine>, name: &str, budget: Budget) -> Result<Or
     if origins.iter().any(|declared| *declared.name == *name) {
         return Err(SetupError::OriginTwice(name.to_owned()));
     }
-    let gate = OriginGate::new(name.into(), budget, engine.clock.clone(), engine.runtime().clone());
+    // One that a revision dropped while its loads run: they count against the new budget (G9).
+    let former = engine.former_origins.lock().iter().filter_map(Weak::upgrade).find(|gate| *gate.name == *name);
+    let gate = match former {
+        Some(gate) => {
+            gate.set_budget(&budget);
+            gate
+        }
+        None => OriginGate::new(name.into(), budget, engine.clock.clone(), engine.runtime().clone()),
+    };
     origins.push(gate.clone());
     Ok(Origin(gate))
 }

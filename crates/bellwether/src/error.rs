@@ -185,6 +185,9 @@ pub enum SetupError {
     /// A space can't begin anew while the shared tier holds values under its name.
     #[error("space '{0}' lives in the shared tier, where its old values would be found again: give it another name")]
     Shared(String),
+    /// A revision that began before another was committed.
+    #[error("another revision was committed since this one began: begin again from the cache as it is now")]
+    Overtaken,
     /// An origin of that name exists: in metrics the two would be one.
     #[error("origin '{0}' is declared already: keep the first `Origin` and clone it")]
     OriginTwice(String),

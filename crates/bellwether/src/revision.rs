@@ -4,6 +4,7 @@ use std::any::TypeId;
 use std::collections::{HashMap, HashSet};
 use std::marker::PhantomData;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bellwether_core::policy::Budget;
 
@@ -20,8 +21,7 @@ use crate::weigh::Value;
 /// The next set of spaces and origins of a running cache.
 ///
 /// Nothing changes before [`Revision::commit`]; dropped without it, nothing ever does. One at a
-/// time: of two revisions begun from the same cache the later commit wins, and drops what only the
-/// other knew of.
+/// time: of two revisions begun from the same cache the first commit wins, and the other is refused.
 ///
 /// ```
 /// use bellwether::{Cache, Loaded, Policy};
@@ -32,18 +32,20 @@ use crate::weigh::Value;
 ///
 /// let mut revision = cache.revise();
 /// let slower = revision.keep::<u64, String>(&cache.default_origin(), "user", Policy::ttl("10m"))?;
-/// revision.commit();
+/// revision.commit()?;
 /// assert!(slower.peek(&1).is_some(), "entries stay, and so do their times");
 ///
 /// let mut revision = cache.revise();
 /// let anew = revision.renew::<u64, String>(&cache.default_origin(), "user", Policy::ttl("10m"))?;
-/// revision.commit();
+/// revision.commit()?;
 /// assert!(anew.peek(&1).is_none() && slower.peek(&1).is_none());
 /// # Ok(()) }
 /// ```
 #[must_use = "nothing changes before `commit`"]
 pub struct Revision {
     engine: Arc<Engine>,
+    /// The revisions that the cache had seen when this one began.
+    began: u64,
     default_origin: Origin,
     spaces: HashMap<Arc<str>, Arc<SpaceState>>,
     origins: Vec<(Arc<OriginGate>, Budget)>,
@@ -55,6 +57,7 @@ impl Cache {
     pub fn revise(&self) -> Revision {
         Revision {
             engine: self.engine.clone(),
+            began: self.engine.revisions.load(Ordering::SeqCst),
             default_origin: self.default_origin.clone(),
             spaces: HashMap::new(),
             origins: Vec::new(),
@@ -67,9 +70,13 @@ impl Revision {
     /// what runs counts against the new budget (G9); the budget holds from the commit on.
     ///
     /// # Errors
-    /// The budget makes no sense.
+    /// The budget makes no sense, or the revision or the cache's own origin has the name already.
     pub fn origin(&mut self, name: &str, budget: Budget) -> Result<Origin, SetupError> {
         sensible(name, &budget)?;
+        let of_revision = self.origins.iter().map(|(gate, _)| gate);
+        if of_revision.chain([&self.default_origin.0]).any(|gate| *gate.name == *name) {
+            return Err(SetupError::OriginTwice(name.to_owned()));
+        }
         let gate = self.known_gate(name).unwrap_or_else(|| {
             let engine = &self.engine;
             OriginGate::new(name.into(), budget.clone(), engine.clock.clone(), engine.runtime().clone())
@@ -150,8 +157,13 @@ impl Revision {
     ///
     /// Tidying up walks the whole memory tier if a space was dropped or renewed: not for a thread
     /// that must answer.
-    pub fn commit(self) {
+    ///
+    /// # Errors
+    /// Another revision was committed since this one began. Nothing has changed then: begin again.
+    pub fn commit(self) -> Result<(), SetupError> {
         let engine = &*self.engine;
+        let (began, order) = (self.began, Ordering::SeqCst);
+        engine.revisions.compare_exchange(began, began + 1, order, order).map_err(|_| SetupError::Overtaken)?;
         for (gate, budget) in &self.origins {
             gate.set_budget(budget);
         }
@@ -174,6 +186,7 @@ impl Revision {
             gone.insert(space.id);
         }
         engine.drop_spaces(&gone);
+        Ok(())
     }
 }
 

@@ -217,10 +217,18 @@ impl<K: CacheKey + ?Sized, V: Value> Space<K, V> {
             },
             Ok(Leased::Token(token)) => (Why::NotCached, Ok(Lease::Token(token))),
             Ok(Leased::Held(left)) => (Why::Held, Ok(Lease::Held(left))),
+            // Not counted: who asks what is in its place is counted there.
+            Ok(Leased::Gone) => return Err(Error::new(Why::NotCached)),
             Err(error) => (error.why(), Err(error)),
         };
         shared.state.count(why);
         lease
+    }
+
+    /// Whether a [revision](crate::Revision) dropped the space, or began it anew: nothing is kept through
+    /// this handle any more, and nobody gets a token.
+    pub fn is_dropped(&self) -> bool {
+        self.shared.state.is_retired()
     }
 
     /// Stores a value under a token from [`Space::lease`]. False if the token is void: another

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
-use bellwether::{Budget, Cache, Clock, Loaded, Policy, SetupError, Space, Span, Why};
+use bellwether::{Budget, Cache, Clock, Demand, Lease, Loaded, Policy, SetupError, Space, Span, Why};
 
 async fn load(space: &Space<str, String>, key: &str, value: &'static str) -> String {
     let loaded =
@@ -20,7 +20,7 @@ fn revised(cache: &Cache, renew: bool, ttl: &str) -> Space<str, String> {
         true => revision.renew(&origin, "s", Policy::ttl(ttl).jitter(0.0)),
         false => revision.keep(&origin, "s", Policy::ttl(ttl).jitter(0.0)),
     };
-    revision.commit();
+    revision.commit().expect("the only one");
     space.unwrap()
 }
 
@@ -137,7 +137,7 @@ async fn g9_a_budget_holds_across_changes_and_an_origin_that_comes_back() {
             let origin = revision.origin("o", budget(most)).unwrap();
             revision.renew(&origin, "s", policy).unwrap()
         });
-        revision.commit();
+        revision.commit().expect("the only one");
         space
     };
     let mut tasks = Vec::new();
@@ -193,7 +193,7 @@ async fn a_thousand_revisions_leave_nothing_behind() {
         let origin = revision.origin(if n.is_multiple_of(3) { "a" } else { "b" }, Budget::default()).unwrap();
         let one: Space<str, String> = revision.renew(&origin, "one", Policy::ttl("60s")).unwrap();
         let two: Space<str, String> = revision.keep(&origin, "two", Policy::ttl(&*format!("{}s", n + 1))).unwrap();
-        revision.commit();
+        revision.commit().expect("the only one");
         (one, two)
     };
     let mut at_200 = 0;
@@ -211,4 +211,62 @@ async fn a_thousand_revisions_leave_nothing_behind() {
     assert_eq!((snapshot.spaces.len(), snapshot.origins.len()), (2, 2));
     // 800 spaces' counters alone would be 13 MiB.
     assert!(rss() < at_200 + 6 * 1024, "{at_200} KiB grew to {} KiB", rss());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_revisions_begun_together_the_first_commit_wins_and_the_other_changes_nothing() {
+    let cache = Cache::builder().build().unwrap();
+    let old: Space<str, String> = cache.space("s", Policy::ttl("60s"));
+    let (mut first, mut second) = (cache.revise(), cache.revise());
+    let _anew: Space<str, String> = first.renew(&cache.default_origin(), "s", Policy::ttl("60s")).unwrap();
+    let kept: Space<str, String> = second.keep(&cache.default_origin(), "s", Policy::ttl("60s")).unwrap();
+    assert!(first.commit().is_ok() && old.is_dropped());
+    assert_eq!(second.commit(), Err(SetupError::Overtaken));
+    assert!(kept.is_dropped(), "it would have gone on with what is dropped: a space that never keeps anything");
+    let now = revised(&cache, false, "60s");
+    assert_eq!((load(&now, "k", "1").await, load(&now, "k", "2").await), ("1".to_owned(), "1".to_owned()), "control");
+}
+
+#[test]
+fn nothing_is_written_through_a_dropped_space() {
+    let cache = Cache::builder().build().unwrap();
+    let old: Space<str, String> = cache.space("s", Policy::ttl("60s"));
+    assert!(old.put("k", "control".to_owned()) && cache.entries() == 1);
+    let new = revised(&cache, true, "60s");
+    assert!(!old.put("k", "old".to_owned()) && old.is_dropped() && !new.is_dropped());
+    assert_eq!(cache.entries(), 0, "it would take room until its end, for nobody");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_for_a_token_of_a_dropped_space_is_woken_and_gets_none() {
+    let clock = Clock::manual();
+    let cache = Cache::builder().clock(clock).build().unwrap();
+    let old: Space<str, String> = cache.space("s", Policy::ttl("60s"));
+    let lease = |space: Space<str, String>| async move {
+        space
+            .lease("k", Demand::Any, Span::secs(600), Span::secs(600))
+            .await
+            .map(|lease| matches!(lease, Lease::Token(_)))
+    };
+    assert_eq!(lease(old.clone()).await.ok(), Some(true), "control: the first gets it");
+    let waiters: Vec<_> = (0..20).map(|_| tokio::spawn(lease(old.clone()))).collect();
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert!(waiters.iter().all(|waiter| !waiter.is_finished()));
+    let new = revised(&cache, true, "60s");
+    for waiter in waiters {
+        let answer = tokio::time::timeout(Duration::from_secs(10), waiter).await.expect("woken").unwrap();
+        assert_eq!(answer.err().map(|error| error.why()), Some(Why::NotCached));
+    }
+    assert_eq!(lease(new).await.ok(), Some(true), "one token, of what is in its place");
+}
+
+#[test]
+fn an_origin_has_one_name_in_a_revision_too() {
+    let cache = Cache::builder().build().unwrap();
+    let mut revision = cache.revise();
+    assert!(revision.origin("db", Budget::default()).is_ok());
+    for name in ["db", "default"] {
+        let twice = revision.origin(name, Budget::default()).err();
+        assert_eq!(twice, Some(SetupError::OriginTwice(name.to_owned())));
+    }
 }

@@ -81,5 +81,8 @@ fn parse(bytes: &[u8]) -> Option<Answer> {
 
 /// The words for a server that wants a password.
 pub(crate) fn needs_password() -> String {
-    format!("the server wants its password: set {PASSWORD}")
+    match std::env::var_os(PASSWORD) {
+        Some(_) => format!("the server knows another password than {PASSWORD} has"),
+        None => format!("the server wants its password: set {PASSWORD}"),
+    }
 }

@@ -61,7 +61,10 @@ fn fill(file: &mut File, text: &str) -> io::Result<()> {
 
 fn unwritable(option: &str, file: &Path, error: &io::Error) -> String {
     // The system's words if they are its own; a wrapped error names the file beside, which nobody has asked for.
-    let why = error.raw_os_error().map_or_else(|| error.kind().to_string(), |_| error.to_string());
+    let why = match error.kind() {
+        io::ErrorKind::NotFound => "there is no such folder".to_owned(),
+        kind => error.raw_os_error().map_or_else(|| kind.to_string(), |_| error.to_string()),
+    };
     format!("{option} {}: the report can't be written there: {why}", file.display())
 }
 

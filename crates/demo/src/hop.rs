@@ -36,7 +36,7 @@ impl Hop {
         vec![
             "Where Bellwether loses: its hop. Median of a hit, one caller at a time:".to_owned(),
             format!("  {:>9.2} us  bellwether over its socket", self.bellwether_us),
-            format!("  {:>9.2} us  plain cache-aside over an equal socket", self.plain_us),
+            format!("  {:>9.2} us  plain cache-aside over an ordinary tokio socket", self.plain_us),
             format!(
                 "  {:>9.2} us  its map inside the caller's own process: {} times faster",
                 self.map_us,

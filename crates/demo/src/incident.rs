@@ -80,7 +80,7 @@ impl Incident {
         let hint = Incident::ALL.into_iter().filter(near).min_by_key(distance);
         let hint = hint.map_or_else(String::new, |i| format!("; did you mean '{}'?", i.name()));
         let known: Vec<String> = Incident::ALL.iter().map(|i| format!("{} {}", i.number(), i.name())).collect();
-        Err(format!("no incident '{}'{hint} There are: {}", word.escape_debug(), known.join(", ")))
+        Err(format!("no incident '{}'{hint}; there are: {}", word.escape_debug(), known.join(", ")))
     }
 }
 

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod admin;
+mod allowance;
 pub mod config;
 pub mod connections;
 pub mod face;

@@ -34,6 +34,8 @@ pub(crate) enum Leased {
     Token(Fence),
     /// Another client holds the token, at most so much longer.
     Held(Span),
+    /// The space was dropped, or begun anew: what would be written here is nobody's.
+    Gone,
 }
 
 enum Grant {
@@ -46,6 +48,7 @@ enum Grant {
     },
     Cooling(Cooling),
     Full,
+    Gone,
 }
 
 impl Engine {
@@ -72,6 +75,7 @@ impl Engine {
             };
             let grant = self.grant(space, key, ask, lease);
             match (grant, stale) {
+                (Grant::Gone, _) => return Ok(Leased::Gone),
                 (Grant::Token(token, cell, id), stale) => {
                     self.runtime().spawn(self.clone().end_lease(key.clone(), id, cell));
                     return Ok(match stale {
@@ -120,6 +124,9 @@ impl Engine {
         };
         self.flights.locked(key, |shard| {
             let now = self.clock.now();
+            if space.is_retired() {
+                return Grant::Gone;
+            }
             if let Some(cooling) = shard.cooling(key, now) {
                 return Grant::Cooling(cooling);
             }

@@ -50,6 +50,8 @@ pub(crate) struct Engine {
     /// Ids of spaces are never used twice: what belongs to a space that is gone is nobody's.
     next_space: AtomicU32,
     pub(crate) origins: RwLock<Vec<Arc<OriginGate>>>,
+    /// Revisions that were committed.
+    pub(crate) revisions: AtomicU64,
     /// Gates of origins that are gone: their last loads may still run.
     pub(crate) former_origins: Mutex<Vec<Weak<OriginGate>>>,
     /// Background refreshes under way.
@@ -82,6 +84,7 @@ impl Engine {
             spaces: RwLock::default(),
             next_space: AtomicU32::new(0),
             origins: RwLock::default(),
+            revisions: AtomicU64::new(0),
             former_origins: Mutex::default(),
             refreshing: AtomicUsize::new(0),
             stampedes: AtomicU64::new(0),

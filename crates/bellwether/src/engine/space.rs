@@ -108,6 +108,11 @@ impl SpaceState {
         self.raise(Invalidation::Remove, Fence(u64::MAX));
     }
 
+    /// Whether a revision dropped it, or began it anew.
+    pub(crate) fn is_retired(&self) -> bool {
+        self.floor().removed == Fence(u64::MAX)
+    }
+
     #[inline]
     pub(crate) fn count(&self, why: Why) {
         self.counts.add(why);

@@ -42,6 +42,12 @@ impl Engine {
         if gone.is_empty() {
             return;
         }
+        // Whoever waits for a token of theirs would wait for its end.
+        self.flights.each_shard(|shard| {
+            for key in shard.keys_of(gone) {
+                self.release_void_leases(shard, &key, Fence(u64::MAX));
+            }
+        });
         // No lock is held between two entries, and what lands late for such a space is refused.
         for (space, bytes, _) in self.memory.entries().filter(|(space, ..)| gone.contains(space)) {
             let key = KeyRef::new(space, &bytes, &self.seed).to_key();
@@ -96,6 +102,9 @@ impl Engine {
     pub(crate) fn put(&self, space: &SpaceState, key: &Key, loaded: Loaded<AnyBody>) -> (bool, Fence) {
         self.flights.locked(key, |shard| {
             let fence = self.overtake(shard, key, Invalidation::Remove);
+            if space.is_retired() {
+                return (false, fence);
+            }
             let now = self.clock.now();
             let Some(entry) = self.written(space, key, loaded, self.next_fence(), now) else {
                 self.memory.remove(key.by_ref());

@@ -118,7 +118,7 @@ impl Engine {
                 kept_for: meta.hard_until().since(now),
                 cost: Span(u64::from(meta.cost_ms)),
                 hits: entry.hits(),
-                bytes: entry.weight,
+                bytes: self.memory.cost(&entry),
                 version: entry.version(),
                 tags: entry.tags().iter().map(|tag| tag.text.to_string()).collect(),
                 invalidated: self.floor_of(space, &entry).covers(meta.fence),

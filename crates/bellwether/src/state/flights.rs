@@ -1,7 +1,7 @@
 //! Who loads what right now? The flights of all keys, their last failures, and the floors of removed
 //! keys, in shards: what must not be torn apart happens under one shard's lock.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use bellwether_core::fence::{Fence, Floor};
 use bellwether_core::guard::cooldown::Cooling;
@@ -130,6 +130,11 @@ impl<C: Clone> FlightTable<C> {
         f(&mut lock(&self.shards[at]))
     }
 
+    /// Runs `f` under each shard's lock in turn.
+    pub(crate) fn each_shard(&self, mut f: impl FnMut(&mut Shard<C>)) {
+        self.shards.iter().for_each(|shard| f(&mut lock(shard)));
+    }
+
     /// A fence above all given out before, close to the wall clock.
     pub(crate) fn next_fence(&self, wall_us: u64) -> Fence {
         let step = |last| Some(Fence(last).next(wall_us).0);
@@ -230,6 +235,11 @@ impl<C: Clone> FlightTable<C> {
 }
 
 impl<C: Clone> Shard<C> {
+    /// The keys of these spaces of which anything is known.
+    pub(crate) fn keys_of(&self, spaces: &HashSet<u32>) -> Vec<Key> {
+        self.slots.keys().filter(|key| spaces.contains(&key.space)).cloned().collect()
+    }
+
     /// The flights of `key`, if anything is known of it.
     pub(crate) fn flights(&self, key: &Key) -> Option<&Flights> {
         self.slots.get(key).map(|slot| &slot.flights)

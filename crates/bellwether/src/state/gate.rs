@@ -203,8 +203,9 @@ impl OriginGate {
 
     /// Loads that run and loads that wait.
     pub(crate) fn load(&self) -> (usize, usize) {
+        let in_shares = self.shares.lock().shares.waiting();
         let inner = self.inner.lock();
-        (inner.gate.running(), inner.gate.waiting())
+        (inner.gate.running(), inner.gate.waiting() + in_shares)
     }
 
     /// Lets go and sheds what is due; the answers are sent outside the lock, because an answer that

@@ -66,6 +66,11 @@ impl Shares {
         self.most
     }
 
+    /// Tickets that wait for a place of their key.
+    pub fn waiting(&self) -> usize {
+        self.waiting
+    }
+
     /// Asks for a place for a load of `key`.
     pub fn enter(&mut self, key: u64, ticket: Ticket) -> Entry {
         let share = self.keys.entry(key).or_default();

@@ -78,6 +78,8 @@ pub struct Server {
     service: Service,
     shutdown: Shutdown,
     cores: Cores,
+    /// They take on what the kernel has accepted when the stop is asked for.
+    accepting: [tokio::task::JoinHandle<()>; 2],
     admin_thread: Option<JoinHandle<()>>,
     loads: Runtime,
 }
@@ -88,9 +90,11 @@ impl Server {
     /// # Errors
     /// An address that can't be listened on, or every origin, statement and space that can't be used.
     pub fn start(config: Config) -> Result<Server, StartError> {
+        Server::start_on(load_threads()?, config)
+    }
+
+    fn start_on(loads: Runtime, config: Config) -> Result<Server, StartError> {
         let room = listen::room_for_clients();
-        let loads =
-            Builder::new_multi_thread().worker_threads(LOAD_THREADS).thread_name("bw-loads").enable_all().build()?;
         let on_loads = loads.enter();
         let bound = |face: Face, address| {
             bind(address).map_err(|source| StartError::Listen { face: face.as_str(), address, source })
@@ -108,7 +112,7 @@ impl Server {
             let (service, shutdown) = (service.clone(), shutdown.clone());
             move |stream| redis::serve_connection(service.clone(), stream, clients.clone(), shutdown.clone())
         };
-        loads.spawn(Accept::new(redis, cores.handles(), shutdown.clone()).run(serve));
+        let accepting_redis = loads.spawn(Accept::new(redis, cores.handles(), shutdown.clone()).run(serve));
         let serve = {
             let (service, shutdown, connections) = (service.clone(), shutdown.clone(), connections.clone());
             let bodies = http::Bodies::default();
@@ -125,7 +129,8 @@ impl Server {
                 }
             }
         };
-        loads.spawn(Accept::new(http, cores.handles(), shutdown.clone()).run(serve));
+        let accepting_http = loads.spawn(Accept::new(http, cores.handles(), shutdown.clone()).run(serve));
+        let accepting = [accepting_redis, accepting_http];
         drop(on_loads);
 
         let admin = admin.into_std()?;
@@ -137,7 +142,7 @@ impl Server {
             }
         })?;
         let (redis, http, admin) = addresses;
-        Ok(Server { redis, http, admin, service, shutdown, cores, admin_thread: Some(admin_thread), loads })
+        Ok(Server { redis, http, admin, service, shutdown, cores, accepting, admin_thread: Some(admin_thread), loads })
     }
 
     /// Where a listener is, with the port that was really taken.
@@ -176,7 +181,14 @@ impl Server {
             let in_order = async {
                 self.shutdown.drained(LEAVE).await;
                 self.shutdown.trigger();
-                self.shutdown.drained(DRAIN).await
+                let finished = async {
+                    for accepting in &mut self.accepting {
+                        // It ends by itself; a panic there was logged, and its connections are counted.
+                        let _ = accepting.await;
+                    }
+                    self.shutdown.drained(DRAIN).await
+                };
+                tokio::time::timeout(DRAIN, finished).await.unwrap_or(false)
             };
             tokio::select! {
                 drained = in_order => drained,
@@ -200,16 +212,42 @@ impl Server {
 /// # Errors
 /// As [`Server::start`].
 pub fn run(config: Config, file: Option<ConfigFile>) -> Result<ExitCode, StartError> {
-    run_and_say(config, file, |_| ())
+    run_and_say(Signals::hear()?, config, file, |_| ())
+}
+
+fn load_threads() -> io::Result<Runtime> {
+    Builder::new_multi_thread().worker_threads(LOAD_THREADS).thread_name("bw-loads").enable_all().build()
+}
+
+/// What the process is told, heard before anything is made: a stop that comes while the server starts is one
+/// that tidies up.
+struct Signals {
+    loads: Runtime,
+    term: Signal,
+    int: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn hear() -> io::Result<Signals> {
+        let loads = load_threads()?;
+        let (term, int, hangup) = {
+            let _on_loads = loads.enter();
+            (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?, signal(SignalKind::hangup())?)
+        };
+        Ok(Signals { loads, term, int, hangup })
+    }
 }
 
 /// As [`run`]; `say` is told once every listener answers.
-fn run_and_say(config: Config, file: Option<ConfigFile>, say: impl FnOnce(&Server)) -> Result<ExitCode, StartError> {
-    let mut server = Server::start(config)?;
-    let (mut term, mut int, hangup) = {
-        let _on_loads = server.loads.enter();
-        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?, signal(SignalKind::hangup())?)
-    };
+fn run_and_say(
+    signals: Signals,
+    config: Config,
+    file: Option<ConfigFile>,
+    say: impl FnOnce(&Server),
+) -> Result<ExitCode, StartError> {
+    let Signals { loads, mut term, mut int, hangup } = signals;
+    let mut server = Server::start_on(loads, config)?;
     // Never waited for: a file system that hangs must not keep the server from stopping.
     drop(server.cores.aside("bw-reload", reload::reload(server.service.clone(), file, hangup))?);
     if let Err(error) = server.announce(&mut io::stdout().lock()) {
@@ -238,12 +276,13 @@ async fn either(term: &mut Signal, int: &mut Signal) {
 /// # Errors
 /// As [`Server::start`], or the database can't be made.
 pub fn run_sample(env: impl IntoIterator<Item = (String, String)>, insecure: bool) -> Result<ExitCode, StartError> {
+    let signals = Signals::hear()?;
     let failed = |error: &dyn std::fmt::Display| StartError::Sample(error.to_string());
     let home = tempfile::Builder::new().prefix("bellwether-").tempdir().map_err(|error| failed(&error))?;
     let database = home.path().join("sample-shop.db");
     bellwether_adapters::SqliteOrigin::create_sample(&database, SAMPLE_SQL).map_err(|error| failed(&error))?;
     let config = config::sample(&database, env, insecure).map_err(StartError::Problems)?;
-    run_and_say(config, None, |server| {
+    run_and_say(signals, config, None, |server| {
         tracing::info!("no --config: serving the embedded sample shop, 1,000 products in SQLite");
         tracing::info!("try: redis-cli -p {} GET product:42", server.redis.port());
         tracing::info!("try: curl -i http://{}/v1/product:42", server.http);

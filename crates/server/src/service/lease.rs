@@ -1,8 +1,11 @@
 //! Who fills a key of a plain space? Cache-aside code in any language: one caller gets the token,
 //! the others the stale value or the wait.
 
+use std::pin::pin;
+
 use bellwether::{Fence, Lease, Loaded, Span, Why};
 use bytes::Bytes;
+use futures_util::FutureExt;
 
 use super::Service;
 use super::open::plain_payload;
@@ -29,28 +32,39 @@ impl Service {
         wait: Option<Span>,
         hurry: impl Future<Output = ()>,
     ) -> Result<Grant, Outcome> {
-        let serving = self.serving_on();
-        let Belongs::To(served, _) = serving.belongs(&key) else { return granted(self.read(key, terms).await) };
-        if served.origin.is_some() {
-            return granted(self.read(key.clone(), terms).await);
-        }
         let lease = lease.unwrap_or(LEASE).at_most(LONGEST);
-        let wait = wait.unwrap_or(served.policy.timeout).at_most(LONGEST);
-        let none = |why: Why| Grant { value: None, why, token: None, retry_after: None };
-        let stored = served.stored(&key);
-        let granted = tokio::select! {
-            biased;
-            granted = served.space.lease(&stored, terms.demand, lease, wait) => granted,
-            () = hurry => served.space.lease(&stored, terms.demand, lease, Span::ZERO).await,
-        };
-        match granted {
-            Ok(Lease::Value(value, token)) => {
-                Ok(Grant { why: value.why(), value: Some(value), token, retry_after: None })
+        let (mut hurry, mut until) = (pin!(hurry.fuse()), None);
+        loop {
+            let serving = self.serving_on();
+            let Belongs::To(served, _) = serving.belongs(&key) else { return granted(self.read(key, terms).await) };
+            if served.origin.is_some() {
+                return granted(self.read(key.clone(), terms).await);
             }
-            Ok(Lease::Missing) => Ok(none(Why::Negative)),
-            Ok(Lease::Token(token)) => Ok(Grant { token: Some(token), ..none(Why::NotCached) }),
-            Ok(Lease::Held(left)) => Ok(Grant { retry_after: Some(left), ..none(Why::Held) }),
-            Err(error) => Ok(Grant { retry_after: error.retry_after(), ..none(error.why()) }),
+            let wait = || self.now() + wait.unwrap_or(served.policy.timeout).at_most(LONGEST);
+            let left = until.get_or_insert_with(wait).since(self.now());
+            let stored = served.stored(&key);
+            let leased = tokio::select! {
+                biased;
+                leased = served.space.lease(&stored, terms.demand, lease, left) => leased,
+                () = &mut hurry => {
+                    until = Some(self.now());
+                    served.space.lease(&stored, terms.demand, lease, Span::ZERO).await
+                }
+            };
+            // A reload dropped the space under whoever waited: what is in its place is asked.
+            if leased.is_err() && served.space.is_dropped() {
+                continue;
+            }
+            let none = |why: Why| Grant { value: None, why, token: None, retry_after: None };
+            return Ok(match leased {
+                Ok(Lease::Value(value, token)) => {
+                    Grant { why: value.why(), value: Some(value), token, retry_after: None }
+                }
+                Ok(Lease::Missing) => none(Why::Negative),
+                Ok(Lease::Token(token)) => Grant { token: Some(token), ..none(Why::NotCached) },
+                Ok(Lease::Held(left)) => Grant { retry_after: Some(left), ..none(Why::Held) },
+                Err(error) => Grant { retry_after: error.retry_after(), ..none(error.why()) },
+            });
         }
     }
 

@@ -39,7 +39,7 @@ pub(super) fn open(config: Config, loads: Handle) -> Result<(Cache, Serving), Ve
     let cache = cache.origin_name(NO_ORIGIN).runtime(loads).build();
     let cache = cache.map_err(|error| vec![*problem(&Place::File, "[memory]", error.to_string(), None)])?;
     let (serving, revision) = prepare(&cache, config, None)?;
-    revision.commit();
+    revision.commit().map_err(|error| vec![*problem(&Place::File, "[[space]]", error.to_string(), None)])?;
     Ok((cache, serving))
 }
 

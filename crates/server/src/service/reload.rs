@@ -22,17 +22,20 @@ impl Service {
     ///
     /// # Errors
     /// Every origin, statement and space that can't be used, at once; nothing has changed then.
-    pub fn reload(&self, config: Config) -> Result<Changes, Vec<Problem>> {
+    pub fn reload(&self, mut config: Config) -> Result<Changes, Vec<Problem>> {
         let _one_at_a_time = self.0.reloading.lock();
         let before = self.serving_on();
         let changes = changes(&before.config, &config);
+        // What waits for the next start is as it was: the next reload is compared with what runs, not with a file.
+        config.listen.clone_from(&before.config.listen);
+        config.memory.clone_from(&before.config.memory);
         let (serving, revision) = prepare(&self.0.cache, config, Some((&before, &changes))).inspect_err(|_| {
             self.0.reloads.count(Reload::Refused);
         })?;
         // First the swap: until then requests need what the commit drops.
         let serving = Arc::new(serving);
         self.0.current.change(&serving.front, || self.0.serving.store(serving.clone()));
-        revision.commit();
+        revision.commit().expect("one reload at a time, and nobody else revises this cache");
         self.0.reloads.count(if changes.is_nothing() { Reload::Unchanged } else { Reload::Applied });
         Ok(changes)
     }

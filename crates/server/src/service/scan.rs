@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::Service;
 use super::keylist::{Latest, List};
+use super::serving::Belongs;
 
 /// A step ends after so long, with fewer keys than were asked for: the next walker waits.
 const STEP_TIME: Duration = Duration::from_millis(100);
@@ -87,7 +88,11 @@ impl Service {
         let begun = Instant::now();
         let serving = self.serving_on();
         let resident = self.0.cache.resident().filter_map(|(name, stored)| {
-            let key = serving.spaces.iter().find(|served| *served.name == *name)?.unstored(&stored)?.into();
+            let served = serving.spaces.iter().find(|served| *served.name == *name)?;
+            let key: Box<[u8]> = served.unstored(&stored)?.into();
+            // What a space holds of keys that a reload gave to another is nobody's.
+            let own = matches!(serving.belongs(&key), Belongs::To(of, _) if std::ptr::eq(of, served));
+            let key = Some(key).filter(|_| own)?;
             // Never 0, which means the beginning and the end.
             Some((self.0.hasher.hash_one(&key).max(1), key))
         });

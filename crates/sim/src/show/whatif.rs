@@ -51,9 +51,14 @@ impl WhatIf<'_> {
             (false, None) => {}
         }
         if let Some((setup, _)) = self.rows.first()
-            && trace.requests.iter().any(|request| request.size.is_none())
+            && let without @ 1.. = trace.requests.iter().filter(|request| request.size.is_none()).count()
         {
-            facts.push(format!("no sizes: values of {} assumed", words::size(u64::from(setup.size))));
+            let which = if without == trace.requests.len() {
+                "no sizes".to_owned()
+            } else {
+                format!("{} without a size", words::whole(without as u64))
+            };
+            facts.push(format!("{which}: values of {} assumed", words::size(u64::from(setup.size))));
         }
         if trace.cut {
             facts.push("the first of more".to_owned());

@@ -20,7 +20,7 @@ use crate::key::{ByCarriedHash, Key, KeyRef};
 
 /// What an entry costs here beyond its cost in the store of `auto`: a record with the policy's
 /// links (measured: see BENCHMARKS.md).
-const RECORD_OVERHEAD: usize = 64;
+pub(super) const RECORD_OVERHEAD: usize = 64;
 /// Of what one part may hold, the share that a single entry may have.
 const LARGEST_SHARE: f64 = 0.95;
 

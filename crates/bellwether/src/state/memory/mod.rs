@@ -113,6 +113,11 @@ impl Memory {
         self.store.bytes()
     }
 
+    /// What an entry counts against the limit: its weight, and what this policy's store keeps beside it.
+    pub(crate) fn cost(&self, entry: &Resident) -> u32 {
+        entry.weight.saturating_add(self.store.overhead())
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.store.len()
     }

@@ -7,7 +7,7 @@ use bellwether_core::time::Tick;
 use super::auto::Auto;
 use super::books::Books;
 #[cfg(feature = "foyer")]
-use super::classic::Classic;
+use super::classic::{Classic, RECORD_OVERHEAD};
 use super::slot::Found;
 use crate::entry::Resident;
 use crate::eviction::Eviction;
@@ -99,6 +99,15 @@ impl Store {
 
     pub(super) fn len(&self) -> usize {
         either!(self, store => store.len())
+    }
+
+    /// Bytes of an entry beyond its weight.
+    pub(super) fn overhead(&self) -> u32 {
+        match self {
+            Store::Auto(_) => 0,
+            #[cfg(feature = "foyer")]
+            Store::Classic(_) => RECORD_OVERHEAD as u32,
+        }
     }
 
     /// The weight up to which an entry finds room, whatever else is there.

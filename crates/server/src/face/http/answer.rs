@@ -103,7 +103,7 @@ async fn read_many(service: &Service, bodies: &Bodies, request: Request<Incoming
     drop(body);
     let terms = Terms { demand: insists.demand(), ..Terms::asked(service.now()) };
     let wanted = keys.iter().map(|key| Bytes::copy_from_slice(key.as_bytes())).collect();
-    many::answer(&keys, &service.read_many(wanted, terms).await, insists)
+    many::answer(&keys, &service.read_many(wanted, terms).await, insists, bodies.going())
 }
 
 async fn write(service: &Service, bodies: &Bodies, key: &[u8], request: Request<Incoming>) -> Response<Body> {

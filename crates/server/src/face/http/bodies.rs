@@ -1,7 +1,5 @@
-//! May this body still come in? What all requests send at once is bounded, not only each by itself.
+//! May this body still come in, or go out? What all requests hold at once is bounded, not only each by itself.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -11,6 +9,7 @@ use hyper::StatusCode;
 use hyper::body::{Body as _, Incoming};
 
 use super::reply::{self, Body};
+use crate::allowance::{Allowance, Part};
 
 /// The longest body: that of a value, or of a list of keys.
 const MAX_BODY: usize = 8 << 20;
@@ -19,15 +18,25 @@ const MAX_BODIES: usize = 256 << 20;
 /// A body must have come after so long.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Bytes of all bodies that a server's clients are sending: its listeners' connections share one.
-#[derive(Clone, Debug, Default)]
-pub struct Bodies(Arc<AtomicUsize>);
+/// Bodies on their way: those that a server's clients are sending, and the answers that were put
+/// together for them and are not taken yet. Its listeners' connections share one.
+#[derive(Clone, Debug)]
+pub struct Bodies {
+    coming: Allowance,
+    going: Allowance,
+}
+
+impl Default for Bodies {
+    fn default() -> Bodies {
+        Bodies { coming: Allowance::of(MAX_BODIES), going: Allowance::of(MAX_BODIES) }
+    }
+}
 
 /// A body with its part of [`MAX_BODIES`], which it gives back when dropped.
 #[derive(Debug)]
 pub(super) struct Received {
     bytes: BytesMut,
-    bodies: Bodies,
+    part: Part,
 }
 
 /// Why a body was not read to its end.
@@ -62,8 +71,13 @@ impl Bodies {
         tokio::time::timeout(TIMEOUT, collect(body, self.received())).await.unwrap_or(Err(Unread::TooSlow))
     }
 
+    /// The part of an answer that is put together, to be kept until its client has taken it.
+    pub(super) fn going(&self) -> Part {
+        self.going.part()
+    }
+
     fn received(&self) -> Received {
-        Received { bytes: BytesMut::new(), bodies: self.clone() }
+        Received { bytes: BytesMut::new(), part: self.coming.part() }
     }
 }
 
@@ -81,10 +95,7 @@ impl Received {
         if self.bytes.len() + data.len() > MAX_BODY {
             return Err(Unread::TooLong);
         }
-        let under_way = &self.bodies.0;
-        let before = under_way.fetch_add(data.len(), Ordering::Relaxed);
-        if before + data.len() > MAX_BODIES {
-            under_way.fetch_sub(data.len(), Ordering::Relaxed);
+        if !self.part.set(self.bytes.len() + data.len()) {
             return Err(Unread::TooMany);
         }
         self.bytes.extend_from_slice(data);
@@ -96,12 +107,6 @@ impl std::ops::Deref for Received {
     type Target = [u8];
     fn deref(&self) -> &[u8] {
         &self.bytes
-    }
-}
-
-impl Drop for Received {
-    fn drop(&mut self) {
-        self.bodies.0.fetch_sub(self.bytes.len(), Ordering::Relaxed);
     }
 }
 

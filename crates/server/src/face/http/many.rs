@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::conditions::Insists;
 use super::reply::{self, Body};
+use crate::allowance::Part;
 use crate::service::Outcome;
 
 /// Keys of one request: as many as a connection may have commands under way.
@@ -19,6 +20,8 @@ const TOO_MANY: &str = "too many keys: at most 1024 at once";
 /// Bytes of one answer: a value of the largest size fits, whatever JSON makes of its bytes. It is put
 /// together on a thread that others wait for, and kept until the client has taken it.
 const MAX_ANSWER: usize = 64 << 20;
+/// All answers of this kind together hold more than there is room for.
+const NO_ROOM: &str = "too many answers are on their way: ask again, or for fewer keys";
 /// Why a value was left out.
 const FULL: &str = "the answer would be longer than 64 MiB: ask for this key by itself";
 
@@ -82,8 +85,17 @@ pub(super) fn keys(body: &[u8]) -> Result<Vec<String>, String> {
     Ok(keys)
 }
 
+/// The text of an answer with its part of what all answers may hold, until the client has taken it.
+struct Counted(String, #[expect(dead_code, reason = "given back when dropped")] Part);
+
+impl AsRef<[u8]> for Counted {
+    fn as_ref(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
 /// `{key: {"status": …, "value": …, "age_ms": …, "why": …}}`, in the order of the keys.
-pub(super) fn answer(keys: &[String], outcomes: &[Outcome], insists: Insists) -> Response<Body> {
+pub(super) fn answer(keys: &[String], outcomes: &[Outcome], insists: Insists, mut part: Part) -> Response<Body> {
     let mut text = String::from("{");
     let mut full = false;
     for (key, outcome) in keys.iter().zip(outcomes) {
@@ -103,9 +115,12 @@ pub(super) fn answer(keys: &[String], outcomes: &[Outcome], insists: Insists) ->
                 text += &without_value(Why::TooLarge, insists, &format!(",\"error\":\"{FULL}\""));
             }
         }
+        if !part.set(text.capacity()) {
+            return reply::error(StatusCode::SERVICE_UNAVAILABLE, NO_ROOM, None, None);
+        }
     }
     text.push('}');
-    reply::json(StatusCode::OK, text)
+    reply::json(StatusCode::OK, Bytes::from_owner(Counted(text, part)))
 }
 
 fn without_value(why: Why, insists: Insists, more: &str) -> String {
@@ -200,7 +215,10 @@ mod tests {
             outcomes.push(Outcome::Value(space.peek(key).expect("it was put")));
         }
         let keys = ["none", "a", "b", "c"].map(str::to_owned);
-        let response = answer(&keys, &outcomes, Insists::default());
+        let room = crate::allowance::Allowance::of(MAX_ANSWER);
+        let response = answer(&keys, &outcomes, Insists::default(), room.part());
+        let refused = answer(&keys, &outcomes, Insists::default(), room.part());
+        assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE, "the first is not taken yet");
         let body = futures_util::FutureExt::now_or_never(http_body_util::BodyExt::collect(response.into_body()));
         let body = body.expect("it is whole").expect("no error").to_bytes();
         assert!(body.len() < MAX_ANSWER);

@@ -207,8 +207,8 @@ pub(crate) fn error(status: StatusCode, words: &str, why: Option<Why>, retry_aft
 }
 
 /// A JSON text.
-pub(crate) fn json(status: StatusCode, body: String) -> Response<Body> {
-    let mut response = Response::new(Body::from(body));
+pub(crate) fn json(status: StatusCode, body: impl Into<Bytes>) -> Response<Body> {
+    let mut response = Response::new(Body::new(body.into()));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, JSON);
     response

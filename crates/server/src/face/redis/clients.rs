@@ -27,7 +27,7 @@ pub struct Clients {
     last: AtomicU64,
     refused: AtomicU64,
     commands: AtomicU64,
-    held: Arc<Total>,
+    held: Total,
     /// Commands that may wait for another client.
     waiting: AtomicUsize,
     /// The step of the clock in which the last sample was taken.
@@ -73,7 +73,7 @@ impl Clients {
             last: AtomicU64::new(0),
             refused: AtomicU64::new(0),
             commands: AtomicU64::new(0),
-            held: Arc::default(),
+            held: Total::default(),
             waiting: AtomicUsize::new(0),
             step: AtomicU64::new(0),
             samples: Mutex::default(),
@@ -82,7 +82,7 @@ impl Clients {
 
     /// A connection's part of what all may hold.
     pub(super) fn held(&self) -> Held {
-        Held::new(self.held.clone())
+        self.held.held()
     }
 
     /// A place and a number for a new connection; `None` if there are too many.

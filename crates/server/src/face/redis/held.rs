@@ -1,8 +1,7 @@
 //! How much do clients make us keep before it is of any use? Half commands and queued ones, of all
 //! connections together: each has a limit of its own, but thousands of them would fill the machine.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use crate::allowance::{Allowance, Part};
 
 /// Bytes of all connections' unfinished commands, beyond what each has free.
 const MOST_HELD: usize = 256 << 20;
@@ -11,44 +10,34 @@ const MOST_HELD: usize = 256 << 20;
 const FREE: usize = 16 << 10;
 
 /// What all connections hold together.
-#[derive(Debug, Default)]
-pub(super) struct Total(AtomicUsize);
+#[derive(Debug)]
+pub(super) struct Total(Allowance);
 
 /// One connection's part of it; given back when dropped.
-pub(super) struct Held {
-    total: Arc<Total>,
-    mine: usize,
+pub(super) struct Held(Part);
+
+impl Default for Total {
+    fn default() -> Total {
+        Total(Allowance::of(MOST_HELD))
+    }
+}
+
+impl Total {
+    /// The part of a connection that holds nothing yet.
+    pub(super) fn held(&self) -> Held {
+        Held(self.0.part())
+    }
 }
 
 impl Held {
-    pub(super) fn new(total: Arc<Total>) -> Held {
-        Held { total, mine: 0 }
-    }
-
-    /// Says that the connection holds `bytes` now. False: that is more than there is room for, and
-    /// they are to be let go of.
+    /// Says that the connection holds `bytes` now. False: that is more than there is room for; they
+    /// are to be let go of, and count no more.
     pub(super) fn set(&mut self, bytes: usize) -> bool {
-        let counted = bytes.saturating_sub(FREE);
-        if counted <= self.mine {
-            if counted < self.mine {
-                self.total.0.fetch_sub(self.mine - counted, Ordering::Relaxed);
-                self.mine = counted;
-            }
-            return true;
+        let fits = self.0.set(bytes.saturating_sub(FREE));
+        if !fits {
+            self.0.set(0);
         }
-        let more = counted - self.mine;
-        if self.total.0.fetch_add(more, Ordering::Relaxed) + more > MOST_HELD {
-            self.total.0.fetch_sub(more, Ordering::Relaxed);
-            return false;
-        }
-        self.mine = counted;
-        true
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        self.set(0);
+        fits
     }
 }
 
@@ -59,25 +48,13 @@ mod tests {
     const LARGE: usize = 16 << 20;
 
     #[test]
-    fn g6_all_connections_together_are_bounded_and_small_ones_never_suffer() {
-        let total = Arc::new(Total::default());
-        let fill = || {
-            let mut all = Vec::new();
-            loop {
-                let mut held = Held::new(total.clone());
-                if !held.set(FREE + LARGE) {
-                    return all;
-                }
-                all.push(held);
-            }
-        };
-        let mut all = fill();
-        assert_eq!(all.len(), MOST_HELD / LARGE);
-        let mut small = Held::new(total.clone());
-        assert!(small.set(FREE) && !small.set(FREE + 1));
-        assert!(all[0].set(FREE + LARGE / 2), "less is always fine");
-        assert!(small.set(FREE + LARGE / 2), "and makes room for others");
-        drop((small, all));
-        assert_eq!((total.0.load(Ordering::Relaxed), fill().len()), (0, MOST_HELD / LARGE), "nothing is lost");
+    fn g6_small_commands_never_suffer_from_large_ones_and_who_is_refused_keeps_nothing() {
+        let total = Total::default();
+        let mut all: Vec<Held> = (0..MOST_HELD / LARGE).map(|_| total.held()).collect();
+        assert!(all.iter_mut().all(|held| held.set(FREE + LARGE)));
+        let mut small = total.held();
+        assert!(small.set(FREE) && !small.set(FREE + 1) && small.set(FREE));
+        assert!(!all[0].set(FREE + LARGE + 1), "refused, and so it lets go of all it had");
+        assert!(small.set(FREE + LARGE), "which makes room for others");
     }
 }

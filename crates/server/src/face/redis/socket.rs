@@ -190,8 +190,13 @@ impl Socket {
             }
             match self.poll_read(cx, input) {
                 Poll::Ready(result) => result?,
-                // Nothing more has arrived: whoever stops has answered all that did.
-                Poll::Pending if stopping && settled => return Poll::Ready(Ok(false)),
+                // Nothing more has arrived: whoever stops has answered all that did. Asked of the socket itself,
+                // because the runtime also says "pending" to who has read a lot.
+                Poll::Pending if stopping && settled => match self.stream.try_read(input) {
+                    Ok(read) => self.took(&input[..read]),
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Poll::Ready(Ok(false)),
+                    Err(error) => return Poll::Ready(Err(error)),
+                },
                 Poll::Pending => return Poll::Pending,
             }
         }
@@ -220,7 +225,12 @@ impl Socket {
     fn poll_read(&mut self, cx: &mut Context<'_>, input: &mut [u8]) -> Poll<io::Result<()>> {
         let mut buffer = ReadBuf::new(input);
         ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))?;
-        let read = buffer.filled();
+        self.took(buffer.filled());
+        Poll::Ready(Ok(()))
+    }
+
+    /// Begins what can be begun of what was read; nothing means that the client won't send any more.
+    fn took(&mut self, read: &[u8]) {
         if read.is_empty() {
             self.ended = true;
         }
@@ -233,7 +243,6 @@ impl Socket {
             self.go_on();
         }
         self.weigh();
-        Poll::Ready(Ok(()))
     }
 
     /// Counts what this connection holds; where all hold too much, it lets go and ends.

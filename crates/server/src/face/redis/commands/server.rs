@@ -29,7 +29,7 @@ pub(super) fn config(client: &mut Client, args: Args<'_>) {
         (word, 3..) if eq_ignore_case(word, "get") => config_get(client, args.from(2)),
         (word, _) if eq_ignore_case(word, "get") => client.error(words::arity("config|get")),
         (word, _) if eq_ignore_case(word, "set") || eq_ignore_case(word, "rewrite") => {
-            client.error("ERR the configuration is a file: change it and start again");
+            client.error("ERR the configuration is a file: change it, and the server reads it again");
         }
         (word, _) if eq_ignore_case(word, "help") => words::help(client.writer(), args, "CONFIG", CONFIG_HELP),
         (word, _) => client.error(words::subcommand("config", word)),
