@@ -284,3 +284,26 @@ fn explain_says_how_to_start_a_server_where_none_listens() {
     assert_eq!(code, Some(2));
     assert!(err.contains("http://127.0.0.1:9090"), "{err}");
 }
+
+#[test]
+fn a_stop_while_the_sample_shop_is_being_made_leaves_nothing_behind() {
+    let home = home();
+    let there = || std::fs::read_dir(home.path()).expect("a folder").count();
+    for pause in 0..8 {
+        let mut serve = command(&["serve"], home.path());
+        serve.env("TMPDIR", home.path()).stdout(Stdio::null()).stderr(Stdio::null());
+        for face in ["REDIS", "HTTP", "ADMIN"] {
+            serve.env(format!("BELLWETHER__LISTEN__{face}"), "127.0.0.1:0");
+        }
+        let mut serve = serve.spawn().expect("the binary runs");
+        // From the moment on in which there is something to leave behind.
+        let begun = std::time::Instant::now();
+        while there() == 0 {
+            assert!(begun.elapsed().as_secs() < 20, "no shop was made");
+        }
+        std::thread::sleep(std::time::Duration::from_millis(pause));
+        let told = Command::new("kill").arg(serve.id().to_string()).status().expect("kill runs");
+        assert!(told.success());
+        assert_eq!((serve.wait().expect("it ends").code(), there()), (Some(0), 0), "after {pause} ms");
+    }
+}

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use bellwether_system::{Bellwether, Metrics, Origin, Process, Resp, config, until};
+use bellwether_system::{Bellwether, Metrics, Origin, Process, Resp, Value, config, until};
 
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -266,4 +266,73 @@ fn reload_after_reload_leaves_no_thread_file_or_entry_behind() {
         (count("task") <= threads + 2 && count("fd") <= files + 4).then_some(())
     });
     assert!(count("task") < 40, "{} threads", count("task"));
+}
+
+/// The elements of an answer to BW.GET: value, why, age, token, when to ask again.
+fn told(answer: Value) -> (Value, String, Value) {
+    let Value::Array(mut items) = answer else { panic!("an array, not {answer}") };
+    let (token, why) = (items.remove(3), items.remove(1).text());
+    (items.remove(0), why, token)
+}
+
+#[test]
+fn g1_who_waits_for_a_token_while_a_reload_drops_its_space_shares_the_next_one() {
+    let generation = |n: u32| format!("{}generation = \"{n}\"\n", plain("kv"));
+    let server = Bellwether::start(Some(&config("", &generation(1))));
+    let mut holder = server.connect();
+    let (_, why, old) = told(holder.call(&["BW.GET", "kv:a", "LEASE", "600000"]));
+    assert_eq!(why, "not_cached");
+    let mut waiters: Vec<Resp> = (0..20).map(|_| server.connect()).collect();
+    waiters.iter_mut().for_each(|waiter| waiter.send_raw(b"BW.GET kv:a LEASE 60000 WAIT 25000\r\n").unwrap());
+    thread::sleep(Duration::from_millis(200));
+    reload(&server, "applied", || replace(&server, &generation(2)));
+    assert_eq!(holder.call(&["BW.SET", "kv:a", "late", &old.text()]), Value::Int(0), "of a space that is gone");
+    // One of them gets a token; the others wait for what it brings.
+    let mut tokens = Vec::new();
+    until(LIMIT, "a token", || {
+        for (n, waiter) in waiters.iter_mut().enumerate() {
+            waiter.read_limit(Duration::from_millis(20));
+            if let Ok(answer) = waiter.read() {
+                tokens.push((n, told(answer)));
+            }
+        }
+        (!tokens.is_empty()).then_some(())
+    });
+    thread::sleep(Duration::from_millis(200));
+    let [(first, (_, why, token))] = &tokens[..] else { panic!("{} of 20 were answered", tokens.len()) };
+    assert_eq!(why, "not_cached");
+    assert_eq!(holder.call(&["BW.SET", "kv:a", "new", &token.text()]), Value::Int(1));
+    for (_, waiter) in waiters.iter_mut().enumerate().filter(|(n, _)| n != first) {
+        waiter.read_limit(LIMIT);
+        let (value, why, token) = told(waiter.read().unwrap());
+        assert_eq!((value.text().as_str(), why.as_str(), token), ("new", "coalesced", Value::Nil));
+    }
+}
+
+#[test]
+fn a_key_that_a_reload_gave_to_another_space_is_listed_once() {
+    let other = "[[space]]\nname = \"other\"\nmatch = \"kv:{k:int}\"\nttl = \"10m\"\n";
+    let server = Bellwether::start(Some(&config("", &plain("kv"))));
+    let mut db = server.connect();
+    assert_eq!(db.call(&["SET", "kv:1", "old"]), Value::ok());
+    reload(&server, "applied", || replace(&server, &format!("{other}{}", plain("kv"))));
+    assert_eq!(db.call(&["SET", "kv:1", "new"]), Value::ok());
+    let Value::Array(page) = db.call(&["SCAN", "0", "COUNT", "100"]) else { panic!("a page") };
+    assert_eq!(page[1], Value::Array(vec![Value::bulk("kv:1")]));
+    assert_eq!(db.call(&["GET", "kv:1"]).text(), "new");
+}
+
+#[test]
+fn what_waits_for_the_next_start_is_compared_with_what_runs() {
+    let memory = |limit: &str| format!("[memory]\nlimit = \"{limit}\"\n{}", plain("kv"));
+    let server = Bellwether::start(Some(&config("", &memory("64 MiB"))));
+    let warned = || server.process.stderr().matches("[memory] limit changed").count();
+    for (limit, warnings) in [("32 MiB", 1), ("16 MiB", 2), ("64 MiB", 2)] {
+        let before = ended(&server, "applied") + ended(&server, "unchanged");
+        replace(&server, &memory(limit));
+        until(LIMIT, "a reload", || (ended(&server, "applied") + ended(&server, "unchanged") > before).then_some(()));
+        until(LIMIT, limit, || (warned() >= warnings).then_some(()));
+        thread::sleep(Duration::from_millis(100));
+        assert_eq!(warned(), warnings, "{limit}");
+    }
 }

@@ -154,3 +154,20 @@ fn sigterm_answers_who_waits_for_a_token_and_does_not_wait_for_its_holder() {
     assert!(status.success(), "{status}: {}", server.process.stderr());
     assert!(begun.elapsed() < Duration::from_secs(8), "the drain took {:?}", begun.elapsed());
 }
+
+#[test]
+fn who_was_connected_when_the_stop_was_asked_for_is_answered_even_if_nobody_had_looked_yet() {
+    for _ in 0..5 {
+        let mut server = Bellwether::start(Some(&config("", "[[space]]\nmatch = \"kv:{id}\"\nttl = \"1h\"")));
+        // The kernel accepts for a process that stands still.
+        server.process.signal("STOP");
+        let mut clients: Vec<_> = (0..60).map(|_| server.connect()).collect();
+        clients.iter_mut().for_each(|client| client.send_raw(b"PING\r\n").unwrap());
+        server.process.signal("TERM");
+        server.process.signal("CONT");
+        for client in &mut clients {
+            assert_eq!(client.read().expect("an answer, not a closed connection").text(), "PONG");
+        }
+        assert!(server.process.wait(LIMIT).success());
+    }
+}

@@ -71,6 +71,11 @@ pub(super) fn room_for_clients() -> usize {
 /// hash, and a few long-lived connections on one core.
 pub(super) struct Accept {
     listener: TcpListener,
+    over: HandOver,
+}
+
+/// Who gets the next connection.
+struct HandOver {
     cores: Vec<Handle>,
     next: usize,
     shutdown: Shutdown,
@@ -78,22 +83,23 @@ pub(super) struct Accept {
 
 impl Accept {
     pub(super) fn new(listener: TcpListener, cores: Vec<Handle>, shutdown: Shutdown) -> Accept {
-        Accept { listener, cores, next: 0, shutdown }
+        Accept { listener, over: HandOver { cores, next: 0, shutdown } }
     }
 
     /// Hands each connection to `serve`, on its core, until the server stops. What the kernel has
     /// taken on by then is still served: its clients believe to be connected.
-    pub(super) async fn run<S, F>(mut self, serve: S)
+    pub(super) async fn run<S, F>(self, serve: S)
     where
         S: Fn(TcpStream) -> F + Clone + Send + 'static,
         F: Future<Output = ()> + Send + 'static,
     {
-        let shutdown = self.shutdown.clone();
+        let Accept { listener, mut over } = self;
+        let shutdown = over.shutdown.clone();
         let mut told: Option<Instant> = None;
         loop {
             tokio::select! {
-                accepted = self.listener.accept() => match accepted {
-                    Ok((stream, _)) => self.hand_over(stream, &serve),
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, _)) => over.hand_over(stream.into_std(), &serve),
                     Err(error) => {
                         if told.is_none_or(|told| told.elapsed() >= TELL_EVERY) {
                             told = Some(Instant::now());
@@ -105,20 +111,24 @@ impl Accept {
                 () = shutdown.requested() => break,
             }
         }
-        while let Ok(Ok((stream, _))) = tokio::time::timeout(Duration::ZERO, self.listener.accept()).await {
-            self.hand_over(stream, &serve);
+        // The kernel itself is asked: the runtime knows only of what it was told already.
+        let Ok(listener) = listener.into_std() else { return };
+        while let Ok((stream, _)) = listener.accept() {
+            over.hand_over(stream.set_nonblocking(true).map(|()| stream), &serve);
         }
     }
+}
 
-    fn hand_over<S, F>(&mut self, stream: TcpStream, serve: &S)
+impl HandOver {
+    /// Only a socket that is broken already comes as an error, or can't be handed over.
+    fn hand_over<S, F>(&mut self, stream: io::Result<std::net::TcpStream>, serve: &S)
     where
         S: Fn(TcpStream) -> F + Clone + Send + 'static,
         F: Future<Output = ()> + Send + 'static,
     {
         let Some(core) = self.cores.get(self.next) else { return };
         self.next = (self.next + 1) % self.cores.len();
-        // Only a socket that is broken already can't be handed over.
-        let Ok(stream) = stream.into_std() else { return };
+        let Ok(stream) = stream else { return };
         let (serve, guard) = (serve.clone(), self.shutdown.guard());
         core.spawn(async move {
             match TcpStream::from_std(stream) {

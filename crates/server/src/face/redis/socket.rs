@@ -13,6 +13,8 @@ use std::time::Duration;
 
 use bellwether::Cached;
 use bellwether_adapters::Payload;
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, recv};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout};
@@ -190,12 +192,12 @@ impl Socket {
             }
             match self.poll_read(cx, input) {
                 Poll::Ready(result) => result?,
-                // Nothing more has arrived: whoever stops has answered all that did. Asked of the socket itself,
-                // because the runtime also says "pending" to who has read a lot.
-                Poll::Pending if stopping && settled => match self.stream.try_read(input) {
-                    Ok(read) => self.took(&input[..read]),
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Poll::Ready(Ok(false)),
-                    Err(error) => return Poll::Ready(Err(error)),
+                // Nothing more has arrived: whoever stops has answered all that did. The kernel itself is asked:
+                // the runtime knows only of what it was told already, and says "pending" to who has read a lot.
+                Poll::Pending if stopping && settled => match recv(&self.stream, &mut *input, RecvFlags::DONTWAIT) {
+                    Ok((read, _)) => self.took(&input[..read]),
+                    Err(Errno::WOULDBLOCK) => return Poll::Ready(Ok(false)),
+                    Err(error) => return Poll::Ready(Err(error.into())),
                 },
                 Poll::Pending => return Poll::Pending,
             }
