@@ -94,7 +94,13 @@ const SECTIONS: [&str; 4] = ["listen", "memory", "disk", "shared"];
 /// Puts `BELLWETHER__SECTION__KEY` and `BELLWETHER__ORIGIN__NAME__KEY` over the file's values.
 pub(super) fn override_from(env: &BTreeMap<String, String>, document: &mut Fields, report: &mut Report) {
     for (variable, value) in env {
-        let Some(path) = variable.strip_prefix(PREFIX) else { continue };
+        let Some(path) = variable.strip_prefix(PREFIX) else {
+            if let Some(hint) = single_underscores(variable) {
+                let wrong = Wrong::expected("two underscores between the parts of an override").hint(hint);
+                report.say(&Place::Environment(variable.clone()), "", "an override of nothing", wrong);
+            }
+            continue;
+        };
         let path: Vec<String> = path.split("__").map(str::to_lowercase).collect();
         let path: Vec<&str> = path.iter().map(String::as_str).collect();
         let place = Place::Environment(variable.clone());
@@ -119,6 +125,14 @@ pub(super) fn override_from(env: &BTreeMap<String, String>, document: &mut Field
             None => report.say(&place, "", "an override of nothing", no_such_override(&path)),
         }
     }
+}
+
+/// What was meant by `BELLWETHER_LISTEN_REDIS`, which would be ignored in silence.
+fn single_underscores(variable: &str) -> Option<String> {
+    let rest = variable.strip_prefix("BELLWETHER_")?;
+    let (section, key) = rest.split_once('_')?;
+    let ours = SECTIONS.contains(&section.to_lowercase().as_str()) && !key.is_empty();
+    ours.then(|| format!("did you mean {PREFIX}{section}__{}?", key.trim_start_matches('_')))
 }
 
 fn no_such_override(path: &[&str]) -> Wrong {

@@ -91,8 +91,10 @@ impl<'a, 'c> Section<'a, 'c> {
         if let Value::Integer(_) | Value::Other(_) = &field.value {
             // `ttl = 60` deserves the hint that `ttl = "60"` gets, not a lecture about quotes.
             let written = bare(&field.value);
-            let mut wrong = parse(&written).err().unwrap_or_else(|| Wrong::expected("the same in quotes"));
-            wrong.hint = wrong.hint.or_else(|| Some(format!("put it in quotes: {key} = \"{written}\"")));
+            // In quotes only where that is all that is missing.
+            let quotes =
+                || Wrong::expected("the same in quotes").hint(format!("put it in quotes: {key} = \"{written}\""));
+            let wrong = parse(&written).err().unwrap_or_else(quotes);
             return self.wrong(&field.place, shown(key, &field.value), wrong);
         }
         let text = self.text_of(key, field)?;

@@ -62,7 +62,10 @@ pub(super) fn rate(text: &str) -> Result<f64, Wrong> {
 
 /// "10%", as a share of one.
 pub(super) fn percentage(text: &str) -> Result<f64, Wrong> {
-    let wrong = || Wrong::expected("a percentage from \"0%\" to \"100%\", such as \"10%\"");
+    let wrong = || {
+        let wrong = Wrong::expected("a percentage from \"0%\" to \"100%\", such as \"10%\"");
+        if decimal(text).is_some() { wrong.hint(format!("write \"{text}%\"")) } else { wrong }
+    };
     let number = text.strip_suffix('%').ok_or_else(wrong)?;
     decimal(number.trim()).filter(|&percent| percent <= 100.0).map(|percent| percent / 100.0).ok_or_else(wrong)
 }

@@ -156,6 +156,11 @@ fn a_wrong_override_names_its_variable() {
         ),
         ("BELLWETHER__MEMORY__LIMT", "1 GiB", ["BELLWETHER__MEMORY__LIMT", "unknown key `limt`", "`limit`"]),
         (
+            "BELLWETHER_LISTEN_REDIS",
+            "127.0.0.1:0",
+            ["BELLWETHER_LISTEN_REDIS", "two underscores", "BELLWETHER__LISTEN__REDIS?"],
+        ),
+        (
             "BELLWETHER__MEMRY__LIMIT",
             "1 GiB",
             ["BELLWETHER__MEMRY__LIMIT", "an override of nothing", "BELLWETHER__MEMORY?"],
