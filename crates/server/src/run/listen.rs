@@ -113,7 +113,9 @@ impl Accept {
         }
         // The kernel itself is asked: the runtime knows only of what it was told already.
         let Ok(listener) = listener.into_std() else { return };
-        while let Ok((stream, _)) = listener.accept() {
+        // As many as it keeps: whoever comes later is not waited for.
+        for _ in 0..=BACKLOG {
+            let Ok((stream, _)) = listener.accept() else { return };
             over.hand_over(stream.set_nonblocking(true).map(|()| stream), &serve);
         }
     }
