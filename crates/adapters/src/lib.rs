@@ -1,4 +1,5 @@
-//! Where do values come from? Bellwether's origins, SQLite and HTTP, each behind a cargo feature.
+//! Where do values come from, where else do they live, and how do processes hear of each other? Bellwether's origins,
+//! tiers and event streams, each behind a cargo feature.
 //!
 //! An origin is opened once and hands out one [`Origin`] per space: [`SqliteOrigin`] becomes a
 //! [`SqliteSpace`] with a query, [`HttpOrigin`] an [`HttpSpace`] with a path. Everything that can
@@ -6,8 +7,10 @@
 #![forbid(unsafe_code)]
 
 mod captures;
+pub mod events;
 mod origins;
 mod payload;
+pub mod tiers;
 
 pub use captures::{Capture, Captures};
 #[cfg(feature = "http")]

@@ -9,6 +9,8 @@ use crate::{Captures, Payload};
 
 #[cfg(feature = "http")]
 pub(crate) mod http;
+#[cfg(feature = "postgres")]
+pub(crate) mod postgres;
 #[cfg(feature = "sqlite")]
 pub(crate) mod sqlite;
 

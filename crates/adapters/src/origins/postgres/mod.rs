@@ -1,0 +1,1 @@
+//! How is PostgreSQL asked? Statements prepared at start, JSON built by the server, read-only transactions.

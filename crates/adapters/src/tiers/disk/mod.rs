@@ -1,0 +1,1 @@
+//! How do entries survive a restart? On this machine's disk, in SQLite, on a thread of their own.

@@ -1,0 +1,1 @@
+//! How do entries live in a fleet of Memcached servers?

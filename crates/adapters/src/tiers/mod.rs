@@ -1,0 +1,8 @@
+//! Where can entries live beside memory? Engines that processes share, and this machine's disk.
+
+#[cfg(feature = "disk")]
+pub mod disk;
+#[cfg(feature = "memcached")]
+pub mod memcached;
+#[cfg(feature = "redis")]
+pub mod redis;

@@ -1,0 +1,261 @@
+//! Where do entries live that several processes share? The seam to a shared tier: values, leases, fences.
+//!
+//! One key is one cell that holds a value, a lease, both or neither, and whoever holds the cell orders what happens
+//! to it: every call below is one atomic step there. A tier's fences are compared only with fences of the same key in
+//! the same tier, never with those a process draws for itself.
+
+use bellwether_core::entry::Kind;
+use bellwether_core::failure::FailClass;
+use bellwether_core::fence::{Fence, Invalidation};
+pub use bellwether_core::lease::Mode;
+pub use bellwether_core::position::Position;
+use bellwether_core::time::Span;
+use bytes::Bytes;
+use futures_util::future::{BoxFuture, FutureExt, try_join_all};
+
+/// An entry on its way to or from a shared tier. Durations travel, never moments: clocks of
+/// different machines are not compared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Envelope {
+    /// What it says: a value, or that the row does not exist.
+    pub kind: Kind,
+    /// The tier's fence under which it was stored. Of no meaning on the way there: the tier draws it.
+    pub fence: Fence,
+    /// Age in ms when it was handed over, counted from the start of its load.
+    pub age_ms: u64,
+    /// Fresh for this many more ms. Zero: stale, and the windows below have shrunk by what has passed of them.
+    pub fresh_ms: u64,
+    /// Served stale while a refresh runs for this many ms after that.
+    pub swr_ms: u32,
+    /// Served after a failed load for this many ms after it was fresh; at least `swr_ms`.
+    pub hard_ms: u32,
+    /// How long its load took, in ms.
+    pub cost_ms: u32,
+    /// The origin's own version of the row.
+    pub version: Option<u64>,
+    /// The backplane's position that its loader had applied before it asked for the lease.
+    pub seen: Position,
+    /// The tags it was stored under, hashed by xxh3 without a seed.
+    pub tags: Vec<u64>,
+    /// What the bytes of `body` are.
+    pub format: Format,
+    /// What the space's codec adds to the body: pairs of a number of its own (64 to 255) and bytes.
+    pub about: Vec<(u8, Bytes)>,
+    /// The encoded value; empty unless `kind` is a value.
+    pub body: Bytes,
+}
+
+/// What the bytes of a stored body are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum Format {
+    /// Anything.
+    #[default]
+    Bytes,
+    /// Text in UTF-8.
+    Utf8,
+    /// A JSON text.
+    Json,
+    /// MessagePack.
+    MsgPack,
+    /// A protobuf message.
+    Protobuf,
+}
+
+/// What a reader finds under a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// Nothing, or nothing that could be read (counted): somebody may load. `lease`: somebody does, at most so much
+    /// longer.
+    Nothing {
+        /// What is left of the lease that somebody holds.
+        lease: Option<Span>,
+    },
+    /// A value or a negative, fresh or not. `lease`: a load of it is under way.
+    Entry {
+        /// What is held.
+        envelope: Envelope,
+        /// What is left of the lease that somebody holds.
+        lease: Option<Span>,
+    },
+    /// Bytes that no Bellwether wrote: handed out unchanged, never rewritten.
+    Foreign {
+        /// All of it.
+        body: Bytes,
+        /// What is left of its life, if it has an end.
+        left: Option<Span>,
+    },
+    /// The last load failed: no other is tried meanwhile.
+    Failed {
+        /// How long still.
+        left: Span,
+        /// How it failed.
+        class: FailClass,
+    },
+    /// The answer may not be kept: callers load side by side.
+    HitForMiss {
+        /// How long still.
+        left: Span,
+    },
+}
+
+/// A lease that is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ask {
+    /// How long it is to last without a heartbeat.
+    pub lease: Span,
+    /// What for.
+    pub mode: Mode,
+    /// The fence of the entry that the asker holds: something newer is handed over in place of a lease.
+    pub holds: Fence,
+    /// The granted token is not below this: above every invalidation that the asker knows of.
+    pub at_least: Fence,
+}
+
+/// What became of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Acquired {
+    /// The right to load, and to publish under this token.
+    Granted {
+        /// Becomes the fence of what is published.
+        token: Fence,
+        /// What the key still has, to be served where a load fails.
+        stale: Option<Envelope>,
+    },
+    /// Somebody else loads.
+    Denied {
+        /// At most so much longer, unless its holder renews.
+        left: Span,
+        /// What the key still has.
+        stale: Option<Envelope>,
+    },
+    /// Something fresh, or newer than what the asker holds, has come.
+    Fresh(Envelope),
+    /// The last load failed a moment ago.
+    Failed {
+        /// How long that holds.
+        left: Span,
+        /// How it failed.
+        class: FailClass,
+    },
+    /// The answer may not be kept: load without a lease.
+    HitForMiss {
+        /// How long that holds.
+        left: Span,
+    },
+    /// Bytes that no Bellwether wrote.
+    Foreign {
+        /// All of it.
+        body: Bytes,
+        /// What is left of its life, if it has an end.
+        left: Option<Span>,
+    },
+}
+
+/// What a tier did with something that was to be stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stored {
+    /// It holds it, under this fence.
+    Yes(Fence),
+    /// The token is void: the key was invalidated or overwritten, or another writer was let in.
+    Refused,
+}
+
+/// What an invalidation did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Raised {
+    /// Nothing below this fence will be stored any more.
+    pub fence: Fence,
+    /// Whether a value was there.
+    pub was_resident: bool,
+}
+
+/// What a check of a copy finds: nothing of its body travels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verified {
+    /// The tier holds a value or negative under this fence that is not expired by an invalidation.
+    Holds(Fence),
+    /// The tier holds nothing that could be served.
+    Gone,
+}
+
+/// A tier could not do what it was asked. It never reaches a reader: the load goes on without it.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{text}")]
+pub struct TierError {
+    /// Which kind of trouble.
+    pub kind: TierTrouble,
+    /// In words, without secrets: for logs.
+    pub text: String,
+}
+
+/// Kinds of trouble with a tier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TierTrouble {
+    /// It can't be reached, does not answer in time, or its breaker is open: the arbiter is gone.
+    Unreachable,
+    /// It is full and evicts nothing: as if it were gone.
+    Full,
+    /// The key holds another type of the engine: this key passes it by.
+    WrongType,
+    /// The key or value can't be stored there.
+    Unfit,
+    /// It answered with an error of another kind.
+    Failed,
+}
+
+/// A place that holds entries for several processes, and says which of them loads.
+///
+/// Every call is bounded by the cache's tier budget (50 ms a request) from outside, and may be dropped at any await.
+pub trait Tier: Send + Sync + 'static {
+    /// What is under `key`: one plain read.
+    fn get<'a>(&'a self, key: &'a [u8]) -> BoxFuture<'a, Result<Found, TierError>>;
+
+    /// What is under each of `keys`, in their order. One failure fails all.
+    fn get_many<'a>(&'a self, keys: &'a [Vec<u8>]) -> BoxFuture<'a, Result<Vec<Found>, TierError>> {
+        try_join_all(keys.iter().map(|key| self.get(key))).boxed()
+    }
+
+    /// Asks for the right to load.
+    fn acquire<'a>(&'a self, key: &'a [u8], ask: Ask) -> BoxFuture<'a, Result<Acquired, TierError>>;
+
+    /// Stores what was loaded under `token`, and ends the lease, if the token is still the key's.
+    fn publish<'a>(
+        &'a self,
+        key: &'a [u8],
+        token: Fence,
+        envelope: Envelope,
+    ) -> BoxFuture<'a, Result<Stored, TierError>>;
+
+    /// A heartbeat: the lease lasts `lease` from now. False: the token is void.
+    fn renew<'a>(&'a self, key: &'a [u8], token: Fence, lease: Span) -> BoxFuture<'a, Result<bool, TierError>>;
+
+    /// Gives a lease back unused. `failed`: so that everybody sees for how long, and how, the load failed. False: the
+    /// token was void.
+    fn release<'a>(
+        &'a self,
+        key: &'a [u8],
+        token: Fence,
+        failed: Option<(Span, FailClass)>,
+    ) -> BoxFuture<'a, Result<bool, TierError>>;
+
+    /// Invalidates `key`: tokens given out before are void, and the new fence is not below `at_least`.
+    fn invalidate<'a>(
+        &'a self,
+        key: &'a [u8],
+        verb: Invalidation,
+        at_least: Fence,
+    ) -> BoxFuture<'a, Result<Raised, TierError>>;
+
+    /// Stores what somebody wrote under a fence that an invalidation drew for it, unless something newer has come.
+    fn put<'a>(&'a self, key: &'a [u8], fence: Fence, envelope: Envelope) -> BoxFuture<'a, Result<Stored, TierError>>;
+
+    /// Whether a copy made under a fence is still what the tier holds.
+    fn verify<'a>(&'a self, key: &'a [u8]) -> BoxFuture<'a, Result<Verified, TierError>>;
+
+    /// Ends when `key` has probably changed since this was called, or when that can't be known any more. A tier that
+    /// can't tell never ends it: whoever waits polls as well.
+    fn changed<'a>(&'a self, key: &'a [u8]) -> BoxFuture<'a, ()> {
+        let _ = key;
+        std::future::pending().boxed()
+    }
+}
