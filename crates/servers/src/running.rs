@@ -33,20 +33,23 @@ const PORTS: u64 = 20_000;
 /// Ports that are tried before there seem to be none.
 const PORT_TRIES: usize = 200;
 
+/// What a recipe knows about something.
+type Asked<What, Answer> = Box<dyn Fn(&What) -> Answer + Send + Sync>;
+
 /// What a server needs to be started.
 pub(crate) struct Recipe {
     /// Its file.
     pub(crate) program: PathBuf,
     /// Its arguments.
-    pub(crate) arguments: Box<dyn Fn(&Place) -> Vec<String> + Send + Sync>,
+    pub(crate) arguments: Asked<Place, Vec<String>>,
     /// As whom, if it refuses root.
     pub(crate) user: Option<User>,
     /// How it is asked to end, if a kill would leave something behind.
     pub(crate) farewell: Option<Signal>,
     /// Makes its directory ready, once.
-    pub(crate) prepare: Box<dyn Fn(&Path) -> Result<(), ServerError> + Send + Sync>,
+    pub(crate) prepare: Asked<Path, Result<(), ServerError>>,
     /// Whether it answers.
-    pub(crate) ready: Box<dyn Fn(&Place) -> bool + Send + Sync>,
+    pub(crate) ready: Asked<Place, bool>,
 }
 
 /// Where a server lives.

@@ -19,7 +19,7 @@ struct Trace {
 }
 
 fn trace(running: &Running) -> Trace {
-    let trace = Trace { pid: running.pid().unwrap(), home: running.home().to_owned() };
+    let trace = Trace { pid: running.pid().expect("it runs"), home: running.home().to_owned() };
     assert!(process(trace.pid) && trace.home.is_dir(), "what is not there can't go");
     assert_eq!(session(trace.pid), Some(trace.pid), "a session of its own");
     trace
@@ -44,9 +44,9 @@ fn gone(traces: &[Trace]) {
 
 /// What comes back within a moment; nothing from a server that is silent.
 fn ask(running: &Running, question: &str) -> String {
-    let mut stream = TcpStream::connect(running.address()).unwrap();
-    stream.set_read_timeout(Some(SOON)).unwrap();
-    stream.write_all(question.as_bytes()).unwrap();
+    let mut stream = TcpStream::connect(running.address()).expect("it accepts connections");
+    stream.set_read_timeout(Some(SOON)).expect("a limit can be set");
+    stream.write_all(question.as_bytes()).expect("a question can be sent");
     let mut answer = [0; 64];
     let read = stream.read(&mut answer).unwrap_or(0);
     String::from_utf8_lossy(&answer[..read]).into_owned()
