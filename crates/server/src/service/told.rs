@@ -17,17 +17,17 @@ const NOTHING: Span = Span::secs(1);
 impl Service {
     /// The same, asked in the name of this client: it may want not to hear of its own changes.
     #[must_use]
-    pub fn on_behalf_of(&self, client: ClientId) -> Service {
+    pub(crate) fn on_behalf_of(&self, client: ClientId) -> Service {
         Service(self.0.clone(), Some(client))
     }
 
     /// Clients that keep copies of their own.
-    pub fn watch(&self) -> &Watch {
+    pub(crate) fn watch(&self) -> &Watch {
         &self.0.watch
     }
 
     /// From now on `client` hears in this way of what it keeps, or not at all.
-    pub fn track(&self, client: ClientId, tracking: Option<Tracking>) {
+    pub(crate) fn track(&self, client: ClientId, tracking: Option<Tracking>) {
         self.0.watch.track(client, tracking);
         if self.0.watch.is_anybody_interested() && !self.0.sweeping.swap(true, Ordering::SeqCst) {
             self.0.loads.spawn(sweep(self.0.clone()));
@@ -35,7 +35,7 @@ impl Service {
     }
 
     /// A client was handed this, at `now`: until when is it good?
-    pub fn handed(&self, key: &[u8], outcome: &Outcome, now: Tick) {
+    pub(crate) fn handed(&self, key: &[u8], outcome: &Outcome, now: Tick) {
         let left = match outcome {
             Outcome::Value(value) => value.remaining(),
             Outcome::Missing(_) => NOTHING,

@@ -17,7 +17,7 @@ const MOST_BYTES: usize = 256 << 10;
 
 /// What is no longer good.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum What {
+pub(crate) enum What {
     /// One key.
     Key(Bytes),
     /// What carries a tag.
@@ -28,7 +28,7 @@ pub enum What {
 
 /// One thing that a connection is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Message {
+pub(crate) enum Message {
     /// Of what it keeps, or of what somebody keeps who had it told here.
     Invalid(What),
     /// As a follower of the channel.
@@ -59,7 +59,7 @@ struct Queue {
 
 /// What waits for one connection.
 #[derive(Default)]
-pub struct Mailbox {
+pub(crate) struct Mailbox {
     /// There is something, and whoever looks after it has been woken.
     signalled: AtomicBool,
     waker: AtomicWaker,
@@ -85,24 +85,24 @@ impl Mailbox {
     }
 
     /// Whom to wake when something comes: to be said once, and after each [`Mailbox::take`].
-    pub fn wake_by(&self, waker: &Waker) {
+    pub(crate) fn wake_by(&self, waker: &Waker) {
         self.waker.register(waker);
     }
 
     /// Whether something waits.
     #[inline]
-    pub fn has_something(&self) -> bool {
+    pub(crate) fn has_something(&self) -> bool {
         self.signalled.load(Ordering::Acquire)
     }
 
     /// All that waits; what comes later wakes `cx`.
-    pub fn take(&self, cx: &Context<'_>) -> Vec<Message> {
+    pub(crate) fn take(&self, cx: &Context<'_>) -> Vec<Message> {
         self.wake_by(cx.waker());
         self.take_quietly()
     }
 
     /// All that waits.
-    pub fn take_quietly(&self) -> Vec<Message> {
+    pub(crate) fn take_quietly(&self) -> Vec<Message> {
         // First the flag: what comes behind it raises it again.
         self.signalled.store(false, Ordering::SeqCst);
         let mut queue = self.queue.lock();

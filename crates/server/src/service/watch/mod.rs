@@ -16,23 +16,23 @@ use bellwether::Tick;
 use bytes::Bytes;
 use parking_lot::RwLock;
 
-pub use mailbox::{Mailbox, Message, What};
+pub(crate) use mailbox::{Mailbox, Message, What};
 use prefixes::Prefixes;
-pub use prefixes::{MOST_PREFIXES, TooManyPrefixes};
+pub(crate) use prefixes::{MOST_PREFIXES, TooManyPrefixes};
 use table::Table;
 
 /// A connection, as its number.
-pub type ClientId = u64;
+pub(crate) type ClientId = u64;
 
 /// How a client wants to hear of what it keeps.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Tracking {
+pub(crate) struct Tracking {
     /// Another client is told in its place.
-    pub redirect: Option<ClientId>,
+    pub(crate) redirect: Option<ClientId>,
     /// Not of its own changes.
-    pub noloop: bool,
+    pub(crate) noloop: bool,
     /// Of everything under these prefixes, read or not.
-    pub broadcast: Option<Vec<Bytes>>,
+    pub(crate) broadcast: Option<Vec<Bytes>>,
 }
 
 /// A connection.
@@ -43,7 +43,7 @@ struct Member {
 
 /// Keepers of copies, and what they keep.
 #[derive(Default)]
-pub struct Watch {
+pub(crate) struct Watch {
     members: RwLock<HashMap<ClientId, Member>>,
     table: Table,
     prefixes: RwLock<Prefixes>,
@@ -57,28 +57,28 @@ pub struct Watch {
 
 impl Watch {
     /// A connection begins.
-    pub fn enter(&self, id: ClientId) -> Arc<Mailbox> {
+    pub(crate) fn enter(&self, id: ClientId) -> Arc<Mailbox> {
         let mailbox = Arc::<Mailbox>::default();
         self.members.write().insert(id, Member { mailbox: mailbox.clone(), tracking: None });
         mailbox
     }
 
     /// A connection ends.
-    pub fn leave(&self, id: ClientId) {
+    pub(crate) fn leave(&self, id: ClientId) {
         self.track(id, None);
         self.follow(id, false);
         self.members.write().remove(&id);
     }
 
     /// Whether a connection has this number.
-    pub fn is_here(&self, id: ClientId) -> bool {
+    pub(crate) fn is_here(&self, id: ClientId) -> bool {
         self.members.read().contains_key(&id)
     }
 
     /// From now on `id` hears of what it keeps in this way, or not at all. True if it is the first of all.
     ///
     /// Room for its prefixes must have been asked for: [`Watch::room_for`].
-    pub fn track(&self, id: ClientId, tracking: Option<Tracking>) -> bool {
+    pub(crate) fn track(&self, id: ClientId, tracking: Option<Tracking>) -> bool {
         let mut members = self.members.write();
         let Some(member) = members.get_mut(&id) else { return false };
         let mut prefixes = self.prefixes.write();
@@ -96,12 +96,12 @@ impl Watch {
     ///
     /// # Errors
     /// All together would have more than there is room for.
-    pub fn room_for(&self, id: ClientId, prefixes: usize) -> Result<(), TooManyPrefixes> {
+    pub(crate) fn room_for(&self, id: ClientId, prefixes: usize) -> Result<(), TooManyPrefixes> {
         self.prefixes.read().room_for(id, prefixes)
     }
 
     /// From now on `id` follows all invalidations, or no longer does.
-    pub fn follow(&self, id: ClientId, follows: bool) -> bool {
+    pub(crate) fn follow(&self, id: ClientId, follows: bool) -> bool {
         let mut followers = self.followers.write();
         let was = if follows { !followers.insert(id) } else { followers.remove(&id) };
         self.interest(was, follows)
@@ -122,19 +122,19 @@ impl Watch {
 
     /// Whether anybody wants to hear of anything.
     #[inline]
-    pub fn is_anybody_interested(&self) -> bool {
+    pub(crate) fn is_anybody_interested(&self) -> bool {
         self.interested.load(Ordering::SeqCst) > 0
     }
 
     /// Whether reads must be remembered whoever makes them.
     #[inline]
-    pub fn is_broadcasting(&self) -> bool {
+    pub(crate) fn is_broadcasting(&self) -> bool {
         self.broadcasting.load(Ordering::Relaxed)
     }
 
     /// What `key` has is about to be handed to `keeper`, or to somebody while its prefix is watched. To be called before
     /// the look at the value: what changes in between is told.
-    pub fn hands(&self, key: &[u8], keeper: Option<ClientId>) {
+    pub(crate) fn hands(&self, key: &[u8], keeper: Option<ClientId>) {
         if keeper.is_none() && !self.prefixes.read().meet(key) {
             return;
         }
@@ -144,12 +144,12 @@ impl Watch {
     }
 
     /// What was handed out of `key` is good until then.
-    pub fn good_until(&self, key: &[u8], until: Tick) {
+    pub(crate) fn good_until(&self, key: &[u8], until: Tick) {
         self.table.until(key, until);
     }
 
     /// `key` was changed or invalidated, by this client if by any.
-    pub fn changed(&self, key: &[u8], by: Option<ClientId>) {
+    pub(crate) fn changed(&self, key: &[u8], by: Option<ClientId>) {
         if !self.is_anybody_interested() {
             return;
         }
@@ -160,7 +160,7 @@ impl Watch {
     }
 
     /// All that carries `tag` was invalidated. Which keys these are nobody knows: keepers are told to keep nothing.
-    pub fn tag_changed(&self, tag: &[u8]) {
+    pub(crate) fn tag_changed(&self, tag: &[u8]) {
         if self.is_anybody_interested() {
             self.tell_followers(&What::Tag(Bytes::copy_from_slice(tag)));
             self.forget_everything();
@@ -168,7 +168,7 @@ impl Watch {
     }
 
     /// Anything may have changed.
-    pub fn everything_changed(&self) {
+    pub(crate) fn everything_changed(&self) {
         if self.is_anybody_interested() {
             self.tell_followers(&What::All);
             self.forget_everything();
@@ -184,7 +184,7 @@ impl Watch {
     }
 
     /// Tells of what is no longer fresh at `now`.
-    pub fn sweep(&self, now: Tick) {
+    pub(crate) fn sweep(&self, now: Tick) {
         for ended in self.table.take_due(now) {
             self.tell_keepers(&ended.key, &ended.keepers, None);
         }
@@ -215,7 +215,7 @@ impl Watch {
     }
 
     /// Clients that track, keys that are kept, prefixes that are watched, clients that follow.
-    pub fn counts(&self) -> [usize; 4] {
+    pub(crate) fn counts(&self) -> [usize; 4] {
         let tracking = self.members.read().values().filter(|member| member.tracking.is_some()).count();
         let prefixes = self.prefixes.read().len();
         let followers = self.followers.read().len();

@@ -5,11 +5,11 @@ use bytes::Bytes;
 use super::ClientId;
 
 /// Prefixes of all clients together: each change is compared with all of them.
-pub const MOST_PREFIXES: usize = 1024;
+pub(crate) const MOST_PREFIXES: usize = 1024;
 
 /// There is no room for so many prefixes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TooManyPrefixes;
+pub(crate) struct TooManyPrefixes;
 
 #[derive(Default)]
 pub(super) struct Prefixes(Vec<(Bytes, ClientId)>);
