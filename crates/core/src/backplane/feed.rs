@@ -6,7 +6,7 @@
 //!    ^  \                                                                  /  |
 //!    |   `--> Reconciling (follows without a gap, not yet up to a head) ---   |
 //!    `------------------------------------------------------------------------'
-//!      a number missing · another epoch or source · back in time · silence · a clock that jumped
+//!      a number missing · unreadable · another epoch or source · back in time · silence · a clock that jumped
 //! ```
 //!
 //! Positions of an epoch are dense, so a missing one shows. What is not there to be seen shows by asking: every
@@ -68,6 +68,8 @@ pub enum Event {
     },
     /// Something at this place in the order came: invalidations, or a heartbeat.
     Message(Position),
+    /// What came can't be read: a newer process wrote it, or it is broken.
+    Unreadable,
     /// An answer to the question how far the fleet is.
     Head(Question, Position),
     /// The floors that were asked for were read as of a position; `None`: they could not be.
@@ -119,6 +121,8 @@ pub enum Turn {
 pub enum Cause {
     /// A number was skipped.
     Missing,
+    /// A message could not be read.
+    Unreadable,
     /// The backplane began anew, or another server took over.
     NewEpoch,
     /// It forgot what it had told.
@@ -134,6 +138,7 @@ impl Cause {
     pub fn as_str(self) -> &'static str {
         match self {
             Cause::Missing => "missing",
+            Cause::Unreadable => "unreadable",
             Cause::NewEpoch => "new_epoch",
             Cause::Backwards => "backwards",
             Cause::Silence => "silence",
@@ -176,6 +181,7 @@ impl Feed {
         match event {
             Event::Connected { head, source } => self.connected(head, source),
             Event::Message(at) => self.message(at, now),
+            Event::Unreadable => (Act::ReadFloors, self.gap(Cause::Unreadable, true)),
             Event::Head(question, head) => self.head(question, head, now),
             Event::Floors(question, at) => self.floors(question, at),
             Event::Tick => self.tick(now),
