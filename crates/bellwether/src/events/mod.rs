@@ -8,14 +8,14 @@ mod follower;
 mod outbox;
 mod wire;
 
-use bellwether_core::backplane::floors::Raised;
 use bellwether_core::fence::{Fence, Invalidation};
 use bellwether_core::position::Position;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
+pub use bellwether_core::backplane::feed::Turn;
 pub use bellwether_core::backplane::feed::{Cause, HEARTBEAT, SILENCE};
-pub use bellwether_core::backplane::floors::{MOST_SPACES, MOST_TAGS, Scope};
+pub use bellwether_core::backplane::floors::{Covered, Floors, MOST_SPACES, MOST_TAGS, Raised, Scope};
 pub use follower::{Follower, News};
 pub use outbox::Outbox;
 pub use wire::Unreadable;
