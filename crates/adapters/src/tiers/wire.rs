@@ -68,16 +68,14 @@ pub(crate) fn open(found: Envelope, now_ms: u64) -> Option<Entry> {
     let stamp = header.stamp;
     let (fresh_ms, windows_from) = (stamp.fresh_until.saturating_sub(now_ms), stamp.fresh_until.max(now_ms));
     let left = |until: u64| u32::try_from(until.saturating_sub(windows_from)).unwrap_or(u32::MAX);
-    // An invalidated body is no answer to a load that fails, unless its space says so: that is for those to decide who
-    // hold it in memory with its label.
-    let hard_ms = if is_expired(&header) { 0 } else { left(stamp.hard_until) };
     Some(Entry {
         kind,
         fence: Fence(stamp.fence),
         age_ms: now_ms.saturating_sub(stamp.created_at),
         fresh_ms,
-        swr_ms: left(stamp.swr_until).min(hard_ms),
-        hard_ms,
+        swr_ms: left(stamp.swr_until),
+        hard_ms: left(stamp.hard_until),
+        invalidated: is_expired(&header),
         cost_ms: header.cost_ms,
         version: extensions.version,
         seen: extensions.seen.map_or(Position::NONE, |(epoch, number)| Position { epoch, number }),
@@ -147,6 +145,7 @@ mod tests {
             fresh_ms: 60_000,
             swr_ms: 10_000,
             hard_ms: 30_000,
+            invalidated: false,
             cost_ms: 120,
             version: Some(3),
             seen: Position { epoch: 1, number: 2 },
@@ -189,12 +188,12 @@ mod tests {
     }
 
     #[test]
-    fn what_an_invalidation_expired_rescues_nobody_here() {
+    fn what_an_invalidation_expired_is_a_rescue_at_most() {
         let mut bytes = stored(&entry());
         let born = windows(&entry(), NOW);
         stamp(&mut bytes, &Stamp { fresh_until: born.created_at, swr_until: born.created_at, ..born });
         let found = at(&bytes, NOW);
-        assert_eq!((found.fresh_ms, found.swr_ms, found.hard_ms), (0, 0, 0));
+        assert_eq!((found.fresh_ms, found.swr_ms, found.hard_ms, found.invalidated), (0, 0, 90_000, true));
     }
 
     #[test]
