@@ -1,4 +1,5 @@
 //! Do published bytes still mean what they were published for, here and in the reader in Python?
+#![allow(clippy::unwrap_used, reason = "helpers outside #[test] may panic too: it is the report")]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
