@@ -82,7 +82,9 @@ impl RedisEvents {
         if let Some(wire) = self.wire.lock().clone() {
             return Ok(wire);
         }
-        let wire = self.link.connect(ANSWER).await?;
+        let mut wire = self.link.connect(ANSWER).await?;
+        // Who is not let in hears it in plain words here; a long command is only told that it is too long.
+        cmd("PING").query_async::<()>(&mut wire).await?;
         *self.wire.lock() = Some(wire.clone());
         Ok(wire)
     }
