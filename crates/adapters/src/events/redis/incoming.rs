@@ -7,8 +7,7 @@ use futures_util::future::{BoxFuture, FutureExt};
 use redis::aio::PubSub;
 use redis::{RedisResult, cmd};
 
-use super::link::Wire;
-use super::trouble;
+use super::link::{Wire, trouble};
 
 /// The server answers after so long at the latest, in ms: heartbeats come every second.
 pub(super) const BLOCK: u64 = 1_500;

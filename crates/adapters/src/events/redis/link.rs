@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use bellwether::events::TransportError;
 use redis::aio::{ConnectionLike, MultiplexedConnection, PubSub};
 use redis::cluster::ClusterClient;
 use redis::cluster_async::ClusterConnection;
 use redis::sentinel::{SentinelClient, SentinelServerType};
-use redis::{AsyncConnectionConfig, Client, Cmd, Pipeline, RedisFuture, RedisResult, Value};
+use redis::{AsyncConnectionConfig, Client, Cmd, Pipeline, RedisError, RedisFuture, RedisResult, Value};
 use tokio::sync::Mutex;
 
 use crate::SetupError;
@@ -109,4 +110,9 @@ impl ConnectionLike for Wire {
             Wire::Cluster(wire) => wire.get_db(),
         }
     }
+}
+
+/// What an error says, which is no secret: the client library names no passwords.
+pub(super) fn trouble(error: &RedisError) -> TransportError {
+    TransportError(error.to_string())
 }

@@ -14,11 +14,11 @@ use bellwether::events::{Batch, Delivery, HEARTBEAT, Head, Incoming, MOST_TAGS, 
 use bellwether::{Position, Span};
 use futures_util::future::{BoxFuture, FutureExt};
 use parking_lot::Mutex;
-use redis::{RedisError, RedisResult, Script, cmd};
+use redis::{RedisResult, Script, cmd};
 
 use crate::SetupError;
 use incoming::{BLOCK, ChannelLine, StreamLine};
-use link::{Link, Wire};
+use link::{Link, Wire, trouble};
 use names::{Names, raised, scope};
 
 /// A command that takes longer has failed.
@@ -171,11 +171,6 @@ fn floor(field: &[u8], number: &str) -> Option<Raised> {
 /// A replication id as a number: 40 hexadecimal digits at random, of which 64 bits tell servers apart.
 fn source(run: &str) -> u64 {
     run.get(..16).and_then(|digits| u64::from_str_radix(digits, 16).ok()).unwrap_or_default()
-}
-
-/// What an error says, which is no secret: the client library names no passwords.
-fn trouble(error: &RedisError) -> TransportError {
-    TransportError(error.to_string())
 }
 
 impl Transport for RedisEvents {
