@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 // The nouns.
+pub mod cell;
 pub mod draw;
 pub mod entry;
 pub mod failure;
@@ -18,6 +19,7 @@ pub mod template;
 pub mod time;
 pub mod why;
 
+pub mod backplane;
 pub mod guard;
 pub mod loadtimes;
 pub mod read;
