@@ -30,8 +30,6 @@ pub struct Envelope {
     pub age_ms: u64,
     /// Fresh for this many more ms. Zero: stale, and the windows below have shrunk by what has passed of them.
     pub fresh_ms: u64,
-    /// An expiry ended it: at most a rescue, however long its windows are.
-    pub expired: bool,
     /// Served stale while a refresh runs for this many ms after that.
     pub swr_ms: u32,
     /// Served after a failed load for this many ms after it was fresh; at least `swr_ms`.

@@ -285,7 +285,7 @@ impl Cell {
         }
         let stale = self.entry(now);
         if let Some(entry) = &stale {
-            let newer = entry.fence > ask.holds && !entry.expired;
+            let newer = entry.fence > ask.holds && !entry.invalidated;
             let fresh = entry.fresh_ms > 0 && ask.mode != LeaseMode::Early;
             if newer && (fresh || ask.mode == LeaseMode::Early) {
                 return Acquired::Fresh(entry.clone());
@@ -320,7 +320,7 @@ impl Cell {
         let rescue = self.entry(now).filter(|entry| verb == Invalidation::Expire && entry.kind == Kind::Value);
         self.holds = rescue.map_or(Holds::Nothing, |entry| {
             let hard_ms = entry.hard_ms.saturating_add(entry.fresh_ms.min(u64::from(u32::MAX)) as u32);
-            let ended = Envelope { expired: true, fresh_ms: 0, swr_ms: 0, hard_ms, ..entry };
+            let ended = Envelope { invalidated: true, fresh_ms: 0, swr_ms: 0, hard_ms, ..entry };
             Holds::Entry(Box::new(ended), now)
         });
         Raised { fence, was_resident }
@@ -416,7 +416,7 @@ impl Tier for SharedMemory {
         self.call(key, |cell, calls, now| {
             calls.verifies += 1;
             match cell.entry(now) {
-                Some(entry) if !entry.expired => Verified::Holds(entry.fence),
+                Some(entry) if !entry.invalidated => Verified::Holds(entry.fence),
                 _ => Verified::Gone,
             }
         })

@@ -216,7 +216,7 @@ impl Link {
             Kind::HitForMiss => return None,
         };
         let floor = covering.map_or(Floor::NONE, |verb| Floor::of(verb, asked.fence));
-        let expired = if envelope.expired { Floor::of(Invalidation::Expire, asked.fence) } else { Floor::NONE };
+        let expired = if envelope.invalidated { Floor::of(Invalidation::Expire, asked.fence) } else { Floor::NONE };
         let newer = envelope.fence > self.holds;
         self.holds = self.holds.max(envelope.fence);
         Some(Box::new(Offer { entry, floor: floor.merge(expired), newer, lease }))
@@ -325,7 +325,7 @@ impl Engine {
             fence: Fence::ZERO,
             age_ms: meta.age(now).0,
             fresh_ms: meta.fresh_until.since(now).0,
-            expired: false,
+            invalidated: false,
             swr_ms: meta.swr_ms,
             hard_ms: meta.hard_ms,
             cost_ms: meta.cost_ms,
