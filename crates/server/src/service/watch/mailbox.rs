@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
 
-use super::ClientId;
+use super::client_id::ClientId;
 
 /// Messages that wait for one connection; beyond, they become one.
 const MOST_MESSAGES: usize = 1024;

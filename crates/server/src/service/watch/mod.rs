@@ -4,6 +4,7 @@
 //! whoever changes a key puts it into the mailboxes of those whom it concerns. What was handed out is good for as long
 //! as it was fresh: then its keepers are told as well, whether it changed or not.
 
+mod client_id;
 mod mailbox;
 mod prefixes;
 mod table;
@@ -16,13 +17,11 @@ use bellwether::Tick;
 use bytes::Bytes;
 use parking_lot::RwLock;
 
+pub(crate) use client_id::ClientId;
 pub(crate) use mailbox::{Mailbox, Message, What};
 use prefixes::Prefixes;
 pub(crate) use prefixes::{MOST_PREFIXES, TooManyPrefixes};
 use table::Table;
-
-/// A connection, as its number.
-pub(crate) type ClientId = u64;
 
 /// How a client wants to hear of what it keeps.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

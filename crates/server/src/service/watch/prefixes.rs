@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::ClientId;
+use super::client_id::ClientId;
 
 /// Prefixes of all clients together: each change is compared with all of them.
 pub(crate) const MOST_PREFIXES: usize = 1024;

@@ -8,7 +8,7 @@ use bellwether::Tick;
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use super::ClientId;
+use super::client_id::ClientId;
 
 /// Parts, each with its lock.
 const PARTS: usize = 16;
