@@ -29,6 +29,9 @@ pub struct Envelope {
     pub swr_ms: u32,
     /// Served after a failed load for this many ms after it was fresh; at least `swr_ms`.
     pub hard_ms: u32,
+    /// Expired by an invalidation since it was stored: its body is at most a rescue, and only where the space allows
+    /// that for what was invalidated. `fresh_ms` and `swr_ms` are zero then. Always false on the way there.
+    pub invalidated: bool,
     /// How long its load took, in ms.
     pub cost_ms: u32,
     /// The origin's own version of the row.

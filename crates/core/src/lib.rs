@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 // The nouns.
+pub mod cell;
 pub mod draw;
 pub mod entry;
 pub mod failure;

@@ -1,0 +1,252 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::fence::Invalidation;
+use crate::lease::Mode;
+
+const NOW: Now = Now(5_000_000_000);
+const LEASE: Span = Span(900);
+
+fn later(ms: u64) -> Now {
+    Now(NOW.0 + ms * 1000)
+}
+
+fn ask(mode: Mode) -> Ask {
+    Ask { lease: LEASE, mode, holds: Fence::ZERO, at_least: Fence::ZERO }
+}
+
+fn value(at: Now) -> Cell {
+    let now = at.tick();
+    Cell {
+        what: What::Value,
+        created: now,
+        fresh_until: now + Span(1000),
+        swr_until: now + Span(2000),
+        hard_until: now + Span(5000),
+        ..Cell::empty()
+    }
+}
+
+fn granted(cell: Option<Cell>, ask: Ask, at: Now) -> (Fence, Option<Cell>) {
+    match Cell::acquire(cell, ask, at) {
+        (Reply::Granted { token, .. }, next) => (token, next),
+        (other, _) => panic!("{other:?}"),
+    }
+}
+
+fn published() -> (Fence, Option<Cell>) {
+    let (token, cell) = granted(None, ask(Mode::Miss), NOW);
+    (token, Cell::publish(cell, token, value(NOW), NOW.tick()))
+}
+
+#[test]
+fn one_of_many_gets_the_lease_and_its_value_is_fresh_for_the_others() {
+    let (token, cell) = granted(None, ask(Mode::Miss), NOW);
+    assert_eq!(Cell::acquire(cell, ask(Mode::Miss), NOW).0, Reply::Denied { left: LEASE, stale: false });
+    let stored = Cell::publish(cell, token, value(NOW), NOW.tick());
+    assert_eq!(Cell::acquire(stored, ask(Mode::Miss), later(1)).0, Reply::Fresh);
+    assert_eq!(stored.map(|cell| (cell.fence, cell.token)), Some((token, None)));
+}
+
+#[test]
+fn who_holds_what_is_there_gets_the_lease_and_who_does_not_gets_the_entry() {
+    let (fence, stored) = published();
+    let early = Ask { holds: fence, ..ask(Mode::Early) };
+    let (token, leased) = granted(stored, early, later(10));
+    assert!(token > fence);
+    assert_eq!(Cell::acquire(stored, ask(Mode::Early), later(10)).0, Reply::Fresh);
+    assert!(matches!(Cell::acquire(leased, early, later(20)).0, Reply::Denied { stale: true, .. }));
+}
+
+#[test]
+fn a_backup_is_let_in_after_two_heartbeats_and_the_late_holder_is_refused() {
+    let (first, cell) = granted(None, ask(Mode::Miss), NOW);
+    assert!(matches!(Cell::acquire(cell, ask(Mode::Backup), later(599)).0, Reply::Denied { .. }));
+    assert!(matches!(Cell::acquire(cell, ask(Mode::Miss), later(600)).0, Reply::Denied { .. }));
+    let beating = Cell::renew(cell, first, LEASE, later(300).tick());
+    assert!(matches!(Cell::acquire(beating, ask(Mode::Backup), later(600)).0, Reply::Denied { .. }));
+    let (second, cell) = granted(cell, ask(Mode::Backup), later(600));
+    assert_eq!(Cell::publish(cell, first, value(NOW), later(601).tick()), None);
+    assert_eq!(Cell::renew(cell, first, LEASE, later(601).tick()), None);
+    assert!(Cell::release(cell, first, None, later(601).tick()).is_err());
+    assert!(Cell::publish(cell, second, value(NOW), later(602).tick()).is_some());
+}
+
+#[test]
+fn whatever_takes_the_cell_away_voids_the_lease() {
+    let (token, cell) = granted(None, ask(Mode::Miss), NOW);
+    let now = NOW.tick();
+    assert_eq!(Cell::publish(None, token, value(NOW), now), None, "deleted, evicted or flushed by somebody else");
+    assert_eq!(Cell::publish(Some(Cell::foreign()), token, value(NOW), now), None);
+    for verb in [Invalidation::Remove, Invalidation::Expire] {
+        let (raised, cell) = Cell::invalidate(cell, verb, Fence::ZERO, NOW);
+        assert!(raised.fence > token);
+        assert_eq!(Cell::publish(Some(cell), token, value(NOW), now), None);
+    }
+}
+
+#[test]
+fn an_expiry_keeps_the_body_as_a_rescue_alone_and_a_removal_keeps_nothing() {
+    let (_, stored) = published();
+    let (raised, expired) = Cell::invalidate(stored, Invalidation::Expire, Fence::ZERO, later(10));
+    assert!(raised.was_resident);
+    assert!(expired.fresh_until <= later(10).tick() && expired.swr_until <= later(10).tick());
+    assert!(matches!(Cell::acquire(Some(expired), ask(Mode::Miss), later(11)).0, Reply::Granted { stale: true, .. }));
+    let (_, removed) = Cell::invalidate(stored, Invalidation::Remove, Fence::ZERO, later(10));
+    assert!(matches!(Cell::acquire(Some(removed), ask(Mode::Miss), later(11)).0, Reply::Granted { stale: false, .. }));
+}
+
+#[test]
+fn fences_are_above_what_the_asker_knows_even_if_its_clock_was_ahead() {
+    let ahead = Fence(NOW.0 * 2);
+    let (token, cell) = granted(None, Ask { at_least: ahead, ..ask(Mode::Miss) }, NOW);
+    assert_eq!(token, ahead);
+    let (raised, _) = Cell::invalidate(cell, Invalidation::Remove, Fence::ZERO, NOW);
+    assert_eq!(raised.fence, Fence(ahead.0 + 1), "above the token, whatever the clock says");
+}
+
+#[test]
+fn a_failed_load_is_seen_by_all_until_it_has_cooled_down() {
+    let (token, cell) = granted(None, ask(Mode::Miss), NOW);
+    let cool = Some((Span(500), FailClass::Refused));
+    let failed = Cell::release(cell, token, cool, NOW.tick()).expect("its holder's");
+    let failing = Reply::Failed { left: Span(500), class: FailClass::Refused, stale: false };
+    assert_eq!(Cell::acquire(failed, ask(Mode::Miss), NOW).0, failing);
+    let (next, _) = granted(failed, ask(Mode::Miss), later(500));
+    assert!(next > token);
+    // Where there is a body, it stays, and the key is left alone all the same.
+    let (_, stored) = published();
+    let (token, leased) = granted(stored, ask(Mode::Miss), later(1500));
+    let failed = Cell::release(leased, token, cool, later(1500).tick()).expect("its holder's");
+    assert!(matches!(Cell::acquire(failed, ask(Mode::Miss), later(1501)).0, Reply::Failed { stale: true, .. }));
+}
+
+#[test]
+fn giving_back_a_lease_never_shortens_a_tombstone() {
+    let (_, removed) = Cell::invalidate(None, Invalidation::Remove, Fence::ZERO, NOW);
+    let (token, leased) = granted(Some(removed), ask(Mode::Miss), later(1));
+    for failed in [None, Some((Span(10), FailClass::Failed))] {
+        let free = Cell::release(leased, token, failed, later(2).tick()).expect("its holder's").expect("a tombstone");
+        assert_eq!((free.what, free.hard_until, free.fence), (What::Tombstone, removed.hard_until, removed.fence));
+    }
+}
+
+#[test]
+fn a_write_is_stored_unless_something_newer_came_or_it_is_late() {
+    let (raised, cell) = Cell::invalidate(None, Invalidation::Remove, Fence::ZERO, NOW);
+    assert!(Cell::put(Some(cell), raised.fence, value(NOW), later(5)).is_some());
+    let (_, newer) = Cell::invalidate(Some(cell), Invalidation::Remove, Fence::ZERO, later(1));
+    assert_eq!(Cell::put(Some(newer), raised.fence, value(NOW), later(5)), None);
+    assert_eq!(Cell::put(None, raised.fence, value(NOW), later(5001)), None, "its tombstone may be gone");
+    assert_eq!(Cell::put(Some(Cell::foreign()), raised.fence, value(NOW), later(5)), None);
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Act {
+    Acquire(Mode, bool),
+    Publish(usize),
+    Renew(usize),
+    Release(usize, bool),
+    Invalidate(bool),
+    Put(usize),
+    Gone,
+    Overwritten,
+    Pass(u64),
+}
+
+fn acts() -> impl Strategy<Value = Act> {
+    prop_oneof![
+        4 => (prop_oneof![Just(Mode::Miss), Just(Mode::Early), Just(Mode::Backup)], any::<bool>())
+            .prop_map(|(mode, holds)| Act::Acquire(mode, holds)),
+        3 => (0usize..4).prop_map(Act::Publish),
+        1 => (0usize..4).prop_map(Act::Renew),
+        1 => (0usize..4, any::<bool>()).prop_map(|(n, failed)| Act::Release(n, failed)),
+        2 => any::<bool>().prop_map(Act::Invalidate),
+        1 => (0usize..4).prop_map(Act::Put),
+        1 => Just(Act::Gone),
+        1 => Just(Act::Overwritten),
+        3 => (0u64..1500).prop_map(Act::Pass),
+    ]
+}
+
+proptest! {
+    /// G3, whatever happens in whatever order: only the newest token is ever stored, and fences of a cell only grow.
+    #[test]
+    fn g3_what_was_asked_for_before_an_invalidation_is_never_stored_after_it(acts in prop::collection::vec(acts(), 1..60)) {
+        let mut at = NOW;
+        let mut cell: Option<Cell> = None;
+        let mut tokens: Vec<Fence> = Vec::new();
+        let mut writes: Vec<Fence> = Vec::new();
+        // Nothing drawn before this may be stored. A cell that others take away is forgotten, and its fences with it:
+        // what was granted before must be refused all the same.
+        let mut void = 0;
+        for act in acts {
+            // A step takes longer than the microsecond in which a server tells the time.
+            at = Now(at.0 + 1);
+            let now = at.tick();
+            match act {
+                Act::Acquire(mode, holds) => {
+                    let holds = if holds { cell.map_or(Fence::ZERO, |cell| cell.fence) } else { Fence::ZERO };
+                    let (reply, next) = Cell::acquire(cell, Ask { holds, ..ask(mode) }, at);
+                    if let Reply::Granted { token, .. } = reply {
+                        prop_assert!(tokens.last().is_none_or(|last| token > *last || void == tokens.len()));
+                        tokens.push(token);
+                    }
+                    cell = next;
+                }
+                Act::Publish(back) => {
+                    let Some(n) = tokens.len().checked_sub(back + 1) else { continue };
+                    if let Some(next) = Cell::publish(cell, tokens[n], value(at), now) {
+                        prop_assert!(n + 1 == tokens.len() && n >= void, "token {n} of {}, void below {void}", tokens.len());
+                        void = tokens.len();
+                        cell = Some(next);
+                    }
+                }
+                Act::Renew(back) => {
+                    let Some(n) = tokens.len().checked_sub(back + 1) else { continue };
+                    if let Some(next) = Cell::renew(cell, tokens[n], LEASE, now) {
+                        prop_assert!(n >= void);
+                        cell = Some(next);
+                    }
+                }
+                Act::Release(back, failed) => {
+                    let Some(n) = tokens.len().checked_sub(back + 1) else { continue };
+                    if let Ok(next) = Cell::release(cell, tokens[n], failed.then_some((Span(300), FailClass::Failed)), now) {
+                        prop_assert!(n >= void);
+                        void = tokens.len();
+                        cell = next;
+                    }
+                }
+                Act::Invalidate(remove) => {
+                    let verb = if remove { Invalidation::Remove } else { Invalidation::Expire };
+                    let (raised, next) = Cell::invalidate(cell, verb, Fence::ZERO, at);
+                    prop_assert!(cell.is_none_or(|cell| raised.fence > cell.fence));
+                    void = tokens.len();
+                    writes.push(raised.fence);
+                    cell = Some(next);
+                }
+                Act::Put(back) => {
+                    let Some(n) = writes.len().checked_sub(back + 1) else { continue };
+                    if let Some(next) = Cell::put(cell, writes[n], value(at), at) {
+                        prop_assert!(cell.is_none_or(|cell| !cell.is_resident(now) || cell.fence <= writes[n]));
+                        void = tokens.len();
+                        cell = Some(next);
+                    }
+                }
+                Act::Gone => {
+                    void = tokens.len();
+                    cell = None;
+                }
+                Act::Overwritten => {
+                    void = tokens.len();
+                    cell = Some(Cell::foreign());
+                }
+                Act::Pass(ms) => at = Now(at.0 + ms * 1000),
+            }
+            cell = alive(cell, at.tick());
+            if let Some(cell) = cell {
+                prop_assert!(cell.fresh_until <= cell.swr_until && cell.swr_until <= cell.hard_until);
+            }
+        }
+    }
+}
