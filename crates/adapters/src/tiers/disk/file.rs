@@ -20,6 +20,9 @@ use super::trouble::Trouble;
 /// How long a floor outlives the last entry it can cover, in ms: what was under way when it was raised.
 const FLOOR_MARGIN_MS: u64 = 600_000;
 
+/// Entries make room in so many steps at most before orders are looked at again.
+const MOST_STEPS: u32 = 32;
+
 /// What an opening needs to know.
 #[derive(Clone, Debug)]
 pub(super) struct Terms {
@@ -239,17 +242,24 @@ impl File {
 
     /// Keeps the file within its limit: from a mark on, the soonest-expiring entries go. True: there are more to go.
     pub(super) fn make_room(&mut self, counts: &Counts) -> Result<bool, Trouble> {
-        let used = schema::used_pages(&self.connection)?;
-        counts.used.store(used * super::limits::PAGE, Ordering::Relaxed);
-        self.crowded = used >= self.limits.crowded() || self.crowded && used > self.limits.roomy();
-        if self.crowded {
-            self.evict(counts)?;
+        for _ in 0..MOST_STEPS {
+            let used = schema::used_pages(&self.connection)?;
+            counts.used.store(used * super::limits::PAGE, Ordering::Relaxed);
+            let urgent = used >= self.limits.crowded();
+            self.crowded = urgent || self.crowded && used > self.limits.roomy();
+            if self.crowded {
+                self.evict(counts)?;
+                self.checkpoint()?;
+            }
+            if !urgent {
+                break;
+            }
         }
         Ok(self.crowded)
     }
 
     /// Deletes the soonest-expiring entries, some at once.
-    pub(super) fn evict(&mut self, counts: &Counts) -> Result<(), Trouble> {
+    fn evict(&mut self, counts: &Counts) -> Result<(), Trouble> {
         let sql = "DELETE FROM entry WHERE id IN (SELECT id FROM entry ORDER BY expires_ms LIMIT ?1)";
         let most = self.limits.orders;
         let gone = self.transaction(|file| Ok(file.connection.prepare_cached(sql)?.execute([most])?))?;
@@ -305,7 +315,9 @@ fn useless(
     }
     Ok(match Continuity::of(&about.left, machine, &terms.clock) {
         Continuity::Kept(anchor) => Ok(FileClock::new(terms.clock.clone(), anchor)),
-        Continuity::Lost => Err("the machine was started again after an end without order: the last removals may be lost"),
+        Continuity::Lost => {
+            Err("the machine was started again after an end without order: the last removals may be lost")
+        }
         Continuity::Backwards => Err("the clock stands before the file's last moment: ages mean nothing"),
     })
 }

@@ -6,6 +6,8 @@ pub(super) const PAGE: u64 = 4096;
 pub const SMALLEST_LIMIT: u64 = 16 << 20;
 /// The log may take so much, or a quarter of a smaller limit.
 const MOST_LOG: u64 = 64 << 20;
+/// What an opening after `kill -9` has to read of the log: some milliseconds.
+const MOST_TO_RECOVER: u64 = 4 << 20;
 /// What an order dirties in pages at most, body apart: its row's leaf, its index's leaf, and what splits.
 const BYTES_PER_ORDER: u64 = 4 * PAGE;
 /// So many orders are written at once at most.
@@ -35,7 +37,7 @@ impl Limits {
         Limits {
             limit,
             pages: (limit - reserve) / PAGE,
-            log: quarter.min(8 << 20),
+            log: quarter.min(MOST_TO_RECOVER),
             // The log's index and one batch of either kind still fit.
             most_log: quarter,
             orders: (quarter / BYTES_PER_ORDER).clamp(8, MOST_ORDERS) as usize,
@@ -43,14 +45,14 @@ impl Limits {
         }
     }
 
-    /// From so many pages on the soonest-expiring entries go.
+    /// From so many pages on the soonest-expiring entries go: one batch more still fits.
     pub(super) fn crowded(self) -> u64 {
-        self.pages - self.pages / 16
+        self.pages - 2 * self.bytes as u64 / PAGE
     }
 
     /// Until there are so few.
     pub(super) fn roomy(self) -> u64 {
-        self.pages - self.pages / 8
+        self.crowded() - self.pages / 32
     }
 }
 

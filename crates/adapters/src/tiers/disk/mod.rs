@@ -39,9 +39,9 @@ pub use self::limits::SMALLEST_LIMIT;
 use self::order::{Ask, Order, Put};
 use self::place::Place;
 use self::reader::Reader;
-pub use self::trouble::Refusal;
 use self::trouble::Trouble;
 use self::writer::{Writer, gone};
+use crate::SetupError;
 
 /// Orders that may wait. Then entries are dropped, and removals wait outside.
 const MOST_ORDERS: usize = 10_000;
@@ -99,15 +99,15 @@ impl DiskTier {
     /// # Errors
     /// If the directory is in use by another process, holds a database of another program or of a version to come,
     /// or if the limit is too small. Nothing is touched then.
-    pub fn open(config: DiskConfig) -> Result<DiskTier, Refusal> {
+    pub fn open(config: DiskConfig) -> Result<DiskTier, SetupError> {
         DiskTier::open_on(config, &Machine::now())
     }
 
-    fn open_on(config: DiskConfig, machine: &Machine) -> Result<DiskTier, Refusal> {
+    fn open_on(config: DiskConfig, machine: &Machine) -> Result<DiskTier, SetupError> {
         let DiskConfig { directory, limit, on_restart, retry, clock } = config;
         if limit < SMALLEST_LIMIT {
             let problem = format!("a limit of {limit} bytes is too small for the disk tier");
-            return Err(Refusal::new(problem, "give it at least 16 MiB"));
+            return Err(SetupError::new(problem, "give it at least 16 MiB"));
         }
         let (place, limits) = (Place::new(directory), Limits::of(limit));
         let terms = Terms { place: place.clone(), limits, on_restart, clock };
@@ -115,7 +115,7 @@ impl DiskTier {
         let writer = match Writer::open(terms, machine, common.clone(), retry) {
             Ok(writer) => writer,
             Err(Trouble::Refused(refusal)) => return Err(refusal),
-            Err(trouble) => return Err(Refusal::new(trouble.text(), "see the log")),
+            Err(trouble) => return Err(SetupError::new(trouble.text(), "see the log")),
         };
         let (orders, to_write) = mpsc::channel(MOST_ORDERS);
         let (asks, to_read) = mpsc::channel(MOST_ASKS);
@@ -135,9 +135,11 @@ impl DiskTier {
     }
 }
 
-fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, Refusal> {
+fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, SetupError> {
     let spawned = thread::Builder::new().name(name.to_owned()).spawn(run);
-    spawned.map_err(|error| Refusal::new(format!("no thread for the disk tier: {error}"), "see the limits of processes"))
+    spawned.map_err(|error| {
+        SetupError::new(format!("no thread for the disk tier: {error}"), "see the limits of processes")
+    })
 }
 
 impl Disk for DiskTier {
@@ -148,7 +150,9 @@ impl Disk for DiskTier {
     fn get<'a>(&'a self, key: &'a [u8]) -> BoxFuture<'a, Option<Held>> {
         async move {
             let (answer, waits) = oneshot::channel();
-            if self.common.opening().is_none() || self.asks.as_ref()?.try_send(Ask { key: key.to_vec(), answer }).is_err() {
+            if self.common.opening().is_none()
+                || self.asks.as_ref()?.try_send(Ask { key: key.to_vec(), answer }).is_err()
+            {
                 count(&self.common.counts.skipped);
                 return None;
             }

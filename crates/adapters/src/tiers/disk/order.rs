@@ -11,13 +11,29 @@ use super::trouble::Trouble;
 #[derive(Debug)]
 pub(super) enum Order {
     Put(Box<Put>),
-    Remove { key: Vec<u8>, fence: Fence, done: oneshot::Sender<Result<bool, TierError>> },
-    Raise { scope: Scope, fence: Fence, done: oneshot::Sender<Result<(), TierError>> },
+    Remove {
+        key: Vec<u8>,
+        fence: Fence,
+        done: oneshot::Sender<Result<bool, TierError>>,
+    },
+    Raise {
+        scope: Scope,
+        fence: Fence,
+        done: oneshot::Sender<Result<(), TierError>>,
+    },
     /// A row that the reader could not use: tidying, and only if it is still that row.
-    Forget { id: i64, sum: i64 },
+    Forget {
+        id: i64,
+        sum: i64,
+    },
     /// What the reader ran into, in which opening of the file.
-    Trouble { opening: u64, trouble: Trouble },
-    Flush { done: oneshot::Sender<()> },
+    Trouble {
+        opening: u64,
+        trouble: Trouble,
+    },
+    Flush {
+        done: oneshot::Sender<()>,
+    },
 }
 
 /// An entry to be stored.

@@ -5,7 +5,8 @@ use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use super::trouble::{Refusal, Trouble};
+use super::trouble::Trouble;
+use crate::SetupError;
 
 /// The entries.
 const FILE: &str = "entries.sqlite";
@@ -49,7 +50,7 @@ impl Place {
     pub(super) fn take(&self) -> Result<Held, Trouble> {
         if self.directory.exists() && !self.directory.is_dir() {
             let problem = format!("{} is not a directory", self.directory.display());
-            return Err(Trouble::Refused(Refusal::new(problem, "name a directory of the tier's own")));
+            return Err(Trouble::Refused(SetupError::new(problem, "name a directory of the tier's own")));
         }
         let mut builder = DirBuilder::new();
         builder.recursive(true).mode(0o700);
@@ -73,12 +74,13 @@ impl Place {
         Ok(Held { _lock: lock })
     }
 
-    fn in_use(&self, lock: &mut File) -> Refusal {
+    fn in_use(&self, lock: &mut File) -> SetupError {
         let mut text = String::new();
         // What can't be read is not named.
         let _ = lock.rewind().and_then(|()| lock.take(16).read_to_string(&mut text));
-        let whose = text.trim().parse::<u32>().map_or_else(|_| "another process".to_owned(), |pid| format!("process {pid}"));
-        Refusal::new(
+        let whose =
+            text.trim().parse::<u32>().map_or_else(|_| "another process".to_owned(), |pid| format!("process {pid}"));
+        SetupError::new(
             format!("{} is in use by {whose}", self.directory.display()),
             "give each process a directory of its own, or stop the other one",
         )

@@ -4,14 +4,14 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::time::Duration;
 
-use bellwether::disk::Scope;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
 use super::clock::{Anchor, Left};
 use super::floors::{Floor, Floors, Seq};
 use super::limits::{Limits, PAGE};
 use super::row;
-use super::trouble::{Refusal, Trouble};
+use super::trouble::Trouble;
+use crate::SetupError;
 
 /// Says that a file is a Bellwether's: "BWDT".
 const APPLICATION: i32 = 0x4257_4454;
@@ -98,11 +98,14 @@ pub(super) fn is_new(connection: &Connection, path: &Path) -> Result<bool, Troub
         (APPLICATION, _, Some(VERSION)) | (_, VERSION, Some(VERSION)) => {
             Err(Trouble::Damaged(format!("{}: its header is not what was written", path.display())))
         }
-        (APPLICATION, found, _) => Err(Trouble::Refused(Refusal::new(
-            format!("{} was written by another version of Bellwether (format {found}, this one knows {VERSION})", path.display()),
+        (APPLICATION, found, _) => Err(Trouble::Refused(SetupError::new(
+            format!(
+                "{} was written by another version of Bellwether (format {found}, this one knows {VERSION})",
+                path.display()
+            ),
             "delete it, or name another directory; it holds copies only",
         ))),
-        _ => Err(Trouble::Refused(Refusal::new(
+        _ => Err(Trouble::Refused(SetupError::new(
             format!("{} is a database of another program", path.display()),
             "name a directory of the tier's own",
         ))),

@@ -6,6 +6,8 @@ use std::path::Path;
 use bellwether::shared::{TierError, TierTrouble};
 use rusqlite::ErrorCode;
 
+use crate::SetupError;
+
 /// Why something could not be done.
 #[derive(Debug)]
 pub(super) enum Trouble {
@@ -16,23 +18,7 @@ pub(super) enum Trouble {
     /// The disk, the directory or its rights.
     Failed(String),
     /// Not our file, or not ours to open: nothing is touched.
-    Refused(Refusal),
-}
-
-/// Why a directory is not taken. Told at the start; nothing in it was touched.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{problem}; {hint}")]
-pub struct Refusal {
-    /// What is wrong.
-    pub problem: String,
-    /// What to do about it.
-    pub hint: String,
-}
-
-impl Refusal {
-    pub(super) fn new(problem: String, hint: &str) -> Refusal {
-        Refusal { problem, hint: hint.to_owned() }
-    }
+    Refused(SetupError),
 }
 
 impl Trouble {

@@ -64,7 +64,12 @@ enum State {
 
 impl Writer {
     /// Opens the tier. Only what is somebody else's is an error: a disk that fails turns the tier off.
-    pub(super) fn open(terms: Terms, machine: &Machine, common: Arc<Common>, pause: Duration) -> Result<Writer, Trouble> {
+    pub(super) fn open(
+        terms: Terms,
+        machine: &Machine,
+        common: Arc<Common>,
+        pause: Duration,
+    ) -> Result<Writer, Trouble> {
         let mut writer = Writer {
             terms,
             common,
@@ -109,7 +114,10 @@ impl Writer {
         if let State::On(file) = self.state
             && let Err(trouble) = file.close()
         {
-            tracing::warn!(error = trouble.text(), "disk tier not closed in order: believed until this machine starts again");
+            tracing::warn!(
+                error = trouble.text(),
+                "disk tier not closed in order: believed until this machine starts again"
+            );
         }
     }
 
@@ -184,16 +192,18 @@ impl Writer {
         if matches!(&self.state, State::On(file) if file.log_is_full()) {
             self.drop_puts(&mut orders);
         }
-        // Each turn of the loop either ends it, or makes it shorter, or turns the tier off.
+        // Each turn of the loop ends it, or is the one that made room, or leaves fewer orders or no file.
+        let mut made_room = false;
         loop {
             let State::On(file) = &mut self.state else { return self.turn_away(orders) };
             match file.write(&orders, &self.common.floors, &mut self.keys) {
                 Ok(outcomes) => return self.acknowledge(orders, &outcomes),
                 Err(Trouble::Full(_)) if file.is_at_limit() && orders.iter().any(is_put) => {
-                    if let Err(trouble) = file.evict(&self.common.counts) {
-                        self.fail(&trouble);
+                    match file.make_room(&self.common.counts) {
+                        Ok(_) if made_room => self.drop_puts(&mut orders),
+                        Ok(_) => made_room = true,
+                        Err(trouble) => self.fail(&trouble),
                     }
-                    self.drop_puts(&mut orders);
                 }
                 Err(trouble) => self.fail(&trouble),
             }
