@@ -34,6 +34,7 @@ pub mod disk;
 mod engine;
 mod entry;
 mod error;
+pub mod events;
 mod eviction;
 #[cfg(feature = "shuttle")]
 #[doc(hidden)]

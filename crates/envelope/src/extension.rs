@@ -4,8 +4,7 @@ use std::ops::RangeInclusive;
 
 use bytes::Bytes;
 
-use crate::unreadable::Unreadable;
-use crate::write::Unfit;
+use crate::unreadable::{Unfit, Unreadable};
 
 /// Types that belong to the space's codec.
 pub const OWN_TYPES: RangeInclusive<u8> = 64..=255;

@@ -39,5 +39,5 @@ pub use body::Compression;
 pub use extension::{Extensions, OWN_TYPES};
 pub use header::{Format, HEADER, Header, Kind, Stamp, stamp};
 pub use read::{Envelope, LONGEST_MS, Limits, MAX_RAW, read};
-pub use unreadable::Unreadable;
-pub use write::{Draft, Packing, Unfit, write};
+pub use unreadable::{Unfit, Unreadable};
+pub use write::{Draft, Packing, write};

@@ -1,4 +1,4 @@
-//! Why can't stored bytes be handed out? A closed list, to be counted.
+//! Why can't stored bytes be handed out, or an entry be stored? Closed lists, to be counted.
 
 /// Why bytes are no entry. All but [`Unreadable::NotOurs`] are misses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
@@ -65,4 +65,15 @@ impl Unreadable {
             Unreadable::OtherKey => "other_key",
         }
     }
+}
+
+/// Why an entry can't be stored at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unfit {
+    /// The payload's length has no place in a header.
+    #[error("the payload is longer than 4 GiB")]
+    Payload,
+    /// An extension is longer than 64 KiB, of a type that is not the codec's, or there are too many.
+    #[error("an extension is longer than 64 KiB, of a type outside 64 to 255, or there are more than 250")]
+    Extensions,
 }

@@ -3,6 +3,7 @@
 use crate::body::Compression;
 use crate::extension::Extensions;
 use crate::header::{Format, HEADER, Header, Kind, Stamp};
+use crate::unreadable::Unfit;
 
 /// An entry on its way out, without its server block.
 #[derive(Clone, Debug)]
@@ -53,17 +54,6 @@ impl Default for Packing {
     fn default() -> Packing {
         Packing::DEFAULT
     }
-}
-
-/// Why an entry can't be stored at all.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Unfit {
-    /// The payload's length has no place in a header.
-    #[error("the payload is longer than 4 GiB")]
-    Payload,
-    /// An extension is longer than 64 KiB, of a type that is not the codec's, or there are too many.
-    #[error("an extension is longer than 64 KiB, of a type outside 64 to 255, or there are more than 250")]
-    Extensions,
 }
 
 /// The stored form of `draft` under `key` (the whole key with its prefix), with a server block of zeros.
