@@ -13,8 +13,8 @@ use super::floors::{Floor, Floors, KeyFloors, Seq};
 use super::limits::Limits;
 use super::order::{Order, Put};
 use super::place::Place;
-use super::row::{self, Head};
-use super::schema::{self, About};
+use super::row::{self, About, Head};
+use super::schema;
 use super::trouble::Trouble;
 
 /// How long a floor outlives the last entry it can cover, in ms: what was under way when it was raised.

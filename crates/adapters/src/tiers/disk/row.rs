@@ -7,9 +7,20 @@ use bellwether_envelope::{LONGEST_MS, Limits, Packing, Stamp, read};
 use bytes::Bytes;
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
+use super::clock::Left;
 use super::floors::{Floor, Seq};
-use super::schema::About;
 use crate::tiers::wire;
+
+/// What the file knows of itself: one row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct About {
+    /// The process that has it, or had it last.
+    pub(super) left: Left,
+    /// Which of the file's lives that is.
+    pub(super) life: u64,
+    /// A floor that covers every row.
+    pub(super) all: Seq,
+}
 
 /// Where a key's row is.
 pub(super) fn id(key: &[u8]) -> i64 {

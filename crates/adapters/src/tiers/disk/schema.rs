@@ -9,7 +9,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 use super::clock::{Anchor, Left};
 use super::floors::{Floor, Floors, Seq};
 use super::limits::{Limits, PAGE};
-use super::row;
+use super::row::{self, About};
 use super::trouble::Trouble;
 use crate::SetupError;
 
@@ -138,18 +138,7 @@ pub(super) fn prepare(connection: &Connection) -> Result<(), Trouble> {
     Ok(())
 }
 
-/// What the file knows of itself: one row.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct About {
-    /// The process that has it, or had it last.
-    pub(super) left: Left,
-    /// Which of the file's lives that is.
-    pub(super) life: u64,
-    /// A floor that covers every row.
-    pub(super) all: Seq,
-}
-
-/// Reads it.
+/// Reads what the file knows of itself.
 pub(super) fn about(connection: &Connection) -> Result<About, Trouble> {
     let sql = "SELECT boot, wall_ms, ticks, latest_ms, clean, life, all_life, all_fence, sum FROM about WHERE id = 1";
     let (about, sum) = connection.query_row(sql, [], |row| {
