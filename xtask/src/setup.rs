@@ -14,10 +14,15 @@ struct Need {
     packages: &'static [&'static str],
 }
 
-const NEEDS: [Need; 7] = [
+const NEEDS: [Need; 10] = [
     Need { probe: &["redis-server", "--version"], packages: &["redis-server"] },
     Need { probe: &["redis-cli", "--version"], packages: &["redis-tools"] },
     Need { probe: &["redis-benchmark", "--version"], packages: &["redis-tools"] },
+    Need { probe: &["memcached", "--version"], packages: &["memcached"] },
+    // Debian keeps what runs a server out of PATH, one directory a version.
+    Need { probe: &["sh", "-c", "ls /usr/lib/postgresql/*/bin/initdb"], packages: &["postgresql"] },
+    // Makes the certificates of servers that speak TLS.
+    Need { probe: &["openssl", "version"], packages: &["openssl"] },
     Need { probe: &["curl", "--version"], packages: &["curl"] },
     // Whom a system trusts that trusts nobody can't be tested.
     Need { probe: &["test", "-s", "/etc/ssl/certs/ca-certificates.crt"], packages: &["ca-certificates"] },
