@@ -79,7 +79,8 @@ impl Checker {
         }
         if self.report.violations.is_empty() {
             let lines = self.lines.iter();
-            let shown = lines.map(|Line(at, what, key, process, n)| format!("{:>6} key {key} {what} process {process} ({n})", at.0));
+            let shown = lines
+                .map(|Line(at, what, key, process, n)| format!("{:>6} key {key} {what} process {process} ({n})", at.0));
             self.report.trace = shown.collect();
         }
         if self.report.violations.len() < MOST_VIOLATIONS {
@@ -164,7 +165,15 @@ impl Checker {
     }
 
     /// A request is answered; `excused`: its process stood still until then.
-    pub(super) fn answered(&mut self, (process, id): (u16, u64), request: &Request, entry: Option<&Entry>, why: Why, now: Tick, excused: Tick) {
+    pub(super) fn answered(
+        &mut self,
+        (process, id): (u16, u64),
+        request: &Request,
+        entry: Option<&Entry>,
+        why: Why,
+        now: Tick,
+        excused: Tick,
+    ) {
         self.note(now, why.as_str(), request.key, process, entry.map_or(0, |entry| entry.body.version));
         self.answered[why as usize] += 1;
         let latest = request.deadline.max(excused);
@@ -174,7 +183,10 @@ impl Checker {
         let Some(Entry { body, .. }) = entry else { return };
         let (least, version, oldest, slack) = (request.due, body.version, self.oldest, self.slack);
         self.require(version >= least, Guarantee::DeleteWins, now, || {
-            format!("request {id} came to process {process} after row {least} held there, and got row {version} as {}", why.as_str())
+            format!(
+                "request {id} came to process {process} after row {least} held there, and got row {version} as {}",
+                why.as_str()
+            )
         });
         let age = now.since(body.finished);
         self.require(age.0 <= oldest.0 + slack.0, Guarantee::NotOlderThanPromised, now, || {

@@ -47,12 +47,28 @@ pub(super) enum Op {
     Get,
     Acquire(Ask),
     /// `windows` count from the moment it is stored: fresh, swr and hard.
-    Publish { token: Fence, body: Body, windows: [Span; 3] },
-    Renew { token: Fence, lease: Span },
-    Release { token: Fence, failed: Option<(Span, FailClass)> },
-    Invalidate { verb: Invalidation, at_least: Fence },
+    Publish {
+        token: Fence,
+        body: Body,
+        windows: [Span; 3],
+    },
+    Renew {
+        token: Fence,
+        lease: Span,
+    },
+    Release {
+        token: Fence,
+        failed: Option<(Span, FailClass)>,
+    },
+    Invalidate {
+        verb: Invalidation,
+        at_least: Fence,
+    },
     /// What a broken client does: a write without any fence of its own.
-    Force { body: Body, windows: [Span; 3] },
+    Force {
+        body: Body,
+        windows: [Span; 3],
+    },
 }
 
 /// What it says.
@@ -78,11 +94,17 @@ pub(super) enum Event {
     /// In a process; waits while the process stands still, and is void once it has died.
     In(Life, Act),
     /// A request comes to whatever life the process has.
-    Request { process: u16, id: u64 },
+    Request {
+        process: u16,
+        id: u64,
+    },
     /// A call reaches the tier.
     Call(Caller, u8, Op),
     /// A row is written, and `process` will invalidate it.
-    Write { process: u16, key: u8 },
+    Write {
+        process: u16,
+        key: u8,
+    },
     Stop(u16, Span),
     Crash(u16),
     Failover,
@@ -96,20 +118,44 @@ pub(super) enum Event {
 pub(super) enum Act {
     Enter(u64),
     Deadline(u64),
-    Refresh { key: u8, seen: Fence },
+    Refresh {
+        key: u8,
+        seen: Fence,
+    },
     Start(u64),
     Turn(u64),
     TurnTimer(u64),
-    Heard { by: By, call: u64, answer: Answer },
-    Silent { by: By, call: u64 },
-    Waited { id: u64, call: u64 },
+    Heard {
+        by: By,
+        call: u64,
+        answer: Answer,
+    },
+    Silent {
+        by: By,
+        call: u64,
+    },
+    Waited {
+        id: u64,
+        call: u64,
+    },
     Begin(u64),
     Read(u64),
     Return(u64),
     Cut(u64),
-    Beat { id: u64, token: Fence },
-    Invalidate { key: u8, version: u64 },
+    Beat {
+        id: u64,
+        token: Fence,
+    },
+    Invalidate {
+        key: u8,
+        version: u64,
+    },
     Tell(u8),
     /// Another process invalidated the key; the tier raised it to `fence`.
-    Message { key: u8, verb: Invalidation, fence: Option<Fence>, version: u64 },
+    Message {
+        key: u8,
+        verb: Invalidation,
+        fence: Option<Fence>,
+        version: u64,
+    },
 }

@@ -108,7 +108,9 @@ impl Fleet {
     /// The older flight takes too long.
     pub(super) fn turn_timer(&mut self, process: u16, id: u64) {
         let it = self.of(process);
-        let Some(key) = it.leaders.get(&id).filter(|leader| leader.awaits_turn).map(|leader| leader.key) else { return };
+        let Some(key) = it.leaders.get(&id).filter(|leader| leader.awaits_turn).map(|leader| leader.key) else {
+            return;
+        };
         if it.slot(key).flights.unpark(FlightId(id)) {
             self.turn(process, id);
         }
@@ -272,11 +274,12 @@ impl Fleet {
         let key = leader.key;
         let slot = it.slots.entry(key).or_default();
         let demand = slot.flights.get(FlightId(id)).map_or(Demand::Any, |flight| flight.demand);
-        let floor = slot.floor.merge(offer.floor);
-        let seen = Seen { meta: offer.entry.meta, floor, demand, newer: offer.newer, lease: offer.lease };
+        let fence = offer.entry.meta.fence;
+        let (floor, crossed) = (slot.floor.merge(offer.floor), slot.floor.covers(fence) && !offer.floor.covers(fence));
+        let seen = Seen { meta: offer.entry.meta, floor, crossed, demand, newer: offer.newer, lease: offer.lease };
         leader.step = leader.walk.on(Walked::Heard(Heard::Entry(seen)), local, &policy, draw);
         let Step::Adopt { why, refresh, .. } = leader.step else {
-            leader.crossed = !offer.floor.covers(offer.entry.meta.fence) && floor.covers(offer.entry.meta.fence);
+            leader.crossed = crossed;
             let now = self.now();
             self.check.note(now, "is found, and will not do for", key, process, offer.entry.body.version);
             self.reserve(process, id, offer);
@@ -347,7 +350,12 @@ impl Fleet {
 
     /// The loader is over; `cut`: by the origin's timeout.
     pub(super) fn returned(&mut self, process: u16, id: u64, cut: bool) {
-        if self.of(process).leaders.get(&id).is_some_and(|leader| leader.read.is_some_and(|read| read.version.is_none())) {
+        if self
+            .of(process)
+            .leaders
+            .get(&id)
+            .is_some_and(|leader| leader.read.is_some_and(|read| read.version.is_none()))
+        {
             self.read(process, id);
         }
         let (now, local) = (self.now(), self.local(process));
@@ -419,8 +427,7 @@ impl Fleet {
     fn publish(&mut self, process: u16, key: u8, token: Fence, entry: &Entry) {
         let local = self.local(process);
         let meta = entry.meta;
-        let windows =
-            [meta.fresh_until.since(local), Span(u64::from(meta.swr_ms)), Span(u64::from(meta.hard_ms))];
+        let windows = [meta.fresh_until.since(local), Span(u64::from(meta.swr_ms)), Span(u64::from(meta.hard_ms))];
         let call = self.call(process, By::Nobody, key, Op::Publish { token, body: entry.body, windows });
         let publishing = Publishing { key, fence: meta.fence, body: entry.body, windows, token };
         self.of(process).publishing.insert(call, publishing);
@@ -469,7 +476,8 @@ impl Fleet {
         }
         let it = &self.processes[usize::from(caller.life.process)];
         let demand = it.slots.get(&key).and_then(|slot| slot.flights.get(FlightId(id))).map(|flight| flight.demand);
-        let wants = it.leaders.get(&id).is_some_and(|leader| !leader.refresh && !leader.crossed) && demand == Some(Demand::Any);
+        let wants =
+            it.leaders.get(&id).is_some_and(|leader| !leader.refresh && !leader.crossed) && demand == Some(Demand::Any);
         wants && !self.check.outdated(key, body.begun)
     }
 }

@@ -142,7 +142,9 @@ impl Node {
                 let soft = self.broken == Some(Mutant::SoftRemoval) && verb == Invalidation::Remove;
                 let (raised, next) = Cell::invalidate(cell, verb, at_least, at);
                 let next = match cell {
-                    Some(cell) if soft => Cell { fence: raised.fence, token: None, fresh_until: now.min(cell.fresh_until), ..cell },
+                    Some(cell) if soft => {
+                        Cell { fence: raised.fence, token: None, fresh_until: now.min(cell.fresh_until), ..cell }
+                    }
                     _ => next,
                 };
                 self.invalidated.insert(key, order);

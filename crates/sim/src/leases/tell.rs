@@ -48,7 +48,8 @@ impl Fleet {
 
     pub(super) fn tell(&mut self, process: u16, key: u8) {
         let Some(owed) = self.of(process).owed.get(&key).copied().filter(|owed| owed.call.is_none()) else { return };
-        let call = self.call(process, By::Teller(key), key, Op::Invalidate { verb: owed.verb, at_least: owed.at_least });
+        let call =
+            self.call(process, By::Teller(key), key, Op::Invalidate { verb: owed.verb, at_least: owed.at_least });
         if let Some(owed) = self.of(process).owed.get_mut(&key) {
             owed.call = Some(call);
         }
