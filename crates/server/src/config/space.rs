@@ -9,7 +9,7 @@ use super::resolved::{HttpSource, Query, Source, SpaceConfig, SqlSource, Tiers};
 use super::section::{Context, Section, Text, bare, quoted};
 use super::sql;
 use super::units;
-use bellwether_adapters::{Accept, Rows};
+use bellwether_adapters::{Accept, Dialect, Rows};
 use bellwether_core::policy::{Early, Policy, Priority};
 use bellwether_core::template::{Expansion, Template, TemplateError};
 use bellwether_core::time::Span;

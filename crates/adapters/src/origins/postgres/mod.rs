@@ -158,6 +158,9 @@ impl PostgresSpace {
             match &trouble {
                 Trouble::Postgres(error) if last == Fault::Other && fault::fault(error) != Fault::Other => {
                     last = fault::fault(error);
+                    if last == Fault::Outdated {
+                        held.statement_cache.clear();
+                    }
                 }
                 _ => return Err(trouble.load_error()),
             }
@@ -170,6 +173,10 @@ impl PostgresSpace {
         asked: Asked<'_>,
         anew: bool,
     ) -> Result<Vec<(usize, Loaded<Payload>)>, Trouble> {
+        if anew {
+            // Prepared by the same text, and as outdated, on every connection.
+            held.statement_cache.clear();
+        }
         let plan = self.plan(held, anew).await?;
         match asked {
             Asked::One(captures) => Ok(vec![(0, run::one(held, &self.link, &plan, captures).await?)]),

@@ -108,7 +108,9 @@ pub(super) enum Holds {
 }
 
 /// A statement that answers with rows of: the body, NULL if it is larger than `max_bytes`; its length in bytes;
-/// whether it holds a number that JSON can't say; with `key`, the text of that column.
+/// whether it holds a number that JSON can't say; with `key`, the text of that column. Then, NULL in every row, the
+/// query's own columns: the server refuses to run a prepared statement whose columns have other types than they had,
+/// and so says by itself that what we know of them is outdated.
 pub(super) fn wrapped(
     positional: &Positional,
     body: &[&Column],
@@ -136,6 +138,13 @@ pub(super) fn wrapped(
     };
     let key_text = key.map_or_else(String::new, |key| format!(", CAST({} AS pg_catalog.text) AS k", of(key)));
     let outer_key = if key.is_some() { ", w.k" } else { "" };
+    let (mut witnesses, mut outer_witnesses) = (String::new(), String::new());
+    let own = key.filter(|key| body.iter().all(|column| column.name != *key));
+    for (at, name) in body.iter().map(|column| column.name.as_str()).chain(own).enumerate() {
+        // A String takes whatever is written to it.
+        let _ = write!(witnesses, ", CASE WHEN FALSE THEN {} END AS t{at}", of(name));
+        let _ = write!(outer_witnesses, ", w.t{at}");
+    }
     let inner = &positional.sql;
     // One more than may come, so that too many are noticed. The line's end ends a comment.
     let limit = match (shape, key) {
@@ -143,8 +152,8 @@ pub(super) fn wrapped(
         (Shape::Object | Shape::Raw(_), None) => 2,
     };
     format!(
-        "SELECT CASE WHEN pg_catalog.octet_length(w.j) <= {max_bytes} THEN w.j END, pg_catalog.octet_length(w.j), w.n{outer_key} \
-         FROM (SELECT {made} AS j, {unsayable} AS n{key_text} FROM (\n{inner}\n) {bw}{lateral} LIMIT {limit}) w"
+        "SELECT CASE WHEN pg_catalog.octet_length(w.j) <= {max_bytes} THEN w.j END, pg_catalog.octet_length(w.j), w.n{outer_key}{outer_witnesses} \
+         FROM (SELECT {made} AS j, {unsayable} AS n{key_text}{witnesses} FROM (\n{inner}\n) {bw}{lateral} LIMIT {limit}) w"
     )
 }
 
@@ -237,6 +246,6 @@ mod tests {
             )
         );
         let all = wrapped(&inner, &[&bw], Some("id"), Shape::Array, 10, 99);
-        assert!(all.contains("LIMIT 11") && all.contains("AS k") && all.contains(", w.k FROM"), "{all}");
+        assert!(all.contains("LIMIT 11") && all.contains("AS k") && all.contains(", w.k, w.t0, w.t1 FROM"), "{all}");
     }
 }
