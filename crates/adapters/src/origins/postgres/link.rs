@@ -52,6 +52,8 @@ pub(super) enum Trouble {
     Load(LoadError),
     /// Rows were left unread: the statement has to be stopped.
     Unread(LoadError),
+    /// What is known of the statement is not what the server says now.
+    Outdated,
 }
 
 impl From<Error> for Trouble {
@@ -69,6 +71,7 @@ impl Trouble {
         match self {
             Trouble::Postgres(error) => fault::load_error(&error),
             Trouble::Load(error) | Trouble::Unread(error) => error,
+            Trouble::Outdated => LoadError::new(FailClass::Failed, "the query's columns keep changing"),
         }
     }
 }

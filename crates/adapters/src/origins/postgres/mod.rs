@@ -155,15 +155,18 @@ impl PostgresSpace {
             if !matches!(trouble, Trouble::Unread(_)) {
                 held.rest();
             }
-            match &trouble {
-                Trouble::Postgres(error) if last == Fault::Other && fault::fault(error) != Fault::Other => {
-                    last = fault::fault(error);
-                    if last == Fault::Outdated {
-                        held.statement_cache.clear();
-                    }
-                }
-                _ => return Err(trouble.load_error()),
+            let fault = match &trouble {
+                Trouble::Postgres(error) => fault::fault(error),
+                Trouble::Outdated => Fault::Outdated,
+                Trouble::Load(_) | Trouble::Unread(_) => Fault::Other,
+            };
+            if fault == Fault::Other || last != Fault::Other {
+                return Err(trouble.load_error());
             }
+            if fault == Fault::Outdated {
+                held.statement_cache.clear();
+            }
+            last = fault;
         }
     }
 
@@ -191,7 +194,7 @@ impl PostgresSpace {
         }
         match plan::plan(held, &self.query).await {
             Ok(plan) => Ok(self.planned.know(plan)),
-            Err(Unplanned::Postgres(error)) => Err(Trouble::Postgres(error)),
+            Err(Unplanned::Trouble(trouble)) => Err(trouble),
             Err(Unplanned::Wrong(error)) => {
                 self.planned.wrong(&error);
                 Err(Trouble::failed("the query can't be prepared; the log and `check --connect` say why"))
@@ -215,7 +218,7 @@ impl PostgresSpace {
             match planned {
                 Ok(()) => Ok(Ok(())),
                 Err(Unplanned::Wrong(error)) => Ok(Err(NotReady::Space(error))),
-                Err(Unplanned::Postgres(error)) => Err(Trouble::Postgres(error)),
+                Err(Unplanned::Trouble(trouble)) => Err(trouble),
             }
         };
         in_time(&self.link, asked).await.map_err(later)?
@@ -225,9 +228,9 @@ impl PostgresSpace {
         let plan = plan::plan(held, &self.query).await?;
         plan::check_rights(held, &plan).await?;
         let plan = self.planned.know(plan);
-        held.prepare_typed_cached(&plan.one.sql, &plan.one.types).await.map_err(Unplanned::Postgres)?;
+        plan.one.text.prepared(held).await?;
         if let Some(many) = &plan.many {
-            held.prepare_typed_cached(&many.sql, &many.types).await.map_err(Unplanned::Postgres)?;
+            many.text.prepared(held).await?;
         }
         Ok(())
     }

@@ -7,14 +7,15 @@ use std::sync::Arc;
 use deadpool_postgres::ClientWrapper;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{Kind, Type};
-use tokio_postgres::{Error, Statement};
+use tokio_postgres::{Column, Error, Statement};
 
 use super::super::sql::check::{self, Shape};
 use super::super::sql::{Dialect, LIST, SqlQuery, TABLES_LISTED};
 use super::super::{SetupError, listed};
 use super::fault;
+use super::link::Trouble;
 use super::param::{Bound, Takes};
-use super::sql::{self, Column, Holds, Positional};
+use super::sql::{self, Holds, Positional};
 use crate::Captures;
 
 /// The longest chain of types within types that is followed.
@@ -33,17 +34,35 @@ pub(super) struct Plan {
 /// The statement for one key.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Ask {
-    pub(super) sql: String,
-    pub(super) types: Vec<Type>,
+    pub(super) text: Text,
     /// The captures to bind, and what they may be: parameter 1 is the first.
     binds: Vec<(Arc<str>, Takes)>,
+}
+
+/// A statement as it is prepared.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Text {
+    sql: String,
+    /// Of its parameters.
+    types: Vec<Type>,
+    /// Of the columns that the query had, which stand behind ours.
+    witnesses: Vec<Type>,
+}
+
+impl Text {
+    /// The statement on this connection, of which we know what it is.
+    pub(super) async fn prepared(&self, client: &ClientWrapper) -> Result<Statement, Trouble> {
+        let statement = client.prepare_typed_cached(&self.sql, &self.types).await?;
+        let own = statement.columns().len().saturating_sub(self.witnesses.len());
+        let now = statement.columns().iter().skip(own).map(Column::type_);
+        if now.eq(self.witnesses.iter()) { Ok(statement) } else { Err(Trouble::Outdated) }
+    }
 }
 
 /// The statement for many keys.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Batch {
-    pub(super) sql: String,
-    pub(super) types: Vec<Type>,
+    pub(super) text: Text,
     /// The capture that tells keys apart, and what it may be.
     pub(super) key: Arc<str>,
     pub(super) takes: Takes,
@@ -76,7 +95,13 @@ pub(super) enum Unplanned {
     /// It has to be written otherwise.
     Wrong(SetupError),
     /// It could not be asked.
-    Postgres(Error),
+    Trouble(Trouble),
+}
+
+impl From<Trouble> for Unplanned {
+    fn from(trouble: Trouble) -> Unplanned {
+        Unplanned::Trouble(trouble)
+    }
 }
 
 impl From<SetupError> for Unplanned {
@@ -102,13 +127,16 @@ pub(super) async fn plan(client: &ClientWrapper, query: &SqlQuery) -> Result<Pla
     let (statement, columns) = inspect(client, "query", &one).await?;
     let names: Vec<String> = columns.iter().map(|column| column.name.clone()).collect();
     let shape = check::shape(query.column.as_deref(), query.rows, &names)?;
-    let body: Vec<&Column> = columns.iter().collect();
+    let body: Vec<&sql::Column> = columns.iter().collect();
     sayable("query", shape, &body)?;
     let binds = one.binds.iter().zip(statement.params());
     let binds = binds.map(|(name, ty)| Ok((name.clone(), takes("query", name, ty)?)));
     let ask = Ask {
-        sql: sql::wrapped(&one, &body, None, shape, query.max_rows, query.max_bytes),
-        types: statement.params().to_vec(),
+        text: Text {
+            sql: sql::wrapped(&one, &body, None, shape, query.max_rows, query.max_bytes),
+            types: statement.params().to_vec(),
+            witnesses: statement.columns().iter().map(|column| column.type_().clone()).collect(),
+        },
         binds: binds.collect::<Result<_, SetupError>>()?,
     };
     let many = match &query.many {
@@ -134,8 +162,8 @@ async fn batch(
     let positional = sql::many(many, key)?;
     let (statement, columns) = inspect(client, "many", &positional).await?;
     let own: Vec<String> = columns.iter().map(|column| column.name.clone()).collect();
-    let (_, output) = check::pairs(&own, names, key)?;
-    let body: Vec<&Column> = output.iter().map(|at| &columns[*at]).collect();
+    let (key_column, output) = check::pairs(&own, names, key)?;
+    let body: Vec<&sql::Column> = output.iter().map(|at| &columns[*at]).collect();
     sayable("many", shape, &body)?;
     let takes = match statement.params().first().map(Type::kind) {
         Some(Kind::Array(member)) => takes("many", LIST, member)?,
@@ -147,8 +175,12 @@ async fn batch(
             format!("compare with the same column in both, or cast: :{key}::bigint and :{LIST}::bigint[]"),
         )));
     }
+    // In the order in which they stand: those of the body, then the key's if it is not among them.
+    let last = (!output.contains(&key_column)).then_some(key_column);
+    let witnesses = output.into_iter().chain(last).map(|at| statement.columns()[at].type_().clone()).collect();
     let sql = sql::wrapped(&positional, &body, Some(key), shape, query.max_rows, query.max_bytes);
-    Ok(Batch { sql, types: statement.params().to_vec(), key: key.clone(), takes })
+    let text = Text { sql, types: statement.params().to_vec(), witnesses };
+    Ok(Batch { text, key: key.clone(), takes })
 }
 
 /// Asks the server what a statement takes and returns.
@@ -156,15 +188,15 @@ async fn inspect(
     client: &ClientWrapper,
     what: &str,
     positional: &Positional,
-) -> Result<(Statement, Vec<Column>), Unplanned> {
+) -> Result<(Statement, Vec<sql::Column>), Unplanned> {
     let statement = match client.prepare(&positional.sql).await {
         Ok(statement) => statement,
         Err(error) => return Err(unprepared(client, what, positional, error).await),
     };
-    let columns: Vec<Column> = statement
+    let columns: Vec<sql::Column> = statement
         .columns()
         .iter()
-        .map(|column| Column { name: column.name().to_owned(), holds: holds(column.type_(), NESTED) })
+        .map(|column| sql::Column { name: column.name().to_owned(), holds: holds(column.type_(), NESTED) })
         .collect();
     let names: Vec<String> = columns.iter().map(|column| column.name.clone()).collect();
     check::distinct(what, &names)?;
@@ -195,10 +227,10 @@ fn holds(ty: &Type, depth: usize) -> Holds {
     }
 }
 
-fn sayable(what: &str, shape: Shape, body: &[&Column]) -> Result<(), SetupError> {
+fn sayable(what: &str, shape: Shape, body: &[&sql::Column]) -> Result<(), SetupError> {
     let bytes = body.iter().find(|column| column.holds == Holds::Bytes);
     match (shape, bytes) {
-        (Shape::Object | Shape::Array, Some(Column { name, .. })) => Err(SetupError::new(
+        (Shape::Object | Shape::Array, Some(sql::Column { name, .. })) => Err(SetupError::new(
             format!("`{what}` returns \"{name}\" of type bytea, which JSON can't hold"),
             format!("serve it alone with `column`, or encode it: encode({name}, 'base64') AS {name}"),
         )),
@@ -216,20 +248,20 @@ fn takes(what: &str, name: &str, ty: &Type) -> Result<Takes, SetupError> {
 }
 
 async fn unprepared(client: &ClientWrapper, what: &str, positional: &Positional, error: Error) -> Unplanned {
-    let Some(of_server) = error.as_db_error() else { return Unplanned::Postgres(error) };
+    let Some(of_server) = error.as_db_error() else { return Unplanned::Trouble(Trouble::Postgres(error)) };
     let code = of_server.code();
     // What the statement says is wrong; all else may pass.
     if !["0A", "21", "22", "26", "34", "42", "54"].iter().any(|class| code.code().starts_with(class)) {
-        return Unplanned::Postgres(error);
+        return Unplanned::Trouble(Trouble::Postgres(error));
     }
     let words = named(of_server.message(), &positional.binds);
-    let hint = match code {
-        &SqlState::UNDEFINED_TABLE => match tables(client).await {
+    let hint = match *code {
+        SqlState::UNDEFINED_TABLE => match tables(client).await {
             Ok(tables) => format!("the database's tables and views: {}", listed("", &tables)),
             Err(error) => format!("the list of tables can't be read: {}", fault::words(&error)),
         },
-        &SqlState::INDETERMINATE_DATATYPE => "say its type: :id::int, :name::text".to_owned(),
-        &SqlState::INSUFFICIENT_PRIVILEGE => NO_RIGHT.to_owned(),
+        SqlState::INDETERMINATE_DATATYPE => "say its type: :id::int, :name::text".to_owned(),
+        SqlState::INSUFFICIENT_PRIVILEGE => NO_RIGHT.to_owned(),
         _ => of_server.hint().map_or_else(
             || "compare the statement with the database's schema".to_owned(),
             |hint| named(hint, &positional.binds).trim_end_matches('.').to_owned(),
@@ -258,17 +290,17 @@ async fn tables(client: &ClientWrapper) -> Result<Vec<String>, Error> {
 /// Whether the user may read all that the statements name, which only running them, or asking how they would be run,
 /// tells.
 pub(super) async fn check_rights(client: &ClientWrapper, plan: &Plan) -> Result<(), Unplanned> {
-    explain(client, "query", &plan.one.sql, &plan.one.types).await?;
+    explain(client, "query", &plan.one.text).await?;
     match &plan.many {
         None => Ok(()),
-        Some(many) => explain(client, "many", &many.sql, &many.types).await.map_err(|error| match error {
+        Some(many) => explain(client, "many", &many.text).await.map_err(|error| match error {
             Unplanned::Wrong(error) => Unplanned::Wrong(error.about("many")),
             other => other,
         }),
     }
 }
 
-async fn explain(client: &ClientWrapper, what: &str, sql: &str, types: &[Type]) -> Result<(), Unplanned> {
+async fn explain(client: &ClientWrapper, what: &str, Text { sql, types, .. }: &Text) -> Result<(), Unplanned> {
     let asked = async {
         let statement = client.prepare_typed(&format!("EXPLAIN {sql}"), types).await?;
         let nothing: Vec<Bound<'_>> = types.iter().map(|_| Bound(None::<Cow<'_, str>>)).collect();
@@ -281,6 +313,6 @@ async fn explain(client: &ClientWrapper, what: &str, sql: &str, types: &[Type]) 
             let words = fault::words(&error);
             Err(SetupError::new(format!("`{what}` can't be run: {words}"), NO_RIGHT).into())
         }
-        Err(error) => Err(Unplanned::Postgres(error)),
+        Err(error) => Err(Unplanned::Trouble(Trouble::Postgres(error))),
     }
 }

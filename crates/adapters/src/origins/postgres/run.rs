@@ -34,7 +34,7 @@ pub(super) async fn one(
         Values::Never => return Ok(Loaded::missing()),
         Values::Incomplete => return Err(Trouble::failed("the key has no value for a placeholder of the query")),
     };
-    let statement = held.prepare_typed_cached(&plan.one.sql, &plan.one.types).await?;
+    let statement = plan.one.text.prepared(held).await?;
     link.count();
     let mut rows = pin!(held.query_raw(&statement, values).await?);
     let mut body = Body::default();
@@ -135,7 +135,7 @@ struct Found {
 async fn ask_for(held: &Held, link: &Link, plan: &Plan, batch: &Batch, texts: &[String]) -> Result<Found, Trouble> {
     let wanted: HashSet<&str> = texts.iter().map(String::as_str).collect();
     let list = Bound(Some(array(wanted.iter().copied()).into()));
-    let statement = held.prepare_typed_cached(&batch.sql, &batch.types).await?;
+    let statement = batch.text.prepared(held).await?;
     link.count();
     let mut rows = pin!(held.query_raw(&statement, [list]).await?);
     let mut gathering = Gathering {
