@@ -80,7 +80,7 @@ pub struct SetupError {
 }
 
 impl SetupError {
-    #[cfg(any(feature = "sqlite", feature = "http", feature = "postgres"))]
+    #[cfg(any(feature = "sqlite", feature = "http", feature = "redis", feature = "disk", feature = "postgres"))]
     pub(crate) fn new(problem: impl Into<String>, hint: impl Into<String>) -> SetupError {
         SetupError { problem: problem.into(), hint: hint.into(), knob: None }
     }
