@@ -6,10 +6,13 @@ use bellwether_server::service::Service;
 
 use crate::failure::Failure;
 use crate::input::{load, named};
-use crate::output::say;
+use crate::output::{complain, say};
 
 pub(crate) fn check(file: &Path, connect: bool, insecure: bool) -> Result<(), Failure> {
     let config = load(file, insecure)?;
+    for warning in &config.warnings {
+        complain(&format!("warning: {warning}"));
+    }
     let summary =
         format!("{}: right; spaces: {}, origins: {}", file.display(), config.spaces.len(), config.origins.len());
     if !connect {

@@ -155,6 +155,22 @@ fn check_is_content_with_a_right_file_and_with_connect_opens_what_it_names() {
 }
 
 #[test]
+fn check_warns_of_what_works_in_one_process_only_and_strict_makes_it_a_mistake() {
+    let home = home();
+    let fleet = "[shared]\nurl = \"memcached://127.0.0.1:1\"\n[[space]]\nmatch = \"s:{id}\"\nttl = \"1s\"\n";
+    write(home.path(), &format!("{fleet}tags = [\"t\"]\n"));
+    let (code, out, err) = ends(&["check", "b.toml"], home.path());
+    assert_eq!((code, out.as_str()), (Some(0), "b.toml: right; spaces: 1, origins: 0\n"));
+    let lines: Vec<&str> = err.lines().collect();
+    assert_eq!(lines.len(), 2, "{err}");
+    assert!(lines[0].starts_with("warning: b.toml:1:2: [shared]: ") && lines[0].contains("up to 5s later"), "{err}");
+    assert!(lines[1].starts_with("warning: b.toml:6:8: ") && lines[1].contains("one process only"), "{err}");
+    write(home.path(), &format!("{fleet}tags = [\"t\"]\nstrict = true\n"));
+    let (code, out, err) = ends(&["check", "b.toml"], home.path());
+    assert_eq!((code, out.as_str(), err.lines().count()), (Some(2), "", 2), "{err}");
+}
+
+#[test]
 fn check_with_connect_says_which_origin_does_not_answer() {
     let home = home();
     let nobody =

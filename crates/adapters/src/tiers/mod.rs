@@ -6,3 +6,6 @@ pub mod disk;
 pub mod memcached;
 #[cfg(feature = "redis")]
 pub mod redis;
+#[cfg(any(feature = "redis", feature = "memcached", feature = "disk"))]
+#[allow(dead_code, reason = "not every tier needs all of it")]
+mod wire;

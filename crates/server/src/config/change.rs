@@ -1,6 +1,8 @@
 //! What does a new configuration change in a running server? A comparison; nothing is done here.
 
-use super::resolved::{Config, Listen, Memory, OriginConfig, Query, Source, SpaceConfig};
+use super::resolved::{
+    Backplane, Config, Disk, Listen, Memory, OriginConfig, Query, Shared, SharedAt, Source, SpaceConfig, Tiers,
+};
 use bellwether_core::policy::Policy;
 use bellwether_core::template::Template;
 
@@ -111,6 +113,10 @@ fn space_change(old: &Config, new: &Config, at: usize, replaced: &dyn Fn(&str) -
     let Some(was_at) = old.spaces.iter().position(|old| old.name == space.name) else { return SpaceChange::Added };
     let Some(before) = old.spaces.get(was_at) else { return SpaceChange::Added };
     let mut reasons = other_values(before, space);
+    // What one tier holds of it, the other does not know.
+    if before.tiers != tiers_at_work(old, new, space) {
+        reasons.push("tiers");
+    }
     if space.source.origin().is_some_and(replaced) && !reasons.contains(&"origin") {
         reasons.push("origin");
     }
@@ -129,7 +135,20 @@ fn space_change(old: &Config, new: &Config, at: usize, replaced: &dyn Fn(&str) -
 /// What makes the values that a space holds those of another space.
 fn other_values(old: &SpaceConfig, new: &SpaceConfig) -> Vec<&'static str> {
     // Taken apart, here and below, so that a new key of the file can't be forgotten.
-    let SpaceConfig { name: _, template, source, policy: _, default: _, tags, generation, place: _ } = old;
+    let SpaceConfig {
+        name: _,
+        template,
+        source,
+        policy: _,
+        default: _,
+        tags,
+        generation,
+        // Compared by whoever knows which tiers there are.
+        tiers: _,
+        // It says whether to start.
+        strict: _,
+        place: _,
+    } = old;
     let mut reasons = Vec::new();
     let mut say = |differs: bool, key: &'static str| {
         if differs {
@@ -205,9 +224,35 @@ fn may_meet(one: &Template, other: &Template) -> bool {
     one.starts_with(&other) || other.starts_with(&one)
 }
 
+/// The tiers of a space of `new` while the server of `old` runs on: a tier opens and closes with the server.
+fn tiers_at_work(old: &Config, new: &Config, space: &SpaceConfig) -> Tiers {
+    let was = old.spaces.iter().find(|old| old.name == space.name).map(|old| old.tiers);
+    let at_work = |before: bool, after: bool, was: bool, wanted: bool| {
+        if before == after { wanted } else { before && was }
+    };
+    let was = was.unwrap_or(Tiers { disk: true, shared: true });
+    Tiers {
+        disk: at_work(old.disk.is_some(), new.disk.is_some(), was.disk, space.tiers.disk),
+        shared: at_work(old.shared.is_some(), new.shared.is_some(), was.shared, space.tiers.shared),
+    }
+}
+
+/// `new` without what takes effect at the next start only: the next reload is compared with what runs, not with a file.
+pub fn until_next_start(old: &Config, mut new: Config) -> Config {
+    let tiers: Vec<Tiers> = new.spaces.iter().map(|space| tiers_at_work(old, &new, space)).collect();
+    new.spaces.iter_mut().zip(tiers).for_each(|(space, tiers)| space.tiers = tiers);
+    Config {
+        listen: old.listen.clone(),
+        memory: old.memory.clone(),
+        disk: old.disk.clone(),
+        shared: old.shared.clone(),
+        ..new
+    }
+}
+
 fn at_next_start(old: &Config, new: &Config) -> Vec<&'static str> {
     let (Listen { redis, http, admin, password }, Memory { limit, eviction }) = (&old.listen, &old.memory);
-    let differs = [
+    let mut differs = vec![
         (*redis != new.listen.redis, "[listen] redis"),
         (*http != new.listen.http, "[listen] http"),
         (*admin != new.listen.admin, "[listen] admin"),
@@ -216,5 +261,37 @@ fn at_next_start(old: &Config, new: &Config) -> Vec<&'static str> {
         (*limit != new.memory.limit, "[memory] limit"),
         (*eviction != new.memory.eviction, "[memory] eviction"),
     ];
+    differs.extend(disk_differs(old.disk.as_ref(), new.disk.as_ref()));
+    differs.extend(shared_differs(old.shared.as_ref(), new.shared.as_ref()));
     differs.into_iter().filter(|(differs, _)| *differs).map(|(_, key)| key).collect()
+}
+
+fn disk_differs(old: Option<&Disk>, new: Option<&Disk>) -> Vec<(bool, &'static str)> {
+    let (Some(old), Some(new)) = (old, new) else { return vec![(old.is_some() != new.is_some(), "[disk]")] };
+    let Disk { path, limit, on_restart, place: _ } = old;
+    vec![
+        (*path != new.path, "[disk] path"),
+        (*limit != new.limit, "[disk] limit"),
+        (*on_restart != new.on_restart, "[disk] on_restart"),
+    ]
+}
+
+fn shared_differs(old: Option<&Shared>, new: Option<&Shared>) -> Vec<(bool, &'static str)> {
+    let (Some(old), Some(new)) = (old, new) else { return vec![(old.is_some() != new.is_some(), "[shared]")] };
+    let Shared { at, prefix, timeout, resync, on_start, replica_reads, backplane: _, place: _ } = old;
+    // A backplane that is where the tier is moves with it.
+    let apart = |shared: &Shared| match (&shared.at, &shared.backplane) {
+        (SharedAt::Redis(at), Backplane::On { url, mode }) if at == url => (None, Some(*mode)),
+        (_, Backplane::On { url, mode }) => (Some(url.clone()), Some(*mode)),
+        (_, Backplane::Off) => (None, None),
+    };
+    vec![
+        (*at != new.at, "[shared] url"),
+        (*prefix != new.prefix, "[shared] prefix"),
+        (*timeout != new.timeout, "[shared] timeout"),
+        (*resync != new.resync, "[shared] resync"),
+        (*on_start != new.on_start, "[shared] on_start"),
+        (*replica_reads != new.replica_reads, "[shared] replica_reads"),
+        (apart(old) != apart(new), "[shared] backplane"),
+    ]
 }

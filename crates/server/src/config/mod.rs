@@ -11,25 +11,31 @@ mod check;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;
+mod guarantee;
+mod host;
 mod listen;
 mod origin;
 mod path;
+mod preset;
 mod problem;
 mod raw;
 mod resolved;
 mod section;
 mod space;
 mod sql;
+mod tier_url;
+mod tiers;
 mod units;
 
 #[cfg(test)]
 mod tests;
 
-pub use change::{Changes, OriginChange, SpaceChange, changes};
+pub use change::{Changes, OriginChange, SpaceChange, changes, until_next_start};
 pub use problem::{Place, Problem};
 pub use resolved::{
-    Config, HttpBase, HttpSource, Listen, Memory, OriginConfig, OriginKind, Query, Secret, Source, SpaceConfig,
-    SqlSource,
+    Backplane, BackplaneMode, Config, Disk, HttpBase, HttpSource, Listen, Memory, Node, OnRestart, OnStart,
+    OriginConfig, OriginKind, Placement, Query, RedisAt, RedisUrl, Secret, Shared, SharedAt, Source, SpaceConfig,
+    SqlSource, Tiers,
 };
 
 use origin::Declared;
@@ -145,6 +151,10 @@ fn resolve(cx: &mut Context<'_>, document: Fields) -> Config {
     let mut root = Section::new(cx, "", Place::File, document);
     let listen = table(&mut root, "listen");
     let memory = table(&mut root, "memory");
+    let disk = table(&mut root, "disk");
+    let shared = table(&mut root, "shared");
+    // One that can't be read is there all the same.
+    let there = Tiers { disk: root.setting("disk").is_some(), shared: root.setting("shared").is_some() };
     let origins = table(&mut root, "origin").map(|(_, fields)| fields).unwrap_or_default();
     let spaces = root.list("space").unwrap_or_default();
     if spaces.is_empty() && root.setting("space").is_none() {
@@ -152,9 +162,7 @@ fn resolve(cx: &mut Context<'_>, document: Fields) -> Config {
             .hint("[[space]] match = \"session:{id}\" ttl = \"30m\" is the smallest");
         root.missing(&["space"], Place::File, "no [[space]]", wrong);
     }
-    root.not_yet("disk", "no [disk]: entries live in memory");
-    root.not_yet("shared", "no [shared]: entries live in memory");
-    root.not_yet("strict", "nothing: one tier guarantees all there is to guarantee");
+    let strict = root.boolean("strict").unwrap_or(false);
     limit(&mut root, "origin", origins.len(), MAX_ORIGINS);
     limit(&mut root, "space", spaces.len(), MAX_SPACES);
     root.finish();
@@ -163,7 +171,10 @@ fn resolve(cx: &mut Context<'_>, document: Fields) -> Config {
     let listen = listen::listen(cx, place, fields);
     let (place, fields) = memory.unwrap_or((Place::File, Fields::new()));
     let memory = listen::memory(cx, place, fields);
+    let disk = disk.map(|(place, fields)| tiers::disk(cx, place, fields));
+    let shared = shared.map(|(place, fields)| tiers::shared(cx, place, fields));
     let declared = declared(cx, origins);
+    let around = space::Around { origins: &declared, tiers: there, strict };
     let spaces: Vec<space::Read> = spaces
         .into_iter()
         .take(MAX_SPACES)
@@ -171,15 +182,24 @@ fn resolve(cx: &mut Context<'_>, document: Fields) -> Config {
         .filter_map(|(i, field)| {
             let place = field.place.clone();
             let fields = fields_of(cx, field, "[[space]]")?;
-            Some(space::space(cx, i + 1, place, fields, &declared))
+            Some(space::space(cx, i + 1, place, fields, &around))
         })
         .collect();
     check::same_names(&spaces, &mut cx.report);
     check::hidden(&spaces, &mut cx.report);
+    guarantee::shortcomings(shared.as_ref(), disk.as_ref().map(|disk| &disk.place), &spaces, &mut cx.report);
+    let strict = spaces.iter().any(|space| space.strict && space.tiers.shared);
+    let shared = shared.and_then(|read| read.config).map(|shared| match strict {
+        true => Shared { on_start: OnStart::Refuse, ..shared },
+        false => shared,
+    });
     Config {
         file: String::new(),
         listen,
         memory,
+        disk,
+        shared,
+        warnings: cx.report.take_warnings(),
         origins: declared.into_iter().filter_map(|declared| declared.config).collect(),
         spaces: spaces.into_iter().filter_map(|space| space.config).collect(),
     }

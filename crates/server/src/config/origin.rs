@@ -1,5 +1,6 @@
 //! Where is the truth, and what may it be asked to bear? `[origin.NAME]`.
 
+use super::host::host_and_port;
 use super::path::is_plain;
 use super::problem::{Place, Wrong};
 use super::raw::Fields;
@@ -141,20 +142,4 @@ fn http_base(text: &str) -> Result<HttpBase, Wrong> {
         host_and_port(authority).ok_or_else(|| wrong().hint("behind `://` a host and, if need be, a port"))?;
     let port = port.unwrap_or(if tls { 443 } else { 80 });
     Ok(HttpBase { tls, host: host.to_ascii_lowercase(), port, path: path.trim_end_matches('/').to_owned() })
-}
-
-fn host_and_port(authority: &str) -> Option<(&str, Option<u16>)> {
-    let port_of = |tail: &str| match tail.strip_prefix(':') {
-        Some(port) => port.parse().ok().filter(|&port: &u16| port > 0 && tail.len() <= 6).map(Some),
-        None => tail.is_empty().then_some(None),
-    };
-    if let Some(end) = authority.find(']') {
-        let (host, tail) = authority.split_at(end + 1);
-        let address = host.strip_prefix('[')?.strip_suffix(']')?;
-        address.parse::<std::net::Ipv6Addr>().ok()?;
-        return Some((host, port_of(tail)?));
-    }
-    let (host, tail) = authority.split_at(authority.find(':').unwrap_or(authority.len()));
-    let plain = !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'));
-    if plain { Some((host, port_of(tail)?)) } else { None }
 }

@@ -97,6 +97,8 @@ impl Wrong {
 pub(super) struct Report {
     file: String,
     problems: Vec<Problem>,
+    /// What works, but less well than it looks.
+    warnings: Vec<Problem>,
     /// Lines that TOML itself could not read. What is said about their values would be noise, and so
     /// would be any complaint that something is missing from the file.
     unreadable: Vec<usize>,
@@ -104,7 +106,7 @@ pub(super) struct Report {
 
 impl Report {
     pub(super) fn new(file: &str) -> Report {
-        Report { file: file.to_owned(), problems: Vec::new(), unreadable: Vec::new() }
+        Report { file: file.to_owned(), problems: Vec::new(), warnings: Vec::new(), unreadable: Vec::new() }
     }
 
     /// TOML itself stops here.
@@ -130,12 +132,29 @@ impl Report {
         }
     }
 
+    /// Says what is less than it looks: nothing of it keeps a server from starting.
+    pub(super) fn warn(&mut self, place: &Place, subject: &str, found: impl Into<String>, wrong: Wrong) {
+        let warning = self.problem(place.clone(), subject, found.into(), wrong);
+        self.warnings.push(warning);
+    }
+
     fn push(&mut self, place: Place, subject: &str, found: String, wrong: Wrong) {
-        let Wrong { expected, hint } = wrong;
-        let problem = Problem { file: self.file.clone(), place, subject: subject.to_owned(), found, expected, hint };
+        let problem = self.problem(place, subject, found, wrong);
         if !self.problems.contains(&problem) {
             self.problems.push(problem);
         }
+    }
+
+    fn problem(&self, place: Place, subject: &str, found: String, wrong: Wrong) -> Problem {
+        let Wrong { expected, hint } = wrong;
+        Problem { file: self.file.clone(), place, subject: subject.to_owned(), found, expected, hint }
+    }
+
+    /// All warnings in the order of the file.
+    pub(super) fn take_warnings(&mut self) -> Vec<Problem> {
+        let mut warnings = std::mem::take(&mut self.warnings);
+        warnings.sort_by(|a, b| a.place.cmp(&b.place));
+        warnings
     }
 
     pub(super) fn is_empty(&self) -> bool {

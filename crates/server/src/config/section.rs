@@ -162,6 +162,25 @@ impl<'a, 'c> Section<'a, 'c> {
         }
     }
 
+    /// As [`Section::parsed`], for a URL that may carry a secret: problems show it without.
+    pub(super) fn url<T>(&mut self, key: &'static str, parse: impl FnOnce(&str) -> Result<T, Wrong>) -> Option<T> {
+        let field = self.take(key)?;
+        let shown = match &field.value {
+            Value::Text(text) | Value::Override(text) => format!("{key} = {}", quoted(&without_secrets(text))),
+            other => shown(key, other),
+        };
+        self.set.insert(key, (field.place.clone(), shown.clone()));
+        let text = match field.value {
+            Value::Text(written) => self.filled(&field.place, &written, &shown)?,
+            Value::Override(value) => value,
+            _ => return self.wrong(&field.place, shown, Wrong::expected("a URL in quotes")),
+        };
+        match parse(&text) {
+            Ok(value) => Some(value),
+            Err(wrong) => self.wrong(&field.place, shown, wrong),
+        }
+    }
+
     /// A text that is never shown; `file:PATH` names a file that holds it.
     pub(super) fn secret(&mut self, key: &'static str) -> Option<Secret> {
         let field = self.take(key)?;
@@ -314,6 +333,29 @@ pub(super) fn quoted(text: &str) -> String {
         text.push('…');
     }
     format!("\"{}\"", text.replace('\\', "\\\\").replace('\n', "\\n").replace(|c: char| c.is_control(), "?"))
+}
+
+/// `text` without what may be a secret, for problems: whatever stands before an `@`, and a query that names one.
+fn without_secrets(text: &str) -> String {
+    let (head, query) = text.split_once('?').map_or((text, None), |(head, query)| (head, Some(query)));
+    let head = match head.rsplit_once('@') {
+        Some((before, hosts)) => match before.split_once("://") {
+            Some((scheme, _)) => format!("{scheme}://***@{hosts}"),
+            None => format!("***@{hosts}"),
+        },
+        None => head.to_owned(),
+    };
+    match query {
+        // The `@` of a password that was not encoded may stand behind its `?`.
+        Some(query) if query.contains('@') || query.contains("pass") => format!("{}?***", before_secrets(&head)),
+        Some(query) => format!("{head}?{query}"),
+        None => head,
+    }
+}
+
+/// Scheme alone where a password may have been cut in two.
+fn before_secrets(head: &str) -> String {
+    head.split_once("://").map_or_else(|| "***".to_owned(), |(scheme, _)| format!("{scheme}://***"))
 }
 
 pub(super) fn bare(value: &Value) -> String {

@@ -2,9 +2,10 @@
 
 use super::origin::{Declared, Speaks};
 use super::path::is_plain;
+use super::preset::{self, PRESETS};
 use super::problem::{Place, Wrong, did_you_mean, one_of};
 use super::raw::{Field, Fields, Value};
-use super::resolved::{HttpSource, Query, Source, SpaceConfig, SqlSource};
+use super::resolved::{HttpSource, Query, Source, SpaceConfig, SqlSource, Tiers};
 use super::section::{Context, Section, Text, bare, quoted};
 use super::sql;
 use super::units;
@@ -28,10 +29,24 @@ pub(super) struct Read {
     pub(super) name_place: Place,
     pub(super) match_place: Place,
     pub(super) template: Option<Template>,
+    pub(super) tiers: Tiers,
+    pub(super) strict: bool,
+    /// Where `tags` stand and how they read, if there are any.
+    pub(super) tags: Option<(Place, String)>,
     pub(super) config: Option<SpaceConfig>,
 }
 
-pub(super) fn space(cx: &mut Context<'_>, number: usize, place: Place, fields: Fields, origins: &[Declared]) -> Read {
+/// What the file says outside of a space that each of them is read with.
+pub(super) struct Around<'d> {
+    pub(super) origins: &'d [Declared],
+    /// The tiers that there are.
+    pub(super) tiers: Tiers,
+    /// `strict` at the top of the file.
+    pub(super) strict: bool,
+}
+
+pub(super) fn space(cx: &mut Context<'_>, number: usize, place: Place, fields: Fields, around: &Around<'_>) -> Read {
+    let origins = around.origins;
     let subject = subject(number, &fields);
     let mut section = Section::new(cx, subject.clone(), place.clone(), fields);
     let template = template(&mut section);
@@ -42,10 +57,10 @@ pub(super) fn space(cx: &mut Context<'_>, number: usize, place: Place, fields: F
     let default = section.text("default").map(|text| text.value);
     let tags = tags(&mut section, template.as_ref());
     let generation = generation(&mut section);
-    tiers(&mut section);
+    let tiers = tiers(&mut section, around.tiers);
+    let strict = section.boolean("strict").unwrap_or(around.strict);
+    let tagged = section.setting("tags").filter(|_| !tags.is_empty());
     section.not_yet("staleness_budget", "nothing: there are no hot-key reactions that would need it");
-    section.not_yet("preset", "the knobs themselves, such as `ttl` and `grace`");
-    section.not_yet("strict", "nothing: one tier guarantees all there is to guarantee");
     if section.setting("origin").is_none() {
         refuse_on_plain(&mut section);
     }
@@ -58,9 +73,11 @@ pub(super) fn space(cx: &mut Context<'_>, number: usize, place: Place, fields: F
         default,
         tags,
         generation,
+        tiers,
+        strict,
         place,
     });
-    Read { name, subject, name_place, match_place, template, config }
+    Read { name, subject, name_place, match_place, template, tiers, strict, tags: tagged, config }
 }
 
 /// `[[space]] 'product'`, before anything is known to be right.
@@ -125,13 +142,14 @@ fn policy(section: &mut Section<'_, '_>) -> Policy {
         let wrong = Wrong::expected("how long a value is fresh, such as ttl = \"60s\"");
         section.missing(&["ttl"], section.place.clone(), "no `ttl`", wrong);
     }
+    let preset = section.parsed("preset", |text| units::choice(text, &PRESETS));
     // Where the ttl can't be read the other knobs are still checked.
-    let usual = Policy::ttl(ttl.unwrap_or(Span::secs(60)));
-    let grace = section.parsed("grace", units::duration).unwrap_or(Span::ZERO);
+    let usual = preset::policy(preset, ttl.unwrap_or(Span::secs(60)));
+    let grace = section.parsed("grace", units::duration);
     let mut span = |key, usual| section.parsed(key, units::duration).unwrap_or(usual);
     let policy = Policy {
-        stale_while_revalidate: span("stale_while_revalidate", grace),
-        stale_if_error: span("stale_if_error", grace),
+        stale_while_revalidate: span("stale_while_revalidate", grace.unwrap_or(usual.stale_while_revalidate)),
+        stale_if_error: span("stale_if_error", grace.unwrap_or(usual.stale_if_error)),
         timeout: span("timeout", usual.timeout),
         negative_ttl: span("negative_ttl", usual.negative_ttl),
         jitter: section.parsed("jitter", units::percentage).unwrap_or(usual.jitter),
@@ -372,22 +390,48 @@ fn generation(section: &mut Section<'_, '_>) -> Option<String> {
     })
 }
 
-/// The contract's words; this version has the first.
-const TIERS: [(&str, bool); 3] = [("memory", true), ("disk", false), ("shared", false)];
+/// A place where entries live.
+#[derive(Clone, Copy)]
+enum Tier {
+    Memory,
+    Disk,
+    Shared,
+}
 
-fn tiers(section: &mut Section<'_, '_>) {
-    let Some(texts) = section.texts("tiers") else { return };
-    if texts.is_empty()
-        && let Some((place, shown)) = section.setting("tiers").filter(|(_, shown)| shown.ends_with("[]"))
-    {
-        section.say(&place, shown, Wrong::expected("tiers = [\"memory\"]").hint("remove it"));
-    }
-    for text in texts {
+const TIERS: [(&str, Tier); 3] = [("memory", Tier::Memory), ("disk", Tier::Disk), ("shared", Tier::Shared)];
+
+/// Which of the tiers that there are; all of them unless said otherwise.
+fn tiers(section: &mut Section<'_, '_>, there: Tiers) -> Tiers {
+    let Some(texts) = section.texts("tiers") else { return there };
+    // One that can't be read may have been meant for it.
+    let (mut memory, mut chosen) = (false, Tiers::default());
+    for text in &texts {
         let wrong = match units::choice(&text.value, &TIERS) {
-            Ok(true) => continue,
-            Ok(false) => Wrong::expected("tiers = [\"memory\"]: the others are not in this version").hint("remove it"),
-            Err(wrong) => wrong,
+            Ok(Tier::Memory) => {
+                memory = true;
+                continue;
+            }
+            Ok(Tier::Disk) if there.disk => {
+                chosen.disk = true;
+                continue;
+            }
+            Ok(Tier::Shared) if there.shared => {
+                chosen.shared = true;
+                continue;
+            }
+            Ok(Tier::Disk) => Wrong::expected("a section [disk]: there is none").hint("add one, or remove it here"),
+            Ok(Tier::Shared) => Wrong::expected("a section [shared]: there is none").hint("add one, or remove it here"),
+            Err(wrong) => {
+                memory = true;
+                wrong
+            }
         };
         section.say(&text.place, format!("{} in `tiers`", quoted(&text.value)), wrong);
     }
+    if !memory && let Some((place, shown)) = section.setting("tiers") {
+        let wrong = Wrong::expected("\"memory\" among them: every space has entries there");
+        let hint = if texts.is_empty() { "remove it" } else { "write tiers = [\"memory\", …], or remove it" };
+        section.say(&place, shown, wrong.hint(hint));
+    }
+    chosen
 }

@@ -38,7 +38,10 @@ impl ConfigFile {
     /// Reads it again and puts it to work, or keeps what is at work; says which, and why.
     pub(super) fn reload(&self, service: &Service) {
         let reloaded = match self.load() {
-            Ok(config) => service.reload(config),
+            Ok(config) => {
+                warn(&config);
+                service.reload(config)
+            }
             Err(problems) => {
                 service.reload_refused();
                 Err(problems)
@@ -55,6 +58,11 @@ impl ConfigFile {
             }
         }
     }
+}
+
+/// Tells what works, but less well than it looks.
+pub(super) fn warn(config: &Config) {
+    config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
 }
 
 fn tell(changes: &Changes) {

@@ -247,6 +247,7 @@ fn run_and_say(
     say: impl FnOnce(&Server),
 ) -> Result<ExitCode, StartError> {
     let Signals { loads, mut term, mut int, hangup } = signals;
+    file::warn(&config);
     let mut server = Server::start_on(loads, config)?;
     // Never waited for: a file system that hangs must not keep the server from stopping.
     drop(server.cores.aside("bw-reload", reload::reload(server.service.clone(), file, hangup))?);

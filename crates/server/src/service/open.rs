@@ -34,6 +34,7 @@ pub(super) type Before<'b> = Option<(&'b Serving, &'b Changes)>;
 
 /// A cache with a configuration at work.
 pub(super) fn open(config: Config, loads: Handle) -> Result<(Cache, Serving), Vec<Problem>> {
+    refuse_tiers(&config)?;
     let memory = &config.memory;
     let cache = Cache::builder().memory_bytes(memory.limit).eviction(memory.eviction);
     let cache = cache.origin_name(NO_ORIGIN).runtime(loads).build();
@@ -41,6 +42,21 @@ pub(super) fn open(config: Config, loads: Handle) -> Result<(Cache, Serving), Ve
     let (serving, revision) = prepare(&cache, config, None)?;
     revision.commit().map_err(|error| vec![*problem(&Place::File, "[[space]]", error.to_string(), None)])?;
     Ok((cache, serving))
+}
+
+/// Never in silence: entries would live in memory alone.
+fn refuse_tiers(config: &Config) -> Result<(), Vec<Problem>> {
+    let disk = config.disk.as_ref().map(|disk| ("[disk]", &disk.place));
+    let shared = config.shared.as_ref().map(|shared| ("[shared]", &shared.place));
+    let said = |(subject, place): (&str, &Place)| {
+        let found = "a tier that this build can check but not open".to_owned();
+        let problem = *problem(place, subject, found, Some("remove the section".to_owned()));
+        Problem { file: config.file.clone(), ..problem }
+    };
+    match disk.into_iter().chain(shared).map(said).collect::<Vec<_>>() {
+        problems if problems.is_empty() => Ok(()),
+        problems => Err(problems),
+    }
 }
 
 /// Everything that `config` names, opened and ready: nothing has changed before the revision is committed.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Service;
 use super::open::prepare;
 use super::reloads::{Reload, Reloads};
-use crate::config::{Changes, Config, Problem, changes};
+use crate::config::{Changes, Config, Problem, changes, until_next_start};
 
 impl Service {
     /// How reloads ended so far.
@@ -22,13 +22,11 @@ impl Service {
     ///
     /// # Errors
     /// Every origin, statement and space that can't be used, at once; nothing has changed then.
-    pub fn reload(&self, mut config: Config) -> Result<Changes, Vec<Problem>> {
+    pub fn reload(&self, config: Config) -> Result<Changes, Vec<Problem>> {
         let _one_at_a_time = self.0.reloading.lock();
         let before = self.serving_on();
         let changes = changes(&before.config, &config);
-        // What waits for the next start is as it was: the next reload is compared with what runs, not with a file.
-        config.listen.clone_from(&before.config.listen);
-        config.memory.clone_from(&before.config.memory);
+        let config = until_next_start(&before.config, config);
         let (serving, revision) = prepare(&self.0.cache, config, Some((&before, &changes))).inspect_err(|_| {
             self.0.reloads.count(Reload::Refused);
         })?;

@@ -3,6 +3,7 @@
 mod change;
 mod knobs;
 mod spaces;
+mod tiers;
 mod whole;
 
 use super::*;

@@ -5,7 +5,7 @@ use bellwether_core::policy::{Early, Priority};
 use bellwether_core::time::Span;
 use proptest::prelude::*;
 
-/// The contract's example without what this version doesn't have.
+/// The contract's example, but for the budget of hot-key reactions.
 const CONTRACT: &str = r#"
 [listen]
 redis = "127.0.0.1:6380"
@@ -16,6 +16,16 @@ password = "${BW_PASSWORD}"
 [memory]
 limit    = "256 MiB"
 eviction = "auto"
+
+[disk]
+path  = "bellwether-data"
+limit = "4 GiB"
+
+[shared]
+url     = "redis://127.0.0.1:6379"
+prefix  = "bw:"
+timeout = "50ms"
+resync  = "5s"
 
 [origin.shop]
 sql = "sqlite://shop.db"
@@ -42,7 +52,7 @@ jitter = "10%"
 early  = "lead"
 priority = "normal"
 tags   = ["catalogue", "product:{id}"]
-tiers  = ["memory"]
+tiers  = ["memory", "disk", "shared"]
 generation = "v2"
 
 [[space]]
@@ -79,7 +89,7 @@ fn the_contracts_example_reads_as_written() {
     assert!(http.accept.json && http.accept.content_type.as_deref() == Some("application/json"));
     assert_eq!(page.default.as_deref(), Some(r#"{"title":"back soon"}"#));
     assert!(matches!(session.source, Source::Plain));
-    assert_eq!(session.place, Place::Line { line: 48, column: 1 });
+    assert_eq!(session.place, Place::Line { line: 58, column: 1 });
 }
 
 #[test]
@@ -171,7 +181,7 @@ fn a_wrong_override_names_its_variable() {
             "1s",
             ["BELLWETHER__SPACE__PRODUCT__TTL", "nothing", "can't be overridden"],
         ),
-        ("BELLWETHER__SHARED__URL", "redis://x", ["BELLWETHER__SHARED__URL", "not in this version", "remove it"]),
+        ("BELLWETHER__SHARED__URL", "redis:/x", ["BELLWETHER__SHARED__URL", "[shared]", "begin with redis://"]),
     ] {
         one_with(&sql(QUERY), &[(name, value)], &words);
     }
@@ -282,16 +292,18 @@ fn unknown_keys_and_later_features_are_refused() {
         (format!("[nonsense]\n{}", plain("")), ["b.toml:1:", "unknown key `nonsense`", "listen, memory"]),
         (plain("tll = \"1s\""), ["b.toml:4:1", "unknown key `tll`", "did you mean `ttl`?"]),
         (plain("xyzzy = 1"), ["b.toml:4:1", "unknown key `xyzzy`", "match, name"]),
-        (format!("[disk]\npath = \"d\"\n{}", plain("")), ["b.toml:1:", "not in this version", "remove it"]),
-        (format!("[shared]\nurl = \"redis://x\"\n{}", plain("")), ["b.toml:1:", "not in this version", "remove it"]),
-        (format!("strict = true\n{}", plain("")), ["b.toml:1:1", "not in this version", "remove it"]),
+        (format!("[dsik]\npath = \"d\"\n{}", plain("")), ["b.toml:1:", "unknown key `dsik`", "did you mean `disk`?"]),
+        (format!("[share]\nurl = \"redis://x\"\n{}", plain("")), ["b.toml:1:", "`share`", "did you mean `shared`?"]),
+        (format!("strict = \"yes\"\n{}", plain("")), ["b.toml:1:10", "strict", "true or false"]),
         (
             format!("[memory]\neviction = \"s3fifo\"\n{}", plain("")),
             ["b.toml:2:12", "expected", "did you mean \"s3-fifo\"?"],
         ),
         (format!("[memory]\neviction = \"lfo\"\n{}", plain("")), ["b.toml:2:12", "\"sieve\"", "did you mean"]),
-        (plain("preset = \"fresh\""), ["b.toml:4:1", "not in this version", "remove it"]),
-        (plain("tiers = [\"memory\", \"disk\"]"), ["b.toml:4:20", "not in this version", "remove it"]),
+        (plain("preset = \"fortres\""), ["b.toml:4:10", "\"fresh\", \"balanced\"", "did you mean \"fortress\"?"]),
+        (plain("staleness_budget = \"2s\""), ["b.toml:4:1", "not in this version", "remove it"]),
+        (plain("tiers = [\"memory\", \"disk\"]"), ["b.toml:4:20", "a section [disk]", "add one, or remove it"]),
+        (plain("tiers = [\"memory\", \"shared\"]"), ["b.toml:4:20", "a section [shared]", "add one, or remove it"]),
         (plain("tiers = [\"ram\"]"), ["b.toml:4:10", "\"memory\", \"disk\" or \"shared\"", "\"ram\""]),
         (plain("tiers = []"), ["b.toml:4:9", "tiers", "remove it"]),
         (format!("listen = 5\n{}", plain("")), ["b.toml:1:10", "a single value", "[listen]"]),
