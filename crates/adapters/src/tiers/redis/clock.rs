@@ -71,12 +71,6 @@ impl NodeClock {
         (since < TRUSTED.as_micros() as u64).then(|| (held.told + since) / 1000)
     }
 
-    /// How long ago the clock was read, if ever.
-    pub(super) fn age(&self) -> Option<Duration> {
-        let held = (*self.0.lock())?;
-        Some(Duration::from_micros(Local::now().since(held.asked)))
-    }
-
     /// How wrong [`now_ms`](Self::now_ms) can be, and how far the node's clock is ahead of this machine's wall clock.
     pub(super) fn offset(&self, wall_us: u64) -> Option<(Duration, i64)> {
         let held = (*self.0.lock())?;

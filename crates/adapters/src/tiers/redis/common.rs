@@ -9,13 +9,13 @@ use tokio::sync::Notify;
 use super::counters::Counters;
 use super::node::Node;
 use super::options::RedisOptions;
-use super::url::{Address, Shape, Target};
+use super::url::{RedisAddress, RedisShape, RedisTarget};
 use crate::SetupError;
 
 /// Shared by a tier, its route and its nodes.
 pub(super) struct Common {
     pub(super) options: RedisOptions,
-    pub(super) target: Target,
+    pub(super) target: RedisTarget,
     pub(super) runtime: Handle,
     pub(super) counters: Counters,
     /// A node's breaker has opened: the route may have changed.
@@ -23,7 +23,7 @@ pub(super) struct Common {
 }
 
 impl Common {
-    pub(super) fn new(target: Target, options: RedisOptions) -> Result<Arc<Common>, SetupError> {
+    pub(super) fn new(target: RedisTarget, options: RedisOptions) -> Result<Arc<Common>, SetupError> {
         let runtime = match options.runtime.clone().map_or_else(Handle::try_current, Ok) {
             Ok(runtime) => runtime,
             Err(_) => {
@@ -33,6 +33,12 @@ impl Common {
                 ));
             }
         };
+        if target.user.is_some() && target.password.is_none() {
+            return Err(SetupError::new(
+                "the Redis address names a user but no password",
+                "write USER:PASSWORD@HOST, or :PASSWORD@HOST where there is a password alone",
+            ));
+        }
         if target.tls && rustls::crypto::CryptoProvider::get_default().is_none() {
             // Somebody else may have been quicker: then there is one, which is all that is wanted.
             let _ = rustls::crypto::ring::default_provider().install_default();
@@ -42,7 +48,7 @@ impl Common {
     }
 
     /// A node at `address`; nothing is connected yet.
-    pub(super) fn node(self: &Arc<Common>, address: &Address) -> Result<Arc<Node>, SetupError> {
+    pub(super) fn node(self: &Arc<Common>, address: &RedisAddress) -> Result<Arc<Node>, SetupError> {
         let (host, port) = (address.host.clone(), address.port);
         let at = if self.target.tls {
             ConnectionAddr::TcpTls { host, port, insecure: false, tls_params: None }
@@ -55,14 +61,13 @@ impl Common {
     /// A node behind whatever an operating system connects to.
     pub(super) fn node_at(self: &Arc<Common>, at: ConnectionAddr, label: String) -> Result<Arc<Node>, SetupError> {
         let client = self.client(at, self.login())?;
-        let in_cluster = matches!(self.target.shape, Shape::Cluster(_));
+        let in_cluster = matches!(self.target.shape, RedisShape::Cluster(_));
         Node::new(self.clone(), label, client, in_cluster).map_err(|error| unusable(&error))
     }
 
     fn login(&self) -> RedisConnectionInfo {
-        let mut login = RedisConnectionInfo::default()
-            .set_db(self.target.db)
-            .set_lib_name("bellwether", env!("CARGO_PKG_VERSION"));
+        let mut login =
+            RedisConnectionInfo::default().set_db(self.target.db).set_lib_name("bellwether", env!("CARGO_PKG_VERSION"));
         if let Some(user) = &self.target.user {
             login = login.set_username(user);
         }
@@ -77,10 +82,8 @@ impl Common {
         let info = at.into_connection_info().map_err(|error| unusable(&error))?.set_redis_settings(login);
         let tls = &self.options.tls;
         let client = if self.target.tls && (tls.authority.is_some() || tls.identity.is_some()) {
-            let client_tls = tls
-                .identity
-                .clone()
-                .map(|(client_cert, client_key)| ClientTlsConfig { client_cert, client_key });
+            let client_tls =
+                tls.identity.clone().map(|(client_cert, client_key)| ClientTlsConfig { client_cert, client_key });
             Client::build_with_tls(info, TlsCertificates { client_tls, root_cert: tls.authority.clone() })
         } else {
             Client::open(info)

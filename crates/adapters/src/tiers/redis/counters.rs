@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use bellwether_envelope::Unreadable;
+use crate::tiers::wire::Misread;
 
 /// One number that only grows.
 #[derive(Debug, Default)]
@@ -34,22 +34,8 @@ pub(super) struct Counters {
     pub(super) script_fallbacks: Count,
     pub(super) redirects: Count,
     pub(super) large: Count,
-    pub(super) foreign: Count,
     pub(super) woken: Count,
-    unreadable: [Count; Unreadable::ALL.len()],
-}
-
-impl Counters {
-    pub(super) fn unreadable(&self, why: Unreadable) {
-        if let Some(at) = Unreadable::ALL.iter().position(|known| *known == why) {
-            self.unreadable[at].add();
-        }
-    }
-
-    pub(super) fn unreadables(&self) -> Vec<(&'static str, u64)> {
-        let all = Unreadable::ALL.iter().zip(&self.unreadable);
-        all.filter(|(why, _)| **why != Unreadable::NotOurs).map(|(why, count)| (why.as_str(), count.get())).collect()
-    }
+    pub(super) misread: Misread,
 }
 
 /// What a tier has done and how its nodes are, at one moment.
@@ -81,12 +67,10 @@ pub struct RedisCounts {
     pub redirects: u64,
     /// Bodies that went over the connections for large values.
     pub large: u64,
-    /// Values found that no Bellwether wrote.
-    pub foreign: u64,
     /// Waiters woken by a node's word that their key has changed.
     pub woken: u64,
-    /// Entries that could not be read, and were misses: by reason.
-    pub unreadable: Vec<(&'static str, u64)>,
+    /// Cells that are no entry of this version, by reason: foreign values were handed out, all others were misses.
+    pub misread: Vec<(&'static str, u64)>,
     /// The nodes that are known.
     pub nodes: Vec<NodeState>,
 }

@@ -34,8 +34,20 @@ pub(super) enum Fault {
 
 /// Codes by which servers say what is wrong. Within a script's error they stand somewhere in the text.
 const CODES: [&str; 14] = [
-    "WRONGTYPE", "OOM", "READONLY", "NOSCRIPT", "LOADING", "CLUSTERDOWN", "TRYAGAIN", "MASTERDOWN", "NOPERM", "NOAUTH",
-    "WRONGPASS", "BUSY", "MISCONF", "NOREPLICAS",
+    "WRONGTYPE",
+    "OOM",
+    "READONLY",
+    "NOSCRIPT",
+    "LOADING",
+    "CLUSTERDOWN",
+    "TRYAGAIN",
+    "MASTERDOWN",
+    "NOPERM",
+    "NOAUTH",
+    "WRONGPASS",
+    "BUSY",
+    "MISCONF",
+    "NOREPLICAS",
 ];
 
 impl Fault {
@@ -92,12 +104,17 @@ impl Fault {
             Fault::Open(why) => (TierTrouble::Unreachable, format!("{node} is not asked for now: {why}")),
             Fault::Lost(why) => (TierTrouble::Unreachable, format!("no connection to {node}: {why}")),
             Fault::Silent(why) => (TierTrouble::Unreachable, format!("{node}: {why}")),
-            Fault::Moved(slot, to) => (TierTrouble::Unreachable, format!("{node} sends slot {slot} on to {to}, in a circle")),
-            Fault::Ask(to) => (TierTrouble::Unreachable, format!("{node} sends on to {to}, in a circle")),
+            Fault::Moved(slot, to) => (
+                TierTrouble::Unreachable,
+                format!("{node} sends slot {slot} on to {to}: it is a node of a cluster, or nodes disagree"),
+            ),
+            Fault::Ask(to) => (TierTrouble::Unreachable, format!("{node} sends on to {to}: nodes disagree")),
             Fault::ReadOnly => (TierTrouble::Unreachable, format!("{node} is a replica: it takes no writes")),
             Fault::Later(code) => (TierTrouble::Unreachable, format!("{node} is not ready: {code}")),
             Fault::NoScript => (TierTrouble::Failed, format!("{node} does not keep scripts")),
-            Fault::Full => (TierTrouble::Full, format!("{node} is full and evicts nothing (maxmemory-policy noeviction)")),
+            Fault::Full => {
+                (TierTrouble::Full, format!("{node} is full and evicts nothing (maxmemory-policy noeviction)"))
+            }
             Fault::WrongType => (TierTrouble::WrongType, "the key holds another type than a string".to_owned()),
             Fault::Denied(why) => (TierTrouble::Unreachable, format!("{node} turns us away: {why}")),
             Fault::Other(why) => (TierTrouble::Failed, format!("{node}: {why}")),
@@ -127,8 +144,12 @@ mod tests {
     #[test]
     fn errors_inside_scripts_mean_what_they_mean_outside() {
         assert!(matches!(of("-WRONGTYPE Operation against a key\r\n"), Fault::WrongType));
-        assert!(matches!(of("-OOM command not allowed when used memory > 'maxmemory'. script: 1, on @user_script:9.\r\n"), Fault::Full));
-        let six = "-ERR Error running script (call to f_1): @user_script:3: @user_script: 3: -OOM command not allowed\r\n";
+        assert!(matches!(
+            of("-OOM command not allowed when used memory > 'maxmemory'. script: 1, on @user_script:9.\r\n"),
+            Fault::Full
+        ));
+        let six =
+            "-ERR Error running script (call to f_1): @user_script:3: @user_script: 3: -OOM command not allowed\r\n";
         assert!(matches!(of(six), Fault::Full));
         let six = "-ERR Error running script (call to f_1): @user_script:3: WRONGTYPE Operation against a key\r\n";
         assert!(matches!(of(six), Fault::WrongType));

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use redis::{Cmd, Value};
 
 use super::fault::Fault;
+use crate::tiers::wire::{class_number, class_of};
 
 /// A script, with the hash by which a server that knows it is asked.
 pub(super) struct Script {
@@ -108,7 +109,7 @@ pub(super) fn renew(token: Fence, lease: Span) -> Call {
 }
 
 pub(super) fn release(token: Fence, failed: Option<(Span, FailClass)>) -> Call {
-    let (cool, class) = failed.map_or((0, 0), |(cool, class)| (cool.0, class_number(class)));
+    let (cool, class) = failed.map_or((0, 0), |(cool, class)| (cool.0, class_number(class).into()));
     Call { script: &RELEASE, args: vec![fence(token), number(cool), number(class)] }
 }
 
@@ -124,28 +125,6 @@ pub(super) fn put(under: Fence, windows: Windows, tombstone_ms: u64, envelope: V
 
 pub(super) fn look(longest: u64) -> Call {
     Call { script: &LOOK, args: vec![number(longest)] }
-}
-
-/// As it is kept in place of a lease's length. Zero: none.
-fn class_number(class: FailClass) -> u64 {
-    match class {
-        FailClass::Timeout => 1,
-        FailClass::Overloaded => 2,
-        FailClass::Refused => 3,
-        FailClass::Failed => 4,
-        FailClass::Rejected => 5,
-    }
-}
-
-/// What a number that is kept in place of a lease's length means.
-pub(super) fn class_of(number: u64) -> FailClass {
-    match number {
-        1 => FailClass::Timeout,
-        2 => FailClass::Overloaded,
-        3 => FailClass::Refused,
-        5 => FailClass::Rejected,
-        _ => FailClass::Failed,
-    }
 }
 
 /// A body that a script hands over, or its length if it is too long to go this way.
@@ -198,6 +177,10 @@ impl Words {
         self.natural().map(Span)
     }
 
+    fn class(&mut self) -> Result<FailClass, Fault> {
+        Ok(class_of(self.natural()?.try_into().unwrap_or(u32::MAX)))
+    }
+
     fn bytes(&mut self) -> Result<Bytes, Fault> {
         match self.words.next() {
             Some(Value::BulkString(bytes)) => Ok(bytes.into()),
@@ -230,7 +213,7 @@ impl Words {
             1 => Acquire::Granted { token: self.fence()?, stale: self.body()? },
             2 => Acquire::Denied { left: self.span()?, stale: self.body()? },
             3 => Acquire::Fresh(self.body()?),
-            4 => Acquire::Failed { left: self.span()?, class: class_of(self.natural()?) },
+            4 => Acquire::Failed { left: self.span()?, class: self.class()? },
             5 => Acquire::HitForMiss { left: self.span()? },
             6 => Acquire::Foreign { left: self.left()?, body: self.body()? },
             _ => return Err(odd()),
@@ -247,22 +230,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_class_is_read_as_it_was_written_and_an_unknown_one_is_a_failure() {
-        use FailClass::*;
-        for class in [Timeout, Overloaded, Refused, Failed, Rejected] {
-            assert_eq!(class_of(class_number(class)), class);
-        }
-        assert_eq!((class_of(0), class_of(99)), (Failed, Failed));
-    }
-
-    #[test]
     fn an_answer_of_another_shape_is_an_error_not_a_panic() {
         let array = |values: &[Value]| Words::of(Value::Array(values.to_vec())).and_then(Words::acquire);
-        for odd in [
-            Value::Nil,
-            Value::Array(vec![]),
-            Value::Array(vec![Value::Int(1), Value::Int(-1)]),
-        ] {
+        for odd in [Value::Nil, Value::Array(vec![]), Value::Array(vec![Value::Int(1), Value::Int(-1)])] {
             assert!(Words::of(odd).is_err());
         }
         assert!(array(&[Value::Int(1), Value::Int(5)]).is_err());

@@ -1,6 +1,7 @@
 //! What does an address say? `redis://user:password@host:6379/0` and its relatives, read without ever repeating a
 //! secret in an error.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use percent_encoding::percent_decode_str;
@@ -40,13 +41,15 @@ enum Form {
 
 /// Host and port.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Address {
-    pub(super) host: String,
-    pub(super) port: u16,
+pub struct RedisAddress {
+    /// A name, or an address of IPv4 or IPv6 without brackets.
+    pub host: String,
+    /// The port.
+    pub port: u16,
 }
 
-impl std::fmt::Display for Address {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for RedisAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.host.contains(':') {
             write!(f, "[{}]:{}", self.host, self.port)
         } else {
@@ -57,25 +60,64 @@ impl std::fmt::Display for Address {
 
 /// What is behind an address.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Shape {
-    One(Address),
+pub enum RedisShape {
+    /// One server.
+    One(RedisAddress),
+    /// One server, at a socket of this machine.
     Unix(PathBuf),
-    Cluster(Vec<Address>),
-    Sentinel { sentinels: Vec<Address>, name: String },
+    /// A cluster, some of its nodes.
+    Cluster(Vec<RedisAddress>),
+    /// Whatever server the sentinels say is the primary.
+    Sentinel {
+        /// Some of them.
+        sentinels: Vec<RedisAddress>,
+        /// What they call it.
+        name: String,
+    },
 }
 
-/// An address, read. Not `Debug`: it holds a password.
+/// Where a Redis is, and who we are there.
 #[derive(Clone, PartialEq, Eq)]
-pub(super) struct Target {
-    pub(super) shape: Shape,
-    pub(super) tls: bool,
-    pub(super) user: Option<String>,
-    pub(super) password: Option<String>,
-    pub(super) db: i64,
+pub struct RedisTarget {
+    /// One server or several.
+    pub shape: RedisShape,
+    /// Whether over TLS.
+    pub tls: bool,
+    /// The ACL user; the default one if `None`.
+    pub user: Option<String>,
+    /// The password.
+    pub password: Option<String>,
+    /// The number of the database; zero in a cluster.
+    pub db: i64,
 }
 
-/// Reads an address.
-pub(super) fn read(text: &str) -> Result<Target, SetupError> {
+impl fmt::Debug for RedisTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let password = self.password.as_ref().map(|_| "***");
+        write!(f, "RedisTarget {{ {:?}, tls: {}, user: {:?}, ", self.shape, self.tls, self.user)?;
+        write!(f, "password: {password:?}, db: {} }}", self.db)
+    }
+}
+
+impl RedisTarget {
+    /// Reads `redis://USER:PASSWORD@HOST:6379/0`, `rediss://…` (TLS), `redis+unix:///PATH?db=1`,
+    /// `redis+cluster://A:6379,B:6379` or `redis+sentinel://A:26379,B:26379/NAME/0`.
+    ///
+    /// # Errors
+    /// What is wrong and what to write instead, never with the password in it.
+    ///
+    /// ```
+    /// use bellwether_adapters::tiers::redis::RedisTarget;
+    /// assert_eq!(RedisTarget::parse("rediss://cache.example/3")?.db, 3);
+    /// assert!(RedisTarget::parse("reddis://cache").unwrap_err().to_string().contains("did you mean redis://"));
+    /// # Ok::<(), bellwether_adapters::SetupError>(())
+    /// ```
+    pub fn parse(text: &str) -> Result<RedisTarget, SetupError> {
+        read(text)
+    }
+}
+
+fn read(text: &str) -> Result<RedisTarget, SetupError> {
     let Some((scheme, rest)) = text.split_once("://") else {
         return Err(SetupError::new("the address of a Redis needs a scheme, such as redis://", EXAMPLES));
     };
@@ -91,12 +133,6 @@ pub(super) fn read(text: &str) -> Result<Target, SetupError> {
     let (login, hosts) = authority.rsplit_once('@').map_or(("", authority), |(login, hosts)| (login, hosts));
     let (user, password) = login.split_once(':').unwrap_or((login, ""));
     let (user, password) = (decoded(user)?, decoded(password)?);
-    if user.is_some() && password.is_none() {
-        return Err(SetupError::new(
-            "the Redis address names a user but no password",
-            "write USER:PASSWORD@HOST, or :PASSWORD@HOST where there is a password alone",
-        ));
-    }
     let query = query_db(query, form)?;
     let (shape, db) = match form {
         Form::One => {
@@ -106,7 +142,7 @@ pub(super) fn read(text: &str) -> Result<Target, SetupError> {
                     "for a cluster write redis+cluster://A:6379,B:6379, for sentinels redis+sentinel://A:26379,B:26379/NAME",
                 ));
             };
-            (Shape::One(address.clone()), db(path)?)
+            (RedisShape::One(address.clone()), db(path)?)
         }
         Form::Unix if !hosts.is_empty() || path.is_empty() => {
             return Err(SetupError::new(
@@ -114,11 +150,11 @@ pub(super) fn read(text: &str) -> Result<Target, SetupError> {
                 "write redis+unix:///run/redis.sock, with three slashes; a database is chosen by ?db=1",
             ));
         }
-        Form::Unix => (Shape::Unix(format!("/{path}").into()), query),
+        Form::Unix => (RedisShape::Unix(format!("/{path}").into()), query),
         Form::Cluster if !path.is_empty() && path != "0" => {
             return Err(SetupError::new("a Redis Cluster has no databases", "leave away what follows the hosts"));
         }
-        Form::Cluster => (Shape::Cluster(addresses(hosts, PORT)?), 0),
+        Form::Cluster => (RedisShape::Cluster(addresses(hosts, PORT)?), 0),
         Form::Sentinel => {
             let (name, number) = path.split_once('/').unwrap_or((path, ""));
             let Some(name) = decoded(name)? else {
@@ -127,10 +163,10 @@ pub(super) fn read(text: &str) -> Result<Target, SetupError> {
                     "write redis+sentinel://HOST:26379,HOST:26379/NAME, the name being what `sentinel monitor` calls it",
                 ));
             };
-            (Shape::Sentinel { sentinels: addresses(hosts, SENTINEL_PORT)?, name }, db(number)?)
+            (RedisShape::Sentinel { sentinels: addresses(hosts, SENTINEL_PORT)?, name }, db(number)?)
         }
     };
-    Ok(Target { shape, tls, user, password, db })
+    Ok(RedisTarget { shape, tls, user, password, db })
 }
 
 fn form(scheme: &str) -> Result<(Form, bool), SetupError> {
@@ -148,7 +184,7 @@ fn form(scheme: &str) -> Result<(Form, bool), SetupError> {
     Err(SetupError::new(format!("{shown} is no scheme of a Redis address"), hint))
 }
 
-fn addresses(text: &str, port: u16) -> Result<Vec<Address>, SetupError> {
+fn addresses(text: &str, port: u16) -> Result<Vec<RedisAddress>, SetupError> {
     if text.is_empty() {
         return Err(SetupError::new("the Redis address names no host", EXAMPLES));
     }
@@ -162,7 +198,7 @@ fn addresses(text: &str, port: u16) -> Result<Vec<Address>, SetupError> {
     Ok(all)
 }
 
-fn address(text: &str, default: u16) -> Result<Address, SetupError> {
+fn address(text: &str, default: u16) -> Result<RedisAddress, SetupError> {
     let bad = |what: &str| {
         SetupError::new(
             format!("{what} in \"{text}\" of the Redis address"),
@@ -191,7 +227,7 @@ fn address(text: &str, default: u16) -> Result<Address, SetupError> {
             _ => return Err(bad("no port between 1 and 65535")),
         },
     };
-    Ok(Address { host: host.to_owned(), port })
+    Ok(RedisAddress { host: host.to_owned(), port })
 }
 
 fn db(text: &str) -> Result<i64, SetupError> {
@@ -224,7 +260,10 @@ fn decoded(text: &str) -> Result<Option<String>, SetupError> {
         return Ok(None);
     }
     percent_decode_str(text).decode_utf8().map(|text| Some(text.into_owned())).map_err(|_| {
-        SetupError::new("user, password or name in the Redis address is no UTF-8 once it is decoded", "check the % signs")
+        SetupError::new(
+            "user, password or name in the Redis address is no UTF-8 once it is decoded",
+            "check the % signs",
+        )
     })
 }
 
@@ -232,32 +271,32 @@ fn decoded(text: &str) -> Result<Option<String>, SetupError> {
 mod tests {
     use super::*;
 
-    fn at(host: &str, port: u16) -> Address {
-        Address { host: host.into(), port }
+    fn at(host: &str, port: u16) -> RedisAddress {
+        RedisAddress { host: host.into(), port }
     }
 
-    fn good(text: &str) -> Target {
+    fn good(text: &str) -> RedisTarget {
         read(text).unwrap_or_else(|error| panic!("{text}: {error}"))
     }
 
     #[test]
     fn every_form_of_address_is_understood() {
-        assert!(good("redis://cache").shape == Shape::One(at("cache", 6379)));
+        assert!(good("redis://cache").shape == RedisShape::One(at("cache", 6379)));
         let full = good("rediss://app:s%2Fcret@10.0.0.5:7000/3");
-        assert!(full.tls && full.db == 3 && full.shape == Shape::One(at("10.0.0.5", 7000)));
+        assert!(full.tls && full.db == 3 && full.shape == RedisShape::One(at("10.0.0.5", 7000)));
         assert_eq!((full.user.as_deref(), full.password.as_deref()), (Some("app"), Some("s/cret")));
         let alone = good("valkey://:p@ss@[::1]:1");
         assert_eq!((alone.user, alone.password.as_deref()), (None, Some("p@ss")));
-        assert!(alone.shape == Shape::One(at("::1", 1)));
+        assert!(alone.shape == RedisShape::One(at("::1", 1)));
         let unix = good("redis+unix:///run/redis.sock?db=2");
-        assert!(unix.db == 2 && unix.shape == Shape::Unix("/run/redis.sock".into()));
+        assert!(unix.db == 2 && unix.shape == RedisShape::Unix("/run/redis.sock".into()));
         let cluster = good("redis+cluster://a:1,b:2,[::1]:3");
-        assert!(cluster.shape == Shape::Cluster(vec![at("a", 1), at("b", 2), at("::1", 3)]));
+        assert!(cluster.shape == RedisShape::Cluster(vec![at("a", 1), at("b", 2), at("::1", 3)]));
         let sentinel = good("redis+sentinel://a,b:2/main/5");
         assert!(
             sentinel.db == 5
                 && sentinel.shape
-                    == Shape::Sentinel { sentinels: vec![at("a", 26379), at("b", 2)], name: "main".into() }
+                    == RedisShape::Sentinel { sentinels: vec![at("a", 26379), at("b", 2)], name: "main".into() }
         );
     }
 
@@ -278,7 +317,6 @@ mod tests {
             ("redis://:hunter2/x@h", "/ ? #", "%2F"),
             ("redis://:hunter2?x@h", "/ ? #", "%2F"),
             ("redis://:hunter2#x@h", "/ ? #", "%2F"),
-            ("redis://hunter2@h", "no password", "USER:PASSWORD"),
             ("redis://a,b", "several hosts", "redis+cluster"),
             ("redis+cluster://a,b/1", "no databases", "leave away"),
             ("redis+sentinel://a", "name", "sentinel monitor"),

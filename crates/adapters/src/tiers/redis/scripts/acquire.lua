@@ -26,7 +26,7 @@ if cell then
     local length, all = body()
     return {FRESH, now_us, length, all}
   end
-  if cell.kind == FAILED and now < cell.hard then return {COOLING, now_us, cell.hard - now, cell.lease} end
+  if cell.kind == FAILED and now < cell.hard then return {COOLING, now_us, cell.hard - now, cell.cost} end
   if now < cell.lease_until then
     -- Without a token: left alone, because a load of it failed. The class is where a lease has its length.
     if same(cell.token, ZERO) then return {COOLING, now_us, cell.lease_until - now, cell.lease} end

@@ -7,12 +7,13 @@ if cell.kind == PLACEHOLDER then
     redis.call('DEL', key)
   else
     cell = empty()
-    cell.kind, cell.fence, cell.hard, cell.lease = FAILED, token, now + cool, class
+    cell.kind, cell.fence, cell.hard, cell.cost = FAILED, token, now + cool, class
     replace(cell)
   end
   return {1, now_us}
 end
--- A body or a tombstone stays what it is, and the key is left alone meanwhile.
+-- A body or a tombstone stays what it is, and the key is left alone meanwhile. Its cost is under the checksum: the class
+-- goes where a lease has its length.
 cell.token, cell.lease_until, cell.lease = ZERO, 0, 0
 if cool > 0 then cell.lease_until, cell.lease = now + cool, class end
 amend(cell)
