@@ -151,7 +151,7 @@ impl Cluster {
             Some(node) => Some(node.clone()),
             None if map.nodes.len() >= MOST_NODES => None,
             // The options were good for the seeds: they are for this one.
-            None => self.common.node(address).ok(),
+            None => Node::at(&self.common, address).ok(),
         }
     }
 

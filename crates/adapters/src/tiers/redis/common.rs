@@ -7,9 +7,8 @@ use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
 use super::counters::Counters;
-use super::node::Node;
 use super::options::RedisOptions;
-use super::url::{RedisAddress, RedisShape, RedisTarget};
+use super::url::{RedisAddress, RedisTarget};
 use crate::SetupError;
 
 /// Shared by a tier, its route and its nodes.
@@ -47,25 +46,18 @@ impl Common {
         Ok(Arc::new(common))
     }
 
-    /// A node at `address`; nothing is connected yet.
-    pub(super) fn node(self: &Arc<Common>, address: &RedisAddress) -> Result<Arc<Node>, SetupError> {
+    /// How to connect to `address`.
+    pub(super) fn at(&self, address: &RedisAddress) -> ConnectionAddr {
         let (host, port) = (address.host.clone(), address.port);
-        let at = if self.target.tls {
+        if self.target.tls {
             ConnectionAddr::TcpTls { host, port, insecure: false, tls_params: None }
         } else {
             ConnectionAddr::Tcp(host, port)
-        };
-        self.node_at(at, address.to_string())
+        }
     }
 
-    /// A node behind whatever an operating system connects to.
-    pub(super) fn node_at(self: &Arc<Common>, at: ConnectionAddr, label: String) -> Result<Arc<Node>, SetupError> {
-        let client = self.client(at, self.login())?;
-        let in_cluster = matches!(self.target.shape, RedisShape::Cluster(_));
-        Node::new(self.clone(), label, client, in_cluster).map_err(|error| unusable(&error))
-    }
-
-    fn login(&self) -> RedisConnectionInfo {
+    /// Who we are at the servers that hold entries.
+    pub(super) fn login(&self) -> RedisConnectionInfo {
         let mut login =
             RedisConnectionInfo::default().set_db(self.target.db).set_lib_name("bellwether", env!("CARGO_PKG_VERSION"));
         if let Some(user) = &self.target.user {
@@ -92,6 +84,6 @@ impl Common {
     }
 }
 
-fn unusable(error: &redis::RedisError) -> SetupError {
+pub(super) fn unusable(error: &redis::RedisError) -> SetupError {
     SetupError::new(format!("the Redis tier can't be set up: {error}"), "check its address and certificates")
 }

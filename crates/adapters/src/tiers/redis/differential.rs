@@ -208,7 +208,8 @@ impl Both {
             1 => Fence((1 << 53) + random.u64(..5)),
             _ => Fence::ZERO,
         };
-        let words = self.run(&script::acquire(&Ask { lease: LEASE, mode, holds, at_least }, super::SHORT)).await;
+        let words =
+            self.run(&script::acquire(&Ask { lease: LEASE, mode, holds, at_least }, super::commands::SHORT)).await;
         let now = Now(words.now_us);
         let (reply, next) = Cell::acquire(self.cell, cell::Ask { lease: LEASE, mode, holds, at_least }, now);
         let has = |body: &Body| *body != Body::None;

@@ -6,17 +6,20 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use redis::{
-    AsyncConnectionConfig, Client, Cmd, ErrorKind, Pipeline, ProtocolVersion, PushInfo, PushKind, RedisResult, Value,
+    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ErrorKind, Pipeline, ProtocolVersion, PushInfo, PushKind,
+    RedisResult, Value,
 };
 use tokio::sync::Notify;
 
-use super::breaker::{Breaker, pause};
 use super::clock::{Local, NodeClock};
 use super::common::Common;
 use super::counters::NodeState;
 use super::fault::Fault;
 use super::lane::{Lane, Line, Purpose};
+use super::url::{RedisAddress, RedisShape};
 use super::waits::Waits;
+use crate::SetupError;
+use crate::tiers::breaker::{Breaker, pause};
 
 /// Commands that wait for room in a connection's buffer.
 const QUEUE: usize = 256;
@@ -46,18 +49,20 @@ pub(super) struct Node {
 }
 
 impl Node {
-    pub(super) fn new(common: Arc<Common>, label: String, client: Client, in_cluster: bool) -> RedisResult<Arc<Node>> {
-        let by = |protocol| {
-            let info = client.get_connection_info().clone();
-            let settings = info.redis_settings().clone().set_protocol(protocol);
-            Client::open(info.set_redis_settings(settings))
-        };
+    /// A node at `address`; nothing is connected yet.
+    pub(super) fn at(common: &Arc<Common>, address: &RedisAddress) -> Result<Arc<Node>, SetupError> {
+        Node::behind(common, common.at(address), address.to_string())
+    }
+
+    /// A node behind whatever an operating system connects to.
+    pub(super) fn behind(common: &Arc<Common>, place: ConnectionAddr, label: String) -> Result<Arc<Node>, SetupError> {
+        let by = |protocol| common.client(place.clone(), common.login().set_protocol(protocol));
         Ok(Arc::new(Node {
             clients: [by(ProtocolVersion::RESP3)?, by(ProtocolVersion::RESP2)?],
-            common,
+            common: common.clone(),
             label,
             plain: AtomicBool::new(false),
-            in_cluster,
+            in_cluster: matches!(common.target.shape, RedisShape::Cluster(_)),
             breaker: Breaker::default(),
             why: Mutex::default(),
             clock: NodeClock::default(),

@@ -52,12 +52,12 @@ pub(super) struct Answer {
 impl Route {
     pub(super) fn new(common: &Arc<Common>) -> Result<Route, SetupError> {
         Ok(match &common.target.shape {
-            RedisShape::One(address) => Route::One(common.node(address)?),
+            RedisShape::One(address) => Route::One(Node::at(common, address)?),
             RedisShape::Unix(path) => {
-                Route::One(common.node_at(ConnectionAddr::Unix(path.clone()), path.display().to_string())?)
+                Route::One(Node::behind(common, ConnectionAddr::Unix(path.clone()), path.display().to_string())?)
             }
             RedisShape::Cluster(seeds) => {
-                let seeds = seeds.iter().map(|seed| common.node(seed)).collect::<Result<Vec<_>, _>>()?;
+                let seeds = seeds.iter().map(|seed| Node::at(common, seed)).collect::<Result<Vec<_>, _>>()?;
                 Route::Cluster(Cluster::new(common.clone(), seeds))
             }
             RedisShape::Sentinel { sentinels, name } => {

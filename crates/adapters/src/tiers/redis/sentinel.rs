@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::RwLock;
-use redis::{AsyncConnectionConfig, ConnectionAddr, RedisConnectionInfo, Value};
+use redis::{AsyncConnectionConfig, RedisConnectionInfo, Value};
 use tokio::sync::{Notify, watch};
 
 use super::common::Common;
@@ -113,12 +113,6 @@ impl Sentinels {
 
     /// Whom one sentinel names. A connection of its own: that is asked seldom, and sentinels come and go.
     async fn ask(&self, sentinel: &RedisAddress) -> Result<RedisAddress, String> {
-        let (host, port) = (sentinel.host.clone(), sentinel.port);
-        let at = if self.common.target.tls {
-            ConnectionAddr::TcpTls { host, port, insecure: false, tls_params: None }
-        } else {
-            ConnectionAddr::Tcp(host, port)
-        };
         let mut login = RedisConnectionInfo::default().set_skip_set_lib_name();
         if let Some(auth) = &self.common.options.sentinel_auth {
             login = login.set_password(&auth.password);
@@ -126,7 +120,7 @@ impl Sentinels {
                 login = login.set_username(user);
             }
         }
-        let client = self.common.client(at, login).map_err(|error| error.to_string())?;
+        let client = self.common.client(self.common.at(sentinel), login).map_err(|error| error.to_string())?;
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(self.common.options.connect_timeout))
             .set_response_timeout(Some(self.common.options.answer_timeout));
@@ -156,7 +150,7 @@ impl Sentinels {
         let node = match held {
             Some(node) if !doubted && !node.breaker.is_open() => return Ok(()),
             Some(node) => node,
-            None => self.common.node(named).map_err(|error| error.to_string())?,
+            None => Node::at(&self.common, named).map_err(|error| error.to_string())?,
         };
         let role = node.call(Purpose::Main, &redis::cmd("ROLE")).await;
         let role = role.map_err(|fault| fault.into_error(&node.label).text)?;

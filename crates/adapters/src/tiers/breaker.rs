@@ -14,19 +14,19 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(1000);
 
 /// One node's breaker.
 #[derive(Debug, Default)]
-pub(super) struct Breaker {
+pub(crate) struct Breaker {
     failures: AtomicU32,
     open: AtomicBool,
 }
 
 impl Breaker {
     /// Whether callers are turned away.
-    pub(super) fn is_open(&self) -> bool {
+    pub(crate) fn is_open(&self) -> bool {
         self.open.load(Ordering::Acquire)
     }
 
     /// A call was answered. An answer that comes when the breaker is open already changes nothing.
-    pub(super) fn answered(&self) {
+    pub(crate) fn answered(&self) {
         // Read first: on a healthy node nobody writes to what all share.
         if self.failures.load(Ordering::Relaxed) != 0 {
             self.failures.store(0, Ordering::Relaxed);
@@ -34,17 +34,17 @@ impl Breaker {
     }
 
     /// A call was not answered in time. True: the breaker has opened just now.
-    pub(super) fn failed(&self) -> bool {
+    pub(crate) fn failed(&self) -> bool {
         self.failures.fetch_add(1, Ordering::Relaxed) + 1 >= FAILURES && self.open()
     }
 
     /// No connection can be had. True: it was not open before.
-    pub(super) fn open(&self) -> bool {
+    pub(crate) fn open(&self) -> bool {
         !self.open.swap(true, Ordering::AcqRel)
     }
 
     /// A probe was answered. True: it was open before.
-    pub(super) fn close(&self) -> bool {
+    pub(crate) fn close(&self) -> bool {
         self.failures.store(0, Ordering::Relaxed);
         self.open.swap(false, Ordering::AcqRel)
     }
@@ -52,7 +52,7 @@ impl Breaker {
 
 /// How long to wait before probe number `attempt` (from 0): doubling, and between half and all of it by `draw` (0 to
 /// 1), so that a fleet does not probe in step.
-pub(super) fn pause(attempt: u32, draw: f64) -> Duration {
+pub(crate) fn pause(attempt: u32, draw: f64) -> Duration {
     let full = FIRST_PAUSE.saturating_mul(1 << attempt.min(16)).min(LONGEST_PAUSE);
     full.mul_f64(0.5 + 0.5 * draw.clamp(0.0, 1.0))
 }
