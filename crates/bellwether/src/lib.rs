@@ -33,6 +33,7 @@ mod ctx;
 mod engine;
 mod entry;
 mod error;
+pub mod events;
 mod eviction;
 #[cfg(feature = "shuttle")]
 #[doc(hidden)]
