@@ -357,7 +357,7 @@ pub(super) fn time_of(value: &Value) -> Option<u64> {
         Some(Value::BulkString(digits)) => std::str::from_utf8(digits).ok()?.parse::<u64>().ok(),
         _ => None,
     };
-    Some(part(0)?.checked_mul(1_000_000)?.checked_add(part(1)?)?)
+    part(0)?.checked_mul(1_000_000)?.checked_add(part(1)?)
 }
 
 /// A caller's patience: a call that is given up unanswered after a while counts against the node. Without this a
