@@ -119,14 +119,14 @@ impl Fleet {
     /// Asks the tier, unless it has not been told of an invalidation yet: then what it holds is not believed.
     pub(super) fn question(&mut self, process: u16, id: u64) {
         let (now, believing, knows) = (self.now(), self.is(Mutant::Believing), !self.is(Mutant::NoAtLeast));
-        let timeout = self.scenario.timeout;
+        let (timeout, draw) = (self.scenario.timeout, self.draw());
         let it = self.of(process);
         let Some(leader) = it.leaders.get(&id) else { return };
         let (key, holds) = (leader.key, leader.holds);
         let op = match leader.step {
             Step::Acquire(mode) => {
                 let known = it.raised.get(&key).copied().unwrap_or_default().max(holds);
-                let at_least = if knows { Fence(known.0 + 1) } else { Fence::ZERO };
+                let at_least = if knows { known.above(draw) } else { Fence::ZERO };
                 Op::Acquire(Ask { lease: length(it.times.p99(), timeout), mode, holds, at_least })
             }
             _ => Op::Get,
@@ -429,7 +429,7 @@ impl Fleet {
         let meta = entry.meta;
         let windows = [meta.fresh_until.since(local), Span(u64::from(meta.swr_ms)), Span(u64::from(meta.hard_ms))];
         let call = self.call(process, By::Nobody, key, Op::Publish { token, body: entry.body, windows });
-        let publishing = Publishing { key, fence: meta.fence, body: entry.body, windows, token };
+        let publishing = Publishing { key, fence: meta.fence, body: entry.body, windows };
         self.of(process).publishing.insert(call, publishing);
     }
 
@@ -446,7 +446,7 @@ impl Fleet {
     pub(super) fn not_published(&mut self, process: u16, call: u64) {
         let retries = self.is(Mutant::BodyRetry);
         let it = self.of(process);
-        let Some(Publishing { key, fence, body, windows, .. }) = it.publishing.remove(&call) else { return };
+        let Some(Publishing { key, fence, body, windows }) = it.publishing.remove(&call) else { return };
         if let Some(entry) = it.memory.get_mut(&key).filter(|entry| entry.meta.fence == fence) {
             entry.meta = unproven(entry.meta, LONE_FRESH);
         }
@@ -468,10 +468,10 @@ impl Fleet {
     pub(super) fn would_do(&self, caller: Caller, key: u8, body: &Body) -> bool {
         let By::Leader(id) = caller.by else { return false };
         // Who never heard of an invalidation may store under a fence below it, once a clock that stands behind has
-        // taken over: those who did hear load once more than they must. And who stood still can't tell how old the
-        // answer is that it finds.
+        // taken over: those who did hear load once more than they must. So do they after an answer that was lost, and
+        // who stood still can't tell how old the answer is that it finds.
         let faults = &self.scenario.faults;
-        if faults.deaf > 0.0 || faults.stops > 0 {
+        if faults.deaf + faults.lost > 0.0 || faults.stops + faults.crashes + faults.freezes > 0 {
             return false;
         }
         let it = &self.processes[usize::from(caller.life.process)];

@@ -120,7 +120,6 @@ pub(super) struct Publishing {
     pub(super) fence: Fence,
     pub(super) body: Body,
     pub(super) windows: [Span; 3],
-    pub(super) token: Fence,
 }
 
 /// A process.

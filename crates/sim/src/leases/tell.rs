@@ -105,9 +105,9 @@ impl Fleet {
             self.drop_here(process, key);
         }
         // A server that took over with a clock that stands behind, and without the key, draws fences below those of
-        // old copies: who lost the message ahead of this one keeps such a copy. A stream tells of what was lost.
-        let faults = &self.scenario.faults;
-        let deceived = newer && faults.deaf > 0.0 && faults.failovers > 0;
+        // old copies: who has not heard the message ahead of this one keeps such a copy. A stream keeps them in order,
+        // and tells of what was lost.
+        let deceived = newer && self.scenario.faults.failovers > 0;
         if fence.is_some() && !deceived {
             // From here on this process knows it, and the tier has been told.
             self.check.applied(process, key, version);
