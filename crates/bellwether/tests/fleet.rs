@@ -476,6 +476,7 @@ async fn g2_a_tier_that_forgets_an_acknowledged_removal_is_not_believed() {
     fleet.tier.restore(before);
     let value = fleet.space(0).get(&1).or_load(source.loader(LOAD)).await.expect("loaded");
     assert_eq!((*value, value.why()), (1, Why::Loaded), "a replica that lagged was promoted");
+    until("the new value is published", || fleet.tier.calls().publishes == 2).await;
     let heard = fleet.space(1).get(&1).or_load(source.loader(LOAD)).await.expect("a value");
     assert_eq!((*heard, source.runs()), (1, 2), "and the newer value is above what was forgotten");
 }
