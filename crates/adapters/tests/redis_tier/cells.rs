@@ -11,7 +11,7 @@ fn misread(tier: &RedisTier, reason: &str) -> u64 {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_entry_comes_back_with_all_that_is_known_of_it() {
     let server = redis(&[]).await;
-    let tier = open(&server.url());
+    let tier = calm(&server.url());
     let full = Envelope {
         version: Some(42),
         seen: Position { epoch: 2, number: 9 },
@@ -34,7 +34,7 @@ async fn an_entry_comes_back_with_all_that_is_known_of_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_key_says_is_seen_by_a_plain_read_and_by_who_wants_to_load() {
     let server = redis(&[]).await;
-    let tier = open(&server.url());
+    let tier = calm(&server.url());
     // A load under way.
     let token = granted(&tier, b"k").await;
     assert!(matches!(tier.get(b"k").await, Ok(Found::Nothing { lease: Some(left) }) if left > Span::secs(4)));
@@ -64,7 +64,7 @@ async fn what_a_key_says_is_seen_by_a_plain_read_and_by_who_wants_to_load() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_removal_leaves_nothing_and_an_expiry_a_rescue_alone() {
     let server = redis(&[]).await;
-    let tier = open(&server.url());
+    let tier = calm(&server.url());
     for verb in [Invalidation::Remove, Invalidation::Expire] {
         let fence = store(&tier, b"k", "old").await;
         assert_eq!(tier.verify(b"k").await.unwrap(), Verified::Holds(fence));
@@ -88,7 +88,7 @@ async fn a_removal_leaves_nothing_and_an_expiry_a_rescue_alone() {
 #[tokio::test(flavor = "multi_thread")]
 async fn foreign_values_are_handed_out_with_their_end_and_never_rewritten() {
     let server = redis(&[]).await;
-    let tier = open(&server.url());
+    let tier = calm(&server.url());
     let large = "x".repeat(300_000);
     call(&server, &["SET", "bw:plain", "theirs"]).await;
     call(&server, &["SET", "bw:ends", "theirs", "PX", "60000"]).await;
@@ -122,7 +122,7 @@ async fn foreign_values_are_handed_out_with_their_end_and_never_rewritten() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_foreign_value_of_100_mb_is_not_taken_in() {
     let server = redis(&[]).await;
-    let tier = open(&server.url());
+    let tier = calm(&server.url());
     call(&server, &["SETRANGE", "bw:huge", "99999999", "x"]).await;
     call(&server, &["SETRANGE", "bw:fits", "999999", "x"]).await;
     let sent = async || {
@@ -146,7 +146,7 @@ async fn a_foreign_value_of_100_mb_is_not_taken_in() {
 #[tokio::test(flavor = "multi_thread")]
 async fn large_values_go_their_own_way_and_arrive_whole() {
     let server = redis(&[]).await;
-    let tier = open(&server.url());
+    let tier = calm(&server.url());
     let large = noise(400_000);
     let fence = store(&tier, b"large", large.clone()).await;
     assert_eq!(body(tier.get(b"large").await), Some(large.clone()));
@@ -173,7 +173,7 @@ async fn large_values_go_their_own_way_and_arrive_whole() {
 #[tokio::test(flavor = "multi_thread")]
 async fn g8_a_damaged_entry_is_a_miss_that_is_counted_and_does_not_come_back() {
     let server = redis(&[]).await;
-    let tier = open(&server.url());
+    let tier = calm(&server.url());
     let damages: [(usize, &str, &str); 6] = [
         (90, "!", "bad_crc"),
         (0, "!", "bad_header"),
@@ -202,7 +202,7 @@ async fn g8_a_damaged_entry_is_a_miss_that_is_counted_and_does_not_come_back() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_of_another_type_is_passed_by() {
     let server = redis(&[]).await;
-    let tier = open(&server.url());
+    let tier = calm(&server.url());
     call(&server, &["LPUSH", "bw:list", "x"]).await;
     store(&tier, b"k", "v").await;
     let keys = [b"list".to_vec(), b"k".to_vec()];
@@ -227,7 +227,7 @@ async fn a_key_of_another_type_is_passed_by() {
 #[tokio::test(flavor = "multi_thread")]
 async fn many_keys_are_found_in_their_order() {
     let server = redis(&[]).await;
-    let tier = open(&server.url());
+    let tier = calm(&server.url());
     let keys: Vec<Vec<u8>> = (0..700).map(|n| format!("many:{n}").into_bytes()).collect();
     for key in keys.iter().step_by(3) {
         store(&tier, key, key.clone()).await;

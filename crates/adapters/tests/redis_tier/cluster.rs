@@ -51,7 +51,7 @@ async fn a_cluster_serves_all_slots_moves_them_and_survives_a_killed_primary() {
 async fn replicas_answer_reads(url: &str, keys: &[Vec<u8>]) {
     // Nodes tell of replicas once these have told them how far they are.
     let tier = until("replicas to be told of", async || {
-        let tier = open_with(url, RedisOptions { reads: Reads::Replica, ..RedisOptions::default() });
+        let tier = open_with(url, RedisOptions { reads: Reads::Replica, ..patient() });
         let _ = tier.get(b"any").await;
         (tier.counts().nodes.len() == 6).then_some(tier)
     })

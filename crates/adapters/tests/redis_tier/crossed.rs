@@ -11,7 +11,7 @@ async fn g5_no_answer_crosses_to_another_key_whatever_is_cut_or_given_up() {
     let server = redis(&[]).await;
     let proxy = Arc::new(Proxy::start(server.address(), 11).await.expect("a proxy"));
     let tier = Arc::new(open(&format!("redis://{}", proxy.address())));
-    let straight = open(&server.url());
+    let straight = calm(&server.url());
     for n in 0..64 {
         let key = format!("key:{n}");
         store(&straight, key.as_bytes(), key.repeat(1 + n * 20)).await;

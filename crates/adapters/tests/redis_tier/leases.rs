@@ -7,7 +7,7 @@ use bellwether::Invalidation;
 async fn g1_of_200_who_ask_at_once_one_loads_twenty_times_over() {
     let server = redis(&[]).await;
     // As several processes: each with connections of its own.
-    let tiers: Vec<Arc<RedisTier>> = (0..4).map(|_| Arc::new(open(&server.url()))).collect();
+    let tiers: Vec<Arc<RedisTier>> = (0..4).map(|_| Arc::new(calm(&server.url()))).collect();
     for round in 0..20 {
         let key = format!("round:{round}").into_bytes();
         let tasks: Vec<_> = (0..200)
@@ -33,7 +33,7 @@ async fn g1_of_200_who_ask_at_once_one_loads_twenty_times_over() {
 #[tokio::test(flavor = "multi_thread")]
 async fn g3_a_token_is_void_after_whatever_took_the_key_away() {
     let server = redis(&[]).await;
-    let tier = open(&server.url());
+    let tier = calm(&server.url());
     for words in [
         &["DEL", "bw:k"][..],
         &["SET", "bw:k", "theirs"],
@@ -63,7 +63,7 @@ async fn g3_a_token_is_void_after_whatever_took_the_key_away() {
 #[tokio::test(flavor = "multi_thread")]
 async fn g3_a_token_is_void_after_its_key_was_evicted() {
     let server = redis(&["--maxmemory", "4mb", "--maxmemory-policy", "allkeys-lru"]).await;
-    let tier = open(&server.url());
+    let tier = calm(&server.url());
     let token = granted(&tier, b"k").await;
     let mut n = 0;
     until("an eviction", async || {
@@ -79,7 +79,7 @@ async fn g3_a_token_is_void_after_its_key_was_evicted() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backup_is_let_in_after_two_missed_heartbeats_and_the_late_holder_is_refused() {
     let server = redis(&[]).await;
-    let tier = open(&server.url());
+    let tier = calm(&server.url());
     let lease = Span::ms(900);
     let short = |mode| Ask { lease, ..ask(mode) };
     let Ok(Acquired::Granted { token: first, .. }) = tier.acquire(b"k", short(Mode::Miss)).await else { panic!() };
@@ -112,7 +112,7 @@ async fn a_backup_is_let_in_after_two_missed_heartbeats_and_the_late_holder_is_r
 async fn a_write_is_stored_under_its_invalidations_fence_unless_something_newer_came_or_it_is_late() {
     let tombstone = Duration::from_millis(600);
     let server = redis(&[]).await;
-    let tier = open_with(&server.url(), RedisOptions { tombstone, ..RedisOptions::default() });
+    let tier = open_with(&server.url(), RedisOptions { tombstone, ..patient() });
     let remove = async || tier.invalidate(b"k", Invalidation::Remove, Fence::ZERO).await.unwrap().fence;
     let first = remove().await;
     assert_eq!(tier.put(b"k", first, entry("one")).await.unwrap(), Stored::Yes(first));
@@ -133,7 +133,7 @@ async fn a_write_is_stored_under_its_invalidations_fence_unless_something_newer_
 #[tokio::test(flavor = "multi_thread")]
 async fn fences_use_all_64_bits_in_order() {
     let server = redis(&[]).await;
-    let tier = open(&server.url());
+    let tier = calm(&server.url());
     // Where doubles lose their last bit, where halves carry over, where a sign would turn.
     let edges =
         [(1 << 53) + 1, (5 << 53) | 1, 0xFFFF_FFFF_FFFF, (0x7FFF_FFFF << 32) | 0xFFFF_FFFF, (1 << 63) | 0xFFFF_FFFE];

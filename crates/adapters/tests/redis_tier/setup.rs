@@ -22,17 +22,16 @@ async fn works(tier: &RedisTier) {
 async fn every_way_to_a_server_leads_there() {
     let server = redis(&["--requirepass", "s3cret"]).await;
     let port = server.address().port();
-    works(&open(&format!("redis://:s3cret@127.0.0.1:{port}"))).await;
-    let base = open(&format!("redis+unix://:s3cret@{}?db=3", server.socket().display()));
+    works(&calm(&format!("redis://:s3cret@127.0.0.1:{port}"))).await;
+    let base = calm(&format!("redis+unix://:s3cret@{}?db=3", server.socket().display()));
     works(&base).await;
     // Databases are apart, prefixes too.
-    let other = open(&format!("valkey://default:s3cret@localhost:{port}/4"));
+    let other = calm(&format!("valkey://default:s3cret@localhost:{port}/4"));
     assert_eq!(body(other.get(b"k").await), None);
-    let same = open(&format!("redis://:s3cret@127.0.0.1:{port}/3"));
+    let same = calm(&format!("redis://:s3cret@127.0.0.1:{port}/3"));
     assert!(body(same.get(b"k").await).is_some());
     let prefix = b"elsewhere:".to_vec();
-    let apart =
-        open_with(&format!("redis://:s3cret@127.0.0.1:{port}/3"), RedisOptions { prefix, ..RedisOptions::default() });
+    let apart = open_with(&format!("redis://:s3cret@127.0.0.1:{port}/3"), RedisOptions { prefix, ..patient() });
     assert_eq!(body(apart.get(b"k").await), None);
 }
 
@@ -42,13 +41,13 @@ async fn tls_trusts_whom_it_is_told_to_and_nobody_else() {
     let url = server.tls_url().expect("TLS");
     let authority = std::fs::read(server.certificates().expect("certificates").authority).expect("a file");
     let tls = RedisTls { authority: Some(authority), identity: None };
-    works(&open_with(&url, RedisOptions { tls, ..RedisOptions::default() })).await;
-    let stranger = open(&url);
+    works(&open_with(&url, RedisOptions { tls, ..patient() })).await;
+    let stranger = calm(&url);
     assert_eq!(stranger.get(b"k").await.unwrap_err().kind, TierTrouble::Unreachable);
     let told = fatal(&stranger.check().await);
     assert!(told.to_lowercase().contains("certificate"), "{told}");
     let tls = RedisTls { authority: Some(b"no certificate".to_vec()), identity: None };
-    let wrong = RedisTier::open(RedisTarget::parse(&url).unwrap(), RedisOptions { tls, ..RedisOptions::default() });
+    let wrong = RedisTier::open(RedisTarget::parse(&url).unwrap(), RedisOptions { tls, ..patient() });
     // A file without a certificate trusts nobody: whether that is said at once or by the check, it never works.
     if let Ok(tier) = wrong {
         fatal(&tier.check().await);
@@ -76,14 +75,14 @@ async fn missing_rights_are_told_with_those_that_are_needed_and_those_are_enough
     let port = server.address().port();
     call(&server, &["ACL", "SETUSER", "poor", "on", ">p", "~bw:*", "+get", "+getrange", "+hello", "+time", "+info"])
         .await;
-    let told = fatal(&open(&format!("redis://poor:p@127.0.0.1:{port}")).check().await);
+    let told = fatal(&calm(&format!("redis://poor:p@127.0.0.1:{port}")).check().await);
     assert!(told.contains("NOPERM") && told.contains("+evalsha"), "{told}");
-    let elsewhere = RedisOptions { prefix: b"other:".to_vec(), ..RedisOptions::default() };
+    let elsewhere = RedisOptions { prefix: b"other:".to_vec(), ..patient() };
     // What the hint says, and nothing more.
     let start = told.find("~bw:*").expect("rights");
     let rights: Vec<&str> = told[start..].split(" (").next().unwrap_or_default().split_whitespace().collect();
     call(&server, &[&["ACL", "SETUSER", "rich", "on", ">p"], &rights[..]].concat()).await;
-    let rich = open(&format!("redis://rich:p@127.0.0.1:{port}"));
+    let rich = calm(&format!("redis://rich:p@127.0.0.1:{port}"));
     works(&rich).await;
     let report = rich.check().await;
     assert!(report.problems.iter().all(|problem| !problem.problem.contains("woken")), "{report}");
@@ -100,7 +99,7 @@ async fn missing_rights_are_told_with_those_that_are_needed_and_those_are_enough
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_server_that_evicts_nothing_stores_nothing_but_still_forgets() {
     let server = redis(&["--maxmemory", "3mb", "--maxmemory-policy", "noeviction"]).await;
-    let tier = open(&server.url());
+    let tier = calm(&server.url());
     store(&tier, b"held", "old").await;
     store(&tier, b"expires", "old").await;
     let leased = granted(&tier, b"leased").await;

@@ -26,7 +26,7 @@ async fn tracked(server: &Arc<Redis>) -> u64 {
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_changes_a_key_wakes_who_waits_for_it() {
     let server = redis(&[]).await;
-    let tier = Arc::new(open(&server.url()));
+    let tier = Arc::new(calm(&server.url()));
     for end in ["publish", "release", "invalidate", "DEL", "FLUSHALL", "expiry", "disconnection"] {
         let lease = if end == "expiry" { Span::ms(300) } else { Span::secs(20) };
         let Ok(Acquired::Granted { token, .. }) = tier.acquire(b"k", Ask { lease, ..ask(Mode::Miss) }).await else {
@@ -52,7 +52,7 @@ async fn whatever_changes_a_key_wakes_who_waits_for_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_waits_for_what_nobody_loads_does_not_wait() {
     let server = redis(&[]).await;
-    let tier = open(&server.url());
+    let tier = calm(&server.url());
     // The load ended between the look and the wait.
     tokio::time::timeout(PATIENCE, tier.changed(b"nothing")).await.expect("no wait");
     store(&tier, b"k", "v").await;
@@ -62,19 +62,19 @@ async fn who_waits_for_what_nobody_loads_does_not_wait() {
 #[tokio::test(flavor = "multi_thread")]
 async fn another_keys_change_wakes_nobody_and_without_tracking_nothing_does() {
     let server = redis(&[]).await;
-    let tier = Arc::new(open(&server.url()));
+    let tier = Arc::new(calm(&server.url()));
     granted(&tier, b"k").await;
     let waiter = begin(&tier, &server, b"k").await;
     store(&tier, b"other", "v").await;
     tokio::time::sleep(BUDGET).await;
     assert!(!waiter.is_finished());
     waiter.abort();
-    let polls = open_with(&server.url(), RedisOptions { tracking: false, ..RedisOptions::default() });
+    let polls = open_with(&server.url(), RedisOptions { tracking: false, ..patient() });
     let waited = tokio::time::timeout(BUDGET, polls.changed(b"k"));
     assert!(waited.await.is_err(), "it can't tell: whoever waits polls");
     // Nor where the user may not.
     call(&server, &["ACL", "SETUSER", "u", "on", ">p", "~*", "+@all", "-client|tracking"]).await;
-    let denied = open(&format!("redis://u:p@{}", server.address()));
+    let denied = calm(&format!("redis://u:p@{}", server.address()));
     store(&denied, b"works", "v").await;
     assert!(tokio::time::timeout(BUDGET, denied.changed(b"k")).await.is_err());
     assert!(denied.check().await.problems.iter().any(|problem| problem.hint.contains("client|tracking")));
@@ -83,8 +83,8 @@ async fn another_keys_change_wakes_nobody_and_without_tracking_nothing_does() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_waiter_hears_within_milliseconds() {
     let server = redis(&[]).await;
-    let tier = Arc::new(open(&server.url()));
-    let other = open(&server.url());
+    let tier = Arc::new(calm(&server.url()));
+    let other = calm(&server.url());
     let mut lags = Vec::new();
     for _ in 0..40 {
         let token = granted(&other, b"k").await;
@@ -94,8 +94,8 @@ async fn a_waiter_hears_within_milliseconds() {
             Instant::now()
         });
         tokio::time::sleep(Duration::from_millis(20)).await;
-        other.publish(b"k", token, entry("v")).await.unwrap();
         let published = Instant::now();
+        other.publish(b"k", token, entry("v")).await.unwrap();
         lags.push(waiter.await.unwrap().saturating_duration_since(published));
         call(&server, &["DEL", "bw:k"]).await;
     }
