@@ -22,4 +22,5 @@ pub mod why;
 pub mod guard;
 pub mod loadtimes;
 pub mod read;
+pub mod ring;
 pub mod write;

@@ -59,12 +59,12 @@ pub struct SetupError {
 }
 
 impl SetupError {
-    #[cfg(any(feature = "sqlite", feature = "http"))]
+    #[cfg(any(feature = "sqlite", feature = "http", feature = "memcached"))]
     pub(crate) fn new(problem: impl Into<String>, hint: impl Into<String>) -> SetupError {
         SetupError { problem: problem.into(), hint: hint.into(), knob: None }
     }
 
-    #[cfg(any(feature = "sqlite", feature = "http"))]
+    #[cfg(any(feature = "sqlite", feature = "http", feature = "memcached"))]
     pub(crate) fn about(self, knob: &'static str) -> SetupError {
         SetupError { knob: Some(knob), ..self }
     }
