@@ -72,8 +72,7 @@ impl Fleet {
     pub(super) fn trusts(&self, epoch: u32, name: &[u8], label: &str) -> bool {
         let known = self.known.read().clone();
         known.roster.trusts(epoch, |members| {
-            *members == self.mine
-                || known.placed.get(members).is_some_and(|placed| placed.owner_label(name) == label)
+            *members == self.mine || known.placed.get(members).is_some_and(|placed| placed.owner_label(name) == label)
         })
     }
 
@@ -93,7 +92,10 @@ impl Fleet {
             return false;
         }
         let since = since.get_or_insert_with(|| {
-            tracing::warn!(mine = self.mine, "other processes use other Memcached servers: keys that move are loaded anew");
+            tracing::warn!(
+                mine = self.mine,
+                "other processes use other Memcached servers: keys that move are loaded anew"
+            );
             Instant::now()
         });
         since.elapsed() >= INSIST
@@ -135,7 +137,8 @@ impl Fleet {
         if roster == known.roster {
             return;
         }
-        let placed = roster.past().iter().filter_map(|(_, members)| Some((members.clone(), placed(members)?))).collect();
+        let placed =
+            roster.past().iter().filter_map(|(_, members)| Some((members.clone(), placed(members)?))).collect();
         let epoch = roster.epoch(&self.mine).unwrap_or(0);
         if epoch == 0 && known.epoch != 0 {
             // Sets that came later have pushed it out: what is stored under it is trusted by nobody until it insists.
@@ -201,7 +204,9 @@ mod tests {
         roster.enter("rendezvous a:1,b:2".to_owned(), 1_700_000_000);
         roster.enter("ketama a:1".to_owned(), 5);
         assert_eq!(read(noted(&roster).as_bytes()), Some(roster));
-        for other in [&b""[..], b"x", b"bellwether fleet 2\n1", b"bellwether fleet 1\n-1", b"bellwether fleet 1\n1\nx", b"\xFF"] {
+        for other in
+            [&b""[..], b"x", b"bellwether fleet 2\n1", b"bellwether fleet 1\n-1", b"bellwether fleet 1\n1\nx", b"\xFF"]
+        {
             assert_eq!(read(other), None);
         }
     }

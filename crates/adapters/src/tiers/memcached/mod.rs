@@ -22,8 +22,8 @@ mod url;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use bellwether::shared::{Acquired, Ask, Found, Raised, Stored, Tier, TierError, TierTrouble, Verified};
 use bellwether::shared::Envelope as Entry;
+use bellwether::shared::{Acquired, Ask, Found, Raised, Stored, Tier, TierError, TierTrouble, Verified};
 use bellwether::{FailClass, Fence, Invalidation, Span};
 use bellwether_core::cell::{self, Cell, What};
 use bytes::Bytes;
@@ -31,8 +31,8 @@ use futures_util::future::{BoxFuture, FutureExt, join_all};
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
-pub use self::counters::MemcachedCounts;
 use self::counters::Counters;
+pub use self::counters::MemcachedCounts;
 use self::fault::Fault;
 use self::fleet::Fleet;
 use self::name::Name;
@@ -145,7 +145,8 @@ impl Drop for MemcachedTier {
 }
 
 fn check_prefix(prefix: &[u8]) -> Result<(), SetupError> {
-    let wrong = |problem: &str| SetupError::new(problem, "write a short word and a colon, such as \"bw:\"").about("prefix");
+    let wrong =
+        |problem: &str| SetupError::new(problem, "write a short word and a colon, such as \"bw:\"").about("prefix");
     match prefix {
         [] => Ok(()),
         [name::OWN, ..] => Err(wrong("the prefix begins with '~', as what belongs to the tier itself does")),
@@ -199,7 +200,7 @@ impl Inner {
 
     /// What lies under a name.
     async fn slot(&self, node: &Node, name: &Name) -> Result<Slot, TierError> {
-        if self.fleet.epoch() == 0 {
+        if self.fleet.epoch() == 0 && node.is_up() != Some(false) {
             let limit = self.options.answer_timeout;
             let settled = tokio::time::timeout(limit, self.fleet.ready()).await;
             settled.map_err(|_| Fault::Down("no server was reached yet".to_owned()).into_error(&node.label))?;
@@ -320,12 +321,7 @@ impl Tier for MemcachedTier {
         self.inner.step(key, TRIES, decide).boxed()
     }
 
-    fn publish<'a>(
-        &'a self,
-        key: &'a [u8],
-        token: Fence,
-        envelope: Entry,
-    ) -> BoxFuture<'a, Result<Stored, TierError>> {
+    fn publish<'a>(&'a self, key: &'a [u8], token: Fence, envelope: Entry) -> BoxFuture<'a, Result<Stored, TierError>> {
         let decide = move |name: &Name, slot: &Slot| {
             let (entry, bytes) = self.inner.sealed(name, slot, token, &envelope)?;
             Ok(match Cell::publish(slot.cell, token, entry, slot.now.tick()) {

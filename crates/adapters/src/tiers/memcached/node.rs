@@ -56,8 +56,7 @@ impl Node {
     pub(super) fn new(address: MemcachedAddress, options: MemcachedOptions, runtime: &Handle, greet: Greet) -> Node {
         let label = address.to_string();
         let (state, _) = watch::channel(State::Connecting);
-        let shared =
-            Arc::new(Shared { address, options, state, breaker: Breaker::default(), give_up: Notify::new() });
+        let shared = Arc::new(Shared { address, options, state, breaker: Breaker::default(), give_up: Notify::new() });
         let keeper = runtime.spawn(keep(shared.clone(), greet)).abort_handle();
         Node { label, shared, keeper }
     }
@@ -129,7 +128,7 @@ impl Shared {
 
     /// It did not answer in time.
     fn silent(&self) {
-        if matches!(*self.state.borrow(), State::Up(_)) && self.breaker.failed() {
+        if matches!(*self.state.borrow(), State::Up(_)) && !self.breaker.is_open() && self.breaker.failed() {
             self.give_up.notify_one();
         }
     }

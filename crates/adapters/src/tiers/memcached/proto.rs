@@ -259,8 +259,17 @@ mod tests {
         let stream = b"EN\r\nHD O7\r\nVA 5 c9 t100 f77 O7\r\nhello\r\nNS O7\r\nVA 4 c2 t-1 f0 O7\r\n\r\n\r\n\r\nVA 20 c1 t1 f0 \
             O7\r\n01234567890123456789\r\nEX O7\r\nNF O7\r\nSERVER_ERROR out of memory\r\nVA 0 c3 t5 f1 O7\r\n\r\nEN O7\r\n";
         let story = vec![
-            Nothing, Done, item("hello", 9, Some(100), 77), Lost, item("\r\n\r\n", 2, None, 0), TooLong(20), Lost, Lost,
-            Refused("out of memory".into()), item("", 3, Some(5), 1), Nothing,
+            Nothing,
+            Done,
+            item("hello", 9, Some(100), 77),
+            Lost,
+            item("\r\n\r\n", 2, None, 0),
+            TooLong(20),
+            Lost,
+            Lost,
+            Refused("out of memory".into()),
+            item("", 3, Some(5), 1),
+            Nothing,
         ];
         for cut in 1..=stream.len() {
             assert_eq!(all(stream, cut), Ok(story.clone()), "cut by {cut}");
@@ -295,7 +304,8 @@ mod tests {
             String::from_utf8(out).expect("text")
         };
         let name = Bytes::from_static(b"bw:k");
-        let set = |swap, ttl| Request::Set { name: name.clone(), swap, ttl, flags: 3, data: Bytes::from_static(b"body") };
+        let set =
+            |swap, ttl| Request::Set { name: name.clone(), swap, ttl, flags: 3, data: Bytes::from_static(b"body") };
         assert_eq!(written(Request::Get(name.clone())), "mg bw:k v c t f O7\r\n");
         assert_eq!(written(set(Swap::Absent, Some(9))), "ms bw:k 4 ME T9 F3 O7\r\nbody\r\n");
         assert_eq!(written(set(Swap::Unchanged(5), None)), "ms bw:k 4 C5 T0 F3 O7\r\nbody\r\n");

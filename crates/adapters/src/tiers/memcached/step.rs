@@ -1,7 +1,7 @@
 //! What does a caller get for what a cell says?
 
-use bellwether::shared::{Acquired, Envelope as Entry, Found, TierError, TierTrouble};
 use bellwether::Span;
+use bellwether::shared::{Acquired, Envelope as Entry, Found, TierError, TierTrouble};
 use bellwether_core::cell::{Cell, Reply, What, alive};
 use bytes::Bytes;
 
