@@ -15,7 +15,7 @@ const KEYS: usize = 40;
 
 /// A value that says whose it is.
 fn said(n: usize, round: usize) -> String {
-    format!("{{\"key\":{n},\"round\":{round},\"filler\":\"{}\"}}", "x".repeat(n * 37))
+    format!("{{\"key\":{n},\"round\":{round},\"filler\":\"{}\"}}", "x".repeat(n * 7))
 }
 
 /// G5: no reply crosses to another key, whatever is cancelled, reset or damaged.
@@ -23,11 +23,17 @@ fn said(n: usize, round: usize) -> String {
 fn g5_no_reply_crosses_to_another_key() {
     run(servers(1), |servers| async move {
         let proxy = Proxy::start(servers[0].address(), 4711).await.unwrap();
-        let options = MemcachedOptions { connect_timeout: Duration::from_millis(300), ..MemcachedOptions::default() };
+        let options = MemcachedOptions {
+            connect_timeout: Duration::from_millis(300),
+            // Callers that give up are what this is about: the server is not to be left alone because of them.
+            patience: Duration::from_secs(5),
+            ..MemcachedOptions::default()
+        };
         let tier = Arc::new(MemcachedTier::open(&format!("memcached://{}", proxy.address()), options).unwrap());
         let (answered, cancelled) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
+        let mut tried = Vec::new();
         let kinds = [
-            Faults { slice: Some(Slice { bytes: 7, pause: Duration::ZERO }), ..Faults::NONE },
+            Faults { slice: Some(Slice { bytes: 400, pause: Duration::ZERO }), ..Faults::NONE },
             Faults { corrupt: 0.01, ..Faults::NONE },
             Faults { reset: 0.01, ..Faults::NONE },
             Faults { duplicate: 0.005, ..Faults::NONE },
@@ -38,13 +44,17 @@ fn g5_no_reply_crosses_to_another_key() {
             let tasks = (0..8).map(|worker| {
                 let (tier, answered, cancelled) = (tier.clone(), answered.clone(), cancelled.clone());
                 tokio::spawn(async move {
-                    for round in 0..120 {
+                    for round in 0..60 {
                         let n = (worker * 31 + round * 17) % KEYS;
                         let key = format!("crossed:{n}").into_bytes();
                         // A caller that gives up at a moment of chance.
-                        let patience = Duration::from_micros(fastrand::u64(50..20_000));
+                        let patience = Duration::from_micros(fastrand::u64(50..60_000));
                         let work = async {
-                            if let Ok(Found::Entry { envelope, .. }) = tier.get(&key).await {
+                            let found = tier.get(&key).await;
+                            if found.is_err() {
+                                tokio::time::sleep(Duration::from_millis(5)).await;
+                            }
+                            if let Ok(Found::Entry { envelope, .. }) = found {
                                 let text = String::from_utf8(envelope.body.to_vec()).unwrap();
                                 assert!(text.starts_with(&format!("{{\"key\":{n},")), "{n} was answered {text}");
                                 answered.fetch_add(1, Ordering::Relaxed);
@@ -61,7 +71,7 @@ fn g5_no_reply_crosses_to_another_key() {
                 })
             });
             futures_util::future::try_join_all(tasks).await.unwrap();
-            eprintln!("{kind}: {} {} {:?} {:?}", answered.load(Ordering::Relaxed), cancelled.load(Ordering::Relaxed), tier.counts(), tier.get(b"x").await);
+            tried.push((answered.swap(0, Ordering::Relaxed), cancelled.swap(0, Ordering::Relaxed)));
             if kind == 2 {
                 proxy.cut(Ending::Reset);
             }
@@ -69,7 +79,6 @@ fn g5_no_reply_crosses_to_another_key() {
         proxy.calm();
         proxy.set(Direction::ToClient, Faults::NONE);
         until("it works again", async || matches!(tier.get(b"crossed:1").await, Ok(_))).await;
-        let (answered, cancelled) = (answered.load(Ordering::Relaxed), cancelled.load(Ordering::Relaxed));
-        assert!(answered > 200 && cancelled > 200, "{answered} answered, {cancelled} cancelled: nothing was tried");
+        assert!(tried.iter().all(|(answered, cancelled)| *answered > 20 && *cancelled > 20), "nothing was tried: {tried:?}");
     });
 }
