@@ -7,7 +7,7 @@ use std::time::Duration;
 use bellwether::Mode;
 use bellwether::shared::{Acquired, Found, Tier};
 use bellwether_adapters::tiers::memcached::{MemcachedOptions, MemcachedTier};
-use bellwether_faults::{Direction, Ending, Faults, Proxy, Slice};
+use bellwether_faults::{Ending, Faults, Proxy, Slice};
 
 use super::{ask, entry, run, servers, until};
 
@@ -77,8 +77,10 @@ fn g5_no_reply_crosses_to_another_key() {
             }
         }
         proxy.calm();
-        proxy.set(Direction::ToClient, Faults::NONE);
-        until("it works again", async || matches!(tier.get(b"crossed:1").await, Ok(_))).await;
-        assert!(tried.iter().all(|(answered, cancelled)| *answered > 20 && *cancelled > 20), "nothing was tried: {tried:?}");
+        until("it works again", async || tier.get(b"crossed:1").await.is_ok()).await;
+        assert!(
+            tried.iter().all(|(answered, cancelled)| *answered > 20 && *cancelled > 20),
+            "nothing was tried: {tried:?}"
+        );
     });
 }

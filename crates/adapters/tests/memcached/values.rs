@@ -87,15 +87,16 @@ fn g8_a_corrupt_entry_is_a_miss_and_counted() {
     run(servers(1), |servers| async move {
         let tier = open(&servers);
         let mut plain = Plain::of(&servers[0]);
-        let mut edits: Vec<(&str, Box<dyn Fn(&mut Vec<u8>)>)> = vec![
-            ("bad_crc", Box::new(|bytes| *bytes.last_mut().unwrap() ^= 1)),
-            ("bad_header", Box::new(|bytes| bytes.truncate(70))),
-            ("bad_header", Box::new(|bytes| bytes[0] = b'X')),
-            ("future_version", Box::new(|bytes| bytes[3] = b'2')),
-            ("unknown_codec", Box::new(|bytes| bytes[5] = 9)),
-            ("bad_times", Box::new(|bytes| bytes[56..64].fill(0))),
+        type Edit = fn(&mut Vec<u8>);
+        let edits: [(&str, Edit); 7] = [
+            ("bad_crc", |bytes| *bytes.last_mut().unwrap() ^= 1),
+            ("bad_crc", |bytes| bytes.extend_from_slice(b"more")),
+            ("bad_header", |bytes| bytes.truncate(70)),
+            ("bad_header", |bytes| bytes[0] = b'X'),
+            ("future_version", |bytes| bytes[3] = b'2'),
+            ("unknown_codec", |bytes| bytes[5] = 9),
+            ("bad_times", |bytes| bytes[56..64].fill(0)),
         ];
-        edits.push(("bad_crc", Box::new(|bytes| bytes.extend_from_slice(b"more"))));
         for (round, (reason, edit)) in edits.into_iter().enumerate() {
             let key = format!("k{round}");
             store(&tier, key.as_bytes(), entry("value")).await;
