@@ -30,6 +30,7 @@ mod cache;
 mod cached;
 mod codec;
 mod ctx;
+pub mod disk;
 mod engine;
 mod entry;
 mod error;
