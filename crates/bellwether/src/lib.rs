@@ -30,9 +30,11 @@ mod cache;
 mod cached;
 mod codec;
 mod ctx;
+pub mod disk;
 mod engine;
 mod entry;
 mod error;
+pub mod events;
 mod eviction;
 #[cfg(feature = "shuttle")]
 #[doc(hidden)]
@@ -69,10 +71,11 @@ pub use key::CacheKey;
 pub use load::{LoadError, Loaded};
 pub use observe::counters::{FOLLOWER_BOUNDS, HistogramCounts, TIME_BOUNDS};
 pub use observe::explain::{Explain, ExplainEntry, ExplainFlight};
+pub use observe::shared::SharedCounts;
 pub use observe::snapshot::{MemoryCounts, OriginCounts, Snapshot, SpaceCounts};
 pub use policy::{Human, Policy};
 pub use port::clock::Clock;
-pub use port::tier::{Envelope, Stored, Tier, TierError};
 pub use revision::Revision;
-pub use space::{Invalidated, Lease, Space};
+pub use shared::{Envelope, Stored, Tier, TierError};
+pub use space::{Invalidated, Lease, Space, Written};
 pub use weigh::{Value, Weigh};

@@ -19,6 +19,7 @@ pub mod template;
 pub mod time;
 pub mod why;
 
+pub mod backplane;
 pub mod guard;
 pub mod loadtimes;
 pub mod read;

@@ -1,4 +1,7 @@
 //! How do processes hear of each other's invalidations?
 
 #[cfg(feature = "redis")]
-pub mod redis;
+mod redis;
+
+#[cfg(feature = "redis")]
+pub use redis::RedisEvents;
