@@ -1,21 +1,20 @@
 //! How is a drill held from the command line: on what, which rows, and where does its report go?
 
+mod held;
 mod incident;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use bellwether_drill::races::{self, Options, Progress, Subject};
-use bellwether_drill::{DrillError, Flaw, PASSWORD, Report, Target, drills};
+use bellwether_drill::{DrillError, Flaw, PASSWORD, Target, drills};
 use clap::{Args, Subcommand, ValueEnum};
 
 use crate::failure::Failure;
 use crate::output::{complain, say};
 use crate::report::Place;
+use held::{conclude, failed, program, runtime};
 use incident::{Control as Naive, Incident, hold};
-
-/// Threads of the drill's own clients: the server under test needs the others.
-const THREADS: usize = 2;
 
 #[derive(Subcommand)]
 pub(crate) enum Drill {
@@ -145,24 +144,6 @@ fn run(arguments: &Races) -> Result<(), Failure> {
     conclude(&report, place)
 }
 
-fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(THREADS).enable_all().build();
-    runtime.map_err(|error| Failure::Run(format!("no thread can be started: {error}")))
-}
-
-fn program() -> Result<PathBuf, DrillError> {
-    std::env::current_exe().map_err(|error| DrillError::Server(format!("its program is not found: {error}")))
-}
-
-/// The table, the report for a program, and the verdict.
-fn conclude(report: &Report, place: Option<Place>) -> Result<(), Failure> {
-    say(report.table().trim_end());
-    if let Some(place) = place {
-        place.write(&format!("{:#}\n", report.json()))?;
-    }
-    verdict(report)
-}
-
 fn options(arguments: &Races) -> Result<Options, DrillError> {
     let subject = match (&arguments.against, arguments.control) {
         (Some(url), _) => Subject::Endpoint(Target::parse(url, std::env::var(PASSWORD).ok())?),
@@ -171,11 +152,6 @@ fn options(arguments: &Races) -> Result<Options, DrillError> {
     };
     let (origin, quick, only) = (arguments.origin, arguments.quick, arguments.only.clone());
     Ok(Options { subject, origin, quick, only })
-}
-
-fn failed(error: DrillError) -> Failure {
-    let words = format!("bellwether: {error}");
-    if error.is_input() { Failure::Input(vec![words]) } else { Failure::Run(error.to_string()) }
 }
 
 /// What goes on, on stderr: the table alone is the output.
@@ -187,13 +163,4 @@ fn show(progress: Progress<'_>) {
         }
         Progress::NotCleaned => complain("the drill's keys could not be removed: they go with their ttl of 10 minutes"),
     }
-}
-
-fn verdict(report: &Report) -> Result<(), Failure> {
-    let (failed, all) = (report.failed(), report.rows.len());
-    say(&format!("\n{}: {} of {all} rows ok", report.target, all - failed.len()));
-    if failed.is_empty() {
-        return Ok(());
-    }
-    Err(Failure::Run(format!("{} of {all} rows FAILED: {}", failed.len(), failed.join(", "))))
 }

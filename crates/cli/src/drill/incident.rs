@@ -7,7 +7,7 @@ use bellwether_drill::incidents::{self, Kind, Options, Progress};
 use bellwether_drill::{DrillError, FleetFlaw, Nodes, PASSWORD, Target, serve_fleet};
 use clap::{Args, ValueEnum};
 
-use super::{conclude, failed, program, runtime};
+use super::held::{conclude, failed, program, runtime};
 use crate::failure::Failure;
 use crate::output::complain;
 use crate::report::Place;

@@ -3,7 +3,7 @@
 use bellwether_servers::{Memcached, Redis, RedisCluster, Running, Sentinel, ServerError};
 
 use crate::control::FleetFlaw;
-use crate::incidents::incident::Kind;
+use crate::incidents::kind::Kind;
 use crate::target::Target;
 
 /// Nodes of a Memcached fleet that are used at first; one more is started.

@@ -14,7 +14,7 @@ use crate::client::{Client, PATIENCE};
 use crate::error::{ClientError, DrillError};
 use crate::incidents::engine::Engine;
 use crate::incidents::fleet::{Cast, Member, start};
-use crate::incidents::incident::Kind;
+use crate::incidents::kind::Kind;
 use crate::incidents::scale::Scale;
 use crate::incidents::space::Space;
 use crate::key::{Key, run_name};

@@ -6,8 +6,10 @@ use tokio::time::sleep;
 
 use crate::control::FleetFlaw;
 use crate::error::DrillError;
+use crate::incidents::check::{Check, part};
 use crate::incidents::herd::{failed, first_failure, meanwhile};
-use crate::incidents::incident::{Check, Incident, Kind, part};
+use crate::incidents::incident::Incident;
+use crate::incidents::kind::Kind;
 use crate::incidents::space::Space;
 use crate::incidents::stage::Stage;
 use crate::key::Key;

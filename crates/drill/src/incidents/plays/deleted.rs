@@ -7,7 +7,9 @@ use tokio::time::sleep;
 use crate::answer::Answer;
 use crate::control::FleetFlaw;
 use crate::error::DrillError;
-use crate::incidents::incident::{Check, Incident, Kind};
+use crate::incidents::check::Check;
+use crate::incidents::incident::Incident;
+use crate::incidents::kind::Kind;
 use crate::incidents::space::Space;
 use crate::incidents::stage::{Stage, get};
 

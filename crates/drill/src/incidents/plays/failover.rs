@@ -8,9 +8,11 @@ use tokio::time::sleep;
 use crate::answer::Answer;
 use crate::control::FleetFlaw;
 use crate::error::DrillError;
+use crate::incidents::check::Check;
 use crate::incidents::engine::Engine;
 use crate::incidents::herd::{failed, first_failure, meanwhile, p99};
-use crate::incidents::incident::{Check, Incident, Kind};
+use crate::incidents::incident::Incident;
+use crate::incidents::kind::Kind;
 use crate::incidents::space::{BUDGET, Space};
 use crate::incidents::stage::Stage;
 

@@ -6,8 +6,10 @@ use tokio::time::sleep;
 
 use crate::control::FleetFlaw;
 use crate::error::{ClientError, DrillError};
+use crate::incidents::check::{Check, part};
 use crate::incidents::engine::Engine;
-use crate::incidents::incident::{Check, Incident, Kind, part};
+use crate::incidents::incident::Incident;
+use crate::incidents::kind::Kind;
 use crate::incidents::space::Space;
 use crate::incidents::stage::Stage;
 

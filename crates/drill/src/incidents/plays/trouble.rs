@@ -6,8 +6,10 @@ use tokio::time::sleep;
 
 use crate::control::FleetFlaw;
 use crate::error::DrillError;
+use crate::incidents::check::Check;
 use crate::incidents::herd::{failed, first_failure, meanwhile, p99};
-use crate::incidents::incident::{Check, Incident, Kind};
+use crate::incidents::incident::Incident;
+use crate::incidents::kind::Kind;
 use crate::incidents::space::{BUDGET, Space};
 use crate::incidents::stage::Stage;
 
