@@ -91,12 +91,13 @@ fn show(progress: Progress<'_>) {
     match progress {
         Progress::Starting { kind, servers } => {
             let engine = match kind {
-                Kind::Redis => "a Redis",
-                Kind::Cluster => "a Cluster of three primaries with a replica each",
-                Kind::Sentinel => "a primary, two replicas and three sentinels",
-                Kind::Memcached => "four memcached",
+                None => "",
+                Some(Kind::Redis) => "a Redis, and ",
+                Some(Kind::Cluster) => "a Cluster of three primaries with a replica each, and ",
+                Some(Kind::Sentinel) => "a primary, two replicas and three sentinels, and ",
+                Some(Kind::Memcached) => "four memcached, and ",
             };
-            complain(&format!("starting {engine}, and {servers} servers over it"));
+            complain(&format!("starting {engine}{servers} servers over it"));
         }
         Progress::Playing { target } => complain(&format!("they run; the incident begins for {target}")),
         Progress::NotCleaned { mark } => {

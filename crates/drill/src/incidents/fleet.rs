@@ -31,6 +31,8 @@ pub(crate) struct Cast {
     pub(crate) permits: u64,
     /// Where entries go, so that no other run's are met.
     pub(crate) prefix: String,
+    /// The run's random name: part of every key.
+    pub(crate) run: String,
     /// Of Memcached all nodes, not the first three.
     pub(crate) all_nodes: bool,
 }

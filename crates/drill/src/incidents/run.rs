@@ -18,6 +18,7 @@ use crate::incidents::kind::Kind;
 use crate::incidents::scale::Scale;
 use crate::incidents::stage::Stage;
 use crate::interrupt::interrupted;
+use crate::key::{PREFIX, run_name};
 use crate::origin::Origin;
 use crate::report::{Judged, Report};
 use crate::target::Target;
@@ -47,8 +48,8 @@ pub struct Options {
 pub enum Progress<'a> {
     /// An engine and servers are started.
     Starting {
-        /// Which engine.
-        kind: Kind,
+        /// Which engine; none if it is somebody's own.
+        kind: Option<Kind>,
         /// How many servers.
         servers: usize,
     },
@@ -71,10 +72,24 @@ pub async fn run(
     progress: impl Fn(Progress<'_>),
 ) -> Result<Report, DrillError> {
     suits(incident, options)?;
-    tokio::select! {
-        report = hold(incident, options, progress) => report,
+    let name = run_name();
+    let report = tokio::select! {
+        report = hold(incident, options, &name, &progress) => report,
         () = interrupted() => Err(DrillError::Interrupted),
+    };
+    // Only now: a server that still runs would write again.
+    if let Some(target) = &options.against
+        && !matches!(report, Err(DrillError::Unreachable { .. }))
+        && !matches!(timeout(CLEAN_LIMIT, clean(target, &mark(&name))).await, Ok(Ok(())))
+    {
+        progress(Progress::NotCleaned { mark: &mark(&name) });
     }
+    report
+}
+
+/// What every key of a run holds in its name.
+fn mark(run: &str) -> String {
+    format!("{PREFIX}{run}")
 }
 
 /// Whether it can be held so at all.
@@ -91,12 +106,18 @@ fn suits(incident: &Incident, options: &Options) -> Result<(), DrillError> {
     Ok(())
 }
 
-async fn hold(incident: &Incident, options: &Options, progress: impl Fn(Progress<'_>)) -> Result<Report, DrillError> {
+async fn hold(
+    incident: &Incident,
+    options: &Options,
+    run: &str,
+    progress: &impl Fn(Progress<'_>),
+) -> Result<Report, DrillError> {
     let mut rows = Vec::new();
     let mut shown = String::new();
     for &kind in incident.kinds {
-        progress(Progress::Starting { kind, servers: incident.servers });
-        let mut stage = set(incident, options, kind).await?;
+        let shared = options.against.is_none().then_some(kind);
+        progress(Progress::Starting { kind: shared, servers: incident.servers });
+        let mut stage = set(incident, options, kind, run).await?;
         shown = target(incident, options);
         progress(Progress::Playing { target: &shown });
         let begun = Instant::now();
@@ -105,17 +126,12 @@ async fn hold(incident: &Incident, options: &Options, progress: impl Fn(Progress
             Ok(played) => part("asked", played),
             Err(_) => Ok(vec![unfinished(incident)]),
         };
-        if let Some(target) = &options.against
-            && !matches!(timeout(CLEAN_LIMIT, clean(target, stage.mark())).await, Ok(Ok(())))
-        {
-            progress(Progress::NotCleaned { mark: stage.mark() });
-        }
         rows.extend(checks?.into_iter().map(|check| judged(check, begun.elapsed())));
     }
     Ok(Report { drill: incident.name, target: shown, rows })
 }
 
-async fn set(incident: &Incident, options: &Options, kind: Kind) -> Result<Stage, DrillError> {
+async fn set(incident: &Incident, options: &Options, kind: Kind, run: &str) -> Result<Stage, DrillError> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let origin = Origin::bind(address).map_err(|source| DrillError::Origin { address, source })?;
     let engine = match &options.against {
@@ -131,7 +147,8 @@ async fn set(incident: &Incident, options: &Options, kind: Kind) -> Result<Stage
         flaw: options.control,
         origin: origin.address(),
         permits: incident.permits,
-        prefix: String::new(),
+        prefix: format!("{}:", mark(run)),
+        run: run.to_owned(),
         all_nodes: false,
     };
     let scale = if options.quick { Scale::QUICK } else { Scale::FULL };
@@ -161,7 +178,7 @@ fn unfinished(incident: &Incident) -> Check {
 /// Removes every key whose name holds `mark`.
 async fn clean(target: &Target, mark: &str) -> Result<(), ClientError> {
     let mut client = Client::open(target).await?;
-    let (mut cursor, pattern) = ("0".to_owned(), format!("*{}*", mark.trim_end_matches(':')));
+    let (mut cursor, pattern) = ("0".to_owned(), format!("*{mark}*"));
     loop {
         let reply = client.call(&["SCAN", &cursor, "MATCH", &pattern, "COUNT", CLEAN_STEP]).await?;
         let Some([next, found]) = reply.as_slice() else {

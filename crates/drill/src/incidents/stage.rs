@@ -17,7 +17,7 @@ use crate::incidents::fleet::{Cast, Member, start};
 use crate::incidents::kind::Kind;
 use crate::incidents::scale::Scale;
 use crate::incidents::space::Space;
-use crate::key::{Key, run_name};
+use crate::key::Key;
 use crate::origin::{Origin, Seen};
 
 /// Between two looks at something that is awaited.
@@ -31,7 +31,6 @@ pub(crate) struct Stage {
     pub(crate) fleet: Vec<Member>,
     pub(crate) scale: Scale,
     cast: Cast,
-    run: String,
     next: AtomicU64,
 }
 
@@ -50,15 +49,8 @@ impl Stage {
         servers: usize,
         scale: Scale,
     ) -> Result<Stage, DrillError> {
-        let run = run_name();
-        let cast = Cast { prefix: format!("{}{run}:", crate::key::PREFIX), ..cast };
         let fleet = start(&cast, &engine, servers).await?;
-        Ok(Stage { origin, kind, engine: Arc::new(engine), fleet, scale, cast, run, next: AtomicU64::new(0) })
-    }
-
-    /// What every key of this run holds in its name.
-    pub(crate) fn mark(&self) -> &str {
-        &self.cast.prefix
+        Ok(Stage { origin, kind, engine: Arc::new(engine), fleet, scale, cast, next: AtomicU64::new(0) })
     }
 
     /// New servers in place of all; `all_nodes` of Memcached, or the first three.
@@ -72,7 +64,7 @@ impl Stage {
 
     /// A key that nobody has asked for yet; its row has version 1.
     pub(crate) fn key(&self, space: Space) -> Key {
-        let key = Key::new(space.name(), &self.run, self.next.fetch_add(1, Ordering::Relaxed));
+        let key = Key::new(space.name(), &self.cast.run, self.next.fetch_add(1, Ordering::Relaxed));
         self.write(&key, 1);
         key
     }
