@@ -59,7 +59,7 @@ pub struct SetupError {
 }
 
 impl SetupError {
-    #[cfg(any(feature = "sqlite", feature = "http", feature = "redis"))]
+    #[cfg(any(feature = "sqlite", feature = "http", feature = "redis", feature = "disk"))]
     pub(crate) fn new(problem: impl Into<String>, hint: impl Into<String>) -> SetupError {
         SetupError { problem: problem.into(), hint: hint.into(), knob: None }
     }

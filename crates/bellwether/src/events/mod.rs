@@ -5,6 +5,7 @@
 //! whether anything may be missing; an [`Outbox`] holds what is to be told until it was.
 
 mod follower;
+mod ledger;
 mod outbox;
 mod wire;
 
@@ -17,6 +18,7 @@ pub use bellwether_core::backplane::feed::Turn;
 pub use bellwether_core::backplane::feed::{Cause, HEARTBEAT, SILENCE};
 pub use bellwether_core::backplane::floors::{Covered, Floors, MOST_SPACES, MOST_TAGS, Raised, Scope};
 pub use follower::{Follower, News};
+pub use ledger::{Debt, Ledger};
 pub use outbox::Outbox;
 pub use wire::Unreadable;
 
