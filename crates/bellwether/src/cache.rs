@@ -4,16 +4,14 @@ use std::any::TypeId;
 use std::marker::PhantomData;
 use std::sync::{Arc, Weak};
 
-use bellwether_core::fence::Invalidation;
+use bellwether_core::fence::{Fence, Invalidation};
 use bellwether_core::policy::Budget;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::runtime::{Handle, Runtime, RuntimeFlavor};
 
-use crate::codec::Json;
-use crate::engine::Engine;
-use crate::engine::body::Codec;
-use crate::engine::space::SpaceState;
+use crate::engine::space::{SpaceState, Travel};
+use crate::engine::{Engine, SharedTier};
 use crate::error::SetupError;
 use crate::eviction::Eviction;
 use crate::key::{CacheKey, KeyRef};
@@ -21,7 +19,7 @@ use crate::observe::explain::Explain;
 use crate::observe::snapshot::Snapshot;
 use crate::policy::{Human, Policy};
 use crate::port::clock::Clock;
-use crate::port::tier::Tier;
+use crate::shared::{Backplane, Sharing, Tier};
 use crate::space::Space;
 use crate::state::gate::OriginGate;
 use crate::state::memory::{LEAST_LIMIT, Memory};
@@ -67,6 +65,8 @@ pub struct CacheBuilder {
     runtime: Option<Handle>,
     tier: Option<Arc<dyn Tier>>,
     tier_budget: Human,
+    resync: Human,
+    backplane: Option<Arc<dyn Backplane>>,
     hash_seed: Option<u64>,
 }
 
@@ -144,6 +144,21 @@ impl CacheBuilder {
         self
     }
 
+    /// An entry of a shared space is compared with the shared tier at most this late (default 5 s), so that it does
+    /// not outlive what was removed there without our hearing of it.
+    #[must_use]
+    pub fn shared_resync(mut self, resync: impl Into<Human>) -> CacheBuilder {
+        self.resync = resync.into();
+        self
+    }
+
+    /// How this process hears of invalidations of tags and spaces by others.
+    #[must_use]
+    pub fn backplane(mut self, backplane: impl Backplane) -> CacheBuilder {
+        self.backplane = Some(Arc::new(backplane));
+        self
+    }
+
     /// Fixes how keys are hashed, so that the same requests evict the same entries in every run: for
     /// replays and tests. Unless it is set, a program draws its own, and nobody can choose keys that collide.
     #[must_use]
@@ -162,7 +177,12 @@ impl CacheBuilder {
         if limit < LEAST_LIMIT {
             return Err(SetupError::Memory(format!("{limit} bytes are too few: at least 64 KiB")));
         }
-        let tier_budget = self.tier_budget.0.map_err(SetupError::Memory)?;
+        let shared = SharedTier {
+            tier: self.tier,
+            budget: self.tier_budget.0.map_err(SetupError::SharedTime)?,
+            resync: self.resync.0.map_err(SetupError::SharedTime)?,
+            backplane: self.backplane,
+        };
         let (runtime, own) = match (self.runtime, Handle::try_current()) {
             (Some(given), _) => (given, None),
             (None, Ok(current)) if current.runtime_flavor() == RuntimeFlavor::MultiThread => (current, None),
@@ -176,7 +196,7 @@ impl CacheBuilder {
         let seed = self.hash_seed.map_or_else(ahash::RandomState::new, fixed);
         let memory = Memory::new(self.eviction, limit, self.largest_value.min(limit / 4), clock.clone(), &seed)
             .ok_or(SetupError::Eviction(self.eviction))?;
-        let engine = Engine::new(memory, clock, seed, self.tier, tier_budget, runtime, own);
+        let engine = Engine::new(memory, clock, seed, shared, runtime, own);
         let default_origin = declare_origin(&engine, &self.origin_name, self.budget)?;
         Ok(Cache { engine, default_origin })
     }
@@ -228,6 +248,8 @@ impl Cache {
             runtime: None,
             tier: None,
             tier_budget: "50ms".into(),
+            resync: "5s".into(),
+            backplane: None,
             hash_seed: None,
         }
     }
@@ -280,7 +302,21 @@ impl Cache {
         K: CacheKey + ?Sized + 'static,
         V: Value + Serialize + DeserializeOwned,
     {
-        self.declare(&self.default_origin, name, policy.into(), Some(Arc::new(Json::<V>::new())))
+        self.shared_space_on(&self.default_origin, name, policy, Sharing::json())
+    }
+
+    /// Declares a space on an origin, whose values also live in the shared tier as `sharing` says.
+    ///
+    /// # Errors
+    /// As [`Cache::space_on`].
+    pub fn shared_space_on<K: CacheKey + ?Sized + 'static, V: Value>(
+        &self,
+        origin: &Origin,
+        name: &str,
+        policy: impl Into<Policy>,
+        sharing: Sharing<V>,
+    ) -> Result<Space<K, V>, SetupError> {
+        self.declare(origin, name, policy.into(), Some(Travel::of(name, sharing)))
     }
 
     fn declare<K: CacheKey + ?Sized + 'static, V: Value>(
@@ -288,7 +324,7 @@ impl Cache {
         origin: &Origin,
         name: &str,
         policy: Policy,
-        codec: Option<Arc<dyn Codec>>,
+        travel: Option<Travel>,
     ) -> Result<Space<K, V>, SetupError> {
         let policy = policy.resolve().map_err(|mistakes| SetupError::Policy { space: name.to_owned(), mistakes })?;
         let types = (TypeId::of::<PhantomData<K>>(), TypeId::of::<V>());
@@ -300,13 +336,13 @@ impl Cache {
             return Ok(Space::new(self.engine.clone(), declared.clone()));
         }
         let id = self.engine.next_space();
-        let state = Arc::new(SpaceState::new(id, name.into(), policy, origin.0.clone(), types, codec));
+        let state = Arc::new(SpaceState::new(id, name.into(), policy, origin.0.clone(), types, travel));
         spaces.insert(state.name.clone(), state.clone());
         Ok(Space::new(self.engine.clone(), state))
     }
 
     /// Soft: whatever carries `tag` must be loaded anew; the old value is at most a rescue. In this
-    /// process: others are not told, because there is no backplane in this version.
+    /// process; others hear of it by the backplane, if there is one.
     pub fn expire_tag(&self, tag: &str) {
         self.engine.invalidate_tag(tag, Invalidation::Expire);
     }
@@ -314,6 +350,26 @@ impl Cache {
     /// Hard: from the moment this returns, no read that begins gets a value that carries `tag`.
     pub fn remove_tag(&self, tag: &str) {
         self.engine.invalidate_tag(tag, Invalidation::Remove);
+    }
+
+    /// Another process invalidated a key, named as in the shared tier, under this fence of the tier's if it is known.
+    /// A copy that is newer stays. True if a value was resident.
+    pub fn hear_key(&self, name: &[u8], verb: Invalidation, fence: Option<Fence>) -> bool {
+        self.engine.hear_key(name, verb, fence)
+    }
+
+    /// Another process invalidated a tag, given as [`crate::shared::tag_hash`] of its text.
+    pub fn hear_tag(&self, tag: u64, verb: Invalidation) {
+        self.engine.raise_tag(tag, verb);
+    }
+
+    /// Another process invalidated a whole space. False: there is none of that name here.
+    pub fn hear_space(&self, space: &str, verb: Invalidation) -> bool {
+        let space = self.engine.spaces.read().get(space).cloned();
+        space.is_some_and(|space| {
+            space.raise(verb, self.engine.next_fence());
+            true
+        })
     }
 
     /// What the cache knows of a key, named as `space:key`; `None` if there is no such space.

@@ -1,30 +1,27 @@
-//! How do values leave the process? Only spaces whose values can travel use a shared tier.
+//! How does the engine, which knows no types, encode and decode? A codec with its type erased.
 
-use std::marker::PhantomData;
+use std::sync::Arc;
 
 use bytes::Bytes;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 
-use crate::engine::body::{AnyBody, Codec};
+use crate::engine::body::{AnyBody, AnyCodec};
 use crate::entry::Entry;
-use crate::weigh::Weigh;
+use crate::shared::{Codec, Encoded};
+use crate::weigh::Value;
 
-/// Values as JSON.
-pub(crate) struct Json<V>(PhantomData<fn() -> V>);
+/// A codec of values of one type.
+pub(crate) struct Erased<V>(pub(crate) Arc<dyn Codec<V>>);
 
-impl<V> Json<V> {
-    pub(crate) fn new() -> Json<V> {
-        Json(PhantomData)
-    }
-}
-
-impl<V: Serialize + DeserializeOwned + Weigh + Send + Sync + 'static> Codec for Json<V> {
-    fn encode(&self, entry: &Entry) -> Option<Bytes> {
-        serde_json::to_vec(entry.value::<V>()?).ok().map(Bytes::from)
+impl<V: Value> AnyCodec for Erased<V> {
+    fn encode(&self, entry: &Entry) -> Option<Encoded> {
+        self.0.encode(entry.value::<V>()?)
     }
 
-    fn decode(&self, bytes: &[u8]) -> Option<AnyBody> {
-        serde_json::from_slice::<V>(bytes).ok().map(|value| Box::new(value) as AnyBody)
+    fn decode(&self, stored: Encoded) -> Option<AnyBody> {
+        self.0.decode(stored).map(|value| Box::new(value) as AnyBody)
+    }
+
+    fn foreign(&self, body: Bytes) -> Option<AnyBody> {
+        self.0.foreign(body).map(|value| Box::new(value) as AnyBody)
     }
 }

@@ -9,6 +9,7 @@ use bellwether_core::fence::{Fence, Floor, Invalidation};
 use bellwether_core::time::Tick;
 
 use crate::key::Key;
+use crate::shared::tag_hash;
 use crate::state::wheel::TimerId;
 
 /// An entry whose body's type is known to its space alone: the one place where types are erased,
@@ -34,6 +35,10 @@ const EXTRA: u32 = 0b10;
 /// What any body can be asked. Most answer neither: an [`Extra`] costs nothing where there is none.
 pub(crate) trait Content: Any + Send + Sync {
     fn extra(&self) -> Option<&Extra> {
+        None
+    }
+    /// What is known of it in the shared tier.
+    fn mark(&self) -> Option<&TierMark> {
         None
     }
     /// The entry that holds the value in this one's place. Never another link.
@@ -71,6 +76,80 @@ impl Content for Link {
     }
 }
 
+/// A value of a shared space. A kind of body of its own, so that entries of other spaces are no larger for it.
+struct Travelled<V> {
+    extra: Option<Box<Extra>>,
+    mark: TierMark,
+    value: V,
+}
+impl<V: Send + Sync + 'static> Content for Travelled<V> {
+    fn extra(&self) -> Option<&Extra> {
+        self.extra.as_deref()
+    }
+    fn mark(&self) -> Option<&TierMark> {
+        Some(&self.mark)
+    }
+}
+
+/// A [`Link`] of a shared space.
+struct TravelledLink {
+    link: Link,
+    mark: TierMark,
+}
+impl Content for TravelledLink {
+    fn extra(&self) -> Option<&Extra> {
+        self.link.extra()
+    }
+    fn mark(&self) -> Option<&TierMark> {
+        Some(&self.mark)
+    }
+    fn holder(&self) -> Option<&Resident> {
+        self.link.holder()
+    }
+}
+
+/// What an entry of a shared space remembers of the tier.
+#[derive(Debug, Default)]
+pub(crate) struct TierMark {
+    /// The tier's fence that it came from or is published under; zero: the tier knows nothing of it.
+    fence: AtomicU64,
+}
+
+impl TierMark {
+    pub(crate) fn of(fence: Fence) -> TierMark {
+        TierMark { fence: AtomicU64::new(fence.0) }
+    }
+
+    pub(crate) fn fence(&self) -> Fence {
+        Fence(self.fence.load(Ordering::Acquire))
+    }
+
+    /// The tier stored it after all.
+    pub(crate) fn set(&self, fence: Fence) {
+        self.fence.store(fence.0, Ordering::Release);
+    }
+}
+
+impl Clone for TierMark {
+    fn clone(&self) -> TierMark {
+        TierMark::of(self.fence())
+    }
+}
+
+/// What an entry has beside its meta and its value.
+#[derive(Default)]
+pub(crate) struct Aside {
+    pub(crate) extra: Option<Box<Extra>>,
+    /// Only in shared spaces.
+    pub(crate) mark: Option<TierMark>,
+}
+
+impl From<Option<Box<Extra>>> for Aside {
+    fn from(extra: Option<Box<Extra>>) -> Aside {
+        Aside { extra, mark: None }
+    }
+}
+
 /// What few entries have.
 #[derive(Debug)]
 pub(crate) struct Extra {
@@ -98,16 +177,33 @@ impl Extra {
 
     /// Bytes, its own included. An `Arc<str>` has two counts before its text.
     fn weight(&self) -> usize {
-        let tags = self.tags.iter().map(|tag| size_of::<Tag>() + 16 + tag.text.len());
+        let text = |tag: &Tag| tag.text.as_ref().map_or(0, |text| 16 + text.len());
+        let tags = self.tags.iter().map(|tag| size_of::<Tag>() + text(tag));
         size_of::<Extra>() + tags.sum::<usize>()
     }
 }
 
-/// A tag as floors know it: hashed with the process's seed, its text kept for the tiers.
+/// A tag as floors know it: by its hash on the wire.
 #[derive(Clone, Debug)]
 pub(crate) struct Tag {
     pub(crate) hash: u64,
-    pub(crate) text: Arc<str>,
+    /// Unknown where another process loaded the entry.
+    pub(crate) text: Option<Arc<str>>,
+}
+
+impl Tag {
+    pub(crate) fn named(text: &Arc<str>) -> Tag {
+        Tag { hash: tag_hash(text), text: Some(text.clone()) }
+    }
+
+    pub(crate) fn of_wire(hash: u64) -> Tag {
+        Tag { hash, text: None }
+    }
+
+    /// Its text, or what is known of it.
+    pub(crate) fn shown(&self) -> String {
+        self.text.as_ref().map_or_else(|| format!("#{:016x}", self.hash), |text| text.to_string())
+    }
 }
 
 /// A shared entry.
@@ -121,12 +217,18 @@ impl<B: Content> Entry<B> {
 }
 
 /// The same value under another meta, with what its origin has to add to version and tags.
-pub(crate) fn relabelled(entry: &Resident, meta: Meta, more: Option<Box<Extra>>, expired: bool) -> Resident {
+pub(crate) fn relabelled(entry: &Resident, meta: Meta, more: impl Into<Aside>, expired: bool) -> Resident {
+    let more = more.into();
     let holder = entry.body.holder().unwrap_or(entry).clone();
-    let extra = Extra::joined(entry.extra(), more);
+    let mark = more.mark.or_else(|| entry.mark().cloned());
+    let extra = Extra::joined(entry.extra(), more.extra);
     let own = ENTRY_OVERHEAD + extra.as_ref().map_or(0, |extra| extra.weight());
     let flags = if expired { EXPIRED } else { 0 } | if extra.is_some() { EXTRA } else { 0 };
-    Entry::of(Packed::new(meta, flags), holder.weight as usize + own, Link { holder, extra })
+    let (packed, weight, link) = (Packed::new(meta, flags), holder.weight as usize + own, Link { holder, extra });
+    match mark {
+        None => Entry::of(packed, weight, link),
+        Some(mark) => Entry::of(packed, weight + size_of::<TierMark>(), TravelledLink { link, mark }),
+    }
 }
 
 impl Entry {
@@ -134,17 +236,22 @@ impl Entry {
     pub(crate) fn new<V: Send + Sync + 'static>(
         key: &Key,
         meta: Meta,
-        extra: Option<Box<Extra>>,
+        aside: impl Into<Aside>,
         heap: usize,
         value: V,
     ) -> Resident {
+        let Aside { extra, mark } = aside.into();
         let weight = ENTRY_OVERHEAD + key.bytes.len() + size_of::<V>() + heap;
-        match extra {
-            None => Entry::of(Packed::new(meta, 0), weight, Plain(value)),
-            Some(extra) => {
-                let weight = weight + extra.weight();
-                Entry::of(Packed::new(meta, EXTRA), weight, Tagged { extra: *extra, value })
+        let weight = weight + extra.as_ref().map_or(0, |extra| extra.weight());
+        let flags = if extra.is_some() { EXTRA } else { 0 };
+        let packed = Packed::new(meta, flags);
+        match (extra, mark) {
+            (extra, Some(mark)) => {
+                let weight = weight + size_of::<TierMark>();
+                Entry::of(packed, weight, Travelled { extra, mark, value })
             }
+            (None, None) => Entry::of(packed, weight, Plain(value)),
+            (Some(extra), None) => Entry::of(packed, weight, Tagged { extra: *extra, value }),
         }
     }
 
@@ -202,10 +309,18 @@ impl Entry {
     #[cold]
     fn value_elsewhere<V: 'static>(&self) -> Option<&V> {
         let body: &dyn Any = &self.body;
+        if let Some(travelled) = body.downcast_ref::<Travelled<V>>() {
+            return Some(&travelled.value);
+        }
         match body.downcast_ref::<Tagged<V>>() {
             Some(tagged) => Some(&tagged.value),
             None => self.body.holder()?.value(),
         }
+    }
+
+    /// What is known of it in the shared tier.
+    pub(crate) fn mark(&self) -> Option<&TierMark> {
+        self.body.mark()
     }
 
     /// What few entries have.

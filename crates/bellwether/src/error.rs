@@ -194,6 +194,9 @@ pub enum SetupError {
     /// The memory limit could not be read or is too small.
     #[error("memory limit: {0}")]
     Memory(String),
+    /// A time of the shared tier could not be read.
+    #[error("shared tier: {0}")]
+    SharedTime(String),
     /// This build lacks the eviction policy.
     #[error(
         "eviction = \"{0}\" is not in this build: enable the cargo feature `foyer` of the crate bellwether, or use \"auto\""

@@ -10,10 +10,11 @@ use bellwether_core::policy::Budget;
 
 use crate::cache::{Cache, Origin, sensible};
 use crate::engine::Engine;
-use crate::engine::space::SpaceState;
+use crate::engine::space::{SpaceState, Travel};
 use crate::error::SetupError;
 use crate::key::CacheKey;
 use crate::policy::Policy;
+use crate::shared::Sharing;
 use crate::space::Space;
 use crate::state::gate::OriginGate;
 use crate::weigh::Value;
@@ -114,6 +115,27 @@ impl Revision {
         Ok(self.take(state))
     }
 
+    /// As [`Revision::keep`], for a space whose values also live in the shared tier as `sharing` says from the
+    /// commit on.
+    ///
+    /// # Errors
+    /// As [`Revision::keep`].
+    pub fn keep_shared<K: CacheKey + ?Sized + 'static, V: Value>(
+        &mut self,
+        origin: &Origin,
+        name: &str,
+        policy: impl Into<Policy>,
+        sharing: Sharing<V>,
+    ) -> Result<Space<K, V>, SetupError> {
+        let policy = resolved(name, policy)?;
+        let (gate, travel) = (origin.0.clone(), Some(Travel::of(name, sharing)));
+        let state = match self.declared::<K, V>(name)? {
+            Some(before) => before.under(policy, gate).travelling(travel),
+            None => SpaceState::new(self.engine.next_space(), name.into(), policy, gate, types::<K, V>(), travel),
+        };
+        Ok(self.take(state))
+    }
+
     /// A space that begins anew: from the commit on no entry of its predecessor is served, and no
     /// load of its predecessor that still runs is kept or joined. Only the counts go on.
     ///
@@ -129,7 +151,7 @@ impl Revision {
         let policy = resolved(name, policy)?;
         let (id, gate) = (self.engine.next_space(), origin.0.clone());
         let state = match self.declared::<K, V>(name)? {
-            Some(before) if before.codec.is_some() => return Err(SetupError::Shared(name.to_owned())),
+            Some(before) if before.travel.is_some() => return Err(SetupError::Shared(name.to_owned())),
             Some(before) => before.renewed(id, policy, gate),
             None => SpaceState::new(id, name.into(), policy, gate, types::<K, V>(), None),
         };

@@ -4,6 +4,10 @@
 //! to it: every call below is one atomic step there. A tier's fences are compared only with fences of the same key in
 //! the same tier, never with those a process draws for itself.
 
+mod backplane;
+mod codec;
+
+pub use backplane::{Backplane, tag_hash};
 use bellwether_core::entry::Kind;
 use bellwether_core::failure::FailClass;
 use bellwether_core::fence::{Fence, Invalidation};
@@ -11,13 +15,14 @@ pub use bellwether_core::lease::Mode;
 pub use bellwether_core::position::Position;
 use bellwether_core::time::Span;
 use bytes::Bytes;
+pub use codec::{Codec, Encoded, Sharing};
 use futures_util::future::{BoxFuture, FutureExt, try_join_all};
 
 /// An entry on its way to or from a shared tier. Durations travel, never moments: clocks of
 /// different machines are not compared.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Envelope {
-    /// What it says: a value, or that the row does not exist.
+    /// What it says: a value, that the row does not exist, or (only on its way there) that answers may not be kept.
     pub kind: Kind,
     /// The tier's fence under which it was stored. Of no meaning on the way there: the tier draws it.
     pub fence: Fence,

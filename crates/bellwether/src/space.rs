@@ -17,6 +17,7 @@ use crate::engine::ask::Ask;
 use crate::engine::body::AnyBody;
 use crate::engine::lease::Leased;
 use crate::engine::space::SpaceState;
+use crate::engine::write::{Invalidating, ToTell};
 use crate::entry::{Entry, Resident};
 use crate::error::Error;
 use crate::key::{CacheKey, Key};
@@ -71,19 +72,49 @@ impl Invalidated {
 }
 
 impl IntoFuture for Invalidated {
-    /// Whether it holds everywhere. False: the shared tier did not acknowledge it in time.
+    /// Whether it holds everywhere. False: the shared tier did not acknowledge it in time (why =
+    /// `invalidation_queued`). It is told again until it does; here its copy is not believed until then.
     type Output = bool;
     type IntoFuture = BoxFuture<'static, bool>;
 
     fn into_future(self) -> BoxFuture<'static, bool> {
-        async move {
-            match self.tier {
-                None => true,
-                Some(task) => task.await.unwrap_or(false),
-            }
-        }
-        .boxed()
+        acknowledged(self.tier)
     }
+}
+
+/// A write that holds in this process already. Await it to know that it holds in the shared tier as
+/// well; without a shared tier there is nothing to wait for.
+pub struct Written {
+    kept: bool,
+    tier: Option<JoinHandle<bool>>,
+}
+
+impl Written {
+    /// Whether the value is kept; false if it may not be, or is too large.
+    pub fn kept(&self) -> bool {
+        self.kept
+    }
+}
+
+impl IntoFuture for Written {
+    /// Whether it holds everywhere. False: the shared tier did not acknowledge it in time; it is told again.
+    type Output = bool;
+    type IntoFuture = BoxFuture<'static, bool>;
+
+    fn into_future(self) -> BoxFuture<'static, bool> {
+        acknowledged(self.tier)
+    }
+}
+
+fn acknowledged(tier: Option<JoinHandle<bool>>) -> BoxFuture<'static, bool> {
+    async move {
+        match tier {
+            None => true,
+            // A task that was aborted with its runtime told nobody.
+            Some(task) => task.await.unwrap_or(false),
+        }
+    }
+    .boxed()
 }
 
 impl<K: CacheKey + ?Sized, V: Value> Space<K, V> {
@@ -147,15 +178,18 @@ impl<K: CacheKey + ?Sized, V: Value> Space<K, V> {
     fn invalidate(&self, key: &K, verb: Invalidation) -> Invalidated {
         let Shared { engine, state, .. } = &*self.shared;
         let key = self.owned(key);
-        let (resident, fence) = engine.invalidate(state, &key, verb);
-        Invalidated { resident, tier: self.tell_tier(key, verb, fence) }
+        let Invalidating { was_resident, to_tell } = engine.invalidate(state, &key, verb);
+        Invalidated { resident: was_resident, tier: self.tell_tier(key, to_tell) }
     }
 
-    /// Passes an invalidation on to the shared tier, where this space's values can be there.
-    fn tell_tier(&self, key: Key, verb: Invalidation, fence: Fence) -> Option<JoinHandle<bool>> {
-        let Shared { engine, state, .. } = &*self.shared;
-        let shared = engine.tier.is_some() && state.codec.is_some();
-        shared.then(|| engine.runtime().spawn(engine.clone().invalidate_tier(state.clone(), key, verb, fence)))
+    /// Passes on what the shared tier must be told.
+    fn tell_tier(&self, key: Key, to_tell: ToTell) -> Option<JoinHandle<bool>> {
+        let engine = &self.shared.engine;
+        match to_tell {
+            ToTell::Nobody => None,
+            ToTell::Tier => Some(engine.runtime().spawn(engine.clone().tell(key))),
+            ToTell::Once(owed) => Some(engine.runtime().spawn(engine.clone().tell_once(owed, key))),
+        }
     }
 
     /// Makes the value stale and ends the key's cool-down: the next read refreshes it. No
@@ -164,21 +198,25 @@ impl<K: CacheKey + ?Sized, V: Value> Space<K, V> {
         self.shared.engine.make_stale(&self.shared.state, &self.owned(key))
     }
 
-    /// Removes every key of the space, resident or not, in constant time. In this process: others that
-    /// share a tier are not told, because there is no backplane in this version.
+    /// Removes every key of the space, resident or not, in constant time. In this process; others that
+    /// share a tier hear of it by the backplane, if there is one.
     pub fn clear(&self) {
         self.shared.engine.invalidate_space(&self.shared.state, Invalidation::Remove);
     }
 
     /// Stores a value that the program already has. It is newer than everything before it: loads
-    /// under way can't overwrite it. A shared tier drops its older entry. False if it may not be kept
+    /// under way can't overwrite it. A shared tier gets it as well, soon. False if it may not be kept
     /// or is too large.
     pub fn put(&self, key: &K, loaded: impl Into<Loaded<V>>) -> bool {
+        self.write(key, loaded).kept
+    }
+
+    /// As [`Space::put`]; await it to know that the shared tier has given up the older value and holds this one.
+    pub fn write(&self, key: &K, loaded: impl Into<Loaded<V>>) -> Written {
         let loaded = loaded.into().map(|value| Box::new(value) as AnyBody);
         let key = self.owned(key);
-        let (kept, fence) = self.shared.engine.put(&self.shared.state, &key, loaded);
-        drop(self.tell_tier(key, Invalidation::Remove, fence));
-        kept
+        let (kept, to_tell) = self.shared.engine.put(&self.shared.state, &key, loaded);
+        Written { kept, tier: self.tell_tier(key, to_tell) }
     }
 
     /// Gives a fresh value its space's whole time again, grace included, as if it had been written
@@ -238,7 +276,8 @@ impl<K: CacheKey + ?Sized, V: Value> Space<K, V> {
         let key = self.owned(key);
         let kept = self.shared.engine.publish(&self.shared.state, &key, token, loaded);
         if kept {
-            drop(self.tell_tier(key, Invalidation::Remove, token));
+            let to_tell = self.shared.engine.tell_of_published(&self.shared.state, &key, token);
+            drop(self.tell_tier(key, to_tell));
         }
         kept
     }

@@ -6,6 +6,7 @@ mod common;
 
 use std::time::{Duration, Instant};
 
+use bellwether::shared::Found;
 use bellwether::testing::{Mode, SharedMemory};
 use bellwether::{BatchCtx, Cache, Clock, LoadError, Loaded, Policy, Space, Tier, Why};
 use common::{HANG, Naive, Source, cache, minute, soon, until, wide};
@@ -182,7 +183,7 @@ async fn g4_a_shared_tier_that_fails_or_freezes_never_hides_the_loader() {
         // Control: a cache that asks its tier with `?` answers its error, or never.
         let naive = async {
             let found = tier.get(b"row:1").await?;
-            Ok::<_, bellwether::TierError>(found.is_some())
+            Ok::<_, bellwether::TierError>(matches!(found, Found::Entry { .. }))
         };
         let answer = tokio::time::timeout(LOAD * 10, naive).await;
         assert!(!matches!(answer, Ok(Ok(_))), "control: {mode:?} gives {answer:?}");

@@ -47,9 +47,9 @@ async fn g2_a_write_takes_the_older_value_out_of_the_shared_tier() {
     assert_eq!(read(&spaces[0], "old").await, "old");
     eventually("published", || !tier.is_empty()).await;
     assert_eq!(read(&spaces[1], "new").await, "old", "the control: the tier answers without a load");
-    assert!(spaces[1].put("k", "new".to_owned()));
-    eventually("taken out", || tier.is_empty()).await;
-    assert_eq!(read(&spaces[2], "new").await, "new");
+    let written = spaces[1].write("k", "new".to_owned());
+    assert!(written.kept() && written.await, "the tier acknowledged it");
+    assert_eq!(read(&spaces[2], "newer").await, "new", "what was written is found there, and nothing is loaded");
 }
 
 #[test]

@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bellwether_core::guard::gate::Ticket;
-use bellwether_core::read::walk::{Event, Walk};
+use bellwether_core::read::walk::{Event, Parting, Step};
 use bellwether_core::time::Tick;
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, join_all};
 
 use crate::engine::ask::{Answer, Ask};
 use crate::engine::body::{AnyBody, AnyLoaded, LoadFn};
@@ -15,12 +16,14 @@ use crate::engine::hit::Look;
 use crate::engine::lead::{Begun, Cargo, Leader, Start, bounded};
 use crate::engine::miss::Entered;
 use crate::engine::space::SpaceState;
+use crate::engine::tier::Next;
 use crate::engine::{Engine, draw};
 use crate::entry::Resident;
 use crate::error::Error;
 use crate::key::{ByCarriedHash, Key};
 use crate::load::{LoadError, Loaded};
 use crate::port::clock::Clock;
+use crate::shared::TierTrouble;
 use bellwether_core::why::Why;
 
 /// Keys of one batch; more are split.
@@ -107,7 +110,7 @@ impl Engine {
                 Ok(Outcome::Private(_) | Outcome::Released) if !led => {
                     self.miss(space, key, ask, &mut Some(single(&load, at))).await
                 }
-                Ok(Outcome::Landed(entry, _)) if !led && self.outdated(space, &entry, began) => {
+                Ok(Outcome::Landed(entry, _) | Outcome::Lone(entry)) if !led && self.outdated(space, &entry, began) => {
                     self.miss(space, key, ask, &mut Some(single(&load, at))).await
                 }
                 outcome => self.delivered(space, key, ask, outcome, why),
@@ -162,21 +165,25 @@ async fn lead_batch(ticket: Ticket, leaders: HashMap<usize, Leader>, load: Batch
     else {
         return;
     };
+    let mut leaders = with_rights(&engine, leaders.into_iter().collect(), &load).await;
+    if leaders.is_empty() {
+        return;
+    }
     let place = || {
-        let places = leaders.values().filter_map(|leader| leader.id.and_then(|id| leader.place(id)));
+        let places = leaders.iter().filter_map(|(_, leader)| leader.id.and_then(|id| leader.place(id)));
         places.reduce(|a, b| (a.0.max(b.0), a.1.saturating_add(b.1), a.2.max(b.2))).unwrap_or_default()
     };
     let permit = match space.gate.admit(ticket, place).await {
         Ok(permit) => permit,
         Err((why, retry_after)) => {
-            for mut leader in leaders.into_values() {
-                leader.end(Event::Shed(why, retry_after), Cargo::nothing());
-            }
+            let shed =
+                leaders.into_iter().map(|(_, leader)| leader.finish(Event::Shed(why, retry_after), Cargo::nothing()));
+            join_all(shed).await;
             return;
         }
     };
-    let mut positions: Vec<usize> = leaders.keys().copied().collect();
-    positions.sort_unstable();
+    leaders.sort_unstable_by_key(|(at, _)| *at);
+    let positions: Vec<usize> = leaders.iter().map(|(at, _)| *at).collect();
     let begun: Vec<(usize, Leader, Begun)> = leaders
         .into_iter()
         .map(|(at, leader)| {
@@ -192,30 +199,96 @@ async fn lead_batch(ticket: Ticket, leaders: HashMap<usize, Leader>, load: Batch
     space.note_load(began_us, engine.clock.now_us(), loaded.is_ok());
     let Ok(found) = loaded else {
         for (at, leader, _) in begun {
-            engine.runtime().spawn(leader.lead(None, single(&load, at)));
+            // By the right that it has: a lease of its own is kept.
+            engine.runtime().spawn(leader.lead(Step::Admit, None, single(&load, at)));
         }
         return;
     };
     let mut found: HashMap<usize, Loaded<AnyBody>> = found.into_iter().collect();
     // All land before any is published: a slow tier holds up nobody.
-    let mut kept = Vec::new();
+    let mut landed = Vec::new();
     for (at, mut leader, begun) in begun {
         let answer: AnyLoaded = Ok(found.remove(&at).unwrap_or_else(Loaded::missing));
         let (event, cargo) = leader.digest(begun, answer);
-        let entry = leader.end(event, cargo);
-        kept.extend(entry.map(|entry| (leader, entry)));
+        let (parting, kept) = leader.settle_after(event, cargo);
+        landed.push(async move { leader.part(parting, kept).await });
     }
-    for (leader, entry) in kept {
-        leader.publish(entry).await;
+    join_all(landed).await;
+}
+
+/// Those of a batch's leaders that may load now. What the shared tier has is taken from there; whoever must wait for
+/// another process goes its own way, because a batch never waits with unread leases in hand.
+async fn with_rights(engine: &Arc<Engine>, leaders: Vec<(usize, Leader)>, load: &BatchFn) -> Vec<(usize, Leader)> {
+    let Some(tier) = engine.tier.clone().filter(|_| leaders.iter().all(|(_, leader)| leader.link.is_some())) else {
+        return leaders;
+    };
+    let own_way = |at: usize, leader: Leader, step: Step| {
+        engine.runtime().spawn(leader.lead(step, None, single(load, at)));
+    };
+    let mut asked = Vec::new();
+    for (at, mut leader) in leaders {
+        match leader.link.as_mut().and_then(|link| link.ready_now(&leader.key)) {
+            Some(fence) => asked.push((at, leader, fence)),
+            None => own_way(at, leader, Step::Probe),
+        }
     }
+    let Some(space) = asked.first().map(|(_, leader, _)| leader.space.clone()) else { return Vec::new() };
+    let names: Vec<Vec<u8>> =
+        asked.iter().filter_map(|(_, leader, _)| Some(leader.link.as_ref()?.to.name.clone())).collect();
+    engine.tally.gets.fetch_add(names.len() as u64, Ordering::Relaxed);
+    let began = engine.clock.now();
+    let found = engine.within_budget(&space, tier.get_many(&names)).await;
+    let took = engine.clock.now().since(began);
+    let mut answers = match found {
+        Ok(found) => found.into_iter().map(Ok).collect::<Vec<_>>(),
+        Err(trouble) => names.iter().map(|_| Err(trouble)).collect(),
+    }
+    .into_iter();
+    let mut judged = Vec::new();
+    for (at, mut leader, fence) in asked {
+        let Some(link) = leader.link.as_mut() else { continue };
+        link.spent(took);
+        let said = match answers.next() {
+            Some(Ok(found)) => link.found(&leader.key, found, fence),
+            Some(Err(trouble)) => link.trouble(trouble),
+            None => link.trouble(TierTrouble::Failed),
+        };
+        judged.push((at, leader.judge(said), leader));
+    }
+    // All are asked for at once: one way there and back for the whole batch.
+    let asking = judged.into_iter().map(|(at, next, mut leader)| async move {
+        match next {
+            Next::Step(step @ Step::Acquire(_)) => (at, leader.hear(&step).await, leader),
+            next => (at, next, leader),
+        }
+    });
+    let mut may_load = Vec::new();
+    for (at, next, leader) in join_all(asking).await {
+        match next {
+            Next::Step(Step::Admit) => may_load.push((at, leader)),
+            Next::Step(step) => own_way(at, leader, step),
+            Next::Landed { entry, refresh } => {
+                if refresh {
+                    engine.refresh(&leader.space, &leader.key, entry.fence(), single(load, at));
+                }
+            }
+        }
+    }
+    may_load
 }
 
 impl Leader {
-    /// Ends a walk whose load this leader did not run itself.
-    fn end(&mut self, event: Event, cargo: Cargo) -> Option<Resident> {
-        let (mut walk, _) = Walk::start(false, false);
-        let end = walk.on(event, self.engine.clock.now(), &self.space.policy, draw());
-        self.settle(end, cargo)
+    /// Ends a walk whose load this leader did not run itself: everybody is told.
+    fn settle_after(&mut self, event: Event, cargo: Cargo) -> (Parting, Option<Resident>) {
+        let end = self.walk.on(event, self.engine.clock.now(), &self.space.policy, draw());
+        let parting = self.walk.parting(&end, self.engine.clock.now());
+        (parting, self.settle(end, cargo))
+    }
+
+    /// The same, and the shared tier is told as well.
+    async fn finish(mut self, event: Event, cargo: Cargo) {
+        let (parting, kept) = self.settle_after(event, cargo);
+        self.part(parting, kept).await;
     }
 }
 

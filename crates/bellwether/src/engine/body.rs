@@ -4,24 +4,25 @@ use bellwether_core::entry::Meta;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
-use crate::entry::{Entry, Extra, Resident};
+use crate::entry::{Aside, Entry, Resident};
 use crate::key::Key;
 use crate::load::{LoadError, Loaded};
 use crate::port::clock::Clock;
+use crate::shared::Encoded;
 use crate::weigh::Weigh;
 use bellwether_core::time::Tick;
 
 /// A value on its way from a loader into an entry.
 pub(crate) trait Body: Send {
     /// Becomes an entry.
-    fn into_entry(self: Box<Self>, key: &Key, meta: Meta, extra: Option<Box<Extra>>) -> Resident;
+    fn into_entry(self: Box<Self>, key: &Key, meta: Meta, aside: Aside) -> Resident;
 }
 
 impl<V: Weigh + Send + Sync + 'static> Body for V {
-    fn into_entry(self: Box<Self>, key: &Key, meta: Meta, extra: Option<Box<Extra>>) -> Resident {
+    fn into_entry(self: Box<Self>, key: &Key, meta: Meta, aside: Aside) -> Resident {
         // Not `self.weight()`: that would weigh the box, which is unpacked here.
         let heap = V::weight(&self);
-        Entry::new(key, meta, extra, heap, *self)
+        Entry::new(key, meta, aside, heap, *self)
     }
 }
 
@@ -43,8 +44,9 @@ pub(crate) struct LoadInput {
     pub(crate) clock: Clock,
 }
 
-/// Turns values into bytes and back where they leave the process.
-pub(crate) trait Codec: Send + Sync {
-    fn encode(&self, entry: &Entry) -> Option<Bytes>;
-    fn decode(&self, bytes: &[u8]) -> Option<AnyBody>;
+/// Turns values into bytes and back where they leave the process: a [`crate::shared::Codec`] without its type.
+pub(crate) trait AnyCodec: Send + Sync {
+    fn encode(&self, entry: &Entry) -> Option<Encoded>;
+    fn decode(&self, stored: Encoded) -> Option<AnyBody>;
+    fn foreign(&self, body: Bytes) -> Option<AnyBody>;
 }

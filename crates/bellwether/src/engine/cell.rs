@@ -18,6 +18,8 @@ use crate::port::clock::Clock;
 pub(crate) enum Outcome {
     /// A value or a negative; the reason differs from `loaded` where it could not be kept.
     Landed(Resident, Option<Why>),
+    /// Loaded without a lease because the shared tier was gone.
+    Lone(Resident),
     /// An answer for its leader's caller alone; others load for themselves.
     Private(Resident),
     Failed(Error),

@@ -19,8 +19,9 @@ use crate::engine::ask::Ask;
 use crate::engine::body::{AnyBody, AnyLoaded, LoadFn, LoadInput};
 use crate::engine::cell::{FlightCell, Outcome};
 use crate::engine::space::SpaceState;
+use crate::engine::tier::{Link, Next};
 use crate::engine::{Engine, draw};
-use crate::entry::{Extra, Resident};
+use crate::entry::{Aside, Extra, Resident, Tag, TierMark};
 use crate::error::Error;
 use crate::key::Key;
 use crate::load::{Found, Keep, LoadError, Terms};
@@ -49,17 +50,20 @@ pub(crate) struct Leader {
     alone: (Priority, Tick),
     refresh: bool,
     pub(crate) landed: bool,
+    pub(crate) walk: Walk,
+    /// The way to the shared tier, where there is one.
+    pub(crate) link: Option<Link>,
 }
 
 /// What a load brought home.
 pub(crate) struct Cargo {
     pub(crate) body: Body,
-    pub(crate) extra: Option<Box<Extra>>,
+    pub(crate) aside: Aside,
 }
 
 impl Cargo {
     pub(crate) fn nothing() -> Cargo {
-        Cargo { body: Body::Missing, extra: None }
+        Cargo { body: Body::Missing, aside: Aside::default() }
     }
 }
 
@@ -85,7 +89,10 @@ impl Leader {
         key: &Key,
         id: Option<FlightId>,
         cell: Arc<FlightCell>,
+        refresh: bool,
     ) -> Leader {
+        let link = id.and_then(|_| Link::of(engine, space, key));
+        let (walk, _) = Walk::start(false, link.as_ref().map(|link| link.sharing(refresh)));
         Leader {
             engine: engine.clone(),
             space: space.clone(),
@@ -93,9 +100,16 @@ impl Leader {
             id,
             cell,
             alone: (Priority::Normal, Tick::NEVER),
-            refresh: false,
+            refresh,
             landed: false,
+            walk,
+            link,
         }
+    }
+
+    /// Where its walk begins.
+    pub(crate) fn first(&self, parked: bool) -> Step {
+        Walk::start(parked, self.link.as_ref().map(|link| link.sharing(self.refresh))).1
     }
 
     /// Leads the flight on the engine's runtime.
@@ -107,8 +121,9 @@ impl Leader {
         cell: Arc<FlightCell>,
         load: LoadFn,
     ) {
-        let leader = Leader::new(engine, space, key, Some(start.id), cell);
-        engine.runtime().spawn(leader.lead(start.parked, load));
+        let leader = Leader::new(engine, space, key, Some(start.id), cell, false);
+        let first = leader.first(start.parked.is_some());
+        engine.runtime().spawn(leader.lead(first, start.parked.flatten(), load));
     }
 
     /// Loads for one caller, beside the table.
@@ -120,9 +135,10 @@ impl Leader {
         cell: Arc<FlightCell>,
         load: LoadFn,
     ) {
-        let mut leader = Leader::new(engine, space, key, None, cell);
+        let mut leader = Leader::new(engine, space, key, None, cell, false);
         leader.alone = (ask.priority, ask.deadline());
-        engine.runtime().spawn(leader.lead(None, load));
+        let first = leader.first(false);
+        engine.runtime().spawn(leader.lead(first, None, load));
     }
 
     /// Takes over a flight whose batch ended without an answer for it; it is in the table and may run.
@@ -133,25 +149,34 @@ impl Leader {
         id: FlightId,
         cell: Arc<FlightCell>,
     ) -> Leader {
-        Leader::new(engine, space, key, Some(id), cell)
+        Leader::new(engine, space, key, Some(id), cell, false)
     }
 
-    pub(crate) async fn lead(mut self, parked: Option<Option<Tick>>, load: LoadFn) {
-        let tier = self.id.is_some() && self.tier().is_some();
-        let (mut walk, mut step) = Walk::start(parked.is_some(), tier);
+    /// Performs the walk from `step` on. `turn`: a flight that waits for an older one starts then at the latest.
+    pub(crate) async fn lead(mut self, mut step: Step, turn: Option<Tick>, load: LoadFn) {
         let mut load = Some(load);
         let mut permit = None;
         let mut cargo = Cargo::nothing();
         let end = loop {
             let event = match step {
-                Step::AwaitTurn => self.await_turn(parked.flatten()).await,
-                Step::Probe => {
-                    if let Some((meta, held)) = self.probe().await
-                        && self.adopt(&mut walk, meta, held)
-                    {
+                Step::AwaitTurn => self.await_turn(turn).await,
+                Step::Probe | Step::Acquire(_) => match self.hear(&step).await {
+                    Next::Step(next) => {
+                        step = next;
+                        continue;
+                    }
+                    Next::Landed { entry, refresh } => {
+                        if let Some(load) = load.filter(|_| refresh) {
+                            self.engine.refresh(&self.space, &self.key, entry.fence(), load);
+                        }
                         return;
                     }
-                    Event::Probed(None)
+                },
+                Step::Wait(pause) => {
+                    if let Some(link) = &mut self.link {
+                        link.wait(pause).await;
+                    }
+                    Event::Waited
                 }
                 Step::Admit => match self.admit().await {
                     Ok(granted) => {
@@ -170,11 +195,16 @@ impl Leader {
                 },
                 end => break end,
             };
-            step = walk.on(event, self.engine.clock.now(), &self.space.policy, draw());
+            step = self.walk.on(event, self.engine.clock.now(), &self.space.policy, draw());
         };
-        if let Some(entry) = self.settle(end, cargo) {
-            self.publish(entry).await;
-        }
+        self.end(end, cargo).await;
+    }
+
+    /// Lands the flight and tells the shared tier how its load ended.
+    pub(crate) async fn end(mut self, end: Step, cargo: Cargo) {
+        let parting = self.walk.parting(&end, self.engine.clock.now());
+        let kept = self.settle(end, cargo);
+        self.part(parting, kept).await;
     }
 
     async fn await_turn(&self, until: Option<Tick>) -> Event {
@@ -244,7 +274,9 @@ impl Leader {
         };
         let times = self.space.load_times();
         let Terms { ttl, tags, version, keep } = answer.terms;
-        let extra = Extra::of(version, tags.iter().map(|tag| self.engine.tag(tag)).collect());
+        let extra = Extra::of(version, tags.iter().map(Tag::named).collect());
+        let claim = self.link.as_ref().map(|link| link.claim.as_ref().map_or(Fence::ZERO, |claim| claim.token));
+        let aside = Aside { extra, mark: claim.map(TierMark::of) };
         // What the loader says of keeping holds for every answer, a missing row's too.
         let kept = |found, kind| match keep {
             Keep::Yes => found,
@@ -261,14 +293,14 @@ impl Leader {
             }
         };
         let report = Report { started: begun.started, fence: begun.fence, found, ttl, times };
-        (Event::Loaded(report), Cargo { body, extra })
+        (Event::Loaded(report), Cargo { body, aside })
     }
 
     fn fail(&self, error: LoadError) -> (Event, Cargo) {
         let now = self.engine.clock.now();
         tracing::debug!(space = &*self.space.name, key = self.key.hash, class = error.class.as_str(), "load failed");
         let before = self.engine.flights.locked(&self.key, |shard| shard.last_failure(&self.key, now));
-        (Event::Failed(error.class, before), Cargo { body: Body::Error(error), extra: None })
+        (Event::Failed(error.class, before), Cargo { body: Body::Error(error), aside: Aside::default() })
     }
 }
 
@@ -321,9 +353,9 @@ impl Engine {
             Some(Joined::Follow { .. } | Joined::Full) | None => return false,
         };
         self.refreshing.fetch_add(1, Ordering::Relaxed);
-        let mut leader = Leader::new(self, space, key, Some(id), cell);
-        leader.refresh = true;
-        self.runtime().spawn(leader.lead(parked, load));
+        let leader = Leader::new(self, space, key, Some(id), cell, true);
+        let first = leader.first(parked.is_some());
+        self.runtime().spawn(leader.lead(first, parked.flatten(), load));
         true
     }
 }

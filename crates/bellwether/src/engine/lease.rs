@@ -94,7 +94,7 @@ impl Engine {
                     }
                     // What was waited for is the answer, as for a follower of a load: to look again with
                     // the same demand would make every waiter a holder in turn.
-                    if let Some(Outcome::Landed(entry, _)) = cell.wait(patience.min(until)).await
+                    if let Some(Outcome::Landed(entry, _) | Outcome::Lone(entry)) = cell.wait(patience.min(until)).await
                         && fits
                         && !self.outdated(space, &entry, began)
                     {
@@ -227,9 +227,12 @@ impl Engine {
         }
     }
 
-    /// Invalidates a whole space.
+    /// Invalidates a whole space, and tells the backplane.
     pub(crate) fn invalidate_space(&self, space: &SpaceState, verb: Invalidation) {
         space.raise(verb, self.next_fence());
+        if let Some(backplane) = self.backplane().filter(|_| space.travel.is_some()) {
+            backplane.space_invalidated(&space.name, verb);
+        }
     }
 }
 

@@ -61,7 +61,8 @@ impl Engine {
                 };
                 match self.wait(space, key, ask, &cell).await {
                     // The older load's tag was invalidated before this caller came: once more.
-                    Ok(Outcome::Landed(entry, _)) if !leads && self.outdated(space, &entry, began) => {}
+                    Ok(Outcome::Landed(entry, _) | Outcome::Lone(entry))
+                        if !leads && self.outdated(space, &entry, began) => {}
                     Ok(Outcome::Released) if !leads => {}
                     Ok(Outcome::Private(_)) if !leads => break,
                     outcome => {
@@ -103,6 +104,7 @@ impl Engine {
     ) -> Result<Answer, Error> {
         match outcome {
             Ok(Outcome::Landed(entry, kept)) => self.answer(entry, kept.unwrap_or(why)),
+            Ok(Outcome::Lone(entry)) => self.answer(entry, if why == Why::Loaded { Why::Lone } else { why }),
             Ok(Outcome::Private(entry)) => self.answer(entry, Why::Uncacheable),
             Ok(Outcome::Failed(error)) => self.rescued(space, key, ask, error),
             Ok(Outcome::Released) => self.rescued(space, key, ask, Error::new(Why::ShedQueue)),

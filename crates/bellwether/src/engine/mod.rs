@@ -1,15 +1,19 @@
 //! How is a decision carried out? The engine carries values and waits; every decision is the core's.
 
+pub(crate) mod adopt;
 pub(crate) mod ask;
 pub(crate) mod batch;
 pub(crate) mod body;
 pub(crate) mod cell;
+pub(crate) mod claim;
 pub(crate) mod hit;
 pub(crate) mod lead;
 pub(crate) mod lease;
 pub(crate) mod miss;
 pub(crate) mod settle;
 pub(crate) mod space;
+pub(crate) mod tier;
+pub(crate) mod told;
 pub(crate) mod write;
 
 use std::collections::HashMap;
@@ -18,23 +22,34 @@ use std::sync::{Arc, Weak};
 
 use bellwether_core::draw::Draw;
 use bellwether_core::fence::{Fence, Floor, Invalidation};
+use bellwether_core::position::Position;
 use bellwether_core::time::Span;
 use parking_lot::{Mutex, RwLock};
 use tokio::runtime::{Handle, Runtime};
 
 use crate::engine::cell::FlightCell;
 use crate::engine::space::SpaceState;
-use crate::entry::{Entry, Tag};
+use crate::entry::Entry;
 use crate::observe::counters::{FOLLOWER_BOUNDS, Histogram};
+use crate::observe::shared::Tally;
 use crate::port::clock::Clock;
-use crate::port::tier::Tier;
+use crate::shared::{Backplane, Tier, tag_hash};
 use crate::state::flights::FlightTable;
 use crate::state::gate::OriginGate;
 use crate::state::memory::Memory;
+use crate::state::pending::Pending;
 use crate::state::tags::TagFloors;
 
 /// How often expired entries are swept out. Expiry on read is exact; this frees memory.
 const SWEEP_EVERY: Span = Span::ms(250);
+
+/// What a cache is told of its shared tier when it is built.
+pub(crate) struct SharedTier {
+    pub(crate) tier: Option<Arc<dyn Tier>>,
+    pub(crate) budget: Span,
+    pub(crate) resync: Span,
+    pub(crate) backplane: Option<Arc<dyn Backplane>>,
+}
 
 /// One cache's state, shared by all its spaces and tasks.
 pub(crate) struct Engine {
@@ -46,6 +61,12 @@ pub(crate) struct Engine {
     pub(crate) tier: Option<Arc<dyn Tier>>,
     /// All that one request may spend on the shared tier.
     pub(crate) tier_budget: Span,
+    /// A copy of a shared space's entry is compared with the tier at most this late.
+    pub(crate) resync: Span,
+    pub(crate) backplane: Option<Arc<dyn Backplane>>,
+    /// Invalidations that the tier does not know of yet.
+    pub(crate) pending: Pending,
+    pub(crate) tally: Tally,
     pub(crate) spaces: RwLock<HashMap<Arc<str>, Arc<SpaceState>>>,
     /// Ids of spaces are never used twice: what belongs to a space that is gone is nobody's.
     next_space: AtomicU32,
@@ -68,19 +89,22 @@ impl Engine {
         memory: Memory,
         clock: Clock,
         seed: ahash::RandomState,
-        tier: Option<Arc<dyn Tier>>,
-        tier_budget: Span,
+        shared: SharedTier,
         runtime: Handle,
         own_runtime: Option<Runtime>,
     ) -> Arc<Engine> {
         let engine = Arc::new(Engine {
             memory,
-            flights: FlightTable::new(tier.is_some()),
-            tags: TagFloors::new(),
+            flights: FlightTable::new(shared.tier.is_some()),
+            tags: TagFloors::new(&seed),
             clock,
             seed,
-            tier,
-            tier_budget,
+            tier: shared.tier,
+            tier_budget: shared.budget,
+            resync: shared.resync,
+            backplane: shared.backplane,
+            pending: Pending::default(),
+            tally: Tally::default(),
             spaces: RwLock::default(),
             next_space: AtomicU32::new(0),
             origins: RwLock::default(),
@@ -119,13 +143,23 @@ impl Engine {
         space.floor().merge(self.tags.floor_of(entry)).merge(entry.own_floor())
     }
 
-    pub(crate) fn tag(&self, text: &str) -> Tag {
-        Tag { hash: self.seed.hash_one(text), text: text.into() }
+    /// Invalidates whatever carries `tag`, and tells the backplane.
+    pub(crate) fn invalidate_tag(&self, tag: &str, verb: Invalidation) {
+        let tag = tag_hash(tag);
+        self.raise_tag(tag, verb);
+        if let Some(backplane) = self.backplane() {
+            backplane.tag_invalidated(tag, verb);
+        }
     }
 
-    /// Invalidates whatever carries `tag`.
-    pub(crate) fn invalidate_tag(&self, tag: &str, verb: Invalidation) {
-        self.tags.raise(self.seed.hash_one(tag), verb, || self.next_fence());
+    /// Invalidates whatever carries the tag of this hash, here.
+    pub(crate) fn raise_tag(&self, tag: u64, verb: Invalidation) {
+        self.tags.raise(tag, verb, || self.next_fence());
+    }
+
+    /// How far this process has followed the fleet's invalidations.
+    pub(crate) fn position(&self) -> Position {
+        self.backplane().map_or(Position::NONE, Backplane::position)
     }
 }
 

@@ -11,9 +11,12 @@ use bellwether_core::time::Span;
 use bellwether_core::why::Why;
 use parking_lot::Mutex;
 
-use crate::engine::body::Codec;
+use crate::codec::Erased;
+use crate::engine::body::AnyCodec;
 use crate::observe::counters::{Histogram, TIME_BOUNDS, WhyCounts};
+use crate::shared::Sharing;
 use crate::state::gate::OriginGate;
+use crate::weigh::Value;
 
 /// How long a successor waits for an overtaken load before it starts beside it, while load times are unknown.
 const HEDGE_UNKNOWN: Span = Span::ms(50);
@@ -27,7 +30,7 @@ pub(crate) struct SpaceState {
     /// Of keys and values: a second declaration with other types would misread entries.
     pub(crate) types: (TypeId, TypeId),
     /// Present where entries may leave the process.
-    pub(crate) codec: Option<Arc<dyn Codec>>,
+    pub(crate) travel: Option<Travel>,
     floors: Arc<Floors>,
     counts: WhyCounts,
     /// Requests that left the hit path.
@@ -35,6 +38,26 @@ pub(crate) struct SpaceState {
     pub(crate) load_seconds: Arc<Histogram<14>>,
     pub(crate) loads: Arc<LoadCounts>,
     times: Arc<Times>,
+}
+
+/// How a space's values live in the shared tier.
+#[derive(Clone)]
+pub(crate) struct Travel {
+    pub(crate) codec: Arc<dyn AnyCodec>,
+    /// A key's name there begins with this.
+    pub(crate) prefix: Arc<[u8]>,
+}
+
+impl Travel {
+    pub(crate) fn of<V: Value>(space: &str, sharing: Sharing<V>) -> Travel {
+        let prefix = sharing.prefix.unwrap_or_else(|| format!("{space}:").into_bytes().into());
+        Travel { codec: Arc::new(Erased(sharing.codec)), prefix }
+    }
+
+    /// A key's name in the shared tier.
+    pub(crate) fn name(&self, key: &[u8]) -> Vec<u8> {
+        [&*self.prefix, key].concat()
+    }
 }
 
 /// The newest invalidations of a space as a whole.
@@ -68,7 +91,7 @@ impl SpaceState {
         policy: Policy,
         gate: Arc<OriginGate>,
         types: (TypeId, TypeId),
-        codec: Option<Arc<dyn Codec>>,
+        travel: Option<Travel>,
     ) -> SpaceState {
         SpaceState {
             id,
@@ -76,7 +99,7 @@ impl SpaceState {
             policy,
             gate,
             types,
-            codec,
+            travel,
             floors: Arc::default(),
             counts: WhyCounts::new(),
             request_seconds: Arc::new(Histogram::new(&TIME_BOUNDS)),
@@ -92,6 +115,11 @@ impl SpaceState {
         SpaceState { floors: self.floors.clone(), times: self.times.clone(), ..self.renewed(self.id, policy, gate) }
     }
 
+    /// The same space, whose values live in the shared tier as `travel` says.
+    pub(crate) fn travelling(self, travel: Option<Travel>) -> SpaceState {
+        SpaceState { travel, ..self }
+    }
+
     /// A space of this name and these types that begins with nothing but the counts.
     pub(crate) fn renewed(&self, id: u32, policy: Policy, gate: Arc<OriginGate>) -> SpaceState {
         SpaceState {
@@ -99,7 +127,7 @@ impl SpaceState {
             request_seconds: self.request_seconds.clone(),
             load_seconds: self.load_seconds.clone(),
             loads: self.loads.clone(),
-            ..SpaceState::new(id, self.name.clone(), policy, gate, self.types, self.codec.clone())
+            ..SpaceState::new(id, self.name.clone(), policy, gate, self.types, self.travel.clone())
         }
     }
 

@@ -11,30 +11,80 @@ use bellwether_core::write::stamp::{Stamping, renewed, stamp};
 
 use crate::engine::body::AnyBody;
 use crate::engine::cell::FlightCell;
-use crate::engine::settle::tier_key;
 use crate::engine::space::SpaceState;
 use crate::engine::{Engine, draw};
-use crate::entry::{Entry, Extra, Resident, relabelled};
+use crate::entry::{Aside, Entry, Extra, Resident, Tag, TierMark, relabelled};
 use crate::key::{Key, KeyRef};
 use crate::load::{Found, Keep, Loaded, Terms};
 use crate::state::flights::Shard;
+use crate::state::pending::Owed;
+
+/// An invalidation that holds here.
+pub(crate) struct Invalidating {
+    pub(crate) was_resident: bool,
+    pub(crate) to_tell: ToTell,
+}
+
+/// Whom else an invalidation must be told.
+pub(crate) enum ToTell {
+    /// Nobody: the key lives here alone.
+    Nobody,
+    /// The shared tier; until it knows, its copy is not believed here.
+    Tier,
+    /// The shared tier, but it is not noted: too many are.
+    Once(Owed),
+}
 
 impl Engine {
-    /// Invalidates one key here: when this returns, no read that begins gets the older value.
-    /// True if a value was resident.
-    pub(crate) fn invalidate(&self, space: &SpaceState, key: &Key, verb: Invalidation) -> (bool, Fence) {
-        self.flights.locked(key, |shard| {
-            let resident = self.live(space, key).is_some();
-            let rescue = self.rescuing(space, key).filter(|_| verb == Invalidation::Expire);
-            let fence = self.overtake(shard, key, verb);
-            match rescue {
-                // Expired before: it stays what it is, a rescue.
-                Some(entry) if entry.expired() => {}
-                Some(entry) => drop(self.memory.put(key, relabelled(&entry, entry.meta(), None, true))),
-                None => drop(self.memory.remove(key.by_ref())),
-            }
-            (resident, fence)
-        })
+    /// Invalidates one key: when this returns, no read that begins here gets the older value. The shared tier, if
+    /// the key can be there, is to be told.
+    pub(crate) fn invalidate(&self, space: &Arc<SpaceState>, key: &Key, verb: Invalidation) -> Invalidating {
+        let invalidating = self.flights.locked(key, |shard| {
+            // Under the same lock as the floor: whoever reads after it knows that the tier's copy is not to be believed.
+            let to_tell = self.owe(space, key, verb, None);
+            Invalidating { was_resident: self.apply(shard, space, key, verb), to_tell }
+        });
+        self.announce(space, key, verb, &invalidating.to_tell);
+        invalidating
+    }
+
+    /// The same for what another process invalidated: it has told the tier.
+    pub(crate) fn invalidate_here(&self, space: &SpaceState, key: &Key, verb: Invalidation) -> Invalidating {
+        let was_resident = self.flights.locked(key, |shard| self.apply(shard, space, key, verb));
+        Invalidating { was_resident, to_tell: ToTell::Nobody }
+    }
+
+    fn apply(&self, shard: &mut Shard<Arc<FlightCell>>, space: &SpaceState, key: &Key, verb: Invalidation) -> bool {
+        let resident = self.live(space, key).is_some();
+        let rescue = self.rescuing(space, key).filter(|_| verb == Invalidation::Expire);
+        self.overtake(shard, key, verb);
+        match rescue {
+            // Expired before: it stays what it is, a rescue.
+            Some(entry) if entry.expired() => {}
+            Some(entry) => drop(self.memory.put(key, relabelled(&entry, entry.meta(), None, true))),
+            None => drop(self.memory.remove(key.by_ref())),
+        }
+        resident
+    }
+
+    /// Notes, under the key's lock, what the shared tier must be told.
+    fn owe(&self, space: &Arc<SpaceState>, key: &Key, verb: Invalidation, written: Option<Fence>) -> ToTell {
+        if self.tier.is_none() || space.travel.is_none() || space.is_retired() {
+            return ToTell::Nobody;
+        }
+        let held = self.memory.peek(key.by_ref()).and_then(|entry| Some(entry.mark()?.fence())).unwrap_or_default();
+        match self.pending.owe(space, key, verb, held, written) {
+            Ok(()) => ToTell::Tier,
+            Err(owed) => ToTell::Once(owed),
+        }
+    }
+
+    fn announce(&self, space: &SpaceState, key: &Key, verb: Invalidation, to_tell: &ToTell) {
+        if let (Some(backplane), Some(travel)) = (self.backplane(), &space.travel)
+            && !matches!(to_tell, ToTell::Nobody)
+        {
+            backplane.invalidating(&travel.name(&key.bytes), verb);
+        }
     }
 
     /// Takes out what spaces that are gone left behind. Nothing of it was served any more.
@@ -84,34 +134,32 @@ impl Engine {
         })
     }
 
-    /// Tells the shared tier of an invalidation. It holds here already.
-    pub(crate) async fn invalidate_tier(
-        self: Arc<Engine>,
-        space: Arc<SpaceState>,
-        key: Key,
-        verb: Invalidation,
-        fence: Fence,
-    ) -> bool {
-        let (Some(tier), Some(_)) = (&self.tier, &space.codec) else { return true };
-        let name = tier_key(&space, &key);
-        self.within_budget(&space, tier.invalidate(&name, verb, fence)).await.is_some()
-    }
-
     /// A plain write: newer than whatever was there, than every load under way, and than every token.
     /// True if it is kept; and the fence below which nothing of the key holds any more.
-    pub(crate) fn put(&self, space: &SpaceState, key: &Key, loaded: Loaded<AnyBody>) -> (bool, Fence) {
-        self.flights.locked(key, |shard| {
-            let fence = self.overtake(shard, key, Invalidation::Remove);
-            if space.is_retired() {
-                return (false, fence);
-            }
+    pub(crate) fn put(&self, space: &Arc<SpaceState>, key: &Key, loaded: Loaded<AnyBody>) -> (bool, ToTell) {
+        let (kept, to_tell) = self.flights.locked(key, |shard| {
             let now = self.clock.now();
-            let Some(entry) = self.written(space, key, loaded, self.next_fence(), now) else {
+            self.overtake(shard, key, Invalidation::Remove);
+            let written = self.next_fence();
+            let to_tell = self.owe(space, key, Invalidation::Remove, Some(written));
+            if space.is_retired() {
+                return (false, to_tell);
+            }
+            let Some(entry) = self.written(space, key, loaded, written, now) else {
                 self.memory.remove(key.by_ref());
-                return (false, fence);
+                return (false, to_tell);
             };
-            (self.memory.put(key, entry), fence)
-        })
+            (self.memory.put(key, entry), to_tell)
+        });
+        self.announce(space, key, Invalidation::Remove, &to_tell);
+        (kept, to_tell)
+    }
+
+    /// What a client published under its token is told to the shared tier like a write.
+    pub(crate) fn tell_of_published(&self, space: &Arc<SpaceState>, key: &Key, token: Fence) -> ToTell {
+        let to_tell = self.flights.locked(key, |_| self.owe(space, key, Invalidation::Remove, Some(token)));
+        self.announce(space, key, Invalidation::Remove, &to_tell);
+        to_tell
     }
 
     /// The entry of a value that somebody wrote under `fence`, having begun to read it at `started`;
@@ -136,10 +184,13 @@ impl Engine {
         if keep != Keep::Yes || ttl == Some(Span::ZERO) {
             return None;
         }
-        let extra = Extra::of(version, tags.iter().map(|tag| self.tag(tag)).collect());
+        let extra = Extra::of(version, tags.iter().map(Tag::named).collect());
+        // Its fence in the tier is known once it is there.
+        let mark = space.travel.as_ref().filter(|_| self.tier.is_some()).map(|_| TierMark::default());
+        let aside = Aside { extra, mark };
         match loaded.found {
-            Found::Value(body) => Some(body.into_entry(key, meta(Kind::Value), extra)),
-            Found::Missing => Some(Entry::new(key, meta(Kind::Negative), extra, 0, ())),
+            Found::Value(body) => Some(body.into_entry(key, meta(Kind::Value), aside)),
+            Found::Missing => Some(Entry::new(key, meta(Kind::Negative), aside, 0, ())),
             Found::NotModified => None,
         }
     }

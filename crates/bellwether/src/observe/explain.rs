@@ -8,6 +8,7 @@ use bellwether_core::why::Why;
 
 use crate::engine::Engine;
 use crate::engine::space::SpaceState;
+use crate::entry::Tag;
 use crate::key::Key;
 
 /// What is known of one key.
@@ -120,7 +121,7 @@ impl Engine {
                 hits: entry.hits(),
                 bytes: self.memory.cost(&entry),
                 version: entry.version(),
-                tags: entry.tags().iter().map(|tag| tag.text.to_string()).collect(),
+                tags: entry.tags().iter().map(Tag::shown).collect(),
                 invalidated: self.floor_of(space, &entry).covers(meta.fence),
             }),
             floor_removed: floor.removed.0,

@@ -2,4 +2,5 @@
 
 pub(crate) mod counters;
 pub(crate) mod explain;
+pub(crate) mod shared;
 pub(crate) mod snapshot;

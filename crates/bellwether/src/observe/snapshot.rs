@@ -7,6 +7,7 @@ use bellwether_core::why::Why;
 use crate::engine::Engine;
 use crate::eviction::Eviction;
 use crate::observe::counters::HistogramCounts;
+use crate::observe::shared::SharedCounts;
 
 /// Everything a cache counts. Counters only ever grow.
 #[derive(Clone, Debug)]
@@ -23,6 +24,8 @@ pub struct Snapshot {
     pub live_flights: usize,
     /// The memory tier.
     pub memory: MemoryCounts,
+    /// The shared tier, if there is one.
+    pub shared: Option<SharedCounts>,
 }
 
 /// One space's counts.
@@ -130,6 +133,7 @@ impl Engine {
                 invalidated: counts.invalidated.load(Ordering::Relaxed),
                 too_large: counts.too_large.load(Ordering::Relaxed),
             },
+            shared: self.tier.as_ref().map(|_| self.tally.counts(self.pending.len() as u64)),
         }
     }
 }

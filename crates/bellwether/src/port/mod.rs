@@ -1,4 +1,3 @@
 //! What does the engine need of the world outside? The seams.
 
 pub(crate) mod clock;
-pub(crate) mod tier;

@@ -7,7 +7,6 @@ use bellwether_core::fence::{Fence, Floor, Invalidation};
 use parking_lot::RwLock;
 
 use crate::entry::{Entry, Tag};
-use crate::key::ByCarriedHash;
 
 /// Tag floors of a process; beyond that all tags share one: more loads, never older values.
 const MOST_TAGS: usize = 1 << 18;
@@ -20,17 +19,18 @@ pub(crate) struct TagFloors {
     floors: RwLock<Floors>,
 }
 
-#[derive(Default)]
 struct Floors {
-    by_tag: HashMap<u64, Floor, ByCarriedHash>,
+    /// Seeded: whoever names tags must not choose which of them collide here.
+    by_tag: HashMap<u64, Floor, ahash::RandomState>,
     /// What covers every tag.
     all: Floor,
 }
 
 impl TagFloors {
-    pub(crate) fn new() -> TagFloors {
+    pub(crate) fn new(seed: &ahash::RandomState) -> TagFloors {
+        let floors = Floors { by_tag: HashMap::with_hasher(seed.clone()), all: Floor::NONE };
         // Entries start unchecked, at zero.
-        TagFloors { generation: AtomicU64::new(1), floors: RwLock::default() }
+        TagFloors { generation: AtomicU64::new(1), floors: RwLock::new(floors) }
     }
 
     /// Raises the floor of `tag`. `fence` is drawn under the lock, so that floors and fences rise together.

@@ -3,5 +3,6 @@
 pub mod decide;
 pub mod early;
 pub mod flight;
+pub mod queue;
 pub mod rescue;
 pub mod walk;

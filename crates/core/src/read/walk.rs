@@ -1,34 +1,59 @@
 //! What does a leader do next? The miss path as a machine: events in, steps out, no I/O.
 //!
 //! ```text
-//! AwaitTurn -> [Probe ->] Admit -> Load -> Keep | Deliver | Mark | Fail
-//!                 \-> Adopt                  (each of these ends the walk)
+//! AwaitTurn -> Probe -> Acquire -> Admit -> Load -> Keep | Mark | Fail
+//!               ^  \________ \___ Wait -.           (each of these ends the walk,
+//!               \____________________/             and so do Adopt and Leave)
 //! ```
+//! Without a shared tier the way is `AwaitTurn -> Admit -> Load`. A load reads the origin with a lease in hand, alone
+//! because the tier is gone, or beside others because the tier says that this key's answers are not kept: never
+//! because somebody is slow.
 
 use crate::draw::Draw;
 use crate::entry::{Kind, Meta};
 use crate::failure::FailClass;
 use crate::fence::{Fence, Floor};
 use crate::guard::cooldown::Cooling;
+use crate::lease::Mode;
 use crate::policy::Policy;
 use crate::read::decide::{Decision, Demand, Resident, decide};
+use crate::read::queue::Queue;
+pub use crate::read::queue::Sharing;
 use crate::time::{Span, Tick};
 use crate::why::Why;
 use crate::write::stamp::{Stamping, stamp};
 
-/// What the shell performs next. The first four answer with an [`Event`]; the others are ends.
+/// How long a value is fresh that was loaded alone, or whose publishing was not answered.
+pub const LONE_FRESH: Span = Span::secs(1);
+/// So often a lease is asked for in a row; then the leader pauses before it asks again.
+const MOST_ASKED: u32 = 3;
+
+/// What the shell performs next. All down to `Load` answer with an [`Event`]; the others are ends.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Step {
     /// Wait until the older flight ends or may be overtaken, then say [`Event::Turn`].
     AwaitTurn,
-    /// Ask the shared tier.
+    /// Read the shared tier, then say [`Event::Heard`].
     Probe,
+    /// Ask the shared tier for the right to load, then say [`Event::Heard`].
+    Acquire(Mode),
+    /// Somebody else loads: wait so long, or until the key changes, then say [`Event::Waited`].
+    Wait(Span),
     /// Ask the guard for a permit.
     Admit,
     /// Draw the fence, begin to read, call the loader.
     Load,
     /// The shared tier's entry answers: install and deliver it.
-    Adopt(Meta),
+    Adopt {
+        /// Its meta.
+        meta: Meta,
+        /// What callers are told.
+        why: Why,
+        /// It is stale: start a refresh once it is delivered.
+        refresh: bool,
+    },
+    /// Nothing to be done: what is resident will do, and the tier that could grant its refresh is gone.
+    Leave,
     /// Store under this meta and deliver.
     Keep(Meta),
     /// Deliver without storing, and leave this marker: the next callers load side by side.
@@ -56,9 +81,10 @@ pub enum Step {
 pub enum Event {
     /// The flight may run.
     Turn,
-    /// The shared tier answered; an error or a time-out of the tier is `None`: it never hides the loader.
-    /// With what covers the entry, and the strictest demand of those who wait for it.
-    Probed(Option<(Meta, Floor, Demand)>),
+    /// The shared tier answered, or did not.
+    Heard(Heard),
+    /// The wait is over, or the key has changed.
+    Waited,
     /// The permit is ours.
     Admitted,
     /// The guard turned us away.
@@ -67,6 +93,74 @@ pub enum Event {
     Loaded(Report),
     /// The load failed; with the key's failed state before it.
     Failed(FailClass, Option<Cooling>),
+}
+
+/// What the shared tier said to a probe, or to somebody who asked for the right to load.
+#[derive(Clone, Copy, Debug)]
+pub enum Heard {
+    /// Nothing that can be read. `lease`: somebody loads, at most so much longer.
+    Nothing {
+        /// What is left of that lease.
+        lease: Option<Span>,
+    },
+    /// An entry, fresh or not.
+    Entry(Seen),
+    /// The right to load is ours.
+    Granted,
+    /// Somebody else loads, at most so much longer.
+    Denied(Span),
+    /// The last load failed; no other is tried for so long.
+    Failed(Span, FailClass),
+    /// The answer may not be kept: callers load side by side.
+    HitForMiss,
+    /// The key can't take part: it holds what is not ours to overwrite.
+    Passing,
+    /// No answer within the budget. `idle`: nobody waits, and what is resident is still fresh.
+    Unreachable {
+        /// Whether the load can be left undone.
+        idle: bool,
+    },
+}
+
+/// An entry of the shared tier, as the walk sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct Seen {
+    /// Its meta here, under a local fence that was drawn before the tier was asked.
+    pub meta: Meta,
+    /// What covers it.
+    pub floor: Floor,
+    /// The strictest demand of those who wait for it.
+    pub demand: Demand,
+    /// It is newer than what this process held when it asked.
+    pub newer: bool,
+    /// Somebody loads, at most so much longer.
+    pub lease: Option<Span>,
+}
+
+/// By what right a load reads the origin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Right {
+    /// There is no tier to ask.
+    Alone,
+    /// None yet.
+    None,
+    /// A lease.
+    Lease,
+    /// The tier is gone.
+    Lone,
+    /// The tier keeps no answers of this key.
+    Beside,
+}
+
+/// What the shared tier is told when a walk ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parting {
+    /// Nothing.
+    Silent,
+    /// What was kept, or the marker, is published under the lease's token.
+    Publish,
+    /// The lease is given back; with a failed state where the load failed.
+    Release(Option<(Span, FailClass)>),
 }
 
 /// A load that ended well.
@@ -107,41 +201,165 @@ pub enum Found {
 /// A leader's walk.
 #[derive(Clone, Debug)]
 pub struct Walk {
-    tier: bool,
+    sharing: Option<Sharing>,
+    right: Right,
+    queue: Queue,
+    /// How often in a row the right to load was asked for.
+    asked: u32,
+    /// The tier was asked for the right to load: who comes newer has come after this flight's callers.
+    joined: bool,
 }
 
 impl Walk {
-    /// Begins. `parked`: an older flight of the key still runs; `tier`: there is a shared tier to ask.
-    pub fn start(parked: bool, tier: bool) -> (Walk, Step) {
-        let walk = Walk { tier };
+    /// Begins. `parked`: an older flight of the key still runs; `sharing`: there is a shared tier to ask.
+    pub fn start(parked: bool, sharing: Option<Sharing>) -> (Walk, Step) {
+        let right = if sharing.is_some() { Right::None } else { Right::Alone };
+        let walk = Walk { sharing, right, queue: Queue::default(), asked: 0, joined: false };
         let step = if parked { Step::AwaitTurn } else { walk.first() };
         (walk, step)
     }
 
     fn first(&self) -> Step {
-        if self.tier { Step::Probe } else { Step::Admit }
+        if self.sharing.is_some() { Step::Probe } else { Step::Admit }
+    }
+
+    /// By what right the load reads.
+    pub fn right(&self) -> Right {
+        self.right
     }
 
     /// The next step after `event`.
     pub fn on(&mut self, event: Event, now: Tick, policy: &Policy, draw: Draw) -> Step {
         match event {
             Event::Turn => self.first(),
-            Event::Probed(found) => match found {
-                Some((meta, floor, demand)) if adoptable(&meta, floor, demand, now, policy, draw) => Step::Adopt(meta),
-                Some(_) | None => Step::Admit,
+            Event::Heard(heard) => match self.sharing {
+                Some(sharing) => self.heard(heard, &sharing, now, policy, draw),
+                None => Step::Admit,
             },
+            Event::Waited => Step::Probe,
             Event::Admitted => Step::Load,
             Event::Shed(why, retry_after) => Step::Fail { why, retry_after, cooling: None },
-            Event::Loaded(report) => settle(&report, now, policy, draw),
+            Event::Loaded(report) => self.shortened(settle(&report, now, policy, draw)),
             Event::Failed(class, before) => failed(class, before.as_ref(), now, draw),
+        }
+    }
+
+    fn heard(&mut self, heard: Heard, sharing: &Sharing, now: Tick, policy: &Policy, draw: Draw) -> Step {
+        if !matches!(heard, Heard::Unreachable { .. }) {
+            self.queue.answered();
+        }
+        match heard {
+            Heard::Entry(seen) => match self.verdict(&seen, sharing, now, policy, draw) {
+                Some(adopted) => adopted,
+                None => self.proceed(seen.lease, Mode::Early, sharing, now, draw),
+            },
+            Heard::Nothing { lease } => self.proceed(lease, Mode::Miss, sharing, now, draw),
+            Heard::Denied(left) => self.pause(left, sharing, now, draw),
+            Heard::Granted => self.admit(Right::Lease),
+            Heard::HitForMiss | Heard::Passing => self.admit(Right::Beside),
+            Heard::Failed(left, class) => {
+                let cooling = Cooling { until: now + left, attempts: 1, class };
+                Step::Fail { why: Why::Cooling, retry_after: Some(left), cooling: Some(cooling) }
+            }
+            Heard::Unreachable { idle: true } => Step::Leave,
+            // Who waits for a holder has heard from the tier: a blink of it is no reason to load beside that holder.
+            Heard::Unreachable { idle: false } => match self.queue.silent(now, draw) {
+                Some(pause) => Step::Wait(pause),
+                None => self.admit(Right::Lone),
+            },
+        }
+    }
+
+    fn admit(&mut self, right: Right) -> Step {
+        self.right = right;
+        Step::Admit
+    }
+
+    /// Whether the tier's entry answers, and how.
+    fn verdict(&self, seen: &Seen, sharing: &Sharing, now: Tick, policy: &Policy, draw: Draw) -> Option<Step> {
+        if sharing.refresh && !seen.newer {
+            return None;
+        }
+        // What was published after we asked to load is what a load of ours would be to those who joined it.
+        let demand = match seen.demand {
+            Demand::Fresh if seen.newer && self.joined => Demand::Any,
+            demand => demand,
+        };
+        let found = Resident { meta: &seen.meta, hits: 0 };
+        let fresh = if self.queue.has_waited() { Why::Coalesced } else { Why::Hit };
+        match decide(Some(found), seen.floor, demand, now, policy, draw) {
+            Decision::Serve(Why::Hit) | Decision::ServeAndRefresh(Why::Hit) => {
+                Some(Step::Adopt { meta: seen.meta, why: fresh, refresh: false })
+            }
+            Decision::Serve(why) => Some(Step::Adopt { meta: seen.meta, why, refresh: false }),
+            Decision::ServeAndRefresh(why) => Some(Step::Adopt { meta: seen.meta, why, refresh: true }),
+            Decision::LoadAlone | Decision::Load | Decision::NotCached => None,
+        }
+    }
+
+    /// Nothing there that will do: ask for the right to load, or wait for who has it.
+    fn proceed(&mut self, lease: Option<Span>, mode: Mode, sharing: &Sharing, now: Tick, draw: Draw) -> Step {
+        match lease {
+            Some(left) if !self.queue.presumes_gone(left, sharing.lease) => self.pause(left, sharing, now, draw),
+            Some(left) if self.asked >= MOST_ASKED => self.pause(left, sharing, now, draw),
+            Some(_) => self.acquire(Mode::Backup),
+            // Something newer came each time, and would not do: others are at work on this key.
+            None if self.asked >= MOST_ASKED => self.pause(sharing.lease, sharing, now, draw),
+            None => self.acquire(mode),
+        }
+    }
+
+    fn acquire(&mut self, mode: Mode) -> Step {
+        self.asked += 1;
+        self.joined = true;
+        Step::Acquire(mode)
+    }
+
+    fn pause(&mut self, left: Span, sharing: &Sharing, now: Tick, draw: Draw) -> Step {
+        self.asked = 0;
+        self.joined = true;
+        match self.queue.pause(left, sharing, now, draw) {
+            Some(pause) => Step::Wait(pause),
+            None => Step::Fail { why: Why::Timeout, retry_after: Some(left), cooling: None },
+        }
+    }
+
+    /// A value that no tier knows of is not fresh for long: nobody could take it back.
+    fn shortened(&self, end: Step) -> Step {
+        match end {
+            Step::Keep(meta) if self.right == Right::Lone => Step::Keep(unproven(meta, LONE_FRESH)),
+            Step::Keep(meta) if self.right == Right::Beside => {
+                Step::Keep(unproven(meta, self.sharing.map_or(LONE_FRESH, |sharing| sharing.unwatched)))
+            }
+            end => end,
+        }
+    }
+
+    /// What the tier is told at this end of the walk.
+    pub fn parting(&self, end: &Step, now: Tick) -> Parting {
+        if self.right != Right::Lease {
+            return Parting::Silent;
+        }
+        match end {
+            Step::Keep(_) | Step::Mark { .. } => Parting::Publish,
+            Step::Fail { cooling, .. } => {
+                Parting::Release(cooling.and_then(|cooling| Some((cooling.remaining(now)?, cooling.class))))
+            }
+            _ => Parting::Release(None),
         }
     }
 }
 
-/// Only what needs no refresh is adopted; anything else is loaded, as if the tier had nothing.
-fn adoptable(meta: &Meta, floor: Floor, demand: Demand, now: Tick, policy: &Policy, draw: Draw) -> bool {
-    let found = Resident { meta, hits: 0 };
-    matches!(decide(Some(found), floor, demand, now, policy, draw), Decision::Serve(_))
+/// The meta of a value that the tier may know nothing of: fresh for `most`, then at most a rescue.
+pub fn unproven(meta: Meta, most: Span) -> Meta {
+    let loaded = meta.born + Span(u64::from(meta.cost_ms));
+    let fresh_until = meta.fresh_until.min(loaded + most);
+    let early_ms = 0;
+    if meta.kind == Kind::Value {
+        Meta { fresh_until, swr_ms: 0, early_ms, ..meta }
+    } else {
+        Meta { fresh_until, ..meta }
+    }
 }
 
 fn settle(report: &Report, now: Tick, policy: &Policy, draw: Draw) -> Step {
@@ -188,108 +406,4 @@ pub fn supersedes(resident: Option<(Fence, Option<u64>)>, landed: (Fence, Option
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const NOW: Tick = Tick(10_000);
-
-    fn policy() -> Policy {
-        Policy { jitter: 0.0, ..Policy::ttl(Span::secs(60)).grace(Span::secs(600)) }
-    }
-
-    fn after(event: Event) -> Step {
-        let (mut walk, _) = Walk::start(false, true);
-        walk.on(event, NOW, &policy(), Draw(0))
-    }
-
-    fn loaded(found: Found, ttl: Option<Span>) -> Step {
-        after(Event::Loaded(Report { started: Tick(9_900), fence: Fence(5), found, ttl, times: (None, None) }))
-    }
-
-    #[test]
-    fn the_way_of_a_plain_miss() {
-        let (mut walk, step) = Walk::start(false, false);
-        assert_eq!(step, Step::Admit);
-        assert_eq!(walk.on(Event::Admitted, NOW, &policy(), Draw(0)), Step::Load);
-        let report =
-            Report { started: Tick(9_900), fence: Fence(5), found: Found::Value, ttl: None, times: (None, None) };
-        let Step::Keep(meta) = walk.on(Event::Loaded(report), NOW, &policy(), Draw(0)) else { panic!("kept") };
-        assert_eq!((meta.born, meta.fence, meta.cost_ms), (Tick(9_900), Fence(5), 100));
-        assert_eq!(meta.fresh_until, NOW + Span::secs(60), "freshness counts from the end of the load");
-    }
-
-    #[test]
-    fn a_successor_waits_for_its_turn_then_asks_the_tier_first() {
-        let (mut walk, step) = Walk::start(true, true);
-        assert_eq!(step, Step::AwaitTurn);
-        assert_eq!(walk.on(Event::Turn, NOW, &policy(), Draw(0)), Step::Probe);
-        assert_eq!(walk.on(Event::Probed(None), NOW, &policy(), Draw(0)), Step::Admit);
-    }
-
-    #[test]
-    fn a_tiers_entry_is_adopted_only_while_fresh_and_uncovered() {
-        let Step::Keep(fresh) = loaded(Found::Value, None) else { panic!("kept") };
-        let probed = |meta, floor, demand| after(Event::Probed(Some((meta, floor, demand))));
-        assert_eq!(probed(fresh, Floor::NONE, Demand::Any), Step::Adopt(fresh));
-        let removed = Floor { removed: Fence(5), expired: Fence::ZERO };
-        assert_eq!(probed(fresh, removed, Demand::Any), Step::Admit);
-        let stale = Meta { fresh_until: NOW, ..fresh };
-        assert_eq!(probed(stale, Floor::NONE, Demand::Any), Step::Admit);
-        assert_eq!(probed(fresh, Floor::NONE, Demand::MaxAge(Span(100))), Step::Adopt(fresh));
-        assert_eq!(probed(fresh, Floor::NONE, Demand::MaxAge(Span(99))), Step::Admit, "older than somebody asked for");
-        assert_eq!(probed(fresh, Floor::NONE, Demand::Fresh), Step::Admit);
-    }
-
-    #[test]
-    fn uncacheable_answers_are_delivered_and_leave_a_marker() {
-        let shared = |ttl, found| match loaded(found, ttl) {
-            Step::Mark { marker, body, private } => {
-                assert_eq!(marker.kind, Kind::HitForMiss);
-                assert_eq!(body.fresh_until, NOW);
-                Some((body.kind, private))
-            }
-            _ => None,
-        };
-        assert_eq!(shared(None, Found::Uncacheable { kind: Kind::Value, private: true }), Some((Kind::Value, true)));
-        assert_eq!(
-            shared(None, Found::Uncacheable { kind: Kind::Negative, private: false }),
-            Some((Kind::Negative, false))
-        );
-        assert_eq!(shared(Some(Span::ZERO), Found::Value), Some((Kind::Value, false)));
-        assert_eq!(shared(Some(Span::ZERO), Found::Missing), Some((Kind::Negative, false)));
-        assert_eq!(shared(None, Found::Value), None);
-    }
-
-    #[test]
-    fn a_failure_cools_the_key_and_a_shed_load_does_not() {
-        let Step::Fail { why, retry_after, cooling: Some(first) } = after(Event::Failed(FailClass::Refused, None))
-        else {
-            panic!("cooling")
-        };
-        assert_eq!((why, retry_after), (Why::OriginRefused, first.remaining(NOW)));
-        let Step::Fail { cooling: Some(second), .. } = after(Event::Failed(FailClass::Refused, Some(first))) else {
-            panic!("cooling")
-        };
-        assert!(second.until > first.until && second.attempts == 2);
-        let shed = after(Event::Shed(Why::ShedQueue, Some(Span(7))));
-        assert_eq!(shed, Step::Fail { why: Why::ShedQueue, retry_after: Some(Span(7)), cooling: None });
-    }
-
-    #[test]
-    fn not_modified_revives_only_a_body_that_the_loader_was_shown() {
-        assert!(matches!(loaded(Found::NotModified, None), Step::Keep(meta) if meta.kind == Kind::Value));
-        assert!(matches!(loaded(Found::NotModifiedOfNothing, None), Step::Fail { why: Why::Rejected, .. }));
-    }
-
-    #[test]
-    fn of_two_loads_side_by_side_the_greater_version_stays() {
-        let beats = |resident, landed| supersedes(Some(resident), landed);
-        assert!(beats((Fence(1), None), (Fence(2), None)));
-        assert!(!beats((Fence(2), None), (Fence(1), None)));
-        assert!(!beats((Fence(1), Some(9)), (Fence(2), Some(8))), "the later fence read the older row");
-        assert!(beats((Fence(2), Some(8)), (Fence(1), Some(9))));
-        assert!(beats((Fence(1), Some(9)), (Fence(2), Some(9))));
-        assert!(beats((Fence(1), Some(9)), (Fence(2), None)));
-        assert!(supersedes(None, (Fence(1), None)));
-    }
-}
+mod tests;

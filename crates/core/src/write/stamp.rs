@@ -78,6 +78,49 @@ pub fn renewed(meta: Meta, now: Tick, policy: &Policy) -> Option<Meta> {
     Some(Meta { fresh_until: now + policy.ttl, swr_ms, hard_ms, early_ms: 0, ..meta })
 }
 
+/// What another process stored, in times that were counted down to the moment it was handed over.
+#[derive(Clone, Copy, Debug)]
+pub struct Travelled {
+    /// What it says.
+    pub kind: Kind,
+    /// A local fence, drawn before it was asked for.
+    pub fence: Fence,
+    /// Time since its load began.
+    pub age: Span,
+    /// Freshness left.
+    pub fresh: Span,
+    /// Its windows after that.
+    pub swr_ms: u32,
+    /// At least as long.
+    pub hard_ms: u32,
+    /// How long its load took.
+    pub cost_ms: u32,
+}
+
+/// The meta here of an entry that another process loaded. Its early refresh is this process's own matter: who finds
+/// it due asks for the lease like everybody.
+pub fn adopted(t: Travelled, p99: Option<Span>, ewma: Option<Span>, policy: &Policy, now: Tick, draw: Draw) -> Meta {
+    let (born, fresh_until) = (now - t.age, now + t.fresh);
+    let cost = Span(u64::from(t.cost_ms));
+    let mut meta = Meta {
+        fence: t.fence,
+        born,
+        fresh_until,
+        swr_ms: t.swr_ms,
+        hard_ms: t.hard_ms.max(t.swr_ms),
+        cost_ms: t.cost_ms,
+        early_ms: 0,
+        kind: t.kind,
+    };
+    if t.kind == Kind::Value {
+        let stamping =
+            Stamping { kind: t.kind, started: born, finished: born + cost, fence: t.fence, ttl: None, p99, ewma };
+        let ttl = fresh_until.since(stamping.finished);
+        meta.early_ms = early_reach(&stamping, cost, ttl, policy.early, draw).as_u32();
+    }
+    meta
+}
+
 /// `ttl * (1 - U(0, jitter))`, so that entries stored together do not expire together.
 fn jittered(ttl: Span, jitter: f64, draw: Draw) -> Span {
     let ttl = ttl.at_most(Span::LONGEST);

@@ -5,11 +5,12 @@ use bellwether_core::failure::FailClass;
 use bellwether_core::fence::{Fence, Floor};
 use bellwether_core::guard::cooldown::Cooling;
 use bellwether_core::guard::gate::{Admission, Ticket};
+use bellwether_core::lease;
 use bellwether_core::policy::Priority;
 use bellwether_core::read::decide::{Decision, Demand, Resident, decide};
 use bellwether_core::read::flight::{Asker, FlightId, Join};
 use bellwether_core::read::rescue::{Rescue, rescue};
-use bellwether_core::read::walk::{Event as Walked, Found, Report, Step};
+use bellwether_core::read::walk::{Event as Walked, Found, Heard, Report, Seen, Sharing, Step};
 use bellwether_core::time::{Span, Tick};
 use bellwether_core::why::Why;
 
@@ -53,7 +54,7 @@ impl Fleet<'_> {
         }
         self.record.blocked(1, now);
         if !self.set.coalesces() {
-            let (mut task, step) = Task::new(process, key, false);
+            let (mut task, step) = Task::new(process, key, None);
             task.waits(now);
             return self.launch(task, step);
         }
@@ -71,7 +72,7 @@ impl Fleet<'_> {
                 }
             }
             Join::Lead(_) | Join::LeadLater { .. } => {
-                let (mut task, step) = Task::new(process, key, self.set.leases());
+                let (mut task, step) = Task::new(process, key, self.sharing());
                 task.waits(now);
                 self.launch(task, step);
             }
@@ -90,8 +91,15 @@ impl Fleet<'_> {
             }
             self.join(process, key, &asker);
         }
-        let (task, step) = Task::new(process, key, tier);
+        let (task, step) = Task::new(process, key, self.sharing());
         self.launch(Task { seen, ..task }, step);
+    }
+
+    /// What a leader knows of the shared tier, where its policy asks one.
+    fn sharing(&self) -> Option<Sharing> {
+        let timeout = self.case.load_timeout;
+        let lease = lease::length(None, timeout);
+        self.set.leases().then_some(Sharing { lease, timeout, expected: None, unwatched: timeout, refresh: false })
     }
 
     fn flight_place(&self, process: u32, key: u32) -> usize {
@@ -148,11 +156,11 @@ impl Fleet<'_> {
             Step::Probe => self.after(HOP, Event::Tier(id)),
             Step::Admit => self.admit(id),
             Step::Load => self.load(id),
-            Step::Adopt(meta) => self.land(id, meta, false),
+            Step::Adopt { meta, .. } => self.land(id, meta, false),
             Step::Keep(meta) => self.land(id, meta, true),
             Step::Fail { why, cooling, .. } => self.fail(id, why, cooling),
-            Step::AwaitTurn | Step::Mark { .. } => {
-                debug_assert!(false, "no invalidation, no answer that may not be kept: {step:?}");
+            Step::AwaitTurn | Step::Mark { .. } | Step::Acquire(_) | Step::Wait(_) | Step::Leave => {
+                debug_assert!(false, "no invalidation, no answer that may not be kept, no silent tier: {step:?}");
             }
         }
     }
@@ -166,9 +174,10 @@ impl Fleet<'_> {
         let held = self.tier.read(key);
         // A refresher knows this value already.
         let news = held.filter(|meta| meta.fence > seen);
-        let probed = Walked::Probed(news.map(|meta| (meta, Floor::NONE, Demand::Any)));
-        let step = task.walk.clone().on(probed, now, &self.policy, draw);
-        if matches!(step, Step::Adopt(_)) {
+        let seen = |meta| Seen { meta, floor: Floor::NONE, demand: Demand::Any, newer: true, lease: None };
+        let probed = news.map_or(Heard::Nothing { lease: None }, |meta| Heard::Entry(seen(meta)));
+        let step = task.walk.clone().on(Walked::Heard(probed), now, &self.policy, draw);
+        if matches!(step, Step::Adopt { refresh: false, .. }) {
             return self.perform(id, step);
         }
         match self.tier.acquire(key, id, now) {
@@ -176,7 +185,7 @@ impl Fleet<'_> {
                 if let Some(task) = &mut self.tasks[id as usize] {
                     (task.holds_lease, task.fence) = (true, fence);
                 }
-                self.perform(id, step);
+                self.walk(id, Walked::Heard(Heard::Granted));
             }
             Lease::Held => self.wait_for_lease(id, held),
             Lease::Failed(cooling) => {

@@ -3,7 +3,7 @@
 use bellwether_core::entry::Meta;
 use bellwether_core::fence::Fence;
 use bellwether_core::guard::cooldown::Cooling;
-use bellwether_core::read::walk::{Step, Walk};
+use bellwether_core::read::walk::{Sharing, Step, Walk};
 use bellwether_core::time::Tick;
 
 /// Leaders of one run; a run with more is cut short and says so.
@@ -33,7 +33,7 @@ pub(super) struct Task {
 
 impl Task {
     /// A leader and its first step.
-    pub(super) fn new(process: u32, key: u32, tier: bool) -> (Task, Step) {
+    pub(super) fn new(process: u32, key: u32, tier: Option<Sharing>) -> (Task, Step) {
         let (walk, step) = Walk::start(false, tier);
         let task = Task {
             process,

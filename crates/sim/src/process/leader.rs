@@ -54,7 +54,7 @@ pub(super) struct Begun {
 
 impl Leader {
     pub(super) fn of_flight(id: u64, key: u8, caller: Option<u64>, parked: Parked) -> Leader {
-        let (walk, _) = Walk::start(parked != Parked::No, false);
+        let (walk, _) = Walk::start(parked != Parked::No, None);
         Leader {
             id,
             key,

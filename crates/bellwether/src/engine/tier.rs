@@ -1,0 +1,340 @@
+//! How is the shared tier asked, within a request's budget? One flight's dealings with it.
+
+use std::sync::Arc;
+
+use bellwether_core::entry::{Kind, Meta};
+use bellwether_core::fence::{Fence, Floor, Invalidation};
+use bellwether_core::lease::{self, Mode};
+use bellwether_core::read::walk::{Heard, Sharing, Step};
+use bellwether_core::time::{Span, Tick};
+use bellwether_core::write::stamp::{Travelled, adopted};
+use bytes::Bytes;
+
+use crate::engine::body::AnyBody;
+use crate::engine::claim::{Claim, Place};
+use crate::engine::space::SpaceState;
+use crate::engine::{Engine, draw};
+use crate::entry::{Aside, Entry, Extra, Resident, Tag, TierMark};
+use crate::key::Key;
+use crate::observe::shared::add;
+use crate::shared::{Acquired, Ask, Encoded, Envelope, Found, TierError, TierTrouble};
+
+/// A flight's way to the shared tier.
+pub(crate) struct Link {
+    pub(crate) to: Arc<Place>,
+    /// The tier's fence of what this process holds, or has found there and could not use.
+    pub(crate) holds: Fence,
+    /// What is left of the time that may be spent there until somebody must be waited for.
+    left: Span,
+    pub(crate) claim: Option<Claim>,
+}
+
+/// What the tier said.
+pub(crate) enum Said {
+    /// Nothing that becomes an entry.
+    Plain(Heard),
+    /// An entry, for the walk to judge.
+    Offer(Box<Offer>),
+    /// The lease, or that somebody has it; with what the key still has, at most a rescue.
+    Beside(Heard, Option<Box<Offer>>),
+}
+
+/// An entry as it came from the tier.
+pub(crate) struct Offer {
+    pub(crate) entry: Resident,
+    /// What covers it by the fleet's order of invalidations, or because an expiry ended it.
+    pub(crate) floor: Floor,
+    pub(crate) newer: bool,
+    pub(crate) lease: Option<Span>,
+}
+
+/// What a leader does after the tier was heard.
+pub(crate) enum Next {
+    Step(Step),
+    /// The tier's entry ended the flight; if it is stale, it is to be refreshed now.
+    Landed {
+        entry: Resident,
+        refresh: bool,
+    },
+}
+
+/// When a call was made, as far as this process is concerned.
+#[derive(Clone, Copy)]
+pub(crate) struct Asked {
+    /// Drawn before it: what came from it is covered by every invalidation since.
+    fence: Fence,
+}
+
+impl Link {
+    /// `None` where this space or cache has no shared tier.
+    pub(crate) fn of(engine: &Arc<Engine>, space: &Arc<SpaceState>, key: &Key) -> Option<Link> {
+        let (travel, tier) = (space.travel.as_ref()?, engine.tier.as_ref()?);
+        let to =
+            Place { engine: engine.clone(), space: space.clone(), tier: tier.clone(), name: travel.name(&key.bytes) };
+        let holds = engine.memory.peek(key.by_ref()).and_then(|entry| Some(entry.mark()?.fence())).unwrap_or_default();
+        Some(Link { to: Arc::new(to), holds, left: engine.tier_budget, claim: None })
+    }
+
+    /// What the walk must know.
+    pub(crate) fn sharing(&self, refresh: bool) -> Sharing {
+        let (p99, mean) = self.to.space.load_times();
+        let timeout = self.to.space.gate.timeout();
+        Sharing {
+            lease: lease::length(p99, timeout),
+            timeout,
+            expected: mean,
+            unwatched: self.to.engine.resync,
+            refresh,
+        }
+    }
+
+    /// Draws the local fence of what will be read, once no invalidation of the key is on its way to the tier: until
+    /// then what lies there is not believed.
+    pub(crate) async fn ready(&mut self, key: &Key) -> Result<Asked, TierTrouble> {
+        let engine = self.to.engine.clone();
+        loop {
+            let asked = Asked { fence: engine.next_fence() };
+            if engine.pending.owed(key).is_none() {
+                return Ok(asked);
+            }
+            let told = self.call(async { Ok(engine.try_to_tell(key).await) }).await?;
+            if !told {
+                return Err(TierTrouble::Unreachable);
+            }
+        }
+    }
+
+    /// The same, if no invalidation is on its way.
+    pub(crate) fn ready_now(&self, key: &Key) -> Option<Asked> {
+        let asked = Asked { fence: self.to.engine.next_fence() };
+        self.to.engine.pending.owed(key).is_none().then_some(asked)
+    }
+
+    /// Reads the key.
+    pub(crate) async fn probe(&mut self, key: &Key) -> Said {
+        let asked = match self.ready(key).await {
+            Ok(asked) => asked,
+            Err(trouble) => return self.trouble(trouble),
+        };
+        let to = self.to.clone();
+        match self.call(to.tier.get(&to.name)).await {
+            Ok(found) => self.found(key, found, asked),
+            Err(trouble) => self.trouble(trouble),
+        }
+    }
+
+    /// Asks for the right to load.
+    pub(crate) async fn acquire(&mut self, key: &Key, mode: Mode) -> Said {
+        let asked = match self.ready(key).await {
+            Ok(asked) => asked,
+            Err(trouble) => return self.trouble(trouble),
+        };
+        let to = self.to.clone();
+        let engine = &to.engine;
+        let seen = engine.position();
+        let lease = self.sharing(false).lease;
+        let known = engine.pending.raised(key).max(self.holds);
+        let ask = Ask { lease, mode, holds: self.holds, at_least: Fence(known.0.saturating_add(1)) };
+        match self.call(to.tier.acquire(&to.name, ask)).await {
+            Ok(Acquired::Granted { token, stale }) => {
+                add(&engine.tally.granted);
+                if mode == Mode::Backup {
+                    add(&engine.tally.backups);
+                }
+                self.claim = Some(Claim::new(&self.to, token, seen, lease));
+                Said::Beside(Heard::Granted, stale.and_then(|stale| self.offer(key, stale, None, asked)))
+            }
+            Ok(Acquired::Denied { left, stale }) => {
+                add(&engine.tally.denied);
+                Said::Beside(Heard::Denied(left), stale.and_then(|stale| self.offer(key, stale, None, asked)))
+            }
+            Ok(Acquired::Fresh(envelope)) => self.found(key, Found::Entry { envelope, lease: None }, asked),
+            Ok(Acquired::Failed { left, class }) => Said::Plain(Heard::Failed(left, class)),
+            Ok(Acquired::HitForMiss { .. }) => Said::Plain(Heard::HitForMiss),
+            Ok(Acquired::Foreign { body, left }) => self.found(key, Found::Foreign { body, left }, asked),
+            Err(trouble) => self.trouble(trouble),
+        }
+    }
+
+    /// Waits until the key may have changed, at most for `pause`; what comes then has its own time.
+    pub(crate) async fn wait(&mut self, pause: Span) {
+        let engine = &self.to.engine;
+        add(&engine.tally.waits);
+        tokio::select! {
+            () = engine.clock.sleep_until(engine.clock.now() + pause) => {}
+            () = self.to.tier.changed(&self.to.name) => {}
+        }
+        self.left = engine.tier_budget;
+    }
+
+    /// What a read of the key found.
+    pub(crate) fn found(&mut self, key: &Key, found: Found, asked: Asked) -> Said {
+        let tally = &self.to.engine.tally;
+        match found {
+            Found::Nothing { lease } => Said::Plain(Heard::Nothing { lease }),
+            Found::Entry { envelope, lease } => {
+                add(&tally.hits);
+                match self.offer(key, envelope, lease, asked) {
+                    Some(offer) => Said::Offer(offer),
+                    // G8: what can't be read is a miss.
+                    None => Said::Plain(Heard::Nothing { lease }),
+                }
+            }
+            Found::Foreign { body, left } => {
+                add(&tally.hits);
+                self.foreign(key, body, left, asked)
+            }
+            Found::Failed { left, class } => Said::Plain(Heard::Failed(left, class)),
+            Found::HitForMiss { .. } => Said::Plain(Heard::HitForMiss),
+        }
+    }
+
+    fn offer(&mut self, key: &Key, envelope: Envelope, lease: Option<Span>, asked: Asked) -> Option<Box<Offer>> {
+        let Place { engine, space, .. } = &*self.to;
+        let travelled = Travelled {
+            kind: envelope.kind,
+            fence: asked.fence,
+            age: Span(envelope.age_ms),
+            fresh: Span(envelope.fresh_ms),
+            swr_ms: envelope.swr_ms,
+            hard_ms: envelope.hard_ms,
+            cost_ms: envelope.cost_ms,
+        };
+        let (p99, mean) = space.load_times();
+        let meta = adopted(travelled, p99, mean, &space.policy, engine.clock.now(), draw());
+        let covering = engine.backplane.as_ref();
+        let covering = covering.and_then(|b| b.covering(&space.name, &envelope.tags, envelope.seen));
+        let tags = envelope.tags.into_iter().map(Tag::of_wire).collect();
+        let mark = Some(TierMark::of(envelope.fence));
+        let aside = Aside { extra: Extra::of(envelope.version, tags), mark };
+        let entry = match envelope.kind {
+            Kind::Value => {
+                let stored = Encoded { body: envelope.body, format: envelope.format, about: envelope.about };
+                space.travel.as_ref()?.codec.decode(stored)?.into_entry(key, meta, aside)
+            }
+            Kind::Negative => Entry::new(key, meta, aside, 0, ()),
+            Kind::HitForMiss => return None,
+        };
+        let floor = covering.map_or(Floor::NONE, |verb| Floor::of(verb, asked.fence));
+        let expired = if envelope.invalidated { Floor::of(Invalidation::Expire, asked.fence) } else { Floor::NONE };
+        let newer = envelope.fence > self.holds;
+        self.holds = self.holds.max(envelope.fence);
+        Some(Box::new(Offer { entry, floor: floor.merge(expired), newer, lease }))
+    }
+
+    /// What somebody else stored under the key is a value with the life it has there, or none of ours to touch.
+    fn foreign(&self, key: &Key, body: Bytes, left: Option<Span>, asked: Asked) -> Said {
+        let Place { engine, space, .. } = &*self.to;
+        let Some(value) = space.travel.as_ref().and_then(|travel| travel.codec.foreign(body)) else {
+            return Said::Plain(Heard::Passing);
+        };
+        let value: AnyBody = value;
+        let now = engine.clock.now();
+        let fresh = left.unwrap_or(space.policy.ttl).at_most(space.policy.ttl);
+        let meta = Meta {
+            fence: asked.fence,
+            born: now,
+            fresh_until: now + fresh,
+            swr_ms: 0,
+            hard_ms: 0,
+            cost_ms: 0,
+            early_ms: 0,
+            kind: Kind::Value,
+        };
+        let aside = Aside { extra: None, mark: Some(TierMark::default()) };
+        let entry = value.into_entry(key, meta, aside);
+        Said::Offer(Box::new(Offer { entry, floor: Floor::NONE, newer: true, lease: None }))
+    }
+
+    /// No answer that is of use.
+    pub(crate) fn trouble(&self, trouble: TierTrouble) -> Said {
+        match trouble {
+            TierTrouble::WrongType | TierTrouble::Unfit => Said::Plain(Heard::Passing),
+            TierTrouble::Unreachable | TierTrouble::Full | TierTrouble::Failed => {
+                Said::Plain(Heard::Unreachable { idle: false })
+            }
+        }
+    }
+
+    /// One call, within what is left of the flight's budget.
+    async fn call<T>(&mut self, call: impl Future<Output = Result<T, TierError>>) -> Result<T, TierTrouble> {
+        let Place { engine, space, .. } = &*self.to;
+        let began = engine.clock.now();
+        let answer = engine.within(space, began + self.left, call).await;
+        let took = engine.clock.now().since(began);
+        self.spent(took);
+        answer
+    }
+
+    /// So much of the budget is gone.
+    pub(crate) fn spent(&mut self, took: Span) {
+        self.left = Span(self.left.0.saturating_sub(took.0));
+    }
+}
+
+impl Engine {
+    /// The tier's answer, or what kept it from answering within what a request may spend there.
+    pub(crate) async fn within_budget<T>(
+        &self,
+        space: &SpaceState,
+        call: impl Future<Output = Result<T, TierError>>,
+    ) -> Result<T, TierTrouble> {
+        self.within(space, self.clock.now() + self.tier_budget, call).await
+    }
+
+    /// The same, by a moment.
+    pub(crate) async fn within<T>(
+        &self,
+        space: &SpaceState,
+        until: Tick,
+        call: impl Future<Output = Result<T, TierError>>,
+    ) -> Result<T, TierTrouble> {
+        let trouble = tokio::select! {
+            biased;
+            answer = call => match answer {
+                Ok(answer) => return Ok(answer),
+                Err(error) => {
+                    tracing::debug!(space = &*space.name, %error, "the shared tier did not do it");
+                    error.kind
+                }
+            },
+            () = self.clock.sleep_until(until) => {
+                tracing::debug!(space = &*space.name, "the shared tier took too long");
+                TierTrouble::Unreachable
+            }
+        };
+        self.tally.trouble(trouble);
+        Err(trouble)
+    }
+
+    /// An entry as it goes to the tier; `None` if its value can't travel.
+    pub(crate) fn envelope(
+        &self,
+        space: &SpaceState,
+        entry: &Entry,
+        seen: bellwether_core::position::Position,
+    ) -> Option<Envelope> {
+        let meta = entry.meta();
+        let encoded = match meta.kind {
+            Kind::Value => space.travel.as_ref()?.codec.encode(entry)?,
+            Kind::Negative | Kind::HitForMiss => Encoded::default(),
+        };
+        let now = self.clock.now();
+        Some(Envelope {
+            kind: meta.kind,
+            fence: Fence::ZERO,
+            age_ms: meta.age(now).0,
+            fresh_ms: meta.fresh_until.since(now).0,
+            invalidated: false,
+            swr_ms: meta.swr_ms,
+            hard_ms: meta.hard_ms,
+            cost_ms: meta.cost_ms,
+            version: entry.version(),
+            seen,
+            tags: entry.tags().iter().map(|tag| tag.hash).collect(),
+            format: encoded.format,
+            about: encoded.about,
+            body: encoded.body,
+        })
+    }
+}

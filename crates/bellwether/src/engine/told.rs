@@ -1,0 +1,182 @@
+//! How does the shared tier hear of an invalidation? At once, or again and again until it does.
+
+use std::sync::Arc;
+
+use bellwether_core::fence::{Fence, Invalidation};
+use bellwether_core::time::Span;
+use futures_util::future::join_all;
+
+use crate::engine::Engine;
+use crate::key::Key;
+use crate::observe::shared::add;
+use crate::shared::{Backplane, Stored, TierTrouble};
+use crate::state::pending::{Owed, Turn};
+
+/// The first pause before the tier is told again; it doubles up to the longest.
+const FIRST_PAUSE: Span = Span::ms(100);
+const LONGEST_PAUSE: Span = Span::secs(5);
+/// Keys that are told at once.
+const AT_ONCE: usize = 64;
+
+impl Engine {
+    pub(crate) fn backplane(&self) -> Option<&dyn Backplane> {
+        self.backplane.as_deref()
+    }
+
+    /// Tells the tier what it must know of `key`. True once it does, false if it could not be told yet: then it is
+    /// tried again in the background.
+    pub(crate) async fn tell(self: Arc<Engine>, key: Key) -> bool {
+        let told = self.try_to_tell(&key).await;
+        if !told && self.pending.begin_retrying() {
+            self.runtime().spawn(retry(self.clone()));
+        }
+        told
+    }
+
+    /// An invalidation that found too many pending: told once, for better or worse.
+    pub(crate) async fn tell_once(self: Arc<Engine>, owed: Owed, key: Key) -> bool {
+        let told = self.tell_owed(&key, &owed).await.is_ok();
+        if !told {
+            add(&self.tally.forgotten);
+            tracing::error!(
+                space = &*owed.space.name,
+                "too many invalidations wait for the shared tier: one is lost to it"
+            );
+        }
+        told
+    }
+
+    /// One try, of whoever comes first; the others share what comes of it.
+    pub(crate) async fn try_to_tell(&self, key: &Key) -> bool {
+        let owed = match self.pending.turn(key) {
+            Turn::Nobodys => return true,
+            Turn::Others(over) => {
+                let over = over.notified();
+                tokio::pin!(over);
+                over.as_mut().enable();
+                // It may have stopped before we listened.
+                if self.pending.is_being_told(key) {
+                    over.await;
+                }
+                return self.pending.owed(key).is_none();
+            }
+            Turn::Mine(owed) => owed,
+        };
+        let telling = Telling { engine: self, key, owed };
+        let mut owed = telling.owed.clone();
+        loop {
+            let Ok(fence) = self.tell_owed(key, &owed).await else {
+                if let Some(backplane) = self.backplane() {
+                    backplane.not_told(&name(&owed, key), owed.verb);
+                }
+                return false;
+            };
+            // What came meanwhile is told as well, by whom it finds at it.
+            if self.pending.told(key, &owed, fence) {
+                return true;
+            }
+            let Some(more) = self.pending.owed(key) else { return true };
+            owed = more;
+        }
+    }
+
+    /// The fence that the tier has raised the key to. What was written goes there under it.
+    async fn tell_owed(&self, key: &Key, owed: &Owed) -> Result<Fence, TierTrouble> {
+        let Some(tier) = &self.tier else { return Ok(Fence::ZERO) };
+        let name = name(owed, key);
+        let raised = self.within_budget(&owed.space, tier.invalidate(&name, owed.verb, owed.at_least)).await?;
+        add(&self.tally.told);
+        if let Some(backplane) = self.backplane() {
+            backplane.invalidated(&name, owed.verb, raised.fence);
+        }
+        let written = self.memory.peek(key.by_ref()).filter(|entry| Some(entry.fence()) == owed.written);
+        let Some(entry) = written else { return Ok(raised.fence) };
+        let Some(envelope) = self.envelope(&owed.space, &entry, self.position()) else { return Ok(raised.fence) };
+        match self.within_budget(&owed.space, tier.put(&name, raised.fence, envelope)).await {
+            Ok(Stored::Yes(fence)) => {
+                add(&self.tally.published);
+                if let Some(mark) = entry.mark() {
+                    mark.set(fence);
+                }
+            }
+            // Somebody wrote or removed it after us.
+            Ok(Stored::Refused) => {
+                add(&self.tally.refused);
+                self.forget(key, entry.fence());
+            }
+            // It can't be there; the older value is gone all the same.
+            Err(TierTrouble::Unfit | TierTrouble::WrongType) => {}
+            Err(trouble) => return Err(trouble),
+        }
+        Ok(raised.fence)
+    }
+
+    /// Drops the entry made under exactly this fence.
+    pub(crate) fn forget(&self, key: &Key, fence: Fence) {
+        self.flights.locked(key, |_| {
+            if self.memory.peek(key.by_ref()).is_some_and(|entry| entry.fence() == fence) {
+                self.memory.remove(key.by_ref());
+            }
+        });
+    }
+
+    /// What other processes invalidated is dropped here, unless what is held is newer.
+    pub(crate) fn hear_key(&self, name: &[u8], verb: Invalidation, fence: Option<Fence>) -> bool {
+        let Some((space, key)) = self.of_name(name) else { return false };
+        let newer = |held: Fence| fence.is_some_and(|fence| held >= fence);
+        let held = self.memory.peek(key.by_ref()).and_then(|entry| Some(entry.mark()?.fence()));
+        if held.is_some_and(newer) {
+            return false;
+        }
+        self.invalidate_here(&space, &key, verb).was_resident
+    }
+
+    /// Whose key an entry of the tier is, by its name there: the longest prefix counts.
+    pub(crate) fn of_name(&self, name: &[u8]) -> Option<(Arc<crate::engine::space::SpaceState>, Key)> {
+        let spaces = self.spaces.read();
+        let fits = spaces.values().filter_map(|space| {
+            let prefix = &space.travel.as_ref()?.prefix;
+            Some((space, name.strip_prefix(&**prefix)?))
+        });
+        let (space, key) = fits.min_by_key(|(_, key)| key.len())?;
+        Some((space.clone(), crate::key::KeyRef::new(space.id, key, &self.seed).to_key()))
+    }
+}
+
+/// Somebody tells the tier of a key. Dropped: it stops, for whatever reason.
+struct Telling<'a> {
+    engine: &'a Engine,
+    key: &'a Key,
+    owed: Owed,
+}
+
+impl Drop for Telling<'_> {
+    fn drop(&mut self) {
+        self.engine.pending.over(self.key, &self.owed);
+    }
+}
+
+fn name(owed: &Owed, key: &Key) -> Vec<u8> {
+    owed.space.travel.as_ref().map_or_else(Vec::new, |travel| travel.name(&key.bytes))
+}
+
+/// Tells the tier what it could not be told, until it knows all of it or the cache is gone.
+async fn retry(engine: Arc<Engine>) {
+    let (weak, clock) = (Arc::downgrade(&engine), engine.clock.clone());
+    drop(engine);
+    let mut pause = FIRST_PAUSE;
+    loop {
+        clock.sleep_until(clock.now() + pause).await;
+        let Some(engine) = weak.upgrade() else { return };
+        let keys = engine.pending.some(AT_ONCE);
+        if keys.is_empty() {
+            return;
+        }
+        let told = join_all(keys.iter().map(|key| {
+            add(&engine.tally.retried);
+            engine.try_to_tell(key)
+        }));
+        // One that went through says that the tier is back.
+        pause = if told.await.contains(&true) { FIRST_PAUSE } else { Span(pause.0 * 2).at_most(LONGEST_PAUSE) };
+    }
+}

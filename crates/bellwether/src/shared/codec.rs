@@ -1,0 +1,79 @@
+//! What are a space's values called in the shared tier, and what are their bytes?
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::Format;
+
+/// How do values of a space leave the process, and come back?
+///
+/// Both ways may refuse: a value that is not encoded stays here, bytes that are not decoded are a miss (G8).
+pub trait Codec<V>: Send + Sync + 'static {
+    /// The value as bytes; `None`: it can't travel.
+    fn encode(&self, value: &V) -> Option<Encoded>;
+    /// The value of bytes that this codec made.
+    fn decode(&self, stored: Encoded) -> Option<V>;
+    /// The value of bytes that somebody else stored under one of our keys; `None`: not to be understood.
+    fn foreign(&self, body: Bytes) -> Option<V> {
+        let _ = body;
+        None
+    }
+}
+
+/// An encoded value.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Encoded {
+    /// Its bytes.
+    pub body: Bytes,
+    /// What they are.
+    pub format: Format,
+    /// What the codec adds: pairs of a number of its own (64 to 255) and bytes.
+    pub about: Vec<(u8, Bytes)>,
+}
+
+/// How a space's values live in the shared tier.
+pub struct Sharing<V> {
+    pub(crate) codec: Arc<dyn Codec<V>>,
+    pub(crate) prefix: Option<Arc<[u8]>>,
+}
+
+impl<V> Sharing<V> {
+    /// By this codec, named by the space's name, a colon and the key.
+    pub fn with(codec: impl Codec<V>) -> Sharing<V> {
+        Sharing { codec: Arc::new(codec), prefix: None }
+    }
+
+    /// Named by this prefix and the key instead. No two spaces of a tier may have prefixes of which one begins the other.
+    #[must_use]
+    pub fn prefix(self, prefix: impl AsRef<[u8]>) -> Sharing<V> {
+        Sharing { prefix: Some(prefix.as_ref().into()), ..self }
+    }
+}
+
+impl<V: Serialize + DeserializeOwned + 'static> Sharing<V> {
+    /// As JSON.
+    pub fn json() -> Sharing<V> {
+        Sharing::with(Json)
+    }
+}
+
+/// Values as JSON.
+struct Json;
+
+impl<V: Serialize + DeserializeOwned> Codec<V> for Json {
+    fn encode(&self, value: &V) -> Option<Encoded> {
+        let body = Bytes::from(serde_json::to_vec(value).ok()?);
+        Some(Encoded { body, format: Format::Json, about: Vec::new() })
+    }
+
+    fn decode(&self, stored: Encoded) -> Option<V> {
+        serde_json::from_slice(&stored.body).ok()
+    }
+
+    fn foreign(&self, body: Bytes) -> Option<V> {
+        serde_json::from_slice(&body).ok()
+    }
+}

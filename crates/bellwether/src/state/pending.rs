@@ -1,0 +1,163 @@
+//! Of which invalidations does the shared tier not know yet? Its copies of those keys are not believed.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use bellwether_core::fence::{Fence, Invalidation};
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use crate::engine::space::SpaceState;
+use crate::key::{ByCarriedHash, Key};
+
+/// Keys that may be pending; an invalidation beyond that is tried once.
+pub(crate) const MOST_PENDING: usize = 100_000;
+/// Keys whose last fence in the tier is remembered.
+const MOST_RAISED: usize = 10_000;
+
+/// The invalidations that the tier is being told, and its answers of late.
+#[derive(Default)]
+pub(crate) struct Pending(Mutex<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    owed: HashMap<Key, Owed, ByCarriedHash>,
+    raised: HashMap<Key, Fence, ByCarriedHash>,
+    /// Keys of `raised` in the order of their first mention.
+    order: VecDeque<Key>,
+    /// Somebody tries those again that failed.
+    retrying: bool,
+}
+
+/// What the tier must be told of one key.
+#[derive(Clone)]
+pub(crate) struct Owed {
+    pub(crate) space: Arc<SpaceState>,
+    pub(crate) verb: Invalidation,
+    /// Above every fence of the tier that this process knows of the key.
+    pub(crate) at_least: Fence,
+    /// The local fence of the value that was written: it goes to the tier as well.
+    pub(crate) written: Option<Fence>,
+    /// Rises with each invalidation: one that comes while the tier is told is told as well.
+    generation: u64,
+    /// Somebody tells the tier right now.
+    telling: bool,
+    /// Notified when whoever did stops.
+    over: Arc<Notify>,
+}
+
+/// Whose turn it is to tell the tier of a key.
+pub(crate) enum Turn {
+    /// Nothing is to be told.
+    Nobodys,
+    /// Ours, until [`Pending::over`].
+    Mine(Owed),
+    /// Somebody does; this is notified when it stops.
+    Others(Arc<Notify>),
+}
+
+impl Pending {
+    /// The tier must be told. Call it under the key's lock, so that no read comes between floor and mention. What is
+    /// to be told comes back if too many are pending.
+    pub(crate) fn owe(
+        &self,
+        space: &Arc<SpaceState>,
+        key: &Key,
+        verb: Invalidation,
+        knows: Fence,
+        written: Option<Fence>,
+    ) -> Result<(), Owed> {
+        let mut inner = self.0.lock();
+        let raised = inner.raised.get(key).copied().unwrap_or_default();
+        let at_least = Fence(knows.max(raised).0.saturating_add(1));
+        let full = inner.owed.len() >= MOST_PENDING;
+        if let Some(owed) = inner.owed.get_mut(key) {
+            // A removal takes out what an expiry would leave as a rescue.
+            if verb == Invalidation::Remove {
+                owed.verb = verb;
+            }
+            owed.space = space.clone();
+            owed.at_least = owed.at_least.max(at_least);
+            owed.written = written;
+            owed.generation += 1;
+            return Ok(());
+        }
+        let owed =
+            Owed { space: space.clone(), verb, at_least, written, generation: 0, telling: false, over: Arc::default() };
+        if full {
+            return Err(owed);
+        }
+        inner.owed.insert(key.clone(), owed);
+        Ok(())
+    }
+
+    /// What the tier must be told of `key`.
+    pub(crate) fn owed(&self, key: &Key) -> Option<Owed> {
+        self.0.lock().owed.get(key).cloned()
+    }
+
+    pub(crate) fn is_being_told(&self, key: &Key) -> bool {
+        self.0.lock().owed.get(key).is_some_and(|owed| owed.telling)
+    }
+
+    /// Whose turn it is to tell the tier of `key`.
+    pub(crate) fn turn(&self, key: &Key) -> Turn {
+        let mut inner = self.0.lock();
+        match inner.owed.get_mut(key) {
+            None => Turn::Nobodys,
+            Some(owed) if owed.telling => Turn::Others(owed.over.clone()),
+            Some(owed) => {
+                owed.telling = true;
+                Turn::Mine(owed.clone())
+            }
+        }
+    }
+
+    /// The tier was told `owed`, and raised its fence. False: something came meanwhile that it must be told as well.
+    pub(crate) fn told(&self, key: &Key, owed: &Owed, fence: Fence) -> bool {
+        let mut inner = self.0.lock();
+        if inner.raised.insert(key.clone(), fence).is_none() {
+            inner.order.push_back(key.clone());
+        }
+        if inner.order.len() > MOST_RAISED
+            && let Some(oldest) = inner.order.pop_front()
+        {
+            inner.raised.remove(&oldest);
+        }
+        let done = inner.owed.get(key).is_none_or(|now| now.generation == owed.generation);
+        if done {
+            inner.owed.remove(key);
+        }
+        done
+    }
+
+    /// Whoever told the tier of `key` stops, done or not: those who wait for it are woken.
+    pub(crate) fn over(&self, key: &Key, owed: &Owed) {
+        if let Some(owed) = self.0.lock().owed.get_mut(key) {
+            owed.telling = false;
+        }
+        owed.over.notify_waiters();
+    }
+
+    /// The newest fence that the tier is known to have raised `key` to.
+    pub(crate) fn raised(&self, key: &Key) -> Fence {
+        self.0.lock().raised.get(key).copied().unwrap_or_default()
+    }
+
+    /// True for one who asks: it is to try those again that failed, until none is left.
+    pub(crate) fn begin_retrying(&self) -> bool {
+        !std::mem::replace(&mut self.0.lock().retrying, true)
+    }
+
+    /// Up to `most` keys that are pending; if there are none, whoever retried has ended.
+    pub(crate) fn some(&self, most: usize) -> Vec<Key> {
+        let mut inner = self.0.lock();
+        let keys: Vec<Key> = inner.owed.keys().take(most).cloned().collect();
+        inner.retrying = !keys.is_empty();
+        keys
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.lock().owed.len()
+    }
+}
