@@ -6,9 +6,9 @@ use std::sync::{Arc, Weak};
 use bellwether_core::fence::Invalidation;
 use bellwether_core::time::Span;
 
-use crate::control::fleet::{CAUSES, Fleet};
 use crate::engine::Engine;
 use crate::events::{Batch, Follower, Message, News, Transport, Turn};
+use crate::state::fleet::{CAUSES, Fleet};
 
 /// While something may be missing, copies are suspect again after so long.
 const DOUBT: Span = Span::secs(1);
@@ -18,9 +18,7 @@ pub(crate) fn start(engine: &Arc<Engine>, fleet: Arc<Fleet>, transport: Arc<dyn 
     let (weak, clock) = (Arc::downgrade(engine), engine.clock.clone());
     let (outbox, told) = (fleet.outbox.clone(), fleet.clone());
     let follower = Follower::new(transport.clone(), clock.clone());
-    let telling = engine
-        .runtime()
-        .spawn(outbox.send(transport, clock, move |batch, at| told.placed(batch, at)));
+    let telling = engine.runtime().spawn(outbox.send(transport, clock, move |batch, at| told.placed(batch, at)));
     let telling = telling.abort_handle();
     engine.runtime().spawn(async move {
         follow(weak, fleet, follower).await;
@@ -70,7 +68,10 @@ fn hear(engine: &Arc<Engine>, fleet: &Fleet, news: News) {
             if let Some(count) = CAUSES.iter().position(|known| *known == cause).map(|at| &fleet.counts.gaps[at]) {
                 count.fetch_add(1, Ordering::Relaxed);
             }
-            tracing::warn!(cause = cause.as_str(), "invalidations may be missing: copies are compared with the shared tier");
+            tracing::warn!(
+                cause = cause.as_str(),
+                "invalidations may be missing: copies are compared with the shared tier"
+            );
             doubt(engine, fleet);
         }
         News::Turn(Turn::Live { lost }) => {

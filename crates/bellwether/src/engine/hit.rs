@@ -1,6 +1,9 @@
 //! Can memory answer? The path of a hit: a plain function, no await, no allocation, no lock held.
 
+use std::sync::Arc;
+
 use bellwether_core::draw::Draw;
+use bellwether_core::entry::Kind;
 use bellwether_core::read::decide::{self, Decision, Demand, decide};
 use bellwether_core::time::Tick;
 use bellwether_core::why::Why;
@@ -27,10 +30,16 @@ pub(crate) type Unfit = (Option<Resident>, Tick);
 
 impl Engine {
     /// Looks `key` up and decides. Counts nothing.
-    pub(crate) fn look(&self, space: &SpaceState, key: KeyRef<'_>, demand: Demand) -> Look {
+    pub(crate) fn look(&self, space: &Arc<SpaceState>, key: KeyRef<'_>, demand: Demand) -> Look {
         match self.glance(space, &key, demand) {
             Ok((entry, at)) => Look::Serve { entry, why: Why::Hit, at, refresh: false },
-            Err((found, at)) => self.judge(space, found, demand, at),
+            Err((found, at)) => {
+                let look = self.judge(space, found, demand, at);
+                if let Look::Serve { entry, .. } = &look {
+                    self.watch(space, entry, || key.to_key());
+                }
+                look
+            }
         }
     }
 
@@ -65,7 +74,13 @@ impl Engine {
         let draw = if at < entry.calm_until() { Draw(0) } else { draw() };
         let meta = entry.meta();
         let seen = decide::Resident { meta: &meta, hits: entry.hits() };
-        match decide(Some(seen), floor, demand, at, &space.policy, draw) {
+        let decision = decide(Some(seen), floor, demand, at, &space.policy, draw);
+        let doubtful = entry.fence() <= space.suspect() || space.is_braked();
+        if doubtful && entry.kind() != Kind::HitForMiss {
+            // The shared tier answers in its place: a load asks it first.
+            return if demand == Demand::CachedOnly { Look::NotCached } else { Look::Load };
+        }
+        match decision {
             Decision::Serve(why) => Look::Serve { entry, why, at, refresh: false },
             Decision::ServeAndRefresh(why) => Look::Serve { entry, why, at, refresh: demand != Demand::CachedOnly },
             Decision::Load => Look::Load,

@@ -202,8 +202,10 @@ impl Link {
         };
         let (p99, mean) = space.load_times();
         let meta = adopted(travelled, p99, mean, &space.policy, engine.clock.now(), draw());
-        let covering = engine.backplane.as_ref();
-        let covering = covering.and_then(|b| b.covering(&space.name, &envelope.tags, envelope.seen));
+        let covering = engine
+            .fleet
+            .as_ref()
+            .and_then(|fleet| fleet.covering(&space.name, &envelope.tags, envelope.seen, Span(envelope.age_ms)));
         let tags = envelope.tags.into_iter().map(Tag::of_wire).collect();
         let mark = Some(TierMark::of(envelope.fence));
         let aside = Aside { extra: Extra::of(envelope.version, tags), mark };

@@ -7,10 +7,11 @@ use bellwether_core::time::Span;
 use futures_util::future::join_all;
 
 use crate::engine::Engine;
+use crate::events::Debt;
 use crate::key::Key;
 use crate::observe::shared::add;
-use crate::shared::{Backplane, Stored, TierTrouble};
-use crate::state::pending::{Owed, Turn};
+use crate::shared::{Stored, TierTrouble};
+use crate::state::pending::{MOST_REFUSALS, Owed, Turn};
 
 /// The first pause before the tier is told again; it doubles up to the longest.
 const FIRST_PAUSE: Span = Span::ms(100);
@@ -19,18 +20,21 @@ const LONGEST_PAUSE: Span = Span::secs(5);
 const AT_ONCE: usize = 64;
 
 impl Engine {
-    pub(crate) fn backplane(&self) -> Option<&dyn Backplane> {
-        self.backplane.as_deref()
-    }
-
     /// Tells the tier what it must know of `key`. True once it does, false if it could not be told yet: then it is
     /// tried again in the background.
     pub(crate) async fn tell(self: Arc<Engine>, key: Key) -> bool {
         let told = self.try_to_tell(&key).await;
-        if !told && self.pending.begin_retrying() {
-            self.runtime().spawn(retry(self.clone()));
+        if !told {
+            self.try_again();
         }
         told
+    }
+
+    /// Tries what is owed until none of it is left, unless somebody does.
+    pub(crate) fn try_again(self: &Arc<Engine>) {
+        if self.pending.begin_retrying() {
+            self.runtime().spawn(retry(self.clone()));
+        }
     }
 
     /// An invalidation that found too many pending: told once, for better or worse.
@@ -65,18 +69,38 @@ impl Engine {
         let telling = Telling { engine: self, key, owed };
         let mut owed = telling.owed.clone();
         loop {
-            let Ok(fence) = self.tell_owed(key, &owed).await else {
-                if let Some(backplane) = self.backplane() {
-                    backplane.not_told(&name(&owed, key), owed.verb);
+            let fence = match self.tell_owed(key, &owed).await {
+                Ok(fence) => fence,
+                Err(trouble) => {
+                    self.remember(key, trouble).await;
+                    return false;
                 }
-                return false;
             };
             // What came meanwhile is told as well, by whom it finds at it.
             if self.pending.told(key, &owed, fence) {
+                if let Some(ledger) = self.ledger.as_ref().filter(|_| owed.tries > 0) {
+                    ledger.paid(&name(&owed, key));
+                }
                 return true;
             }
             let Some(more) = self.pending.owed(key) else { return true };
             owed = more;
+        }
+    }
+
+    /// A try failed: whoever is told that it will be tried again can count on it.
+    async fn remember(&self, key: &Key, trouble: TierTrouble) {
+        let answered = !matches!(trouble, TierTrouble::Unreachable | TierTrouble::Full);
+        let Some(owed) = self.pending.failed(key, answered) else { return };
+        if owed.refusals == MOST_REFUSALS {
+            tracing::error!(
+                space = &*owed.space.name,
+                "the shared tier refuses an invalidation again and again: it is a dead letter now (`bellwether dlq`)"
+            );
+        }
+        // Not each time: what is kept of it is that it is owed.
+        if let Some(ledger) = self.ledger.as_ref().filter(|_| owed.tries.is_power_of_two()) {
+            ledger.owe(Debt { name: name(&owed, key), verb: owed.verb, tries: owed.tries }).await;
         }
     }
 
@@ -86,8 +110,8 @@ impl Engine {
         let name = name(owed, key);
         let raised = self.within_budget(&owed.space, tier.invalidate(&name, owed.verb, owed.at_least)).await?;
         add(&self.tally.told);
-        if let Some(backplane) = self.backplane() {
-            backplane.invalidated(&name, owed.verb, raised.fence);
+        if let Some(fleet) = &self.fleet {
+            fleet.invalidated(&name, owed.verb, raised.fence);
         }
         let written = self.memory.peek(key.by_ref()).filter(|entry| Some(entry.fence()) == owed.written);
         let Some(entry) = written else { return Ok(raised.fence) };
@@ -156,7 +180,7 @@ impl Drop for Telling<'_> {
     }
 }
 
-fn name(owed: &Owed, key: &Key) -> Vec<u8> {
+pub(crate) fn name(owed: &Owed, key: &Key) -> Vec<u8> {
     owed.space.travel.as_ref().map_or_else(Vec::new, |travel| travel.name(&key.bytes))
 }
 

@@ -12,7 +12,6 @@ use parking_lot::RwLock;
 
 use crate::events::{Batch, Cause, Delivery, Message, Outbox};
 use crate::port::clock::Clock;
-use crate::shared::Backplane;
 
 /// Invalidations of tags and spaces that were told and not heard yet; beyond that one of everything stands for all.
 const MOST_OWN: usize = 4_096;
@@ -45,6 +44,29 @@ pub(crate) struct FleetCounts {
     pub(crate) gaps: [AtomicU64; CAUSES.len()],
     /// Times that all copies became suspect.
     pub(crate) suspicions: AtomicU64,
+}
+
+/// The backplane, as this process sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BackplaneCounts {
+    /// Nothing can be missing that is older than its delay.
+    pub live: bool,
+    /// Lost messages can't be read again.
+    pub best_effort: bool,
+    /// The last invalidation that was applied, and all before it.
+    pub position: Position,
+    /// Tags and spaces whose newest invalidation is remembered.
+    pub floors: u64,
+    /// Messages told.
+    pub sent: u64,
+    /// Messages heard, one's own included.
+    pub heard: u64,
+    /// Times that something might have been missing, by cause.
+    pub gaps: Vec<(Cause, u64)>,
+    /// Times that all copies in memory became suspect.
+    pub suspicions: u64,
+    /// How long the oldest message has been waiting to be told.
+    pub waiting: Span,
 }
 
 /// Every cause of a gap.
@@ -115,17 +137,38 @@ impl Fleet {
         known.at = at;
     }
 
+    /// All counts at this moment.
+    pub(crate) fn counted(&self) -> BackplaneCounts {
+        let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        let known = self.known.read();
+        BackplaneCounts {
+            live: self.is_live(),
+            best_effort: self.delivery == Delivery::BestEffort,
+            position: known.at,
+            floors: known.floors.len() as u64,
+            sent: count(&self.counts.sent),
+            heard: count(&self.counts.heard),
+            gaps: CAUSES.iter().zip(&self.counts.gaps).map(|(cause, gaps)| (*cause, count(gaps))).collect(),
+            suspicions: count(&self.counts.suspicions),
+            waiting: self.outbox.waiting_since().map_or(Span::ZERO, |since| self.clock.now().since(since)),
+        }
+    }
+
     fn tell(&self, message: Message) {
         self.outbox.put(message, self.clock.now());
     }
 }
 
-impl Backplane for Fleet {
-    fn position(&self) -> Position {
+/// What the engine asks and tells.
+impl Fleet {
+    /// The last invalidation that was applied here, and all before it.
+    pub(crate) fn position(&self) -> Position {
         self.known.read().at
     }
 
-    fn covering(&self, space: &str, tags: &[u64], seen: Position, age: Span) -> Option<Invalidation> {
+    /// By which verb an entry of the shared tier is covered: it has these tags, and its loader had applied `seen`.
+    /// `age`: since its load began, by the tier's clock.
+    pub(crate) fn covering(&self, space: &str, tags: &[u64], seen: Position, age: Span) -> Option<Invalidation> {
         // First what has no place yet: it gets one before it leaves the outbox.
         let told = self.outbox.covering(space, tags);
         let covered = self.known.read().floors.covers(seen, space, tags);
@@ -140,19 +183,21 @@ impl Backplane for Fleet {
         }
     }
 
-    fn invalidating(&self, name: &[u8], verb: Invalidation) {
+    /// A key is being invalidated by this process: it holds here, the tier is told next.
+    pub(crate) fn invalidating(&self, name: &[u8], verb: Invalidation) {
         self.tell(Message::Key { name: Bytes::copy_from_slice(name), verb, fence: None });
     }
 
-    fn invalidated(&self, name: &[u8], verb: Invalidation, fence: Fence) {
+    /// The tier knows of it, under this fence.
+    pub(crate) fn invalidated(&self, name: &[u8], verb: Invalidation, fence: Fence) {
         self.tell(Message::Key { name: Bytes::copy_from_slice(name), verb, fence: Some(fence) });
     }
 
-    fn tag_invalidated(&self, tag: u64, verb: Invalidation) {
+    pub(crate) fn tag_invalidated(&self, tag: u64, verb: Invalidation) {
         self.tell(Message::Tag { hash: tag, verb });
     }
 
-    fn space_invalidated(&self, space: &str, verb: Invalidation) {
+    pub(crate) fn space_invalidated(&self, space: &str, verb: Invalidation) {
         self.tell(Message::Space { name: space.into(), verb });
     }
 }
