@@ -223,9 +223,10 @@ impl SpaceState {
 
     /// Makes copies due, and older ones suspect. Nothing is walked: who reads one compares.
     pub(crate) fn doubt(&self, due: Fence, suspect: Fence) {
-        self.floors.newest.fetch_max(due.max(suspect).0, Ordering::SeqCst);
         self.floors.due.fetch_max(due.0, Ordering::SeqCst);
         self.floors.suspect.fetch_max(suspect.0, Ordering::SeqCst);
+        // Last: the brake may be released at the same time, and counts what is in place.
+        self.floors.newest.fetch_max(due.max(suspect).0, Ordering::SeqCst);
     }
 
     /// Invalidates the whole space.
