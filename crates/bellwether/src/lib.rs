@@ -31,6 +31,7 @@ mod cached;
 mod codec;
 mod control;
 mod ctx;
+pub mod disk;
 mod engine;
 mod entry;
 mod error;

@@ -34,6 +34,10 @@ impl Service {
         let serving = Arc::new(serving);
         self.0.current.change(&serving.front, || self.0.serving.store(serving.clone()));
         revision.commit().expect("one reload at a time, and nobody else revises this cache");
+        // Whose keys are whose, and what they have, may be another thing now.
+        if !changes.is_nothing() {
+            self.0.watch.everything_changed();
+        }
         self.0.reloads.count(if changes.is_nothing() { Reload::Unchanged } else { Reload::Applied });
         Ok(changes)
     }

@@ -1,0 +1,134 @@
+//! How do entries outlive their process, or the memory that has no room for them? The seam to a tier on this
+//! machine's disk.
+//!
+//! It belongs to one process at a time and orders by that process's own fences: entries are written behind, when there
+//! is time for it, while an invalidation is acknowledged once it survives `kill -9`. What an earlier life of the
+//! process has left is told as such ([`Held::earlier`]): nothing of it may be served as fresh.
+
+use bellwether_core::fence::Fence;
+use bellwether_core::time::Span;
+use futures_util::future::BoxFuture;
+
+use crate::shared::{Envelope, TierError};
+
+/// What becomes of entries that an earlier life of the process left on disk. None of them is ever fresh.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum OnRestart {
+    /// They are served as stale while one paced refresh runs.
+    #[default]
+    ServeStale,
+    /// They are served only where a load failed.
+    Revalidate,
+    /// They are gone.
+    Drop,
+}
+
+/// What an invalidation of many entries covers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Scope {
+    /// All entries of a space, by its name hashed with xxh3 without a seed.
+    Space(u64),
+    /// All entries under a tag, hashed likewise.
+    Tag(u64),
+}
+
+/// What the disk holds under a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// The entry, its ages and windows as of now. Never expired, never covered by an invalidation that was
+    /// acknowledged.
+    pub envelope: Envelope,
+    /// An earlier life of the process stored it.
+    pub earlier: bool,
+}
+
+/// Whether the tier works.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DiskState {
+    /// It stores and answers.
+    On,
+    /// The disk failed: nothing is stored or found, memory serves. Tried again every so often.
+    Off,
+}
+
+impl DiskState {
+    /// The word in metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            DiskState::On => "on",
+            DiskState::Off => "off",
+        }
+    }
+}
+
+/// What a disk tier has done since it was opened, and how it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DiskCounts {
+    /// Whether it works.
+    pub state: DiskState,
+    /// What an operator must know of: why it is off, or that a damaged file was set aside. In words.
+    pub alert: Option<String>,
+    /// Bytes that entries take in the file.
+    pub used: u64,
+    /// Bytes that its files may take.
+    pub limit: u64,
+    /// How long the last opening took.
+    pub opened_in: Span,
+    /// Found.
+    pub hits: u64,
+    /// Of these, left by an earlier life of the process.
+    pub hits_earlier: u64,
+    /// Not found, or not to be served.
+    pub misses: u64,
+    /// Not looked for: the tier is off, or too many asked at once.
+    pub skipped: u64,
+    /// Stored.
+    pub stored: u64,
+    /// Not stored: the queue was full, or the tier off.
+    pub dropped: u64,
+    /// Not stored: an invalidation or something newer came first.
+    pub outdated: u64,
+    /// Not stored: too large for this tier.
+    pub too_large: u64,
+    /// Deleted by the invalidation of their key.
+    pub removed: u64,
+    /// Deleted because they had expired.
+    pub expired: u64,
+    /// Deleted to keep the limit, soonest-expiring first.
+    pub evicted: u64,
+    /// Found damaged: a miss, and deleted.
+    pub unreadable: u64,
+    /// How often the file was found damaged and begun anew.
+    pub set_aside: u64,
+    /// How often the disk failed.
+    pub failures: u64,
+}
+
+/// A place on this machine's disk for entries of one process.
+///
+/// What is `remove`d or `raise`d must survive the end of the process when the future says so; nothing stored under a
+/// fence at or below it is handed out from then on, in this life or another.
+pub trait Disk: Send + Sync + 'static {
+    /// What becomes of entries of an earlier life.
+    fn on_restart(&self) -> OnRestart;
+
+    /// What is under `key`, if anything may still be served. `None` as well when nobody can tell soon.
+    fn get<'a>(&'a self, key: &'a [u8]) -> BoxFuture<'a, Option<Held>>;
+
+    /// Stores it when there is time: `envelope` belongs to `space` (hashed as in [`Scope::Space`]) and was made under
+    /// this process's `fence`. Never waits; false if there is no room to queue it.
+    fn put(&self, key: &[u8], space: u64, fence: Fence, envelope: Envelope) -> bool;
+
+    /// Removes what was made under `fence` or before. True if something was there. Waits for room in the queue and
+    /// for the disk: drop the future only if it does not matter whether it happens.
+    fn remove<'a>(&'a self, key: &'a [u8], fence: Fence) -> BoxFuture<'a, Result<bool, TierError>>;
+
+    /// Removes all that `scope` covers and was made under `fence` or before, however much that is, in one small write.
+    fn raise(&self, scope: Scope, fence: Fence) -> BoxFuture<'_, Result<(), TierError>>;
+
+    /// Returns once all that was put before is on disk, or was dropped.
+    fn flush(&self) -> BoxFuture<'_, ()>;
+
+    /// What it has done, and how it is.
+    fn counts(&self) -> DiskCounts;
+}
