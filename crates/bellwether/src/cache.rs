@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::runtime::{Handle, Runtime, RuntimeFlavor};
 
-use crate::control::{follow, resync};
+use crate::control::{brakes, follow, resync};
 use crate::engine::debts::Owing;
 use crate::engine::space::{SpaceState, Travel};
 use crate::engine::{Engine, SharedTier};
@@ -215,6 +215,7 @@ impl CacheBuilder {
             follow::start(&engine, fleet, transport);
         }
         resync::start(&engine);
+        brakes::start(&engine);
         let default_origin = declare_origin(&engine, &self.origin_name, self.budget)?;
         Ok(Cache { engine, default_origin })
     }

@@ -138,7 +138,7 @@ async fn g2_what_a_process_purges_it_never_takes_over_again_from_the_tier() {
         match version % 3 {
             0 => one.cache.remove_tag("row:7"),
             1 => one.cache.expire_tag("all"),
-            _ => one.rows.remove_all(),
+            _ => one.rows.clear(),
         }
         assert_eq!(one.get(7, &origin).await, version);
         two.until_none_is_older(8, version, &origin, Duration::from_secs(10)).await;

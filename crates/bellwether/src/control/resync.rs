@@ -7,7 +7,6 @@ use std::sync::{Arc, Weak};
 use bellwether_core::fence::Fence;
 use bellwether_core::time::Span;
 
-use crate::control::brakes::Brakes;
 use crate::engine::Engine;
 use crate::port::clock::Clock;
 
@@ -30,13 +29,11 @@ pub(crate) fn start(engine: &Arc<Engine>) {
 async fn raise(engine: Weak<Engine>, clock: Clock, step: Span) {
     // The newest first. What is above the one of `n` steps ago was confirmed less than `n + 1` steps ago.
     let mut drawn: VecDeque<Fence> = VecDeque::new();
-    let mut brakes = Brakes::default();
     loop {
         clock.sleep_until(clock.now() + step).await;
         let Some(engine) = engine.upgrade() else { return };
         drawn.push_front(engine.next_fence());
         drawn.truncate(STEPS);
-        brakes.look(&engine, step);
         let ago = |steps: usize| drawn.get(steps - 1).copied().unwrap_or_default();
         engine.each_shared(|space| space.doubt(ago(DUE), ago(STEPS)));
     }

@@ -34,8 +34,12 @@ impl Engine {
         }
         inherited.retain(|debt| {
             let Some((space, key)) = self.of_name(&debt.name) else { return true };
-            // An error: too many are owed already. It stays, and is tried when others are gone.
-            self.flights.locked(&key, |_| self.pending.owe(&space, &key, debt.verb, Fence::ZERO, None)).is_err()
+            let owed = self.flights.locked(&key, |_| self.pending.owe(&space, &key, debt.verb, Fence::ZERO, None));
+            if owed.is_ok() {
+                self.pending.inherited(&key, debt.tries);
+            }
+            // An error: too many are owed already. It stays a dead letter.
+            owed.is_err()
         });
         drop(inherited);
         self.try_again();

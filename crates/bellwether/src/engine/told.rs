@@ -78,7 +78,7 @@ impl Engine {
             };
             // What came meanwhile is told as well, by whom it finds at it.
             if self.pending.told(key, &owed, fence) {
-                if let Some(ledger) = self.ledger.as_ref().filter(|_| owed.tries > 0) {
+                if let Some(ledger) = self.ledger.as_ref().filter(|_| owed.remembered) {
                     ledger.paid(&name(&owed, key));
                 }
                 return true;

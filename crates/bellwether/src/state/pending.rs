@@ -45,6 +45,8 @@ pub(crate) struct Owed {
     pub(crate) tries: u32,
     /// Of them: those that were answered.
     pub(crate) refusals: u32,
+    /// It stands in the ledger, if there is one.
+    pub(crate) remembered: bool,
     /// Rises with each invalidation: one that comes while the tier is told is told as well.
     generation: u64,
     /// Somebody tells the tier right now.
@@ -104,6 +106,7 @@ impl Pending {
             written,
             tries: 0,
             refusals: 0,
+            remembered: false,
             generation: 0,
             telling: false,
             over: Arc::default(),
@@ -161,12 +164,20 @@ impl Pending {
         let owed = inner.owed.get_mut(key)?;
         owed.tries = owed.tries.saturating_add(1);
         owed.refusals = owed.refusals.saturating_add(u32::from(answered));
+        owed.remembered = true;
         Some(owed.clone())
     }
 
     /// Everything that is owed, dead letters included.
     pub(crate) fn all(&self) -> Vec<(Key, Owed)> {
         self.0.lock().owed.iter().map(|(key, owed)| (key.clone(), owed.clone())).collect()
+    }
+
+    /// It stands in the ledger already, and was tried so often.
+    pub(crate) fn inherited(&self, key: &Key, tries: u32) {
+        if let Some(owed) = self.0.lock().owed.get_mut(key) {
+            (owed.remembered, owed.tries) = (true, tries);
+        }
     }
 
     /// A dead letter is to be tried again. False: nothing is owed for `key`.
