@@ -16,7 +16,7 @@ use crate::engine::debts::Owing;
 use crate::engine::space::{SpaceState, Travel};
 use crate::engine::{Engine, SharedTier};
 use crate::error::SetupError;
-use crate::events::{Ledger, Transport};
+use crate::events::{Heard, Ledger, Transport};
 use crate::eviction::Eviction;
 use crate::key::{CacheKey, KeyRef};
 use crate::observe::explain::Explain;
@@ -25,7 +25,7 @@ use crate::policy::{Human, Policy};
 use crate::port::clock::Clock;
 use crate::shared::{Sharing, Tier};
 use crate::space::Space;
-use crate::state::fleet::Fleet;
+use crate::state::fleet::{Fleet, Listener};
 use crate::state::gate::OriginGate;
 use crate::state::memory::{LEAST_LIMIT, Memory};
 use crate::weigh::Value;
@@ -75,6 +75,7 @@ pub struct CacheBuilder {
     resync: Human,
     backplane: Option<Arc<dyn Transport>>,
     ledger: Option<Arc<dyn Ledger>>,
+    listener: Option<Listener>,
     hash_seed: Option<u64>,
 }
 
@@ -168,6 +169,14 @@ impl CacheBuilder {
         self
     }
 
+    /// Is told what other processes invalidated, once it holds here: for caches beside this one. It must not block.
+    /// A key is told twice: before the shared tier knows, and after.
+    #[must_use]
+    pub fn on_heard(mut self, listener: impl Fn(&Heard) + Send + Sync + 'static) -> CacheBuilder {
+        self.listener = Some(Box::new(listener));
+        self
+    }
+
     /// Remembers across restarts which invalidations the shared tier could not be told.
     #[must_use]
     pub fn ledger(mut self, ledger: impl Ledger) -> CacheBuilder {
@@ -208,7 +217,8 @@ impl CacheBuilder {
         let seed = self.hash_seed.map_or_else(ahash::RandomState::new, fixed);
         let memory = Memory::new(self.eviction, limit, self.largest_value.min(limit / 4), clock.clone(), &seed)
             .ok_or(SetupError::Eviction(self.eviction))?;
-        let fleet = self.backplane.as_ref().map(|to| Fleet::new(to.delivery(), resync, clock.clone()));
+        let listener = self.listener;
+        let fleet = self.backplane.as_ref().map(|to| Fleet::new(to.delivery(), resync, clock.clone(), listener));
         let shared = SharedTier { tier: self.tier, budget, resync, fleet: fleet.clone(), ledger: self.ledger };
         let engine = Engine::new(memory, clock, seed, shared, runtime, own);
         if let (Some(fleet), Some(transport)) = (fleet, self.backplane) {
@@ -270,6 +280,7 @@ impl Cache {
             resync: "5s".into(),
             backplane: None,
             ledger: None,
+            listener: None,
             hash_seed: None,
         }
     }

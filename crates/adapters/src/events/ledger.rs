@@ -110,8 +110,10 @@ fn write(desk: &Weak<Desk>, mut db: Connection) {
             held.lost.fetch_add(changes.len() as u64, Ordering::Relaxed);
             tracing::error!(%error, "invalidations that are owed can't be written down: a kill would forget them");
         }
-        // An error: whoever waited has gone.
-        waiting.into_iter().for_each(|waiter| drop(waiter.send(())));
+        for waiter in waiting {
+            // An error: whoever waited has gone.
+            let _ = waiter.send(());
+        }
     }
 }
 
@@ -139,8 +141,11 @@ impl Ledger for SqliteLedger {
             work.waiting.push(kept);
         }
         self.desk.more.notify_one();
-        // An error: the writer is gone with its cache.
-        async move { drop(waiter.await) }.boxed()
+        async move {
+            // An error: the writer is gone with its cache.
+            let _ = waiter.await;
+        }
+        .boxed()
     }
 
     fn paid(&self, name: &[u8]) {

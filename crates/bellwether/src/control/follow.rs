@@ -7,7 +7,7 @@ use bellwether_core::fence::Invalidation;
 use bellwether_core::time::Span;
 
 use crate::engine::Engine;
-use crate::events::{Batch, Follower, Message, News, Transport, Turn};
+use crate::events::{Batch, Follower, Heard, Message, News, Transport, Turn};
 use crate::state::fleet::{CAUSES, Fleet};
 
 /// While something may be missing, copies are suspect again after so long.
@@ -59,10 +59,8 @@ fn hear(engine: &Arc<Engine>, fleet: &Fleet, news: News) {
             }
             fleet.applied(at);
         }
-        News::Floors(at, floors) => {
-            fleet.replace(at, floors);
-            doubt(engine, fleet);
-        }
+        // Once it is live again all copies are suspect.
+        News::Floors(at, floors) => fleet.replace(at, floors),
         News::Turn(Turn::Gap(cause)) => {
             fleet.set_live(false);
             if let Some(count) = CAUSES.iter().position(|known| *known == cause).map(|at| &fleet.counts.gaps[at]) {
@@ -87,16 +85,18 @@ fn hear(engine: &Arc<Engine>, fleet: &Fleet, news: News) {
 fn doubt(engine: &Engine, fleet: &Fleet) {
     fleet.counts.suspicions.fetch_add(1, Ordering::Relaxed);
     engine.suspect_copies();
+    fleet.pass_on(&Heard::Gap);
 }
 
 fn apply(engine: &Arc<Engine>, fleet: &Fleet, batch: Batch) {
     for message in batch.messages {
-        match message {
-            Message::Key { name, verb, fence } => drop(engine.hear_key(&name, verb, fence)),
-            Message::Tag { hash, verb } => engine.raise_tag(hash, verb),
-            Message::Space { name, verb } => drop(engine.hear_space(&name, verb)),
+        match &message {
+            Message::Key { name, verb, fence } => drop(engine.hear_key(name, *verb, *fence)),
+            Message::Tag { hash, verb } => engine.raise_tag(*hash, *verb),
+            Message::Space { name, verb } => drop(engine.hear_space(name, *verb)),
             Message::Suspect => doubt(engine, fleet),
             Message::Everything => engine.each_shared(|space| space.raise(Invalidation::Remove, engine.next_fence())),
         }
+        fleet.pass_on(&Heard::Message(message));
     }
 }

@@ -55,6 +55,15 @@ pub enum Message {
     Everything,
 }
 
+/// What another process invalidated, as a listener beside the cache hears of it: it holds here already.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// A message.
+    Message(Message),
+    /// Messages may have been missed: what a listener keeps of anything is suspect.
+    Gap,
+}
+
 /// Messages that travel together, at one position. None at all: a heartbeat.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Batch {

@@ -10,7 +10,7 @@ use bellwether_core::time::Span;
 use bytes::Bytes;
 use parking_lot::RwLock;
 
-use crate::events::{Batch, Cause, Delivery, Message, Outbox};
+use crate::events::{Batch, Cause, Delivery, Heard, Message, Outbox};
 use crate::port::clock::Clock;
 
 /// Invalidations of tags and spaces that were told and not heard yet; beyond that one of everything stands for all.
@@ -21,11 +21,16 @@ pub(crate) struct Fleet {
     pub(crate) outbox: Outbox,
     pub(crate) delivery: Delivery,
     pub(crate) counts: FleetCounts,
+    /// Beside the cache: hears what it heard, once it holds.
+    pub(crate) listener: Option<Listener>,
     known: RwLock<Known>,
     live: AtomicBool,
     resync: Span,
     clock: Clock,
 }
+
+/// Told of what others invalidated.
+pub(crate) type Listener = Box<dyn Fn(&Heard) + Send + Sync>;
 
 /// How far this process is.
 #[derive(Default)]
@@ -74,11 +79,12 @@ pub(crate) const CAUSES: [Cause; 6] =
     [Cause::Missing, Cause::Unreadable, Cause::NewEpoch, Cause::Backwards, Cause::Silence, Cause::Jump];
 
 impl Fleet {
-    pub(crate) fn new(delivery: Delivery, resync: Span, clock: Clock) -> Arc<Fleet> {
+    pub(crate) fn new(delivery: Delivery, resync: Span, clock: Clock, listener: Option<Listener>) -> Arc<Fleet> {
         Arc::new(Fleet {
             outbox: Outbox::new(fastrand::u64(1..)),
             delivery,
             counts: FleetCounts::default(),
+            listener,
             known: RwLock::default(),
             live: AtomicBool::new(false),
             resync,
@@ -135,6 +141,13 @@ impl Fleet {
             known.own.iter().filter(|(told, _)| told.epoch == at.epoch).map(|(_, raised)| raised.clone()).collect();
         again.into_iter().for_each(|raised| known.floors.raise(raised));
         known.at = at;
+    }
+
+    /// Passes on what holds here by now.
+    pub(crate) fn pass_on(&self, heard: &Heard) {
+        if let Some(listener) = &self.listener {
+            listener(heard);
+        }
     }
 
     /// All counts at this moment.
