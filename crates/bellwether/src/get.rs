@@ -245,8 +245,8 @@ impl<'a, K: CacheKey + ?Sized, V: Value> Space<K, V> {
         let Shared { engine, state, .. } = &*self.shared;
         match engine.judge(state, Some(found), Demand::Any, at) {
             Look::Serve { entry, why: Why::Hit, at, refresh: false } => {
+                engine.resync(state, || self.owned(key), &entry, at);
                 state.count(Why::Hit);
-                engine.watch(state, &entry, || self.owned(key));
                 Cached::new(entry, Why::Hit, at)
             }
             _ => None,
@@ -265,8 +265,8 @@ impl<'a, K: CacheKey + ?Sized, V: Value> Space<K, V> {
         let Shared { engine, state, .. } = &*self.shared;
         match engine.judge(state, found, demand, at) {
             Look::Serve { entry, why, at, refresh } => {
+                engine.resync(state, || self.owned(key), &entry, at);
                 state.count(why);
-                engine.watch(state, &entry, || self.owned(key));
                 match Cached::new(entry, why, at) {
                     Some(cached) => Ok(Some((cached, refresh))),
                     None => Err(Error::new(Why::Negative)),
@@ -278,6 +278,18 @@ impl<'a, K: CacheKey + ?Sized, V: Value> Space<K, V> {
             }
             Look::Load | Look::LoadAlone => Ok(None),
         }
+    }
+
+    /// What memory or the shared tier holds; never loads. For spaces that programs fill by themselves.
+    ///
+    /// # Errors
+    /// [`Error::is_not_cached`], also where the shared tier did not answer; or [`Error::is_missing`] if the key is known
+    /// not to exist.
+    pub async fn find(&self, key: &K) -> Result<Cached<V>, Error> {
+        let shared = self.shared.clone();
+        let asked_us = shared.engine.clock.now_us();
+        let answer = shared.engine.find(&shared.state, &self.owned(key)).await;
+        shared.counted(answer, asked_us)
     }
 
     /// As [`Space::refresh`], and the refresh begins at once, in the class of those that nobody

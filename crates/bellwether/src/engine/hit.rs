@@ -1,7 +1,5 @@
 //! Can memory answer? The path of a hit: a plain function, no await, no allocation, no lock held.
 
-use std::sync::Arc;
-
 use bellwether_core::draw::Draw;
 use bellwether_core::entry::Kind;
 use bellwether_core::read::decide::{self, Decision, Demand, decide};
@@ -30,16 +28,10 @@ pub(crate) type Unfit = (Option<Resident>, Tick);
 
 impl Engine {
     /// Looks `key` up and decides. Counts nothing.
-    pub(crate) fn look(&self, space: &Arc<SpaceState>, key: KeyRef<'_>, demand: Demand) -> Look {
+    pub(crate) fn look(&self, space: &SpaceState, key: KeyRef<'_>, demand: Demand) -> Look {
         match self.glance(space, &key, demand) {
             Ok((entry, at)) => Look::Serve { entry, why: Why::Hit, at, refresh: false },
-            Err((found, at)) => {
-                let look = self.judge(space, found, demand, at);
-                if let Look::Serve { entry, .. } = &look {
-                    self.watch(space, entry, || key.to_key());
-                }
-                look
-            }
+            Err((found, at)) => self.judge(space, found, demand, at),
         }
     }
 

@@ -11,6 +11,7 @@ pub(crate) mod hit;
 pub(crate) mod lead;
 pub(crate) mod lease;
 pub(crate) mod miss;
+pub(crate) mod resync;
 pub(crate) mod settle;
 pub(crate) mod space;
 pub(crate) mod tier;
@@ -37,7 +38,6 @@ use crate::observe::counters::{FOLLOWER_BOUNDS, Histogram};
 use crate::observe::shared::Tally;
 use crate::port::clock::Clock;
 use crate::shared::{Tier, tag_hash};
-use crate::state::due::Due;
 use crate::state::fleet::Fleet;
 use crate::state::flights::FlightTable;
 use crate::state::gate::OriginGate;
@@ -67,7 +67,8 @@ pub(crate) struct Engine {
     pub(crate) tier: Option<Arc<dyn Tier>>,
     /// All that one request may spend on the shared tier.
     pub(crate) tier_budget: Span,
-    /// A copy of a shared space's entry is compared with the tier at most this late.
+    /// A copy of a shared space's entry is compared with the tier from this age on, when it is read; one that was not
+    /// compared for twice as long is suspect.
     pub(crate) resync: Span,
     /// The way to other processes, where there is one.
     pub(crate) fleet: Option<Arc<Fleet>>,
@@ -75,11 +76,11 @@ pub(crate) struct Engine {
     pub(crate) ledger: Option<Arc<dyn Ledger>>,
     /// What the process before this one owed, of spaces that are not declared yet.
     pub(crate) inherited: Mutex<Vec<Debt>>,
-    /// Copies that are to be compared with the tier soon.
-    pub(crate) due: Due,
     /// Invalidations that the tier does not know of yet.
     pub(crate) pending: Pending,
     pub(crate) tally: Tally,
+    /// Copies that are compared with the tier right now.
+    pub(crate) verifying: AtomicUsize,
     pub(crate) spaces: RwLock<HashMap<Arc<str>, Arc<SpaceState>>>,
     /// Ids of spaces are never used twice: what belongs to a space that is gone is nobody's.
     next_space: AtomicU32,
@@ -114,13 +115,15 @@ impl Engine {
             seed,
             tier: shared.tier,
             tier_budget: shared.budget,
-            resync: shared.resync,
+            // Half of it: so there is time to compare a copy before it is suspect. And a value lands here before it is
+            // published: it must be there when it is looked for.
+            resync: Span(shared.resync.0 / 2).max(Span(shared.budget.0 * 2)),
             fleet: shared.fleet,
             inherited: Mutex::new(shared.ledger.as_ref().map(|ledger| ledger.debts()).unwrap_or_default()),
             ledger: shared.ledger,
-            due: Due::default(),
             pending: Pending::default(),
             tally: Tally::default(),
+            verifying: AtomicUsize::new(0),
             spaces: RwLock::default(),
             next_space: AtomicU32::new(0),
             origins: RwLock::default(),

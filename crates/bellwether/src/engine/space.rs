@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use crate::codec::Erased;
 use crate::engine::body::AnyCodec;
 use crate::observe::counters::{Histogram, TIME_BOUNDS, WhyCounts};
-use crate::shared::Sharing;
+use crate::shared::{Naming, Prefix, Sharing};
 use crate::state::gate::OriginGate;
 use crate::weigh::Value;
 
@@ -45,19 +45,18 @@ pub(crate) struct SpaceState {
 #[derive(Clone)]
 pub(crate) struct Travel {
     pub(crate) codec: Arc<dyn AnyCodec>,
-    /// A key's name there begins with this.
-    pub(crate) prefix: Arc<[u8]>,
+    pub(crate) naming: Arc<dyn Naming>,
 }
 
 impl Travel {
     pub(crate) fn of<V: Value>(space: &str, sharing: Sharing<V>) -> Travel {
-        let prefix = sharing.prefix.unwrap_or_else(|| format!("{space}:").into_bytes().into());
-        Travel { codec: Arc::new(Erased(sharing.codec)), prefix }
+        let plain = || Arc::new(Prefix(format!("{space}:").into_bytes().into())) as Arc<dyn Naming>;
+        Travel { codec: Arc::new(Erased(sharing.codec)), naming: sharing.naming.unwrap_or_else(plain) }
     }
 
     /// A key's name in the shared tier.
     pub(crate) fn name(&self, key: &[u8]) -> Vec<u8> {
-        [&*self.prefix, key].concat()
+        self.naming.name(key)
     }
 }
 
@@ -70,8 +69,6 @@ struct Floors {
     newest: AtomicU64,
     /// Copies up to here must be compared with the shared tier before they are served.
     suspect: AtomicU64,
-    /// Copies up to here should be.
-    due: AtomicU64,
     /// No copy is served.
     braked: AtomicBool,
     /// Keys that were invalidated, here or elsewhere.
@@ -180,12 +177,6 @@ impl SpaceState {
         Fence(self.floors.suspect.load(Ordering::Acquire))
     }
 
-    /// Copies made under fences up to this one are due for a comparison.
-    #[inline]
-    pub(crate) fn due(&self) -> Fence {
-        Fence(self.floors.due.load(Ordering::Acquire))
-    }
-
     /// A key was invalidated, or heard to be.
     pub(crate) fn note_invalidation(&self) {
         self.floors.invalidated.fetch_add(1, Ordering::Relaxed);
@@ -213,7 +204,7 @@ impl SpaceState {
             return;
         }
         self.floors.braked.store(false, Ordering::SeqCst);
-        let held = [&self.floors.removed, &self.floors.expired, &self.floors.suspect, &self.floors.due];
+        let held = [&self.floors.removed, &self.floors.expired, &self.floors.suspect];
         let newest = held.iter().map(|floor| floor.load(Ordering::SeqCst)).max().unwrap_or_default();
         self.floors.newest.store(newest, Ordering::SeqCst);
         // What rose meanwhile raised it before: once more, now that it is back.
@@ -221,12 +212,11 @@ impl SpaceState {
         self.floors.newest.fetch_max(again, Ordering::SeqCst);
     }
 
-    /// Makes copies due, and older ones suspect. Nothing is walked: who reads one compares.
-    pub(crate) fn doubt(&self, due: Fence, suspect: Fence) {
-        self.floors.due.fetch_max(due.0, Ordering::SeqCst);
+    /// Makes copies suspect. Nothing is walked: who reads one compares.
+    pub(crate) fn doubt(&self, suspect: Fence) {
         self.floors.suspect.fetch_max(suspect.0, Ordering::SeqCst);
         // Last: the brake may be released at the same time, and counts what is in place.
-        self.floors.newest.fetch_max(due.max(suspect).0, Ordering::SeqCst);
+        self.floors.newest.fetch_max(suspect.0, Ordering::SeqCst);
     }
 
     /// Invalidates the whole space.

@@ -1,38 +1,21 @@
-//! Is a copy still what the shared tier holds? Asked of what is read, before it is too late to believe it.
+//! Which copies may still be believed? A mark per space, below which nobody has confirmed a copy for too long.
 //!
-//! A copy's local fence says when it was last in step with the tier. The space's marks rise with time: a copy up to
-//! the lower one is *suspect*, and a reader asks the tier in its place; up to the higher one it is *due*, and is
-//! compared in the background while it is served.
-
-use std::sync::Arc;
+//! A copy's local fence says when it was last in step with the shared tier. The mark rises with time, and at once
+//! where invalidations may have been missed: a copy up to it is *suspect*, and a reader asks the tier in its place.
 
 use bellwether_core::entry::Meta;
 use bellwether_core::fence::{Fence, Invalidation};
-use futures_util::stream::{self, StreamExt};
 
 use crate::engine::Engine;
 use crate::engine::space::SpaceState;
 use crate::entry::{Resident, relabelled};
 use crate::key::Key;
-use crate::observe::shared::add;
-use crate::shared::Verified;
-
-/// Keys that are compared at once.
-const AT_ONCE: usize = 32;
 
 impl Engine {
-    /// A copy was served: notes that it is to be compared soon, if it is.
-    #[inline]
-    pub(crate) fn watch(&self, space: &Arc<SpaceState>, entry: &Resident, key: impl FnOnce() -> Key) {
-        if entry.fence() <= space.due() && entry.mark().is_some_and(|mark| mark.fence() != Fence::ZERO) {
-            self.due.add(space, key);
-        }
-    }
-
     /// From now on no copy of a shared space is served before it was compared with the tier.
     pub(crate) fn suspect_copies(&self) {
         let now = self.next_fence();
-        self.each_shared(|space| space.doubt(now, now));
+        self.each_shared(|space| space.doubt(now));
     }
 
     /// Runs `f` for each space whose entries live in the shared tier.
@@ -51,37 +34,16 @@ impl Engine {
         })
     }
 
-    /// Compares what is due with the tier.
-    pub(crate) async fn verify_due(&self) {
-        let due = self.due.take();
-        let compare = |(key, space): (Key, Arc<SpaceState>)| async move { self.verify(&space, &key).await };
-        stream::iter(due).for_each_concurrent(AT_ONCE, compare).await;
-    }
-
-    async fn verify(&self, space: &SpaceState, key: &Key) {
-        let (Some(tier), Some(travel)) = (&self.tier, &space.travel) else { return };
-        let Some(entry) = self.memory.peek(key.by_ref()) else { return };
-        let Some(held) = entry.mark().map(|mark| mark.fence()).filter(|fence| *fence != Fence::ZERO) else { return };
-        // Drawn before the tier is asked: an invalidation that comes meanwhile covers the copy as before.
-        let asked = self.next_fence();
-        let name = travel.name(&key.bytes);
-        let Ok(verified) = self.within_budget(space, tier.verify(&name)).await else { return };
-        add(&self.tally.verified);
-        if verified == Verified::Holds(held) {
-            self.believe(space, key, &entry, asked);
-        } else {
-            add(&self.tally.dropped);
-            self.forget(key, entry.fence());
-        }
-    }
-
-    /// The copy was in step with the tier at `asked`, if no invalidation covers it by now.
-    fn believe(&self, space: &SpaceState, key: &Key, entry: &Resident, asked: Fence) {
+    /// The tier held what this copy is of at a moment after `asked` was drawn. Whatever was invalidated since covers
+    /// it as before, and what covers it by now does so for ever.
+    pub(crate) fn believe(&self, space: &SpaceState, key: &Key, entry: &Resident, asked: Fence) {
         self.flights.locked(key, |shard| {
             let resident = self.memory.peek(key.by_ref()).is_some_and(|held| held.fence() == entry.fence());
             let floor = shard.floor(key).merge(self.floor_of(space, entry));
-            if resident && !floor.covers(entry.fence()) && !entry.expired() {
-                self.memory.put(key, relabelled(entry, Meta { fence: asked, ..entry.meta() }, None, false));
+            if resident && !floor.covers(entry.fence()) {
+                let confirmed = relabelled(entry, Meta { fence: asked, ..entry.meta() }, None, false);
+                confirmed.served_as(entry);
+                self.memory.put(key, confirmed);
             }
         });
     }

@@ -1,6 +1,5 @@
 //! What does a process remember? All of its mutable state lives here.
 
-pub(crate) mod due;
 pub(crate) mod fleet;
 pub(crate) mod flights;
 pub(crate) mod gate;

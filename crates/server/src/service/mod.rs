@@ -12,6 +12,7 @@ mod opened;
 mod outcome;
 mod reach;
 mod read;
+mod ready;
 mod reload;
 mod reloads;
 mod scan;
@@ -80,6 +81,7 @@ impl Service {
     pub async fn start(config: Config, loads: Handle) -> Result<Service, Vec<Problem>> {
         let (password, memory) = (config.listen.password.clone(), config.memory.clone());
         let (cache, serving) = open::open(config, loads.clone())?;
+        ready::ready(&serving).await?;
         let inner = Arc::new(Inner {
             cache,
             current: Current::new(&serving.front),
