@@ -228,3 +228,27 @@ async fn a_tier_that_refuses_makes_dead_letters_which_can_be_retried_and_dropped
     }
     assert!(cache.owing().is_empty() && paper.debts().is_empty());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_that_nobody_can_confirm_is_suspect_and_a_silent_tier_takes_nothing_from_us() {
+    let clock = Clock::system();
+    let tier = SharedMemory::new(clock.clone());
+    let source = Source::default();
+    let (cache, space) = cache(&tier, &clock, "200ms");
+    space.get(&1).or_load(source.loader(Duration::ZERO)).await.expect("loads");
+    until("it is published", || !tier.is_empty()).await;
+    source.write();
+    tier.delete(b"row:1");
+    // Nobody reads it for longer than `resync`: the first who does gets no old value.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let value = *space.get(&1).or_load(source.loader(Duration::ZERO)).await.expect("loads");
+    assert_eq!(value, source.version());
+    tier.set(Mode::Failing);
+    let began = std::time::Instant::now();
+    while began.elapsed() < Duration::from_millis(800) {
+        space.get(&1).or_load(source.failing(Duration::ZERO)).await.expect("the copy stays");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(source.runs(), 2, "no load alone for what is still fresh");
+    assert!(cache.snapshot().shared.expect("a tier").unreachable > 0);
+}

@@ -1,7 +1,8 @@
 //! When is a copy too old to be believed? A mark that rises with time, so that nothing is served which the shared tier
-//! has not confirmed within `resync`, however long nobody read it.
+//! has not confirmed within `resync` and a quarter of it, however long nobody read it.
 
 use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 
 use bellwether_core::fence::Fence;
@@ -10,14 +11,15 @@ use bellwether_core::time::Span;
 use crate::engine::Engine;
 use crate::port::clock::Clock;
 
-/// Steps in which the mark rises within one `resync`.
-const STEPS: usize = 8;
+/// Steps of the mark within one `resync`: from its end on a copy that is read is compared.
+const PERIOD: u64 = 8;
+/// After so many steps without a comparison it is suspect.
+const STEPS: usize = 10;
 
 /// Raises the mark until the cache is gone. Nothing to do without a shared tier.
 pub(crate) fn start(engine: &Arc<Engine>) {
     if engine.tier.is_some() {
-        // Copies are compared from half of it on.
-        let step = Span((engine.resync.0 * 2 / STEPS as u64).max(1));
+        let step = Span((engine.resync.0 / PERIOD).max(1));
         engine.runtime().spawn(raise(Arc::downgrade(engine), engine.clock.clone(), step));
     }
 }
@@ -30,7 +32,9 @@ async fn raise(engine: Weak<Engine>, clock: Clock, step: Span) {
         let Some(engine) = engine.upgrade() else { return };
         drawn.push_front(engine.next_fence());
         drawn.truncate(STEPS);
-        if let Some(suspect) = drawn.get(STEPS - 1) {
+        // A tier that is silent confirms nothing, and learns of no invalidation: what is held is left in peace.
+        let silent = engine.tier_silent.load(Ordering::Relaxed);
+        if let Some(suspect) = drawn.get(STEPS - 1).filter(|_| !silent) {
             engine.each_shared(|space| space.doubt(*suspect));
         }
     }

@@ -1,5 +1,7 @@
 //! Can memory answer? The path of a hit: a plain function, no await, no allocation, no lock held.
 
+use std::sync::atomic::Ordering;
+
 use bellwether_core::draw::Draw;
 use bellwether_core::entry::Kind;
 use bellwether_core::read::decide::{self, Decision, Demand, decide};
@@ -68,11 +70,14 @@ impl Engine {
         let seen = decide::Resident { meta: &meta, hits: entry.hits() };
         let decision = decide(Some(seen), floor, demand, at, &space.policy, draw);
         let doubtful = entry.fence() <= space.suspect() || space.is_braked();
-        if doubtful && entry.kind() != Kind::HitForMiss {
+        // While the tier is silent nobody can tell it of an invalidation either, and nobody could confirm the copy.
+        let silent = self.tier_silent.load(Ordering::Relaxed);
+        if doubtful && !silent && entry.kind() != Kind::HitForMiss {
             // The shared tier answers in its place: a load asks it first.
             return if demand == Demand::CachedOnly { Look::NotCached } else { Look::Load };
         }
         match decision {
+            Decision::Serve(Why::Hit) if doubtful => Look::Serve { entry, why: Why::Suspect, at, refresh: false },
             Decision::Serve(why) => Look::Serve { entry, why, at, refresh: false },
             Decision::ServeAndRefresh(why) => Look::Serve { entry, why, at, refresh: demand != Demand::CachedOnly },
             Decision::Load => Look::Load,

@@ -20,7 +20,7 @@ pub(crate) mod verify;
 pub(crate) mod write;
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
 use bellwether_core::draw::Draw;
@@ -68,7 +68,7 @@ pub(crate) struct Engine {
     /// All that one request may spend on the shared tier.
     pub(crate) tier_budget: Span,
     /// A copy of a shared space's entry is compared with the tier from this age on, when it is read; one that was not
-    /// compared for twice as long is suspect.
+    /// compared for a quarter longer is suspect.
     pub(crate) resync: Span,
     /// The way to other processes, where there is one.
     pub(crate) fleet: Option<Arc<Fleet>>,
@@ -81,6 +81,8 @@ pub(crate) struct Engine {
     pub(crate) tally: Tally,
     /// Copies that are compared with the tier right now.
     pub(crate) verifying: AtomicUsize,
+    /// The last call of the tier was not answered.
+    pub(crate) tier_silent: AtomicBool,
     pub(crate) spaces: RwLock<HashMap<Arc<str>, Arc<SpaceState>>>,
     /// Ids of spaces are never used twice: what belongs to a space that is gone is nobody's.
     next_space: AtomicU32,
@@ -115,15 +117,15 @@ impl Engine {
             seed,
             tier: shared.tier,
             tier_budget: shared.budget,
-            // Half of it: so there is time to compare a copy before it is suspect. And a value lands here before it is
-            // published: it must be there when it is looked for.
-            resync: Span(shared.resync.0 / 2).max(Span(shared.budget.0 * 2)),
+            // A value lands here before it is published: it must be there when it is looked for.
+            resync: shared.resync.max(Span(shared.budget.0 * 2)),
             fleet: shared.fleet,
             inherited: Mutex::new(shared.ledger.as_ref().map(|ledger| ledger.debts()).unwrap_or_default()),
             ledger: shared.ledger,
             pending: Pending::default(),
             tally: Tally::default(),
             verifying: AtomicUsize::new(0),
+            tier_silent: AtomicBool::new(false),
             spaces: RwLock::default(),
             next_space: AtomicU32::new(0),
             origins: RwLock::default(),

@@ -1,6 +1,7 @@
 //! How is the shared tier asked, within a request's budget? One flight's dealings with it.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bellwether_core::entry::{Kind, Meta};
 use bellwether_core::fence::{Fence, Floor, Invalidation};
@@ -300,7 +301,10 @@ impl Engine {
         let trouble = tokio::select! {
             biased;
             answer = call => match answer {
-                Ok(answer) => return Ok(answer),
+                Ok(answer) => {
+                    self.tier_silent.store(false, Ordering::Relaxed);
+                    return Ok(answer);
+                }
                 Err(error) => {
                     tracing::debug!(space = &*space.name, %error, "the shared tier did not do it");
                     error.kind
@@ -311,6 +315,7 @@ impl Engine {
                 TierTrouble::Unreachable
             }
         };
+        self.tier_silent.store(trouble == TierTrouble::Unreachable, Ordering::Relaxed);
         self.tally.trouble(trouble);
         Err(trouble)
     }
