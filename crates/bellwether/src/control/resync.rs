@@ -13,28 +13,32 @@ use crate::port::clock::Clock;
 
 /// Steps of the mark within one `resync`: from its end on a copy that is read is compared.
 const PERIOD: u64 = 8;
-/// After so many steps without a comparison it is suspect.
-const STEPS: usize = 10;
+/// A copy is suspect when that end is past by this part of `resync`, or by so many budgets of the tier: a tier that is
+/// silent must be known to be before.
+const MARGIN: u64 = 4;
+const BUDGETS: u64 = 3;
 
 /// Raises the mark until the cache is gone. Nothing to do without a shared tier.
 pub(crate) fn start(engine: &Arc<Engine>) {
     if engine.tier.is_some() {
         let step = Span((engine.resync.0 / PERIOD).max(1));
-        engine.runtime().spawn(raise(Arc::downgrade(engine), engine.clock.clone(), step));
+        let margin = (engine.resync.0 / MARGIN).max(engine.tier_budget.0 * BUDGETS);
+        let steps = (engine.resync.0 + margin).div_ceil(step.0) as usize;
+        engine.runtime().spawn(raise(Arc::downgrade(engine), engine.clock.clone(), step, steps));
     }
 }
 
-async fn raise(engine: Weak<Engine>, clock: Clock, step: Span) {
-    // The newest first. What is above the last of them was confirmed less than `STEPS` steps ago.
+async fn raise(engine: Weak<Engine>, clock: Clock, step: Span, steps: usize) {
+    // The newest first. What is above the last of them was confirmed less than `steps` steps ago.
     let mut drawn: VecDeque<Fence> = VecDeque::new();
     loop {
         clock.sleep_until(clock.now() + step).await;
         let Some(engine) = engine.upgrade() else { return };
         drawn.push_front(engine.next_fence());
-        drawn.truncate(STEPS);
+        drawn.truncate(steps);
         // A tier that is silent confirms nothing, and learns of no invalidation: what is held is left in peace.
         let silent = engine.tier_silent.load(Ordering::Relaxed);
-        if let Some(suspect) = drawn.get(STEPS - 1).filter(|_| !silent) {
+        if let Some(suspect) = drawn.get(steps - 1).filter(|_| !silent) {
             engine.each_shared(|space| space.doubt(*suspect));
         }
     }
