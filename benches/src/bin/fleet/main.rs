@@ -8,8 +8,8 @@ mod process;
 mod steady;
 mod wake;
 
-use bellwether_bench::report::{Bar, bars, table};
-use bellwether_bench::stats::Spread;
+use bellwether_benches::report::{Bar, bars, table};
+use bellwether_benches::stats::Spread;
 use bellwether_servers::Redis;
 
 use crate::contender::Who;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bellwether::{Early, Loaded, Policy, Why};
-use bellwether_bench::report::Bar;
+use bellwether_benches::report::Bar;
 use futures_util::future::join_all;
 
 use crate::contender::space_with;

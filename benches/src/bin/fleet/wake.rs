@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use bellwether::{Loaded, Space};
-use bellwether_bench::report::{Bar, table};
-use bellwether_bench::stats::Spread;
+use bellwether_benches::report::{Bar, table};
+use bellwether_benches::stats::Spread;
 
 use crate::contender::space;
 
