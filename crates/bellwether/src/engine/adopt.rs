@@ -77,9 +77,12 @@ impl Leader {
         let (engine, key) = (self.engine.clone(), self.key.clone());
         let (step, landed) = engine.flights.locked(&key, |shard| {
             let demand = shard.flights(&key).and_then(|flights| flights.get(id)).map(|flight| flight.demand);
-            let floor = shard.floor(&key).merge(engine.floor_of(&self.space, &offer.entry)).merge(offer.floor);
             let (meta, newer, lease) = (offer.entry.meta(), offer.newer, offer.lease);
-            let seen = Seen { meta, floor, demand: demand.unwrap_or_default(), newer, lease };
+            let here = shard.floor(&key).merge(engine.floor_of(&self.space, &offer.entry));
+            // The entry's fence was drawn before the question, so a floor of ours above it came since.
+            let crossed = here.covers(meta.fence) && !offer.floor.covers(meta.fence);
+            let floor = here.merge(offer.floor);
+            let seen = Seen { meta, floor, demand: demand.unwrap_or_default(), crossed, newer, lease };
             let step = self.next(Heard::Entry(seen));
             if let Step::Adopt { .. } = step {
                 engine.keep(&self.space, shard, &key, &offer.entry);

@@ -25,7 +25,7 @@ use crate::write::stamp::{Stamping, stamp};
 
 /// How long a value is fresh that was loaded alone, or whose publishing was not answered.
 pub const LONE_FRESH: Span = Span::secs(1);
-/// So often a lease is asked for in a row; then the leader pauses before it asks again.
+/// So often a leader asks in a row, for the lease or once more for what was there; then it pauses before it asks again.
 const MOST_ASKED: u32 = 3;
 
 /// What the shell performs next. All down to `Load` answer with an [`Event`]; the others are ends.
@@ -131,6 +131,8 @@ pub struct Seen {
     pub floor: Floor,
     /// The strictest demand of those who wait for it.
     pub demand: Demand,
+    /// What covers it here came between the question and its answer: another answer may be past it.
+    pub crossed: bool,
     /// It is newer than what this process held when it asked.
     pub newer: bool,
     /// Somebody loads, at most so much longer.
@@ -251,6 +253,10 @@ impl Walk {
         match heard {
             Heard::Entry(seen) => match self.verdict(&seen, sharing, now, policy, draw) {
                 Some(adopted) => adopted,
+                None if self.crossed(&seen, sharing, now, policy, draw) => {
+                    self.asked += 1;
+                    Step::Probe
+                }
                 None => self.proceed(seen.lease, Mode::Early, sharing, now, draw),
             },
             Heard::Nothing { lease } => self.proceed(lease, Mode::Miss, sharing, now, draw),
@@ -295,6 +301,13 @@ impl Walk {
             Decision::ServeAndRefresh(why) => Some(Step::Adopt { meta: seen.meta, why, refresh: true }),
             Decision::LoadAlone | Decision::Load | Decision::NotCached => None,
         }
+    }
+
+    /// Whether it would do if nothing had been invalidated while the tier was asked. Then it may be newer than that,
+    /// or already replaced: to load at once would be a load for every message that crosses an answer.
+    fn crossed(&self, seen: &Seen, sharing: &Sharing, now: Tick, policy: &Policy, draw: Draw) -> bool {
+        let bare = Seen { floor: Floor::NONE, ..*seen };
+        seen.crossed && self.asked < MOST_ASKED && self.verdict(&bare, sharing, now, policy, draw).is_some()
     }
 
     /// Nothing there that will do: ask for the right to load, or wait for who has it.

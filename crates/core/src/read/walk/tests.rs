@@ -50,8 +50,9 @@ fn a_successor_waits_for_its_turn_then_asks_the_tier_first() {
 #[test]
 fn a_tiers_entry_is_adopted_only_while_fresh_and_uncovered() {
     let Step::Keep(fresh) = loaded(Found::Value, None) else { panic!("kept") };
-    let probed =
-        |meta, floor, demand| after(Event::Heard(Heard::Entry(Seen { meta, floor, demand, newer: true, lease: None })));
+    let probed = |meta, floor, demand| {
+        after(Event::Heard(Heard::Entry(Seen { meta, floor, demand, crossed: false, newer: true, lease: None })))
+    };
     let adopted = |why, refresh| Step::Adopt { meta: fresh, why, refresh };
     assert_eq!(probed(fresh, Floor::NONE, Demand::Any), adopted(Why::Hit, false));
     let removed = Floor { removed: Fence(5), expired: Fence::ZERO };
@@ -69,7 +70,7 @@ fn a_tiers_entry_is_adopted_only_while_fresh_and_uncovered() {
 
 fn entry(newer: bool, lease: Option<Span>, demand: Demand) -> Heard {
     let Step::Keep(meta) = loaded(Found::Value, None) else { panic!("kept") };
-    Heard::Entry(Seen { meta, floor: Floor::NONE, demand, newer, lease })
+    Heard::Entry(Seen { meta, floor: Floor::NONE, demand, crossed: false, newer, lease })
 }
 
 fn steps(refresh: bool, heard: &[Heard]) -> (Walk, Step) {
@@ -96,6 +97,22 @@ fn who_insists_on_a_fresh_value_has_it_from_a_holder_who_began_no_earlier_than_i
     let insists = |newer| entry(newer, None, Demand::Fresh);
     assert_eq!(steps(false, &[insists(true)]).1, Step::Acquire(Mode::Early), "it was there before");
     assert!(matches!(steps(false, &[insists(true), insists(true)]).1, Step::Adopt { .. }), "published meanwhile");
+}
+
+#[test]
+fn what_a_message_crossed_is_looked_at_again_and_not_for_ever() {
+    let Step::Keep(meta) = loaded(Found::Value, None) else { panic!("kept") };
+    let floor = Floor { removed: meta.fence, expired: Fence::ZERO };
+    let seen = Seen { meta, floor, demand: Demand::Any, crossed: true, newer: true, lease: None };
+    let crossed = Heard::Entry(seen);
+    assert_eq!(steps(false, &[crossed]).1, Step::Probe);
+    let past = entry(true, None, Demand::Any);
+    assert!(matches!(steps(false, &[crossed, past]).1, Step::Adopt { .. }), "the newer answer is past it");
+    assert!(matches!(steps(false, &[crossed; 4]).1, Step::Wait(_)), "others are at work on this key");
+    let stale = Heard::Entry(Seen { meta: Meta { fresh_until: NOW, swr_ms: 0, ..meta }, ..seen });
+    assert_eq!(steps(false, &[stale]).1, Step::Acquire(Mode::Early), "it would not have done anyway");
+    let covered = Heard::Entry(Seen { crossed: false, ..seen });
+    assert_eq!(steps(false, &[covered]).1, Step::Acquire(Mode::Early), "no other answer would be past it");
 }
 
 #[test]
@@ -163,7 +180,7 @@ fn any_heard() -> impl Strategy<Value = Heard> {
             let meta = Meta { fresh_until: Tick(NOW.0 + 2_000 - age), swr_ms: 500, ..meta };
             let floor = if covered { Floor { removed: meta.fence, expired: Fence::ZERO } } else { Floor::NONE };
             let demand = if age % 3 == 0 { Demand::Fresh } else { Demand::Any };
-            Heard::Entry(Seen { meta, floor, demand, newer, lease })
+            Heard::Entry(Seen { meta, floor, demand, crossed: age % 2 == 0, newer, lease })
         }),
         2 => span().prop_map(Heard::Denied),
         1 => Just(Heard::Granted),
