@@ -158,10 +158,12 @@ impl Pending {
         !std::mem::replace(&mut self.0.lock().retrying, true)
     }
 
-    /// Up to `most` keys that are pending; if there are none, whoever retried has ended.
+    /// Up to `most` keys that are pending; if there are none, whoever retried has ended. From anywhere among them:
+    /// those of a node that is gone must not keep others from their turn.
     pub(crate) fn some(&self, most: usize) -> Vec<Key> {
         let mut inner = self.0.lock();
-        let keys: Vec<Key> = inner.owed.keys().take(most).cloned().collect();
+        let skip = fastrand::usize(..=inner.owed.len().saturating_sub(most));
+        let keys: Vec<Key> = inner.owed.keys().skip(skip).take(most).cloned().collect();
         inner.retrying = !keys.is_empty();
         keys
     }
