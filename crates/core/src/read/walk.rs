@@ -25,7 +25,7 @@ use crate::write::stamp::{Stamping, stamp};
 
 /// How long a value is fresh that was loaded alone, or whose publishing was not answered.
 pub const LONE_FRESH: Span = Span::secs(1);
-/// So often a leader asks in a row, for the lease or once more for what was there; then it pauses before it asks again.
+/// So often a lease is asked for in a row; then the leader pauses before it asks again.
 const MOST_ASKED: u32 = 3;
 
 /// What the shell performs next. All down to `Load` answer with an [`Event`]; the others are ends.
@@ -129,10 +129,10 @@ pub struct Seen {
     pub meta: Meta,
     /// What covers it.
     pub floor: Floor,
+    /// It is covered by nothing but an invalidation that was heard of here after the tier was asked.
+    pub crossed: bool,
     /// The strictest demand of those who wait for it.
     pub demand: Demand,
-    /// What covers it here came between the question and its answer: another answer may be past it.
-    pub crossed: bool,
     /// It is newer than what this process held when it asked.
     pub newer: bool,
     /// Somebody loads, at most so much longer.
@@ -210,13 +210,15 @@ pub struct Walk {
     asked: u32,
     /// The tier was asked for the right to load: who comes newer has come after this flight's callers.
     joined: bool,
+    /// How often in a row an answer crossed an invalidation.
+    looked_again: u32,
 }
 
 impl Walk {
     /// Begins. `parked`: an older flight of the key still runs; `sharing`: there is a shared tier to ask.
     pub fn start(parked: bool, sharing: Option<Sharing>) -> (Walk, Step) {
         let right = if sharing.is_some() { Right::None } else { Right::Alone };
-        let walk = Walk { sharing, right, queue: Queue::default(), asked: 0, joined: false };
+        let walk = Walk { sharing, right, queue: Queue::default(), asked: 0, joined: false, looked_again: 0 };
         let step = if parked { Step::AwaitTurn } else { walk.first() };
         (walk, step)
     }
@@ -253,8 +255,10 @@ impl Walk {
         match heard {
             Heard::Entry(seen) => match self.verdict(&seen, sharing, now, policy, draw) {
                 Some(adopted) => adopted,
-                None if self.crossed(&seen, sharing, now, policy, draw) => {
-                    self.asked += 1;
+                // An invalidation was heard of while the answer was on its way: which of the two is older, another
+                // look will tell.
+                None if self.looked_again < MOST_ASKED && seen.crossed && now < seen.meta.fresh_until => {
+                    self.looked_again += 1;
                     Step::Probe
                 }
                 None => self.proceed(seen.lease, Mode::Early, sharing, now, draw),
@@ -303,13 +307,6 @@ impl Walk {
         }
     }
 
-    /// Whether it would do if nothing had been invalidated while the tier was asked. Then it may be newer than that,
-    /// or already replaced: to load at once would be a load for every message that crosses an answer.
-    fn crossed(&self, seen: &Seen, sharing: &Sharing, now: Tick, policy: &Policy, draw: Draw) -> bool {
-        let bare = Seen { floor: Floor::NONE, ..*seen };
-        seen.crossed && self.asked < MOST_ASKED && self.verdict(&bare, sharing, now, policy, draw).is_some()
-    }
-
     /// Nothing there that will do: ask for the right to load, or wait for who has it.
     fn proceed(&mut self, lease: Option<Span>, mode: Mode, sharing: &Sharing, now: Tick, draw: Draw) -> Step {
         match lease {
@@ -324,6 +321,7 @@ impl Walk {
 
     fn acquire(&mut self, mode: Mode) -> Step {
         self.asked += 1;
+        self.looked_again = 0;
         self.joined = true;
         Step::Acquire(mode)
     }
