@@ -1,6 +1,7 @@
 //! How is the shared tier asked, within a request's budget? One flight's dealings with it.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bellwether_core::entry::{Kind, Meta};
 use bellwether_core::fence::{Fence, Floor, Invalidation};
@@ -205,11 +206,13 @@ impl Link {
             cost_ms: envelope.cost_ms,
         };
         let (p99, mean) = space.load_times();
-        let meta = adopted(travelled.later(now.since(asked.at)), p99, mean, &space.policy, now, draw());
+        let travelled = travelled.later(now.since(asked.at));
+        let meta = adopted(travelled, p99, mean, &space.policy, now, draw());
+        let fleet = engine.fleet.as_ref();
         let covering =
-            engine.backplane().and_then(|backplane| backplane.covering(&space.name, &envelope.tags, envelope.seen));
+            fleet.and_then(|fleet| fleet.covering(&space.name, &envelope.tags, envelope.seen, travelled.age));
         let tags: Box<[Tag]> = envelope.tags.into_iter().map(Tag::of_wire).collect();
-        let unordered = match engine.backplane {
+        let unordered = match fleet {
             Some(_) => Floor::NONE,
             None => at_fence(space.floor().merge(engine.tags.floor(&tags)), asked.fence),
         };
@@ -313,7 +316,10 @@ impl Engine {
         let trouble = tokio::select! {
             biased;
             answer = call => match answer {
-                Ok(answer) => return Ok(answer),
+                Ok(answer) => {
+                    self.tier_silent.store(false, Ordering::Relaxed);
+                    return Ok(answer);
+                }
                 Err(error) => {
                     tracing::debug!(space = &*space.name, %error, "the shared tier did not do it");
                     error.kind
@@ -324,6 +330,7 @@ impl Engine {
                 TierTrouble::Unreachable
             }
         };
+        self.tier_silent.store(trouble == TierTrouble::Unreachable, Ordering::Relaxed);
         self.tally.trouble(trouble);
         Err(trouble)
     }
