@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::runtime::{Handle, Runtime, RuntimeFlavor};
 
+use crate::disk::Disk;
 use crate::engine::space::{SpaceState, Travel};
 use crate::engine::{Engine, SharedTier};
 use crate::error::SetupError;
@@ -20,7 +21,7 @@ use crate::observe::snapshot::Snapshot;
 use crate::policy::{Human, Policy};
 use crate::port::clock::Clock;
 use crate::shared::{Backplane, Sharing, Tier};
-use crate::space::Space;
+use crate::space::{Cleared, Space};
 use crate::state::gate::OriginGate;
 use crate::state::memory::{LEAST_LIMIT, Memory};
 use crate::weigh::Value;
@@ -67,6 +68,7 @@ pub struct CacheBuilder {
     tier_budget: Human,
     resync: Human,
     backplane: Option<Arc<dyn Backplane>>,
+    disk: Option<Arc<dyn Disk>>,
     hash_seed: Option<u64>,
 }
 
@@ -159,6 +161,14 @@ impl CacheBuilder {
         self
     }
 
+    /// A tier on this machine's disk, for spaces declared with [`Cache::shared_space`]: it holds what memory has no
+    /// room for, and what survives a restart.
+    #[must_use]
+    pub fn disk(mut self, disk: impl Disk) -> CacheBuilder {
+        self.disk = Some(Arc::new(disk));
+        self
+    }
+
     /// Fixes how keys are hashed, so that the same requests evict the same entries in every run: for
     /// replays and tests. Unless it is set, a program draws its own, and nobody can choose keys that collide.
     #[must_use]
@@ -182,6 +192,7 @@ impl CacheBuilder {
             budget: self.tier_budget.0.map_err(SetupError::SharedTime)?,
             resync: self.resync.0.map_err(SetupError::SharedTime)?,
             backplane: self.backplane,
+            disk: self.disk,
         };
         let (runtime, own) = match (self.runtime, Handle::try_current()) {
             (Some(given), _) => (given, None),
@@ -250,6 +261,7 @@ impl Cache {
             tier_budget: "50ms".into(),
             resync: "5s".into(),
             backplane: None,
+            disk: None,
             hash_seed: None,
         }
     }
@@ -343,13 +355,13 @@ impl Cache {
 
     /// Soft: whatever carries `tag` must be loaded anew; the old value is at most a rescue. In this
     /// process; others hear of it by the backplane, if there is one.
-    pub fn expire_tag(&self, tag: &str) {
-        self.engine.invalidate_tag(tag, Invalidation::Expire);
+    pub fn expire_tag(&self, tag: &str) -> Cleared {
+        Cleared::new(self.engine.invalidate_tag(tag, Invalidation::Expire))
     }
 
     /// Hard: from the moment this returns, no read that begins gets a value that carries `tag`.
-    pub fn remove_tag(&self, tag: &str) {
-        self.engine.invalidate_tag(tag, Invalidation::Remove);
+    pub fn remove_tag(&self, tag: &str) -> Cleared {
+        Cleared::new(self.engine.invalidate_tag(tag, Invalidation::Remove))
     }
 
     /// Another process invalidated a key, named as in the shared tier, under this fence of the tier's if it is known.
@@ -360,14 +372,14 @@ impl Cache {
 
     /// Another process invalidated a tag, given as [`crate::shared::tag_hash`] of its text.
     pub fn hear_tag(&self, tag: u64, verb: Invalidation) {
-        self.engine.raise_tag(tag, verb);
+        drop(self.engine.raise_tag(tag, verb));
     }
 
     /// Another process invalidated a whole space. False: there is none of that name here.
     pub fn hear_space(&self, space: &str, verb: Invalidation) -> bool {
         let space = self.engine.spaces.read().get(space).cloned();
         space.is_some_and(|space| {
-            space.raise(verb, self.engine.next_fence());
+            drop(self.engine.raise_space(&space, verb));
             true
         })
     }

@@ -10,6 +10,7 @@ use bellwether_core::read::decide::Demand;
 use bellwether_core::read::flight::{Asker, Flight, FlightId};
 use bellwether_core::time::{Span, Tick};
 use bellwether_core::why::Why;
+use tokio::task::JoinHandle;
 
 use crate::engine::Engine;
 use crate::engine::ask::Ask;
@@ -228,11 +229,20 @@ impl Engine {
     }
 
     /// Invalidates a whole space, and tells the backplane.
-    pub(crate) fn invalidate_space(&self, space: &SpaceState, verb: Invalidation) {
-        space.raise(verb, self.next_fence());
+    pub(crate) fn invalidate_space(&self, space: &SpaceState, verb: Invalidation) -> Option<JoinHandle<bool>> {
+        let on_disk = self.raise_space(space, verb);
         if let Some(backplane) = self.backplane().filter(|_| space.travel.is_some()) {
             backplane.space_invalidated(&space.name, verb);
         }
+        on_disk
+    }
+
+    /// Invalidates a whole space, here.
+    pub(crate) fn raise_space(&self, space: &SpaceState, verb: Invalidation) -> Option<JoinHandle<bool>> {
+        let _telling = self.telling();
+        let fence = self.next_fence();
+        space.raise(verb, fence);
+        self.unshelve_space(space, fence)
     }
 }
 

@@ -11,6 +11,7 @@ pub(crate) mod lead;
 pub(crate) mod lease;
 pub(crate) mod miss;
 pub(crate) mod settle;
+pub(crate) mod shelf;
 pub(crate) mod space;
 pub(crate) mod tier;
 pub(crate) mod told;
@@ -26,8 +27,11 @@ use bellwether_core::position::Position;
 use bellwether_core::time::Span;
 use parking_lot::{Mutex, RwLock};
 use tokio::runtime::{Handle, Runtime};
+use tokio::task::JoinHandle;
 
+use crate::disk::Disk;
 use crate::engine::cell::FlightCell;
+use crate::engine::shelf::Shelf;
 use crate::engine::space::SpaceState;
 use crate::entry::Entry;
 use crate::observe::counters::{FOLLOWER_BOUNDS, Histogram};
@@ -43,12 +47,13 @@ use crate::state::tags::TagFloors;
 /// How often expired entries are swept out. Expiry on read is exact; this frees memory.
 const SWEEP_EVERY: Span = Span::ms(250);
 
-/// What a cache is told of its shared tier when it is built.
+/// What a cache is told of its other tiers when it is built.
 pub(crate) struct SharedTier {
     pub(crate) tier: Option<Arc<dyn Tier>>,
     pub(crate) budget: Span,
     pub(crate) resync: Span,
     pub(crate) backplane: Option<Arc<dyn Backplane>>,
+    pub(crate) disk: Option<Arc<dyn Disk>>,
 }
 
 /// One cache's state, shared by all its spaces and tasks.
@@ -59,6 +64,8 @@ pub(crate) struct Engine {
     pub(crate) clock: Clock,
     pub(crate) seed: ahash::RandomState,
     pub(crate) tier: Option<Arc<dyn Tier>>,
+    /// The tier on this machine's disk.
+    pub(crate) shelf: Option<Shelf>,
     /// All that one request may spend on the shared tier.
     pub(crate) tier_budget: Span,
     /// A copy of a shared space's entry is compared with the tier at most this late.
@@ -95,11 +102,12 @@ impl Engine {
     ) -> Arc<Engine> {
         let engine = Arc::new(Engine {
             memory,
-            flights: FlightTable::new(shared.tier.is_some()),
+            flights: FlightTable::new(shared.tier.is_some() || shared.disk.is_some()),
             tags: TagFloors::new(&seed),
             clock,
             seed,
             tier: shared.tier,
+            shelf: shared.disk.map(Shelf::new),
             tier_budget: shared.budget,
             resync: shared.resync,
             backplane: shared.backplane,
@@ -144,17 +152,24 @@ impl Engine {
     }
 
     /// Invalidates whatever carries `tag`, and tells the backplane.
-    pub(crate) fn invalidate_tag(&self, tag: &str, verb: Invalidation) {
+    pub(crate) fn invalidate_tag(&self, tag: &str, verb: Invalidation) -> Option<JoinHandle<bool>> {
         let tag = tag_hash(tag);
-        self.raise_tag(tag, verb);
+        let on_disk = self.raise_tag(tag, verb);
         if let Some(backplane) = self.backplane() {
             backplane.tag_invalidated(tag, verb);
         }
+        on_disk
     }
 
     /// Invalidates whatever carries the tag of this hash, here.
-    pub(crate) fn raise_tag(&self, tag: u64, verb: Invalidation) {
-        self.tags.raise(tag, verb, || self.next_fence());
+    pub(crate) fn raise_tag(&self, tag: u64, verb: Invalidation) -> Option<JoinHandle<bool>> {
+        let _telling = self.telling();
+        let mut fence = Fence::ZERO;
+        self.tags.raise(tag, verb, || {
+            fence = self.next_fence();
+            fence
+        });
+        self.unshelve_tag(tag, fence)
     }
 
     /// How far this process has followed the fleet's invalidations.

@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use crate::codec::Erased;
 use crate::engine::body::AnyCodec;
 use crate::observe::counters::{Histogram, TIME_BOUNDS, WhyCounts};
-use crate::shared::Sharing;
+use crate::shared::{Sharing, tag_hash};
 use crate::state::gate::OriginGate;
 use crate::weigh::Value;
 
@@ -46,12 +46,25 @@ pub(crate) struct Travel {
     pub(crate) codec: Arc<dyn AnyCodec>,
     /// A key's name there begins with this.
     pub(crate) prefix: Arc<[u8]>,
+    /// Names the space and how its values are made.
+    pub(crate) recipe: u64,
+    /// They may live in the shared tier.
+    pub(crate) on_shared: bool,
+    /// They may live on disk.
+    pub(crate) on_disk: bool,
 }
 
 impl Travel {
     pub(crate) fn of<V: Value>(space: &str, sharing: Sharing<V>) -> Travel {
         let prefix = sharing.prefix.unwrap_or_else(|| format!("{space}:").into_bytes().into());
-        Travel { codec: Arc::new(Erased(sharing.codec)), prefix }
+        let recipe = format!("{space}\0{}\0{}", std::any::type_name::<V>(), sharing.recipe);
+        Travel {
+            codec: Arc::new(Erased(sharing.codec)),
+            prefix,
+            recipe: tag_hash(&recipe),
+            on_shared: sharing.on_shared,
+            on_disk: sharing.on_disk,
+        }
     }
 
     /// A key's name in the shared tier.

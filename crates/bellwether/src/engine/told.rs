@@ -98,6 +98,7 @@ impl Engine {
                 if let Some(mark) = entry.mark() {
                     mark.set(fence);
                 }
+                self.shelve_written(&owed.space, key, entry.fence());
             }
             // Somebody wrote or removed it after us.
             Ok(Stored::Refused) => {
