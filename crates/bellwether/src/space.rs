@@ -17,6 +17,7 @@ use crate::engine::ask::Ask;
 use crate::engine::body::AnyBody;
 use crate::engine::lease::Leased;
 use crate::engine::space::SpaceState;
+use crate::engine::told::Acknowledged;
 use crate::engine::write::{Invalidating, ToTell, Writing};
 use crate::entry::{Entry, Resident};
 use crate::error::Error;
@@ -61,7 +62,7 @@ pub enum Lease<V> {
 #[must_use = "await it if the invalidation must hold in the shared tier; `drop` it if not"]
 pub struct Invalidated {
     resident: bool,
-    tier: Option<JoinHandle<bool>>,
+    tier: Option<JoinHandle<Acknowledged>>,
     disk: Option<JoinHandle<bool>>,
 }
 
@@ -69,6 +70,11 @@ impl Invalidated {
     /// Whether a value was resident in this process.
     pub fn was_resident(&self) -> bool {
         self.resident
+    }
+
+    /// What the shared tier said to it.
+    pub async fn acknowledged(self) -> Acknowledged {
+        acknowledged(self.tier, self.disk).await
     }
 }
 
@@ -79,7 +85,7 @@ impl IntoFuture for Invalidated {
     type IntoFuture = BoxFuture<'static, bool>;
 
     fn into_future(self) -> BoxFuture<'static, bool> {
-        both(self.tier, self.disk)
+        acknowledged(self.tier, self.disk).map(|said| said.told).boxed()
     }
 }
 
@@ -87,7 +93,7 @@ impl IntoFuture for Invalidated {
 /// well; without a shared tier there is nothing to wait for.
 pub struct Written {
     kept: bool,
-    tier: Option<JoinHandle<bool>>,
+    tier: Option<JoinHandle<Acknowledged>>,
     disk: Option<JoinHandle<bool>>,
 }
 
@@ -95,6 +101,11 @@ impl Written {
     /// Whether the value is kept; false if it may not be, or is too large.
     pub fn kept(&self) -> bool {
         self.kept
+    }
+
+    /// What the shared tier said to it; `was_resident` is about what it holds no more.
+    pub async fn acknowledged(self) -> Acknowledged {
+        acknowledged(self.tier, self.disk).await
     }
 }
 
@@ -104,7 +115,7 @@ impl IntoFuture for Written {
     type IntoFuture = BoxFuture<'static, bool>;
 
     fn into_future(self) -> BoxFuture<'static, bool> {
-        both(self.tier, self.disk)
+        acknowledged(self.tier, self.disk).map(|said| said.told).boxed()
     }
 }
 
@@ -126,19 +137,19 @@ impl IntoFuture for Cleared {
     type IntoFuture = BoxFuture<'static, bool>;
 
     fn into_future(self) -> BoxFuture<'static, bool> {
-        both(None, self.disk)
+        acknowledged(None, self.disk).map(|said| said.told).boxed()
     }
 }
 
-fn both(tier: Option<JoinHandle<bool>>, disk: Option<JoinHandle<bool>>) -> BoxFuture<'static, bool> {
-    async move { acknowledged(tier).await & acknowledged(disk).await }.boxed()
-}
-
-async fn acknowledged(told: Option<JoinHandle<bool>>) -> bool {
-    match told {
-        None => true,
+async fn acknowledged(tier: Option<JoinHandle<Acknowledged>>, disk: Option<JoinHandle<bool>>) -> Acknowledged {
+    let said = match tier {
+        None => Acknowledged { told: true, was_resident: false },
         // A task that was aborted with its runtime told nobody.
-        Some(task) => task.await.unwrap_or(false),
+        Some(task) => task.await.unwrap_or(Acknowledged { told: false, was_resident: false }),
+    };
+    match disk {
+        None => said,
+        Some(task) => Acknowledged { told: task.await.unwrap_or(false) && said.told, ..said },
     }
 }
 
@@ -208,7 +219,7 @@ impl<K: CacheKey + ?Sized, V: Value> Space<K, V> {
     }
 
     /// Passes on what the shared tier must be told.
-    fn tell_tier(&self, key: Key, to_tell: ToTell) -> Option<JoinHandle<bool>> {
+    fn tell_tier(&self, key: Key, to_tell: ToTell) -> Option<JoinHandle<Acknowledged>> {
         let engine = &self.shared.engine;
         match to_tell {
             ToTell::Nobody => None,

@@ -57,8 +57,8 @@ fn redis_py_reads_the_shop_and_a_plain_space_and_logs_in() {
 }
 
 #[test]
-fn redis_py_is_told_that_nothing_would_keep_its_client_cache_true() {
-    run(python("redis_py.py"), "uncached", plain().redis().port());
+fn redis_pys_own_cache_is_kept_true() {
+    run(python("redis_py.py"), "near", plain().redis().port());
 }
 
 #[test]
@@ -69,8 +69,8 @@ fn node_redis_reads_the_shop_and_a_plain_space_and_logs_in() {
 }
 
 #[test]
-fn node_redis_is_told_that_nothing_would_keep_its_client_cache_true() {
-    run(node("node_redis.mjs"), "uncached", plain().redis().port());
+fn node_rediss_own_cache_is_kept_true() {
+    run(node("node_redis.mjs"), "near", plain().redis().port());
 }
 
 #[test]

@@ -138,6 +138,16 @@ impl Engine {
         self.unpack(space, key, held, fence)
     }
 
+    /// What a reader who never loads finds on disk.
+    pub(crate) async fn find_on_disk(&self, space: &SpaceState, key: &Key) -> Option<Offer> {
+        if self.memory.peek(key.by_ref()).is_some() {
+            return None;
+        }
+        let Fetched { entry, floor, earlier } = self.fetch(space, key).await?;
+        let shared = self.tier.is_some() && space.travel.as_ref().is_some_and(|travel| travel.on_shared);
+        (!earlier || !shared).then_some(Offer { entry, floor, newer: true, lease: None })
+    }
+
     fn unpack(&self, space: &SpaceState, key: &Key, held: Held, fence: Fence) -> Option<Fetched> {
         let (shelf, travel) = self.shelf_of(space)?;
         let Held { envelope, earlier } = held;
@@ -159,7 +169,8 @@ impl Engine {
             floor = covering.map_or(Floor::NONE, |verb| Floor::of(verb, fence));
         }
         let tags = envelope.tags.into_iter().map(Tag::of_wire).collect();
-        let mark = self.tier.as_ref().filter(|_| travel.on_shared).map(|_| TierMark::of(envelope.fence));
+        // To be compared with the shared tier by its first reader.
+        let mark = self.tier.as_ref().filter(|_| travel.on_shared).map(|_| TierMark::of(envelope.fence, now));
         let aside = Aside { extra: Extra::of(envelope.version, tags), mark };
         let entry = match envelope.kind {
             Kind::Value => {

@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use crate::codec::Erased;
 use crate::engine::body::AnyCodec;
 use crate::observe::counters::{Histogram, TIME_BOUNDS, WhyCounts};
-use crate::shared::{Sharing, tag_hash};
+use crate::shared::{Naming, Prefix, Sharing, tag_hash};
 use crate::state::gate::OriginGate;
 use crate::weigh::Value;
 
@@ -44,8 +44,7 @@ pub(crate) struct SpaceState {
 #[derive(Clone)]
 pub(crate) struct Travel {
     pub(crate) codec: Arc<dyn AnyCodec>,
-    /// A key's name there begins with this.
-    pub(crate) prefix: Arc<[u8]>,
+    pub(crate) naming: Arc<dyn Naming>,
     /// Names the space and how its values are made.
     pub(crate) recipe: u64,
     /// They may live in the shared tier.
@@ -56,11 +55,11 @@ pub(crate) struct Travel {
 
 impl Travel {
     pub(crate) fn of<V: Value>(space: &str, sharing: Sharing<V>) -> Travel {
-        let prefix = sharing.prefix.unwrap_or_else(|| format!("{space}:").into_bytes().into());
+        let plain = || Arc::new(Prefix(format!("{space}:").into_bytes().into())) as Arc<dyn Naming>;
         let recipe = format!("{space}\0{}\0{}", std::any::type_name::<V>(), sharing.recipe);
         Travel {
             codec: Arc::new(Erased(sharing.codec)),
-            prefix,
+            naming: sharing.naming.unwrap_or_else(plain),
             recipe: tag_hash(&recipe),
             on_shared: sharing.on_shared,
             on_disk: sharing.on_disk,
@@ -69,7 +68,7 @@ impl Travel {
 
     /// A key's name in the shared tier.
     pub(crate) fn name(&self, key: &[u8]) -> Vec<u8> {
-        [&*self.prefix, key].concat()
+        self.naming.name(key)
     }
 }
 

@@ -92,7 +92,11 @@ impl Service {
         let stored = served.stored(key);
         // Like any write: `SET … NX` must not look before it and write after it.
         let _one_at_a_time = self.0.lock(&stored);
-        Ok(served.space.publish(&stored, token, loaded))
+        let published = served.space.publish(&stored, token, loaded);
+        if published {
+            self.changed(key);
+        }
+        Ok(published)
     }
 
     /// Gives a token back unused. With a cool-down nobody gets one for so long. False if it was void.

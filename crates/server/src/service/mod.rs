@@ -12,15 +12,19 @@ mod opened;
 mod outcome;
 mod reach;
 mod read;
+mod ready;
 mod reload;
 mod reloads;
 mod scan;
 mod served;
 mod serving;
 mod tally;
+mod told;
+pub(crate) mod watch;
 mod write;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use arc_swap::{ArcSwap, Guard};
 use bellwether::{Cache, Eviction, Explain, Snapshot, Tick, Why};
@@ -30,6 +34,7 @@ use tokio::runtime::Handle;
 use crate::config::{Config, Memory, Problem, Secret};
 use front::Current;
 use serving::{Belongs, Serving};
+use watch::{ClientId, Watch};
 
 pub(crate) use outcome::shown;
 pub use outcome::{Failure, Grant, KEY_TOO_LONG, Outcome, Refusal, Terms, no_space};
@@ -42,9 +47,9 @@ const WRITE_LOCKS: usize = 64;
 /// The space under which requests are counted that no space matches.
 const NO_SPACE: &str = "";
 
-/// A configuration at work. Cheap to clone.
+/// A configuration at work, and the client in whose name it is asked, if it has a number. Cheap to clone.
 #[derive(Clone)]
-pub struct Service(Arc<Inner>);
+pub struct Service(Arc<Inner>, Option<ClientId>);
 
 struct Inner {
     cache: Cache,
@@ -62,6 +67,10 @@ struct Inner {
     hasher: std::hash::RandomState,
     /// Held by whoever walks: one at a time, or a few clients could fill every thread and all memory with lists.
     scan: Arc<tokio::sync::Mutex<keylist::Latest>>,
+    /// Clients that keep copies of their own.
+    watch: Watch,
+    /// Somebody tells them of what is no longer fresh.
+    sweeping: AtomicBool,
 }
 
 impl Service {
@@ -72,7 +81,8 @@ impl Service {
     pub async fn start(config: Config, loads: Handle) -> Result<Service, Vec<Problem>> {
         let (password, memory) = (config.listen.password.clone(), config.memory.clone());
         let (cache, serving) = open::open(config, loads.clone())?;
-        Ok(Service(Arc::new(Inner {
+        ready::ready(&serving).await?;
+        let inner = Arc::new(Inner {
             cache,
             current: Current::new(&serving.front),
             serving: ArcSwap::from_pointee(serving),
@@ -84,7 +94,10 @@ impl Service {
             write_locks: std::array::from_fn(|_| Mutex::new(())),
             hasher: std::hash::RandomState::new(),
             scan: Arc::default(),
-        })))
+            watch: Watch::default(),
+            sweeping: AtomicBool::new(false),
+        });
+        Ok(Service(inner, None))
     }
 
     /// What clients must know, if anything.
@@ -170,10 +183,12 @@ impl Service {
     /// Soft: whatever carries one of these tags must be loaded anew.
     pub fn tag_expire(&self, tag: &[u8]) {
         self.0.cache.expire_tag(&String::from_utf8_lossy(tag));
+        self.0.watch.tag_changed(tag);
     }
 
     /// Hard: from the moment this returns, no read that begins gets a value that carries the tag.
     pub fn tag_remove(&self, tag: &[u8]) {
         self.0.cache.remove_tag(&String::from_utf8_lossy(tag));
+        self.0.watch.tag_changed(tag);
     }
 }

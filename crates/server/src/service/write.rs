@@ -80,6 +80,7 @@ impl Service {
         }
         if terms.ends == Ends::After(Span::ZERO) {
             drop(served.space.remove(&stored));
+            self.changed(key);
             return Ok(Written { stored: true, before });
         }
         // A copy of its own: a slice of the read buffer would keep all of that alive.
@@ -90,7 +91,10 @@ impl Service {
             (Ends::AsBefore, None) | (Ends::BySpace, _) => loaded,
         };
         loaded = served.tags(&captures).into_iter().chain(terms.tags).fold(loaded, Loaded::tag);
-        if !served.space.put(&stored, loaded) {
+        let stored = served.space.put(&stored, loaded);
+        // One that is too large took its predecessor along.
+        self.changed(key);
+        if !stored {
             served.tally.count(Why::TooLarge);
             return Err(Refusal::TooLarge);
         }
@@ -108,6 +112,7 @@ impl Service {
         let _one_at_a_time = self.0.lock(&stored);
         let found = served.read_plain(&stored, &Terms::asked(self.now()));
         drop(served.space.remove(&stored));
+        self.changed(key);
         Ok(match found {
             Outcome::Value(value) => Some(value),
             _ => None,
@@ -139,6 +144,8 @@ impl Service {
             let serving = self.serving_on();
             was_resident |= self.0.resident_or(&serving, key, &change)?;
             if Arc::ptr_eq(&serving, &self.serving()) {
+                // Resident or not: a client may keep what memory had to let go of.
+                self.changed(key);
                 return Ok(was_resident);
             }
         }
@@ -158,7 +165,11 @@ impl Service {
         };
         // What can't be loaded is never resident.
         let Some(load) = served.load(source, &captures) else { return Ok(false) };
-        Ok(served.space.refresh_with(&served.stored(key), move |ctx| load.run(ctx)))
+        let refreshed = served.space.refresh_with(&served.stored(key), move |ctx| load.run(ctx));
+        if refreshed {
+            self.changed(key);
+        }
+        Ok(refreshed)
     }
 
     /// What is resident, stale or not, without loading, counting or touching it.
@@ -198,14 +209,18 @@ impl Service {
     /// # Errors
     /// The key belongs to no space.
     pub fn end_after(&self, key: &[u8], left: Span, allowed: impl FnOnce(Span) -> bool) -> Result<bool, Refusal> {
-        self.0.resident_or(&self.serving(), key, |served, stored| {
+        let changed = self.0.resident_or(&self.serving(), key, |served, stored| {
             let Some(cached) = served.present(stored) else { return false };
             let shortens = left < cached.remaining();
             if !(shortens || served.origin.is_none()) || !allowed(cached.remaining()) {
                 return false;
             }
             served.space.end_at(stored, self.now() + left.at_most(Span::LONGEST))
-        })
+        })?;
+        if changed {
+            self.changed(key);
+        }
+        Ok(changed)
     }
 
     /// Gives a fresh value of a plain space the space's full time again, its grace behind it. False elsewhere.

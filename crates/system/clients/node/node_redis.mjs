@@ -44,13 +44,36 @@ async function plain(port) {
   }
 }
 
-// node-redis's own client cache: another client's write must reach it.
-async function uncached(port) {
-  // Its own client cache needs CLIENT TRACKING: it must be told clearly that nothing would keep it true.
-  const near = createClient({ socket: { port, reconnectStrategy: false }, RESP: 3, clientSideCache: { ttl: 0, maxEntries: 100 } });
-  near.on('error', () => {});
-  await assert.rejects(near.connect(), /CLIENT TRACKING is not in this version/);
-  near.destroy();
+// node-redis's own client cache: another client's write must reach it, and the end of what it keeps.
+async function near(port) {
+  const cached = createClient({ socket: { port }, RESP: 3, clientSideCache: { ttl: 0, maxEntries: 100 } });
+  cached.on('error', () => {});
+  await cached.connect();
+  const far = await open(port);
+  const soon = async (key, value) => {
+    for (const until = Date.now() + 5000; (await cached.get(key)) !== value;) {
+      assert(Date.now() < until, `${key} never became ${value}`);
+      await new Promise((done) => setTimeout(done, 2));
+    }
+  };
+  await far.set('kv:js:near', '1');
+  await soon('kv:js:near', '1');
+  const hits = async () => Number(/keyspace_hits:(\d+)/.exec(await far.info())[1]);
+  const asked = await hits();
+  for (let n = 0; n < 50; n++) assert.equal(await cached.get('kv:js:near'), '1');
+  assert((await hits()) - asked <= 1, 'its own cache answers');
+  for (let n = 0; n < 100; n++) {
+    await far.set('kv:js:near', String(n));
+    await soon('kv:js:near', String(n));
+  }
+  await far.del('kv:js:near');
+  await soon('kv:js:near', null);
+  await far.set('kv:js:near', 'short', { PX: 300 });
+  await soon('kv:js:near', 'short');
+  await new Promise((done) => setTimeout(done, 300));
+  await soon('kv:js:near', null);
+  await cached.close();
+  await far.close();
 }
 
 async function shop(port) {
@@ -85,6 +108,6 @@ async function locked(port, password) {
 }
 
 const [kind, port, password] = process.argv.slice(2);
-await { plain, uncached, shop, locked }[kind](port, password);
+await { plain, near, shop, locked }[kind](port, password);
 console.log('fine');
 process.exit(0);

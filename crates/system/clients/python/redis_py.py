@@ -84,15 +84,36 @@ def plain(port):
     assert asyncio.run(many()) == ["199"] * 10
 
 
-def uncached(port):
-    """redis-py's own client cache needs CLIENT TRACKING: it must be told clearly that nothing would keep it true."""
-    near = redis.Redis(port=port, protocol=3, decode_responses=True, cache_config=CacheConfig())
-    try:
-        near.get("kv:py:near")
-    except redis.ResponseError as error:
-        assert "CLIENT TRACKING is not in this version" in str(error), error
-    else:
-        raise AssertionError("a client cache was switched on that nobody would invalidate")
+def near(port):
+    """redis-py's own client cache: it answers by itself, and never with what somebody has changed or what has ended."""
+    cached = redis.Redis(port=port, protocol=3, decode_responses=True, cache_config=CacheConfig())
+    far = redis.Redis(port=port, decode_responses=True)
+
+    def soon(key, value):
+        until = time.time() + 5
+        while cached.get(key) != value:
+            assert time.time() < until, f"{key}: {cached.get(key)!r}, not {value!r}"
+            time.sleep(0.002)
+
+    far.set("kv:py:near", "1")
+    assert cached.get("kv:py:near") == "1"
+    asked = far.info()["keyspace_hits"]
+    assert [cached.get("kv:py:near") for _ in range(50)] == ["1"] * 50
+    assert far.info()["keyspace_hits"] - asked <= 1, "its own cache answers"
+    for n in range(200):
+        far.set("kv:py:near", n)
+        soon("kv:py:near", str(n))
+    assert cached.mget("kv:py:near", "kv:py:no") == ["199", None]
+    far.delete("kv:py:near")
+    soon("kv:py:near", None)
+    far.set("kv:py:near", "again")
+    soon("kv:py:near", "again")
+    # What ends by itself: nobody changes it, and its keeper hears of it all the same.
+    far.set("kv:py:near", "short", px=300)
+    soon("kv:py:near", "short")
+    time.sleep(0.3)
+    soon("kv:py:near", None)
+    cached.close()
 
 
 def shop(port):
@@ -128,5 +149,5 @@ def locked(port, password):
 
 if __name__ == "__main__":
     kind, port, *rest = sys.argv[1:]
-    {"plain": plain, "uncached": uncached, "shop": shop, "locked": locked}[kind](int(port), *rest)
+    {"plain": plain, "near": near, "shop": shop, "locked": locked}[kind](int(port), *rest)
     print("fine")

@@ -9,6 +9,7 @@ use bytes::Bytes;
 
 use super::clients::Clients;
 use super::commands::words;
+use super::following::Following;
 use super::replies::{Later, Replies, Reply};
 use crate::service::{Outcome, Refusal, Service, Terms};
 use crate::shutdown::Shutdown;
@@ -27,10 +28,14 @@ pub(super) struct Client {
     /// When the commands at hand were parsed: one reading of the clock per batch.
     pub(super) now: Tick,
     pub(super) replies: Replies,
+    /// A GET may be answered without a further look at who asks.
+    pub(super) plain: bool,
     /// Between MULTI and EXEC.
     pub(super) multi: Option<Queue>,
     /// Being executed, one after another.
     pub(super) exec: Option<Queue>,
+    /// The present command is one of those.
+    pub(super) executing: bool,
     /// What was begun last is a write that waits for a load: nothing is begun before it is done.
     pub(super) waits: bool,
     /// Once all replies are sent, that is all.
@@ -40,6 +45,8 @@ pub(super) struct Client {
     /// Commands begun.
     pub(super) commands: u64,
     pub(super) shutdown: Shutdown,
+    /// What it is told without having asked.
+    pub(super) following: Following,
 }
 
 /// What a client's library says of itself.
@@ -77,7 +84,9 @@ impl Client {
         peer: SocketAddr,
         shutdown: Shutdown,
     ) -> Client {
+        let service = service.on_behalf_of(id);
         Client {
+            following: Following::new(&service, id),
             known: service.password().is_none(),
             now: service.now(),
             service,
@@ -88,8 +97,10 @@ impl Client {
             name: Vec::new(),
             library: Library::default(),
             replies: Replies::default(),
+            plain: false,
             multi: None,
             exec: None,
+            executing: false,
             waits: false,
             closing: false,
             skip: 0,
@@ -158,11 +169,26 @@ impl Client {
         terms: Terms,
         tell: impl FnOnce(Outcome, &[u8], Protocol) -> Reply + Send + 'static,
     ) {
+        let watched = self.hands(key);
         let (service, key, protocol) = (self.service.clone(), Bytes::copy_from_slice(key), self.protocol);
         self.later(Box::pin(async move {
             let outcome = service.read(key.clone(), terms).await;
+            if watched {
+                service.handed(&key, &outcome, service.now());
+            }
             tell(outcome, &key, protocol)
         }));
+    }
+
+    /// Remembers that this client is about to be handed what `key` has, if anybody must hear when that is no longer
+    /// good: then [`Service::handed`] is to follow.
+    pub(super) fn hands(&self, key: &[u8]) -> bool {
+        let keeps = self.following.keeps();
+        let watched = keeps || self.service.watch().is_broadcasting();
+        if watched {
+            self.service.watch().hands(key, keeps.then_some(self.id));
+        }
+        watched
     }
 
     pub(super) fn later(&mut self, later: Later) {

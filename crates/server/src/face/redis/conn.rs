@@ -50,6 +50,7 @@ impl Conn {
     /// As [`Conn::process`], with room for `room` bytes of replies.
     pub(super) fn process_up_to(&mut self, input: &[u8], room: usize) -> (usize, Stop) {
         self.client.now = self.client.service.now();
+        self.client.plain = self.client.is_plain();
         let before = self.client.commands;
         let mut used = 0;
         let stop = loop {
@@ -103,10 +104,14 @@ impl Conn {
         // What was queued was parsed once before.
         let Ok(Some(Parsed::Command { consumed })) = parser.next(rest) else {
             self.exec = None;
+            // It was said for all of them.
+            self.client.following.caching(None);
             return;
         };
         *at += consumed;
+        self.client.executing = true;
         self.client.command(parser.args(rest), &[]);
+        self.client.executing = false;
         self.client.exec = Some(queue);
     }
 

@@ -1,6 +1,6 @@
 //! What happens with one command before its own code runs? It is found, allowed, queued or refused.
 
-use bellwether_resp::{Args, eq_ignore_case};
+use bellwether_resp::{Args, Protocol, eq_ignore_case};
 
 use super::client::Client;
 use super::commands::command::MAX_KEYS;
@@ -17,10 +17,11 @@ impl Client {
     #[inline]
     pub(super) fn command(&mut self, args: Args<'_>, raw: &[u8]) {
         self.commands += 1;
-        if args.len() == 2 && self.known && self.multi.is_none() && eq_ignore_case(&args[0], "get") {
+        if args.len() == 2 && self.plain && eq_ignore_case(&args[0], "get") {
             read::get(self, args);
         } else {
             self.dispatch(args, raw);
+            self.plain = self.is_plain();
         }
         if self.skip > 0 {
             self.skip -= 1;
@@ -45,7 +46,20 @@ impl Client {
         if self.multi.is_some() && !command.at_once {
             return self.queue(raw);
         }
+        if self.protocol == Protocol::Resp2 && self.following.subscriptions() > 0 && !command.while_subscribed() {
+            return self.reject(words::subscribed(command.name));
+        }
+        let caching = self.following.tracked().and_then(|tracked| tracked.caching);
         (command.run)(self, args);
+        // It was said for this command, or for all of one EXEC.
+        if caching.is_some() && !self.executing && self.exec.is_none() && self.multi.is_none() {
+            self.following.caching(None);
+        }
+    }
+
+    /// Whether a GET may be answered without a further look at who asks.
+    pub(super) fn is_plain(&self) -> bool {
+        self.known && self.multi.is_none() && !self.following.is_any() && !self.service.watch().is_broadcasting()
     }
 
     /// Refuses a command; what is queued can't be executed without it.

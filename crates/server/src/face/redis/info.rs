@@ -66,7 +66,9 @@ fn fields(section: &str, service: &Service, clients: &Clients, snapshot: &Snapsh
         "clients" => vec![
             ("connected_clients", clients.connected().to_string()),
             ("maxclients", super::MAX_CLIENTS.to_string()),
+            ("tracking_clients", service.watch().counts()[0].to_string()),
             ("blocked_clients", clients.waiting().to_string()),
+            ("tracking_clients", service.watch().counts()[0].to_string()),
         ],
         "memory" => vec![
             ("used_memory", memory.bytes.to_string()),
@@ -99,6 +101,7 @@ fn stats(service: &Service, clients: &Clients, snapshot: &Snapshot) -> Vec<(&'st
     let hits = sum(&|why| HITS.contains(why));
     let misses = sum(&|why| !HITS.contains(why) && !NO_LOOKUPS.contains(why));
     let memory = &snapshot.memory;
+    let [_, keys, prefixes, followers] = service.watch().counts();
     vec![
         ("total_connections_received", clients.accepted().to_string()),
         ("total_commands_processed", clients.commands().to_string()),
@@ -108,8 +111,11 @@ fn stats(service: &Service, clients: &Clients, snapshot: &Snapshot) -> Vec<(&'st
         ("evicted_keys", memory.evicted.to_string()),
         ("keyspace_hits", hits.to_string()),
         ("keyspace_misses", misses.to_string()),
-        ("pubsub_channels", "0".to_owned()),
+        ("tracking_total_keys", keys.to_string()),
+        ("tracking_total_prefixes", prefixes.to_string()),
+        ("pubsub_channels", usize::from(followers > 0).to_string()),
         ("pubsub_patterns", "0".to_owned()),
+        ("bellwether_followers", followers.to_string()),
         ("bellwether_loads", snapshot.spaces.iter().map(bellwether::SpaceCounts::loads).sum::<u64>().to_string()),
         ("bellwether_stampedes", snapshot.stampedes.to_string()),
     ]

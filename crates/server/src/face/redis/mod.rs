@@ -8,9 +8,11 @@ mod clients;
 mod commands;
 mod conn;
 mod dispatch;
+mod following;
 mod glob;
 mod held;
 mod info;
+mod pushes;
 mod replies;
 mod socket;
 #[cfg(test)]

@@ -199,6 +199,26 @@ impl Replies {
         }
     }
 
+    /// Whether something that is no reply finds a place.
+    pub(super) fn may_interject(&self) -> bool {
+        self.output.len() < HIGH_WATER && !self.owed_at_least(HIGH_WATER)
+    }
+
+    /// Puts whole messages that are no replies between replies: at once, and once more behind all replies that are on
+    /// their way. One of those may carry what the message says is no longer good: the client, which had heard it too
+    /// early, would keep it.
+    pub(super) fn interject(&mut self, messages: Vec<u8>) {
+        self.copy_gathered();
+        // An array that is half written goes on first.
+        let between = !matches!(self.slots.front(), Some(Slot::Ready(Reply::Values { header: false, .. })));
+        if between {
+            self.output.extend_from_slice(&messages);
+        }
+        if !self.slots.is_empty() {
+            self.enqueue(Slot::Ready(Reply::Bytes(messages)));
+        }
+    }
+
     fn enqueue(&mut self, slot: Slot) {
         self.queued += self.slots.back().map_or(0, Slot::owed);
         self.slots.push_back(slot);
@@ -342,6 +362,30 @@ mod tests {
         assert!(!replies.room());
         replies.writer(Protocol::Resp2).simple("xyz");
         assert_eq!(replies.owed(), "+xyz\r\n".len());
+    }
+
+    #[test]
+    fn what_was_not_asked_for_comes_at_once_and_again_behind_what_may_be_older() {
+        let mut replies = Replies::default();
+        replies.writer(Protocol::Resp3).int(1);
+        replies.interject(b"<a>".to_vec());
+        assert_eq!(replies.output, b":1\r\n<a>", "no reply is on its way: once");
+        let (done, wait) = tokio::sync::oneshot::channel::<()>();
+        replies.later(Box::pin(async move { wait.await.map_or_else(|_| bytes("?"), |()| bytes("old")) }));
+        replies.interject(b"<b>".to_vec());
+        replies.writer(Protocol::Resp3).int(2);
+        assert_eq!(replies.output, b":1\r\n<a><b>");
+        done.send(()).expect("it is awaited");
+        assert!(replies.poll(&mut Context::from_waker(Waker::noop())));
+        assert_eq!(replies.output, b":1\r\n<a><b>old<b>:2\r\n");
+        // An array that is half in the output is not broken in two.
+        let mut replies = Replies { output: vec![b'.'; HIGH_WATER - 1], ..Replies::default() };
+        replies.push(Reply::Values { values: vec![None, None].into_iter(), header: true, protocol: Protocol::Resp3 });
+        assert!(!replies.settled(), "only its first value has room");
+        replies.interject(b"<c>".to_vec());
+        replies.output.clear();
+        replies.flush();
+        assert_eq!(replies.output, b"_\r\n<c>");
     }
 
     #[test]

@@ -123,6 +123,7 @@ impl Socket {
             let asked = waits.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
             if !stopping && (!asked || shutdown.is_requested()) {
                 waits = Some(cx.waker().clone());
+                self.conn.client.following.mailbox.wake_by(cx.waker());
                 stopping = stop.as_mut().poll(cx).is_ready();
             }
             if self.conn.client.known {
@@ -173,6 +174,7 @@ impl Socket {
             if self.stop == Stop::Cut {
                 return Poll::Ready(Ok(true));
             }
+            self.conn.client.hear(cx);
             let wrote = self.poll_write(cx)?;
             let blocked = wrote.is_pending();
             let empty = self.conn.client.replies.output.is_empty();

@@ -46,6 +46,13 @@ impl Command {
         last < 0 && args.saturating_sub(first).div_ceil(step) > MAX_KEYS
     }
 
+    /// Whether a client of RESP2 may send it while it listens: its replies can't be told from messages.
+    pub(in crate::face::redis) fn while_subscribed(&self) -> bool {
+        const ALLOWED: [&str; 8] =
+            ["ping", "psubscribe", "punsubscribe", "quit", "reset", "ssubscribe", "subscribe", "unsubscribe"];
+        ALLOWED.contains(&self.name)
+    }
+
     pub(super) const fn before_auth(mut self) -> Command {
         self.before_auth = true;
         self

@@ -4,7 +4,7 @@ use bellwether_resp::{Args, Protocol, eq_ignore_case, parse_i64};
 
 use super::super::client::{Client, Library};
 use super::super::info::VERSION;
-use super::words;
+use super::{tracking, words};
 
 const WRONG_PASSWORD: &str = "WRONGPASS invalid username-password pair or user is disabled.";
 const NO_PASSWORD: &str = "ERR AUTH <password> called without any password configured for the default user. \
@@ -99,6 +99,13 @@ fn greet(client: &mut Client) {
 }
 
 pub(super) fn ping(client: &mut Client, args: Args<'_>) {
+    // What listens in RESP2 could not tell a PONG from a message.
+    if client.protocol == Protocol::Resp2 && client.following.subscriptions() > 0 && args.len() <= 2 {
+        let mut writer = client.writer();
+        writer.array(2);
+        writer.bulk("pong");
+        return writer.bulk(args.get(1).unwrap_or_default());
+    }
     match (args.get(1), args.len()) {
         (None, _) => client.simple("PONG"),
         (Some(text), 2) => client.bulk(text),
@@ -122,6 +129,7 @@ pub(super) fn reset(client: &mut Client, _: Args<'_>) {
     client.protocol = Protocol::Resp2;
     client.known = client.service.password().is_none();
     client.name.clear();
+    client.following.reset();
     client.simple("RESET");
 }
 
@@ -138,12 +146,6 @@ pub(super) fn cluster(client: &mut Client, _: Args<'_>) {
     client.error(words::NO_CLUSTER);
 }
 
-/// The SUBSCRIBE family and PUBLISH.
-pub(super) fn subscribe(client: &mut Client, args: Args<'_>) {
-    let name = String::from_utf8_lossy(&args[0]).to_uppercase();
-    client.error(words::not_in_this_version(&name, "there are no channels yet"));
-}
-
 const BAD_NAME: &str = "ERR Client names cannot contain spaces, newlines or special characters.";
 
 fn is_name(name: &[u8]) -> bool {
@@ -154,14 +156,12 @@ type Run = fn(&mut Client, Args<'_>);
 
 /// Subcommands of CLIENT with the number of arguments that each takes, as Redis counts.
 const SUBCOMMANDS: &[(&str, i32, Run)] = &[
-    ("caching", 3, |client, _| {
-        client.error("ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or OPTOUT mode enabled")
-    }),
+    ("caching", 3, tracking::caching),
     ("getname", 2, |client, _| {
         let name = client.name.clone();
         if name.is_empty() { client.writer().nil() } else { client.bulk(name) }
     }),
-    ("getredir", 2, |client, _| client.int(-1)),
+    ("getredir", 2, tracking::redirect),
     ("id", 2, |client, _| client.int(client.id)),
     ("info", 2, |client, _| {
         let line = line(client);
@@ -183,23 +183,14 @@ const SUBCOMMANDS: &[(&str, i32, Run)] = &[
         client.name = args[2].to_vec();
         client.ok();
     }),
-    ("tracking", -3, tracking),
-    ("trackinginfo", 2, |client, _| {
-        let mut writer = client.writer();
-        writer.map(3);
-        writer.bulk("flags");
-        writer.set(1);
-        writer.bulk("off");
-        writer.bulk("redirect");
-        writer.int(-1);
-        writer.bulk("prefixes");
-        writer.array(0);
-    }),
+    ("tracking", -3, tracking::tracking),
+    ("trackinginfo", 2, tracking::info),
 ];
 
 const HELP: &[(&str, &str)] = &[
     ("GETNAME", "The name of the current connection."),
-    ("GETREDIR", "Always -1: nothing is tracked."),
+    ("CACHING (YES|NO)", "Whether the next command's keys are kept, with OPTIN or OPTOUT."),
+    ("GETREDIR", "Whom invalidations are told to; 0: this connection, -1: nobody."),
     ("ID", "The number of the current connection."),
     ("INFO", "The current connection."),
     ("KILL ID <id>", "Close the current connection; others are not ours to close."),
@@ -209,8 +200,9 @@ const HELP: &[(&str, &str)] = &[
     ("REPLY (ON|OFF|SKIP)", "Whether commands are replied to."),
     ("SETINFO <LIB-NAME|LIB-VER> <value>", "Name the client's library."),
     ("SETNAME <name>", "Name the current connection."),
-    ("TRACKING OFF", "Nothing: ON is not in this version."),
-    ("TRACKINGINFO", "Always off."),
+    ("TRACKING (ON|OFF) [REDIRECT <id>] [BCAST] [PREFIX <prefix> [...]]", "Be told what is no longer good."),
+    ("         [OPTIN] [OPTOUT] [NOLOOP]", "Options of TRACKING, as in Redis."),
+    ("TRACKINGINFO", "How this connection tracks."),
 ];
 
 pub(super) fn client(client: &mut Client, args: Args<'_>) {
@@ -296,16 +288,4 @@ fn setinfo(client: &mut Client, args: Args<'_>) {
         }
     }
     client.ok();
-}
-
-/// Never a pretence: a client that believed its cache to be kept true would serve stale values for ever.
-fn tracking(client: &mut Client, args: Args<'_>) {
-    match &args[2] {
-        word if eq_ignore_case(word, "off") => client.ok(),
-        word if eq_ignore_case(word, "on") => {
-            client
-                .error(words::not_in_this_version("CLIENT TRACKING", "nothing would invalidate a client's own cache"));
-        }
-        _ => client.error(words::SYNTAX),
-    }
 }

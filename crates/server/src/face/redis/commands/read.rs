@@ -1,6 +1,6 @@
 //! What is there? GET and its like read through; STRLEN, TYPE and TOUCH look at what is resident.
 
-use bellwether::Cached;
+use bellwether::{Cached, Why};
 use bellwether_adapters::Payload;
 use bellwether_resp::{Args, Protocol, parse_i64};
 use bytes::Bytes;
@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::super::client::{Client, told, written};
 use super::super::replies::Reply;
 use super::words;
-use crate::service::Outcome;
+use crate::service::{Outcome, Refusal};
 
 #[inline]
 pub(in crate::face::redis) fn get(client: &mut Client, args: Args<'_>) {
@@ -19,11 +19,32 @@ pub(in crate::face::redis) fn get(client: &mut Client, args: Args<'_>) {
     }
 }
 
+/// GET of whoever keeps what it is handed, or while somebody watches prefixes.
+pub(super) fn get_kept(client: &mut Client, args: Args<'_>) {
+    let key = &args[1];
+    if !client.hands(key) {
+        return get(client, args);
+    }
+    match client.service.hit(key) {
+        Some(value) => {
+            let outcome = Outcome::Value(value);
+            client.service.handed(key, &outcome, client.now);
+            client.outcome(outcome, key);
+        }
+        None => get_missed(client, key),
+    }
+}
+
 #[cold]
 fn get_missed(client: &mut Client, key: &[u8]) {
     let terms = client.terms();
     match client.service.read_now(key, &terms) {
-        Some(outcome) => client.outcome(outcome, key),
+        Some(outcome) => {
+            if client.hands(key) {
+                client.service.handed(key, &outcome, client.now);
+            }
+            client.outcome(outcome, key);
+        }
         None => client.read(key, terms, told),
     }
 }
@@ -36,10 +57,14 @@ fn read_all(
 ) {
     let terms = client.terms();
     let (service, protocol) = (client.service.clone(), client.protocol);
+    let watched = args.iter().fold(false, |watched, key| client.hands(key) | watched);
     let found: Vec<Option<Outcome>> =
         args.iter().map(|key| service.hit(key).map(Outcome::Value).or_else(|| service.read_now(key, &terms))).collect();
     if found.iter().all(|found| found.as_ref().is_some_and(is_answer)) {
-        let outcomes = found.into_iter().flatten().collect();
+        let outcomes: Vec<Outcome> = found.into_iter().flatten().collect();
+        if watched {
+            args.iter().zip(&outcomes).for_each(|(key, outcome)| service.handed(key, outcome, client.now));
+        }
         return client.replies.push(tell(outcomes, &[], protocol));
     }
     let keys: Vec<Bytes> = args.iter().map(Bytes::copy_from_slice).collect();
@@ -47,7 +72,12 @@ fn read_all(
         let missing: Vec<Bytes> =
             keys.iter().zip(&found).filter(|(_, found)| found.is_none()).map(|(key, _)| key.clone()).collect();
         let mut loaded = service.read_many(missing, terms).await.into_iter();
-        let outcomes = found.into_iter().filter_map(|found| found.or_else(|| loaded.next())).collect();
+        let outcomes: Vec<Outcome> = found.into_iter().filter_map(|found| found.or_else(|| loaded.next())).collect();
+        if watched {
+            // What memory had was handed out before the rest was waited for: what is good for longer is so anyway.
+            let now = service.now();
+            keys.iter().zip(&outcomes).for_each(|(key, outcome)| service.handed(key, outcome, now));
+        }
         tell(outcomes, &keys, protocol)
     }));
 }
@@ -116,8 +146,19 @@ fn part(bytes: &[u8], start: i64, end: i64) -> &[u8] {
     }
 }
 
+/// What is there for those who ask whether it is, and may keep the answer.
+fn present(client: &Client, key: &[u8]) -> Result<Option<Cached<Payload>>, Refusal> {
+    let watched = client.hands(key);
+    let found = client.service.present(key)?;
+    if watched {
+        let outcome = found.clone().map_or(Outcome::Missing(Why::NotCached), Outcome::Value);
+        client.service.handed(key, &outcome, client.now);
+    }
+    Ok(found)
+}
+
 pub(super) fn strlen(client: &mut Client, args: Args<'_>) {
-    match client.service.present(&args[1]) {
+    match present(client, &args[1]) {
         Ok(found) => client.int(found.map_or(0, |value| value.body.len())),
         Err(refusal) => client.refused(&refusal, &args[1]),
     }
@@ -125,7 +166,7 @@ pub(super) fn strlen(client: &mut Client, args: Args<'_>) {
 
 /// TYPE.
 pub(super) fn kind(client: &mut Client, args: Args<'_>) {
-    match client.service.present(&args[1]) {
+    match present(client, &args[1]) {
         Ok(found) => client.simple(if found.is_some() { "string" } else { "none" }),
         Err(refusal) => client.refused(&refusal, &args[1]),
     }

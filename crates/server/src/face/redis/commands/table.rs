@@ -2,7 +2,7 @@
 
 use super::command::Kind::{Other, Read, Write};
 use super::command::{Command, Table, command};
-use super::{batch, connection, keyspace, meta, own, read, server, ttl, write};
+use super::{batch, channels, connection, keyspace, meta, own, read, server, ttl, write};
 
 const NONE: (i32, i32, i32) = (0, 0, 0);
 const ONE: (i32, i32, i32) = (1, 1, 1);
@@ -36,7 +36,7 @@ static COMMANDS: &[Command] = &[
     command("expire", -3, ONE, Write, ttl::expire),
     command("expireat", -3, ONE, Write, ttl::expireat),
     command("expiretime", 2, ONE, Read, ttl::expiretime),
-    command("get", 2, ONE, Read, read::get),
+    command("get", 2, ONE, Read, read::get_kept),
     command("getdel", 2, ONE, Write, write::getdel),
     command("getex", -2, ONE, Write, write::getex),
     command("getrange", 4, ONE, Read, read::getrange),
@@ -55,10 +55,10 @@ static COMMANDS: &[Command] = &[
     command("pexpiretime", 2, ONE, Read, ttl::pexpiretime),
     command("ping", -1, NONE, Other, connection::ping),
     command("psetex", 4, ONE, Write, write::psetex),
-    command("psubscribe", -2, NONE, Other, connection::subscribe),
+    command("psubscribe", -2, NONE, Other, channels::psubscribe),
     command("pttl", 2, ONE, Read, ttl::pttl),
-    command("publish", 3, NONE, Other, connection::subscribe),
-    command("punsubscribe", -1, NONE, Other, connection::subscribe),
+    command("publish", 3, NONE, Other, channels::not_ours),
+    command("punsubscribe", -1, NONE, Other, channels::punsubscribe),
     command("quit", -1, NONE, Other, connection::quit).before_auth().at_once(),
     command("randomkey", 1, NONE, Read, keyspace::randomkey),
     command("readonly", 1, NONE, Other, connection::cluster),
@@ -71,17 +71,17 @@ static COMMANDS: &[Command] = &[
     command("setex", 4, ONE, Write, write::setex),
     command("setnx", 3, ONE, Write, write::setnx),
     command("slowlog", -2, NONE, Other, server::slowlog),
-    command("ssubscribe", -2, NONE, Other, connection::subscribe),
+    command("ssubscribe", -2, NONE, Other, channels::not_ours),
     command("strlen", 2, ONE, Read, read::strlen),
-    command("subscribe", -2, NONE, Other, connection::subscribe),
+    command("subscribe", -2, NONE, Other, channels::subscribe),
     command("substr", 4, ONE, Read, read::getrange),
-    command("sunsubscribe", -1, NONE, Other, connection::subscribe),
+    command("sunsubscribe", -1, NONE, Other, channels::not_ours),
     command("time", 1, NONE, Other, server::time),
     command("touch", -2, ALL, Read, read::touch),
     command("ttl", 2, ONE, Read, ttl::ttl),
     command("type", 2, ONE, Read, read::kind),
     command("unlink", -2, ALL, Write, write::del),
-    command("unsubscribe", -1, NONE, Other, connection::subscribe),
+    command("unsubscribe", -1, NONE, Other, channels::unsubscribe),
     command("unwatch", 1, NONE, Other, batch::unwatch),
     command("wait", 3, NONE, Other, server::wait),
     command("watch", -2, ALL, Other, batch::watch).at_once(),

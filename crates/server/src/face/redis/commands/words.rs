@@ -208,6 +208,13 @@ pub(in crate::face::redis) fn too_many(name: &str, most: usize) -> String {
     format!("ERR too many keys for '{name}' command: at most {most} at once")
 }
 
+/// A command that a client of RESP2 may not send while it listens.
+pub(in crate::face::redis) fn subscribed(name: &str) -> String {
+    format!(
+        "ERR Can't execute '{name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context"
+    )
+}
+
 pub(super) fn subcommand(command: &str, given: &[u8]) -> String {
     let given = String::from_utf8_lossy(until_nul(given, SHOWN)).into_owned();
     format!("ERR unknown subcommand '{given}'. Try {} HELP.", command.to_uppercase())
