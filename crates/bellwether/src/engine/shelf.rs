@@ -162,12 +162,14 @@ impl Engine {
         };
         let (now, (p99, mean)) = (self.clock.now(), space.load_times());
         let mut meta = adopted(travelled, p99, mean, &space.policy, now, draw());
-        let mut floor = Floor::NONE;
         if earlier {
             meta = after_restart(meta, shelf.disk.on_restart(), now)?;
-            let covering = self.backplane().and_then(|b| b.covering(&space.name, &envelope.tags, envelope.seen));
-            floor = covering.map_or(Floor::NONE, |verb| Floor::of(verb, fence));
         }
+        // Its local fence is newer than any gap in what others told: its place in their order counts.
+        let fleet = self.fleet.as_ref().filter(|_| travel.on_shared);
+        let covering =
+            fleet.and_then(|fleet| fleet.covering(&space.name, &envelope.tags, envelope.seen, Span(envelope.age_ms)));
+        let floor = covering.map_or(Floor::NONE, |verb| Floor::of(verb, fence));
         let tags = envelope.tags.into_iter().map(Tag::of_wire).collect();
         // To be compared with the shared tier by its first reader.
         let mark = self.tier.as_ref().filter(|_| travel.on_shared).map(|_| TierMark::of(envelope.fence, now));

@@ -77,6 +77,7 @@ impl Engine {
         key: &Key,
         verb: Invalidation,
     ) -> (bool, Fence) {
+        space.note_invalidation();
         let resident = self.live(space, key).is_some();
         let rescue = self.rescuing(space, key).filter(|_| verb == Invalidation::Expire);
         let fence = self.overtake(shard, key, verb);
@@ -103,10 +104,10 @@ impl Engine {
     }
 
     fn announce(&self, space: &SpaceState, key: &Key, verb: Invalidation, to_tell: &ToTell) {
-        if let (Some(backplane), Some(travel)) = (self.backplane(), &space.travel)
+        if let (Some(fleet), Some(travel)) = (&self.fleet, &space.travel)
             && !matches!(to_tell, ToTell::Nobody)
         {
-            backplane.invalidating(&travel.name(&key.bytes), verb);
+            fleet.invalidating(&travel.name(&key.bytes), verb);
         }
     }
 
