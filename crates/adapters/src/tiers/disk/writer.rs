@@ -107,10 +107,9 @@ impl Writer {
                 match (batch.is_empty(), gathered) {
                     (true, Ok(())) => break,
                     (true, Err(_)) if self.common.ending.load(Ordering::Relaxed) => break,
-                    (true, Err(_)) => {}
+                    (true, Err(_)) => self.tend(),
                     (false, _) => self.perform(batch),
                 }
-                self.tend();
             }
         });
         if let State::On(file) = self.state
@@ -184,6 +183,8 @@ impl Writer {
     fn perform(&mut self, batch: Vec<Order>) {
         for part in split(batch, self.terms.limits.bytes) {
             self.perform_part(part);
+            // Room for the next, in file and log.
+            self.tend();
         }
     }
 
