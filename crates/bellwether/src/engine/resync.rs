@@ -12,7 +12,7 @@ use bellwether_core::why::Why;
 use crate::engine::ask::Answer;
 use crate::engine::hit::Look;
 use crate::engine::space::SpaceState;
-use crate::engine::tier::{Link, Said};
+use crate::engine::tier::{Link, Offer, Said};
 use crate::engine::{Engine, draw};
 use crate::entry::Resident;
 use crate::error::Error;
@@ -69,9 +69,23 @@ impl Engine {
             self.resync(space, || key.clone(), &entry, at);
             return Ok((entry, why, at));
         }
+        if let Some(offer) = self.find_on_disk(space, key).await
+            && let Ok(answer) = self.take(space, key, offer)
+        {
+            return Ok(answer);
+        }
         let Some(mut link) = Link::of(self, space, key) else { return Err(Error::new(Why::NotCached)) };
         add(&self.tally.gets);
         let Said::Offer(offer) = link.probe(key).await else { return Err(Error::new(Why::NotCached)) };
+        let answer = self.take(space, key, *offer);
+        if answer.is_ok() {
+            add(&self.tally.adopted);
+        }
+        answer
+    }
+
+    /// Keeps what another tier offers, if it may be served.
+    fn take(&self, space: &SpaceState, key: &Key, offer: Offer) -> Result<Answer, Error> {
         let now = self.clock.now();
         self.flights.locked(key, |shard| {
             let floor = shard.floor(key).merge(self.floor_of(space, &offer.entry)).merge(offer.floor);
@@ -80,7 +94,6 @@ impl Engine {
             match decide(found, floor, Demand::CachedOnly, now, &space.policy, draw()) {
                 Decision::Serve(why) | Decision::ServeAndRefresh(why) if meta.kind != Kind::HitForMiss => {
                     self.keep(space, shard, key, &offer.entry);
-                    add(&self.tally.adopted);
                     Ok((offer.entry, why, now))
                 }
                 _ => Err(Error::new(Why::NotCached)),
