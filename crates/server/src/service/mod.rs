@@ -4,6 +4,7 @@
 //! stored under it, how a miss becomes a load, and which outcomes never reach the cache but count.
 
 mod describe;
+mod fleet;
 mod front;
 mod keylist;
 mod lease;
@@ -18,6 +19,7 @@ mod scan;
 mod served;
 mod serving;
 mod tally;
+mod telling;
 mod told;
 pub(crate) mod watch;
 mod write;
@@ -31,11 +33,14 @@ use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
 use crate::config::{Config, Memory, Problem, Secret};
+use fleet::Fleet;
 use front::Current;
 use serving::{Belongs, Serving};
+use telling::Collector;
 use watch::{ClientId, Watch};
 
 pub(crate) use outcome::shown;
+pub(crate) use telling::{Telling, Told};
 pub use outcome::{Failure, Grant, KEY_TOO_LONG, Outcome, Refusal, Terms, no_space};
 pub use reloads::{Reload, Reloads};
 pub use scan::Page;
@@ -46,11 +51,14 @@ const WRITE_LOCKS: usize = 64;
 /// The space under which requests are counted that no space matches.
 const NO_SPACE: &str = "";
 
-/// A configuration at work, and the client in whose name it is asked, if it has a number. Cheap to clone.
+/// A configuration at work; the client in whose name it is asked, if it has a number; and where its changes are
+/// collected that others must be told. Cheap to clone.
 #[derive(Clone)]
-pub struct Service(Arc<Inner>, Option<ClientId>);
+pub struct Service(Arc<Inner>, Option<ClientId>, Option<Arc<Collector>>);
 
 struct Inner {
+    /// What several processes share, if there is any.
+    fleet: Option<Fleet>,
     cache: Cache,
     /// A request takes it once, when it begins, and ends with what it took.
     serving: ArcSwap<Serving>,
@@ -79,8 +87,10 @@ impl Service {
     /// Every origin, statement and space that can't be used, at once.
     pub async fn start(config: Config, loads: Handle) -> Result<Service, Vec<Problem>> {
         let (password, memory) = (config.listen.password.clone(), config.memory.clone());
-        let (cache, serving) = open::open(config, loads.clone())?;
+        let fleet = fleet::open(&config, &loads).await?;
+        let (cache, serving) = open::open(config, loads.clone(), fleet.as_ref())?;
         let inner = Arc::new(Inner {
+            fleet,
             cache,
             current: Current::new(&serving.front),
             serving: ArcSwap::from_pointee(serving),
@@ -95,7 +105,7 @@ impl Service {
             watch: Watch::default(),
             sweeping: AtomicBool::new(false),
         });
-        Ok(Service(inner, None))
+        Ok(Service(inner, None, None))
     }
 
     /// What clients must know, if anything.
