@@ -2,7 +2,7 @@
 //! tiers and event streams, each behind a cargo feature.
 //!
 //! An origin is opened once and hands out one [`Origin`] per space: [`SqliteOrigin`] becomes a
-//! [`SqliteSpace`] with a query, [`HttpOrigin`] an [`HttpSpace`] with a path. Everything that can
+//! [`SqliteSpace`] with a query, [`PostgresOrigin`] a [`PostgresSpace`], [`HttpOrigin`] an [`HttpSpace`] with a path. Everything that can
 //! be judged before the first load is judged there and told as a [`SetupError`].
 #![forbid(unsafe_code)]
 
@@ -15,10 +15,13 @@ pub mod tiers;
 pub use captures::{Capture, Captures};
 #[cfg(feature = "http")]
 pub use origins::http::{Accept, HttpGet, HttpOrigin, HttpSpace};
+#[cfg(feature = "postgres")]
+pub use origins::postgres::{PostgresOrigin, PostgresSpace, PostgresUrl, SslMode};
+pub use origins::sql::{Dialect, MAX_BATCH, Rows, SqlQuery, Token, TokenKind, tokens};
 #[cfg(all(any(test, feature = "fuzzing"), feature = "sqlite"))]
 #[doc(hidden)]
 pub use origins::sqlite::fuzzing;
 #[cfg(feature = "sqlite")]
-pub use origins::sqlite::{MAX_BATCH, OnConnect, Rows, SqlQuery, SqliteOrigin, SqliteSpace};
-pub use origins::{BatchFuture, CheckFuture, LoadFuture, Origin, SetupError};
+pub use origins::sqlite::{OnConnect, SqliteOrigin, SqliteSpace};
+pub use origins::{BatchFuture, CheckFuture, LoadFuture, NotReady, Origin, ReadyFuture, SetupError};
 pub use payload::{Payload, Validator};

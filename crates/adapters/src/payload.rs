@@ -30,7 +30,7 @@ pub struct Validator {
 }
 
 /// The type of rows rendered as JSON.
-#[cfg(any(feature = "sqlite", feature = "http"))]
+#[cfg(any(feature = "sqlite", feature = "http", feature = "postgres"))]
 pub(crate) const JSON: &str = "application/json";
 
 impl Weigh for Payload {

@@ -11,6 +11,7 @@ use crate::{Captures, Payload};
 pub(crate) mod http;
 #[cfg(feature = "postgres")]
 pub(crate) mod postgres;
+pub(crate) mod sql;
 #[cfg(feature = "sqlite")]
 pub(crate) mod sqlite;
 
@@ -23,6 +24,20 @@ pub type BatchFuture<'a> = BoxFuture<'a, Result<Vec<(usize, Loaded<Payload>)>, L
 
 /// A reachability check under way.
 pub type CheckFuture<'a> = BoxFuture<'a, Result<(), LoadError>>;
+
+/// Getting ready under way.
+pub type ReadyFuture<'a> = BoxFuture<'a, Result<(), NotReady>>;
+
+/// Why an origin is not ready for its first load.
+#[derive(Clone, Debug)]
+pub enum NotReady {
+    /// What is said of the origin itself is wrong: a user, a database, a certificate.
+    Origin(SetupError),
+    /// What this space asks of it is wrong.
+    Space(SetupError),
+    /// It can't be asked now, which may pass: the first load gets it ready then.
+    Later(LoadError),
+}
 
 /// The origin of one space.
 ///
@@ -46,6 +61,12 @@ pub trait Origin: Send + Sync + 'static {
 
     /// Can the origin be reached right now?
     fn check(&self) -> CheckFuture<'_>;
+
+    /// Does ahead of the first load whatever only a reachable origin can do, such as preparing statements, and finds
+    /// out what is wrong with them. `None` if there is nothing of the kind. Takes no longer than a load may.
+    fn ready(&self) -> Option<ReadyFuture<'_>> {
+        None
+    }
 }
 
 /// Why an origin can't be set up as configured: told to the operator at start, so it may name
@@ -59,12 +80,12 @@ pub struct SetupError {
 }
 
 impl SetupError {
-    #[cfg(any(feature = "sqlite", feature = "http", feature = "redis", feature = "disk"))]
+    #[cfg(any(feature = "sqlite", feature = "http", feature = "redis", feature = "disk", feature = "postgres"))]
     pub(crate) fn new(problem: impl Into<String>, hint: impl Into<String>) -> SetupError {
         SetupError { problem: problem.into(), hint: hint.into(), knob: None }
     }
 
-    #[cfg(any(feature = "sqlite", feature = "http"))]
+    #[cfg(any(feature = "sqlite", feature = "http", feature = "postgres"))]
     pub(crate) fn about(self, knob: &'static str) -> SetupError {
         SetupError { knob: Some(knob), ..self }
     }
@@ -95,10 +116,35 @@ impl fmt::Display for SetupError {
 impl std::error::Error for SetupError {}
 
 /// "`:a`, `:b`", or "none": for hints that list what exists.
-#[cfg(any(feature = "sqlite", feature = "http"))]
+#[cfg(any(feature = "sqlite", feature = "http", feature = "postgres"))]
 pub(crate) fn listed<S: AsRef<str>>(prefix: &str, names: &[S]) -> String {
     if names.is_empty() {
         return "none".to_owned();
     }
     names.iter().map(|name| format!("{prefix}{}", name.as_ref())).collect::<Vec<_>>().join(", ")
+}
+
+/// A connection that could not be made. Of the cause only its kind is told: its text may hold the
+/// host's name or address.
+#[cfg(any(feature = "http", feature = "postgres"))]
+pub(crate) fn cannot_be_reached(error: &(dyn std::error::Error + 'static), who: &str) -> LoadError {
+    use std::io;
+    let mut cause = Some(error);
+    let mut kind = None;
+    while let Some(error) = cause {
+        if error.is::<rustls::Error>() {
+            return LoadError::refused("the TLS handshake failed");
+        }
+        let io = error.downcast_ref::<io::Error>();
+        kind = io.map(io::Error::kind).or(kind);
+        // What an I/O error wraps is not its source.
+        let wrapped = io.and_then(io::Error::get_ref).map(|inner| inner as &(dyn std::error::Error + 'static));
+        cause = wrapped.or_else(|| error.source());
+    }
+    match kind {
+        Some(kind @ (io::ErrorKind::ConnectionRefused | io::ErrorKind::TimedOut | io::ErrorKind::HostUnreachable)) => {
+            LoadError::refused(format!("{who} can't be reached: {kind}"))
+        }
+        _ => LoadError::refused(format!("{who} can't be reached")),
+    }
 }

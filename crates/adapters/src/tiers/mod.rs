@@ -1,5 +1,7 @@
 //! Where can entries live beside memory? Engines that processes share, and this machine's disk.
 
+#[cfg(any(feature = "redis", feature = "memcached"))]
+mod breaker;
 #[cfg(feature = "disk")]
 pub mod disk;
 #[cfg(feature = "memcached")]

@@ -6,6 +6,16 @@ mod http_answers;
 mod http_faults;
 #[cfg(feature = "http")]
 mod http_server;
+#[cfg(feature = "postgres")]
+mod postgres_faults;
+#[cfg(feature = "postgres")]
+mod postgres_many;
+#[cfg(feature = "postgres")]
+mod postgres_server;
+#[cfg(feature = "postgres")]
+mod postgres_setup;
+#[cfg(feature = "postgres")]
+mod postgres_values;
 #[cfg(feature = "sqlite")]
 mod sqlite_faults;
 #[cfg(feature = "sqlite")]

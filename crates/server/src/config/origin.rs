@@ -7,9 +7,11 @@ use super::raw::Fields;
 use super::resolved::{HttpBase, OriginConfig, OriginKind};
 use super::section::{Context, Section};
 use super::units;
-use bellwether_adapters::OnConnect;
+#[cfg(feature = "postgres")]
+use bellwether_adapters::PostgresUrl;
+use bellwether_adapters::{Dialect, OnConnect};
 use bellwether_core::policy::Budget;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// An origin as far as it could be read: spaces are checked against it even if it has mistakes.
 pub(super) struct Declared {
@@ -22,8 +24,23 @@ pub(super) struct Declared {
 /// What a space must say to an origin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Speaks {
-    Sql,
+    Sql(Dialect),
     Http,
+}
+
+/// A database.
+enum Database {
+    Sqlite(PathBuf),
+    #[cfg(feature = "postgres")]
+    Postgres(Box<PostgresUrl>),
+}
+
+/// Whose SQL it is: known even where the rest of the address is wrong.
+fn dialect(address: &str) -> Dialect {
+    match address.split_once(':') {
+        Some(("postgres" | "postgresql", _)) => Dialect::Postgres,
+        _ => Dialect::Sqlite,
+    }
 }
 
 pub(super) fn origin(cx: &mut Context<'_>, name: &str, place: Place, fields: Fields) -> Declared {
@@ -35,15 +52,23 @@ pub(super) fn origin(cx: &mut Context<'_>, name: &str, place: Place, fields: Fie
         section.say(&place, found, Wrong::expected("a name of letters, digits, `-` and `_`"));
     }
     let base = section.cx.base;
-    let sqlite = section.parsed("sql", |text| sqlite_path(text, base));
+    let mut of = Dialect::Sqlite;
+    let database = section.parsed("sql", |text| {
+        of = dialect(text);
+        database(text, of, base)
+    });
     let http = section.parsed("http", http_base);
-    let speaks = speaks(&mut section);
+    let speaks = speaks(&mut section, of);
     let budget = budget(&mut section);
     let written = section.setting("sql").or_else(|| section.setting("http"));
     let place = written.map_or_else(|| section.place.clone(), |(place, _)| place);
     section.finish();
     let kind = match speaks {
-        Some(Speaks::Sql) => sqlite.map(|path| OriginKind::Sqlite { path }),
+        Some(Speaks::Sql(_)) => database.map(|database| match database {
+            Database::Sqlite(path) => OriginKind::Sqlite { path },
+            #[cfg(feature = "postgres")]
+            Database::Postgres(url) => OriginKind::Postgres(*url),
+        }),
         Some(Speaks::Http) => http.map(OriginKind::Http),
         None => None,
     };
@@ -52,9 +77,9 @@ pub(super) fn origin(cx: &mut Context<'_>, name: &str, place: Place, fields: Fie
     Declared { name: name.to_owned(), speaks, config }
 }
 
-fn speaks(section: &mut Section<'_, '_>) -> Option<Speaks> {
+fn speaks(section: &mut Section<'_, '_>, dialect: Dialect) -> Option<Speaks> {
     match (section.setting("sql"), section.setting("http")) {
-        (Some(_), None) => Some(Speaks::Sql),
+        (Some(_), None) => Some(Speaks::Sql(dialect)),
         (None, Some(_)) => Some(Speaks::Http),
         (Some(_), Some((place, shown))) => {
             section.say(
@@ -65,7 +90,7 @@ fn speaks(section: &mut Section<'_, '_>) -> Option<Speaks> {
             None
         }
         (None, None) => {
-            let wrong = Wrong::expected("sql = \"sqlite://FILE\" or http = \"https://HOST\"");
+            let wrong = Wrong::expected("sql = \"sqlite://FILE\" (or postgres://…) or http = \"https://HOST\"");
             section.missing(&["sql", "http"], section.place.clone(), "neither `sql` nor `http`", wrong);
             None
         }
@@ -89,13 +114,33 @@ fn budget(section: &mut Section<'_, '_>) -> Budget {
 /// The most loads at once that an origin may be given: each holds a connection and a thread or a socket.
 const MAX_CONCURRENCY: i64 = 10_000;
 
-fn sqlite_path(text: &str, base: &Path) -> Result<std::path::PathBuf, Wrong> {
+fn database(text: &str, dialect: Dialect, base: &Path) -> Result<Database, Wrong> {
+    match dialect {
+        Dialect::Postgres => postgres(text, base),
+        Dialect::Sqlite => sqlite_path(text, base).map(Database::Sqlite),
+    }
+}
+
+#[cfg(feature = "postgres")]
+fn postgres(text: &str, base: &Path) -> Result<Database, Wrong> {
+    let url = PostgresUrl::parse(text, base);
+    url.map(|url| Database::Postgres(Box::new(url))).map_err(|error| {
+        let usual = "a database such as \"postgres://user:${PASSWORD}@host/database\"";
+        Wrong::expected(usual).hint(format!("{}; {}", error.problem(), error.hint()))
+    })
+}
+
+#[cfg(not(feature = "postgres"))]
+fn postgres(_: &str, _: &Path) -> Result<Database, Wrong> {
+    let hint = "this binary was built without PostgreSQL: `bellwether --version` names what it has";
+    Err(Wrong::expected("a SQLite file such as \"sqlite://shop.db\"").hint(hint))
+}
+
+fn sqlite_path(text: &str, base: &Path) -> Result<PathBuf, Wrong> {
     let wrong = || Wrong::expected("a SQLite file such as \"sqlite://shop.db\"");
     let Some(path) = text.strip_prefix("sqlite://") else {
         return Err(match text.split_once(':') {
-            Some(("postgres" | "postgresql" | "mysql" | "mariadb", _)) => {
-                wrong().hint("PostgreSQL and MySQL are not in this version; remove it")
-            }
+            Some(("mysql" | "mariadb", _)) => wrong().hint("MySQL is not in this version; remove it"),
             Some(("http" | "https", _)) => wrong().hint("for an HTTP API write `http` instead of `sql`"),
             Some(("sqlite" | "file", path)) => {
                 wrong().hint(format!("write \"sqlite://{}\"", path.trim_start_matches("//")))

@@ -2,6 +2,8 @@
 
 use super::problem::{Place, Problem};
 use bellwether::Eviction;
+#[cfg(feature = "postgres")]
+use bellwether_adapters::PostgresUrl;
 use bellwether_adapters::{Accept, OnConnect, Rows};
 use bellwether_core::policy::{Budget, Policy};
 use bellwether_core::template::{Expansion, Template};
@@ -318,6 +320,9 @@ pub enum OriginKind {
         /// Absolute, or relative to the working directory if the configuration's own path was.
         path: PathBuf,
     },
+    /// `postgres://…`.
+    #[cfg(feature = "postgres")]
+    Postgres(PostgresUrl),
     /// `http://…` or `https://…`.
     Http(HttpBase),
 }

@@ -320,13 +320,26 @@ fn bare_quoted(value: &Value) -> String {
     }
 }
 
+/// Schemes whose URLs are known even if the slashes were forgotten.
+const SCHEMES: [&str; 6] = ["postgres:", "postgresql:", "mysql:", "mariadb:", "redis:", "rediss:"];
+
+/// A URL's scheme, and what follows it.
+fn url(text: &str) -> Option<(&str, &str)> {
+    let slashes = text.find("://").map(|at| at + 3);
+    let end = slashes.or_else(|| SCHEMES.iter().find(|scheme| text.starts_with(*scheme)).map(|scheme| scheme.len()))?;
+    Some(text.split_at(end))
+}
+
 /// `text` in quotes, shortened, and without what stands before the `@` of a URL.
 pub(super) fn quoted(text: &str) -> String {
     let mut text = text.to_owned();
-    if let Some((scheme, rest)) = text.split_once("://")
+    if let Some((scheme, rest)) = url(&text)
         && let Some((_, host)) = rest.rsplit_once('@')
     {
-        text = format!("{scheme}://***@{host}");
+        text = format!("{scheme}***@{host}");
+    }
+    if let Some((before, _)) = text.split_once("password=") {
+        text = format!("{before}password=***");
     }
     if let Some((end, _)) = text.char_indices().nth(QUOTED) {
         text.truncate(end);

@@ -9,7 +9,7 @@ use super::resolved::{HttpSource, Query, Source, SpaceConfig, SqlSource, Tiers};
 use super::section::{Context, Section, Text, bare, quoted};
 use super::sql;
 use super::units;
-use bellwether_adapters::{Accept, Rows};
+use bellwether_adapters::{Accept, Dialect, Rows};
 use bellwether_core::policy::{Early, Policy, Priority};
 use bellwether_core::template::{Expansion, Template, TemplateError};
 use bellwether_core::time::Span;
@@ -185,8 +185,9 @@ fn source(section: &mut Section<'_, '_>, template: Option<&Template>, origins: &
     let captures: Vec<&str> =
         template.map(|template| template.captures().map(|(name, _)| name).collect()).unwrap_or_default();
     let origin = section.text("origin");
-    let (sql, get, accept) =
-        (sql_knobs(section, template.map(|_| &captures[..])), section.text("get"), accept(section));
+    let dialect = dialect(origin.as_ref(), origins);
+    let sql = sql_knobs(section, template.map(|_| &captures[..]), dialect);
+    let (get, accept) = (section.text("get"), accept(section));
     let get = get.and_then(|text| Some((path(section, &text, template?), text.place)));
     let Some(origin) = origin else {
         if let Some((place, shown)) = section.setting("query").or_else(|| section.setting("get"))
@@ -211,7 +212,7 @@ fn source(section: &mut Section<'_, '_>, template: Option<&Template>, origins: &
         return None;
     };
     match declared.speaks? {
-        Speaks::Sql => {
+        Speaks::Sql(_) => {
             section.refuse_beside(&["get", "accept"], &origin.value, "SQL");
             let Some(query) = sql.query else {
                 section.required("query", &origin, "an SQL origin needs `query`");
@@ -228,6 +229,15 @@ fn source(section: &mut Section<'_, '_>, template: Option<&Template>, origins: &
             };
             Some(Source::Http(HttpSource { origin: origin.value, get: get?, accept, place }))
         }
+    }
+}
+
+/// Whose SQL a space's statements are in; as long as nobody knows, in the one of the embedded database.
+fn dialect(origin: Option<&Text>, origins: &[Declared]) -> Dialect {
+    let declared = origin.and_then(|origin| origins.iter().find(|declared| declared.name == origin.value));
+    match declared.and_then(|declared| declared.speaks) {
+        Some(Speaks::Sql(dialect)) => dialect,
+        Some(Speaks::Http) | None => Dialect::Sqlite,
     }
 }
 
@@ -276,14 +286,14 @@ struct SqlKnobs {
 }
 
 /// `captures` are `None` if the template can't be read: then nothing is said about names.
-fn sql_knobs(section: &mut Section<'_, '_>, captures: Option<&[&str]>) -> SqlKnobs {
+fn sql_knobs(section: &mut Section<'_, '_>, captures: Option<&[&str]>, dialect: Dialect) -> SqlKnobs {
     let query = section.text("query");
     let many = section.text("many");
     if let (Some(text), Some(captures)) = (&query, captures) {
-        faults(section, text, sql::check_query(&text.value, captures));
+        faults(section, text, sql::check_query(&text.value, captures, dialect));
     }
     if let (Some(text), Some(captures)) = (&many, captures) {
-        faults(section, text, sql::check_many(&text.value, captures));
+        faults(section, text, sql::check_many(&text.value, captures, dialect));
         if captures.len() != 1 {
             let found = format!("`many` beside a `match` with {} captures", captures.len());
             section.say(&text.place, found, Wrong::expected("exactly one capture: `:ids` is a list of its values"));

@@ -13,6 +13,7 @@ mod opened;
 mod outcome;
 mod reach;
 mod read;
+mod ready;
 mod reload;
 mod reloads;
 mod scan;
@@ -89,6 +90,7 @@ impl Service {
         let (password, memory) = (config.listen.password.clone(), config.memory.clone());
         let fleet = fleet::open(&config, &loads).await?;
         let (cache, serving) = open::open(config, loads.clone(), fleet.as_ref())?;
+        ready::ready(&serving).await?;
         let inner = Arc::new(Inner {
             fleet,
             cache,

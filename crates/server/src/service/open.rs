@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use bellwether::shared::Sharing;
 use bellwether::{Cache, Revision, Space};
+#[cfg(feature = "postgres")]
+use bellwether_adapters::PostgresOrigin;
 use bellwether_adapters::{HttpGet, HttpOrigin, Origin, Payload, SetupError, SqlQuery, SqliteOrigin};
 use bellwether_core::policy::Early;
 use bellwether_core::template::Template;
@@ -122,6 +124,11 @@ fn open_origin(origin: &OriginConfig) -> Result<Kind, Box<Problem>> {
             let opened = SqliteOrigin::open_with(path, most, budget.timeout.into(), origin.on_connect.clone());
             Kind::Sqlite(opened.map_err(failed)?)
         }
+        #[cfg(feature = "postgres")]
+        OriginKind::Postgres(url) => {
+            let opened = PostgresOrigin::open(url.clone(), most, budget.timeout.into());
+            Kind::Postgres(opened.map_err(failed)?)
+        }
         OriginKind::Http(base) => {
             let scheme = if base.tls { "https" } else { "http" };
             let origin = HttpOrigin::open(&format!("{scheme}://{}", base.authority()), most).map_err(failed)?;
@@ -186,7 +193,14 @@ fn serve(
     };
     let source = match (&config.source, origin.map(|origin| (origin.config, &origin.opened.kind))) {
         (config::Source::Sql(sql), Some((of, Kind::Sqlite(origin)))) => {
-            let space = sql_space(config, sql, origin, &subject)?;
+            let query = |query| origin.query(query).map(|space| Arc::new(space) as Arc<dyn Origin>);
+            let space = sql_space(config, sql, query, &subject)?;
+            Some(Source::new(space, &config.template, sql.many.is_some(), of))
+        }
+        #[cfg(feature = "postgres")]
+        (config::Source::Sql(sql), Some((of, Kind::Postgres(origin)))) => {
+            let query = |query| origin.query(query).map(|space| Arc::new(space) as Arc<dyn Origin>);
+            let space = sql_space(config, sql, query, &subject)?;
             Some(Source::new(space, &config.template, sql.many.is_some(), of))
         }
         (config::Source::Http(http), Some((of, Kind::Http { origin, base_path }))) => {
@@ -254,7 +268,7 @@ pub(super) fn plain_payload(body: Bytes) -> Payload {
 fn sql_space(
     config: &SpaceConfig,
     sql: &SqlSource,
-    origin: &SqliteOrigin,
+    ask: impl FnOnce(SqlQuery) -> Result<Arc<dyn Origin>, SetupError>,
     subject: &str,
 ) -> Result<Arc<dyn Origin>, Box<Problem>> {
     let names = config.template.captures().map(|(name, _)| name);
@@ -265,15 +279,17 @@ fn sql_space(
     if let Some(column) = &sql.column {
         query = query.column(column.text.as_str());
     }
-    let place = |error: &SetupError| match error.knob() {
+    ask(query).map_err(|error| sql_problem(sql, subject, &error))
+}
+
+/// What is wrong with a space's SQL, at the knob that is wrong.
+pub(super) fn sql_problem(sql: &SqlSource, subject: &str, error: &SetupError) -> Box<Problem> {
+    let knob = match error.knob() {
         Some("many") => sql.many.as_ref(),
         Some("column") => sql.column.as_ref(),
         _ => None,
     };
-    match origin.query(query) {
-        Ok(space) => Ok(Arc::new(space)),
-        Err(error) => Err(setup_problem(&place(&error).unwrap_or(&sql.query).place, subject, &error)),
-    }
+    setup_problem(&knob.unwrap_or(&sql.query).place, subject, error)
 }
 
 fn http_space(
@@ -290,7 +306,7 @@ fn http_space(
     Ok(Arc::new(space))
 }
 
-fn setup_problem(place: &Place, subject: &str, error: &SetupError) -> Box<Problem> {
+pub(super) fn setup_problem(place: &Place, subject: &str, error: &SetupError) -> Box<Problem> {
     problem(place, subject, error.problem().to_owned(), Some(error.hint().to_owned()))
 }
 

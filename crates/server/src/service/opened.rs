@@ -1,5 +1,7 @@
 //! What is an origin once it is open? A reload goes on with it where nothing about it changed.
 
+#[cfg(feature = "postgres")]
+use bellwether_adapters::PostgresOrigin;
 use bellwether_adapters::{HttpOrigin, SqliteOrigin};
 
 /// An origin that was opened.
@@ -11,5 +13,10 @@ pub(super) struct Opened {
 
 pub(super) enum Kind {
     Sqlite(SqliteOrigin),
-    Http { origin: Box<HttpOrigin>, base_path: String },
+    #[cfg(feature = "postgres")]
+    Postgres(PostgresOrigin),
+    Http {
+        origin: Box<HttpOrigin>,
+        base_path: String,
+    },
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::Service;
 use super::open::prepare;
+use super::ready::ready_on;
 use super::reloads::{Reload, Reloads};
 use crate::config::{Changes, Config, Problem, changes, until_next_start};
 
@@ -18,7 +19,7 @@ impl Service {
     /// space which began anew had before. What takes effect at the next start only is named in the
     /// changes and left as it is.
     ///
-    /// Opens files and walks memory: not for a thread that serves.
+    /// Opens files, asks databases and walks memory: not for a thread that serves, nor for one that loads.
     ///
     /// # Errors
     /// Every origin, statement and space that can't be used, at once; nothing has changed then.
@@ -27,9 +28,12 @@ impl Service {
         let before = self.serving_on();
         let changes = changes(&before.config, &config);
         let config = until_next_start(&before.config, config);
-        let (serving, revision) = prepare(&self.0.cache, config, Some((&before, &changes))).inspect_err(|_| {
-            self.0.reloads.count(Reload::Refused);
-        })?;
+        let prepared = prepare(&self.0.cache, config, Some((&before, &changes)));
+        let prepared = prepared.and_then(|(serving, revision)| {
+            ready_on(&self.0.loads, &serving)?;
+            Ok((serving, revision))
+        });
+        let (serving, revision) = prepared.inspect_err(|_| self.0.reloads.count(Reload::Refused))?;
         // First the swap: until then requests need what the commit drops.
         let serving = Arc::new(serving);
         self.0.current.change(&serving.front, || self.0.serving.store(serving.clone()));

@@ -9,7 +9,6 @@ mod path;
 mod tls_tests;
 
 use std::fmt;
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -33,7 +32,7 @@ use rustls::{ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier};
 pub use self::answer::Accept;
 use self::answer::{Head, Keep};
 use self::path::{Filled, PathTemplate};
-use super::{BatchFuture, CheckFuture, LoadFuture, Origin, SetupError};
+use super::{BatchFuture, CheckFuture, LoadFuture, Origin, SetupError, cannot_be_reached};
 use crate::{Captures, Payload, Validator};
 
 /// Bytes of one body, unless the space says otherwise.
@@ -115,7 +114,7 @@ impl HttpOrigin {
         async move {
             match outcome?.await {
                 Ok(_) => Ok(()),
-                Err(error) => Err(unreachable(error.as_ref())),
+                Err(error) => Err(cannot_be_reached(error.as_ref(), "the origin")),
             }
         }
         .boxed()
@@ -262,7 +261,7 @@ impl HttpSpace {
         self.origin.requests.fetch_add(1, Ordering::Relaxed);
         let response = self.origin.client.request(request).await.map_err(|error| {
             if error.is_connect() {
-                unreachable(&error)
+                cannot_be_reached(&error, "the origin")
             } else {
                 LoadError::new(FailClass::Failed, "no valid HTTP answer")
             }
@@ -336,28 +335,5 @@ impl HttpSpace {
 async fn drain(mut body: Incoming) {
     if body.size_hint().exact().is_some_and(|length| length <= DRAINED) {
         while let Some(Ok(_)) = body.frame().await {}
-    }
-}
-
-/// A connection that could not be made. Of the cause only its kind is told: its text may hold the
-/// host's name or address.
-fn unreachable(error: &(dyn std::error::Error + 'static)) -> LoadError {
-    let mut cause = Some(error);
-    let mut kind = None;
-    while let Some(error) = cause {
-        if error.is::<rustls::Error>() {
-            return LoadError::refused("the TLS handshake failed");
-        }
-        let io = error.downcast_ref::<io::Error>();
-        kind = io.map(io::Error::kind).or(kind);
-        // What an I/O error wraps is not its source.
-        let wrapped = io.and_then(io::Error::get_ref).map(|inner| inner as &(dyn std::error::Error + 'static));
-        cause = wrapped.or_else(|| error.source());
-    }
-    match kind {
-        Some(kind @ (io::ErrorKind::ConnectionRefused | io::ErrorKind::TimedOut | io::ErrorKind::HostUnreachable)) => {
-            LoadError::refused(format!("the origin can't be reached: {kind}"))
-        }
-        _ => LoadError::refused("the origin can't be reached"),
     }
 }

@@ -7,8 +7,8 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, params_from_iter};
 use serde_json::Value as Json;
 
+use super::super::sql::{Rows, SqlQuery};
 use super::plan::{Plan, plan};
-use super::query::{Rows, SqlQuery};
 use super::run;
 use crate::{Captures, Payload};
 

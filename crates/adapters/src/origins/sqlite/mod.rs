@@ -17,7 +17,6 @@ pub mod fuzzing;
 mod on_connect;
 mod plan;
 mod pool;
-mod query;
 mod run;
 mod session;
 mod sql;
@@ -31,12 +30,11 @@ use futures_util::FutureExt;
 use rusqlite::Connection;
 
 pub use self::on_connect::OnConnect;
-pub use self::query::{Rows, SqlQuery};
-pub use self::run::MAX_BATCH;
 
 use self::plan::Plan;
 use self::pool::Pool;
 use self::session::{File, Trouble};
+use super::sql::SqlQuery;
 use super::{BatchFuture, CheckFuture, LoadFuture, Origin, SetupError};
 use crate::{Captures, Payload};
 

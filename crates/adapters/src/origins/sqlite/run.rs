@@ -1,23 +1,18 @@
 //! What does a statement find? Binds, steps, and renders rows within the caps.
 
-use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bellwether::Loaded;
-use bytes::Bytes;
 use rusqlite::types::ValueRef;
 use rusqlite::{CachedStatement, Connection, Row};
 
-use super::plan::{Ask, Batch, Plan, Shape};
+use super::super::sql::body::{Body, for_each, loose, not_finite, places};
+use super::super::sql::check::Shape;
+use super::super::sql::{BATCH_BODIES, MAX_BATCH};
+use super::plan::{Ask, Batch, Plan};
 use super::session::Trouble;
-use crate::payload::JSON;
 use crate::{Capture, Captures, Payload};
-
-/// Keys of one batch, at most.
-pub const MAX_BATCH: usize = 500;
-/// A whole batch may be as large as this many bodies; beyond, its keys are loaded one by one.
-const BATCH_BODIES: usize = 4;
 
 /// Loads one key.
 pub(super) fn one(
@@ -35,7 +30,7 @@ pub(super) fn one(
         if body.rows == 0 {
             as_at_start(row, &plan.one)?;
         }
-        body.add(row, plan, &plan.one.output, plan.max_rows)?;
+        add(&mut body, row, plan, &plan.one.output)?;
     }
     Ok(body.loaded(plan.shape))
 }
@@ -60,87 +55,45 @@ fn as_at_start(row: &Row<'_>, ask: &Ask) -> Result<(), Trouble> {
     if same { Ok(()) } else { Err(Trouble::failed("the query's columns have changed since start; reload or restart")) }
 }
 
-/// A body under construction.
-#[derive(Default)]
-struct Body {
-    bytes: Vec<u8>,
-    rows: usize,
-    /// The raw column was NULL.
-    null: bool,
+fn add(body: &mut Body, row: &Row<'_>, plan: &Plan, output: &[usize]) -> Result<(), Trouble> {
+    body.row(plan.shape, plan.max_rows)?;
+    match plan.shape {
+        Shape::Object | Shape::Array => object(body, row, plan, output)?,
+        Shape::Raw(at) => raw(body, row.get_ref(output[at])?),
+    }
+    Ok(body.within(plan.max_bytes)?)
 }
 
-impl Body {
-    fn add(&mut self, row: &Row<'_>, plan: &Plan, output: &[usize], max_rows: usize) -> Result<(), Trouble> {
-        self.rows += 1;
-        if self.rows > 1 && plan.shape != Shape::Array {
-            return Err(Trouble::rejected("two rows where one was expected (rows = \"one\")"));
-        }
-        if self.rows > max_rows {
-            return Err(Trouble::rejected(format!("more than {max_rows} rows")));
-        }
-        match plan.shape {
-            Shape::Object => self.object(row, plan, output)?,
-            Shape::Array => {
-                self.bytes.push(if self.rows == 1 { b'[' } else { b',' });
-                self.object(row, plan, output)?;
-            }
-            Shape::Raw(at) => self.raw(row.get_ref(output[at])?),
-        }
-        if self.bytes.len() > plan.max_bytes {
-            return Err(Trouble::rejected(format!("a value of more than {} bytes", plan.max_bytes)));
-        }
-        Ok(())
+fn object(body: &mut Body, row: &Row<'_>, plan: &Plan, output: &[usize]) -> Result<(), Trouble> {
+    for (head, column) in plan.heads.iter().zip(output) {
+        body.bytes.extend_from_slice(head.as_bytes());
+        json(&mut body.bytes, row.get_ref(*column)?)?;
+        body.within(plan.max_bytes)?;
     }
+    body.bytes.push(b'}');
+    Ok(())
+}
 
-    fn object(&mut self, row: &Row<'_>, plan: &Plan, output: &[usize]) -> Result<(), Trouble> {
-        for (head, column) in plan.heads.iter().zip(output) {
-            self.bytes.extend_from_slice(head.as_bytes());
-            let value = row.get_ref(*column)?;
-            self.json(value)?;
-            if self.bytes.len() > plan.max_bytes {
-                return Err(Trouble::rejected(format!("a value of more than {} bytes", plan.max_bytes)));
-            }
+fn json(out: &mut Vec<u8>, value: ValueRef<'_>) -> Result<(), Trouble> {
+    let written = match value {
+        ValueRef::Null => serde_json::to_writer(out, &()),
+        ValueRef::Integer(number) => serde_json::to_writer(out, &number),
+        ValueRef::Real(number) if number.is_finite() => serde_json::to_writer(out, &number),
+        ValueRef::Real(_) => return Err(not_finite().into()),
+        ValueRef::Text(text) => serde_json::to_writer(out, utf8(text)?),
+        ValueRef::Blob(_) => {
+            return Err(Trouble::rejected("a BLOB, which JSON can't hold; serve it alone with `column`"));
         }
-        self.bytes.push(b'}');
-        Ok(())
-    }
+    };
+    written.map_err(|_| Trouble::failed("a value could not be written as JSON"))
+}
 
-    fn json(&mut self, value: ValueRef<'_>) -> Result<(), Trouble> {
-        let written = match value {
-            ValueRef::Null => serde_json::to_writer(&mut self.bytes, &()),
-            ValueRef::Integer(number) => serde_json::to_writer(&mut self.bytes, &number),
-            ValueRef::Real(number) if number.is_finite() => serde_json::to_writer(&mut self.bytes, &number),
-            ValueRef::Real(_) => return Err(Trouble::rejected("a number that is not finite, which JSON can't say")),
-            ValueRef::Text(text) => serde_json::to_writer(&mut self.bytes, utf8(text)?),
-            ValueRef::Blob(_) => {
-                return Err(Trouble::rejected("a BLOB, which JSON can't hold; serve it alone with `column`"));
-            }
-        };
-        written.map_err(|_| Trouble::failed("a value could not be written as JSON"))
-    }
-
-    fn raw(&mut self, value: ValueRef<'_>) {
-        match value {
-            ValueRef::Null => self.null = true,
-            ValueRef::Integer(number) => self.bytes.extend_from_slice(number.to_string().as_bytes()),
-            ValueRef::Real(number) => self.bytes.extend_from_slice(number.to_string().as_bytes()),
-            ValueRef::Text(bytes) | ValueRef::Blob(bytes) => self.bytes.extend_from_slice(bytes),
-        }
-    }
-
-    fn loaded(mut self, shape: Shape) -> Loaded<Payload> {
-        let content_type = match shape {
-            Shape::Array => {
-                self.bytes.extend_from_slice(if self.rows == 0 { b"[]" } else { b"]" });
-                Some(Cow::Borrowed(JSON))
-            }
-            _ if self.rows == 0 || self.null => return Loaded::missing(),
-            Shape::Object => Some(Cow::Borrowed(JSON)),
-            Shape::Raw(_) => None,
-        };
-        // Boxed first: a vector's spare room would be kept, and not weighed.
-        let body = Bytes::from(self.bytes.into_boxed_slice());
-        Loaded::value(Payload { body, validator: None, content_type })
+fn raw(body: &mut Body, value: ValueRef<'_>) {
+    match value {
+        ValueRef::Null => body.null = true,
+        ValueRef::Integer(number) => body.bytes.extend_from_slice(number.to_string().as_bytes()),
+        ValueRef::Real(number) => body.bytes.extend_from_slice(number.to_string().as_bytes()),
+        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => body.bytes.extend_from_slice(bytes),
     }
 }
 
@@ -174,12 +127,8 @@ pub(super) fn many(
     let Found { mut bodies, strangers } = ask_for(connection, plan, batch, &keys, &texts, queries)?;
 
     let near: HashSet<String> = bodies.keys().map(|key| loose(key)).collect();
-    let mut indices: HashMap<&str, Vec<usize>> = HashMap::with_capacity(texts.len());
-    for (index, text) in texts.iter().enumerate() {
-        indices.entry(text).or_default().push(index);
-    }
     let mut answers = Vec::with_capacity(captures.len());
-    for (text, indices) in indices {
+    for (text, indices) in places(&texts) {
         let answer = match bodies.remove(text) {
             Some(body) => body.loaded(plan.shape),
             None if strangers || near.contains(&loose(text)) => one(connection, plan, &captures[indices[0]], queries)?,
@@ -188,14 +137,6 @@ pub(super) fn many(
         answers.extend(for_each(answer, &indices));
     }
     Ok(answers)
-}
-
-/// The same answer for every index; a missing one is left out.
-fn for_each(answer: Loaded<Payload>, indices: &[usize]) -> Vec<(usize, Loaded<Payload>)> {
-    match answer.as_value() {
-        Some(payload) => indices.iter().map(|index| (*index, Loaded::value(payload.clone()))).collect(),
-        None => Vec::new(),
-    }
 }
 
 /// What a batch's statement returned.
@@ -238,7 +179,7 @@ fn ask_for(
         };
         let body = found.bodies.entry(key).or_default();
         let before = body.bytes.len();
-        body.add(row, plan, &batch.ask.output, plan.max_rows)?;
+        add(body, row, plan, &batch.ask.output)?;
         all_bytes += body.bytes.len() - before;
         if all_bytes > plan.max_bytes.saturating_mul(BATCH_BODIES) {
             return Err(Trouble::rejected("the values of one batch are too large together"));
@@ -271,15 +212,5 @@ fn key_of(value: ValueRef<'_>) -> Option<String> {
         ValueRef::Real(number) => Some(number.to_string()),
         ValueRef::Text(text) => std::str::from_utf8(text).ok().map(str::to_owned),
         ValueRef::Blob(_) | ValueRef::Null => None,
-    }
-}
-
-/// Two texts that SQLite's built-in collations or its numeric affinity could hold equal have the
-/// same loose form. More may have; that costs a statement, never a wrong answer.
-fn loose(text: &str) -> String {
-    let trimmed = text.trim();
-    match trimmed.parse::<f64>() {
-        Ok(number) if number.is_finite() => number.to_string(),
-        _ => trimmed.to_ascii_lowercase(),
     }
 }

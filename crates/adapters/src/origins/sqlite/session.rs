@@ -41,6 +41,12 @@ impl From<rusqlite::Error> for Trouble {
     }
 }
 
+impl From<LoadError> for Trouble {
+    fn from(error: LoadError) -> Trouble {
+        Trouble::Load(error)
+    }
+}
+
 impl Trouble {
     pub(super) fn rejected(text: impl Into<String>) -> Trouble {
         Trouble::Load(LoadError::rejected(text.into()))

@@ -113,9 +113,12 @@ fn origin(keys: &str) -> String {
 }
 
 #[test]
-fn an_sql_origin_is_a_sqlite_file() {
+fn an_sql_origin_is_a_sqlite_file_or_a_postgres() {
     for (url, words) in [
-        ("postgres://h/db", "not in this version; remove it"),
+        ("postgres://h/db", "name the user"),
+        ("postgres:u@h/db", "begin with postgres://"),
+        ("postgres://u@h", "name the database"),
+        ("postgres://u@h/db?sslmode=on", "disable, prefer, require or verify-full"),
         ("mysql://h/db", "not in this version; remove it"),
         ("sqlite://:memory:", "would be empty"),
         ("sqlite://", "the file is missing"),
@@ -127,6 +130,9 @@ fn an_sql_origin_is_a_sqlite_file() {
     ] {
         one(&origin(&format!("sql = \"{url}\"")), &["b.toml:2:7", words]);
     }
+    let config = valid(&origin("sql = \"postgresql://shop:pw@db:6432/shop\""));
+    let OriginKind::Postgres(url) = &config.origins[0].kind else { panic!("{:?}", config.origins[0].kind) };
+    assert_eq!(format!("{url:?}"), "postgres://shop:***@db:6432/shop?sslmode=prefer");
     let config = valid(&origin("sql = \"sqlite:///var/shop.db\""));
     assert_eq!(config.origins[0].kind, OriginKind::Sqlite { path: "/var/shop.db".into() });
 }

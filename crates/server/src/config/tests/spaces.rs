@@ -99,7 +99,29 @@ fn a_space_names_an_origin_and_speaks_its_language() {
 #[test]
 fn a_broken_origin_is_one_problem_not_one_per_space() {
     let text = "[origin.shop]\nsql = \"postgres://h\"\n[[space]]\nmatch = \"p:{id}\"\nttl = \"1s\"\norigin = \"shop\"\nquery = \"SELECT :id\"\n";
-    one(text, &["b.toml:2:7", "not in this version"]);
+    one(text, &["b.toml:2:7", "name the user"]);
+    // Nor does it make right SQL look wrong.
+    one(&text.replace("SELECT :id", "SELECT d ? 'a', (ARRAY[:id::int])[1]"), &["b.toml:2:7", "name the user"]);
+}
+
+#[test]
+fn statements_are_read_as_their_database_reads_them() {
+    let space = |url: &str, query: &str, many: &str| {
+        format!(
+            "[origin.shop]\nsql = \"{url}\"\n[[space]]\nmatch = \"p:{{id}}\"\nttl = \"1s\"\norigin = \"shop\"\n\
+             query = '''{query}'''\nmany = '''{many}'''\n"
+        )
+    };
+    let (sqlite, postgres) = ("sqlite://shop.db", "postgres://u@h/d");
+    let odd = "SELECT $$ :x '$$, d ? 'a', E'\\' :x', (ARRAY[:id::int])[1:2] FROM p /* /* */ :x */";
+    valid(&space(postgres, odd, "SELECT id FROM p WHERE id = ANY (:ids::int[])"));
+    let any = "SELECT id FROM p WHERE id = ANY (:ids)";
+    let line = ["b.toml:8:8", "`:ids` 1 times, 0 of them"];
+    one(&space(sqlite, "SELECT id FROM p WHERE id = :id", any), &line);
+    one(&space(postgres, "SELECT id FROM p WHERE id = :id", "SELECT id FROM p WHERE id = :ids"), &line);
+    one(&space(postgres, "SELECT id FROM p WHERE id = $1", any), &["b.toml:7:9", "`$1`", "named parameters"]);
+    one(&space(postgres, "SELECT id FROM p WHERE id = $$:id$$", any), &["b.toml:7:9", "`:id` in quotes"]);
+    one(&space(postgres, "DELETE FROM p WHERE id = :id", any), &["b.toml:7:9", "no SELECT"]);
 }
 
 #[test]

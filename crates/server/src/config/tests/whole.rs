@@ -220,10 +220,14 @@ fn a_secret_is_never_shown() {
         let shown = wrong(&format!("[listen]\n{text}\n{}", plain("")));
         assert!(!shown.contains("12345"), "{shown}");
     }
-    for url in ["sql = \"postgres://me:12345@h/db\"", "http = \"https://me:12345@h\""] {
+    for url in ["sql = \"postgres://me:12345@h\"", "sql = \"postgres:me:12345@h/d\"", "http = \"https://me:12345@h\""] {
         let shown = wrong(&format!("[origin.o]\n{url}\n{}", plain("")));
         assert!(!shown.contains("12345") && shown.contains("***@h"), "{shown}");
     }
+    let shown = wrong(&format!("[origin.o]\nsql = \"postgres://me@h/db?password=12345\"\n{}", plain("")));
+    assert!(!shown.contains("12345") && shown.contains("password=***"), "{shown}");
+    let config = valid(&format!("[origin.o]\nsql = \"postgres://me:12345@h/db\"\n{}", plain("")));
+    assert!(!format!("{config:?}").contains("12345"));
 }
 
 #[test]

@@ -88,6 +88,22 @@ impl Fleet {
         Problem { expected, ..problem(&self.shared, found, "", hint) }
     }
 
+    /// Why the tier can't be used right now.
+    pub(in crate::service) async fn unreachable(&self) -> Vec<Problem> {
+        match self.look().await {
+            Looked::Fine => Vec::new(),
+            Looked::Stranger(problem) => vec![*problem],
+            Looked::Away(problems) => problems,
+        }
+    }
+
+    /// What could be better about it.
+    pub(in crate::service) async fn advice(&self) -> Vec<Problem> {
+        let look = tokio::time::timeout(PATIENCE, self.tier.look()).await.unwrap_or_default();
+        let said = |(found, hint)| problem(&self.shared, found, "a tier that keeps what it is given", hint);
+        look.advice.into_iter().map(said).collect()
+    }
+
     /// Looks until the tier is there.
     async fn look_again(self) {
         loop {

@@ -20,13 +20,13 @@ pub enum Rows {
 /// The SQL of one space.
 #[derive(Clone, Debug)]
 pub struct SqlQuery {
-    pub(super) query: String,
-    pub(super) many: Option<String>,
-    pub(super) rows: Rows,
-    pub(super) column: Option<String>,
-    pub(super) captures: Vec<Arc<str>>,
-    pub(super) max_rows: usize,
-    pub(super) max_bytes: usize,
+    pub(crate) query: String,
+    pub(crate) many: Option<String>,
+    pub(crate) rows: Rows,
+    pub(crate) column: Option<String>,
+    pub(crate) captures: Vec<Arc<str>>,
+    pub(crate) max_rows: usize,
+    pub(crate) max_bytes: usize,
 }
 
 impl SqlQuery {
@@ -44,8 +44,8 @@ impl SqlQuery {
         }
     }
 
-    /// The query for many keys: `… WHERE name IN (:ids)`. `:ids` are the values of the capture,
-    /// whatever that is called. It returns the columns of the query, and a column named like the capture.
+    /// The query for many keys: `… WHERE name IN (:ids)`, or `= ANY (:ids)` where the database has arrays. `:ids` are
+    /// the values of the capture, whatever that is called. It returns the columns of the query, and a column named like the capture.
     #[must_use]
     pub fn many(mut self, many: impl Into<String>) -> SqlQuery {
         self.many = Some(many.into());
@@ -59,7 +59,7 @@ impl SqlQuery {
         self
     }
 
-    /// Serve the raw bytes of this column instead of JSON. A BLOB or TEXT as it is stored, a
+    /// Serve the raw bytes of this column instead of JSON. A BLOB (bytea) or TEXT as it is stored, a
     /// number in decimal; NULL is a missing value, like a row that is not there.
     #[must_use]
     pub fn column(mut self, column: impl Into<String>) -> SqlQuery {

@@ -1,0 +1,113 @@
+//! What time is it at a node? Its clock decides; we keep how far ours is from it.
+
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use rustix::time::{ClockId, clock_gettime};
+
+/// A sample older than this counts as unknown.
+pub(super) const TRUSTED: Duration = Duration::from_secs(15);
+/// A sample whose answer took longer says too little, unless there is no other.
+const SLOW_US: u64 = 1_000_000;
+
+/// A moment of this machine, in µs, suspended time included: a machine that slept must not find its samples young.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Local(pub(super) u64);
+
+impl Local {
+    /// Now.
+    pub(super) fn now() -> Local {
+        let now = clock_gettime(ClockId::Boottime);
+        // Negative never: it counts from the machine's start.
+        Local(now.tv_sec as u64 * 1_000_000 + now.tv_nsec as u64 / 1000)
+    }
+
+    fn since(self, earlier: Local) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
+/// One reading of the node's clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Sample {
+    /// When it was asked.
+    asked: Local,
+    /// What the node said, in µs since 1970.
+    told: u64,
+    /// How long the answer took: the node's clock was read somewhere in between.
+    took: u64,
+}
+
+/// What is known of a node's clock.
+#[derive(Debug, Default)]
+pub(super) struct NodeClock(Mutex<Option<Sample>>);
+
+impl NodeClock {
+    /// The node said `told` (µs) in an answer to what was asked at `asked`.
+    pub(super) fn sample(&self, asked: Local, told: u64) {
+        self.sample_at(asked, told, Local::now());
+    }
+
+    fn sample_at(&self, asked: Local, told: u64, now: Local) {
+        let mut held = self.0.lock();
+        let took = now.since(asked);
+        if took > SLOW_US && held.is_some_and(|held| now.since(held.asked) < TRUSTED.as_micros() as u64) {
+            return;
+        }
+        *held = Some(Sample { asked, told, took });
+    }
+
+    /// The node's time in ms, if it is known well enough.
+    ///
+    /// It is taken to have read its clock when the question left: if that is wrong, what is fresh seems stale, which
+    /// costs a question and never shows anything too old.
+    pub(super) fn now_ms(&self) -> Option<u64> {
+        self.now_ms_at(Local::now())
+    }
+
+    fn now_ms_at(&self, now: Local) -> Option<u64> {
+        let held = (*self.0.lock())?;
+        let since = now.since(held.asked);
+        (since < TRUSTED.as_micros() as u64).then(|| (held.told + since) / 1000)
+    }
+
+    /// How wrong [`now_ms`](Self::now_ms) can be, and how far the node's clock is ahead of this machine's wall clock.
+    pub(super) fn offset(&self, wall_us: u64) -> Option<(Duration, i64)> {
+        let held = (*self.0.lock())?;
+        let now = Local::now();
+        let there = i64::try_from(held.told + now.since(held.asked)).unwrap_or(i64::MAX);
+        Some((Duration::from_micros(held.took), there.saturating_sub(i64::try_from(wall_us).unwrap_or(i64::MAX))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_nodes_time_is_never_taken_for_earlier_than_it_is() {
+        let clock = NodeClock::default();
+        assert_eq!(clock.now_ms_at(Local(5)), None);
+        // Asked at 1,000; the node reads 9,000,000 somewhere before the answer at 4,000.
+        clock.sample_at(Local(1_000), 9_000_000, Local(4_000));
+        assert_eq!(clock.now_ms_at(Local(4_000)), Some(9_003), "as if it had been read at once");
+    }
+
+    #[test]
+    fn what_was_heard_too_long_ago_counts_as_unknown_sleep_included() {
+        let clock = NodeClock::default();
+        clock.sample_at(Local(0), 9_000_000, Local(10));
+        assert_eq!(clock.now_ms_at(Local(14_999_999)), Some(23_999));
+        assert_eq!(clock.now_ms_at(Local(15_000_000)), None);
+    }
+
+    #[test]
+    fn a_slow_answer_does_not_replace_a_good_one() {
+        let clock = NodeClock::default();
+        clock.sample_at(Local(0), 1_000_000, Local(10));
+        clock.sample_at(Local(1_000), 0, Local(3_000_000));
+        assert_eq!(clock.now_ms_at(Local(3_000_000)), Some(4_000));
+        clock.sample_at(Local(20_000_000), 50_000_000, Local(22_000_000));
+        assert_eq!(clock.now_ms_at(Local(22_000_000)), Some(52_000), "but one that is too old");
+    }
+}

@@ -1,0 +1,388 @@
+//! How is one node asked? A few connections, a breaker, a clock: every call ends in bounded time.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use redis::{
+    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ErrorKind, Pipeline, ProtocolVersion, PushInfo, PushKind,
+    RedisResult, Value,
+};
+use tokio::sync::Notify;
+
+use super::clock::{Local, NodeClock};
+use super::common::Common;
+use super::counters::NodeState;
+use super::fault::Fault;
+use super::lane::{Lane, Line, Purpose};
+use super::url::{RedisAddress, RedisShape};
+use super::waits::Waits;
+use crate::SetupError;
+use crate::tiers::breaker::{Breaker, pause};
+
+/// Commands that wait for room in a connection's buffer.
+const QUEUE: usize = 256;
+/// So often a node is asked for the time: it tells as well that it is still there.
+const BEAT: Duration = Duration::from_secs(10);
+
+/// One server.
+pub(super) struct Node {
+    common: Arc<Common>,
+    /// Where it is, for people.
+    pub(super) label: String,
+    /// By RESP3, and by RESP2 for servers that know no other.
+    clients: [Client; 2],
+    plain: AtomicBool,
+    /// A cluster's node answers reads of slots that it copies only if told to.
+    in_cluster: bool,
+    pub(super) breaker: Breaker,
+    /// Why the breaker opened.
+    why: Mutex<String>,
+    pub(super) clock: NodeClock,
+    main: Lane,
+    bulk: Lane,
+    wait: Lane,
+    pub(super) waits: Waits,
+    kick: Arc<Notify>,
+    kept: AtomicBool,
+}
+
+impl Node {
+    /// A node at `address`; nothing is connected yet.
+    pub(super) fn at(common: &Arc<Common>, address: &RedisAddress) -> Result<Arc<Node>, SetupError> {
+        Node::behind(common, common.at(address), address.to_string())
+    }
+
+    /// A node behind whatever an operating system connects to.
+    pub(super) fn behind(common: &Arc<Common>, place: ConnectionAddr, label: String) -> Result<Arc<Node>, SetupError> {
+        let by = |protocol| common.client(place.clone(), common.login().set_protocol(protocol));
+        Ok(Arc::new(Node {
+            clients: [by(ProtocolVersion::RESP3)?, by(ProtocolVersion::RESP2)?],
+            common: common.clone(),
+            label,
+            plain: AtomicBool::new(false),
+            in_cluster: matches!(common.target.shape, RedisShape::Cluster(_)),
+            breaker: Breaker::default(),
+            why: Mutex::default(),
+            clock: NodeClock::default(),
+            main: Lane::new(),
+            bulk: Lane::new(),
+            wait: Lane::new(),
+            waits: Waits::default(),
+            kick: Arc::new(Notify::new()),
+            kept: AtomicBool::new(false),
+        }))
+    }
+
+    /// One command, and what was answered.
+    pub(super) async fn call(self: &Arc<Node>, purpose: Purpose, cmd: &Cmd) -> Result<Value, Fault> {
+        let mut patience = Patience::new(self, purpose);
+        let mut line = match self.line(purpose).await {
+            Ok(line) => line,
+            Err(fault) => return patience.over(Err(fault)),
+        };
+        let result = line.conn.send_packed_command(cmd).await;
+        patience.over(self.judge(purpose, &line, result).and_then(|value| match value {
+            Value::ServerError(error) => Err(Fault::answered(&error)),
+            value => Ok(value),
+        }))
+    }
+
+    /// Several commands at once; errors of single ones are among the answers.
+    pub(super) async fn call_all(self: &Arc<Node>, purpose: Purpose, pipe: &Pipeline) -> Result<Vec<Value>, Fault> {
+        let mut patience = Patience::new(self, purpose);
+        let mut line = match self.line(purpose).await {
+            Ok(line) => line,
+            Err(fault) => return patience.over(Err(fault)),
+        };
+        let result = line.conn.send_packed_commands(pipe, 0, pipe.len()).await;
+        patience.over(self.judge(purpose, &line, result))
+    }
+
+    /// A call of one that was sent on here while its slot moves.
+    pub(super) async fn call_asking(self: &Arc<Node>, purpose: Purpose, cmd: &Cmd) -> Result<Value, Fault> {
+        let mut pipe = redis::pipe();
+        pipe.cmd("ASKING").add_command(cmd.clone());
+        match self.call_all(purpose, &pipe).await?.pop() {
+            Some(Value::ServerError(error)) => Err(Fault::answered(&error)),
+            Some(value) => Ok(value),
+            None => Err(Fault::Other("no answer to what was asked".into())),
+        }
+    }
+
+    fn lane(&self, purpose: Purpose) -> &Lane {
+        match purpose {
+            Purpose::Main => &self.main,
+            Purpose::Bulk => &self.bulk,
+            Purpose::Wait => &self.wait,
+        }
+    }
+
+    /// A connection, made if need be. Bounded by the time to connect, and over at once while the breaker is open.
+    async fn line(self: &Arc<Node>, purpose: Purpose) -> Result<Line, Fault> {
+        if self.breaker.is_open() {
+            self.common.counters.turned_away.add();
+            return Err(Fault::Open(self.why.lock().clone()));
+        }
+        match self.lane(purpose).line() {
+            Some(line) => Ok(line),
+            None => self.lane(purpose).outcome(|| self.connect(purpose)).await.map_err(Fault::Lost),
+        }
+    }
+
+    /// Begins to connect, unless somebody has.
+    fn connect(self: &Arc<Node>, purpose: Purpose) {
+        if !self.lane(purpose).begin() {
+            return;
+        }
+        self.keep();
+        let (node, epoch) = (self.clone(), self.lane(purpose).next_epoch());
+        // Not on a caller's runtime: it may end before the connection does.
+        self.common.runtime.spawn(async move {
+            let outcome = node.make(purpose, epoch).await;
+            if purpose == Purpose::Main {
+                match &outcome {
+                    Ok(_) if node.breaker.close() => {
+                        tracing::info!(node = %node.label, "reachable again");
+                    }
+                    Ok(_) => {}
+                    Err(why) => node.open(why.clone()),
+                }
+            }
+            node.lane(purpose).end(epoch, outcome);
+        });
+    }
+
+    async fn make(self: &Arc<Node>, purpose: Purpose, epoch: u64) -> Result<redis::aio::MultiplexedConnection, String> {
+        let mut made = self.handshake(purpose, epoch).await;
+        if made.as_ref().is_err_and(|error| error.kind() == ErrorKind::RESP3NotSupported) {
+            self.plain.store(true, Ordering::Relaxed);
+            made = self.handshake(purpose, epoch).await;
+        }
+        // A password is in none of these texts: they are the server's and the system's.
+        let mut conn = made.map_err(|error| match Fault::of(&error) {
+            Fault::Denied(why) => format!("it turns us away: {why}"),
+            Fault::Silent(_) => "no answer while connecting".into(),
+            Fault::Lost(why) | Fault::Other(why) => why,
+            other => format!("{other:?}"),
+        })?;
+        let mut first = redis::pipe();
+        first.cmd("TIME");
+        if self.in_cluster {
+            first.cmd("READONLY");
+        }
+        if purpose == Purpose::Wait {
+            first.cmd("CLIENT").arg("TRACKING").arg("ON");
+        }
+        let asked = Local::now();
+        let answers = conn.send_packed_commands(&first, 0, first.len()).await.map_err(|error| error.to_string())?;
+        if let Some(Value::ServerError(error)) = answers.iter().find(|answer| matches!(answer, Value::ServerError(_))) {
+            return Err(format!("{} {}", error.code(), error.details().unwrap_or_default()));
+        }
+        if let Some(told) = answers.first().and_then(time_of) {
+            self.clock.sample(asked, told);
+        }
+        self.common.counters.connects.add();
+        Ok(conn)
+    }
+
+    async fn handshake(
+        self: &Arc<Node>,
+        purpose: Purpose,
+        epoch: u64,
+    ) -> RedisResult<redis::aio::MultiplexedConnection> {
+        let options = &self.common.options;
+        let answer = if purpose == Purpose::Bulk { options.bulk_timeout } else { options.answer_timeout };
+        let mut config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(options.connect_timeout))
+            .set_response_timeout(Some(answer))
+            .set_pipeline_buffer_size(QUEUE);
+        let plain = self.plain.load(Ordering::Relaxed);
+        if plain && purpose == Purpose::Wait {
+            return Err((ErrorKind::Client, "waiters need RESP3").into());
+        }
+        if !plain {
+            let node = Arc::downgrade(self);
+            config = config.set_push_sender(move |push: PushInfo| {
+                heard(&node, purpose, epoch, &push);
+                Ok::<(), ()>(())
+            });
+        }
+        self.clients[usize::from(plain)].get_multiplexed_async_connection_with_config(&config).await
+    }
+
+    /// What a result says of the node.
+    fn judge<T>(self: &Arc<Node>, purpose: Purpose, line: &Line, result: RedisResult<T>) -> Result<T, Fault> {
+        let error = match result {
+            Ok(value) => {
+                self.breaker.answered();
+                return Ok(value);
+            }
+            Err(error) => error,
+        };
+        let fault = Fault::of(&error);
+        match &fault {
+            Fault::Silent(why) => self.silent(why),
+            Fault::Lost(_) => self.gone(purpose, line.epoch),
+            _ => self.breaker.answered(),
+        }
+        Err(fault)
+    }
+
+    /// A call was not answered in time.
+    fn silent(self: &Arc<Node>, why: &str) {
+        if self.breaker.failed() {
+            self.opened(why.to_owned());
+        }
+    }
+
+    /// No connection can be had.
+    fn open(self: &Arc<Node>, why: String) {
+        if self.breaker.open() {
+            self.opened(why);
+        } else {
+            *self.why.lock() = why;
+        }
+    }
+
+    /// Connections to a node that is silent are of no use: answers that come late would come behind all others.
+    fn opened(self: &Arc<Node>, why: String) {
+        tracing::warn!(node = %self.label, why, "not reachable: it is left alone, and tried again in the background");
+        *self.why.lock() = why;
+        self.common.counters.opened.add();
+        for lane in [&self.main, &self.bulk, &self.wait] {
+            lane.clear();
+        }
+        self.waits.wake_all();
+        self.keep();
+        self.kick.notify_one();
+        self.common.trouble.notify_one();
+    }
+
+    /// A connection broke.
+    fn gone(self: &Arc<Node>, purpose: Purpose, epoch: u64) {
+        if !self.lane(purpose).drop_line(epoch) {
+            return;
+        }
+        self.common.counters.lost.add();
+        match purpose {
+            Purpose::Main => self.kick.notify_one(),
+            Purpose::Bulk => {}
+            Purpose::Wait => self.waits.wake_all(),
+        }
+    }
+
+    /// Begins to look after it, unless somebody does.
+    fn keep(self: &Arc<Node>) {
+        if !self.kept.swap(true, Ordering::AcqRel) {
+            self.common.runtime.spawn(keep(Arc::downgrade(self), self.kick.clone()));
+        }
+    }
+
+    /// Asks for the time.
+    pub(super) async fn ask_time(self: &Arc<Node>) -> Result<(), Fault> {
+        let asked = Local::now();
+        let told = self.call(Purpose::Main, &redis::cmd("TIME")).await?;
+        let told = time_of(&told).ok_or_else(|| Fault::Other("TIME answered what is no time".into()))?;
+        self.clock.sample(asked, told);
+        Ok(())
+    }
+
+    pub(super) fn state(&self, wall_us: u64) -> NodeState {
+        NodeState {
+            address: self.label.clone(),
+            open: self.breaker.is_open(),
+            connected: self.main.is_up(),
+            clock_us: self.clock.offset(wall_us).map(|(error, offset)| (offset, error.as_micros() as u64)),
+        }
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        // Its keeper finds nobody, and ends.
+        self.kick.notify_one();
+    }
+}
+
+/// What a node says unasked.
+fn heard(node: &Weak<Node>, purpose: Purpose, epoch: u64, push: &PushInfo) {
+    let Some(node) = node.upgrade() else { return };
+    match push.kind {
+        PushKind::Disconnection => node.gone(purpose, epoch),
+        PushKind::Invalidate => node.waits.invalidated(&push.data),
+        _ => {}
+    }
+}
+
+/// Keeps a node connected, and its clock known, for as long as somebody has it.
+async fn keep(node: Weak<Node>, kick: Arc<Notify>) {
+    let mut attempt = 0;
+    loop {
+        let Some(held) = node.upgrade() else { return };
+        if held.main.is_up() {
+            attempt = 0;
+            drop(held);
+            // Whichever comes first: a beat, or trouble.
+            let _ = tokio::time::timeout(BEAT, kick.notified()).await;
+            let Some(held) = node.upgrade() else { return };
+            // A failure is the breaker's to count.
+            while held.main.is_up() && matches!(held.ask_time().await, Err(Fault::Silent(_))) {}
+            continue;
+        }
+        if attempt > 0 {
+            drop(held);
+            tokio::time::sleep(pause(attempt - 1, fastrand::f64())).await;
+            let Some(held) = node.upgrade() else { return };
+            attempt = probe(&held, attempt).await;
+        } else {
+            attempt = probe(&held, attempt).await;
+        }
+    }
+}
+
+/// One attempt; says which the next is.
+async fn probe(node: &Arc<Node>, attempt: u32) -> u32 {
+    match node.main.outcome(|| node.connect(Purpose::Main)).await {
+        Ok(_) => 0,
+        Err(_) => attempt.saturating_add(1),
+    }
+}
+
+/// µs in an answer to TIME.
+pub(super) fn time_of(value: &Value) -> Option<u64> {
+    let Value::Array(parts) = value else { return None };
+    let part = |at: usize| match parts.get(at) {
+        Some(Value::BulkString(digits)) => std::str::from_utf8(digits).ok()?.parse::<u64>().ok(),
+        _ => None,
+    };
+    part(0)?.checked_mul(1_000_000)?.checked_add(part(1)?)
+}
+
+/// A caller's patience: a call that is given up unanswered after a while counts against the node. Without this a
+/// frozen node would never be noticed by callers whose budget is shorter than our own limit.
+struct Patience<'a> {
+    node: &'a Arc<Node>,
+    since: Option<Instant>,
+}
+
+impl<'a> Patience<'a> {
+    fn new(node: &'a Arc<Node>, purpose: Purpose) -> Patience<'a> {
+        // Large bodies take their time.
+        Patience { node, since: (purpose != Purpose::Bulk).then(Instant::now) }
+    }
+
+    fn over<T>(&mut self, result: T) -> T {
+        self.since = None;
+        result
+    }
+}
+
+impl Drop for Patience<'_> {
+    fn drop(&mut self) {
+        if self.since.is_some_and(|since| since.elapsed() >= self.node.common.options.patience) {
+            self.node.silent("callers gave up before it answered");
+        }
+    }
+}

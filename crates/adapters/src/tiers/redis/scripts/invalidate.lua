@@ -1,0 +1,29 @@
+-- Voids every token given out before. ARGV: verb (0 remove, 1 expire), tombstone ms, at least.
+local expire, tombstone, at_least = ARGV[1] == '1', tonumber(ARGV[2]), fence(ARGV[3])
+local cell = look()
+local new = next_fence(cell, at_least)
+local resident = cell and (cell.kind == FOREIGN or (cell.kind == VALUE and now < cell.hard))
+local function raise()
+  if expire and cell and cell.kind == VALUE then
+    -- Past both windows at once; the body is at most a rescue.
+    cell.fence, cell.token, cell.lease_until, cell.lease = new, ZERO, 0, 0
+    cell.created = math.min(cell.created, now)
+    cell.fresh, cell.swr = cell.created, cell.created
+    redis.call('SETRANGE', key, 0, head(cell))
+    redis.call('PEXPIREAT', key, cell.hard)
+    return
+  end
+  local stone = empty()
+  stone.kind, stone.fence, stone.hard = TOMBSTONE, new, now + tombstone
+  if cell and cell.kind == TOMBSTONE then stone.hard = math.max(stone.hard, cell.hard) end
+  redis.call('SET', key, head(stone))
+  redis.call('PEXPIREAT', key, stone.hard)
+end
+-- A full engine that evicts nothing refuses to write, but not to forget: the old value goes and every token is void, only
+-- the tombstone is missing.
+local done, trouble = pcall(raise)
+if not done then
+  if not string.find(type(trouble) == 'table' and trouble.err or tostring(trouble), 'OOM', 1, true) then error(trouble) end
+  redis.call('DEL', key)
+end
+return {1, now_us, bytes(new), resident and 1 or 0}

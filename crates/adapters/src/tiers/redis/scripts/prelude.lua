@@ -1,0 +1,105 @@
+-- What every script begins with: the key, the time, the key's cell and how it is written back.
+-- Fences are pairs {hi, lo} of 32 bits: Lua's numbers are exact to 53 bits only, and its strings are compared by locale.
+-- Moments are ms of this node's clock; they fit.
+local key = KEYS[1]
+local clock = redis.call('TIME')
+local now_us = clock[1] * 1000000 + clock[2]
+local now = math.floor(now_us / 1000)
+
+local FAMILY, MAGIC, LENGTH = '\181BW', '\181BW1', 80
+local LAYOUT = '<c4BBBBI4I4I4I4I8I8I8I8I8I4I4I4I4'
+local PLACEHOLDER, VALUE, NEGATIVE, TOMBSTONE, HIT_FOR_MISS, FAILED, FOREIGN = 0, 1, 2, 3, 4, 5, -1
+local ZERO = {0, 0}
+
+local function fence(bytes)
+  local lo, hi = struct.unpack('<I4I4', bytes)
+  return {hi, lo}
+end
+
+local function bytes(f)
+  return struct.pack('<I4I4', f[2], f[1])
+end
+
+local function above(a, b)
+  return a[1] > b[1] or (a[1] == b[1] and a[2] > b[2])
+end
+
+local function same(a, b)
+  return a[1] == b[1] and a[2] == b[2]
+end
+
+local function higher(a, b)
+  if above(a, b) then return a end
+  return b
+end
+
+local function after(f)
+  if f[2] == 4294967295 then return {f[1] + 1, 0} end
+  return {f[1], f[2] + 1}
+end
+
+local function empty()
+  return {kind = PLACEHOLDER, codec = 0, flags = 0, header = LENGTH, fence = ZERO, token = ZERO, lease_until = 0,
+    created = 0, fresh = 0, swr = 0, hard = 0, cost = 0, raw = 0, crc = 0, lease = 0}
+end
+
+-- When the key may go: nothing of it can be of use any more.
+local function ends(cell)
+  return math.max(cell.hard, cell.lease_until)
+end
+
+-- What the key holds; nil: nothing, or nothing that this version can read.
+local function look()
+  local head = redis.call('GETRANGE', key, 0, LENGTH - 1)
+  if head == '' then
+    if redis.call('EXISTS', key) == 0 then return nil end
+    return {kind = FOREIGN}
+  end
+  if string.sub(head, 1, 3) ~= FAMILY then return {kind = FOREIGN} end
+  if string.sub(head, 1, 4) ~= MAGIC or #head < LENGTH then return nil end
+  local c = {}
+  local fence_lo, fence_hi, token_lo, token_hi, magic
+  magic, c.kind, c.codec, c.flags, c.header, fence_lo, fence_hi, token_lo, token_hi, c.lease_until, c.created, c.fresh,
+    c.swr, c.hard, c.cost, c.raw, c.crc, c.lease = struct.unpack(LAYOUT, head)
+  c.fence, c.token = {fence_hi, fence_lo}, {token_hi, token_lo}
+  -- Redis forgets a moment later than we do.
+  if now >= ends(c) then return nil end
+  return c
+end
+
+local function head(c)
+  return struct.pack(LAYOUT, MAGIC, c.kind, c.codec, c.flags, c.header, c.fence[2], c.fence[1], c.token[2], c.token[1],
+    c.lease_until, c.created, c.fresh, c.swr, c.hard, c.cost, c.raw, c.crc, c.lease)
+end
+
+-- The header alone: what follows it stays.
+local function amend(c)
+  redis.call('SETRANGE', key, 0, head(c))
+  redis.call('PEXPIREAT', key, ends(c))
+end
+
+-- The header and nothing after it.
+local function replace(c)
+  redis.call('SET', key, head(c))
+  redis.call('PEXPIREAT', key, ends(c))
+end
+
+local function holds(c, token)
+  return c and c.kind ~= FOREIGN and not same(token, ZERO) and same(c.token, token)
+end
+
+-- Above all that this key has seen, not below what the asker asks for.
+local function next_fence(c, at_least)
+  local f = {math.floor(now_us / 4294967296), now_us % 4294967296}
+  if c and c.kind ~= FOREIGN then f = higher(f, after(higher(c.fence, c.token))) end
+  return higher(f, at_least)
+end
+
+-- An envelope as the client made it, with the server block filled in; windows are lengths.
+local function store(envelope, under, age_ms, fresh_ms, swr_ms, hard_ms)
+  local created = now - age_ms
+  local fresh = now + fresh_ms
+  local block = struct.pack('<I4I4I4I4I8I8I8I8I8', under[2], under[1], 0, 0, 0, created, fresh, fresh + swr_ms, fresh + hard_ms)
+  redis.call('SET', key, string.sub(envelope, 1, 8) .. block .. string.sub(envelope, 65, 76) .. '\0\0\0\0' .. string.sub(envelope, 81))
+  redis.call('PEXPIREAT', key, fresh + hard_ms)
+end
