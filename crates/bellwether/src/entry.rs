@@ -18,6 +18,9 @@ use crate::state::wheel::TimerId;
 pub(crate) struct Entry<B: ?Sized = dyn Content> {
     /// The meta, with `EXPIRED` and `EXTRA`.
     packed: Packed,
+    /// So long ahead of its end, in ms, readers look twice at it: for an early refresh, or, in a shared space, to
+    /// compare it with the tier.
+    calm_ms: AtomicU32,
     /// Bytes that count against the limit.
     pub(crate) weight: u32,
     /// Served so often since stored. Written without a read-modify-write: approximate on purpose.
@@ -113,11 +116,27 @@ impl Content for TravelledLink {
 pub(crate) struct TierMark {
     /// The tier's fence that it came from or is published under; zero: the tier knows nothing of it.
     fence: AtomicU64,
+    /// From here it is to be compared with the tier, in ticks; zero: not before it is known there.
+    due: AtomicU64,
+    /// The entry's own early refresh, because its `calm_ms` may be about something else.
+    early_ms: u32,
 }
 
 impl TierMark {
-    pub(crate) fn of(fence: Fence) -> TierMark {
-        TierMark { fence: AtomicU64::new(fence.0) }
+    /// Of what the tier holds under `fence`, to be compared with it from `due` on.
+    pub(crate) fn of(fence: Fence, due: Tick) -> TierMark {
+        TierMark { fence: AtomicU64::new(fence.0), due: AtomicU64::new(due.0), early_ms: 0 }
+    }
+
+    /// When it is to be compared with the tier.
+    pub(crate) fn due(&self) -> Tick {
+        if self.fence() == Fence::ZERO { Tick::NEVER } else { Tick(self.due.load(Ordering::Acquire)) }
+    }
+
+    /// True for one of those who ask once it is due; for the others not before `again`.
+    pub(crate) fn take_turn(&self, now: Tick, again: Tick) -> bool {
+        let due = self.due();
+        now >= due && self.due.compare_exchange(due.0, again.0, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 
     pub(crate) fn fence(&self) -> Fence {
@@ -125,14 +144,15 @@ impl TierMark {
     }
 
     /// The tier stored it after all.
-    pub(crate) fn set(&self, fence: Fence) {
+    pub(crate) fn set(&self, fence: Fence, due: Tick) {
+        self.due.store(due.0, Ordering::Release);
         self.fence.store(fence.0, Ordering::Release);
     }
 }
 
 impl Clone for TierMark {
     fn clone(&self) -> TierMark {
-        TierMark::of(self.fence())
+        TierMark { early_ms: self.early_ms, ..TierMark::of(self.fence(), Tick(self.due.load(Ordering::Acquire))) }
     }
 }
 
@@ -210,9 +230,22 @@ impl Tag {
 pub(crate) type Resident = Arc<Entry>;
 
 impl<B: Content> Entry<B> {
-    fn of(packed: Packed, weight: usize, body: B) -> Resident {
+    fn of(meta: Meta, flags: u32, weight: usize, body: B) -> Resident {
         let weight = u32::try_from(weight).unwrap_or(u32::MAX);
-        Arc::new(Entry { packed, weight, hits: AtomicU32::new(0), timer: AtomicU32::new(TimerId::NONE.0), body })
+        Arc::new(Entry {
+            packed: Packed::new(meta, flags),
+            calm_ms: AtomicU32::new(meta.early_ms),
+            weight,
+            hits: AtomicU32::new(0),
+            timer: AtomicU32::new(TimerId::NONE.0),
+            body,
+        })
+    }
+
+    fn watched(meta: Meta, flags: u32, weight: usize, body: B) -> Resident {
+        let entry = Entry::of(meta, flags, weight + size_of::<TierMark>(), body);
+        entry.watch();
+        entry
     }
 }
 
@@ -224,10 +257,13 @@ pub(crate) fn relabelled(entry: &Resident, meta: Meta, more: impl Into<Aside>, e
     let extra = Extra::joined(entry.extra(), more.extra);
     let own = ENTRY_OVERHEAD + extra.as_ref().map_or(0, |extra| extra.weight());
     let flags = if expired { EXPIRED } else { 0 } | if extra.is_some() { EXTRA } else { 0 };
-    let (packed, weight, link) = (Packed::new(meta, flags), holder.weight as usize + own, Link { holder, extra });
+    let (weight, link) = (holder.weight as usize + own, Link { holder, extra });
     match mark {
-        None => Entry::of(packed, weight, link),
-        Some(mark) => Entry::of(packed, weight + size_of::<TierMark>(), TravelledLink { link, mark }),
+        None => Entry::of(meta, flags, weight, link),
+        Some(mark) => {
+            let mark = TierMark { early_ms: meta.early_ms, ..mark };
+            Entry::watched(meta, flags, weight, TravelledLink { link, mark })
+        }
     }
 }
 
@@ -244,20 +280,27 @@ impl Entry {
         let weight = ENTRY_OVERHEAD + key.bytes.len() + size_of::<V>() + heap;
         let weight = weight + extra.as_ref().map_or(0, |extra| extra.weight());
         let flags = if extra.is_some() { EXTRA } else { 0 };
-        let packed = Packed::new(meta, flags);
         match (extra, mark) {
             (extra, Some(mark)) => {
-                let weight = weight + size_of::<TierMark>();
-                Entry::of(packed, weight, Travelled { extra, mark, value })
+                let mark = TierMark { early_ms: meta.early_ms, ..mark };
+                Entry::watched(meta, flags, weight, Travelled { extra, mark, value })
             }
-            (None, None) => Entry::of(packed, weight, Plain(value)),
-            (Some(extra), None) => Entry::of(packed, weight, Tagged { extra: *extra, value }),
+            (None, None) => Entry::of(meta, flags, weight, Plain(value)),
+            (Some(extra), None) => Entry::of(meta, flags, weight, Tagged { extra: *extra, value }),
         }
     }
 
     /// All that is known of the value without looking at it.
     pub(crate) fn meta(&self) -> Meta {
-        self.packed.meta()
+        let early_ms = self.mark().map_or_else(|| self.calm_ms.load(Ordering::Relaxed), |mark| mark.early_ms);
+        self.packed.meta(early_ms)
+    }
+
+    /// Lets readers look twice once it is to be compared with the tier, or to be refreshed early.
+    pub(crate) fn watch(&self) {
+        let Some(mark) = self.mark() else { return };
+        let ahead = self.fresh_until().since(mark.due()).as_u32();
+        self.calm_ms.store(ahead.max(mark.early_ms), Ordering::Relaxed);
     }
 
     #[inline]
@@ -277,7 +320,7 @@ impl Entry {
 
     #[inline]
     pub(crate) fn calm_until(&self) -> Tick {
-        self.packed.calm_until()
+        self.packed.calm_until(self.calm_ms.load(Ordering::Relaxed))
     }
 
     #[inline]

@@ -123,7 +123,7 @@ impl<K: CacheKey + ?Sized, V: Value> Get<'_, K, V> {
                 match self.space.glance(self.key, self.terms.demand) {
                     Ok(cached) => return Ok(cached),
                     Err((found, at)) => {
-                        if let Some((cached, refresh)) = self.space.judge(found, self.terms.demand, at)? {
+                        if let Some((cached, refresh)) = self.space.judge(self.key, found, self.terms.demand, at)? {
                             if refresh {
                                 let load = erase(self.key.to_owned_key(), loader);
                                 engine.refresh(state, &self.space.owned(self.key), cached.fence(), load);
@@ -145,7 +145,7 @@ impl<K: CacheKey + ?Sized, V: Value> Get<'_, K, V> {
     /// [`Error::is_not_cached`], or [`Error::is_missing`] if it is known not to exist.
     pub fn if_cached(self) -> Result<Cached<V>, Error> {
         self.space.glance(self.key, Demand::CachedOnly).or_else(|(found, at)| {
-            match self.space.judge(found, Demand::CachedOnly, at)? {
+            match self.space.judge(self.key, found, Demand::CachedOnly, at)? {
                 Some((cached, _)) => Ok(cached),
                 None => Err(Error::new(Why::NotCached)),
             }
@@ -222,7 +222,7 @@ impl<'a, K: CacheKey + ?Sized, V: Value> Space<K, V> {
     pub fn hit(&self, key: &K) -> Option<Cached<V>> {
         match self.glance(key, Demand::Any) {
             Ok(cached) => Some(cached),
-            Err((found, at)) => self.second_glance(found?, at),
+            Err((found, at)) => self.second_glance(key, found?, at),
         }
     }
 
@@ -241,10 +241,11 @@ impl<'a, K: CacheKey + ?Sized, V: Value> Space<K, V> {
 
     /// A fresh value that carries tags, or is early but not yet to be refreshed.
     #[cold]
-    fn second_glance(&self, found: Resident, at: Tick) -> Option<Cached<V>> {
+    fn second_glance(&self, key: &K, found: Resident, at: Tick) -> Option<Cached<V>> {
         let Shared { engine, state, .. } = &*self.shared;
         match engine.judge(state, Some(found), Demand::Any, at) {
             Look::Serve { entry, why: Why::Hit, at, refresh: false } => {
+                engine.resync(state, || self.owned(key), &entry, at);
                 state.count(Why::Hit);
                 Cached::new(entry, Why::Hit, at)
             }
@@ -254,10 +255,17 @@ impl<'a, K: CacheKey + ?Sized, V: Value> Space<K, V> {
 
     /// The value with a note whether to refresh it; an error that needs no load; `None`: load.
     #[cold]
-    fn judge(&self, found: Option<Resident>, demand: Demand, at: Tick) -> Result<Option<(Cached<V>, bool)>, Error> {
+    fn judge(
+        &self,
+        key: &K,
+        found: Option<Resident>,
+        demand: Demand,
+        at: Tick,
+    ) -> Result<Option<(Cached<V>, bool)>, Error> {
         let Shared { engine, state, .. } = &*self.shared;
         match engine.judge(state, found, demand, at) {
             Look::Serve { entry, why, at, refresh } => {
+                engine.resync(state, || self.owned(key), &entry, at);
                 state.count(why);
                 match Cached::new(entry, why, at) {
                     Some(cached) => Ok(Some((cached, refresh))),
@@ -270,6 +278,18 @@ impl<'a, K: CacheKey + ?Sized, V: Value> Space<K, V> {
             }
             Look::Load | Look::LoadAlone => Ok(None),
         }
+    }
+
+    /// What memory or the shared tier holds; never loads. For spaces that programs fill by themselves.
+    ///
+    /// # Errors
+    /// [`Error::is_not_cached`], also where the shared tier did not answer; or [`Error::is_missing`] if the key is known
+    /// not to exist.
+    pub async fn find(&self, key: &K) -> Result<Cached<V>, Error> {
+        let shared = self.shared.clone();
+        let asked_us = shared.engine.clock.now_us();
+        let answer = shared.engine.find(&shared.state, &self.owned(key)).await;
+        shared.counted(answer, asked_us)
     }
 
     /// As [`Space::refresh`], and the refresh begins at once, in the class of those that nobody

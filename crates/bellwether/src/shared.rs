@@ -15,7 +15,8 @@ pub use bellwether_core::lease::Mode;
 pub use bellwether_core::position::Position;
 use bellwether_core::time::Span;
 use bytes::Bytes;
-pub use codec::{Codec, Encoded, Sharing};
+pub(crate) use codec::Prefix;
+pub use codec::{Codec, Encoded, Naming, Sharing};
 use futures_util::future::{BoxFuture, FutureExt, try_join_all};
 
 /// An entry on its way to or from a shared tier. Durations travel, never moments: clocks of

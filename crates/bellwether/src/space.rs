@@ -17,6 +17,7 @@ use crate::engine::ask::Ask;
 use crate::engine::body::AnyBody;
 use crate::engine::lease::Leased;
 use crate::engine::space::SpaceState;
+use crate::engine::told::Acknowledged;
 use crate::engine::write::{Invalidating, ToTell};
 use crate::entry::{Entry, Resident};
 use crate::error::Error;
@@ -61,13 +62,18 @@ pub enum Lease<V> {
 #[must_use = "await it if the invalidation must hold in the shared tier; `drop` it if not"]
 pub struct Invalidated {
     resident: bool,
-    tier: Option<JoinHandle<bool>>,
+    tier: Option<JoinHandle<Acknowledged>>,
 }
 
 impl Invalidated {
     /// Whether a value was resident in this process.
     pub fn was_resident(&self) -> bool {
         self.resident
+    }
+
+    /// What the shared tier said to it.
+    pub async fn acknowledged(self) -> Acknowledged {
+        acknowledged(self.tier).await
     }
 }
 
@@ -78,7 +84,7 @@ impl IntoFuture for Invalidated {
     type IntoFuture = BoxFuture<'static, bool>;
 
     fn into_future(self) -> BoxFuture<'static, bool> {
-        acknowledged(self.tier)
+        acknowledged(self.tier).map(|said| said.told).boxed()
     }
 }
 
@@ -86,13 +92,18 @@ impl IntoFuture for Invalidated {
 /// well; without a shared tier there is nothing to wait for.
 pub struct Written {
     kept: bool,
-    tier: Option<JoinHandle<bool>>,
+    tier: Option<JoinHandle<Acknowledged>>,
 }
 
 impl Written {
     /// Whether the value is kept; false if it may not be, or is too large.
     pub fn kept(&self) -> bool {
         self.kept
+    }
+
+    /// What the shared tier said to it; `was_resident` is about what it holds no more.
+    pub async fn acknowledged(self) -> Acknowledged {
+        acknowledged(self.tier).await
     }
 }
 
@@ -102,19 +113,16 @@ impl IntoFuture for Written {
     type IntoFuture = BoxFuture<'static, bool>;
 
     fn into_future(self) -> BoxFuture<'static, bool> {
-        acknowledged(self.tier)
+        acknowledged(self.tier).map(|said| said.told).boxed()
     }
 }
 
-fn acknowledged(tier: Option<JoinHandle<bool>>) -> BoxFuture<'static, bool> {
-    async move {
-        match tier {
-            None => true,
-            // A task that was aborted with its runtime told nobody.
-            Some(task) => task.await.unwrap_or(false),
-        }
+async fn acknowledged(tier: Option<JoinHandle<Acknowledged>>) -> Acknowledged {
+    match tier {
+        None => Acknowledged { told: true, was_resident: false },
+        // A task that was aborted with its runtime told nobody.
+        Some(task) => task.await.unwrap_or(Acknowledged { told: false, was_resident: false }),
     }
-    .boxed()
 }
 
 impl<K: CacheKey + ?Sized, V: Value> Space<K, V> {
@@ -183,7 +191,7 @@ impl<K: CacheKey + ?Sized, V: Value> Space<K, V> {
     }
 
     /// Passes on what the shared tier must be told.
-    fn tell_tier(&self, key: Key, to_tell: ToTell) -> Option<JoinHandle<bool>> {
+    fn tell_tier(&self, key: Key, to_tell: ToTell) -> Option<JoinHandle<Acknowledged>> {
         let engine = &self.shared.engine;
         match to_tell {
             ToTell::Nobody => None,

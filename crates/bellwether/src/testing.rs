@@ -83,8 +83,11 @@ pub struct Calls {
     pub verifies: u64,
 }
 
+/// What a test tier held at one moment.
+pub struct Backup(HashMap<Vec<u8>, Cell>);
+
 /// One key.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Cell {
     /// Nothing below it is stored any more.
     fence: Fence,
@@ -98,7 +101,7 @@ struct Cell {
     version: u64,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 enum Holds {
     #[default]
     Nothing,
@@ -145,6 +148,17 @@ impl SharedMemory {
     /// Deletes a key as such a program would: fence, lease and all.
     pub fn delete(&self, name: &[u8]) {
         self.change(name, |cell| *cell = Cell { version: cell.version, ..Cell::default() });
+    }
+
+    /// All it holds now, for [`SharedMemory::restore`].
+    pub fn backup(&self) -> Backup {
+        Backup(self.inner.lock().cells.clone())
+    }
+
+    /// Puts it back to an earlier state, as a failover to a replica that lagged does.
+    pub fn restore(&self, backup: Backup) {
+        self.inner.lock().cells = backup.0;
+        self.changed.notify_waiters();
     }
 
     /// Whether somebody holds the lease of a key.

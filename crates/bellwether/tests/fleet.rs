@@ -289,6 +289,7 @@ async fn g2_an_invalidation_that_the_tier_could_not_be_told_holds_here_and_is_to
     fleet.tier.set(Mode::Failing);
     assert!(!fleet.space(0).remove(&1).await, "the tier did not hear of it");
     assert_eq!(fleet.shared(0).pending, 1);
+    assert!(fleet.caches[0].0.explain("row:1").expect("a space").pending, "and `explain` says so");
     let lone = fleet.space(0).get(&1).or_load(source.loader(LOAD)).await.expect("loaded");
     assert_eq!((*lone, lone.why()), (1, Why::Lone));
     assert!(fleet.space(0).remove(&1).was_resident());
@@ -380,4 +381,102 @@ async fn who_insists_on_a_fresh_value_joins_another_processs_load() {
     let answers = soon("fresh values", join_all(callers)).await;
     assert!(answers.iter().all(|answer| answer.as_ref().is_ok_and(|value| **value == 1)), "{answers:?}");
     assert_eq!(source.runs(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn g2_what_was_taken_out_of_the_tier_is_dropped_here_within_a_period() {
+    let clock = Clock::system();
+    let tier = SharedMemory::new(clock.clone());
+    let built = |resync: &str| {
+        let cache = Cache::builder().clock(clock.clone()).shared(tier.clone()).shared_resync(resync).build();
+        let cache = cache.expect("a cache");
+        let space = cache.shared_space::<u64, u64>("row", minute().grace("1h")).expect("a space");
+        (cache, space)
+    };
+    let ((cache, space), (_, trusts), source) = (built("200ms"), built("1h"), Source::default());
+    for key in [1, 2] {
+        space.get(&key).or_load(source.loader(LOAD)).await.expect("loaded");
+    }
+    until("published", || tier.len() == 2).await;
+    assert_eq!(*trusts.get(&1).or_load(source.loader(LOAD)).await.expect("adopted"), 0);
+    // What is as it was stays, and is compared once a period, however often it is read.
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_millis(900) {
+        assert!(space.hit(&1).is_some() && space.hit(&2).is_some());
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let counts = cache.snapshot().shared.expect("a tier");
+    assert!((2..=10).contains(&counts.verified), "{counts:?}");
+    let explained = cache.explain("row:1").and_then(|key| key.entry?.shared).expect("an entry of a shared space");
+    assert!(explained.fence > 0 && explained.compared_in.is_some_and(|left| left <= Span(200)), "{explained:?}");
+    assert_eq!((counts.dropped, source.runs()), (0, 2));
+
+    source.write();
+    tier.delete(b"row:1");
+    until("the copy is dropped", || space.hit(&1).is_none()).await;
+    assert_eq!(*space.get(&1).or_load(source.loader(LOAD)).await.expect("loaded"), 1);
+    assert_eq!(**space.hit(&2).as_ref().expect("untouched"), 0);
+    assert_eq!(**trusts.hit(&1).as_ref().expect("control: who never compares never hears of it"), 0);
+
+    // A tier that is silent proves nothing.
+    tier.set(Mode::Frozen);
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_millis(600) {
+        assert!(space.hit(&1).is_some(), "a silent tier takes nothing from us");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn g2_negatives_and_stale_values_are_compared_as_well() {
+    let clock = Clock::system();
+    let tier = SharedMemory::new(clock.clone());
+    let cache = Cache::builder().clock(clock).shared(tier.clone()).shared_resync("100ms").build().expect("a cache");
+    let policy = Policy::ttl("100ms").jitter(0.0).grace("1h").negative_ttl("60s").timeout("8s");
+    let space = cache.shared_space::<u64, u64>("row", policy).expect("a space");
+    let source = Source::default();
+    let missing = |_| async { Ok::<_, LoadError>(Loaded::missing()) };
+    assert!(space.get(&1).or_load(missing).await.is_err_and(|error| error.is_missing()));
+    space.get(&2).or_load(source.loader(LOAD)).await.expect("loaded");
+    until("published", || tier.len() == 2).await;
+    tier.delete(b"row:1");
+    tier.delete(b"row:2");
+    let gone = |key: u64| {
+        let space = space.clone();
+        move || space.get(&key).if_cached().is_err_and(|error| error.is_not_cached())
+    };
+    until("the negative is dropped", gone(1)).await;
+    until("the stale value is dropped", gone(2)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_program_wrote_is_found_by_others_and_nothing_is_loaded() {
+    let (mut fleet, key) = (fleet(2, &minute()), 1);
+    let one = fleet.space(0).clone();
+    assert!(fleet.space(1).find(&key).await.is_err_and(|error| error.is_not_cached()));
+    assert!(one.write(&key, 5).await);
+    assert_eq!(**fleet.space(1).find(&key).await.as_ref().expect("it is in the tier"), 5);
+    assert_eq!(**fleet.space(1).hit(&key).as_ref().expect("and here from now on"), 5);
+    let told = one.remove(&key).acknowledged().await;
+    assert!(told.told && told.was_resident);
+    assert!(!one.remove(&key).acknowledged().await.was_resident, "it is gone");
+    let cache = fleet.another(&minute(), &wide());
+    fleet.caches.push(cache);
+    assert!(fleet.space(2).find(&key).await.is_err_and(|error| error.is_not_cached()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn g2_a_tier_that_forgets_an_acknowledged_removal_is_not_believed() {
+    let (fleet, source) = (fleet(2, &minute()), Source::default());
+    fleet.space(0).get(&1).or_load(source.loader(LOAD)).await.expect("loaded");
+    until("published", || !fleet.tier.is_empty()).await;
+    let before = fleet.tier.backup();
+    source.write();
+    assert!(fleet.space(0).remove(&1).await);
+    fleet.tier.restore(before);
+    let value = fleet.space(0).get(&1).or_load(source.loader(LOAD)).await.expect("loaded");
+    assert_eq!((*value, value.why()), (1, Why::Loaded), "a replica that lagged was promoted");
+    until("the new value is published", || fleet.tier.calls().publishes == 2).await;
+    let heard = fleet.space(1).get(&1).or_load(source.loader(LOAD)).await.expect("a value");
+    assert_eq!((*heard, source.runs()), (1, 2), "and the newer value is above what was forgotten");
 }

@@ -60,7 +60,8 @@ impl Meta {
     }
 }
 
-/// A [`Meta`] in 36 bytes, for a tier that holds millions, with two flags of the holder's own.
+/// A [`Meta`] in 32 bytes, for a tier that holds millions, with two flags of the holder's own. All but
+/// `early_ms`: the holder keeps it beside this, because it is what may change while the entry is read.
 ///
 /// Exact but for what no cache needs: a load that took three days and more is told as three days,
 /// an entry fresh for more than 24 days has its birth rounded down to a second (so that it never
@@ -75,7 +76,6 @@ pub struct Packed {
     life: u32,
     swr_ms: u32,
     hard_ms: u32,
-    early_ms: u32,
     /// Kind, flags, and the load's cost in ms.
     rest: u32,
 }
@@ -106,13 +106,12 @@ impl Packed {
             life,
             swr_ms: meta.swr_ms,
             hard_ms: meta.hard_ms,
-            early_ms: meta.early_ms,
             rest: (meta.kind as u32) << KIND_SHIFT | (flags & FLAGS) << FLAGS_SHIFT | meta.cost_ms.min(COST),
         }
     }
 
     /// The meta again.
-    pub fn meta(&self) -> Meta {
+    pub fn meta(&self, early_ms: u32) -> Meta {
         let fresh_until = self.fresh_until();
         let life = match self.life & !IN_SECONDS {
             seconds if self.life & IN_SECONDS != 0 => u64::from(seconds) * 1000,
@@ -125,7 +124,7 @@ impl Packed {
             swr_ms: self.swr_ms,
             hard_ms: self.hard_ms,
             cost_ms: self.rest & COST,
-            early_ms: self.early_ms,
+            early_ms,
             kind: self.kind(),
         }
     }
@@ -144,8 +143,8 @@ impl Packed {
 
     /// [`Meta::calm_until`].
     #[inline]
-    pub fn calm_until(&self) -> Tick {
-        self.fresh_until() - Span(u64::from(self.early_ms))
+    pub fn calm_until(&self, early_ms: u32) -> Tick {
+        self.fresh_until() - Span(u64::from(early_ms))
     }
 
     /// [`Meta::hard_until`].
@@ -185,7 +184,7 @@ mod tests {
     #[test]
     fn meta_stays_small() {
         assert!(size_of::<Meta>() <= 48, "{}", size_of::<Meta>());
-        assert_eq!((size_of::<Packed>(), align_of::<Packed>()), (36, 4));
+        assert_eq!((size_of::<Packed>(), align_of::<Packed>()), (32, 4));
     }
 
     const DAY: u64 = 24 * 3600 * 1000;
@@ -205,7 +204,7 @@ mod tests {
         #[test]
         fn what_is_packed_comes_out_as_it_was_or_seems_older(meta in any_meta(), flags in 0u32..4) {
             let packed = Packed::new(meta, flags);
-            let out = packed.meta();
+            let out = packed.meta(meta.early_ms);
             let life = meta.fresh_until.since(meta.born).0;
             if life < u64::from(IN_SECONDS) {
                 prop_assert_eq!(out, Meta { cost_ms: meta.cost_ms.min(COST), ..meta });
@@ -218,7 +217,7 @@ mod tests {
             }
             prop_assert_eq!(packed.flags(), flags);
             prop_assert_eq!((packed.fence(), packed.fresh_until(), packed.kind()), (out.fence, out.fresh_until, out.kind));
-            prop_assert_eq!((packed.calm_until(), packed.hard_until()), (out.calm_until(), out.hard_until()));
+            prop_assert_eq!((packed.calm_until(meta.early_ms), packed.hard_until()), (out.calm_until(), out.hard_until()));
             prop_assert_eq!(packed.is_plain_value(), meta.kind == Kind::Value && flags == 0);
         }
 
@@ -226,7 +225,7 @@ mod tests {
         fn a_birth_after_the_end_is_moved_back_never_forward(born in 0..DAY, early in 0..DAY) {
             let meta = Meta { fence: Fence(1), born: Tick(born + early), fresh_until: Tick(born), swr_ms: 0, hard_ms: 0,
                 cost_ms: 0, early_ms: 0, kind: Kind::Value };
-            prop_assert_eq!(Packed::new(meta, 0).meta().born, Tick(born));
+            prop_assert_eq!(Packed::new(meta, 0).meta(meta.early_ms).born, Tick(born));
         }
     }
 }

@@ -68,6 +68,7 @@ impl Engine {
         for (at, key) in keys.iter().enumerate() {
             let answer = match self.look(space, key.by_ref(), ask.demand) {
                 Look::Serve { entry, why, at: as_of, refresh } => {
+                    self.resync(space, || key.clone(), &entry, as_of);
                     if refresh {
                         self.refresh(space, key, entry.fence(), single(&load, at));
                     }

@@ -67,6 +67,7 @@ impl Engine {
             let look = self.look(space, key.by_ref(), ask.demand);
             let stale = match look {
                 Look::Serve { entry, why, at, refresh: false } => {
+                    self.resync(space, || key.clone(), &entry, at);
                     return Ok(Leased::Value { entry, why, at, token: None });
                 }
                 Look::Serve { entry, why, at, refresh: true } => Some((entry, why, at)),

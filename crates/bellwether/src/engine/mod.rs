@@ -10,6 +10,7 @@ pub(crate) mod hit;
 pub(crate) mod lead;
 pub(crate) mod lease;
 pub(crate) mod miss;
+pub(crate) mod resync;
 pub(crate) mod settle;
 pub(crate) mod space;
 pub(crate) mod tier;
@@ -67,6 +68,8 @@ pub(crate) struct Engine {
     /// Invalidations that the tier does not know of yet.
     pub(crate) pending: Pending,
     pub(crate) tally: Tally,
+    /// Copies that are compared with the tier right now.
+    pub(crate) verifying: AtomicUsize,
     pub(crate) spaces: RwLock<HashMap<Arc<str>, Arc<SpaceState>>>,
     /// Ids of spaces are never used twice: what belongs to a space that is gone is nobody's.
     next_space: AtomicU32,
@@ -101,10 +104,12 @@ impl Engine {
             seed,
             tier: shared.tier,
             tier_budget: shared.budget,
-            resync: shared.resync,
+            // A value lands here before it is published: it must be there when it is looked for.
+            resync: shared.resync.max(Span(shared.budget.0 * 2)),
             backplane: shared.backplane,
             pending: Pending::default(),
             tally: Tally::default(),
+            verifying: AtomicUsize::new(0),
             spaces: RwLock::default(),
             next_space: AtomicU32::new(0),
             origins: RwLock::default(),

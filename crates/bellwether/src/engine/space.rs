@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use crate::codec::Erased;
 use crate::engine::body::AnyCodec;
 use crate::observe::counters::{Histogram, TIME_BOUNDS, WhyCounts};
-use crate::shared::Sharing;
+use crate::shared::{Naming, Prefix, Sharing};
 use crate::state::gate::OriginGate;
 use crate::weigh::Value;
 
@@ -44,19 +44,18 @@ pub(crate) struct SpaceState {
 #[derive(Clone)]
 pub(crate) struct Travel {
     pub(crate) codec: Arc<dyn AnyCodec>,
-    /// A key's name there begins with this.
-    pub(crate) prefix: Arc<[u8]>,
+    pub(crate) naming: Arc<dyn Naming>,
 }
 
 impl Travel {
     pub(crate) fn of<V: Value>(space: &str, sharing: Sharing<V>) -> Travel {
-        let prefix = sharing.prefix.unwrap_or_else(|| format!("{space}:").into_bytes().into());
-        Travel { codec: Arc::new(Erased(sharing.codec)), prefix }
+        let plain = || Arc::new(Prefix(format!("{space}:").into_bytes().into())) as Arc<dyn Naming>;
+        Travel { codec: Arc::new(Erased(sharing.codec)), naming: sharing.naming.unwrap_or_else(plain) }
     }
 
     /// A key's name in the shared tier.
     pub(crate) fn name(&self, key: &[u8]) -> Vec<u8> {
-        [&*self.prefix, key].concat()
+        self.naming.name(key)
     }
 }
 

@@ -98,7 +98,7 @@ impl Link {
                 return Ok(asked);
             }
             let told = self.call(async { Ok(engine.try_to_tell(key).await) }).await?;
-            if !told {
+            if !told.told {
                 return Err(TierTrouble::Unreachable);
             }
         }
@@ -205,7 +205,7 @@ impl Link {
         let covering = engine.backplane.as_ref();
         let covering = covering.and_then(|b| b.covering(&space.name, &envelope.tags, envelope.seen));
         let tags = envelope.tags.into_iter().map(Tag::of_wire).collect();
-        let mark = Some(TierMark::of(envelope.fence));
+        let mark = Some(TierMark::of(envelope.fence, engine.clock.now() + engine.resync));
         let aside = Aside { extra: Extra::of(envelope.version, tags), mark };
         let entry = match envelope.kind {
             Kind::Value => {
@@ -215,7 +215,12 @@ impl Link {
             Kind::Negative => Entry::new(key, meta, aside, 0, ()),
             Kind::HitForMiss => return None,
         };
-        let floor = covering.map_or(Floor::NONE, |verb| Floor::of(verb, asked.fence));
+        let mut floor = covering.map_or(Floor::NONE, |verb| Floor::of(verb, asked.fence));
+        // A tier that failed over may have lost an invalidation that it had acknowledged. What was written under the
+        // fence of that very invalidation is not older than it.
+        if envelope.fence < engine.pending.raised(key) {
+            floor = floor.merge(Floor::of(Invalidation::Remove, asked.fence));
+        }
         let expired = if envelope.invalidated { Floor::of(Invalidation::Expire, asked.fence) } else { Floor::NONE };
         let newer = envelope.fence > self.holds;
         self.holds = self.holds.max(envelope.fence);
@@ -230,7 +235,8 @@ impl Link {
         };
         let value: AnyBody = value;
         let now = engine.clock.now();
-        let fresh = left.unwrap_or(space.policy.ttl).at_most(space.policy.ttl);
+        // Whoever changes it tells nobody, and it has no fence to compare.
+        let fresh = left.unwrap_or(space.policy.ttl).at_most(space.policy.ttl).at_most(engine.resync);
         let meta = Meta {
             fence: asked.fence,
             born: now,

@@ -7,9 +7,10 @@ use bellwether_core::time::Span;
 use futures_util::future::join_all;
 
 use crate::engine::Engine;
-use crate::key::Key;
+use crate::engine::space::SpaceState;
+use crate::key::{Key, KeyRef};
 use crate::observe::shared::add;
-use crate::shared::{Backplane, Stored, TierTrouble};
+use crate::shared::{Backplane, Raised, Stored, TierTrouble};
 use crate::state::pending::{Owed, Turn};
 
 /// The first pause before the tier is told again; it doubles up to the longest.
@@ -18,25 +19,41 @@ const LONGEST_PAUSE: Span = Span::secs(5);
 /// Keys that are told at once.
 const AT_ONCE: usize = 64;
 
+/// What the shared tier said to an invalidation or a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Acknowledged {
+    /// It holds there. False: it could not be told yet (why = `invalidation_queued`). It is told again, and its copy
+    /// is not believed here until then.
+    pub told: bool,
+    /// A value was resident there. False as well where several invalidations of a key were told at once, for all but
+    /// one of them.
+    pub was_resident: bool,
+}
+
+impl Acknowledged {
+    fn of(raised: &Result<Raised, TierTrouble>) -> Acknowledged {
+        Acknowledged { told: raised.is_ok(), was_resident: raised.as_ref().is_ok_and(|raised| raised.was_resident) }
+    }
+}
+
 impl Engine {
     pub(crate) fn backplane(&self) -> Option<&dyn Backplane> {
         self.backplane.as_deref()
     }
 
-    /// Tells the tier what it must know of `key`. True once it does, false if it could not be told yet: then it is
-    /// tried again in the background.
-    pub(crate) async fn tell(self: Arc<Engine>, key: Key) -> bool {
+    /// Tells the tier what it must know of `key`. Where it could not be told it is tried again in the background.
+    pub(crate) async fn tell(self: Arc<Engine>, key: Key) -> Acknowledged {
         let told = self.try_to_tell(&key).await;
-        if !told && self.pending.begin_retrying() {
+        if !told.told && self.pending.begin_retrying() {
             self.runtime().spawn(retry(self.clone()));
         }
         told
     }
 
     /// An invalidation that found too many pending: told once, for better or worse.
-    pub(crate) async fn tell_once(self: Arc<Engine>, owed: Owed, key: Key) -> bool {
-        let told = self.tell_owed(&key, &owed).await.is_ok();
-        if !told {
+    pub(crate) async fn tell_once(self: Arc<Engine>, owed: Owed, key: Key) -> Acknowledged {
+        let told = Acknowledged::of(&self.tell_owed(&key, &owed).await);
+        if !told.told {
             add(&self.tally.forgotten);
             tracing::error!(
                 space = &*owed.space.name,
@@ -47,9 +64,9 @@ impl Engine {
     }
 
     /// One try, of whoever comes first; the others share what comes of it.
-    pub(crate) async fn try_to_tell(&self, key: &Key) -> bool {
+    pub(crate) async fn try_to_tell(&self, key: &Key) -> Acknowledged {
         let owed = match self.pending.turn(key) {
-            Turn::Nobodys => return true,
+            Turn::Nobodys => return Acknowledged { told: true, was_resident: false },
             Turn::Others(over) => {
                 let over = over.notified();
                 tokio::pin!(over);
@@ -58,31 +75,32 @@ impl Engine {
                 if self.pending.is_being_told(key) {
                     over.await;
                 }
-                return self.pending.owed(key).is_none();
+                return Acknowledged { told: self.pending.owed(key).is_none(), was_resident: false };
             }
             Turn::Mine(owed) => owed,
         };
         let telling = Telling { engine: self, key, owed };
-        let mut owed = telling.owed.clone();
+        let (mut owed, mut was_resident) = (telling.owed.clone(), false);
         loop {
-            let Ok(fence) = self.tell_owed(key, &owed).await else {
+            let Ok(raised) = self.tell_owed(key, &owed).await else {
                 if let Some(backplane) = self.backplane() {
                     backplane.not_told(&name(&owed, key), owed.verb);
                 }
-                return false;
+                return Acknowledged { told: false, was_resident };
             };
+            was_resident |= raised.was_resident;
             // What came meanwhile is told as well, by whom it finds at it.
-            if self.pending.told(key, &owed, fence) {
-                return true;
+            let done = self.pending.told(key, &owed, raised.fence);
+            match self.pending.owed(key).filter(|_| !done) {
+                Some(more) => owed = more,
+                None => return Acknowledged { told: true, was_resident },
             }
-            let Some(more) = self.pending.owed(key) else { return true };
-            owed = more;
         }
     }
 
     /// The fence that the tier has raised the key to. What was written goes there under it.
-    async fn tell_owed(&self, key: &Key, owed: &Owed) -> Result<Fence, TierTrouble> {
-        let Some(tier) = &self.tier else { return Ok(Fence::ZERO) };
+    async fn tell_owed(&self, key: &Key, owed: &Owed) -> Result<Raised, TierTrouble> {
+        let Some(tier) = &self.tier else { return Ok(Raised { fence: Fence::ZERO, was_resident: false }) };
         let name = name(owed, key);
         let raised = self.within_budget(&owed.space, tier.invalidate(&name, owed.verb, owed.at_least)).await?;
         add(&self.tally.told);
@@ -90,13 +108,14 @@ impl Engine {
             backplane.invalidated(&name, owed.verb, raised.fence);
         }
         let written = self.memory.peek(key.by_ref()).filter(|entry| Some(entry.fence()) == owed.written);
-        let Some(entry) = written else { return Ok(raised.fence) };
-        let Some(envelope) = self.envelope(&owed.space, &entry, self.position()) else { return Ok(raised.fence) };
+        let Some(entry) = written else { return Ok(raised) };
+        let Some(envelope) = self.envelope(&owed.space, &entry, self.position()) else { return Ok(raised) };
         match self.within_budget(&owed.space, tier.put(&name, raised.fence, envelope)).await {
             Ok(Stored::Yes(fence)) => {
                 add(&self.tally.published);
                 if let Some(mark) = entry.mark() {
-                    mark.set(fence);
+                    mark.set(fence, self.clock.now() + self.resync);
+                    entry.watch();
                 }
             }
             // Somebody wrote or removed it after us.
@@ -108,7 +127,7 @@ impl Engine {
             Err(TierTrouble::Unfit | TierTrouble::WrongType) => {}
             Err(trouble) => return Err(trouble),
         }
-        Ok(raised.fence)
+        Ok(raised)
     }
 
     /// Drops the entry made under exactly this fence.
@@ -123,6 +142,10 @@ impl Engine {
     /// What other processes invalidated is dropped here, unless what is held is newer.
     pub(crate) fn hear_key(&self, name: &[u8], verb: Invalidation, fence: Option<Fence>) -> bool {
         let Some((space, key)) = self.of_name(name) else { return false };
+        if let Some(fence) = fence {
+            // A tier that has lost it in a failover is not believed.
+            self.pending.raise(&key, fence);
+        }
         let newer = |held: Fence| fence.is_some_and(|fence| held >= fence);
         let held = self.memory.peek(key.by_ref()).and_then(|entry| Some(entry.mark()?.fence()));
         if held.is_some_and(newer) {
@@ -131,15 +154,12 @@ impl Engine {
         self.invalidate_here(&space, &key, verb).was_resident
     }
 
-    /// Whose key an entry of the tier is, by its name there: the longest prefix counts.
-    pub(crate) fn of_name(&self, name: &[u8]) -> Option<(Arc<crate::engine::space::SpaceState>, Key)> {
+    /// Whose key an entry of the tier is, by its name there. Of several prefixes that fit the longest is meant.
+    fn of_name(&self, name: &[u8]) -> Option<(Arc<SpaceState>, Key)> {
         let spaces = self.spaces.read();
-        let fits = spaces.values().filter_map(|space| {
-            let prefix = &space.travel.as_ref()?.prefix;
-            Some((space, name.strip_prefix(&**prefix)?))
-        });
-        let (space, key) = fits.min_by_key(|(_, key)| key.len())?;
-        Some((space.clone(), crate::key::KeyRef::new(space.id, key, &self.seed).to_key()))
+        let fits = spaces.values().filter_map(|space| Some((space, space.travel.as_ref()?.naming.key(name)?)));
+        let (space, key) = fits.min_by_key(|(space, key)| (key.len(), space.id))?;
+        Some((space.clone(), KeyRef::new(space.id, &key, &self.seed).to_key()))
     }
 }
 
@@ -177,6 +197,10 @@ async fn retry(engine: Arc<Engine>) {
             engine.try_to_tell(key)
         }));
         // One that went through says that the tier is back.
-        pause = if told.await.contains(&true) { FIRST_PAUSE } else { Span(pause.0 * 2).at_most(LONGEST_PAUSE) };
+        pause = if told.await.iter().any(|told| told.told) {
+            FIRST_PAUSE
+        } else {
+            Span(pause.0 * 2).at_most(LONGEST_PAUSE)
+        };
     }
 }

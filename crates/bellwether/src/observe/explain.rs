@@ -3,7 +3,7 @@
 use bellwether_core::draw::Draw;
 use bellwether_core::entry::Kind;
 use bellwether_core::read::decide::{self, Decision, Demand, decide};
-use bellwether_core::time::Span;
+use bellwether_core::time::{Span, Tick};
 use bellwether_core::why::Why;
 
 use crate::engine::Engine;
@@ -29,6 +29,8 @@ pub struct Explain {
     pub flights: Vec<ExplainFlight>,
     /// The key's last load failed: its class, how often in a row, and how much longer it cools down.
     pub failed: Option<(&'static str, u32, Span)>,
+    /// An invalidation of the key holds here that the shared tier could not be told yet: its copy is not believed.
+    pub pending: bool,
     /// Its origin: loads running, loads waiting, loads allowed at once.
     pub origin: (usize, usize, u32),
 }
@@ -58,8 +60,19 @@ pub struct ExplainEntry {
     pub version: Option<u64>,
     /// Its tags.
     pub tags: Vec<String>,
+    /// What is known of it in the shared tier; `None` in a space that has none.
+    pub shared: Option<ExplainShared>,
     /// An invalidation covers it: it is not served any more, whatever its windows say.
     pub invalidated: bool,
+}
+
+/// What is known of an entry in the shared tier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExplainShared {
+    /// The tier's fence that it was copied from or published under; 0: the tier knows nothing of it.
+    pub fence: u64,
+    /// It is compared with the tier by the first read after this time; `None`: it is not.
+    pub compared_in: Option<Span>,
 }
 
 /// A flight of the key.
@@ -122,12 +135,17 @@ impl Engine {
                 bytes: self.memory.cost(&entry),
                 version: entry.version(),
                 tags: entry.tags().iter().map(Tag::shown).collect(),
+                shared: entry.mark().map(|mark| ExplainShared {
+                    fence: mark.fence().0,
+                    compared_in: Some(mark.due()).filter(|due| *due != Tick::NEVER).map(|due| due.since(now)),
+                }),
                 invalidated: self.floor_of(space, &entry).covers(meta.fence),
             }),
             floor_removed: floor.removed.0,
             floor_expired: floor.expired.0,
             flights,
             failed: cooling.map(|c| (c.class.as_str(), c.attempts, c.remaining(now).unwrap_or(Span::ZERO))),
+            pending: self.pending.owed(key).is_some(),
             origin: (running, waiting, space.gate.max_concurrency()),
         }
     }

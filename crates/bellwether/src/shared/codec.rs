@@ -37,19 +37,46 @@ pub struct Encoded {
 /// How a space's values live in the shared tier.
 pub struct Sharing<V> {
     pub(crate) codec: Arc<dyn Codec<V>>,
-    pub(crate) prefix: Option<Arc<[u8]>>,
+    pub(crate) naming: Option<Arc<dyn Naming>>,
+}
+
+/// What a space's keys are called in the shared tier.
+pub trait Naming: Send + Sync + 'static {
+    /// The name of a key. Two keys, of whatever spaces, never have one name (G5).
+    fn name(&self, key: &[u8]) -> Vec<u8>;
+    /// The key of a name; `None`: it belongs to no key of this space.
+    fn key(&self, name: &[u8]) -> Option<Vec<u8>>;
+}
+
+/// A prefix, then the key.
+pub(crate) struct Prefix(pub(crate) Box<[u8]>);
+
+impl Naming for Prefix {
+    fn name(&self, key: &[u8]) -> Vec<u8> {
+        [&*self.0, key].concat()
+    }
+
+    fn key(&self, name: &[u8]) -> Option<Vec<u8>> {
+        name.strip_prefix(&*self.0).map(<[u8]>::to_vec)
+    }
 }
 
 impl<V> Sharing<V> {
     /// By this codec, named by the space's name, a colon and the key.
     pub fn with(codec: impl Codec<V>) -> Sharing<V> {
-        Sharing { codec: Arc::new(codec), prefix: None }
+        Sharing { codec: Arc::new(codec), naming: None }
     }
 
     /// Named by this prefix and the key instead. No two spaces of a tier may have prefixes of which one begins the other.
     #[must_use]
     pub fn prefix(self, prefix: impl AsRef<[u8]>) -> Sharing<V> {
-        Sharing { prefix: Some(prefix.as_ref().into()), ..self }
+        self.named(Prefix(prefix.as_ref().into()))
+    }
+
+    /// Named in another way.
+    #[must_use]
+    pub fn named(self, naming: impl Naming) -> Sharing<V> {
+        Sharing { naming: Some(Arc::new(naming)), ..self }
     }
 }
 

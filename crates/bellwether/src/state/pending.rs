@@ -115,8 +115,22 @@ impl Pending {
 
     /// The tier was told `owed`, and raised its fence. False: something came meanwhile that it must be told as well.
     pub(crate) fn told(&self, key: &Key, owed: &Owed, fence: Fence) -> bool {
+        self.raise(key, fence);
         let mut inner = self.0.lock();
-        if inner.raised.insert(key.clone(), fence).is_none() {
+        let done = inner.owed.get(key).is_none_or(|now| now.generation == owed.generation);
+        if done {
+            inner.owed.remove(key);
+        }
+        done
+    }
+
+    /// The tier has raised `key` to `fence`: it is not believed if it forgets that.
+    pub(crate) fn raise(&self, key: &Key, fence: Fence) {
+        let mut inner = self.0.lock();
+        let held = inner.raised.entry(key.clone()).or_default();
+        let first = *held == Fence::ZERO;
+        *held = fence.max(*held);
+        if first {
             inner.order.push_back(key.clone());
         }
         if inner.order.len() > MOST_RAISED
@@ -124,11 +138,6 @@ impl Pending {
         {
             inner.raised.remove(&oldest);
         }
-        let done = inner.owed.get(key).is_none_or(|now| now.generation == owed.generation);
-        if done {
-            inner.owed.remove(key);
-        }
-        done
     }
 
     /// Whoever told the tier of `key` stops, done or not: those who wait for it are woken.

@@ -1,0 +1,102 @@
+//! Is a copy still what the shared tier holds? It is compared now and then, while it is read; and what memory lacks is
+//! looked for there.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bellwether_core::entry::Kind;
+use bellwether_core::read::decide::{self, Decision, Demand, decide};
+use bellwether_core::time::Tick;
+use bellwether_core::why::Why;
+
+use crate::engine::ask::Answer;
+use crate::engine::hit::Look;
+use crate::engine::space::SpaceState;
+use crate::engine::tier::{Link, Said};
+use crate::engine::{Engine, draw};
+use crate::entry::Resident;
+use crate::error::Error;
+use crate::key::Key;
+use crate::observe::shared::add;
+use crate::shared::Verified;
+
+/// Copies that may be compared at once; a read beyond that leaves it to the next.
+const MOST_VERIFYING: usize = 256;
+
+impl Engine {
+    /// Compares a copy with the tier in the background, if it is time: one comparison per copy and period, whoever
+    /// reads. `key` is asked only then.
+    #[inline]
+    pub(crate) fn resync(
+        self: &Arc<Engine>,
+        space: &Arc<SpaceState>,
+        key: impl FnOnce() -> Key,
+        entry: &Resident,
+        at: Tick,
+    ) {
+        if let Some(mark) = entry.mark()
+            && at >= mark.due()
+            && self.verifying.load(Ordering::Relaxed) < MOST_VERIFYING
+            && mark.take_turn(at, at + self.resync)
+        {
+            let verifying = Verifying::new(self);
+            let (space, key, entry) = (space.clone(), key(), entry.clone());
+            self.runtime().spawn(async move { verifying.0.verify(&space, &key, &entry).await });
+        }
+    }
+
+    async fn verify(&self, space: &SpaceState, key: &Key, entry: &Resident) {
+        let (Some(tier), Some(travel), Some(mark)) = (&self.tier, &space.travel, entry.mark()) else { return };
+        let held = mark.fence();
+        let verified = self.within_budget(space, tier.verify(&travel.name(&key.bytes))).await;
+        // A tier that does not answer proves nothing: it is asked again after a period.
+        entry.watch();
+        let Ok(verified) = verified else { return };
+        add(&self.tally.verified);
+        if verified != Verified::Holds(held) {
+            add(&self.tally.dropped);
+            self.forget(key, entry.fence());
+        }
+    }
+
+    /// What memory or the shared tier holds and may be served. Loads nothing.
+    pub(crate) async fn find(self: &Arc<Engine>, space: &Arc<SpaceState>, key: &Key) -> Result<Answer, Error> {
+        if let Look::Serve { entry, why, at, .. } = self.look(space, key.by_ref(), Demand::CachedOnly) {
+            self.resync(space, || key.clone(), &entry, at);
+            return Ok((entry, why, at));
+        }
+        let Some(mut link) = Link::of(self, space, key) else { return Err(Error::new(Why::NotCached)) };
+        add(&self.tally.gets);
+        let Said::Offer(offer) = link.probe(key).await else { return Err(Error::new(Why::NotCached)) };
+        let now = self.clock.now();
+        self.flights.locked(key, |shard| {
+            let floor = shard.floor(key).merge(self.floor_of(space, &offer.entry)).merge(offer.floor);
+            let meta = offer.entry.meta();
+            let found = Some(decide::Resident { meta: &meta, hits: 0 });
+            match decide(found, floor, Demand::CachedOnly, now, &space.policy, draw()) {
+                Decision::Serve(why) | Decision::ServeAndRefresh(why) if meta.kind != Kind::HitForMiss => {
+                    self.keep(space, shard, key, &offer.entry);
+                    add(&self.tally.adopted);
+                    Ok((offer.entry, why, now))
+                }
+                _ => Err(Error::new(Why::NotCached)),
+            }
+        })
+    }
+}
+
+/// A comparison under way. Dropped: it is over.
+struct Verifying(Arc<Engine>);
+
+impl Verifying {
+    fn new(engine: &Arc<Engine>) -> Verifying {
+        engine.verifying.fetch_add(1, Ordering::Relaxed);
+        Verifying(engine.clone())
+    }
+}
+
+impl Drop for Verifying {
+    fn drop(&mut self) {
+        self.0.verifying.fetch_sub(1, Ordering::Relaxed);
+    }
+}
