@@ -40,11 +40,12 @@ use serving::{Belongs, Serving};
 use telling::Collector;
 use watch::{ClientId, Watch};
 
+pub use fleet::SharedState;
 pub(crate) use outcome::shown;
-pub(crate) use telling::{Telling, Told};
 pub use outcome::{Failure, Grant, KEY_TOO_LONG, Outcome, Refusal, Terms, no_space};
 pub use reloads::{Reload, Reloads};
 pub use scan::Page;
+pub(crate) use telling::Telling;
 pub use write::{Ends, When, WriteTerms, Written};
 
 /// Writers of one key of a plain space come one at a time, so that `SET … NX` is atomic; keys share so many locks.
@@ -168,6 +169,21 @@ impl Service {
         }
         serving.nowhere.add_to(&mut snapshot, NO_SPACE);
         snapshot
+    }
+
+    /// How the tier is that several processes share, if there is one.
+    pub fn shared_state(&self) -> Option<SharedState> {
+        self.0.fleet.as_ref().map(Fleet::state)
+    }
+
+    /// What `key` is called in the tier that several processes share; `None` if it is not there.
+    pub(crate) fn shared_name(&self, key: &[u8]) -> Option<Vec<u8>> {
+        let prefix = self.0.fleet.as_ref()?.shared.prefix.as_bytes();
+        let serving = self.serving();
+        let Belongs::To(served, _) = serving.belongs(key) else { return None };
+        let config = serving.config.spaces.iter().find(|config| config.name == served.name)?;
+        let name = fleet::naming::named(config.generation.as_deref().map(str::as_bytes), key);
+        served.shared.then(|| [prefix, &name].concat())
     }
 
     /// What the cache knows of a key; `None` if it belongs to no space, or can't have a row.

@@ -144,7 +144,10 @@ impl Serving {
         };
         match self.belongs(key) {
             Belongs::To(served, captures) => match &served.origin {
-                None if served.shared && terms.demand != Demand::CachedOnly && !served.has(&served.stored(key), terms) => {
+                None if served.shared
+                    && terms.demand != Demand::CachedOnly
+                    && !served.has(&served.stored(key), terms) =>
+                {
                     Next::Find(served)
                 }
                 None => Next::End(served.read_plain(&served.stored(key), terms)),

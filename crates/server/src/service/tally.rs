@@ -35,14 +35,8 @@ impl Tally {
     }
 
     fn counted(&self) -> Vec<(Why, u64)> {
-        let all = [
-            Why::NegativeType,
-            Why::NotCached,
-            Why::NoSpace,
-            Why::ReadOnly,
-            Why::TooLarge,
-            Why::InvalidationQueued,
-        ];
+        let all =
+            [Why::NegativeType, Why::NotCached, Why::NoSpace, Why::ReadOnly, Why::TooLarge, Why::InvalidationQueued];
         let count = |why: Why| self.slot(why).map_or(0, |slot| slot.load(Ordering::Relaxed));
         all.into_iter().map(|why| (why, count(why))).filter(|(_, n)| *n > 0).collect()
     }

@@ -76,12 +76,7 @@ impl Service {
 
     /// A change to a value that was resident here or not, and what is heard of it elsewhere. Where nobody collects it
     /// goes on by itself.
-    pub(super) fn tells(
-        &self,
-        served: &Served,
-        here: bool,
-        said: impl Future<Output = Acknowledged> + Send + 'static,
-    ) {
+    pub(super) fn tells(&self, served: &Served, here: bool, said: impl Future<Output = Acknowledged> + Send + 'static) {
         if let Some(collector) = self.2.as_ref().filter(|_| served.shared) {
             collector.0.lock().push(Change { here, tally: served.tally.clone(), said: said.boxed() });
         }

@@ -71,10 +71,8 @@ async fn routed(service: &Service, bodies: &Bodies, request: Request<Incoming>) 
 
 /// Answers a change once it is known wherever it must be.
 async fn told(service: &Service) -> Response<Body> {
-    match service.telling() {
-        Some(telling) if Box::pin(telling.done()).await.queued => reply::queued(),
-        _ => reply::done(),
-    }
+    let Some(telling) = service.telling() else { return reply::done() };
+    if Box::pin(telling.done()).await.queued { reply::queued() } else { reply::done() }
 }
 
 async fn read(service: &Service, key: Bytes, asked: &HeaderMap) -> Response<Body> {

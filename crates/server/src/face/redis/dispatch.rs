@@ -82,8 +82,7 @@ impl Client {
 
     /// Asks the tier what it has of `keys` before a command that depends on it; true: then the command itself follows.
     fn look_first<'a>(&mut self, keys: impl Iterator<Item = &'a [u8]>, raw: &[u8]) -> bool {
-        let lacking: Vec<Bytes> =
-            keys.filter(|key| self.service.lacks(key)).map(Bytes::copy_from_slice).collect();
+        let lacking: Vec<Bytes> = keys.filter(|key| self.service.lacks(key)).map(Bytes::copy_from_slice).collect();
         if lacking.is_empty() {
             return false;
         }

@@ -7,3 +7,4 @@ mod start;
 pub(super) mod tier;
 
 pub(super) use start::{Fleet, open};
+pub use tier::SharedState;

@@ -53,7 +53,8 @@ impl Naming for Names {
     }
 }
 
-fn named(generation: Option<&[u8]>, key: &[u8]) -> Vec<u8> {
+/// The name of a key, without the tier's prefix.
+pub(in crate::service) fn named(generation: Option<&[u8]>, key: &[u8]) -> Vec<u8> {
     match generation {
         Some(generation) => [&[SIGN], generation, b":", key].concat(),
         None if key.first() == Some(&SIGN) => [&[SIGN], &b":"[..], key].concat(),

@@ -7,8 +7,8 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 
 use super::marker::{self, Fits, NAME};
-use super::tier::SharedTier;
-use crate::config::{Config, OnStart, Place, Problem, Shared};
+use super::tier::{SharedState, SharedTier};
+use crate::config::{Backplane, Config, OnStart, Place, Problem, Shared};
 
 /// A start waits so long for the tier.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -30,20 +30,33 @@ pub(in crate::service) struct Fleet {
 /// It can't work whoever is there; or, where it may not be missing, nobody is; or it is another fleet's.
 pub(in crate::service) async fn open(config: &Config, runtime: &Handle) -> Result<Option<Fleet>, Vec<Problem>> {
     let Some(shared) = &config.shared else { return Ok(None) };
-    let said = |found: String, expected: &str, hint: String| Problem { file: config.file.clone(), ..problem(shared, found, expected, hint) };
+    let said = |found: String, expected: &str, hint: String| Problem {
+        file: config.file.clone(),
+        ..problem(shared, found, expected, hint)
+    };
     let tier = SharedTier::open(shared, runtime)
-        .map_err(|error| vec![said(error.problem().to_owned(), "a tier that can be opened", error.hint().to_owned())])?;
+        .map_err(|(found, hint)| vec![said(found, "a tier that can be opened", hint)])?;
+    if shared.backplane != Backplane::Off {
+        tracing::warn!(
+            "[shared]: the backplane is not in this build: other processes learn of an invalidation within {} (resync)",
+            shared.resync
+        );
+    }
     let fleet = Fleet { tier, shared: Arc::new(shared.clone()), stranger: Arc::default() };
     match fleet.look().await {
         Looked::Fine => Ok(Some(fleet)),
         Looked::Stranger(problem) => Err(vec![Problem { file: config.file.clone(), ..*problem }]),
-        Looked::Away(problems) if shared.on_start == OnStart::Refuse => Err(problems
-            .into_iter()
-            .map(|problem| Problem { file: config.file.clone(), ..problem })
-            .collect()),
+        Looked::Away(problems) if shared.on_start == OnStart::Refuse => {
+            Err(problems.into_iter().map(|problem| Problem { file: config.file.clone(), ..problem }).collect())
+        }
         Looked::Away(problems) => {
             for problem in &problems {
-                tracing::warn!("{}: {}: {}; starting without it (on_start = \"degraded\")", problem.subject, shared.at, problem.found);
+                tracing::warn!(
+                    "{}: {}: {}; starting without it (on_start = \"degraded\")",
+                    problem.subject,
+                    shared.at,
+                    problem.found
+                );
             }
             runtime.spawn(fleet.clone().look_again());
             Ok(Some(fleet))
@@ -80,7 +93,10 @@ impl Fleet {
 
     fn stranger(&self, theirs: &str, ours: &str) -> Problem {
         let prefix = &self.shared.prefix;
-        let found = format!("prefix = \"{prefix}\", by which another fleet with other settings uses {}: {theirs}", self.shared.at);
+        let found = format!(
+            "prefix = \"{prefix}\", by which another fleet with other settings uses {}: {theirs}",
+            self.shared.at
+        );
         let expected = format!("the same settings in every process: {ours}");
         let hint = format!(
             "give this fleet a `prefix` of its own; or, if it is this fleet that changes, stop all of it and delete the key {prefix}{NAME}"
@@ -123,9 +139,9 @@ impl Fleet {
         }
     }
 
-    /// Whether others use the tier by other settings: found out too late to refuse the start.
-    pub(in crate::service) fn has_a_stranger(&self) -> bool {
-        self.stranger.load(Ordering::Relaxed)
+    /// How the tier is.
+    pub(in crate::service) fn state(&self) -> SharedState {
+        SharedState { stranger: self.stranger.load(Ordering::Relaxed), ..self.tier.state() }
     }
 }
 

@@ -22,9 +22,9 @@ enum Kind {
     Redis(RedisTier),
 }
 
-/// How a tier is, as far as it says.
+/// How the tier that several processes share is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TierState {
+pub struct SharedState {
     /// Calls of the tier.
     pub calls: u64,
     /// Connections made.
@@ -35,6 +35,20 @@ pub struct TierState {
     pub misread: Vec<(&'static str, u64)>,
     /// Its servers, and whether each can be used right now.
     pub nodes: Vec<(String, bool)>,
+    /// Others use it by other settings, which was found out too late to refuse the start.
+    pub stranger: bool,
+}
+
+impl SharedState {
+    /// Whether some of it can't be used: this process loads for itself where the tier would have spared it.
+    pub fn is_degraded(&self) -> bool {
+        self.nodes.is_empty() || self.stranger || self.nodes.iter().any(|(_, up)| !up)
+    }
+
+    /// How it is, in a word.
+    pub fn word(&self) -> &'static str {
+        if self.is_degraded() { "degraded" } else { "up" }
+    }
 }
 
 /// What a look at the servers found.
@@ -48,7 +62,7 @@ pub(in crate::service) struct Look {
 
 impl SharedTier {
     /// Opens what `shared` names. Nobody needs to be there.
-    pub(in crate::service) fn open(shared: &Shared, runtime: &Handle) -> Result<SharedTier, SetupError> {
+    pub(in crate::service) fn open(shared: &Shared, runtime: &Handle) -> Result<SharedTier, (String, String)> {
         let kind = match &shared.at {
             SharedAt::Redis(url) => {
                 let options = RedisOptions {
@@ -57,10 +71,12 @@ impl SharedTier {
                     runtime: Some(runtime.clone()),
                     ..RedisOptions::default()
                 };
-                Kind::Redis(RedisTier::open(target(url), options)?)
+                let told = |error: SetupError| (error.problem().to_owned(), error.hint().to_owned());
+                Kind::Redis(RedisTier::open(target(url), options).map_err(told)?)
             }
             SharedAt::Memcached { .. } => {
-                return Err(SetupError::new("a Memcached fleet, which this build can't open", "name a Redis or Valkey"));
+                let found = "a Memcached fleet, which this build can't open";
+                return Err((found.to_owned(), "name a Redis or Valkey".to_owned()));
             }
         };
         Ok(SharedTier(Arc::new(kind)))
@@ -81,16 +97,17 @@ impl SharedTier {
         }
     }
 
-    pub(in crate::service) fn state(&self) -> TierState {
+    pub(in crate::service) fn state(&self) -> SharedState {
         match &*self.0 {
             Kind::Redis(tier) => {
                 let counts = tier.counts();
-                TierState {
+                SharedState {
                     calls: counts.calls,
                     connects: counts.connects,
                     lost: counts.lost,
                     misread: counts.misread,
                     nodes: counts.nodes.into_iter().map(|node| (node.address, node.connected && !node.open)).collect(),
+                    stranger: false,
                 }
             }
         }
