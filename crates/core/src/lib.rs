@@ -23,4 +23,5 @@ pub mod backplane;
 pub mod guard;
 pub mod loadtimes;
 pub mod read;
+pub mod ring;
 pub mod write;

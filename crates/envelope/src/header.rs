@@ -148,6 +148,24 @@ pub struct Stamp {
 }
 
 impl Header {
+    /// The header of a cell without a body, for tiers that have no scripts to make one. `class` (of a failure) stands
+    /// where a value has its cost.
+    pub fn alone(kind: Kind, class: u32, stamp: Stamp) -> Header {
+        Header {
+            kind,
+            compression: Compression::None,
+            format: Format::Bytes,
+            has_crc: false,
+            is_copy: false,
+            has_extensions: false,
+            length: HEADER as u8,
+            stamp,
+            cost_ms: class,
+            raw_length: 0,
+            crc: 0,
+        }
+    }
+
     /// Reads the header at the beginning of `bytes`. What follows it is not looked at: this is what a check of an
     /// entry's fence needs (`GETRANGE 0 79`).
     ///

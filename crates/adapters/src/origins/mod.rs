@@ -80,12 +80,19 @@ pub struct SetupError {
 }
 
 impl SetupError {
-    #[cfg(any(feature = "sqlite", feature = "http", feature = "redis", feature = "disk", feature = "postgres"))]
+    #[cfg(any(
+        feature = "sqlite",
+        feature = "http",
+        feature = "redis",
+        feature = "disk",
+        feature = "postgres",
+        feature = "memcached"
+    ))]
     pub(crate) fn new(problem: impl Into<String>, hint: impl Into<String>) -> SetupError {
         SetupError { problem: problem.into(), hint: hint.into(), knob: None }
     }
 
-    #[cfg(any(feature = "sqlite", feature = "http", feature = "postgres"))]
+    #[cfg(any(feature = "sqlite", feature = "http", feature = "postgres", feature = "memcached"))]
     pub(crate) fn about(self, knob: &'static str) -> SetupError {
         SetupError { knob: Some(knob), ..self }
     }

@@ -1,1 +1,396 @@
-//! How do entries live in a fleet of Memcached servers?
+//! How do entries live in a fleet of Memcached servers? One item per key: header, lease and payload, as in Redis.
+//!
+//! Memcached runs no scripts: the rules of the lease protocol ([`bellwether_core::cell`]) run here, and a
+//! compare-and-swap makes each of them one step. Whatever touches an item between (a delete, a write, an eviction, a
+//! flush, by whomever) voids the lease in it, because what is compared has changed.
+//!
+//! What is weaker than in Redis is in `docs/guide/shared-memcached.md`, why it is so in ADR 22.
+
+mod counters;
+mod fault;
+mod fleet;
+mod link;
+mod name;
+mod node;
+mod options;
+mod place;
+mod proto;
+mod slot;
+mod step;
+mod url;
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bellwether::shared::Envelope as Entry;
+use bellwether::shared::{Acquired, Ask, Found, Raised, Stored, Tier, TierError, TierTrouble, Verified};
+use bellwether::{FailClass, Fence, Invalidation, Span};
+use bellwether_core::cell::{self, Cell, What};
+use bytes::Bytes;
+use futures_util::future::{BoxFuture, FutureExt, join_all};
+use tokio::runtime::Handle;
+use tokio::task::AbortHandle;
+
+use self::counters::Counters;
+pub use self::counters::MemcachedCounts;
+use self::fault::Fault;
+use self::fleet::Fleet;
+use self::name::Name;
+use self::node::{Greet, Node};
+pub use self::options::{MemcachedOptions, Placement};
+use self::place::Placed;
+use self::proto::{Reply, Request, Swap};
+use self::slot::{LONGEST_S, Slot, seconds, stamp_of};
+use self::step::{Step, acquired, found};
+pub use self::url::MemcachedAddress;
+use crate::SetupError;
+use crate::tiers::wire::{is_expired, seal, windows};
+
+/// So often a step is taken anew when somebody was quicker. Whoever was has moved the key on.
+const TRIES: usize = 16;
+/// An invalidation does not give up so soon.
+const STUBBORN: usize = 64;
+/// A prefix leaves room for keys.
+const LONGEST_PREFIX: usize = 100;
+/// Windows end within what Memcached takes for a time to live, and what is added to it.
+const LONGEST_MS: u64 = (LONGEST_S - 2) * 1000;
+
+/// A shared tier over Memcached servers.
+///
+/// ```no_run
+/// use bellwether_adapters::tiers::memcached::{MemcachedOptions, MemcachedTier};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let tier = MemcachedTier::open("memcached://10.0.0.1:11211,10.0.0.2:11211", MemcachedOptions::default())?;
+/// # Ok(()) }
+/// ```
+pub struct MemcachedTier {
+    inner: Arc<Inner>,
+    steward: AbortHandle,
+}
+
+struct Inner {
+    options: MemcachedOptions,
+    nodes: Vec<Node>,
+    placed: Placed,
+    fleet: Arc<Fleet>,
+    counters: Counters,
+}
+
+impl MemcachedTier {
+    /// Opens a tier at `memcached://HOST:PORT,HOST:PORT`, and begins to connect. Servers that can't be reached are
+    /// tried again in the background; meanwhile requests for their keys fail at once.
+    ///
+    /// # Errors
+    /// If the address or the prefix can't be right, or there is no runtime for the connections.
+    pub fn open(url: &str, options: MemcachedOptions) -> Result<MemcachedTier, SetupError> {
+        MemcachedTier::open_at(url::parse(url)?, options)
+    }
+
+    /// [`open`](MemcachedTier::open), the servers given one by one.
+    ///
+    /// # Errors
+    /// As `open`.
+    pub fn open_at(servers: Vec<MemcachedAddress>, options: MemcachedOptions) -> Result<MemcachedTier, SetupError> {
+        if servers.is_empty() {
+            return Err(SetupError::new("a Memcached tier without a server", "name at least one"));
+        }
+        check_prefix(&options.prefix)?;
+        let Ok(runtime) = options.runtime.clone().map_or_else(Handle::try_current, Ok) else {
+            return Err(SetupError::new(
+                "a Memcached tier was opened outside a tokio runtime",
+                "open it inside one, or name one in its options",
+            ));
+        };
+        let labels: Vec<String> = servers.iter().map(ToString::to_string).collect();
+        let fleet = Arc::new(Fleet::new(name::of_roster(&options.prefix), &options, &labels));
+        let greeting = fleet.clone();
+        let greet: Greet = Arc::new(move |link| {
+            let fleet = greeting.clone();
+            async move { fleet.roll_call(&link).await }.boxed()
+        });
+        let node = |address| Node::new(address, options.clone(), &runtime, greet.clone());
+        let nodes = servers.into_iter().map(node).collect();
+        let placed = Placed::new(options.placement, labels);
+        let inner = Arc::new(Inner { options, nodes, placed, fleet, counters: Counters::default() });
+        let steward = runtime.spawn(look_after(inner.clone())).abort_handle();
+        Ok(MemcachedTier { inner, steward })
+    }
+
+    /// What it has done, and how its servers are.
+    pub fn counts(&self) -> MemcachedCounts {
+        let Inner { nodes, counters, .. } = &*self.inner;
+        MemcachedCounts {
+            calls: counters.calls.get(),
+            unreachable: counters.unreachable.get(),
+            full: counters.full.get(),
+            unfit: counters.unfit.get(),
+            failed: counters.failed.get(),
+            contended: counters.contended.get(),
+            untrusted: counters.untrusted.get(),
+            misread: counters.misread.counts().to_vec(),
+            servers: nodes.iter().map(|node| (node.label.clone(), node.is_up() == Some(true))).collect(),
+        }
+    }
+
+    /// Which server has a key, as `host:port`.
+    pub fn server_of(&self, key: &[u8]) -> &str {
+        self.inner.placed.owner_label(&Name::new(&self.inner.options.prefix, key).stored)
+    }
+}
+
+impl Drop for MemcachedTier {
+    fn drop(&mut self) {
+        self.steward.abort();
+    }
+}
+
+fn check_prefix(prefix: &[u8]) -> Result<(), SetupError> {
+    let wrong =
+        |problem: &str| SetupError::new(problem, "write a short word and a colon, such as \"bw:\"").about("prefix");
+    match prefix {
+        [] => Ok(()),
+        [name::OWN, ..] => Err(wrong("the prefix begins with '~', as what belongs to the tier itself does")),
+        _ if prefix.len() > LONGEST_PREFIX => Err(wrong("the prefix is longer than 100 bytes")),
+        _ if !name::is_a_name(prefix) => Err(wrong("the prefix has a space or a control character")),
+        _ => Ok(()),
+    }
+}
+
+/// Says which servers are in use once all were heard that can be, and compares notes from then on.
+async fn look_after(inner: Arc<Inner>) {
+    join_all(inner.nodes.iter().map(Node::settled)).await;
+    while !inner.nodes.iter().any(|node| node.is_up() == Some(true)) {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    inner.fleet.enter();
+    loop {
+        join_all(inner.nodes.iter().map(|node| inner.roll_call(node))).await;
+        if inner.fleet.is_outvoted() {
+            inner.fleet.enter();
+        } else {
+            tokio::time::sleep(inner.options.roll_call).await;
+        }
+    }
+}
+
+impl Inner {
+    async fn roll_call(&self, node: &Node) {
+        let Some(link) = node.link() else { return };
+        if let Ok(Err(fault)) = tokio::time::timeout(self.options.answer_timeout, self.fleet.roll_call(&link)).await {
+            tracing::debug!(node = node.label, ?fault, "a roll call went unanswered");
+        }
+    }
+
+    async fn call(&self, node: &Node, request: Request) -> Result<Reply, TierError> {
+        self.counters.calls.add();
+        node.call(request).await.map_err(|fault| {
+            match &fault {
+                Fault::Down(_) | Fault::Lost(_) | Fault::Silent | Fault::Busy => self.counters.unreachable.add(),
+                Fault::Full(_) => self.counters.full.add(),
+                Fault::TooLarge => self.counters.unfit.add(),
+                Fault::Refused(_) => self.counters.failed.add(),
+            }
+            fault.into_error(&node.label)
+        })
+    }
+
+    fn node(&self, name: &Name) -> Result<&Node, TierError> {
+        self.nodes.get(self.placed.owner(&name.stored)).ok_or_else(|| failed("a tier without a server"))
+    }
+
+    /// What lies under a name.
+    async fn slot(&self, node: &Node, name: &Name) -> Result<Slot, TierError> {
+        if self.fleet.epoch() == 0 && node.is_up() != Some(false) {
+            let limit = self.options.answer_timeout;
+            let settled = tokio::time::timeout(limit, self.fleet.ready()).await;
+            settled.map_err(|_| Fault::Down("no server was reached yet".to_owned()).into_error(&node.label))?;
+        }
+        let reply = self.call(node, Request::Get(name.stored.clone())).await?;
+        let item = match reply {
+            Reply::Found(item) => item,
+            Reply::Nothing => return Ok(Slot::empty(wall_us())),
+            Reply::TooLong(length) => {
+                self.counters.unfit.add();
+                let text = format!("a value of {length} bytes is longer than the limit");
+                return Err(TierError { kind: TierTrouble::Unfit, text });
+            }
+            Reply::Done | Reply::Lost | Reply::Refused(_) => return Err(failed("an answer to another question")),
+        };
+        let trusted = self.fleet.trusts(item.flags, &name.stored, &node.label);
+        let slot = Slot::of(&name.full, item, wall_us(), self.options.max_value, trusted);
+        match slot.misread {
+            Some(reason) => self.counters.misread.count(reason),
+            None if slot.cell.is_none() => self.counters.untrusted.add(),
+            None => {}
+        }
+        Ok(slot)
+    }
+
+    /// One step: looks, decides, and stores the decision if nobody was quicker; else once more.
+    async fn step<R>(
+        &self,
+        key: &[u8],
+        tries: usize,
+        mut decide: impl FnMut(&Name, &Slot) -> Result<Step<R>, TierError>,
+    ) -> Result<R, TierError> {
+        let name = Name::new(&self.options.prefix, key);
+        let node = self.node(&name)?;
+        for _ in 0..tries {
+            let slot = self.slot(node, &name).await?;
+            let (request, reply) = match decide(&name, &slot)? {
+                Step::Done(reply) => return Ok(reply),
+                Step::Delete(reply) => match slot.cas {
+                    Some(cas) => (Request::Delete(name.stored.clone(), cas), reply),
+                    None => return Ok(reply),
+                },
+                Step::Write { next, body, reply } => {
+                    let stays = body.is_none() && slot.envelope.is_some();
+                    let data = body.unwrap_or_else(|| slot.followed_by(&next));
+                    // A body that stays is as old as it was.
+                    let flags = if stays { slot.epoch } else { self.fleet.epoch() };
+                    let swap = slot.cas.map_or(Swap::Absent, Swap::Unchanged);
+                    let ttl = Some(seconds(&next, slot.now));
+                    (Request::Set { name: name.stored.clone(), swap, ttl, flags, data }, reply)
+                }
+            };
+            if self.call(node, request).await? == Reply::Done {
+                return Ok(reply);
+            }
+            self.counters.contended.add();
+        }
+        Err(failed("others were quicker every time"))
+    }
+
+    /// The bytes and the cell of an entry that is handed over now.
+    fn sealed(&self, name: &Name, slot: &Slot, fence: Fence, entry: &Entry) -> Result<(Cell, Bytes), TierError> {
+        let times = windows(entry, slot.now.tick().0);
+        let last = slot.now.tick() + Span(LONGEST_MS);
+        let at = |moment| bellwether::Tick(moment).min(last);
+        let next = Cell {
+            what: match entry.kind {
+                bellwether::Kind::Value => What::Value,
+                bellwether::Kind::Negative => What::Negative,
+                bellwether::Kind::HitForMiss => What::HitForMiss,
+            },
+            fence,
+            token: None,
+            lease_until: bellwether::Tick(0),
+            lease: Span::ZERO,
+            created: at(times.created_at),
+            fresh_until: at(times.fresh_until),
+            swr_until: at(times.swr_until),
+            hard_until: at(times.hard_until),
+        };
+        if next.what == What::HitForMiss {
+            return Ok((next, Slot::empty(slot.now.0).followed_by(&next)));
+        }
+        let mut bytes = seal(&name.full, entry, name.is_hashed, self.options.packing)?;
+        bellwether_envelope::stamp(&mut bytes, &stamp_of(&next));
+        Ok((next, Bytes::from(bytes)))
+    }
+}
+
+fn failed(text: &str) -> TierError {
+    TierError { kind: TierTrouble::Failed, text: text.to_owned() }
+}
+
+fn wall_us() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
+}
+
+impl Tier for MemcachedTier {
+    fn get<'a>(&'a self, key: &'a [u8]) -> BoxFuture<'a, Result<Found, TierError>> {
+        async move {
+            let name = Name::new(&self.inner.options.prefix, key);
+            Ok(found(self.inner.slot(self.inner.node(&name)?, &name).await?))
+        }
+        .boxed()
+    }
+
+    fn acquire<'a>(&'a self, key: &'a [u8], ask: Ask) -> BoxFuture<'a, Result<Acquired, TierError>> {
+        let asked = cell::Ask { lease: ask.lease, mode: ask.mode, holds: ask.holds, at_least: ask.at_least };
+        let decide = move |_: &Name, slot: &Slot| {
+            let (reply, next) = Cell::acquire(slot.cell, asked, slot.now);
+            let answer = acquired(&reply, slot)?;
+            Ok(match (answer, next) {
+                (answer @ Acquired::Granted { .. }, Some(next)) => Step::Write { next, body: None, reply: answer },
+                (answer, _) => Step::Done(answer),
+            })
+        };
+        self.inner.step(key, TRIES, decide).boxed()
+    }
+
+    fn publish<'a>(&'a self, key: &'a [u8], token: Fence, envelope: Entry) -> BoxFuture<'a, Result<Stored, TierError>> {
+        let decide = move |name: &Name, slot: &Slot| {
+            let (entry, bytes) = self.inner.sealed(name, slot, token, &envelope)?;
+            Ok(match Cell::publish(slot.cell, token, entry, slot.now.tick()) {
+                Some(next) => Step::Write { next, body: Some(bytes), reply: Stored::Yes(token) },
+                None => Step::Done(Stored::Refused),
+            })
+        };
+        self.inner.step(key, TRIES, decide).boxed()
+    }
+
+    fn renew<'a>(&'a self, key: &'a [u8], token: Fence, lease: Span) -> BoxFuture<'a, Result<bool, TierError>> {
+        let decide = move |_: &Name, slot: &Slot| {
+            Ok(match Cell::renew(slot.cell, token, lease, slot.now.tick()) {
+                Some(next) => Step::Write { next, body: None, reply: true },
+                None => Step::Done(false),
+            })
+        };
+        self.inner.step(key, TRIES, decide).boxed()
+    }
+
+    fn release<'a>(
+        &'a self,
+        key: &'a [u8],
+        token: Fence,
+        failed: Option<(Span, FailClass)>,
+    ) -> BoxFuture<'a, Result<bool, TierError>> {
+        let decide = move |_: &Name, slot: &Slot| {
+            Ok(match Cell::release(slot.cell, token, failed, slot.now.tick()) {
+                Ok(Some(next)) => Step::Write { next, body: None, reply: true },
+                Ok(None) => Step::Delete(true),
+                Err(()) => Step::Done(false),
+            })
+        };
+        self.inner.step(key, TRIES, decide).boxed()
+    }
+
+    fn invalidate<'a>(
+        &'a self,
+        key: &'a [u8],
+        verb: Invalidation,
+        at_least: Fence,
+    ) -> BoxFuture<'a, Result<Raised, TierError>> {
+        let decide = move |_: &Name, slot: &Slot| {
+            let (raised, next) = Cell::invalidate(slot.cell, verb, at_least, slot.now);
+            let reply = Raised { fence: raised.fence, was_resident: raised.was_resident };
+            Ok(Step::Write { next, body: None, reply })
+        };
+        self.inner.step(key, STUBBORN, decide).boxed()
+    }
+
+    fn put<'a>(&'a self, key: &'a [u8], fence: Fence, envelope: Entry) -> BoxFuture<'a, Result<Stored, TierError>> {
+        let decide = move |name: &Name, slot: &Slot| {
+            let (entry, bytes) = self.inner.sealed(name, slot, fence, &envelope)?;
+            Ok(match Cell::put(slot.cell, fence, entry, slot.now) {
+                Some(next) => Step::Write { next, body: Some(bytes), reply: Stored::Yes(fence) },
+                None => Step::Done(Stored::Refused),
+            })
+        };
+        self.inner.step(key, TRIES, decide).boxed()
+    }
+
+    fn verify<'a>(&'a self, key: &'a [u8]) -> BoxFuture<'a, Result<Verified, TierError>> {
+        async move {
+            let name = Name::new(&self.inner.options.prefix, key);
+            let slot = self.inner.slot(self.inner.node(&name)?, &name).await?;
+            let held = slot.envelope.as_ref().filter(|held| !is_expired(&held.header));
+            let alive = cell::alive(slot.cell, slot.now.tick()).filter(|cell| cell.is_resident(slot.now.tick()));
+            Ok(held.and(alive).map_or(Verified::Gone, |cell| Verified::Holds(cell.fence)))
+        }
+        .boxed()
+    }
+}

@@ -1,0 +1,55 @@
+//! What happened to this tier? Counts to be exported.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::tiers::wire::Misread;
+
+/// One number that only grows.
+#[derive(Debug, Default)]
+pub(super) struct Count(AtomicU64);
+
+impl Count {
+    pub(super) fn add(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Counts of a tier, over all its servers.
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    pub(super) calls: Count,
+    pub(super) unreachable: Count,
+    pub(super) full: Count,
+    pub(super) unfit: Count,
+    pub(super) failed: Count,
+    pub(super) contended: Count,
+    pub(super) untrusted: Count,
+    pub(super) misread: Misread,
+}
+
+/// What a tier has done and how its servers are, at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MemcachedCounts {
+    /// Requests sent, or turned away.
+    pub calls: u64,
+    /// Requests that failed because a server could not be reached in time, or was left alone.
+    pub unreachable: u64,
+    /// Requests that a full server refused.
+    pub full: u64,
+    /// Values that are too long for a server.
+    pub unfit: u64,
+    /// Requests that failed in another way.
+    pub failed: u64,
+    /// Steps that were taken again because somebody was quicker.
+    pub contended: u64,
+    /// Values passed over because their keys lived on another server since.
+    pub untrusted: u64,
+    /// Cells that are no entry of this version, by reason: foreign values were handed out, all others were misses.
+    pub misread: Vec<(&'static str, u64)>,
+    /// Servers, and whether they can be asked.
+    pub servers: Vec<(String, bool)>,
+}

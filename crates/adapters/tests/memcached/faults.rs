@@ -1,0 +1,86 @@
+//! Does a reply belong to its request, whatever the network and the callers do?
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use bellwether::Mode;
+use bellwether::shared::{Acquired, Found, Tier};
+use bellwether_adapters::tiers::memcached::{MemcachedOptions, MemcachedTier};
+use bellwether_faults::{Ending, Faults, Proxy, Slice};
+
+use super::{ask, entry, run, servers, until};
+
+const KEYS: usize = 40;
+
+/// A value that says whose it is.
+fn said(n: usize, round: usize) -> String {
+    format!("{{\"key\":{n},\"round\":{round},\"filler\":\"{}\"}}", "x".repeat(n * 7))
+}
+
+/// G5: no reply crosses to another key, whatever is cancelled, reset or damaged.
+#[test]
+fn g5_no_reply_crosses_to_another_key() {
+    run(servers(1), |servers| async move {
+        let proxy = Proxy::start(servers[0].address(), 4711).await.unwrap();
+        let options = MemcachedOptions {
+            connect_timeout: Duration::from_millis(300),
+            // Callers that give up are what this is about: the server is not to be left alone because of them.
+            patience: Duration::from_secs(5),
+            ..MemcachedOptions::default()
+        };
+        let tier = Arc::new(MemcachedTier::open(&format!("memcached://{}", proxy.address()), options).unwrap());
+        let (answered, cancelled) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
+        let mut tried = Vec::new();
+        let kinds = [
+            Faults { slice: Some(Slice { bytes: 400, pause: Duration::ZERO }), ..Faults::NONE },
+            Faults { corrupt: 0.01, ..Faults::NONE },
+            Faults { reset: 0.01, ..Faults::NONE },
+            Faults { duplicate: 0.005, ..Faults::NONE },
+            Faults { latency: Duration::from_millis(3), jitter: Duration::from_millis(6), ..Faults::NONE },
+        ];
+        for (kind, faults) in kinds.into_iter().enumerate() {
+            proxy.set_both(faults);
+            let tasks = (0..8).map(|worker| {
+                let (tier, answered, cancelled) = (tier.clone(), answered.clone(), cancelled.clone());
+                tokio::spawn(async move {
+                    for round in 0..60 {
+                        let n = (worker * 31 + round * 17) % KEYS;
+                        let key = format!("crossed:{n}").into_bytes();
+                        // A caller that gives up at a moment of chance.
+                        let patience = Duration::from_micros(fastrand::u64(50..60_000));
+                        let work = async {
+                            let found = tier.get(&key).await;
+                            if found.is_err() {
+                                tokio::time::sleep(Duration::from_millis(5)).await;
+                            }
+                            if let Ok(Found::Entry { envelope, .. }) = found {
+                                let text = String::from_utf8(envelope.body.to_vec()).unwrap();
+                                assert!(text.starts_with(&format!("{{\"key\":{n},")), "{n} was answered {text}");
+                                answered.fetch_add(1, Ordering::Relaxed);
+                            }
+                            if let Ok(Acquired::Granted { token, .. }) = tier.acquire(&key, ask(Mode::Backup)).await {
+                                // Errors are what this is about.
+                                let _ = tier.publish(&key, token, entry(said(n, round))).await;
+                            }
+                        };
+                        if tokio::time::timeout(patience, work).await.is_err() {
+                            cancelled.fetch_add(1, Ordering::Relaxed);
+                        }
+                    }
+                })
+            });
+            futures_util::future::try_join_all(tasks).await.unwrap();
+            tried.push((answered.swap(0, Ordering::Relaxed), cancelled.swap(0, Ordering::Relaxed)));
+            if kind == 2 {
+                proxy.cut(Ending::Reset);
+            }
+        }
+        proxy.calm();
+        until("it works again", async || tier.get(b"crossed:1").await.is_ok()).await;
+        assert!(
+            tried.iter().all(|(answered, cancelled)| *answered > 20 && *cancelled > 20),
+            "nothing was tried: {tried:?}"
+        );
+    });
+}
