@@ -48,12 +48,13 @@ fn described(key: &[u8], explain: &Explain, shared_as: Option<Vec<u8>>) -> Value
     json!({
         "key": shown(key),
         "space": explain.space,
-        "shared_as": shared_as.map(|name| shown(&name)),
+
         "would": explain.would.as_str(),
         "entry": entry,
         "floor": { "removed": explain.floor_removed, "expired": explain.floor_expired },
         "flights": explain.flights.iter().map(flight).collect::<Vec<_>>(),
         "last_failure": failed,
         "origin": { "running": running, "waiting": waiting, "max_concurrency": most },
+        "shared_as": shared_as.map(|name| shown(&name)),
     })
 }

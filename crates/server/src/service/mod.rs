@@ -77,7 +77,7 @@ struct Inner {
     /// Held by whoever walks: one at a time, or a few clients could fill every thread and all memory with lists.
     scan: Arc<tokio::sync::Mutex<keylist::Latest>>,
     /// Clients that keep copies of their own.
-    watch: Watch,
+    watch: Arc<Watch>,
     /// Somebody tells them of what is no longer fresh.
     sweeping: AtomicBool,
 }
@@ -90,7 +90,8 @@ impl Service {
     pub async fn start(config: Config, loads: Handle) -> Result<Service, Vec<Problem>> {
         let (password, memory) = (config.listen.password.clone(), config.memory.clone());
         let fleet = fleet::open(&config, &loads).await?;
-        let (cache, serving) = open::open(config, loads.clone(), fleet.as_ref())?;
+        let watch = Arc::<Watch>::default();
+        let (cache, serving) = open::open(config, loads.clone(), fleet.as_ref(), &watch)?;
         ready::ready(&serving).await?;
         let inner = Arc::new(Inner {
             fleet,
@@ -105,7 +106,7 @@ impl Service {
             write_locks: std::array::from_fn(|_| Mutex::new(())),
             hasher: std::hash::RandomState::new(),
             scan: Arc::default(),
-            watch: Watch::default(),
+            watch,
             sweeping: AtomicBool::new(false),
         });
         Ok(Service(inner, None, None))

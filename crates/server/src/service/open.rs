@@ -13,7 +13,7 @@ use bellwether_core::template::Template;
 use bytes::Bytes;
 use tokio::runtime::Handle;
 
-use super::fleet::Fleet;
+use super::fleet::{Fleet, backplane};
 use super::fleet::codec::Payloads;
 use super::fleet::naming::Names;
 use super::front::Front;
@@ -21,6 +21,7 @@ use super::opened::{Kind, Opened};
 use super::served::{Served, Source, generation_prefix};
 use super::serving::Serving;
 use super::tally::Tally;
+use super::watch::Watch;
 use crate::config::{
     self, Changes, Config, HttpSource, OriginChange, OriginConfig, OriginKind, Place, Problem, SpaceChange,
     SpaceConfig, SqlSource,
@@ -40,13 +41,26 @@ struct Guarded<'c> {
 pub(super) type Before<'b> = Option<(&'b Serving, &'b Changes)>;
 
 /// A cache with a configuration at work.
-pub(super) fn open(config: Config, loads: Handle, fleet: Option<&Fleet>) -> Result<(Cache, Serving), Vec<Problem>> {
+pub(super) fn open(
+    config: Config,
+    loads: Handle,
+    fleet: Option<&Fleet>,
+    watch: &Arc<Watch>,
+) -> Result<(Cache, Serving), Vec<Problem>> {
     refuse_disk(&config)?;
     let memory = &config.memory;
     let cache = Cache::builder().memory_bytes(memory.limit).eviction(memory.eviction);
     let mut cache = cache.origin_name(NO_ORIGIN).runtime(loads);
     if let Some(Fleet { tier, shared, .. }) = fleet {
         cache = cache.shared(tier.clone()).shared_timeout(shared.timeout).shared_resync(shared.resync);
+        let failed = |(found, hint): (String, String)| {
+            let problem = *problem(&shared.place, "[shared] backplane", found, Some(hint));
+            vec![Problem { file: config.file.clone(), ..problem }]
+        };
+        if let Some(events) = backplane::backplane(shared).map_err(failed)? {
+            let watch = watch.clone();
+            cache = cache.backplane(events).on_heard(move |heard| backplane::heard(&watch, heard));
+        }
     }
     let cache = cache.build();
     let cache = cache.map_err(|error| vec![*problem(&Place::File, "[memory]", error.to_string(), None)])?;

@@ -62,6 +62,11 @@ pub(in crate::service) fn named(generation: Option<&[u8]>, key: &[u8]) -> Vec<u8
     }
 }
 
+/// The key of a name, whatever its generation; `None`: it is no key's.
+pub(in crate::service) fn key_of(name: &[u8]) -> Option<&[u8]> {
+    meant(name).map(|(_, key)| key)
+}
+
 /// Generation and key of a name; `None`: it is no key's.
 fn meant(name: &[u8]) -> Option<(Option<&[u8]>, &[u8])> {
     let Some(rest) = name.strip_prefix(&[SIGN]) else { return Some((None, name)) };

@@ -8,7 +8,7 @@ use tokio::runtime::Handle;
 
 use super::marker::{self, Fits, NAME};
 use super::tier::{SharedState, SharedTier};
-use crate::config::{Backplane, Config, OnStart, Place, Problem, Shared};
+use crate::config::{Config, OnStart, Place, Problem, Shared};
 
 /// A start waits so long for the tier.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -36,12 +36,6 @@ pub(in crate::service) async fn open(config: &Config, runtime: &Handle) -> Resul
     };
     let tier = SharedTier::open(shared, runtime)
         .map_err(|(found, hint)| vec![said(found, "a tier that can be opened", hint)])?;
-    if shared.backplane != Backplane::Off {
-        tracing::warn!(
-            "[shared]: the backplane is not in this build: other processes learn of an invalidation within {} (resync)",
-            shared.resync
-        );
-    }
     let fleet = Fleet { tier, shared: Arc::new(shared.clone()), stranger: Arc::default() };
     match fleet.look().await {
         Looked::Fine => Ok(Some(fleet)),

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use bellwether::shared::{Acquired, Ask, Envelope, Found, Raised, Stored, Tier, TierError, Verified};
 use bellwether::{FailClass, Fence, Invalidation, Span};
 use bellwether_adapters::SetupError;
+use bellwether_adapters::tiers::memcached::{self, MemcachedAddress, MemcachedOptions, MemcachedTier};
 use bellwether_adapters::tiers::redis::{
     Reads, RedisAddress, RedisOptions, RedisShape, RedisTarget, RedisTier, Weight,
 };
 use futures_util::future::BoxFuture;
 use tokio::runtime::Handle;
 
-use crate::config::{Node, RedisAt, RedisUrl, Shared, SharedAt};
+use crate::config::{Node, Placement, RedisAt, RedisUrl, Shared, SharedAt};
 
 /// A tier that is open, for the cache and for those who ask how it is.
 #[derive(Clone)]
@@ -20,6 +21,7 @@ pub(in crate::service) struct SharedTier(Arc<Kind>);
 
 enum Kind {
     Redis(RedisTier),
+    Memcached(MemcachedTier),
 }
 
 /// How the tier that several processes share is.
@@ -63,6 +65,7 @@ pub(in crate::service) struct Look {
 impl SharedTier {
     /// Opens what `shared` names. Nobody needs to be there.
     pub(in crate::service) fn open(shared: &Shared, runtime: &Handle) -> Result<SharedTier, (String, String)> {
+        let told = |error: SetupError| (error.problem().to_owned(), error.hint().to_owned());
         let kind = match &shared.at {
             SharedAt::Redis(url) => {
                 let options = RedisOptions {
@@ -71,12 +74,21 @@ impl SharedTier {
                     runtime: Some(runtime.clone()),
                     ..RedisOptions::default()
                 };
-                let told = |error: SetupError| (error.problem().to_owned(), error.hint().to_owned());
                 Kind::Redis(RedisTier::open(target(url), options).map_err(told)?)
             }
-            SharedAt::Memcached { .. } => {
-                let found = "a Memcached fleet, which this build can't open";
-                return Err((found.to_owned(), "name a Redis or Valkey".to_owned()));
+            SharedAt::Memcached { nodes, placement } => {
+                let options = MemcachedOptions {
+                    prefix: shared.prefix.clone().into_bytes(),
+                    placement: match placement {
+                        Placement::Rendezvous => memcached::Placement::Rendezvous,
+                        Placement::Ketama => memcached::Placement::Ketama,
+                    },
+                    runtime: Some(runtime.clone()),
+                    ..MemcachedOptions::default()
+                };
+                let server = |node: &Node| MemcachedAddress { host: bare(&node.host), port: node.port };
+                let servers = nodes.iter().map(server).collect();
+                Kind::Memcached(MemcachedTier::open_at(servers, options).map_err(told)?)
             }
         };
         Ok(SharedTier(Arc::new(kind)))
@@ -94,6 +106,11 @@ impl SharedTier {
                 };
                 Look { fatal: told(fatal), advice: told(advice) }
             }
+            Kind::Memcached(tier) => {
+                let hint = "is the address right, and does it run? Memcached 1.6.12 or later is enough";
+                let told = |(server, why): (String, String)| (format!("{server}: {why}"), hint.to_owned());
+                Look { fatal: tier.check().await.into_iter().map(told).collect(), advice: Vec::new() }
+            }
         }
     }
 
@@ -110,12 +127,22 @@ impl SharedTier {
                     stranger: false,
                 }
             }
+            Kind::Memcached(tier) => {
+                let counts = tier.counts();
+                SharedState {
+                    calls: counts.calls,
+                    misread: counts.misread,
+                    nodes: counts.servers,
+                    ..SharedState::default()
+                }
+            }
         }
     }
 
     fn tier(&self) -> &dyn Tier {
         match &*self.0 {
             Kind::Redis(tier) => tier,
+            Kind::Memcached(tier) => tier,
         }
     }
 }
@@ -126,10 +153,15 @@ impl fmt::Debug for SharedTier {
     }
 }
 
+/// A host without the brackets of IPv6.
+fn bare(host: &str) -> String {
+    host.trim_start_matches('[').trim_end_matches(']').to_owned()
+}
+
 /// Where a Redis is, in the words of its tier.
 pub(in crate::service) fn target(url: &RedisUrl) -> RedisTarget {
     let address = |node: &Node| RedisAddress {
-        host: node.host.trim_start_matches('[').trim_end_matches(']').to_owned(),
+        host: bare(&node.host),
         port: node.port,
     };
     let all = |nodes: &[Node]| nodes.iter().map(address).collect();
