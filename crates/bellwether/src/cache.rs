@@ -6,27 +6,34 @@ use std::sync::{Arc, Weak};
 
 use bellwether_core::fence::{Fence, Invalidation};
 use bellwether_core::policy::Budget;
+use bellwether_core::time::Span;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::runtime::{Handle, Runtime, RuntimeFlavor};
 
+use crate::control::{brakes, follow, resync};
+use crate::engine::debts::Owing;
 use crate::engine::space::{SpaceState, Travel};
 use crate::engine::{Engine, SharedTier};
 use crate::error::SetupError;
+use crate::events::{Heard, Ledger, Transport};
 use crate::eviction::Eviction;
 use crate::key::{CacheKey, KeyRef};
 use crate::observe::explain::Explain;
 use crate::observe::snapshot::Snapshot;
 use crate::policy::{Human, Policy};
 use crate::port::clock::Clock;
-use crate::shared::{Backplane, Sharing, Tier};
+use crate::shared::{Sharing, Tier};
 use crate::space::Space;
+use crate::state::fleet::{Fleet, Listener};
 use crate::state::gate::OriginGate;
 use crate::state::memory::{LEAST_LIMIT, Memory};
 use crate::weigh::Value;
 
 /// Threads of the runtime that a cache starts for its loads where none is given.
 const LOAD_THREADS: usize = 2;
+/// How often [`Cache::until_live`] looks.
+const LOOK: Span = Span::ms(5);
 /// Values up to this size must find room, unless the builder says otherwise.
 const LARGEST_VALUE: u64 = 1 << 20;
 
@@ -66,7 +73,9 @@ pub struct CacheBuilder {
     tier: Option<Arc<dyn Tier>>,
     tier_budget: Human,
     resync: Human,
-    backplane: Option<Arc<dyn Backplane>>,
+    backplane: Option<Arc<dyn Transport>>,
+    ledger: Option<Arc<dyn Ledger>>,
+    listener: Option<Listener>,
     hash_seed: Option<u64>,
 }
 
@@ -152,10 +161,26 @@ impl CacheBuilder {
         self
     }
 
-    /// How this process hears of invalidations of tags and spaces by others.
+    /// How this process hears of invalidations by others, and they of its own. Without one tags and spaces are
+    /// invalidated in this process alone, and other processes notice a removed key `shared_resync` later.
     #[must_use]
-    pub fn backplane(mut self, backplane: impl Backplane) -> CacheBuilder {
-        self.backplane = Some(Arc::new(backplane));
+    pub fn backplane(mut self, transport: impl Transport) -> CacheBuilder {
+        self.backplane = Some(Arc::new(transport));
+        self
+    }
+
+    /// Is told what other processes invalidated, once it holds here: for caches beside this one. It must not block.
+    /// A key is told twice: before the shared tier knows, and after.
+    #[must_use]
+    pub fn on_heard(mut self, listener: impl Fn(&Heard) + Send + Sync + 'static) -> CacheBuilder {
+        self.listener = Some(Box::new(listener));
+        self
+    }
+
+    /// Remembers across restarts which invalidations the shared tier could not be told.
+    #[must_use]
+    pub fn ledger(mut self, ledger: impl Ledger) -> CacheBuilder {
+        self.ledger = Some(Arc::new(ledger));
         self
     }
 
@@ -177,12 +202,8 @@ impl CacheBuilder {
         if limit < LEAST_LIMIT {
             return Err(SetupError::Memory(format!("{limit} bytes are too few: at least 64 KiB")));
         }
-        let shared = SharedTier {
-            tier: self.tier,
-            budget: self.tier_budget.0.map_err(SetupError::SharedTime)?,
-            resync: self.resync.0.map_err(SetupError::SharedTime)?,
-            backplane: self.backplane,
-        };
+        let budget = self.tier_budget.0.map_err(SetupError::SharedTime)?;
+        let resync = self.resync.0.map_err(SetupError::SharedTime)?;
         let (runtime, own) = match (self.runtime, Handle::try_current()) {
             (Some(given), _) => (given, None),
             (None, Ok(current)) if current.runtime_flavor() == RuntimeFlavor::MultiThread => (current, None),
@@ -196,7 +217,15 @@ impl CacheBuilder {
         let seed = self.hash_seed.map_or_else(ahash::RandomState::new, fixed);
         let memory = Memory::new(self.eviction, limit, self.largest_value.min(limit / 4), clock.clone(), &seed)
             .ok_or(SetupError::Eviction(self.eviction))?;
+        let listener = self.listener;
+        let fleet = self.backplane.as_ref().map(|to| Fleet::new(to.delivery(), resync, clock.clone(), listener));
+        let shared = SharedTier { tier: self.tier, budget, resync, fleet: fleet.clone(), ledger: self.ledger };
         let engine = Engine::new(memory, clock, seed, shared, runtime, own);
+        if let (Some(fleet), Some(transport)) = (fleet, self.backplane) {
+            follow::start(&engine, fleet, transport);
+        }
+        resync::start(&engine);
+        brakes::start(&engine);
         let default_origin = declare_origin(&engine, &self.origin_name, self.budget)?;
         Ok(Cache { engine, default_origin })
     }
@@ -250,6 +279,8 @@ impl Cache {
             tier_budget: "50ms".into(),
             resync: "5s".into(),
             backplane: None,
+            ledger: None,
+            listener: None,
             hash_seed: None,
         }
     }
@@ -338,6 +369,8 @@ impl Cache {
         let id = self.engine.next_space();
         let state = Arc::new(SpaceState::new(id, name.into(), policy, origin.0.clone(), types, travel));
         spaces.insert(state.name.clone(), state.clone());
+        drop(spaces);
+        self.engine.adopt_debts();
         Ok(Space::new(self.engine.clone(), state))
     }
 
@@ -365,11 +398,39 @@ impl Cache {
 
     /// Another process invalidated a whole space. False: there is none of that name here.
     pub fn hear_space(&self, space: &str, verb: Invalidation) -> bool {
-        let space = self.engine.spaces.read().get(space).cloned();
-        space.is_some_and(|space| {
-            space.raise(verb, self.engine.next_fence());
-            true
-        })
+        self.engine.hear_space(space, verb)
+    }
+
+    /// Invalidations that hold here and of which the shared tier could not be told yet, by name.
+    pub fn owing(&self) -> Vec<Owing> {
+        self.engine.owing()
+    }
+
+    /// Tries again what is owed to the shared tier for the key of this name there, or for all keys. How many that are.
+    pub fn retry_owed(&self, name: Option<&[u8]>) -> usize {
+        self.engine.retry_owed(name)
+    }
+
+    /// Gives up what is owed to the shared tier for the key of this name there, or for all keys: from then on its
+    /// older value is believed until it ends. How many that were.
+    pub fn drop_owed(&self, name: Option<&[u8]>) -> usize {
+        self.engine.drop_owed(name)
+    }
+
+    /// Whether every invalidation of the fleet is known here that is older than the backplane's delay; without a
+    /// backplane there is nothing to know.
+    pub fn is_live(&self) -> bool {
+        self.engine.fleet.as_ref().is_none_or(|fleet| fleet.is_live())
+    }
+
+    /// Waits until it is so, at most for `limit`. A process that waits before it takes requests loads less.
+    pub async fn until_live(&self, limit: Span) -> bool {
+        let clock = &self.engine.clock;
+        let end = clock.now() + limit;
+        while !self.is_live() && clock.now() < end {
+            clock.sleep_until((clock.now() + LOOK).min(end)).await;
+        }
+        self.is_live()
     }
 
     /// What the cache knows of a key, named as `space:key`; `None` if there is no such space.

@@ -377,6 +377,11 @@ impl Entry {
         self.hits.store(self.hits.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
     }
 
+    /// It is the same copy as `other`, and was served as often.
+    pub(crate) fn served_as(&self, other: &Entry) {
+        self.hits.store(other.hits(), Ordering::Relaxed);
+    }
+
     pub(crate) fn hits(&self) -> u32 {
         self.hits.load(Ordering::Relaxed)
     }

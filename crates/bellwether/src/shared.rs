@@ -4,10 +4,9 @@
 //! to it: every call below is one atomic step there. A tier's fences are compared only with fences of the same key in
 //! the same tier, never with those a process draws for itself.
 
-mod backplane;
 mod codec;
+mod tag;
 
-pub use backplane::{Backplane, tag_hash};
 use bellwether_core::entry::Kind;
 use bellwether_core::failure::FailClass;
 use bellwether_core::fence::{Fence, Invalidation};
@@ -18,6 +17,7 @@ use bytes::Bytes;
 pub(crate) use codec::Prefix;
 pub use codec::{Codec, Encoded, Naming, Sharing};
 use futures_util::future::{BoxFuture, FutureExt, try_join_all};
+pub use tag::tag_hash;
 
 /// An entry on its way to or from a shared tier. Durations travel, never moments: clocks of
 /// different machines are not compared.

@@ -56,6 +56,8 @@ pub enum Mode {
     Working,
     /// Every call fails at once.
     Failing,
+    /// Every call is answered, by an error.
+    Refusing,
     /// No call ever returns: a frozen server.
     Frozen,
 }
@@ -191,6 +193,7 @@ impl SharedMemory {
                     Ok(act(cells.entry(key.to_vec()).or_default(), calls, self.clock.now()))
                 }
                 Mode::Failing => Err(TierError { kind: TierTrouble::Unreachable, text: "the test tier fails".into() }),
+                Mode::Refusing => Err(TierError { kind: TierTrouble::Failed, text: "the test tier refuses".into() }),
                 Mode::Frozen => std::future::pending().await,
             }
         }

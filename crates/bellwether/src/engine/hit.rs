@@ -1,6 +1,9 @@
 //! Can memory answer? The path of a hit: a plain function, no await, no allocation, no lock held.
 
+use std::sync::atomic::Ordering;
+
 use bellwether_core::draw::Draw;
+use bellwether_core::entry::Kind;
 use bellwether_core::read::decide::{self, Decision, Demand, decide};
 use bellwether_core::time::Tick;
 use bellwether_core::why::Why;
@@ -65,7 +68,16 @@ impl Engine {
         let draw = if at < entry.calm_until() { Draw(0) } else { draw() };
         let meta = entry.meta();
         let seen = decide::Resident { meta: &meta, hits: entry.hits() };
-        match decide(Some(seen), floor, demand, at, &space.policy, draw) {
+        let decision = decide(Some(seen), floor, demand, at, &space.policy, draw);
+        let doubtful = entry.fence() <= space.suspect() || space.is_braked();
+        // While the tier is silent nobody can tell it of an invalidation either, and nobody could confirm the copy.
+        let silent = self.tier_silent.load(Ordering::Relaxed);
+        if doubtful && !silent && entry.kind() != Kind::HitForMiss {
+            // The shared tier answers in its place: a load asks it first.
+            return if demand == Demand::CachedOnly { Look::NotCached } else { Look::Load };
+        }
+        match decision {
+            Decision::Serve(Why::Hit) if doubtful => Look::Serve { entry, why: Why::Suspect, at, refresh: false },
             Decision::Serve(why) => Look::Serve { entry, why, at, refresh: false },
             Decision::ServeAndRefresh(why) => Look::Serve { entry, why, at, refresh: demand != Demand::CachedOnly },
             Decision::Load => Look::Load,

@@ -230,10 +230,12 @@ impl Engine {
 
     /// Invalidates a whole space, and tells the backplane.
     pub(crate) fn invalidate_space(&self, space: &SpaceState, verb: Invalidation) {
-        space.raise(verb, self.next_fence());
-        if let Some(backplane) = self.backplane().filter(|_| space.travel.is_some()) {
-            backplane.space_invalidated(&space.name, verb);
+        // First what judges entries of the shared tier: what is asked for after the floor is in place, and comes
+        // before it is told, must not be taken over.
+        if let Some(fleet) = self.fleet.as_ref().filter(|_| space.travel.is_some()) {
+            fleet.space_invalidated(&space.name, verb);
         }
+        space.raise(verb, self.next_fence());
     }
 }
 

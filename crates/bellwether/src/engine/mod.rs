@@ -6,6 +6,7 @@ pub(crate) mod batch;
 pub(crate) mod body;
 pub(crate) mod cell;
 pub(crate) mod claim;
+pub(crate) mod debts;
 pub(crate) mod hit;
 pub(crate) mod lead;
 pub(crate) mod lease;
@@ -15,10 +16,11 @@ pub(crate) mod settle;
 pub(crate) mod space;
 pub(crate) mod tier;
 pub(crate) mod told;
+pub(crate) mod verify;
 pub(crate) mod write;
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
 use bellwether_core::draw::Draw;
@@ -31,10 +33,12 @@ use tokio::runtime::{Handle, Runtime};
 use crate::engine::cell::FlightCell;
 use crate::engine::space::SpaceState;
 use crate::entry::Entry;
+use crate::events::{Debt, Ledger};
 use crate::observe::counters::{FOLLOWER_BOUNDS, Histogram};
 use crate::observe::shared::Tally;
 use crate::port::clock::Clock;
-use crate::shared::{Backplane, Tier, tag_hash};
+use crate::shared::{Tier, tag_hash};
+use crate::state::fleet::Fleet;
 use crate::state::flights::FlightTable;
 use crate::state::gate::OriginGate;
 use crate::state::memory::Memory;
@@ -49,7 +53,8 @@ pub(crate) struct SharedTier {
     pub(crate) tier: Option<Arc<dyn Tier>>,
     pub(crate) budget: Span,
     pub(crate) resync: Span,
-    pub(crate) backplane: Option<Arc<dyn Backplane>>,
+    pub(crate) fleet: Option<Arc<Fleet>>,
+    pub(crate) ledger: Option<Arc<dyn Ledger>>,
 }
 
 /// One cache's state, shared by all its spaces and tasks.
@@ -62,14 +67,22 @@ pub(crate) struct Engine {
     pub(crate) tier: Option<Arc<dyn Tier>>,
     /// All that one request may spend on the shared tier.
     pub(crate) tier_budget: Span,
-    /// A copy of a shared space's entry is compared with the tier at most this late.
+    /// A copy of a shared space's entry is compared with the tier from this age on, when it is read; one that was not
+    /// compared for a quarter longer is suspect.
     pub(crate) resync: Span,
-    pub(crate) backplane: Option<Arc<dyn Backplane>>,
+    /// The way to other processes, where there is one.
+    pub(crate) fleet: Option<Arc<Fleet>>,
+    /// Remembers what the tier could not be told.
+    pub(crate) ledger: Option<Arc<dyn Ledger>>,
+    /// What the process before this one owed, of spaces that are not declared yet.
+    pub(crate) inherited: Mutex<Vec<Debt>>,
     /// Invalidations that the tier does not know of yet.
     pub(crate) pending: Pending,
     pub(crate) tally: Tally,
     /// Copies that are compared with the tier right now.
     pub(crate) verifying: AtomicUsize,
+    /// The last call of the tier was not answered.
+    pub(crate) tier_silent: AtomicBool,
     pub(crate) spaces: RwLock<HashMap<Arc<str>, Arc<SpaceState>>>,
     /// Ids of spaces are never used twice: what belongs to a space that is gone is nobody's.
     next_space: AtomicU32,
@@ -106,10 +119,13 @@ impl Engine {
             tier_budget: shared.budget,
             // A value lands here before it is published: it must be there when it is looked for.
             resync: shared.resync.max(Span(shared.budget.0 * 2)),
-            backplane: shared.backplane,
+            fleet: shared.fleet,
+            inherited: Mutex::new(shared.ledger.as_ref().map(|ledger| ledger.debts()).unwrap_or_default()),
+            ledger: shared.ledger,
             pending: Pending::default(),
             tally: Tally::default(),
             verifying: AtomicUsize::new(0),
+            tier_silent: AtomicBool::new(false),
             spaces: RwLock::default(),
             next_space: AtomicU32::new(0),
             origins: RwLock::default(),
@@ -151,10 +167,11 @@ impl Engine {
     /// Invalidates whatever carries `tag`, and tells the backplane.
     pub(crate) fn invalidate_tag(&self, tag: &str, verb: Invalidation) {
         let tag = tag_hash(tag);
-        self.raise_tag(tag, verb);
-        if let Some(backplane) = self.backplane() {
-            backplane.tag_invalidated(tag, verb);
+        // First what judges entries of the shared tier, see `invalidate_space`.
+        if let Some(fleet) = &self.fleet {
+            fleet.tag_invalidated(tag, verb);
         }
+        self.raise_tag(tag, verb);
     }
 
     /// Invalidates whatever carries the tag of this hash, here.
@@ -164,7 +181,7 @@ impl Engine {
 
     /// How far this process has followed the fleet's invalidations.
     pub(crate) fn position(&self) -> Position {
-        self.backplane().map_or(Position::NONE, Backplane::position)
+        self.fleet.as_ref().map_or(Position::NONE, |fleet| fleet.position())
     }
 }
 

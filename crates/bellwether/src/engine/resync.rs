@@ -48,12 +48,16 @@ impl Engine {
     async fn verify(&self, space: &SpaceState, key: &Key, entry: &Resident) {
         let (Some(tier), Some(travel), Some(mark)) = (&self.tier, &space.travel, entry.mark()) else { return };
         let held = mark.fence();
+        // Drawn before the tier is asked: what is invalidated meanwhile is newer.
+        let asked = self.next_fence();
         let verified = self.within_budget(space, tier.verify(&travel.name(&key.bytes))).await;
         // A tier that does not answer proves nothing: it is asked again after a period.
         entry.watch();
         let Ok(verified) = verified else { return };
         add(&self.tally.verified);
-        if verified != Verified::Holds(held) {
+        if verified == Verified::Holds(held) {
+            self.believe(space, key, entry, asked);
+        } else {
             add(&self.tally.dropped);
             self.forget(key, entry.fence());
         }

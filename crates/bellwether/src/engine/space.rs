@@ -2,9 +2,10 @@
 
 use std::any::TypeId;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bellwether_core::fence::{Fence, Floor, Invalidation};
+use bellwether_core::guard::brake::Traffic;
 use bellwether_core::loadtimes::LoadTimes;
 use bellwether_core::policy::Policy;
 use bellwether_core::time::Span;
@@ -64,8 +65,14 @@ impl Travel {
 struct Floors {
     removed: AtomicU64,
     expired: AtomicU64,
-    /// The higher of both, for hits.
+    /// The highest of all here, for hits.
     newest: AtomicU64,
+    /// Copies up to here must be compared with the shared tier before they are served.
+    suspect: AtomicU64,
+    /// No copy is served.
+    braked: AtomicBool,
+    /// Keys that were invalidated, here or elsewhere.
+    invalidated: AtomicU64,
 }
 
 /// How long loads take.
@@ -164,6 +171,54 @@ impl SpaceState {
         Fence(self.floors.newest.load(Ordering::Acquire))
     }
 
+    /// Copies made under fences up to this one are suspect: they may miss an invalidation.
+    #[inline]
+    pub(crate) fn suspect(&self) -> Fence {
+        Fence(self.floors.suspect.load(Ordering::Acquire))
+    }
+
+    /// A key was invalidated, or heard to be.
+    pub(crate) fn note_invalidation(&self) {
+        self.floors.invalidated.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Keys invalidated so far, and requests so far: of them those that memory answered, and all.
+    pub(crate) fn traffic(&self) -> Traffic {
+        let all = Why::ALL.iter().map(|why| self.counted(*why)).sum();
+        let invalidations = self.floors.invalidated.load(Ordering::Relaxed);
+        Traffic { invalidations, hits: self.counted(Why::Hit), reads: all }
+    }
+
+    /// Whether memory serves nothing of this space.
+    #[inline]
+    pub(crate) fn is_braked(&self) -> bool {
+        self.floors.braked.load(Ordering::Acquire)
+    }
+
+    /// From now on memory serves nothing of this space; or it does again.
+    pub(crate) fn brake(&self, on: bool) {
+        if on {
+            self.floors.braked.store(true, Ordering::SeqCst);
+            // Hits look at one number alone.
+            self.floors.newest.store(u64::MAX, Ordering::SeqCst);
+            return;
+        }
+        self.floors.braked.store(false, Ordering::SeqCst);
+        let held = [&self.floors.removed, &self.floors.expired, &self.floors.suspect];
+        let newest = held.iter().map(|floor| floor.load(Ordering::SeqCst)).max().unwrap_or_default();
+        self.floors.newest.store(newest, Ordering::SeqCst);
+        // What rose meanwhile raised it before: once more, now that it is back.
+        let again = held.iter().map(|floor| floor.load(Ordering::SeqCst)).max().unwrap_or_default();
+        self.floors.newest.fetch_max(again, Ordering::SeqCst);
+    }
+
+    /// Makes copies suspect. Nothing is walked: who reads one compares.
+    pub(crate) fn doubt(&self, suspect: Fence) {
+        self.floors.suspect.fetch_max(suspect.0, Ordering::SeqCst);
+        // Last: the brake may be released at the same time, and counts what is in place.
+        self.floors.newest.fetch_max(suspect.0, Ordering::SeqCst);
+    }
+
     /// Invalidates the whole space.
     pub(crate) fn raise(&self, verb: Invalidation, fence: Fence) {
         let floor = match verb {
@@ -173,6 +228,8 @@ impl SpaceState {
         // First what hits ask: by the time anybody knows of this floor, nobody is served past it.
         self.floors.newest.fetch_max(fence.0, Ordering::SeqCst);
         floor.fetch_max(fence.0, Ordering::SeqCst);
+        // Once more: the brake may have been released in between.
+        self.floors.newest.fetch_max(fence.0, Ordering::SeqCst);
     }
 
     /// A loader returned. Called once per call of a loader, however many keys it loaded.

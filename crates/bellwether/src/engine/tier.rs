@@ -1,6 +1,7 @@
 //! How is the shared tier asked, within a request's budget? One flight's dealings with it.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bellwether_core::entry::{Kind, Meta};
 use bellwether_core::fence::{Fence, Floor, Invalidation};
@@ -202,8 +203,10 @@ impl Link {
         };
         let (p99, mean) = space.load_times();
         let meta = adopted(travelled, p99, mean, &space.policy, engine.clock.now(), draw());
-        let covering = engine.backplane.as_ref();
-        let covering = covering.and_then(|b| b.covering(&space.name, &envelope.tags, envelope.seen));
+        let covering = engine
+            .fleet
+            .as_ref()
+            .and_then(|fleet| fleet.covering(&space.name, &envelope.tags, envelope.seen, Span(envelope.age_ms)));
         let tags = envelope.tags.into_iter().map(Tag::of_wire).collect();
         let mark = Some(TierMark::of(envelope.fence, engine.clock.now() + engine.resync));
         let aside = Aside { extra: Extra::of(envelope.version, tags), mark };
@@ -298,7 +301,10 @@ impl Engine {
         let trouble = tokio::select! {
             biased;
             answer = call => match answer {
-                Ok(answer) => return Ok(answer),
+                Ok(answer) => {
+                    self.tier_silent.store(false, Ordering::Relaxed);
+                    return Ok(answer);
+                }
                 Err(error) => {
                     tracing::debug!(space = &*space.name, %error, "the shared tier did not do it");
                     error.kind
@@ -309,6 +315,7 @@ impl Engine {
                 TierTrouble::Unreachable
             }
         };
+        self.tier_silent.store(trouble == TierTrouble::Unreachable, Ordering::Relaxed);
         self.tally.trouble(trouble);
         Err(trouble)
     }

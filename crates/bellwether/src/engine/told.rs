@@ -8,10 +8,11 @@ use futures_util::future::join_all;
 
 use crate::engine::Engine;
 use crate::engine::space::SpaceState;
+use crate::events::Debt;
 use crate::key::{Key, KeyRef};
 use crate::observe::shared::add;
-use crate::shared::{Backplane, Raised, Stored, TierTrouble};
-use crate::state::pending::{Owed, Turn};
+use crate::shared::{Raised, Stored, TierTrouble};
+use crate::state::pending::{MOST_REFUSALS, Owed, Turn};
 
 /// The first pause before the tier is told again; it doubles up to the longest.
 const FIRST_PAUSE: Span = Span::ms(100);
@@ -37,17 +38,20 @@ impl Acknowledged {
 }
 
 impl Engine {
-    pub(crate) fn backplane(&self) -> Option<&dyn Backplane> {
-        self.backplane.as_deref()
-    }
-
     /// Tells the tier what it must know of `key`. Where it could not be told it is tried again in the background.
     pub(crate) async fn tell(self: Arc<Engine>, key: Key) -> Acknowledged {
         let told = self.try_to_tell(&key).await;
-        if !told.told && self.pending.begin_retrying() {
-            self.runtime().spawn(retry(self.clone()));
+        if !told.told {
+            self.try_again();
         }
         told
+    }
+
+    /// Tries what is owed until none of it is left, unless somebody does.
+    pub(crate) fn try_again(self: &Arc<Engine>) {
+        if self.pending.begin_retrying() {
+            self.runtime().spawn(retry(self.clone()));
+        }
     }
 
     /// An invalidation that found too many pending: told once, for better or worse.
@@ -82,19 +86,39 @@ impl Engine {
         let telling = Telling { engine: self, key, owed };
         let (mut owed, mut was_resident) = (telling.owed.clone(), false);
         loop {
-            let Ok(raised) = self.tell_owed(key, &owed).await else {
-                if let Some(backplane) = self.backplane() {
-                    backplane.not_told(&name(&owed, key), owed.verb);
+            let raised = match self.tell_owed(key, &owed).await {
+                Ok(raised) => raised,
+                Err(trouble) => {
+                    self.remember(key, trouble).await;
+                    return Acknowledged { told: false, was_resident };
                 }
-                return Acknowledged { told: false, was_resident };
             };
             was_resident |= raised.was_resident;
             // What came meanwhile is told as well, by whom it finds at it.
             let done = self.pending.told(key, &owed, raised.fence);
+            if let Some(ledger) = self.ledger.as_ref().filter(|_| done && owed.remembered) {
+                ledger.paid(&name(&owed, key));
+            }
             match self.pending.owed(key).filter(|_| !done) {
                 Some(more) => owed = more,
                 None => return Acknowledged { told: true, was_resident },
             }
+        }
+    }
+
+    /// A try failed: whoever is told that it will be tried again can count on it.
+    async fn remember(&self, key: &Key, trouble: TierTrouble) {
+        let answered = !matches!(trouble, TierTrouble::Unreachable | TierTrouble::Full);
+        let Some(owed) = self.pending.failed(key, answered) else { return };
+        if owed.refusals == MOST_REFUSALS {
+            tracing::error!(
+                space = &*owed.space.name,
+                "the shared tier refuses an invalidation again and again: it is a dead letter now (`bellwether dlq`)"
+            );
+        }
+        // Not each time: what is kept of it is that it is owed.
+        if let Some(ledger) = self.ledger.as_ref().filter(|_| owed.tries.is_power_of_two()) {
+            ledger.owe(Debt { name: name(&owed, key), verb: owed.verb, tries: owed.tries }).await;
         }
     }
 
@@ -104,8 +128,8 @@ impl Engine {
         let name = name(owed, key);
         let raised = self.within_budget(&owed.space, tier.invalidate(&name, owed.verb, owed.at_least)).await?;
         add(&self.tally.told);
-        if let Some(backplane) = self.backplane() {
-            backplane.invalidated(&name, owed.verb, raised.fence);
+        if let Some(fleet) = &self.fleet {
+            fleet.invalidated(&name, owed.verb, raised.fence);
         }
         let written = self.memory.peek(key.by_ref()).filter(|entry| Some(entry.fence()) == owed.written);
         let Some(entry) = written else { return Ok(raised) };
@@ -155,7 +179,7 @@ impl Engine {
     }
 
     /// Whose key an entry of the tier is, by its name there. Of several prefixes that fit the longest is meant.
-    fn of_name(&self, name: &[u8]) -> Option<(Arc<SpaceState>, Key)> {
+    pub(crate) fn of_name(&self, name: &[u8]) -> Option<(Arc<SpaceState>, Key)> {
         let spaces = self.spaces.read();
         let fits = spaces.values().filter_map(|space| Some((space, space.travel.as_ref()?.naming.key(name)?)));
         let (space, key) = fits.min_by_key(|(space, key)| (key.len(), space.id))?;
@@ -176,7 +200,7 @@ impl Drop for Telling<'_> {
     }
 }
 
-fn name(owed: &Owed, key: &Key) -> Vec<u8> {
+pub(crate) fn name(owed: &Owed, key: &Key) -> Vec<u8> {
     owed.space.travel.as_ref().map_or_else(Vec::new, |travel| travel.name(&key.bytes))
 }
 

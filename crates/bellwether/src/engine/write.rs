@@ -55,6 +55,7 @@ impl Engine {
     }
 
     fn apply(&self, shard: &mut Shard<Arc<FlightCell>>, space: &SpaceState, key: &Key, verb: Invalidation) -> bool {
+        space.note_invalidation();
         let resident = self.live(space, key).is_some();
         let rescue = self.rescuing(space, key).filter(|_| verb == Invalidation::Expire);
         self.overtake(shard, key, verb);
@@ -80,10 +81,10 @@ impl Engine {
     }
 
     fn announce(&self, space: &SpaceState, key: &Key, verb: Invalidation, to_tell: &ToTell) {
-        if let (Some(backplane), Some(travel)) = (self.backplane(), &space.travel)
+        if let (Some(fleet), Some(travel)) = (&self.fleet, &space.travel)
             && !matches!(to_tell, ToTell::Nobody)
         {
-            backplane.invalidating(&travel.name(&key.bytes), verb);
+            fleet.invalidating(&travel.name(&key.bytes), verb);
         }
     }
 

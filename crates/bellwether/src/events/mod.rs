@@ -5,6 +5,7 @@
 //! whether anything may be missing; an [`Outbox`] holds what is to be told until it was.
 
 mod follower;
+mod ledger;
 mod outbox;
 mod wire;
 
@@ -17,6 +18,7 @@ pub use bellwether_core::backplane::feed::Turn;
 pub use bellwether_core::backplane::feed::{Cause, HEARTBEAT, SILENCE};
 pub use bellwether_core::backplane::floors::{Covered, Floors, MOST_SPACES, MOST_TAGS, Raised, Scope};
 pub use follower::{Follower, News};
+pub use ledger::{Debt, Ledger};
 pub use outbox::Outbox;
 pub use wire::Unreadable;
 
@@ -51,6 +53,15 @@ pub enum Message {
     Suspect,
     /// More than could be told: nothing that was stored anywhere before holds any more.
     Everything,
+}
+
+/// What another process invalidated, as a listener beside the cache hears of it: it holds here already.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// A message.
+    Message(Message),
+    /// Messages may have been missed: what a listener keeps of anything is suspect.
+    Gap,
 }
 
 /// Messages that travel together, at one position. None at all: a heartbeat.

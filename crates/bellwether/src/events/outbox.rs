@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use bellwether_core::fence::{Fence, Invalidation};
+use bellwether_core::position::Position;
 use bellwether_core::time::{Span, Tick};
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -44,6 +45,8 @@ struct Pending {
     spaces: HashMap<Box<str>, Verbs>,
     suspect: bool,
     everything: bool,
+    /// On its way: perhaps it has arrived.
+    flying: Vec<Message>,
     /// Since when the oldest of it waits.
     since: Option<Tick>,
 }
@@ -95,6 +98,12 @@ impl Pending {
 
     fn is_empty(&self) -> bool {
         !self.suspect && !self.everything && self.keys.is_empty() && self.tags.is_empty() && self.spaces.is_empty()
+    }
+
+    /// The next batch, which counts as held until it has arrived.
+    fn take_off(&mut self) -> Vec<Message> {
+        self.flying = self.take();
+        self.flying.clone()
     }
 
     /// As much as one batch carries. First what covers most.
@@ -158,16 +167,37 @@ impl Outbox {
         self.0.more.notify_one();
     }
 
+    /// The harder verb of what is not yet known to have arrived and covers `space` or one of `tags`. Until it has a
+    /// place in the fleet's order, everything is older than it.
+    pub(crate) fn covering(&self, space: &str, tags: &[u64]) -> Option<Invalidation> {
+        let pending = self.0.pending.lock();
+        if pending.flying.is_empty() && pending.is_empty() {
+            return None;
+        }
+        let mut verbs = Verbs { remove: pending.everything, expire: false };
+        let held = tags.iter().filter_map(|tag| pending.tags.get(tag)).chain(pending.spaces.get(space));
+        held.flat_map(|held| held.each()).for_each(|verb| verbs.add(verb));
+        for message in &pending.flying {
+            match message {
+                Message::Tag { hash, verb } if tags.contains(hash) => verbs.add(*verb),
+                Message::Space { name, verb } if **name == *space => verbs.add(*verb),
+                Message::Everything => verbs.remove = true,
+                _ => {}
+            }
+        }
+        verbs.each().next()
+    }
+
     /// Since when the oldest message waits, if any does.
     pub fn waiting_since(&self) -> Option<Tick> {
         self.0.pending.lock().since
     }
 
-    /// Sends what comes, for ever.
-    pub async fn send(self, transport: Arc<dyn Transport>, clock: Clock) {
+    /// Sends what comes, for ever. `placed` hears which batch has which place, before it counts as arrived.
+    pub async fn send(self, transport: Arc<dyn Transport>, clock: Clock, placed: impl Fn(&Batch, Position)) {
         let mut pause = RETRY.0;
         loop {
-            let sent = self.send_once(&*transport, &clock).await;
+            let sent = self.send_once(&*transport, &clock, &placed).await;
             match sent {
                 Ok(()) => pause = RETRY.0,
                 Err(error) => {
@@ -182,21 +212,29 @@ impl Outbox {
     }
 
     /// Waits for something to tell, and tells it; what did not arrive is kept.
-    async fn send_once(&self, transport: &dyn Transport, clock: &Clock) -> Result<(), String> {
+    async fn send_once(
+        &self,
+        transport: &dyn Transport,
+        clock: &Clock,
+        placed: &impl Fn(&Batch, Position),
+    ) -> Result<(), String> {
         while self.0.pending.lock().is_empty() {
             self.0.more.notified().await;
         }
         clock.sleep_until(clock.now() + GATHER).await;
-        let messages = self.0.pending.lock().take();
-        let batch = Batch { sender: self.0.sender, messages };
+        let batch = Batch { sender: self.0.sender, messages: self.0.pending.lock().take_off() };
         let sent = tokio::select! {
             sent = transport.publish(&batch) => sent.map_err(|error| error.to_string()),
             () = clock.sleep_until(clock.now() + ATTEMPT) => Err("no answer within a second".to_owned()),
         };
+        if let Ok(at) = sent {
+            placed(&batch, at);
+        }
         let mut pending = self.0.pending.lock();
+        let flown = std::mem::take(&mut pending.flying);
         if sent.is_err() {
             // Perhaps it did arrive: told twice is no harm.
-            batch.messages.into_iter().for_each(|message| pending.add(message));
+            flown.into_iter().for_each(|message| pending.add(message));
         }
         if pending.is_empty() {
             pending.since = None;
@@ -236,6 +274,20 @@ mod tests {
             pending.add(Message::Tag { hash, verb: Invalidation::Remove });
         }
         assert_eq!(pending.take().first(), Some(&Message::Everything));
+    }
+
+    #[test]
+    fn what_is_told_covers_until_it_has_a_place() {
+        let (outbox, now) = (Outbox::new(1), Tick(0));
+        outbox.put(Message::Tag { hash: 1, verb: Invalidation::Expire }, now);
+        outbox.put(Message::Space { name: "user".into(), verb: Invalidation::Remove }, now);
+        let covering = || [("shop", 1), ("shop", 2), ("user", 1)].map(|(space, tag)| outbox.covering(space, &[tag]));
+        let both = [Some(Invalidation::Expire), None, Some(Invalidation::Remove)];
+        assert_eq!(covering(), both);
+        outbox.0.pending.lock().take_off();
+        assert_eq!(covering(), both, "on its way");
+        outbox.0.pending.lock().flying.clear();
+        assert_eq!(covering(), [None; 3]);
     }
 
     #[test]

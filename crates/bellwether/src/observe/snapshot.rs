@@ -8,6 +8,7 @@ use crate::engine::Engine;
 use crate::eviction::Eviction;
 use crate::observe::counters::HistogramCounts;
 use crate::observe::shared::SharedCounts;
+use crate::state::fleet::BackplaneCounts;
 
 /// Everything a cache counts. Counters only ever grow.
 #[derive(Clone, Debug)]
@@ -26,6 +27,8 @@ pub struct Snapshot {
     pub memory: MemoryCounts,
     /// The shared tier, if there is one.
     pub shared: Option<SharedCounts>,
+    /// The backplane, if there is one.
+    pub backplane: Option<BackplaneCounts>,
 }
 
 /// One space's counts.
@@ -43,6 +46,8 @@ pub struct SpaceCounts {
     pub loads_succeeded: u64,
     /// Loads that failed.
     pub loads_failed: u64,
+    /// Its memory tier is off, because more was invalidated than served from it: reads ask the shared tier.
+    pub memory_off: bool,
 }
 
 impl SpaceCounts {
@@ -109,6 +114,7 @@ impl Engine {
             load_seconds: space.load_seconds.read(),
             loads_succeeded: space.loads.succeeded.load(Ordering::Relaxed),
             loads_failed: space.loads.failed.load(Ordering::Relaxed),
+            memory_off: space.is_braked(),
         };
         let origins = self.origins.read();
         let of_origin = |gate: &std::sync::Arc<crate::state::gate::OriginGate>| {
@@ -134,6 +140,7 @@ impl Engine {
                 too_large: counts.too_large.load(Ordering::Relaxed),
             },
             shared: self.tier.as_ref().map(|_| self.tally.counts(self.pending.len() as u64)),
+            backplane: self.fleet.as_ref().map(|fleet| fleet.counted()),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What does a process remember? All of its mutable state lives here.
 
+pub(crate) mod fleet;
 pub(crate) mod flights;
 pub(crate) mod gate;
 pub(crate) mod memory;

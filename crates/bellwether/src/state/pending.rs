@@ -12,6 +12,9 @@ use crate::key::{ByCarriedHash, Key};
 
 /// Keys that may be pending; an invalidation beyond that is tried once.
 pub(crate) const MOST_PENDING: usize = 100_000;
+/// An invalidation that the tier has answered with an error so often is a dead letter: only a read of its key, or
+/// somebody who says so, tries it again. A tier that does not answer at all is tried for ever.
+pub(crate) const MOST_REFUSALS: u32 = 10;
 /// Keys whose last fence in the tier is remembered.
 const MOST_RAISED: usize = 10_000;
 
@@ -38,12 +41,25 @@ pub(crate) struct Owed {
     pub(crate) at_least: Fence,
     /// The local fence of the value that was written: it goes to the tier as well.
     pub(crate) written: Option<Fence>,
+    /// Tries that failed.
+    pub(crate) tries: u32,
+    /// Of them: those that were answered.
+    pub(crate) refusals: u32,
+    /// It stands in the ledger, if there is one.
+    pub(crate) remembered: bool,
     /// Rises with each invalidation: one that comes while the tier is told is told as well.
     generation: u64,
     /// Somebody tells the tier right now.
     telling: bool,
     /// Notified when whoever did stops.
     over: Arc<Notify>,
+}
+
+impl Owed {
+    /// A dead letter.
+    pub(crate) fn is_dead(&self) -> bool {
+        self.refusals >= MOST_REFUSALS
+    }
 }
 
 /// Whose turn it is to tell the tier of a key.
@@ -80,10 +96,21 @@ impl Pending {
             owed.at_least = owed.at_least.max(at_least);
             owed.written = written;
             owed.generation += 1;
+            (owed.tries, owed.refusals) = (0, 0);
             return Ok(());
         }
-        let owed =
-            Owed { space: space.clone(), verb, at_least, written, generation: 0, telling: false, over: Arc::default() };
+        let owed = Owed {
+            space: space.clone(),
+            verb,
+            at_least,
+            written,
+            tries: 0,
+            refusals: 0,
+            remembered: false,
+            generation: 0,
+            telling: false,
+            over: Arc::default(),
+        };
         if full {
             return Err(owed);
         }
@@ -140,6 +167,42 @@ impl Pending {
         }
     }
 
+    /// A try failed; `answered`: by an error of the tier's. What is owed now, and how often it was tried.
+    pub(crate) fn failed(&self, key: &Key, answered: bool) -> Option<Owed> {
+        let mut inner = self.0.lock();
+        let owed = inner.owed.get_mut(key)?;
+        owed.tries = owed.tries.saturating_add(1);
+        owed.refusals = owed.refusals.saturating_add(u32::from(answered));
+        owed.remembered = true;
+        Some(owed.clone())
+    }
+
+    /// Everything that is owed, dead letters included.
+    pub(crate) fn all(&self) -> Vec<(Key, Owed)> {
+        self.0.lock().owed.iter().map(|(key, owed)| (key.clone(), owed.clone())).collect()
+    }
+
+    /// It stands in the ledger already, and was tried so often.
+    pub(crate) fn inherited(&self, key: &Key, tries: u32) {
+        if let Some(owed) = self.0.lock().owed.get_mut(key) {
+            (owed.remembered, owed.tries) = (true, tries);
+        }
+    }
+
+    /// A dead letter is to be tried again. False: nothing is owed for `key`.
+    pub(crate) fn revive(&self, key: &Key) -> bool {
+        self.0.lock().owed.get_mut(key).map(|owed| owed.refusals = 0).is_some()
+    }
+
+    /// The tier is not told any more. What was owed, unless it is being told right now.
+    pub(crate) fn drop_owed(&self, key: &Key) -> Option<Owed> {
+        let mut inner = self.0.lock();
+        if inner.owed.get(key)?.telling {
+            return None;
+        }
+        inner.owed.remove(key)
+    }
+
     /// Whoever told the tier of `key` stops, done or not: those who wait for it are woken.
     pub(crate) fn over(&self, key: &Key, owed: &Owed) {
         if let Some(owed) = self.0.lock().owed.get_mut(key) {
@@ -161,7 +224,8 @@ impl Pending {
     /// Up to `most` keys that are pending; if there are none, whoever retried has ended.
     pub(crate) fn some(&self, most: usize) -> Vec<Key> {
         let mut inner = self.0.lock();
-        let keys: Vec<Key> = inner.owed.keys().take(most).cloned().collect();
+        let alive = inner.owed.iter().filter(|(_, owed)| !owed.is_dead());
+        let keys: Vec<Key> = alive.take(most).map(|(key, _)| key.clone()).collect();
         inner.retrying = !keys.is_empty();
         keys
     }

@@ -138,6 +138,11 @@ impl Floors {
         }
     }
 
+    /// The epoch they are of; zero: none was heard of.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
     /// How many tags and spaces have a floor.
     pub fn len(&self) -> usize {
         self.tags.len() + self.spaces.len()

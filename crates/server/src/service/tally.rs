@@ -74,5 +74,6 @@ fn nothing(name: &str) -> SpaceCounts {
         load_seconds: empty,
         loads_succeeded: 0,
         loads_failed: 0,
+        memory_off: false,
     }
 }

@@ -1,0 +1,5 @@
+//! What does a process do by itself, without being asked? It follows the fleet and keeps its copies honest.
+
+pub(crate) mod brakes;
+pub(crate) mod follow;
+pub(crate) mod resync;

@@ -1,0 +1,45 @@
+//! When is a copy too old to be believed? A mark that rises with time, so that nothing is served which the shared tier
+//! has not confirmed within `resync` and a quarter of it, however long nobody read it.
+
+use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
+
+use bellwether_core::fence::Fence;
+use bellwether_core::time::Span;
+
+use crate::engine::Engine;
+use crate::port::clock::Clock;
+
+/// Steps of the mark within one `resync`: from its end on a copy that is read is compared.
+const PERIOD: u64 = 8;
+/// A copy is suspect when that end is past by this part of `resync`, or by so many budgets of the tier: a tier that is
+/// silent must be known to be before.
+const MARGIN: u64 = 4;
+const BUDGETS: u64 = 3;
+
+/// Raises the mark until the cache is gone. Nothing to do without a shared tier.
+pub(crate) fn start(engine: &Arc<Engine>) {
+    if engine.tier.is_some() {
+        let step = Span((engine.resync.0 / PERIOD).max(1));
+        let margin = (engine.resync.0 / MARGIN).max(engine.tier_budget.0 * BUDGETS);
+        let steps = (engine.resync.0 + margin).div_ceil(step.0) as usize;
+        engine.runtime().spawn(raise(Arc::downgrade(engine), engine.clock.clone(), step, steps));
+    }
+}
+
+async fn raise(engine: Weak<Engine>, clock: Clock, step: Span, steps: usize) {
+    // The newest first. What is above the last of them was confirmed less than `steps` steps ago.
+    let mut drawn: VecDeque<Fence> = VecDeque::new();
+    loop {
+        clock.sleep_until(clock.now() + step).await;
+        let Some(engine) = engine.upgrade() else { return };
+        drawn.push_front(engine.next_fence());
+        drawn.truncate(steps);
+        // A tier that is silent confirms nothing, and learns of no invalidation: what is held is left in peace.
+        let silent = engine.tier_silent.load(Ordering::Relaxed);
+        if let Some(suspect) = drawn.get(steps - 1).filter(|_| !silent) {
+            engine.each_shared(|space| space.doubt(*suspect));
+        }
+    }
+}
