@@ -81,6 +81,23 @@ fn values_of_others_are_handed_out_unchanged_and_never_rewritten() {
     });
 }
 
+#[test]
+fn a_thousand_keys_are_read_at_once() {
+    run(servers(3), |servers| async move {
+        let tier = open(&servers);
+        let keys: Vec<Vec<u8>> = (0..1_000).map(|n| format!("many:{n}").into_bytes()).collect();
+        for key in keys.iter().step_by(10) {
+            store(&tier, key, entry(key.clone())).await;
+        }
+        for (n, found) in tier.get_many(&keys).await.unwrap().into_iter().enumerate() {
+            match found {
+                Found::Entry { envelope, .. } => assert!(n % 10 == 0 && envelope.body == keys[n]),
+                other => assert!(n % 10 != 0 && other == Found::Nothing { lease: None }, "{n}: {other:?}"),
+            }
+        }
+    });
+}
+
 /// G8: a corrupt entry is a miss, and is loaded anew.
 #[test]
 fn g8_a_corrupt_entry_is_a_miss_and_counted() {
@@ -157,6 +174,34 @@ fn the_reader_in_python_reads_what_lies_there() {
         let said: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap();
         assert_eq!((&said["kind"], &said["format"]), (&"value".into(), &"json".into()));
         assert_eq!(said["fence"], fence.0);
+    });
+}
+
+#[test]
+fn what_is_no_memcached_or_not_there_is_told_with_the_reason() {
+    run(servers(1), |servers| async move {
+        use tokio::io::AsyncWriteExt;
+        let other = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = other.local_addr().unwrap();
+        let answering = tokio::spawn(async move {
+            // As Redis answers, and goes on listening.
+            let mut open = Vec::new();
+            while let Ok((mut stream, _)) = other.accept().await {
+                let _gone = stream.write_all(b"-ERR unknown command 'version', with args beginning with: \r\n").await;
+                open.push(stream);
+            }
+        });
+        let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let url = format!("memcached://{},{address},{closed}", servers[0].address());
+        let tier = MemcachedTier::open(&url, MemcachedOptions::default()).unwrap();
+        let trouble = tier.check().await;
+        let of = |address: std::net::SocketAddr| {
+            trouble.iter().find(|(server, _)| *server == address.to_string()).map(|(_, why)| why.as_str())
+        };
+        assert!(of(address).unwrap().contains("no memcached"), "{trouble:?}");
+        assert!(of(closed).unwrap().contains("refused"), "{trouble:?}");
+        assert_eq!(of(servers[0].address()), None);
+        answering.abort();
     });
 }
 

@@ -11,8 +11,6 @@ pub(super) enum Fault {
     Lost(String),
     /// No answer in time.
     Silent,
-    /// So many requests wait for it that this one had no room.
-    Busy,
     /// It is full, and may evict nothing.
     Full(String),
     /// It takes no value of this length.
@@ -39,7 +37,6 @@ impl Fault {
             Fault::Down(why) => (TierTrouble::Unreachable, format!("{node} is not asked for now: {why}")),
             Fault::Lost(why) => (TierTrouble::Unreachable, format!("no connection to {node}: {why}")),
             Fault::Silent => (TierTrouble::Unreachable, format!("{node}: no answer in time")),
-            Fault::Busy => (TierTrouble::Unreachable, format!("{node}: too many requests wait for it")),
             Fault::Full(why) => (TierTrouble::Full, format!("{node} is full: {why}")),
             Fault::TooLarge => (
                 TierTrouble::Unfit,

@@ -9,13 +9,12 @@ use bytes::BytesMut;
 use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
 use super::fault::Fault;
 use super::proto::{Replies, Reply, Request};
 
-/// Requests that wait to be written.
+/// Requests that wait to be written. Whoever finds no room waits for it, as long as it may wait for its answer.
 const QUEUE: usize = 256;
 /// Requests that wait for their replies.
 const UNDER_WAY: usize = 1024;
@@ -58,11 +57,7 @@ impl Link {
     /// One request, and its reply.
     pub(super) async fn call(&self, request: Request) -> Result<Reply, Fault> {
         let (reply, answer) = oneshot::channel();
-        match self.asked.try_send(Asked { request, reply }) {
-            Ok(()) => {}
-            Err(TrySendError::Full(_)) => return Err(Fault::Busy),
-            Err(TrySendError::Closed(_)) => return Err(self.lost()),
-        }
+        self.asked.send(Asked { request, reply }).await.map_err(|_| self.lost())?;
         answer.await.map_err(|_| self.lost())
     }
 

@@ -132,6 +132,12 @@ impl MemcachedTier {
         }
     }
 
+    /// Servers that can't be used, each with the reason: it waits until all were tried once.
+    pub async fn check(&self) -> Vec<(String, String)> {
+        join_all(self.inner.nodes.iter().map(Node::settled)).await;
+        self.inner.nodes.iter().filter_map(|node| Some((node.label.clone(), node.trouble()?))).collect()
+    }
+
     /// Which server has a key, as `host:port`.
     pub fn server_of(&self, key: &[u8]) -> &str {
         self.inner.placed.owner_label(&Name::new(&self.inner.options.prefix, key).stored)
@@ -185,7 +191,7 @@ impl Inner {
         self.counters.calls.add();
         node.call(request).await.map_err(|fault| {
             match &fault {
-                Fault::Down(_) | Fault::Lost(_) | Fault::Silent | Fault::Busy => self.counters.unreachable.add(),
+                Fault::Down(_) | Fault::Lost(_) | Fault::Silent => self.counters.unreachable.add(),
                 Fault::Full(_) => self.counters.full.add(),
                 Fault::TooLarge => self.counters.unfit.add(),
                 Fault::Refused(_) => self.counters.failed.add(),

@@ -91,6 +91,14 @@ impl Node {
         }
     }
 
+    /// Why it can't be asked, if it can't.
+    pub(super) fn trouble(&self) -> Option<String> {
+        match &*self.shared.state.borrow() {
+            State::Down(why) => Some(why.clone()),
+            State::Connecting | State::Up(_) => None,
+        }
+    }
+
     /// Its connection, if there is one.
     pub(super) fn link(&self) -> Option<Link> {
         match &*self.shared.state.borrow() {

@@ -190,9 +190,9 @@ impl Replies {
         if input[at + length..at + length + 2] != *b"\r\n" {
             return Err(Broken::Garbled);
         }
-        input.advance(at);
-        let data = input.split_to(length).freeze();
-        input.advance(2);
+        // Copied: who keeps a small value must not keep all that was read with it.
+        let data = Bytes::copy_from_slice(&input[at..at + length]);
+        input.advance(at + length + 2);
         let cas = flags.cas.ok_or(Broken::Garbled)?;
         Ok(Some(Reply::Found(Item { data, cas, ttl: flags.ttl, flags: flags.client.unwrap_or(0) })))
     }
