@@ -23,6 +23,7 @@
 mod check;
 pub mod fleet;
 mod guarantee;
+pub mod leases;
 mod origin;
 mod process;
 pub mod replay;

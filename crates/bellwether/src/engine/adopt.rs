@@ -77,9 +77,11 @@ impl Leader {
         let (engine, key) = (self.engine.clone(), self.key.clone());
         let (step, landed) = engine.flights.locked(&key, |shard| {
             let demand = shard.flights(&key).and_then(|flights| flights.get(id)).map(|flight| flight.demand);
-            let floor = shard.floor(&key).merge(engine.floor_of(&self.space, &offer.entry)).merge(offer.floor);
+            let here = shard.floor(&key).merge(engine.floor_of(&self.space, &offer.entry));
+            let fence = offer.entry.fence();
+            let (floor, crossed) = (here.merge(offer.floor), here.covers(fence) && !offer.floor.covers(fence));
             let (meta, newer, lease) = (offer.entry.meta(), offer.newer, offer.lease);
-            let seen = Seen { meta, floor, demand: demand.unwrap_or_default(), newer, lease };
+            let seen = Seen { meta, floor, crossed, demand: demand.unwrap_or_default(), newer, lease };
             let step = self.next(Heard::Entry(seen));
             if let Step::Adopt { .. } = step {
                 engine.keep(&self.space, shard, &key, &offer.entry);

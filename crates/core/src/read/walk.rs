@@ -129,6 +129,8 @@ pub struct Seen {
     pub meta: Meta,
     /// What covers it.
     pub floor: Floor,
+    /// It is covered by nothing but an invalidation that was heard of here after the tier was asked.
+    pub crossed: bool,
     /// The strictest demand of those who wait for it.
     pub demand: Demand,
     /// It is newer than what this process held when it asked.
@@ -208,13 +210,15 @@ pub struct Walk {
     asked: u32,
     /// The tier was asked for the right to load: who comes newer has come after this flight's callers.
     joined: bool,
+    /// How often in a row an answer crossed an invalidation.
+    looked_again: u32,
 }
 
 impl Walk {
     /// Begins. `parked`: an older flight of the key still runs; `sharing`: there is a shared tier to ask.
     pub fn start(parked: bool, sharing: Option<Sharing>) -> (Walk, Step) {
         let right = if sharing.is_some() { Right::None } else { Right::Alone };
-        let walk = Walk { sharing, right, queue: Queue::default(), asked: 0, joined: false };
+        let walk = Walk { sharing, right, queue: Queue::default(), asked: 0, joined: false, looked_again: 0 };
         let step = if parked { Step::AwaitTurn } else { walk.first() };
         (walk, step)
     }
@@ -251,6 +255,12 @@ impl Walk {
         match heard {
             Heard::Entry(seen) => match self.verdict(&seen, sharing, now, policy, draw) {
                 Some(adopted) => adopted,
+                // An invalidation was heard of while the answer was on its way: which of the two is older, another
+                // look will tell.
+                None if self.looked_again < MOST_ASKED && seen.crossed && now < seen.meta.fresh_until => {
+                    self.looked_again += 1;
+                    Step::Probe
+                }
                 None => self.proceed(seen.lease, Mode::Early, sharing, now, draw),
             },
             Heard::Nothing { lease } => self.proceed(lease, Mode::Miss, sharing, now, draw),
@@ -311,6 +321,7 @@ impl Walk {
 
     fn acquire(&mut self, mode: Mode) -> Step {
         self.asked += 1;
+        self.looked_again = 0;
         self.joined = true;
         Step::Acquire(mode)
     }

@@ -174,7 +174,8 @@ impl Fleet<'_> {
         let held = self.tier.read(key);
         // A refresher knows this value already.
         let news = held.filter(|meta| meta.fence > seen);
-        let seen = |meta| Seen { meta, floor: Floor::NONE, demand: Demand::Any, newer: true, lease: None };
+        let seen =
+            |meta| Seen { meta, floor: Floor::NONE, crossed: false, demand: Demand::Any, newer: true, lease: None };
         let probed = news.map_or(Heard::Nothing { lease: None }, |meta| Heard::Entry(seen(meta)));
         let step = task.walk.clone().on(Walked::Heard(probed), now, &self.policy, draw);
         if matches!(step, Step::Adopt { refresh: false, .. }) {

@@ -17,7 +17,7 @@ use super::script;
 const OLDEST: (u64, u64) = (6, 0);
 /// What an ACL user must be allowed.
 const RIGHTS: &str = "+get +getrange +set +setrange +del +exists +strlen +pttl +pexpireat +time +eval +evalsha \
-    +client|tracking +client|setinfo +hello +ping +info (in a cluster +cluster|slots +readonly +asking, with sentinels +role)";
+    +client|tracking +hello +ping +info (in a cluster +cluster|slots +readonly +asking, with sentinels +role)";
 
 /// How much a problem matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

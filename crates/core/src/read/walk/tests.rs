@@ -50,8 +50,9 @@ fn a_successor_waits_for_its_turn_then_asks_the_tier_first() {
 #[test]
 fn a_tiers_entry_is_adopted_only_while_fresh_and_uncovered() {
     let Step::Keep(fresh) = loaded(Found::Value, None) else { panic!("kept") };
-    let probed =
-        |meta, floor, demand| after(Event::Heard(Heard::Entry(Seen { meta, floor, demand, newer: true, lease: None })));
+    let probed = |meta, floor, demand| {
+        after(Event::Heard(Heard::Entry(Seen { meta, floor, crossed: false, demand, newer: true, lease: None })))
+    };
     let adopted = |why, refresh| Step::Adopt { meta: fresh, why, refresh };
     assert_eq!(probed(fresh, Floor::NONE, Demand::Any), adopted(Why::Hit, false));
     let removed = Floor { removed: Fence(5), expired: Fence::ZERO };
@@ -69,7 +70,7 @@ fn a_tiers_entry_is_adopted_only_while_fresh_and_uncovered() {
 
 fn entry(newer: bool, lease: Option<Span>, demand: Demand) -> Heard {
     let Step::Keep(meta) = loaded(Found::Value, None) else { panic!("kept") };
-    Heard::Entry(Seen { meta, floor: Floor::NONE, demand, newer, lease })
+    Heard::Entry(Seen { meta, floor: Floor::NONE, crossed: false, demand, newer, lease })
 }
 
 fn steps(refresh: bool, heard: &[Heard]) -> (Walk, Step) {
@@ -154,6 +155,21 @@ fn the_tier_hears_how_a_leased_load_ended() {
     assert_eq!(held().parting(&loaded(Found::Value, None), NOW), Parting::Publish);
 }
 
+#[test]
+fn an_answer_that_crossed_an_invalidation_is_looked_at_again_before_anybody_loads() {
+    let Heard::Entry(seen) = entry(true, None, Demand::Any) else { panic!("an entry") };
+    let covered = Seen { floor: Floor { removed: seen.meta.fence, expired: Fence::ZERO }, ..seen };
+    let crossed = Heard::Entry(Seen { crossed: true, ..covered });
+    assert_eq!(steps(false, &[crossed]).1, Step::Probe);
+    assert!(matches!(steps(false, &[crossed, Heard::Entry(seen)]).1, Step::Adopt { .. }));
+    assert_eq!(steps(false, &[crossed; 4]).1, Step::Acquire(Mode::Early), "not for ever");
+    assert_eq!(
+        steps(false, &[Heard::Entry(covered)]).1,
+        Step::Acquire(Mode::Early),
+        "it was there before the question"
+    );
+}
+
 fn any_heard() -> impl Strategy<Value = Heard> {
     let span = || (0u64..3_000).prop_map(Span);
     prop_oneof![
@@ -163,7 +179,7 @@ fn any_heard() -> impl Strategy<Value = Heard> {
             let meta = Meta { fresh_until: Tick(NOW.0 + 2_000 - age), swr_ms: 500, ..meta };
             let floor = if covered { Floor { removed: meta.fence, expired: Fence::ZERO } } else { Floor::NONE };
             let demand = if age % 3 == 0 { Demand::Fresh } else { Demand::Any };
-            Heard::Entry(Seen { meta, floor, demand, newer, lease })
+            Heard::Entry(Seen { meta, floor, crossed: covered && age % 2 == 0, demand, newer, lease })
         }),
         2 => span().prop_map(Heard::Denied),
         1 => Just(Heard::Granted),

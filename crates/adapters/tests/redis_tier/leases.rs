@@ -1,0 +1,169 @@
+//! Who may load, and whose value is stored.
+
+use super::*;
+use bellwether::Invalidation;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g1_of_200_who_ask_at_once_one_loads_twenty_times_over() {
+    let server = redis(&[]).await;
+    // As several processes: each with connections of its own.
+    let tiers: Vec<Arc<RedisTier>> = (0..4).map(|_| Arc::new(calm(&server.url()))).collect();
+    for round in 0..20 {
+        let key = format!("round:{round}").into_bytes();
+        let tasks: Vec<_> = (0..200)
+            .map(|n| {
+                let (tier, key) = (tiers[n % tiers.len()].clone(), key.clone());
+                tokio::spawn(async move { tier.acquire(&key, ask(Mode::Miss)).await.expect("an answer") })
+            })
+            .collect();
+        let mut tokens = Vec::new();
+        for task in tasks {
+            match task.await.unwrap() {
+                Acquired::Granted { token, .. } => tokens.push(token),
+                Acquired::Denied { .. } => {}
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(tokens.len(), 1, "round {round}");
+        tiers[0].publish(&key, tokens[0], entry("v")).await.unwrap();
+        assert!(matches!(tiers[1].acquire(&key, ask(Mode::Miss)).await.unwrap(), Acquired::Fresh(_)));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g3_a_token_is_void_after_whatever_took_the_key_away() {
+    let server = redis(&[]).await;
+    let tier = calm(&server.url());
+    for words in [
+        &["DEL", "bw:k"][..],
+        &["SET", "bw:k", "theirs"],
+        &["FLUSHALL"],
+        &["UNLINK", "bw:k"],
+        &["PEXPIRE", "bw:k", "0"],
+    ] {
+        let token = granted(&tier, b"k").await;
+        call(&server, words).await;
+        assert_eq!(tier.publish(b"k", token, entry("late")).await.unwrap(), Stored::Refused, "{words:?}");
+        assert!(!tier.renew(b"k", token, Span::secs(1)).await.unwrap(), "{words:?}");
+        assert!(!tier.release(b"k", token, None).await.unwrap(), "{words:?}");
+        call(&server, &["DEL", "bw:k"]).await;
+    }
+    for verb in [Invalidation::Remove, Invalidation::Expire] {
+        let token = granted(&tier, b"k").await;
+        tier.invalidate(b"k", verb, Fence::ZERO).await.unwrap();
+        assert_eq!(tier.publish(b"k", token, entry("late")).await.unwrap(), Stored::Refused, "{verb:?}");
+    }
+    // Servers forget scripts: that voids nothing.
+    let token = granted(&tier, b"scripts").await;
+    call(&server, &["SCRIPT", "FLUSH"]).await;
+    assert_eq!(tier.publish(b"scripts", token, entry("v")).await.unwrap(), Stored::Yes(token));
+    assert!(tier.counts().script_fallbacks > 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g3_a_token_is_void_after_its_key_was_evicted() {
+    let server = redis(&["--maxmemory", "4mb", "--maxmemory-policy", "allkeys-lru"]).await;
+    let tier = calm(&server.url());
+    let token = granted(&tier, b"k").await;
+    let mut n = 0;
+    until("an eviction", async || {
+        n += 1;
+        store(&tier, format!("filler:{n}").as_bytes(), noise(40_000)).await;
+        (call(&server, &["EXISTS", "bw:k"]).await.as_int() == Some(0)).then_some(())
+    })
+    .await;
+    assert_eq!(tier.publish(b"k", token, entry("late")).await.unwrap(), Stored::Refused);
+    assert_eq!(body(tier.get(b"k").await), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_is_let_in_after_two_missed_heartbeats_and_the_late_holder_is_refused() {
+    let server = redis(&[]).await;
+    let tier = calm(&server.url());
+    let lease = Span::ms(900);
+    let short = |mode| Ask { lease, ..ask(mode) };
+    let Ok(Acquired::Granted { token: first, .. }) = tier.acquire(b"k", short(Mode::Miss)).await else { panic!() };
+    let since = Instant::now();
+    assert!(matches!(tier.acquire(b"k", short(Mode::Backup)).await.unwrap(), Acquired::Denied { .. }));
+    // A heartbeat moves it on.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(tier.renew(b"k", first, lease).await.unwrap());
+    let second = until("a backup", async || match tier.acquire(b"k", short(Mode::Backup)).await.unwrap() {
+        Acquired::Granted { token, .. } => Some(token),
+        Acquired::Denied { .. } => None,
+        other => panic!("{other:?}"),
+    })
+    .await;
+    assert!(since.elapsed() >= Duration::from_millis(300 + 600), "{:?}: two beats after the last", since.elapsed());
+    assert_eq!(tier.publish(b"k", first, entry("late")).await.unwrap(), Stored::Refused);
+    assert_eq!(tier.publish(b"k", second, entry("right")).await.unwrap(), Stored::Yes(second));
+    assert_eq!(body(tier.get(b"k").await).as_deref(), Some(&b"right"[..]));
+    // A lease that nobody renewed is over: its holder is late as well.
+    let Ok(Acquired::Granted { token, .. }) =
+        tier.acquire(b"over", Ask { lease: Span::ms(40), ..ask(Mode::Miss) }).await
+    else {
+        panic!()
+    };
+    tokio::time::sleep(Duration::from_millis(60)).await;
+    assert_eq!(tier.publish(b"over", token, entry("late")).await.unwrap(), Stored::Refused);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_is_stored_under_its_invalidations_fence_unless_something_newer_came_or_it_is_late() {
+    let tombstone = Duration::from_millis(600);
+    let server = redis(&[]).await;
+    let tier = open_with(&server.url(), RedisOptions { tombstone, ..patient() });
+    let remove = async || tier.invalidate(b"k", Invalidation::Remove, Fence::ZERO).await.unwrap().fence;
+    let first = remove().await;
+    assert_eq!(tier.put(b"k", first, entry("one")).await.unwrap(), Stored::Yes(first));
+    assert_eq!(body(tier.get(b"k").await).as_deref(), Some(&b"one"[..]));
+    let (second, third) = (remove().await, remove().await);
+    assert_eq!(tier.put(b"k", second, entry("two")).await.unwrap(), Stored::Refused, "a tombstone beats older writes");
+    tokio::time::sleep(tombstone / 2 + Duration::from_millis(50)).await;
+    assert_eq!(tier.put(b"k", third, entry("three")).await.unwrap(), Stored::Refused, "its tombstone may be gone soon");
+    assert_eq!(body(tier.get(b"k").await), None);
+    // Giving a lease back does not shorten a tombstone.
+    let fence = remove().await;
+    let token = granted(&tier, b"k").await;
+    tier.release(b"k", token, Some((Span::ms(1), bellwether::FailClass::Failed))).await.unwrap();
+    assert_eq!(tier.put(b"k", Fence(fence.0 - 1), entry("old")).await.unwrap(), Stored::Refused);
+    assert_eq!(tier.put(b"k", fence, entry("new")).await.unwrap(), Stored::Yes(fence));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fences_use_all_64_bits_in_order() {
+    let server = redis(&[]).await;
+    let tier = calm(&server.url());
+    // Where doubles lose their last bit, where halves carry over, where a sign would turn.
+    let edges =
+        [(1 << 53) + 1, (5 << 53) | 1, 0xFFFF_FFFF_FFFF, (0x7FFF_FFFF << 32) | 0xFFFF_FFFF, (1 << 63) | 0xFFFF_FFFE];
+    for (n, edge) in edges.into_iter().enumerate() {
+        let key = format!("edge:{n}").into_bytes();
+        let at_least = Fence(edge);
+        let Ok(Acquired::Granted { token, .. }) = tier.acquire(&key, Ask { at_least, ..ask(Mode::Miss) }).await else {
+            panic!()
+        };
+        // Some edges are below the clock's microseconds.
+        assert!(token >= at_least, "{edge:x}");
+        assert!(edge < 1 << 52 || token == at_least, "{edge:x}");
+        for wrong in [token.0 - 1, token.0 + 1, token.0 ^ 1 << 40] {
+            assert_eq!(tier.publish(&key, Fence(wrong), entry("x")).await.unwrap(), Stored::Refused, "{edge:x}");
+        }
+        assert_eq!(tier.publish(&key, token, entry("v")).await.unwrap(), Stored::Yes(token));
+        // What the asker holds is compared exactly.
+        let held = |fence| Ask { holds: Fence(fence), ..ask(Mode::Early) };
+        assert!(matches!(tier.acquire(&key, held(token.0 - 1)).await.unwrap(), Acquired::Fresh(_)), "{edge:x}");
+        let Ok(Acquired::Granted { token: next, stale: Some(stale) }) = tier.acquire(&key, held(token.0)).await else {
+            panic!()
+        };
+        assert_eq!((stale.fence, next), (token, Fence(token.0.max(next.0 - 1) + 1)), "{edge:x}");
+        assert!(next > token, "{edge:x}");
+        let raised = tier.invalidate(&key, Invalidation::Expire, Fence::ZERO).await.unwrap();
+        assert!(raised.fence > next, "{edge:x}");
+        assert_eq!(tier.put(&key, Fence(raised.fence.0 - 1), entry("x")).await.unwrap(), Stored::Refused, "{edge:x}");
+        if edge > 1 << 52 {
+            assert_eq!(raised.fence, Fence(next.0 + 1), "{edge:x}: one more, to the last bit");
+            assert_eq!(tier.put(&key, raised.fence, entry("y")).await.unwrap(), Stored::Yes(raised.fence), "{edge:x}");
+        }
+    }
+}
