@@ -4,7 +4,7 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use bellwether_servers::Redis;
+use bellwether_servers::{Memcached, Redis};
 use bellwether_system::{Bellwether, Http, Mode, Origin, Process, Resp, Value, config, until};
 
 const LIMIT: Duration = Duration::from_secs(20);
@@ -32,7 +32,7 @@ fn text(url: &str, shared: &str, origin: &Origin) -> String {
     let rest = format!(
         "[shared]\nurl = \"{url}\"\nresync = \"1s\"\n{shared}\n\
          [origin.api]\nhttp = \"{}\"\nmax_concurrency = 128\ntimeout = \"5s\"\n\
-         [[space]]\nmatch = \"v:{{id}}\"\norigin = \"api\"\nget = \"/v/{{id}}\"\nttl = \"10m\"\ntimeout = \"5s\"\n\
+         [[space]]\nmatch = \"v:{{id}}\"\norigin = \"api\"\nget = \"/v/{{id}}\"\nttl = \"10m\"\ntimeout = \"5s\"\ntags = [\"all\"]\n\
          [[space]]\nmatch = \"session:{{id}}\"\nttl = \"30m\"\n\
          [[space]]\nmatch = \"near:{{id}}\"\nttl = \"30m\"\ntiers = [\"memory\"]\n",
         origin.url()
@@ -120,6 +120,76 @@ fn what_one_process_writes_to_a_plain_space_another_reads() {
     assert_eq!(two.call(&["GET", "near:a"]), Value::Nil);
     assert_eq!(ask(&redis, &["EXISTS", "bw:near:a"]), Value::Int(0));
     assert_eq!(ask(&redis, &["EXISTS", "bw:session:a"]), Value::Int(1));
+}
+
+/// A wait with a limit far below `resync`, so that only the backplane can have told.
+const TOLD: Duration = Duration::from_secs(5);
+
+/// Two processes that compare once a minute.
+fn slow_to_compare(redis: &Redis, origin: &Origin) -> Vec<Bellwether> {
+    let text = text(&redis.url(), "", origin).replace("resync = \"1s\"", "resync = \"1m\"");
+    (0..2).map(|_| Bellwether::start(Some(&text))).collect()
+}
+
+#[test]
+fn g2_the_backplane_tells_of_keys_and_tags_long_before_anybody_compares() {
+    let (redis, origin) = (redis(), Origin::start());
+    let fleet = slow_to_compare(&redis, &origin);
+    let (mut one, mut two) = (fleet[0].connect(), fleet[1].connect());
+    for (key, change) in [("v:k", vec!["DEL", "v:k"]), ("v:t", vec!["BW.TAG.REMOVE", "all"])] {
+        let at = format!("/v/{}", &key[2..]);
+        origin.set(&at, "old");
+        until(LIMIT, "both to have it", || {
+            (one.call(&["GET", key]) == Value::bulk("old") && two.call(&["GET", key]) == Value::bulk("old"))
+                .then_some(())
+        });
+        origin.set(&at, "new");
+        one.call(&change);
+        until(TOLD, "the other process to hear of it", || {
+            (two.call(&["GET", key]) == Value::bulk("new")).then_some(())
+        });
+        assert_eq!(one.call(&["GET", key]), Value::bulk("new"));
+    }
+}
+
+#[test]
+fn a_clients_own_cache_hears_of_what_another_process_changed() {
+    let (redis, origin) = (redis(), Origin::start());
+    let fleet = slow_to_compare(&redis, &origin);
+    let (mut one, mut two) = (fleet[0].connect(), fleet[1].connect());
+    assert_eq!(one.call(&["SET", "session:a", "1"]), Value::ok());
+    let subscribed = two.call(&["SUBSCRIBE", "bellwether:invalidate"]);
+    assert_eq!(subscribed.items().len(), 3);
+    two.read_limit(TOLD);
+    assert_eq!(one.call(&["DEL", "session:a"]), Value::Int(1));
+    let told = two.read().expect("it is told");
+    assert_eq!(told.items()[2], Value::bulk("key session:a"));
+}
+
+#[test]
+fn a_memcached_fleet_is_a_shared_tier_too() {
+    let memcached: Vec<Memcached> =
+        (0..2).map(|_| Memcached::start(&[]).unwrap_or_else(|error| panic!("{error}"))).collect();
+    let origin = Origin::start();
+    let url = format!("memcached://{},{}", memcached[0].address(), memcached[1].address());
+    let fleet: Vec<Bellwether> = (0..2).map(|_| Bellwether::start(Some(&text(&url, "", &origin)))).collect();
+    origin.delay(ms(200));
+    thread::scope(|scope| {
+        for server in &fleet {
+            for _ in 0..10 {
+                scope.spawn(|| assert_eq!(server.connect().call(&["GET", "v:herd"]), path("/v/herd")));
+            }
+        }
+    });
+    assert_eq!(origin.requests_for("/v/herd"), 1);
+    let (mut one, mut two) = (fleet[0].connect(), fleet[1].connect());
+    for i in 0..20 {
+        let key = format!("session:{i}");
+        assert_eq!(one.call(&["SET", &key, "v"]), Value::ok());
+        assert_eq!(two.call(&["GET", &key]), Value::bulk("v"), "{key}");
+    }
+    assert_eq!(two.call(&["DEL", "session:1"]), Value::Int(1));
+    until(LIMIT, "the other process to see it", || (one.call(&["GET", "session:1"]) == Value::Nil).then_some(()));
 }
 
 #[test]

@@ -13,9 +13,9 @@ use bellwether_core::template::Template;
 use bytes::Bytes;
 use tokio::runtime::Handle;
 
-use super::fleet::{Fleet, backplane};
 use super::fleet::codec::Payloads;
 use super::fleet::naming::Names;
+use super::fleet::{Fleet, backplane};
 use super::front::Front;
 use super::opened::{Kind, Opened};
 use super::served::{Served, Source, generation_prefix};

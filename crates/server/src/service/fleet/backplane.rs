@@ -70,12 +70,7 @@ mod tests {
         let node = Node { host: "h".to_owned(), port: 1 };
         let open = RedisUrl { at: RedisAt::One(node), tls: false, user: None, password: None, database: 2 };
         assert_eq!(text(&open), "redis://h:1/2");
-        let locked = RedisUrl {
-            user: Some("app".to_owned()),
-            password: Some(Secret::of("p@s/%")),
-            tls: true,
-            ..open
-        };
+        let locked = RedisUrl { user: Some("app".to_owned()), password: Some(Secret::of("p@s/%")), tls: true, ..open };
         assert_eq!(text(&locked), "rediss://app:p%40s%2F%25@h:1/2");
     }
 }

@@ -160,10 +160,7 @@ fn bare(host: &str) -> String {
 
 /// Where a Redis is, in the words of its tier.
 pub(in crate::service) fn target(url: &RedisUrl) -> RedisTarget {
-    let address = |node: &Node| RedisAddress {
-        host: bare(&node.host),
-        port: node.port,
-    };
+    let address = |node: &Node| RedisAddress { host: bare(&node.host), port: node.port };
     let all = |nodes: &[Node]| nodes.iter().map(address).collect();
     let shape = match &url.at {
         RedisAt::One(node) => RedisShape::One(address(node)),
