@@ -23,6 +23,9 @@ use crate::shared::Verified;
 /// Copies that may be compared at once; a read beyond that leaves it to the next.
 const MOST_VERIFYING: usize = 256;
 
+/// So often what is there is looked at, where it is covered by what came meanwhile.
+const LOOKS: usize = 3;
+
 impl Engine {
     /// Compares a copy with the tier in the background, if it is time: one comparison per copy and period, whoever
     /// reads. `key` is asked only then.
@@ -69,23 +72,31 @@ impl Engine {
             self.resync(space, || key.clone(), &entry, at);
             return Ok((entry, why, at));
         }
-        let Some(mut link) = Link::of(self, space, key) else { return Err(Error::new(Why::NotCached)) };
-        add(&self.tally.gets);
-        let Said::Offer(offer) = link.probe(key).await else { return Err(Error::new(Why::NotCached)) };
-        let now = self.clock.now();
-        self.flights.locked(key, |shard| {
-            let floor = shard.floor(key).merge(self.floor_of(space, &offer.entry)).merge(offer.floor);
-            let meta = offer.entry.meta();
-            let found = Some(decide::Resident { meta: &meta, hits: 0 });
-            match decide(found, floor, Demand::CachedOnly, now, &space.policy, draw()) {
-                Decision::Serve(why) | Decision::ServeAndRefresh(why) if meta.kind != Kind::HitForMiss => {
-                    self.keep(space, shard, key, &offer.entry);
-                    add(&self.tally.adopted);
-                    Ok((offer.entry, why, now))
+        for _ in 0..LOOKS {
+            let Some(mut link) = Link::of(self, space, key) else { break };
+            add(&self.tally.gets);
+            let Said::Offer(offer) = link.probe(key).await else { break };
+            let now = self.clock.now();
+            let adopted = self.flights.locked(key, |shard| {
+                let floor = shard.floor(key).merge(self.floor_of(space, &offer.entry)).merge(offer.floor);
+                let meta = offer.entry.meta();
+                let found = Some(decide::Resident { meta: &meta, hits: 0 });
+                match decide(found, floor, Demand::CachedOnly, now, &space.policy, draw()) {
+                    Decision::Serve(why) | Decision::ServeAndRefresh(why) if meta.kind != Kind::HitForMiss => {
+                        self.keep(space, shard, key, &offer.entry);
+                        add(&self.tally.adopted);
+                        Some((offer.entry, why, now))
+                    }
+                    _ => None,
                 }
-                _ => Err(Error::new(Why::NotCached)),
+            });
+            if let Some(answer) = adopted {
+                return Ok(answer);
             }
-        })
+            // Something was there, and is covered by what was heard while it was fetched: by the very write that put it
+            // there, perhaps. What is there now was not fetched before that.
+        }
+        Err(Error::new(Why::NotCached))
     }
 }
 

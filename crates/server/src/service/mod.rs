@@ -29,7 +29,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use arc_swap::{ArcSwap, Guard};
-use bellwether::{Cache, Eviction, Explain, Snapshot, Tick, Why};
+use bellwether::{Cache, Eviction, Explain, Snapshot, Span, Tick, Why};
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
@@ -50,6 +50,8 @@ pub use write::{Ends, When, WriteTerms, Written};
 
 /// Writers of one key of a plain space come one at a time, so that `SET … NX` is atomic; keys share so many locks.
 const WRITE_LOCKS: usize = 64;
+/// A start waits so long to hear the fleet's invalidations, where its tier is there.
+const LISTENS: Span = Span::secs(2);
 /// The space under which requests are counted that no space matches.
 const NO_SPACE: &str = "";
 
@@ -93,6 +95,10 @@ impl Service {
         let watch = Arc::<Watch>::default();
         let (cache, serving) = open::open(config, loads.clone(), fleet.as_ref(), &watch)?;
         ready::ready(&serving).await?;
+        if fleet.as_ref().is_some_and(|fleet| !fleet.state().is_degraded()) {
+            // Until then nothing of the tier is believed: it may have been invalidated before we listened.
+            cache.until_live(LISTENS).await;
+        }
         let inner = Arc::new(Inner {
             fleet,
             cache,
