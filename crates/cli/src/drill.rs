@@ -1,18 +1,20 @@
 //! How is a drill held from the command line: on what, which rows, and where does its report go?
 
+mod held;
+mod incident;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use bellwether_drill::races::{self, Options, Progress, Subject};
-use bellwether_drill::{DRILLS, DrillError, Flaw, PASSWORD, Report, Target};
+use bellwether_drill::{DrillError, Flaw, PASSWORD, Target, drills};
 use clap::{Args, Subcommand, ValueEnum};
 
 use crate::failure::Failure;
 use crate::output::{complain, say};
 use crate::report::Place;
-
-/// Threads of the drill's own clients: the server under test needs the others.
-const THREADS: usize = 2;
+use held::{conclude, failed, program, runtime};
+use incident::{Control as Naive, Incident, hold};
 
 #[derive(Subcommand)]
 pub(crate) enum Drill {
@@ -21,6 +23,33 @@ pub(crate) enum Drill {
     /// Races that caches lose, on this program's own `serve` unless told otherwise
     #[command(after_help = RACES)]
     Races(Box<Races>),
+    /// Every caller of a fleet asks for one key that nobody holds, then for keys that expire
+    #[command(after_help = incident::HELP)]
+    FleetCold(Incident),
+    /// The process that loads a key is killed, or stopped past its lease
+    #[command(after_help = incident::HELP)]
+    LeaderKilled(Incident),
+    /// A row is written and its key removed at one server while another loads it
+    #[command(after_help = incident::HELP)]
+    DeleteDuringLoad(Incident),
+    /// The shared Redis stops in the middle of what it does, and goes on later
+    #[command(after_help = incident::HELP)]
+    RedisFrozen(Incident),
+    /// The shared Redis is killed, and comes back empty
+    #[command(after_help = incident::HELP)]
+    RedisDown(Incident),
+    /// A primary of a Cluster, then one under Sentinels, is killed, and a replica takes its place
+    #[command(after_help = incident::HELP)]
+    Failover(Incident),
+    /// One server is cut off from the backplane while keys that it holds are removed elsewhere
+    #[command(after_help = incident::HELP)]
+    BackplaneLost(Incident),
+    /// A Memcached fleet gets a fourth node, then loses one under load and finds it again
+    #[command(after_help = incident::HELP)]
+    NodeAdded(Incident),
+    /// One process of a naive fleet: what the other drills start with --control
+    #[command(hide = true)]
+    Control(Naive),
 }
 
 const RACES: &str = "Starts an origin that is slow, fails, hangs or breaks off when it is told to, and judges the \
@@ -85,12 +114,21 @@ pub(crate) fn drill(drill: Drill) -> Result<(), Failure> {
             Ok(())
         }
         Drill::Races(arguments) => run(&arguments),
+        Drill::FleetCold(arguments) => hold("fleet-cold", &arguments),
+        Drill::LeaderKilled(arguments) => hold("leader-killed", &arguments),
+        Drill::DeleteDuringLoad(arguments) => hold("delete-during-load", &arguments),
+        Drill::RedisFrozen(arguments) => hold("redis-frozen", &arguments),
+        Drill::RedisDown(arguments) => hold("redis-down", &arguments),
+        Drill::Failover(arguments) => hold("failover", &arguments),
+        Drill::BackplaneLost(arguments) => hold("backplane-lost", &arguments),
+        Drill::NodeAdded(arguments) => hold("node-added", &arguments),
+        Drill::Control(arguments) => incident::control(&arguments),
     }
 }
 
 fn list() {
-    for drill in DRILLS {
-        say(&format!("{:<10} {}", drill.name, drill.what));
+    for drill in drills() {
+        say(&format!("{:<18} {}", drill.name, drill.what));
     }
     say("\nrows of `races`, for --only:");
     for (name, race) in races::rows() {
@@ -102,32 +140,18 @@ fn run(arguments: &Races) -> Result<(), Failure> {
     let options = options(arguments).map_err(failed)?;
     // Before anything is started: a report that can't be written is better known now.
     let place = Place::reserve("--json", arguments.json.as_ref())?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(THREADS).enable_all().build();
-    let runtime = runtime.map_err(|error| Failure::Run(format!("no thread can be started: {error}")))?;
-    let report = runtime.block_on(races::run(&options, show)).map_err(failed)?;
-    say(report.table().trim_end());
-    if let Some(place) = place {
-        place.write(&format!("{:#}\n", report.json()))?;
-    }
-    verdict(&report)
+    let report = runtime()?.block_on(races::run(&options, show)).map_err(failed)?;
+    conclude(&report, place)
 }
 
 fn options(arguments: &Races) -> Result<Options, DrillError> {
     let subject = match (&arguments.against, arguments.control) {
         (Some(url), _) => Subject::Endpoint(Target::parse(url, std::env::var(PASSWORD).ok())?),
         (None, Some(control)) => Subject::Control(control.into()),
-        (None, None) => Subject::Own(
-            std::env::current_exe()
-                .map_err(|error| DrillError::Server(format!("its program is not found: {error}")))?,
-        ),
+        (None, None) => Subject::Own(program()?),
     };
     let (origin, quick, only) = (arguments.origin, arguments.quick, arguments.only.clone());
     Ok(Options { subject, origin, quick, only })
-}
-
-fn failed(error: DrillError) -> Failure {
-    let words = format!("bellwether: {error}");
-    if error.is_input() { Failure::Input(vec![words]) } else { Failure::Run(error.to_string()) }
 }
 
 /// What goes on, on stderr: the table alone is the output.
@@ -139,13 +163,4 @@ fn show(progress: Progress<'_>) {
         }
         Progress::NotCleaned => complain("the drill's keys could not be removed: they go with their ttl of 10 minutes"),
     }
-}
-
-fn verdict(report: &Report) -> Result<(), Failure> {
-    let (failed, all) = (report.failed(), report.rows.len());
-    say(&format!("\n{}: {} of {all} rows ok", report.target, all - failed.len()));
-    if failed.is_empty() {
-        return Ok(());
-    }
-    Err(Failure::Run(format!("{} of {all} rows FAILED: {}", failed.len(), failed.join(", "))))
 }

@@ -78,6 +78,22 @@ pub enum DrillError {
         /// What to do.
         advice: &'static str,
     },
+    /// The incident has no such control.
+    #[error("--control {control}: {drill} has no such control; expected {known}")]
+    NoControl {
+        /// Which incident.
+        drill: &'static str,
+        /// What was asked for.
+        control: &'static str,
+        /// What it has.
+        known: String,
+    },
+    /// The incident can't be held over somebody's own engine.
+    #[error("--against: {drill} kills nodes of an engine of its own; leave --against away")]
+    OwnEngine {
+        /// Which incident.
+        drill: &'static str,
+    },
     /// The drill's own server did not start.
     #[error("the drill's own server did not start: {0}")]
     Server(String),
@@ -89,7 +105,13 @@ pub enum DrillError {
 impl DrillError {
     /// Is it what was typed, rather than what was met?
     pub fn is_input(&self) -> bool {
-        matches!(self, DrillError::UnknownRow { .. } | DrillError::BadTarget { .. })
+        matches!(
+            self,
+            DrillError::UnknownRow { .. }
+                | DrillError::BadTarget { .. }
+                | DrillError::NoControl { .. }
+                | DrillError::OwnEngine { .. }
+        )
     }
 }
 

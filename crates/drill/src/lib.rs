@@ -8,18 +8,23 @@
 //! it ends by its own process id, whatever happens.
 #![forbid(unsafe_code)]
 
+mod answer;
+mod blocking;
 mod catalogue;
 mod client;
 mod control;
 mod error;
+pub mod incidents;
+mod interrupt;
+mod key;
 mod origin;
 pub mod races;
 mod report;
 mod server;
 mod target;
 
-pub use catalogue::{DRILLS, Drill};
-pub use control::Flaw;
+pub use catalogue::{Drill, drills};
+pub use control::{Flaw, FleetFlaw, Nodes, serve_fleet};
 pub use error::DrillError;
 pub use origin::{Mode, Origin, Seen};
 pub use report::{Judged, Report};

@@ -1,5 +1,6 @@
 //! What was measured, what was wanted, and is it right?
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -10,11 +11,11 @@ pub struct Judged {
     /// What `--only` takes.
     pub name: &'static str,
     /// What happens in it.
-    pub race: &'static str,
+    pub race: Cow<'static, str>,
     /// What came out.
     pub measured: String,
     /// What had to come out.
-    pub wanted: &'static str,
+    pub wanted: Cow<'static, str>,
     /// Is it right?
     pub ok: bool,
     /// How long it took.
@@ -24,6 +25,8 @@ pub struct Judged {
 /// Every row that was run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
+    /// Which drill.
+    pub drill: &'static str,
     /// What was put to the test.
     pub target: String,
     /// In the order of the run.
@@ -41,7 +44,7 @@ impl Report {
         let head = ["row", "race", "measured", "wanted", "verdict"].map(str::to_owned);
         let cells = self.rows.iter().map(|row| {
             let verdict = if row.ok { "ok" } else { "FAIL" };
-            [row.name, row.race, &row.measured, row.wanted, verdict].map(str::to_owned)
+            [row.name, &row.race, &row.measured, &row.wanted, verdict].map(str::to_owned)
         });
         let mut lines = vec![head];
         lines.extend(cells);
@@ -58,7 +61,7 @@ impl Report {
     /// The same for programs.
     pub fn json(&self) -> Value {
         let rows: Vec<Value> = self.rows.iter().map(Judged::json).collect();
-        json!({ "drill": "races", "target": self.target, "passed": self.failed().is_empty(), "rows": rows })
+        json!({ "drill": self.drill, "target": self.target, "passed": self.failed().is_empty(), "rows": rows })
     }
 }
 
@@ -79,13 +82,13 @@ mod tests {
     fn one_wrong_row_is_a_failed_drill_in_table_and_json() {
         let row = |name, ok| Judged {
             name,
-            race: "a race",
+            race: "a race".into(),
             measured: "1 – 2".into(),
-            wanted: "1",
+            wanted: "1".into(),
             ok,
             took: Duration::from_millis(7),
         };
-        let mut report = Report { target: "x".into(), rows: vec![row("good", true)] };
+        let mut report = Report { drill: "races", target: "x".into(), rows: vec![row("good", true)] };
         assert_eq!(report.json()["passed"], true);
         report.rows.push(row("bad", false));
         assert_eq!((report.failed(), report.json()["passed"].clone()), (vec!["bad"], false.into()));

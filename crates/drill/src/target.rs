@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use percent_encoding::percent_decode_str;
+use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use crate::error::DrillError;
 
@@ -47,6 +47,24 @@ impl Target {
             None => (None, None),
         };
         Ok(Target { host, port, user, password: of_url.or(password), db })
+    }
+
+    /// The same, reached by way of another address.
+    pub(crate) fn at(&self, address: std::net::SocketAddr) -> Target {
+        Target { host: address.ip().to_string(), port: address.port(), ..self.clone() }
+    }
+
+    /// As a URL, with its password.
+    pub(crate) fn url(&self) -> String {
+        let encode = |part: &str| utf8_percent_encode(part, NON_ALPHANUMERIC).to_string();
+        let login = match (&self.user, &self.password) {
+            (None, None) => String::new(),
+            (user, password) => {
+                let [user, password] = [user, password].map(|part| part.as_deref().map(encode).unwrap_or_default());
+                format!("{user}:{password}@")
+            }
+        };
+        self.to_string().replacen("redis://", &format!("redis://{login}"), 1)
     }
 
     /// A server that the drill itself has started.

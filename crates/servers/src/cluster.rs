@@ -78,6 +78,13 @@ impl RedisCluster {
         Ok(node)
     }
 
+    /// Waits until another node than `old` is the primary of `key`'s slot, and the cluster is whole; says which.
+    pub fn until_primary_is_not(&self, key: &[u8], old: usize) -> Result<usize, ServerError> {
+        let heir = || self.primary_of_key(key).ok().filter(|&node| node != old);
+        let heir = until(HEALTH_LIMIT, "another primary", heir)?;
+        self.until_healthy().map(|()| heir)
+    }
+
     /// Waits until every node that runs takes the cluster for whole, agrees with the others on who is a primary, and is
     /// in step with its primary if it is none.
     pub fn until_healthy(&self) -> Result<(), ServerError> {

@@ -6,6 +6,7 @@
 //! All calls block: async code makes them from `spawn_blocking`.
 #![forbid(unsafe_code)]
 
+mod announced;
 mod certificate;
 mod cluster;
 mod error;
@@ -21,6 +22,7 @@ mod wait;
 
 pub use bellwether_resp::Value;
 
+pub use announced::Announced;
 pub use certificate::Certificates;
 pub use cluster::{RedisCluster, slot};
 pub use error::ServerError;

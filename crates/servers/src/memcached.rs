@@ -25,6 +25,7 @@ impl Memcached {
             program: find("memcached", "memcached")?,
             arguments: Box::new(arguments),
             user: User::instead_of_root(&["nobody"]),
+            without: None,
             farewell: None,
             prepare: Box::new(|_| Ok(())),
             ready: Box::new(|place| answers(place).is_some()),

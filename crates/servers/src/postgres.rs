@@ -49,6 +49,7 @@ impl Postgres {
             program: programs.join("postgres"),
             arguments: Box::new(move |place| arguments(place, tls)),
             user,
+            without: None,
             // At once, but by itself: its children would take a moment to find out that it was killed.
             farewell: Some(Signal::QUIT),
             prepare: Box::new(move |home| prepare(&initdb, home, user, tls)),

@@ -57,6 +57,7 @@ impl Redis {
             program: find("redis-server", "redis-server")?,
             arguments: Box::new(arguments),
             user: None,
+            without: None,
             farewell: None,
             prepare: Box::new(move |home| if tls { Certificates::make(home).map(drop) } else { Ok(()) }),
             ready: Box::new(answers),

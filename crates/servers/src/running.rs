@@ -1,5 +1,6 @@
 //! How does any server come up, freeze, die and come back?
 
+use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -24,6 +25,8 @@ const PAUSE: Duration = Duration::from_millis(10);
 const AGAIN: Duration = Duration::from_millis(100);
 /// Starts of a server that ends at once, on other ports each time if it has not run before.
 const ATTEMPTS: usize = 4;
+/// What every server says, among other words, whose port is somebody else's.
+const TAKEN: &str = "already in use";
 /// The end of a log that an error shows.
 const LOG_LINES: usize = 15;
 /// Ports are chosen from here on, so many: below those that the kernel gives to outgoing connections, so that a server
@@ -44,6 +47,8 @@ pub(crate) struct Recipe {
     pub(crate) arguments: Asked<Place, Vec<String>>,
     /// As whom, if it refuses root.
     pub(crate) user: Option<User>,
+    /// Variables of the environment that begin so are kept from it.
+    pub(crate) without: Option<&'static str>,
     /// How it is asked to end, if a kill would leave something behind.
     pub(crate) farewell: Option<Signal>,
     /// Makes its directory ready, once.
@@ -66,6 +71,11 @@ pub(crate) struct Place {
 impl Place {
     pub(crate) fn address(&self) -> SocketAddr {
         SocketAddr::from((Ipv4Addr::LOCALHOST, self.port))
+    }
+
+    /// Everything it has said since it was started last.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(log_file(self)).unwrap_or_default()
     }
 
     /// A connection, if it accepts any.
@@ -100,7 +110,7 @@ impl Running {
                     return Ok(Running { recipe, place, process: Mutex::new(Some(process)), _home: home });
                 }
                 // Somebody may have taken the port meanwhile.
-                Err(Launch::Ended(_)) if attempt < ATTEMPTS => {
+                Err(Launch::Ended(_)) if attempt < ATTEMPTS && place.log().contains(TAKEN) => {
                     (place.port, place.second) = (free_port()?, free_port()?);
                 }
                 Err(error) => return Err(error.into()),
@@ -165,9 +175,9 @@ impl Running {
         unreachable!("the last attempt returns")
     }
 
-    /// Everything it has said.
+    /// Everything it has said since it was started last.
     pub fn log(&self) -> String {
-        fs::read_to_string(log_file(&self.place)).unwrap_or_default()
+        self.place.log()
     }
 
     pub(crate) fn place(&self) -> &Place {
@@ -205,6 +215,10 @@ fn launch(recipe: &Recipe, place: &Place) -> Result<Process, Launch> {
     let other = |what: String| |source| Launch::Other(ServerError::System { what, source });
     let mut command = in_session(&recipe.program, recipe.user);
     command.args((recipe.arguments)(place)).current_dir(&place.home);
+    let kept = |name: &OsString| recipe.without.is_some_and(|prefix| name.to_string_lossy().starts_with(prefix));
+    for (name, _) in std::env::vars_os().filter(|(name, _)| kept(name)) {
+        command.env_remove(name);
+    }
     let log = log(place).map_err(other("a server's log can't be written".to_owned()))?;
     let process = Process::spawn(command, log, recipe.farewell);
     let mut process = process.map_err(other(format!("{name} can't be started")))?;
@@ -230,12 +244,14 @@ fn log_file(place: &Place) -> PathBuf {
     place.home.join("log")
 }
 
+/// Empty at the start of each life; appended to, as both outputs go there.
 fn log(place: &Place) -> io::Result<File> {
-    OpenOptions::new().create(true).append(true).open(log_file(place))
+    File::create(log_file(place))?;
+    OpenOptions::new().append(true).open(log_file(place))
 }
 
 fn last_lines(place: &Place) -> String {
-    let text = fs::read_to_string(log_file(place)).unwrap_or_default();
+    let text = place.log();
     let lines: Vec<&str> = text.lines().collect();
     lines[lines.len().saturating_sub(LOG_LINES)..].join("\n")
 }

@@ -110,7 +110,7 @@ fn watcher(primary: u16) -> Result<Watcher, ServerError> {
     let name = Sentinel::NAME;
     let text = format!(
         "sentinel monitor {name} 127.0.0.1 {primary} {QUORUM}\nsentinel down-after-milliseconds {name} 500\n\
-         sentinel failover-timeout {name} 3000\nsentinel parallel-syncs {name} 1\n"
+         sentinel failover-timeout {name} 2000\nsentinel parallel-syncs {name} 1\n"
     );
     let write = move |home: &std::path::Path| {
         let file = home.join("sentinel.conf");
@@ -124,6 +124,7 @@ fn watcher(primary: u16) -> Result<Watcher, ServerError> {
         program: find("redis-server", "redis-server")?,
         arguments: Box::new(arguments),
         user: None,
+        without: None,
         farewell: None,
         prepare: Box::new(write),
         ready: Box::new(answers),

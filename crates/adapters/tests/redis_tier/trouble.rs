@@ -127,10 +127,13 @@ async fn a_tier_that_is_dropped_leaves_no_connection_and_no_task() {
         String::from_utf8_lossy(list.as_bytes().expect("text")).lines().count()
     };
     let before = clients().await;
-    let tier = open(&server.url());
+    let tier = calm(&server.url());
     store(&tier, b"k", noise(100_000)).await;
-    let _ = tokio::time::timeout(BUDGET, tier.changed(b"k")).await;
-    assert!(clients().await >= before + 3, "main, bulk, waiters");
+    until("connections: main, bulk, waiters", async || {
+        let _ = tokio::time::timeout(BUDGET, tier.changed(b"k")).await;
+        (clients().await >= before + 3).then_some(())
+    })
+    .await;
     drop(tier);
     until("connections to close", async || (clients().await == before).then_some(())).await;
 }

@@ -7,8 +7,10 @@ use std::time::Instant;
 
 use crate::control::flaw::Flaw;
 use crate::control::flights::Flights;
+use crate::control::serve::ReadThrough;
 use crate::control::upstream::{Loaded, Upstream};
-use crate::races::space::Key;
+use crate::key::Key;
+use crate::races::space::Space;
 
 /// Entries that are kept; a drill has far fewer keys.
 const MAX_ENTRIES: usize = 10_000;
@@ -21,14 +23,25 @@ pub(super) struct Cache {
     upstream: Upstream,
 }
 
+impl ReadThrough for Cache {
+    async fn get(&self, name: &str) -> Loaded {
+        self.load(name).await
+    }
+
+    async fn remove(&self, name: &str) -> bool {
+        self.entries().remove(name).is_some()
+    }
+}
+
 impl Cache {
     pub(super) fn new(flaw: Flaw, origin: SocketAddr) -> Cache {
         let upstream = Upstream::new(origin, flaw == Flaw::Pool);
         Cache { flaw, entries: Mutex::default(), flights: Flights::default(), upstream }
     }
 
-    pub(super) async fn get(&self, name: &str) -> Loaded {
-        let Some((space, key)) = Key::parse(name) else {
+    async fn load(&self, name: &str) -> Loaded {
+        let parsed = Key::parse(name).and_then(|(space, key)| Some((Space::named(space)?, key)));
+        let Some((space, key)) = parsed else {
             return Ok(None);
         };
         if let Some(value) = self.peek(name) {
@@ -48,10 +61,6 @@ impl Cache {
             Flaw::Naive | Flaw::Pool => load.await,
             Flaw::Singleflight => self.flights.join(name.rsplit(':').next().unwrap_or(name), load).await,
         }
-    }
-
-    pub(super) fn remove(&self, name: &str) -> bool {
-        self.entries().remove(name).is_some()
     }
 
     fn peek(&self, name: &str) -> Option<Vec<u8>> {

@@ -25,3 +25,36 @@ impl Flaw {
         }
     }
 }
+
+/// What is wrong with each process of a fleet that shares an engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FleetFlaw {
+    /// Cache-aside over Redis; concurrent misses of one process share a load, those of two do not.
+    Coalescing,
+    /// Who gets `SET NX PX` loads, the others poll; nothing is compared when the value is stored.
+    Lock,
+    /// As `Coalescing`, with copies in each process that live for their whole ttl.
+    Local,
+    /// As `Coalescing`, over Memcached: a key's node is its hash modulo their number.
+    Modulo,
+}
+
+impl FleetFlaw {
+    /// All of them.
+    pub const ALL: [FleetFlaw; 4] = [FleetFlaw::Coalescing, FleetFlaw::Lock, FleetFlaw::Local, FleetFlaw::Modulo];
+
+    /// What `--control` takes.
+    pub fn name(self) -> &'static str {
+        match self {
+            FleetFlaw::Coalescing => "coalescing",
+            FleetFlaw::Lock => "lock",
+            FleetFlaw::Local => "local",
+            FleetFlaw::Modulo => "modulo",
+        }
+    }
+
+    /// The flaw that is called so.
+    pub fn named(name: &str) -> Option<FleetFlaw> {
+        FleetFlaw::ALL.into_iter().find(|flaw| flaw.name() == name)
+    }
+}

@@ -4,6 +4,7 @@
 
 mod cache;
 mod flaw;
+mod fleet;
 mod flights;
 mod serve;
 mod upstream;
@@ -16,7 +17,8 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use cache::Cache;
-pub use flaw::Flaw;
+pub use flaw::{Flaw, FleetFlaw};
+pub use fleet::{Nodes, serve as serve_fleet};
 
 /// A running control; its tasks end when it is dropped.
 pub(crate) struct Control {

@@ -9,7 +9,6 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-use crate::control::cache::Cache;
 use crate::control::upstream::Loaded;
 
 /// Room made for a read.
@@ -17,18 +16,27 @@ const READ: usize = 16 * 1024;
 /// Input that may wait while a command is worked on.
 const MAX_INPUT: usize = 1 << 20;
 
+/// What a control answers with.
+pub(super) trait ReadThrough: Send + Sync + 'static {
+    /// The value, loaded if need be.
+    fn get(&self, name: &str) -> impl Future<Output = Loaded> + Send;
+
+    /// Drops it; whether it was there.
+    fn remove(&self, name: &str) -> impl Future<Output = bool> + Send;
+}
+
 /// Serves every connection; all end when this is dropped.
-pub(super) async fn accept(listener: TcpListener, cache: Arc<Cache>) {
+pub(super) async fn accept<C: ReadThrough>(listener: TcpListener, cache: Arc<C>) {
     let mut connections = JoinSet::new();
     // An error is a client that left early, or no file descriptor: the drill sees both.
     while let Ok((stream, _)) = listener.accept().await {
         let cache = Arc::clone(&cache);
-        connections.spawn(async move { converse(stream, &cache).await });
+        connections.spawn(async move { converse(stream, &*cache).await });
         while connections.try_join_next().is_some() {}
     }
 }
 
-async fn converse(mut stream: TcpStream, cache: &Cache) -> io::Result<()> {
+async fn converse<C: ReadThrough>(mut stream: TcpStream, cache: &C) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let (mut input, mut parser) = (BytesMut::new(), Parser::new(Limits::NORMAL));
     loop {
@@ -70,7 +78,7 @@ fn owned(args: Args<'_>) -> Vec<String> {
     args.iter().map(|arg| String::from_utf8_lossy(arg).into_owned()).collect()
 }
 
-async fn execute(words: &[String], cache: &Cache) -> Vec<u8> {
+async fn execute<C: ReadThrough>(words: &[String], cache: &C) -> Vec<u8> {
     let mut output = Vec::new();
     let mut reply = Writer::new(&mut output, Protocol::Resp2);
     match words {
@@ -82,8 +90,11 @@ async fn execute(words: &[String], cache: &Cache) -> Vec<u8> {
             }
         }
         [name, keys @ ..] if eq_ignore_case(name.as_bytes(), "del") => {
-            let removed = keys.iter().filter(|key| cache.remove(key)).count();
-            reply.int(i64::try_from(removed).unwrap_or(i64::MAX));
+            let mut removed = 0;
+            for key in keys {
+                removed += i64::from(cache.remove(key).await);
+            }
+            reply.int(removed);
         }
         _ => reply.error("ERR unknown command"),
     }

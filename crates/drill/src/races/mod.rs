@@ -4,7 +4,6 @@
 //! asked. An endpoint that reads through to it is raced row by row; a row's verdict comes from what the origin
 //! saw and what callers were told, hardly ever from a clock.
 
-mod answer;
 mod preflight;
 mod row;
 mod rows;

@@ -1,9 +1,10 @@
 //! Does the endpoint read through to the drill's origin, and if not, what is missing?
 
+use crate::answer::Answer;
 use crate::error::ClientError;
 use crate::error::DrillError;
-use crate::races::answer::Answer;
-use crate::races::space::{Key, Space};
+use crate::key::Key;
+use crate::races::space::Space;
 use crate::races::stage::Stage;
 
 const CONFIGURE: &str = "Only a server that loads what it does not hold can be raced; a plain Redis loads nothing. Tell it \

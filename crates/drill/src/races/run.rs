@@ -4,11 +4,13 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use tokio::signal::unix::{SignalKind, signal};
+use bellwether_servers::Announced;
 use tokio::time::timeout;
 
+use crate::blocking::blocking;
 use crate::control::{Control, Flaw};
 use crate::error::DrillError;
+use crate::interrupt::interrupted;
 use crate::origin::Origin;
 use crate::races::row::{Outcome, Row};
 use crate::races::scale::Scale;
@@ -16,7 +18,7 @@ use crate::races::space::{ORIGIN, config};
 use crate::races::stage::Stage;
 use crate::races::{preflight, rows};
 use crate::report::{Judged, Report};
-use crate::server::Server;
+use crate::server::serve;
 use crate::target::Target;
 
 /// Nobody waits longer for one row.
@@ -106,7 +108,7 @@ async fn hold(options: &Options, rows: &[&'static Row], progress: impl Fn(Progre
     {
         progress(Progress::NotCleaned);
     }
-    Ok(Report { target: shown, rows: judged })
+    Ok(Report { drill: "races", target: shown, rows: judged })
 }
 
 /// Rows by name, in the order of the table.
@@ -133,7 +135,7 @@ fn origin(options: &Options) -> Result<Origin, DrillError> {
 
 /// What ends with the drill.
 enum Running {
-    Server { _server: Server },
+    Server { _server: Announced },
     Control { _control: Control },
     Elsewhere,
 }
@@ -141,12 +143,10 @@ enum Running {
 async fn start(subject: &Subject, origin: &Origin) -> Result<(Target, Running), DrillError> {
     match subject {
         Subject::Own(program) => {
-            let listen = ["redis", "http", "admin"].map(|face| format!("{face} = \"127.0.0.1:0\"\n")).concat();
-            let text = format!("[listen]\n{listen}\n{}", config(origin.address()));
-            let program = program.clone();
-            let starting = tokio::task::spawn_blocking(move || Server::start(&program, &text));
-            let server = starting.await.map_err(|error| DrillError::Server(error.to_string()))??;
-            Ok((Target::started(server.redis()), Running::Server { _server: server }))
+            let (program, text) = (program.clone(), config(origin.address()));
+            let server = blocking(move || serve(&program, &text)).await?;
+            let address = server.listening("redis").ok_or_else(|| DrillError::Server("it has no port".into()))?;
+            Ok((Target::started(address), Running::Server { _server: server }))
         }
         Subject::Endpoint(target) => Ok((target.clone(), Running::Elsewhere)),
         Subject::Control(flaw) => {
@@ -167,18 +167,7 @@ async fn judge(row: &'static Row, stage: &Stage, left: Duration) -> Judged {
         Err(_) => Outcome::new(format!("not done in {} s", limit.as_secs()), false),
     };
     let Outcome { measured, ok } = outcome;
-    Judged { name: row.name, race: row.race, measured, wanted: row.wanted, ok, took: begun.elapsed() }
-}
-
-/// SIGINT or SIGTERM. Without a handler it never comes, and the signal ends the process as usual.
-async fn interrupted() {
-    let (Ok(mut int), Ok(mut term)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = int.recv() => {}
-        _ = term.recv() => {}
-    }
+    Judged { name: row.name, race: row.race.into(), measured, wanted: row.wanted.into(), ok, took: begun.elapsed() }
 }
 
 #[cfg(test)]

@@ -1,10 +1,9 @@
-//! Which keys does the drill use, and what must an endpoint know of them?
+//! Which spaces do the races use, and what must an endpoint know of them?
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// Every key begins so; a run's random name follows.
-const PREFIX: &str = "bw-drill-";
+use crate::key::{Key, PREFIX};
 
 /// Where an origin listens that an endpoint of one's own was told of, unless `--origin` says otherwise.
 pub const ORIGIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 7411);
@@ -40,6 +39,16 @@ impl Space {
         }
     }
 
+    /// One of its keys.
+    pub(crate) fn key(self, run: &str, id: u64) -> Key {
+        Key::new(self.name(), run, id)
+    }
+
+    /// The space that is called so.
+    pub(crate) fn named(name: &str) -> Option<Space> {
+        Space::ALL.into_iter().find(|candidate| candidate.name() == name)
+    }
+
     /// How long its values are fresh.
     pub(crate) fn ttl(self) -> Duration {
         if self == Space::Grace { Space::SHORT_TTL } else { Duration::from_secs(600) }
@@ -52,31 +61,6 @@ impl Space {
             Space::Hasty => format!("timeout = \"{}ms\"\n", Space::DEADLINE.as_millis()),
             Space::Grace => "grace = \"600s\"\njitter = \"0%\"\nearly = \"off\"\ntimeout = \"10s\"\n".into(),
         }
-    }
-}
-
-/// A key and the path of its row at the origin.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Key {
-    /// What clients ask for.
-    pub(crate) name: String,
-    /// What the origin is asked for.
-    pub(crate) path: String,
-}
-
-impl Key {
-    pub(crate) fn new(space: Space, run: &str, id: u64) -> Key {
-        let space = space.name();
-        Key { name: format!("{PREFIX}{run}:{space}:{id}"), path: format!("/{space}/{run}/{id}") }
-    }
-
-    /// What an endpoint makes of a key that it is asked for.
-    pub(crate) fn parse(name: &str) -> Option<(Space, Key)> {
-        let mut parts = name.strip_prefix(PREFIX)?.split(':');
-        let (run, space, id) = (parts.next()?, parts.next()?, parts.next()?);
-        let space = Space::ALL.into_iter().find(|candidate| candidate.name() == space)?;
-        let id = id.parse().ok().filter(|_| parts.next().is_none())?;
-        Some((space, Key::new(space, run, id)))
     }
 }
 
@@ -104,19 +88,6 @@ pub fn config(origin: SocketAddr) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_key_is_read_back_as_it_was_made_and_no_other_key_is() {
-        for space in Space::ALL {
-            let key = Key::new(space, "x7", 42);
-            assert_eq!(Key::parse(&key.name), Some((space, key.clone())));
-        }
-        for foreign in
-            ["product:42", "bw-drill-x7:row", "bw-drill-x7:row:1:2", "bw-drill-x7:nosuch:1", "bw-drill-x7:row:a"]
-        {
-            assert_eq!(Key::parse(foreign), None, "{foreign}");
-        }
-    }
 
     #[test]
     fn the_configuration_names_every_space_and_the_origin() {

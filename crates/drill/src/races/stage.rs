@@ -6,12 +6,13 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use tokio::time::sleep;
 
+use crate::answer::Answer;
 use crate::client::{Client, PATIENCE};
 use crate::error::ClientError;
+use crate::key::{Key, run_name};
 use crate::origin::{Mode, Origin, Seen};
-use crate::races::answer::Answer;
 use crate::races::scale::Scale;
-use crate::races::space::{Key, Space};
+use crate::races::space::Space;
 use crate::target::Target;
 
 /// Between two looks at something that is awaited.
@@ -38,13 +39,12 @@ pub(crate) struct Answered {
 
 impl Stage {
     pub(crate) fn new(origin: Origin, target: Target, scale: Scale) -> Stage {
-        let run = std::iter::repeat_with(fastrand::alphanumeric).take(8).collect::<String>().to_lowercase();
-        Stage { origin, target, scale, run, next: AtomicU64::new(0) }
+        Stage { origin, target, scale, run: run_name(), next: AtomicU64::new(0) }
     }
 
     /// A key that nobody has asked for yet; its row has version 1.
     pub(crate) fn key(&self, space: Space) -> Key {
-        let key = Key::new(space, &self.run, self.next.fetch_add(1, Ordering::Relaxed));
+        let key = space.key(&self.run, self.next.fetch_add(1, Ordering::Relaxed));
         self.write(&key, 1);
         key
     }
@@ -52,7 +52,7 @@ impl Stage {
     /// The key of the same id in another space.
     pub(crate) fn twin(&self, key: &Key, space: Space) -> Key {
         let id = key.name.rsplit(':').next().and_then(|id| id.parse().ok()).unwrap_or_default();
-        let twin = Key::new(space, &self.run, id);
+        let twin = space.key(&self.run, id);
         self.write(&twin, 1);
         twin
     }
@@ -130,7 +130,7 @@ impl Stage {
         let mut client = self.connect().await?;
         let used = self.next.load(Ordering::Relaxed);
         let names: Vec<String> =
-            (0..used).flat_map(|id| Space::ALL.map(|space| Key::new(space, &self.run, id).name)).collect();
+            (0..used).flat_map(|id| Space::ALL.map(|space| space.key(&self.run, id).name)).collect();
         for some in names.chunks(CLEANING) {
             let words: Vec<&str> = ["DEL"].into_iter().chain(some.iter().map(String::as_str)).collect();
             client.call(&words).await?;

@@ -17,7 +17,11 @@ pub(super) struct Local(pub(super) u64);
 impl Local {
     /// Now.
     pub(super) fn now() -> Local {
-        let now = clock_gettime(ClockId::Boottime);
+        #[cfg(target_os = "linux")]
+        let id = ClockId::Boottime;
+        #[cfg(not(target_os = "linux"))]
+        let id = ClockId::Monotonic;
+        let now = clock_gettime(id);
         // Negative never: it counts from the machine's start.
         Local(now.tv_sec as u64 * 1_000_000 + now.tv_nsec as u64 / 1000)
     }

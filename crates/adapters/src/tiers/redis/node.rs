@@ -133,11 +133,9 @@ impl Node {
 
     /// Begins to connect, unless somebody has.
     fn connect(self: &Arc<Node>, purpose: Purpose) {
-        if !self.lane(purpose).begin() {
-            return;
-        }
+        let Some(epoch) = self.lane(purpose).begin() else { return };
         self.keep();
-        let (node, epoch) = (self.clone(), self.lane(purpose).next_epoch());
+        let node = self.clone();
         // Not on a caller's runtime: it may end before the connection does.
         self.common.runtime.spawn(async move {
             let outcome = node.make(purpose, epoch).await;
@@ -150,7 +148,7 @@ impl Node {
                     Err(why) => node.open(why.clone()),
                 }
             }
-            node.lane(purpose).end(epoch, outcome);
+            node.lane(purpose).end(outcome);
         });
     }
 

@@ -7,10 +7,11 @@ use tokio::time::sleep;
 use super::together::served;
 use crate::client::Client;
 use crate::error::ClientError;
+use crate::key::Key;
 use crate::origin::Mode;
 use crate::races::row::{Outcome, Row};
 use crate::races::scale::CALLERS;
-use crate::races::space::{Key, Space};
+use crate::races::space::Space;
 use crate::races::stage::{Answered, Stage};
 
 pub(super) const ROWS: &[Row] = &[

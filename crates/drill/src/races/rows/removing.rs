@@ -6,12 +6,13 @@ use std::time::{Duration, Instant};
 use futures_util::future::{join, join_all};
 use tokio::time::{sleep, sleep_until};
 
+use crate::answer::Answer;
 use crate::client::Client;
 use crate::error::ClientError;
+use crate::key::Key;
 use crate::origin::Seen;
-use crate::races::answer::Answer;
 use crate::races::row::{Outcome, Row};
-use crate::races::space::{Key, Space};
+use crate::races::space::Space;
 use crate::races::stage::Stage;
 
 pub(super) const ROWS: &[Row] = &[

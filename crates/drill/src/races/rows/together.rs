@@ -4,11 +4,12 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join;
 
+use crate::answer::Answer;
 use crate::error::ClientError;
-use crate::races::answer::Answer;
+use crate::key::Key;
 use crate::races::row::{Outcome, Row};
 use crate::races::scale::CALLERS;
-use crate::races::space::{Key, Space};
+use crate::races::space::Space;
 use crate::races::stage::{Answered, Stage};
 
 pub(super) const ROWS: &[Row] = &[

@@ -3,7 +3,7 @@
 use bellwether_resp::Value;
 
 use crate::error::ClientError;
-use crate::races::space::Key;
+use crate::key::Key;
 
 /// An answer to a `GET`, judged.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,11 +67,10 @@ fn version(value: &Value, key: &Key) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::races::space::Space;
 
     #[test]
     fn only_the_row_of_that_key_is_its_value() {
-        let (key, other) = (Key::new(Space::Row, "r", 1), Key::new(Space::Row, "r", 12));
+        let (key, other) = (Key::new("row", "r", 1), Key::new("row", "r", 12));
         let read = |text: &str| Answer::read(&Value::Bulk(text.as_bytes().to_vec()), &key);
         assert_eq!(read(&Answer::row(&key, 7)), Answer::Version(7));
         for foreign in [&Answer::row(&other, 7), "", "{}", "{\"never\":\"a value\"}", &Answer::row(&key, 7)[..20]] {

@@ -1,0 +1,121 @@
+//! How is an incident held from the command line, and how does one naive server run beside it?
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use bellwether_drill::incidents::{self, Kind, Options, Progress};
+use bellwether_drill::{DrillError, FleetFlaw, Nodes, PASSWORD, Target, serve_fleet};
+use clap::{Args, ValueEnum};
+
+use super::held::{conclude, failed, program, runtime};
+use crate::failure::Failure;
+use crate::output::complain;
+use crate::report::Place;
+
+pub(super) const HELP: &str = "Starts an engine, several servers that share it, an origin that counts and callers, as \
+    processes of this machine, and judges by what that origin saw and what callers were told. It ends within a \
+    minute or two, and ends what it has started.\n\nExit codes:\n  0  every row is ok\n  1  a row failed, or the drill could \
+    not be held\n  2  bad input";
+
+#[derive(Args)]
+pub(crate) struct Incident {
+    /// Share this Redis instead of an own: redis://[[USER]:PASSWORD@]HOST:PORT[/DB]; the password may stand in
+    /// BELLWETHER_DRILL_PASSWORD. It is not touched but for keys that begin with bw-drill-
+    #[arg(long, value_name = "URL")]
+    against: Option<String>,
+    /// Start naive servers instead of ours, to see the drill fail
+    #[arg(long, value_name = "FLAW")]
+    control: Option<Flaw>,
+    /// Shorter, with fewer callers
+    #[arg(long)]
+    quick: bool,
+    /// Write the report as JSON too
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+/// What is wrong with each server of a naive fleet.
+#[derive(Clone, Copy, ValueEnum)]
+enum Flaw {
+    /// Cache-aside; misses of one process share a load, those of two do not
+    Coalescing,
+    /// SET NX PX as a lock, and nothing is compared when the value is stored
+    Lock,
+    /// Copies in each process that live for their whole ttl
+    Local,
+    /// Memcached nodes by hash modulo their number
+    Modulo,
+}
+
+impl From<Flaw> for FleetFlaw {
+    fn from(flaw: Flaw) -> FleetFlaw {
+        match flaw {
+            Flaw::Coalescing => FleetFlaw::Coalescing,
+            Flaw::Lock => FleetFlaw::Lock,
+            Flaw::Local => FleetFlaw::Local,
+            Flaw::Modulo => FleetFlaw::Modulo,
+        }
+    }
+}
+
+/// One process of a naive fleet.
+#[derive(Args)]
+pub(crate) struct Control {
+    #[arg(long)]
+    flaw: Flaw,
+    #[arg(long)]
+    origin: SocketAddr,
+    /// A file with redis://… or memcached://HOST:PORT,…
+    #[arg(long)]
+    shared: PathBuf,
+}
+
+pub(super) fn hold(name: &str, arguments: &Incident) -> Result<(), Failure> {
+    let incident = incidents::ALL.into_iter().find(|incident| incident.name == name);
+    let incident = incident.ok_or_else(|| Failure::Run(format!("there is no drill `{name}`")))?;
+    let options = options(arguments).map_err(failed)?;
+    // Before anything is started: a report that can't be written is better known now.
+    let place = Place::reserve("--json", arguments.json.as_ref())?;
+    let report = runtime()?.block_on(incidents::run(incident, &options, show)).map_err(failed)?;
+    conclude(&report, place)
+}
+
+fn options(arguments: &Incident) -> Result<Options, DrillError> {
+    let against = arguments.against.as_ref().map(|url| Target::parse(url, std::env::var(PASSWORD).ok())).transpose()?;
+    let control = arguments.control.map(FleetFlaw::from);
+    Ok(Options { program: program()?, control, against, quick: arguments.quick })
+}
+
+/// What goes on, on stderr: the table alone is the output.
+fn show(progress: Progress<'_>) {
+    match progress {
+        Progress::Starting { kind, servers } => {
+            let engine = match kind {
+                None => "",
+                Some(Kind::Redis) => "a Redis, and ",
+                Some(Kind::Cluster) => "a Cluster of three primaries with a replica each, and ",
+                Some(Kind::Sentinel) => "a primary, two replicas and three sentinels, and ",
+                Some(Kind::Memcached) => "four memcached, and ",
+            };
+            complain(&format!("starting {engine}{servers} servers over it"));
+        }
+        Progress::Playing { target } => complain(&format!("they run; the incident begins for {target}")),
+        Progress::NotCleaned { mark } => {
+            complain(&format!("the drill's keys could not be removed: those with `{mark}` in their names may go"));
+        }
+    }
+}
+
+pub(super) fn control(arguments: &Control) -> Result<(), Failure> {
+    let file = arguments.shared.display();
+    let unreadable = |error: std::io::Error| Failure::Input(vec![format!("bellwether: --shared {file}: {error}")]);
+    let url = std::fs::read_to_string(&arguments.shared).map_err(unreadable)?;
+    let nodes = match url.trim().strip_prefix("memcached://") {
+        Some(list) => list.split(',').map(str::parse).collect::<Result<_, _>>().map(Nodes::Memcached).ok(),
+        None => Target::parse(url.trim(), None).map(Nodes::Redis).ok(),
+    };
+    let expected = || format!("bellwether: --shared {file}: expected redis://… or memcached://…");
+    let nodes = nodes.ok_or_else(|| Failure::Input(vec![expected()]))?;
+    let serving = serve_fleet(arguments.flaw.into(), arguments.origin, nodes);
+    runtime()?.block_on(serving).map_err(|error| Failure::Run(error.to_string()))
+}

@@ -1,0 +1,148 @@
+//! Who are the servers, how does each reach the shared engine, and what is done to them?
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bellwether_faults::{Ending, Faults, Proxy};
+use bellwether_servers::{Announced, ServerError};
+use tokio::net::lookup_host;
+
+use crate::blocking::blocking;
+use crate::control::FleetFlaw;
+use crate::error::{ClientError, DrillError};
+use crate::incidents::engine::Engine;
+use crate::incidents::space::config;
+use crate::server::serve;
+use crate::target::Target;
+
+/// The file that tells a naive server where the engine is.
+const SHARED: &str = "shared";
+
+/// What each server of a fleet is.
+#[derive(Clone, Debug)]
+pub(crate) struct Cast {
+    /// This program.
+    pub(crate) program: PathBuf,
+    /// A naive server in place of ours.
+    pub(crate) flaw: Option<FleetFlaw>,
+    pub(crate) origin: SocketAddr,
+    /// Loads at once, of each server.
+    pub(crate) permits: u64,
+    /// Where entries go, so that no other run's are met.
+    pub(crate) prefix: String,
+    /// The run's random name: part of every key.
+    pub(crate) run: String,
+    /// Of Memcached all nodes, not the first three.
+    pub(crate) all_nodes: bool,
+}
+
+/// One server, and its own way to the engine.
+pub(crate) struct Member {
+    process: Arc<Announced>,
+    wire: Option<Proxy>,
+}
+
+impl Member {
+    /// Starts one. Where the engine is one Redis, a proxy of its own stands before it.
+    async fn start(cast: &Cast, engine: &Engine) -> Result<Member, DrillError> {
+        let wire = match engine.one() {
+            Some(target) => Some(wire(&target).await?),
+            None => None,
+        };
+        let url = match (&wire, engine.one(), cast.flaw) {
+            (Some(wire), Some(target), _) => target.at(wire.address()).url(),
+            (_, _, Some(flaw)) => engine.naive(flaw, cast.all_nodes),
+            (_, _, None) => engine.url(cast.all_nodes),
+        };
+        let cast = cast.clone();
+        let process = Arc::new(blocking(move || launch(&cast, &url)).await?);
+        Ok(Member { process, wire })
+    }
+
+    /// Where its clients connect, in this life.
+    pub(crate) fn target(&self) -> Result<Target, DrillError> {
+        let address = self.process.listening("redis");
+        address.map(Target::started).ok_or_else(|| DrillError::Server("it has no port".into()))
+    }
+
+    /// `kill -9`.
+    pub(crate) fn kill(&self) -> Result<(), DrillError> {
+        self.process.kill().map_err(engine_failed)
+    }
+
+    pub(crate) fn freeze(&self) -> Result<(), DrillError> {
+        self.process.freeze().map_err(engine_failed)
+    }
+
+    pub(crate) fn thaw(&self) -> Result<(), DrillError> {
+        self.process.thaw().map_err(engine_failed)
+    }
+
+    /// A new life with nothing in memory.
+    pub(crate) async fn restart(&self) -> Result<(), DrillError> {
+        let process = Arc::clone(&self.process);
+        blocking(move || process.restart()).await
+    }
+
+    /// Nothing gets through between it and the engine, and nobody is told.
+    pub(crate) fn cut_off(&self) {
+        if let Some(wire) = &self.wire {
+            wire.set_both(Faults { dead: true, ..Faults::NONE });
+        }
+    }
+
+    pub(crate) fn reconnect(&self) {
+        if let Some(wire) = &self.wire {
+            wire.calm();
+        }
+    }
+
+    /// The engine is gone for it: connections are reset and refused.
+    pub(crate) async fn lose(&self) {
+        if let Some(wire) = &self.wire {
+            wire.refuse().await;
+            wire.cut(Ending::Reset);
+        }
+    }
+
+    pub(crate) async fn find_again(&self) -> Result<(), DrillError> {
+        match &self.wire {
+            Some(wire) => wire.admit().await.map_err(|error| DrillError::Server(error.to_string())),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Starts a whole fleet.
+pub(crate) async fn start(cast: &Cast, engine: &Engine, servers: usize) -> Result<Vec<Member>, DrillError> {
+    futures_util::future::try_join_all((0..servers).map(|_| Member::start(cast, engine))).await
+}
+
+async fn wire(target: &Target) -> Result<Proxy, DrillError> {
+    let unreachable =
+        |error| DrillError::Unreachable { target: target.to_string(), error: ClientError::Connect(error) };
+    let mut found = lookup_host((target.host.as_str(), target.port)).await.map_err(unreachable)?;
+    let address = found.next().ok_or_else(|| unreachable(std::io::ErrorKind::NotFound.into()))?;
+    let proxy = Proxy::start(address, fastrand::u64(..)).await;
+    proxy.map_err(|error| DrillError::Server(error.to_string()))
+}
+
+fn launch(cast: &Cast, url: &str) -> Result<Announced, ServerError> {
+    match cast.flaw {
+        None => serve(&cast.program, &config(cast.origin, cast.permits, url, &cast.prefix)),
+        Some(flaw) => naive(&cast.program, flaw, cast.origin, url),
+    }
+}
+
+/// This program again, by a verb that nobody is told of.
+fn naive(program: &Path, flaw: FleetFlaw, origin: SocketAddr, url: &str) -> Result<Announced, ServerError> {
+    let origin = origin.to_string();
+    // A file: a command line is seen by everyone on the machine, and the URL may hold a password.
+    let words = ["drill", "control", "--flaw", flaw.name(), "--origin", &origin, "--shared", SHARED];
+    Announced::start(program, &words, &[(SHARED, url.to_owned())], None)
+}
+
+fn engine_failed(error: ServerError) -> DrillError {
+    DrillError::Server(error.to_string())
+}

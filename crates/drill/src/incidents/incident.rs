@@ -1,0 +1,31 @@
+//! What is an incident?
+
+use std::pin::Pin;
+
+use crate::control::FleetFlaw;
+use crate::error::DrillError;
+use crate::incidents::check::Check;
+use crate::incidents::kind::Kind;
+use crate::incidents::stage::Stage;
+
+/// A run of an incident.
+pub(crate) type Playing<'a> = Pin<Box<dyn Future<Output = Result<Vec<Check>, DrillError>> + Send + 'a>>;
+
+/// An incident.
+pub struct Incident {
+    /// What `bellwether drill NAME` is called with.
+    pub name: &'static str,
+    /// What happens.
+    pub what: &'static str,
+    /// On each of these in turn.
+    pub(crate) kinds: &'static [Kind],
+    /// Servers of the fleet.
+    pub(crate) servers: usize,
+    /// Loads at once, of each server.
+    pub(crate) permits: u64,
+    /// Naive fleets that lose it.
+    pub controls: &'static [FleetFlaw],
+    /// Whether it can be held over somebody's own Redis.
+    pub elsewhere: bool,
+    pub(crate) play: for<'a> fn(&'a mut Stage) -> Playing<'a>,
+}

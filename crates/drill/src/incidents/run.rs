@@ -1,0 +1,197 @@
+//! How is an incident held: what is started, in which order, and how does it surely end?
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use tokio::time::timeout;
+
+use crate::blocking::blocking;
+use crate::client::Client;
+use crate::control::FleetFlaw;
+use crate::error::{ClientError, DrillError};
+use crate::incidents::check::{Check, part};
+use crate::incidents::engine::Engine;
+use crate::incidents::fleet::Cast;
+use crate::incidents::incident::Incident;
+use crate::incidents::kind::Kind;
+use crate::incidents::scale::Scale;
+use crate::incidents::stage::Stage;
+use crate::interrupt::interrupted;
+use crate::key::{PREFIX, run_name};
+use crate::origin::Origin;
+use crate::report::{Judged, Report};
+use crate::target::Target;
+
+/// Nobody waits longer for one incident on one engine.
+const PLAY_LIMIT: Duration = Duration::from_secs(55);
+/// Nobody waits longer until the run's keys are removed.
+const CLEAN_LIMIT: Duration = Duration::from_secs(5);
+/// Keys looked at by one step of a clean-up.
+const CLEAN_STEP: &str = "1000";
+
+/// How an incident is held.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// This program: the servers are other processes of it.
+    pub program: PathBuf,
+    /// Naive servers in place of ours.
+    pub control: Option<FleetFlaw>,
+    /// A Redis that somebody else runs, in place of one that is started.
+    pub against: Option<Target>,
+    /// In less time.
+    pub quick: bool,
+}
+
+/// What goes on.
+#[derive(Clone, Copy, Debug)]
+pub enum Progress<'a> {
+    /// An engine and servers are started.
+    Starting {
+        /// Which engine; none if it is somebody's own.
+        kind: Option<Kind>,
+        /// How many servers.
+        servers: usize,
+    },
+    /// They run, and the incident begins.
+    Playing {
+        /// What is put to the test.
+        target: &'a str,
+    },
+    /// The keys of the run could not be removed.
+    NotCleaned {
+        /// How their names begin.
+        mark: &'a str,
+    },
+}
+
+/// Holds an incident. What was started is ended when this returns, or is dropped.
+pub async fn run(
+    incident: &Incident,
+    options: &Options,
+    progress: impl Fn(Progress<'_>),
+) -> Result<Report, DrillError> {
+    suits(incident, options)?;
+    let name = run_name();
+    let report = tokio::select! {
+        report = hold(incident, options, &name, &progress) => report,
+        () = interrupted() => Err(DrillError::Interrupted),
+    };
+    // Only now: a server that still runs would write again.
+    if let Some(target) = &options.against
+        && !matches!(report, Err(DrillError::Unreachable { .. }))
+        && !matches!(timeout(CLEAN_LIMIT, clean(target, &mark(&name))).await, Ok(Ok(())))
+    {
+        progress(Progress::NotCleaned { mark: &mark(&name) });
+    }
+    report
+}
+
+/// What every key of a run holds in its name.
+fn mark(run: &str) -> String {
+    format!("{PREFIX}{run}")
+}
+
+/// Whether it can be held so at all.
+fn suits(incident: &Incident, options: &Options) -> Result<(), DrillError> {
+    if let Some(flaw) = options.control
+        && !incident.controls.contains(&flaw)
+    {
+        let known = incident.controls.iter().map(|flaw| flaw.name()).collect::<Vec<_>>().join(", ");
+        return Err(DrillError::NoControl { drill: incident.name, control: flaw.name(), known });
+    }
+    if options.against.is_some() && !incident.elsewhere {
+        return Err(DrillError::OwnEngine { drill: incident.name });
+    }
+    Ok(())
+}
+
+async fn hold(
+    incident: &Incident,
+    options: &Options,
+    run: &str,
+    progress: &impl Fn(Progress<'_>),
+) -> Result<Report, DrillError> {
+    let mut rows = Vec::new();
+    let mut shown = String::new();
+    for &kind in incident.kinds {
+        let shared = options.against.is_none().then_some(kind);
+        progress(Progress::Starting { kind: shared, servers: incident.servers });
+        let mut stage = set(incident, options, kind, run).await?;
+        shown = target(incident, options);
+        progress(Progress::Playing { target: &shown });
+        let begun = Instant::now();
+        let played = timeout(PLAY_LIMIT, (incident.play)(&mut stage)).await;
+        let checks = match played {
+            Ok(played) => part("asked", played),
+            Err(_) => Ok(vec![unfinished(incident)]),
+        };
+        rows.extend(checks?.into_iter().map(|check| judged(check, begun.elapsed())));
+    }
+    Ok(Report { drill: incident.name, target: shown, rows })
+}
+
+async fn set(incident: &Incident, options: &Options, kind: Kind, run: &str) -> Result<Stage, DrillError> {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let origin = Origin::bind(address).map_err(|source| DrillError::Origin { address, source })?;
+    let engine = match &options.against {
+        Some(target) => {
+            let open = Client::open(target).await;
+            open.map_err(|error| DrillError::Unreachable { target: target.to_string(), error })?;
+            Engine::Elsewhere(target.clone())
+        }
+        None => blocking(move || Engine::start(kind)).await?,
+    };
+    let cast = Cast {
+        program: options.program.clone(),
+        flaw: options.control,
+        origin: origin.address(),
+        permits: incident.permits,
+        prefix: format!("{}:", mark(run)),
+        run: run.to_owned(),
+        all_nodes: false,
+    };
+    let scale = if options.quick { Scale::QUICK } else { Scale::FULL };
+    Stage::set(kind, engine, origin, cast, incident.servers, scale).await
+}
+
+fn target(incident: &Incident, options: &Options) -> String {
+    let servers = incident.servers;
+    let who = match options.control {
+        Some(flaw) => format!("{servers} naive servers (`{}`)", flaw.name()),
+        None => format!("{servers} x bellwether serve"),
+    };
+    let over = |target: &Target| format!("{who} over {target}");
+    options.against.as_ref().map_or(who.clone(), over)
+}
+
+fn judged(check: Check, took: Duration) -> Judged {
+    let Check { name, what, measured, wanted, ok } = check;
+    Judged { name, race: what, measured, wanted, ok, took }
+}
+
+fn unfinished(incident: &Incident) -> Check {
+    let measured = format!("not done in {} s", PLAY_LIMIT.as_secs());
+    Check { name: "end", what: incident.what.into(), measured, wanted: "an end".into(), ok: false }
+}
+
+/// Removes every key whose name holds `mark`.
+async fn clean(target: &Target, mark: &str) -> Result<(), ClientError> {
+    let mut client = Client::open(target).await?;
+    let (mut cursor, pattern) = ("0".to_owned(), format!("*{mark}*"));
+    loop {
+        let reply = client.call(&["SCAN", &cursor, "MATCH", &pattern, "COUNT", CLEAN_STEP]).await?;
+        let Some([next, found]) = reply.as_slice() else {
+            return Err(ClientError::Refused { command: "SCAN", answer: reply.to_string() });
+        };
+        let names: Vec<String> = found.as_slice().unwrap_or_default().iter().map(ToString::to_string).collect();
+        if !names.is_empty() {
+            let words: Vec<&str> = ["DEL"].into_iter().chain(names.iter().map(String::as_str)).collect();
+            client.call(&words).await?;
+        }
+        cursor = next.to_string();
+        if cursor == "0" {
+            return Ok(());
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! Which spaces has the fleet, and what must its servers know?
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::key::PREFIX;
+
+/// What a request of ours may spend on the shared engine: more than a server's default, so that a busy machine is not
+/// taken for a silent engine.
+pub(crate) const BUDGET: Duration = Duration::from_millis(200);
+/// How late a copy in memory is compared with the shared engine.
+pub(crate) const RESYNC: Duration = Duration::from_secs(2);
+/// A load that takes longer is cut off; nothing in a drill does.
+const LOAD_LIMIT: &str = "5s";
+
+/// A family of keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Space {
+    /// Kept for long.
+    Long,
+    /// Fresh for a second, then stale for long.
+    Short,
+}
+
+impl Space {
+    /// The ttl of `Short`.
+    pub(crate) const SHORT: Duration = Duration::from_secs(1);
+    const ALL: [Space; 2] = [Space::Long, Space::Short];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Space::Long => "long",
+            Space::Short => "short",
+        }
+    }
+
+    pub(crate) fn named(name: &str) -> Option<Space> {
+        Space::ALL.into_iter().find(|space| space.name() == name)
+    }
+
+    pub(crate) fn ttl(self) -> Duration {
+        match self {
+            Space::Long => Duration::from_secs(600),
+            Space::Short => Space::SHORT,
+        }
+    }
+
+    fn knobs(self) -> &'static str {
+        match self {
+            Space::Long => "ttl = \"600s\"\n",
+            Space::Short => "ttl = \"1s\"\ngrace = \"600s\"\njitter = \"0%\"\nearly = \"off\"\n",
+        }
+    }
+}
+
+/// What a server of the fleet is told: TOML.
+pub(crate) fn config(origin: SocketAddr, permits: u64, shared: &str, prefix: &str) -> String {
+    let (budget, resync) = (BUDGET.as_millis(), RESYNC.as_secs());
+    let mut text = format!(
+        "[shared]\nurl = \"{shared}\"\nprefix = \"{prefix}\"\ntimeout = \"{budget}ms\"\nresync = \"{resync}s\"\n\
+         \n[origin.drill]\nhttp = \"http://{origin}\"\nmax_concurrency = {permits}\ntimeout = \"{LOAD_LIMIT}\"\n"
+    );
+    for space in Space::ALL {
+        let (name, knobs) = (space.name(), space.knobs());
+        text += &format!(
+            "\n[[space]]\nname = \"drill-{name}\"\nmatch = \"{PREFIX}{{run}}:{name}:{{id}}\"\norigin = \"drill\"\n\
+             get = \"/{name}/{{run}}/{{id}}\"\ntimeout = \"5s\"\n{knobs}"
+        );
+    }
+    text
+}
