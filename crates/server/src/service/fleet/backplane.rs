@@ -50,10 +50,11 @@ fn encoded(text: &str) -> String {
 /// What others invalidated holds here already: clients that keep copies of their own hear of it too.
 pub(in crate::service) fn heard(watch: &Watch, heard: &Heard) {
     match heard {
-        Heard::Message(Message::Key { name, .. }) => match naming::key_of(name) {
-            Some(key) => watch.changed(key, None),
-            None => {}
-        },
+        Heard::Message(Message::Key { name, .. }) => {
+            if let Some(key) = naming::key_of(name) {
+                watch.changed(key, None);
+            }
+        }
         // Which keys these are nobody here knows, nor the tag by its name.
         Heard::Message(Message::Tag { .. } | Message::Space { .. } | Message::Suspect | Message::Everything)
         | Heard::Gap => watch.everything_changed(),
