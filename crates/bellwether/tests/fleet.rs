@@ -480,3 +480,24 @@ async fn g2_a_tier_that_forgets_an_acknowledged_removal_is_not_believed() {
     let heard = fleet.space(1).get(&1).or_load(source.loader(LOAD)).await.expect("a value");
     assert_eq!((*heard, source.runs()), (1, 2), "and the newer value is above what was forgotten");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn g2_a_tag_or_space_that_was_invalidated_here_is_not_revived_by_the_tier() {
+    let (fleet, source) = (fleet(2, &minute()), Source::default());
+    let tagged = |source: Source| {
+        move |_| async move { Ok::<_, LoadError>(Loaded::value(source.read(LOAD).await).tag("team:7")) }
+    };
+    for key in [1, 2] {
+        fleet.space(0).get(&key).or_load(tagged(source.clone())).await.expect("loaded");
+    }
+    until("published", || fleet.tier.len() == 2).await;
+    source.write();
+    fleet.caches[0].0.remove_tag("team:7");
+    let value = fleet.space(0).get(&1).or_load(tagged(source.clone())).await.expect("loaded");
+    assert_eq!((*value, value.why()), (1, Why::Loaded));
+    fleet.space(0).clear();
+    source.write();
+    assert_eq!(*fleet.space(0).get(&2).or_load(tagged(source.clone())).await.expect("loaded"), 2);
+    // Control: without a backplane another process knows nothing of it.
+    assert_eq!(*fleet.space(1).get(&1).or_load(source.loader(LOAD)).await.expect("adopted"), 1);
+}

@@ -1,4 +1,4 @@
-//! How is a running server asked? One GET to its admin listener.
+//! How is a running server asked? One request to its admin listener.
 
 use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
@@ -23,6 +23,15 @@ pub(crate) struct Answer {
 
 /// Asks the admin listener at `url` for `path`. The error says what to do.
 pub(crate) fn get(url: &str, path: &str) -> Result<Answer, Failure> {
+    ask(url, "GET", path)
+}
+
+/// The same for what changes something.
+pub(crate) fn post(url: &str, path: &str) -> Result<Answer, Failure> {
+    ask(url, "POST", path)
+}
+
+fn ask(url: &str, method: &str, path: &str) -> Result<Answer, Failure> {
     let host = url.strip_prefix("http://").unwrap_or(url).trim_end_matches('/');
     if host.is_empty()
         || host.contains(['/', '@', '?', '#'])
@@ -32,7 +41,7 @@ pub(crate) fn get(url: &str, path: &str) -> Result<Answer, Failure> {
     }
     let has_port = host.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
     let host = if has_port { host.to_owned() } else { format!("{host}:9090") };
-    exchange(&host, path).map_err(|error| Failure::Run(advice(&host, &error)))
+    exchange(&host, method, path).map_err(|error| Failure::Run(advice(&host, &error)))
 }
 
 /// What went wrong, and what to do about it.
@@ -51,7 +60,7 @@ fn advice(host: &str, error: &io::Error) -> String {
     }
 }
 
-fn exchange(host: &str, path: &str) -> io::Result<Answer> {
+fn exchange(host: &str, method: &str, path: &str) -> io::Result<Answer> {
     let addresses = host.to_socket_addrs()?;
     let mut stream = Err(io::Error::other("the name has no address"));
     for address in addresses {
@@ -65,7 +74,9 @@ fn exchange(host: &str, path: &str) -> io::Result<Answer> {
     stream.set_write_timeout(Some(LIMIT))?;
     let password = std::env::var(PASSWORD).ok().filter(|text| !text.chars().any(char::is_control));
     let authorization = password.map(|text| format!("authorization: Bearer {text}\r\n")).unwrap_or_default();
-    let request = format!("GET {path} HTTP/1.1\r\nhost: {host}\r\n{authorization}connection: close\r\n\r\n");
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nhost: {host}\r\n{authorization}content-length: 0\r\nconnection: close\r\n\r\n"
+    );
     stream.write_all(request.as_bytes())?;
     let mut bytes = Vec::new();
     stream.take(MAX_ANSWER).read_to_end(&mut bytes)?;

@@ -30,7 +30,7 @@ pub(crate) fn explain(key: &OsStr, url: &str) -> Result<(), Failure> {
 }
 
 /// A key inside a path: everything but the unreserved letters of RFC 3986 is encoded.
-fn encoded(key: &[u8]) -> String {
+pub(crate) fn encoded(key: &[u8]) -> String {
     let mut text = String::with_capacity(key.len());
     for byte in key {
         match byte {

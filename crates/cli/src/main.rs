@@ -5,6 +5,7 @@ mod admin;
 mod bench;
 mod check;
 mod demo;
+mod dlq;
 mod drill;
 mod explain;
 mod failure;
@@ -77,6 +78,15 @@ enum Verb {
         #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9090")]
         admin: String,
     },
+    /// Show, retry or drop invalidations that the shared tier of a running server could not be told
+    Dlq {
+        /// What to do with them
+        #[command(subcommand)]
+        what: dlq::Dlq,
+        /// The server's admin listener; its password, if any, is read from BELLWETHER_ADMIN_PASSWORD
+        #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9090", global = true)]
+        admin: String,
+    },
     /// Reproduce races and incidents on a real server, and judge it
     Drill {
         /// Which; `drill list` tells them
@@ -95,6 +105,7 @@ fn main() -> ExitCode {
         Verb::Demo(arguments) => demo::demo(arguments),
         Verb::Check { file, connect, insecure } => check::check(&file, connect, insecure),
         Verb::Explain { key, admin } => explain::explain(&key, &admin),
+        Verb::Dlq { what, admin } => dlq::dlq(&what, &admin),
         Verb::Drill { drill } => drill::drill(drill),
         Verb::Bench(arguments) => bench::bench(&arguments),
         Verb::Simulate(arguments) => simulate::simulate(&arguments),

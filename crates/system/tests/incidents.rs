@@ -100,6 +100,8 @@ fn a_drill_that_is_interrupted_or_killed_leaves_no_process_behind() {
         until(LIMIT, "the incident to begin", || drill.stderr().contains("the incident begins").then_some(()));
         let family = family(drill.id());
         assert!(family.len() >= 4, "a Redis and three servers: {family:?}");
+        let homes: Vec<_> =
+            family.iter().filter_map(|pid| std::fs::read_link(format!("/proc/{pid}/cwd")).ok()).collect();
         drill.signal(signal);
         let code = drill.wait(LIMIT).code();
         if signal == "INT" {
@@ -108,5 +110,10 @@ fn a_drill_that_is_interrupted_or_killed_leaves_no_process_behind() {
         }
         let there = |pid: &u32| Path::new("/proc").join(pid.to_string()).exists();
         until(LIMIT, "everything that it started to end", || (!family.iter().any(there)).then_some(()));
+        for home in homes.iter().filter(|home| home.starts_with(std::env::temp_dir())) {
+            // Nobody is left who could remove it after a kill; after an interrupt it is gone.
+            assert_eq!((signal, home.exists()), (signal, signal == "KILL"), "{}", home.display());
+            let _ = std::fs::remove_dir_all(home);
+        }
     }
 }

@@ -64,6 +64,8 @@ pub(crate) enum Next {
 pub(crate) struct Asked {
     /// Drawn before it: what came from it is covered by every invalidation since.
     fence: Fence,
+    /// The times in its answer count from here at the latest. This process may have stood still since.
+    at: Tick,
 }
 
 impl Link {
@@ -94,7 +96,7 @@ impl Link {
     pub(crate) async fn ready(&mut self, key: &Key) -> Result<Asked, TierTrouble> {
         let engine = self.to.engine.clone();
         loop {
-            let asked = Asked { fence: engine.next_fence() };
+            let asked = Asked { fence: engine.next_fence(), at: engine.clock.now() };
             if engine.pending.owed(key).is_none() {
                 return Ok(asked);
             }
@@ -107,8 +109,9 @@ impl Link {
 
     /// The same, if no invalidation is on its way.
     pub(crate) fn ready_now(&self, key: &Key) -> Option<Asked> {
-        let asked = Asked { fence: self.to.engine.next_fence() };
-        self.to.engine.pending.owed(key).is_none().then_some(asked)
+        let engine = &self.to.engine;
+        let asked = Asked { fence: engine.next_fence(), at: engine.clock.now() };
+        engine.pending.owed(key).is_none().then_some(asked)
     }
 
     /// Reads the key.
@@ -192,6 +195,7 @@ impl Link {
 
     fn offer(&mut self, key: &Key, envelope: Envelope, lease: Option<Span>, asked: Asked) -> Option<Box<Offer>> {
         let Place { engine, space, .. } = &*self.to;
+        let now = engine.clock.now();
         let travelled = Travelled {
             kind: envelope.kind,
             fence: asked.fence,
@@ -202,13 +206,17 @@ impl Link {
             cost_ms: envelope.cost_ms,
         };
         let (p99, mean) = space.load_times();
-        let meta = adopted(travelled, p99, mean, &space.policy, engine.clock.now(), draw());
-        let covering = engine
-            .fleet
-            .as_ref()
-            .and_then(|fleet| fleet.covering(&space.name, &envelope.tags, envelope.seen, Span(envelope.age_ms)));
-        let tags = envelope.tags.into_iter().map(Tag::of_wire).collect();
-        let mark = Some(TierMark::of(envelope.fence, engine.clock.now() + engine.resync));
+        let travelled = travelled.later(now.since(asked.at));
+        let meta = adopted(travelled, p99, mean, &space.policy, now, draw());
+        let fleet = engine.fleet.as_ref();
+        let covering =
+            fleet.and_then(|fleet| fleet.covering(&space.name, &envelope.tags, envelope.seen, travelled.age));
+        let tags: Box<[Tag]> = envelope.tags.into_iter().map(Tag::of_wire).collect();
+        let unordered = match fleet {
+            Some(_) => Floor::NONE,
+            None => at_fence(space.floor().merge(engine.tags.floor(&tags)), asked.fence),
+        };
+        let mark = Some(TierMark::of(envelope.fence, now + engine.resync));
         let aside = Aside { extra: Extra::of(envelope.version, tags), mark };
         let entry = match envelope.kind {
             Kind::Value => {
@@ -218,7 +226,7 @@ impl Link {
             Kind::Negative => Entry::new(key, meta, aside, 0, ()),
             Kind::HitForMiss => return None,
         };
-        let mut floor = covering.map_or(Floor::NONE, |verb| Floor::of(verb, asked.fence));
+        let mut floor = covering.map_or(unordered, |verb| Floor::of(verb, asked.fence));
         // A tier that failed over may have lost an invalidation that it had acknowledged. What was written under the
         // fence of that very invalidation is not older than it.
         if envelope.fence < engine.pending.raised(key) {
@@ -279,6 +287,13 @@ impl Link {
     pub(crate) fn spent(&mut self, took: Span) {
         self.left = Span(self.left.0.saturating_sub(took.0));
     }
+}
+
+/// Without a backplane nothing says whether an entry of the tier is newer than what was invalidated here: whatever
+/// was covers it, however late it was asked for.
+fn at_fence(floor: Floor, fence: Fence) -> Floor {
+    let at = |raised: Fence| if raised == Fence::ZERO { raised } else { raised.max(fence) };
+    Floor { removed: at(floor.removed), expired: at(floor.expired) }
 }
 
 impl Engine {

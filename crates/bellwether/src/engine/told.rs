@@ -126,7 +126,14 @@ impl Engine {
     async fn tell_owed(&self, key: &Key, owed: &Owed) -> Result<Raised, TierTrouble> {
         let Some(tier) = &self.tier else { return Ok(Raised { fence: Fence::ZERO, was_resident: false }) };
         let name = name(owed, key);
-        let raised = self.within_budget(&owed.space, tier.invalidate(&name, owed.verb, owed.at_least)).await?;
+        let raised = match self.within_budget(&owed.space, tier.invalidate(&name, owed.verb, owed.at_least)).await {
+            Ok(raised) => raised,
+            // What the tier can't hold it need not give up: to try again would be for ever.
+            Err(TierTrouble::Unfit | TierTrouble::WrongType) => {
+                return Ok(Raised { fence: Fence::ZERO, was_resident: false });
+            }
+            Err(trouble) => return Err(trouble),
+        };
         add(&self.tally.told);
         if let Some(fleet) = &self.fleet {
             fleet.invalidated(&name, owed.verb, raised.fence);

@@ -221,10 +221,12 @@ impl Pending {
         !std::mem::replace(&mut self.0.lock().retrying, true)
     }
 
-    /// Up to `most` keys that are pending; if there are none, whoever retried has ended.
+    /// Up to `most` keys that are pending; if there are none, whoever retried has ended. From anywhere among them:
+    /// those of a node that is gone must not keep others from their turn.
     pub(crate) fn some(&self, most: usize) -> Vec<Key> {
         let mut inner = self.0.lock();
-        let alive = inner.owed.iter().filter(|(_, owed)| !owed.is_dead());
+        let skip = fastrand::usize(..=inner.owed.len().saturating_sub(most));
+        let alive = inner.owed.iter().cycle().skip(skip).take(inner.owed.len()).filter(|(_, owed)| !owed.is_dead());
         let keys: Vec<Key> = alive.take(most).map(|(key, _)| key.clone()).collect();
         inner.retrying = !keys.is_empty();
         keys

@@ -97,6 +97,21 @@ pub struct Travelled {
     pub cost_ms: u32,
 }
 
+impl Travelled {
+    /// The same, as of so much later.
+    #[must_use]
+    pub fn later(self, by: Span) -> Travelled {
+        let past = Span(by.0.saturating_sub(self.fresh.0)).as_u32();
+        Travelled {
+            age: self.age + by,
+            fresh: Span(self.fresh.0.saturating_sub(by.0)),
+            swr_ms: self.swr_ms.saturating_sub(past),
+            hard_ms: self.hard_ms.saturating_sub(past),
+            ..self
+        }
+    }
+}
+
 /// The meta here of an entry that another process loaded. Its early refresh is this process's own matter: who finds
 /// it due asks for the lease like everybody.
 pub fn adopted(t: Travelled, p99: Option<Span>, ewma: Option<Span>, policy: &Policy, now: Tick, draw: Draw) -> Meta {
@@ -175,6 +190,21 @@ mod tests {
         assert_eq!((meta.swr_ms, meta.hard_ms), (30_000, 3_600_000));
         let own = stamp(Stamping { ttl: Some(Span(50)), ..load(Kind::Value) }, &policy, Draw(1));
         assert_eq!(own.fresh_until, Tick(1250));
+    }
+
+    #[test]
+    fn g10_an_answer_that_was_read_late_is_that_much_older() {
+        let (kind, fence) = (Kind::Value, Fence(3));
+        let (age, fresh, swr_ms, hard_ms, cost_ms) = (Span(500), Span(1_000), 300, 900, 20);
+        let told = Travelled { kind, fence, age, fresh, swr_ms, hard_ms, cost_ms };
+        let at = |by: Span| adopted(told.later(by), None, None, &graced(), Tick(10_000) + by, Draw(0));
+        let (prompt, late, very_late) = (at(Span(0)), at(Span(400)), at(Span(1_200)));
+        assert_eq!((prompt.born, prompt.fresh_until), (late.born, late.fresh_until));
+        assert_eq!(
+            (prompt.born, prompt.swr_until(), prompt.hard_until()),
+            (very_late.born, very_late.swr_until(), very_late.hard_until())
+        );
+        assert!(very_late.fresh_until <= Tick(11_200), "stale by the time it was read");
     }
 
     #[test]

@@ -40,24 +40,40 @@ pub(crate) struct Cast {
 /// One server, and its own way to the engine.
 pub(crate) struct Member {
     process: Arc<Announced>,
-    wire: Option<Proxy>,
+    wires: Option<Wires>,
+}
+
+/// Where the engine is one Redis: a proxy for entries, another for invalidations.
+struct Wires {
+    entries: Proxy,
+    backplane: Proxy,
+}
+
+impl Wires {
+    fn both(&self) -> [&Proxy; 2] {
+        [&self.entries, &self.backplane]
+    }
 }
 
 impl Member {
-    /// Starts one. Where the engine is one Redis, a proxy of its own stands before it.
+    /// Starts one. Where the engine is one Redis, proxies of its own stand before it.
     async fn start(cast: &Cast, engine: &Engine) -> Result<Member, DrillError> {
-        let wire = match engine.one() {
-            Some(target) => Some(wire(&target).await?),
+        let one = engine.one();
+        let wires = match &one {
+            Some(target) => Some(Wires { entries: wire(target).await?, backplane: wire(target).await? }),
             None => None,
         };
-        let url = match (&wire, engine.one(), cast.flaw) {
-            (Some(wire), Some(target), _) => target.at(wire.address()).url(),
-            (_, _, Some(flaw)) => engine.naive(flaw, cast.all_nodes),
-            (_, _, None) => engine.url(cast.all_nodes),
+        let (url, backplane) = match (&wires, &one, cast.flaw) {
+            (Some(wires), Some(target), _) => {
+                let [entries, backplane] = wires.both().map(|wire| target.at(wire.address()).url());
+                (entries, Some(backplane))
+            }
+            (_, _, Some(flaw)) => (engine.naive(flaw, cast.all_nodes), None),
+            (_, _, None) => (engine.url(cast.all_nodes), None),
         };
         let cast = cast.clone();
-        let process = Arc::new(blocking(move || launch(&cast, &url)).await?);
-        Ok(Member { process, wire })
+        let process = Arc::new(blocking(move || launch(&cast, &url, backplane.as_deref())).await?);
+        Ok(Member { process, wires })
     }
 
     /// Where its clients connect, in this life.
@@ -85,32 +101,37 @@ impl Member {
         blocking(move || process.restart()).await
     }
 
+    /// It hears nothing of the others any more, and is not told so; entries it still finds.
+    pub(crate) fn lose_backplane(&self) {
+        if let Some(wires) = &self.wires {
+            wires.backplane.set_both(Faults { dead: true, ..Faults::NONE });
+        }
+    }
+
     /// Nothing gets through between it and the engine, and nobody is told.
     pub(crate) fn cut_off(&self) {
-        if let Some(wire) = &self.wire {
+        for wire in self.wires.iter().flat_map(Wires::both) {
             wire.set_both(Faults { dead: true, ..Faults::NONE });
         }
     }
 
     pub(crate) fn reconnect(&self) {
-        if let Some(wire) = &self.wire {
-            wire.calm();
-        }
+        self.wires.iter().flat_map(Wires::both).for_each(Proxy::calm);
     }
 
     /// The engine is gone for it: connections are reset and refused.
     pub(crate) async fn lose(&self) {
-        if let Some(wire) = &self.wire {
+        for wire in self.wires.iter().flat_map(Wires::both) {
             wire.refuse().await;
             wire.cut(Ending::Reset);
         }
     }
 
     pub(crate) async fn find_again(&self) -> Result<(), DrillError> {
-        match &self.wire {
-            Some(wire) => wire.admit().await.map_err(|error| DrillError::Server(error.to_string())),
-            None => Ok(()),
+        for wire in self.wires.iter().flat_map(Wires::both) {
+            wire.admit().await.map_err(|error| DrillError::Server(error.to_string()))?;
         }
+        Ok(())
     }
 }
 
@@ -128,9 +149,9 @@ async fn wire(target: &Target) -> Result<Proxy, DrillError> {
     proxy.map_err(|error| DrillError::Server(error.to_string()))
 }
 
-fn launch(cast: &Cast, url: &str) -> Result<Announced, ServerError> {
+fn launch(cast: &Cast, url: &str, backplane: Option<&str>) -> Result<Announced, ServerError> {
     match cast.flaw {
-        None => serve(&cast.program, &config(cast.origin, cast.permits, url, &cast.prefix)),
+        None => serve(&cast.program, &config(cast.origin, cast.permits, url, backplane, &cast.prefix)),
         Some(flaw) => naive(&cast.program, flaw, cast.origin, url),
     }
 }

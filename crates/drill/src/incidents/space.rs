@@ -54,10 +54,11 @@ impl Space {
 }
 
 /// What a server of the fleet is told: TOML.
-pub(crate) fn config(origin: SocketAddr, permits: u64, shared: &str, prefix: &str) -> String {
+pub(crate) fn config(origin: SocketAddr, permits: u64, shared: &str, backplane: Option<&str>, prefix: &str) -> String {
     let (budget, resync) = (BUDGET.as_millis(), RESYNC.as_secs());
+    let backplane = backplane.map(|url| format!("backplane = \"{url}\"\n")).unwrap_or_default();
     let mut text = format!(
-        "[shared]\nurl = \"{shared}\"\nprefix = \"{prefix}\"\ntimeout = \"{budget}ms\"\nresync = \"{resync}s\"\n\
+        "[shared]\nurl = \"{shared}\"\n{backplane}prefix = \"{prefix}\"\ntimeout = \"{budget}ms\"\nresync = \"{resync}s\"\n\
          \n[origin.drill]\nhttp = \"http://{origin}\"\nmax_concurrency = {permits}\ntimeout = \"{LOAD_LIMIT}\"\n"
     );
     for space in Space::ALL {

@@ -6,13 +6,15 @@ use hyper::header::{
 use hyper::{Method, Request, Response, StatusCode};
 
 use super::guard::{Guard, Refused};
-use super::{explain, metrics, page};
+use super::{dlq, explain, metrics, page};
 use crate::connections::Connections;
 use crate::face::http::reply::{self, Body};
 use crate::face::http::target::decoded;
 use crate::service::Service;
 use crate::shutdown::Shutdown;
 
+/// What is owed to the shared tier; verbs and keys are below.
+const DLQ: &str = "/api/dlq";
 /// Explanations of keys are below.
 const EXPLAIN: &str = "/api/explain/";
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -29,10 +31,11 @@ pub(super) struct Admin {
     pub(super) connections: Connections,
 }
 
-/// Answers one request. No page changes anything, so nothing here waits.
+/// Answers one request. Nothing here waits.
 pub(super) fn answer<B>(admin: &Admin, request: &Request<B>) -> Response<Body> {
     let mut response = match *request.method() {
         Method::GET | Method::HEAD => page_of(admin, request),
+        Method::POST if request.uri().path().starts_with(DLQ) => page_of(admin, request),
         _ => reply::method_not_allowed("GET, HEAD"),
     };
     let headers = response.headers_mut();
@@ -69,6 +72,7 @@ fn page_of<B>(admin: &Admin, request: &Request<B>) -> Response<Body> {
         Err(Refused::Origin) => return refused("a page of another origin may not ask here"),
     }
     match request.uri().path() {
+        path if path.starts_with(DLQ) => owed(admin, request.method(), &path[DLQ.len()..]),
         "/" => text_page(StatusCode::OK, HTML, page::index(&admin.service)),
         "/metrics" => match metrics::text(&admin.service, admin.connections.clone()) {
             Ok(text) => text_page(StatusCode::OK, OPENMETRICS, text),
@@ -85,6 +89,27 @@ fn page_of<B>(admin: &Admin, request: &Request<B>) -> Response<Body> {
             _ => reply::error(StatusCode::NOT_FOUND, "no such page: see /", None, None),
         },
     }
+}
+
+/// `""` lists; `/retry` and `/drop` act on all, `/retry/KEY` and `/drop/KEY` on one key.
+fn owed(admin: &Admin, method: &Method, path: &str) -> Response<Body> {
+    let (verb, key) = match path.strip_prefix('/').unwrap_or(path).split_once('/') {
+        Some((verb, key)) => match decoded(key) {
+            Ok(key) if !key.is_empty() => (verb, Some(key)),
+            _ => return reply::error(StatusCode::BAD_REQUEST, "no key, percent-encoded", None, None),
+        },
+        None => (path.trim_start_matches('/'), None),
+    };
+    let key = key.as_deref();
+    let done = match (method, verb) {
+        (&Method::POST, "retry") => dlq::retry(&admin.service, key),
+        (&Method::POST, "drop") => dlq::give_up(&admin.service, key),
+        (_, "retry" | "drop") => return reply::method_not_allowed("POST"),
+        (&Method::POST, _) => return reply::method_not_allowed("GET, HEAD"),
+        (_, "") if key.is_none() => dlq::list(&admin.service),
+        _ => return reply::error(StatusCode::NOT_FOUND, "no such page: see /", None, None),
+    };
+    reply::json(StatusCode::OK, done.to_string())
 }
 
 fn text_page(status: StatusCode, content_type: &'static str, text: String) -> Response<Body> {

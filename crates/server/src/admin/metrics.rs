@@ -39,6 +39,8 @@ impl Collector for Scrape {
         let mut out = Out(encoder);
         self.requests(&mut out)?;
         self.loads(&mut out)?;
+        self.backplane(&mut out)?;
+        self.brakes(&mut out)?;
         self.memory(&mut out)?;
         self.origins(&mut out)?;
         self.shared(&mut out)?;
@@ -93,6 +95,34 @@ impl Scrape {
             family.histogram(&[], &self.snapshot.flight_followers)
         })?;
         out.gauge("flights", "Flights under way", |family| family.sample(&[], self.snapshot.live_flights as u64))
+    }
+
+    /// Nothing where there is no backplane.
+    fn backplane(&self, out: &mut Out<'_>) -> fmt::Result {
+        let Some(backplane) = &self.snapshot.backplane else { return Ok(()) };
+        let help = "1: every invalidation of the fleet is heard; 0: some may be missing, and copies are compared";
+        out.gauge("backplane_live", help, |family| family.sample(&[], u64::from(backplane.live)))?;
+        out.counter("backplane_sent", "Invalidations told to other processes", |family| family.one(backplane.sent))?;
+        let help = "Invalidations heard, one's own included";
+        out.counter("backplane_heard", help, |family| family.one(backplane.heard))?;
+        out.counter("backplane_gaps", "Times that an invalidation might have been missed, by cause", |family| {
+            let mut gaps = backplane.gaps.iter();
+            gaps.try_for_each(|(cause, count)| family.sample(&[("cause", cause.as_str())], *count))
+        })?;
+        let help = "Times that all copies in memory became suspect";
+        out.counter("backplane_suspicions", help, |family| family.one(backplane.suspicions))?;
+        let help = "How long the oldest message has been waiting to be told";
+        out.gauge("backplane_waiting_seconds", help, |family| family.sample(&[], backplane.waiting.0 / 1000))
+    }
+
+    /// Which spaces' memory tier is off, because more is invalidated than served from it.
+    fn brakes(&self, out: &mut Out<'_>) -> fmt::Result {
+        let spaces = self.snapshot.spaces.iter().filter(|space| !space.name.is_empty());
+        out.gauge("memory_tier_off", "1: more is invalidated than memory serves, so it is passed by", |family| {
+            spaces
+                .clone()
+                .try_for_each(|space| family.sample(&[("space", space.name.as_str())], u64::from(space.memory_off)))
+        })
     }
 
     fn memory(&self, out: &mut Out<'_>) -> fmt::Result {

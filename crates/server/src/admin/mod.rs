@@ -1,6 +1,7 @@
 //! What is going on? Metrics, health and explanations, on a listener of its own that no load reaches.
 
 mod answer;
+mod dlq;
 mod explain;
 mod guard;
 mod metrics;

@@ -166,6 +166,21 @@ impl Service {
         self.0.cache.entries()
     }
 
+    /// Invalidations of which the shared tier does not know yet.
+    pub fn owing(&self) -> Vec<bellwether::Owing> {
+        self.0.cache.owing()
+    }
+
+    /// Tries them again: that of one key, by its name in the shared tier, or all. How many that are.
+    pub fn retry_owed(&self, name: Option<&[u8]>) -> usize {
+        self.0.cache.retry_owed(name)
+    }
+
+    /// Gives them up. How many that were.
+    pub fn drop_owed(&self, name: Option<&[u8]>) -> usize {
+        self.0.cache.drop_owed(name)
+    }
+
     /// All counts at this moment. Requests that no space matches are counted under a space without a name.
     pub fn snapshot(&self) -> Snapshot {
         let mut snapshot = self.0.cache.snapshot();

@@ -6,11 +6,15 @@ use bellwether::events::TransportError;
 use redis::aio::{ConnectionLike, MultiplexedConnection, PubSub};
 use redis::cluster::ClusterClient;
 use redis::cluster_async::ClusterConnection;
-use redis::sentinel::{SentinelClient, SentinelServerType};
-use redis::{AsyncConnectionConfig, Client, Cmd, Pipeline, RedisError, RedisFuture, RedisResult, Value};
+use redis::sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType};
+use redis::{
+    AsyncConnectionConfig, Client, ClientTlsConfig, Cmd, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, Pipeline,
+    RedisConnectionInfo, RedisError, RedisFuture, RedisResult, TlsCertificates, TlsMode, Value,
+};
 use tokio::sync::Mutex;
 
 use crate::SetupError;
+use crate::tiers::redis::{RedisAddress, RedisShape, RedisTarget, RedisTls};
 
 /// A connection that does not stand by then is given up.
 const CONNECT: Duration = Duration::from_secs(1);
@@ -32,27 +36,48 @@ pub(super) enum Wire {
 }
 
 impl Link {
-    /// Reads `redis://`, `rediss://`, `redis+unix://`, `redis+cluster://A,B` or `redis+sentinel://A,B/NAME`.
-    pub(super) fn at(url: &str) -> Result<Link, SetupError> {
-        let bad = |_| {
-            SetupError::new(
-                "the address of the backplane can't be read",
-                "write redis://HOST:PORT, redis+cluster://A:1,B:2 or redis+sentinel://A:1,B:2/NAME",
-            )
+    /// To what `target` names. Sentinels are asked without a login.
+    pub(super) fn to(target: &RedisTarget, tls: &RedisTls) -> Result<Link, SetupError> {
+        if target.tls && rustls::crypto::CryptoProvider::get_default().is_none() {
+            // Somebody else may have been quicker: then there is one, which is all that is wanted.
+            let _ = rustls::crypto::ring::default_provider().install_default();
+        }
+        let infos = |addresses: &[RedisAddress]| {
+            addresses.iter().map(|address| info(tcp(target, address), login(target))).collect::<Result<Vec<_>, _>>()
         };
-        let several = |rest: &str| -> Vec<String> { rest.split(',').map(|node| format!("redis://{node}")).collect() };
-        if let Some(rest) = url.strip_prefix("redis+cluster://") {
-            let nodes = several(rest);
-            let first = Client::open(nodes[0].as_str()).map_err(bad)?;
-            let client = ClusterClient::builder(nodes).connection_timeout(CONNECT).retries(2);
-            return Ok(Link::Cluster(Box::new(client.build().map_err(bad)?), first));
-        }
-        if let Some(rest) = url.strip_prefix("redis+sentinel://") {
-            let (nodes, name) = rest.split_once('/').unwrap_or((rest, "main"));
-            let client = SentinelClient::build(several(nodes), name, None, SentinelServerType::Master).map_err(bad)?;
-            return Ok(Link::Sentinel(Box::new(Mutex::new(client))));
-        }
-        Client::open(url).map(Link::One).map_err(bad)
+        Ok(match &target.shape {
+            RedisShape::One(address) => Link::One(client(target, tls, tcp(target, address))?),
+            RedisShape::Unix(path) => Link::One(client(target, tls, ConnectionAddr::Unix(path.clone()))?),
+            RedisShape::Cluster(addresses) => {
+                let nodes = infos(addresses)?;
+                let Some(first) = addresses.first() else { return Err(unusable("it names no node")) };
+                let mut builder = ClusterClient::builder(nodes).connection_timeout(CONNECT).retries(2);
+                if let Some(certificates) = certificates(target, tls) {
+                    builder = builder.certs(certificates);
+                }
+                let all = builder.build().map_err(|error| unusable(&error))?;
+                Link::Cluster(Box::new(all), client(target, tls, tcp(target, first))?)
+            }
+            RedisShape::Sentinel { sentinels, name } => {
+                let addresses = sentinels.iter().map(|address| tcp(target, address));
+                let mut builder = SentinelClientBuilder::new(addresses, name, SentinelServerType::Master)
+                    .map_err(|error| unusable(&error))?
+                    .set_client_to_redis_db(target.db);
+                if let Some(user) = &target.user {
+                    builder = builder.set_client_to_redis_username(user);
+                }
+                if let Some(password) = &target.password {
+                    builder = builder.set_client_to_redis_password(password);
+                }
+                if target.tls {
+                    builder = builder.set_client_to_redis_tls_mode(TlsMode::Secure);
+                }
+                if let Some(certificates) = certificates(target, tls) {
+                    builder = builder.set_client_to_redis_certificates(certificates);
+                }
+                Link::Sentinel(Box::new(Mutex::new(builder.build().map_err(|error| unusable(&error))?)))
+            }
+        })
     }
 
     /// Connects. A command that takes longer than `answer` has failed.
@@ -110,6 +135,51 @@ impl ConnectionLike for Wire {
             Wire::Cluster(wire) => wire.get_db(),
         }
     }
+}
+
+fn tcp(target: &RedisTarget, address: &RedisAddress) -> ConnectionAddr {
+    let (host, port) = (address.host.clone(), address.port);
+    match target.tls {
+        true => ConnectionAddr::TcpTls { host, port, insecure: false, tls_params: None },
+        false => ConnectionAddr::Tcp(host, port),
+    }
+}
+
+fn login(target: &RedisTarget) -> RedisConnectionInfo {
+    let mut login = RedisConnectionInfo::default().set_db(target.db);
+    if let Some(user) = &target.user {
+        login = login.set_username(user);
+    }
+    if let Some(password) = &target.password {
+        login = login.set_password(password);
+    }
+    login
+}
+
+fn info(at: ConnectionAddr, login: RedisConnectionInfo) -> Result<ConnectionInfo, SetupError> {
+    Ok(at.into_connection_info().map_err(|error| unusable(&error))?.set_redis_settings(login))
+}
+
+/// What TLS trusts and shows, where that is not the system's.
+fn certificates(target: &RedisTarget, tls: &RedisTls) -> Option<TlsCertificates> {
+    if !target.tls || (tls.authority.is_none() && tls.identity.is_none()) {
+        return None;
+    }
+    let client_tls = tls.identity.clone().map(|(client_cert, client_key)| ClientTlsConfig { client_cert, client_key });
+    Some(TlsCertificates { client_tls, root_cert: tls.authority.clone() })
+}
+
+fn client(target: &RedisTarget, tls: &RedisTls, at: ConnectionAddr) -> Result<Client, SetupError> {
+    let info = info(at, login(target))?;
+    let client = match certificates(target, tls) {
+        Some(certificates) => Client::build_with_tls(info, certificates),
+        None => Client::open(info),
+    };
+    client.map_err(|error| unusable(&error))
+}
+
+fn unusable(why: impl std::fmt::Display) -> SetupError {
+    SetupError::new(format!("the backplane can't be set up: {why}"), "check its address and certificates")
 }
 
 /// What an error says, which is no secret: the client library names no passwords.

@@ -17,6 +17,7 @@ use parking_lot::Mutex;
 use redis::{RedisResult, Script, cmd};
 
 use crate::SetupError;
+use crate::tiers::redis::{RedisTarget, RedisTls};
 use incoming::{BLOCK, ChannelLine, StreamLine};
 use link::{Link, Wire, trouble};
 use names::{Names, raised, scope};
@@ -51,8 +52,16 @@ impl RedisEvents {
     /// # Errors
     /// The address can't be read.
     pub fn at(url: &str, prefix: &str) -> Result<RedisEvents, SetupError> {
+        RedisEvents::open(&RedisTarget::parse(url)?, prefix, &RedisTls::default())
+    }
+
+    /// The same from what an address says, with certificates of one's own.
+    ///
+    /// # Errors
+    /// It names no server, or the certificates are none.
+    pub fn open(target: &RedisTarget, prefix: &str, tls: &RedisTls) -> Result<RedisEvents, SetupError> {
         Ok(RedisEvents {
-            link: Link::at(url)?,
+            link: Link::to(target, tls)?,
             names: Names::beside(prefix),
             delivery: Delivery::Replayed,
             floors_kept: FLOORS_KEPT,

@@ -1,4 +1,5 @@
-//! One server is cut off from the engine while keys are removed at another: how long does it serve what it has?
+//! One server hears nothing more of the others, while keys are removed at one of them: how long does it serve what it
+//! has? The entries themselves it can still reach.
 
 use std::time::{Duration, Instant};
 
@@ -52,7 +53,7 @@ async fn play(stage: &Stage) -> Result<Vec<Check>, DrillError> {
     }
     // Until the backplane has said everything that was there to say.
     sleep(ARRIVAL).await;
-    stage.fleet[CUT_OFF].cut_off();
+    stage.fleet[CUT_OFF].lose_backplane();
     stage.overwrite(REMOVER, &keys, 2).await?;
     let removed = Instant::now();
     let here = stage.not_at(REMOVER, &keys, 2).await?;
@@ -70,14 +71,14 @@ async fn play(stage: &Stage) -> Result<Vec<Check>, DrillError> {
     Ok(vec![
         Check::none("remover", "older rows at the server that removed", here, KEYS),
         last_old("listener", "a server that listens: the last older row, ms after the removal", &listening, ARRIVAL),
-        last_old("cut-off", "the server that is cut off: the last older row, ms after the removal", &alone, GAP),
+        last_old("cut-off", "the server that hears nothing: the last older row, ms after the removal", &alone, GAP),
         Check::none(
             "errors",
             "calls of these two without the row",
             listening.lost + alone.lost,
             listening.asked + alone.asked,
         ),
-        Check::none("healed", "older rows at it, 2 s after it was connected again", healed, KEYS),
+        Check::none("healed", "older rows at it, 2 s after it hears again", healed, KEYS),
         Check::none("again", "keys removed once more: older rows at it, 1 s later", again, KEYS),
     ])
 }
