@@ -178,7 +178,7 @@ fn kills(rounds: u32, keys: u64, filled: bool) -> (Vec<Duration>, u64, u64) {
             let step = if keys > 10_000 { 41 } else { 1 };
             let some = (0..keys).step_by(step).chain(removed.keys.keys().copied());
             for key in some {
-                let Some(held) = disk.get(&key.to_be_bytes()).await else { continue };
+                let Some(held) = disk.get(&key.to_be_bytes(), 1).await else { continue };
                 assert!(held.earlier);
                 let number = number(key, &held.envelope.body);
                 assert!(
@@ -272,7 +272,7 @@ async fn reaches(disk: &DiskTier, state: DiskState) {
 }
 
 async fn holds(disk: &DiskTier, key: u64) -> bool {
-    disk.get(&key.to_be_bytes()).await.is_some()
+    disk.get(&key.to_be_bytes(), 1).await.is_some()
 }
 
 #[tokio::test]

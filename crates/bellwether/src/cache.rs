@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use tokio::runtime::{Handle, Runtime, RuntimeFlavor};
 
 use crate::control::{brakes, follow, resync};
+use crate::disk::Disk;
 use crate::engine::debts::Owing;
 use crate::engine::space::{SpaceState, Travel};
 use crate::engine::{Engine, SharedTier};
@@ -24,7 +25,7 @@ use crate::observe::snapshot::Snapshot;
 use crate::policy::{Human, Policy};
 use crate::port::clock::Clock;
 use crate::shared::{Sharing, Tier};
-use crate::space::Space;
+use crate::space::{Cleared, Space};
 use crate::state::fleet::{Fleet, Listener};
 use crate::state::gate::OriginGate;
 use crate::state::memory::{LEAST_LIMIT, Memory};
@@ -76,6 +77,7 @@ pub struct CacheBuilder {
     backplane: Option<Arc<dyn Transport>>,
     ledger: Option<Arc<dyn Ledger>>,
     listener: Option<Listener>,
+    disk: Option<Arc<dyn Disk>>,
     hash_seed: Option<u64>,
 }
 
@@ -184,6 +186,14 @@ impl CacheBuilder {
         self
     }
 
+    /// A tier on this machine's disk, for spaces declared with [`Cache::shared_space`]: it holds what memory has no
+    /// room for, and what survives a restart.
+    #[must_use]
+    pub fn disk(mut self, disk: impl Disk) -> CacheBuilder {
+        self.disk = Some(Arc::new(disk));
+        self
+    }
+
     /// Fixes how keys are hashed, so that the same requests evict the same entries in every run: for
     /// replays and tests. Unless it is set, a program draws its own, and nobody can choose keys that collide.
     #[must_use]
@@ -219,7 +229,8 @@ impl CacheBuilder {
             .ok_or(SetupError::Eviction(self.eviction))?;
         let listener = self.listener;
         let fleet = self.backplane.as_ref().map(|to| Fleet::new(to.delivery(), resync, clock.clone(), listener));
-        let shared = SharedTier { tier: self.tier, budget, resync, fleet: fleet.clone(), ledger: self.ledger };
+        let shared =
+            SharedTier { tier: self.tier, budget, resync, fleet: fleet.clone(), ledger: self.ledger, disk: self.disk };
         let engine = Engine::new(memory, clock, seed, shared, runtime, own);
         if let (Some(fleet), Some(transport)) = (fleet, self.backplane) {
             follow::start(&engine, fleet, transport);
@@ -281,6 +292,7 @@ impl Cache {
             backplane: None,
             ledger: None,
             listener: None,
+            disk: None,
             hash_seed: None,
         }
     }
@@ -376,13 +388,13 @@ impl Cache {
 
     /// Soft: whatever carries `tag` must be loaded anew; the old value is at most a rescue. In this
     /// process; others hear of it by the backplane, if there is one.
-    pub fn expire_tag(&self, tag: &str) {
-        self.engine.invalidate_tag(tag, Invalidation::Expire);
+    pub fn expire_tag(&self, tag: &str) -> Cleared {
+        Cleared::new(self.engine.invalidate_tag(tag, Invalidation::Expire))
     }
 
     /// Hard: from the moment this returns, no read that begins gets a value that carries `tag`.
-    pub fn remove_tag(&self, tag: &str) {
-        self.engine.invalidate_tag(tag, Invalidation::Remove);
+    pub fn remove_tag(&self, tag: &str) -> Cleared {
+        Cleared::new(self.engine.invalidate_tag(tag, Invalidation::Remove))
     }
 
     /// Another process invalidated a key, named as in the shared tier, under this fence of the tier's if it is known.
@@ -393,7 +405,7 @@ impl Cache {
 
     /// Another process invalidated a tag, given as [`crate::shared::tag_hash`] of its text.
     pub fn hear_tag(&self, tag: u64, verb: Invalidation) {
-        self.engine.raise_tag(tag, verb);
+        drop(self.engine.raise_tag(tag, verb));
     }
 
     /// Another process invalidated a whole space. False: there is none of that name here.

@@ -6,29 +6,18 @@
 //! process has left is told as such ([`Held::earlier`]): nothing of it may be served as fresh.
 
 use bellwether_core::fence::Fence;
+pub use bellwether_core::read::shelf::OnRestart;
 use bellwether_core::time::Span;
 use futures_util::future::BoxFuture;
 
 use crate::shared::{Envelope, TierError};
 
-/// What becomes of entries that an earlier life of the process left on disk. None of them is ever fresh.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum OnRestart {
-    /// They are served as stale while one paced refresh runs.
-    #[default]
-    ServeStale,
-    /// They are served only where a load failed.
-    Revalidate,
-    /// They are gone.
-    Drop,
-}
-
 /// What an invalidation of many entries covers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Scope {
-    /// All entries of a space, by its name hashed with xxh3 without a seed.
+    /// All entries of a space, by the number that they were put under.
     Space(u64),
-    /// All entries under a tag, hashed likewise.
+    /// All entries under a tag, by [`tag_hash`](crate::shared::tag_hash).
     Tag(u64),
 }
 
@@ -106,28 +95,30 @@ pub struct DiskCounts {
 
 /// A place on this machine's disk for entries of one process.
 ///
-/// What is `remove`d or `raise`d must survive the end of the process when the future says so; nothing stored under a
-/// fence at or below it is handed out from then on, in this life or another.
+/// What is removed or raised is covered for whoever asks from the moment of the call on, under whatever fence up to the
+/// one given it was made; once the future says so, the process may end in any way and it stays covered. The futures
+/// need not be polled for it to happen sooner or later, unless the tier's queue is full.
 pub trait Disk: Send + Sync + 'static {
     /// What becomes of entries of an earlier life.
     fn on_restart(&self) -> OnRestart;
 
-    /// What is under `key`, if anything may still be served. `None` as well when nobody can tell soon.
-    fn get<'a>(&'a self, key: &'a [u8]) -> BoxFuture<'a, Option<Held>>;
+    /// What is under `key`, if it was put there under this number of its space and may still be served. `None` as well
+    /// when nobody can tell soon.
+    fn get<'a>(&'a self, key: &'a [u8], space: u64) -> BoxFuture<'a, Option<Held>>;
 
-    /// Stores it when there is time: `envelope` belongs to `space` (hashed as in [`Scope::Space`]) and was made under
-    /// this process's `fence`. Never waits; false if there is no room to queue it.
+    /// Stores it when there is time: `envelope` was made under this process's `fence`. `space` names the space and how
+    /// its values are made. Never waits; false if there is no room to queue it.
     fn put(&self, key: &[u8], space: u64, fence: Fence, envelope: Envelope) -> bool;
 
     /// Removes what was made under `fence` or before. True if something was there. Waits for room in the queue and
-    /// for the disk: drop the future only if it does not matter whether it happens.
-    fn remove<'a>(&'a self, key: &'a [u8], fence: Fence) -> BoxFuture<'a, Result<bool, TierError>>;
+    /// for the disk.
+    fn remove(&self, key: &[u8], fence: Fence) -> BoxFuture<'static, Result<bool, TierError>>;
 
     /// Removes all that `scope` covers and was made under `fence` or before, however much that is, in one small write.
-    fn raise(&self, scope: Scope, fence: Fence) -> BoxFuture<'_, Result<(), TierError>>;
+    fn raise(&self, scope: Scope, fence: Fence) -> BoxFuture<'static, Result<(), TierError>>;
 
     /// Returns once all that was put before is on disk, or was dropped.
-    fn flush(&self) -> BoxFuture<'_, ()>;
+    fn flush(&self) -> BoxFuture<'static, ()>;
 
     /// What it has done, and how it is.
     fn counts(&self) -> DiskCounts;

@@ -80,6 +80,6 @@ pub use policy::{Human, Policy};
 pub use port::clock::Clock;
 pub use revision::Revision;
 pub use shared::{Envelope, Stored, Tier, TierError};
-pub use space::{Invalidated, Lease, Space, Written};
+pub use space::{Cleared, Invalidated, Lease, Space, Written};
 pub use state::fleet::BackplaneCounts;
 pub use weigh::{Value, Weigh};

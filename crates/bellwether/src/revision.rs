@@ -228,6 +228,8 @@ impl Revision {
         for space in before.values().filter(|space| !kept.contains(&space.id)) {
             // The floor is the truth; that the bytes go as well is tidying.
             space.retire();
+            // Another space of that name may come, now or after a restart.
+            drop(engine.unshelve_space(space, engine.next_fence()));
             gone.insert(space.id);
         }
         engine.drop_spaces(&gone);

@@ -18,7 +18,7 @@ use crate::engine::body::AnyBody;
 use crate::engine::lease::Leased;
 use crate::engine::space::SpaceState;
 use crate::engine::told::Acknowledged;
-use crate::engine::write::{Invalidating, ToTell};
+use crate::engine::write::{Invalidating, ToTell, Writing};
 use crate::entry::{Entry, Resident};
 use crate::error::Error;
 use crate::key::{CacheKey, Key};
@@ -58,11 +58,12 @@ pub enum Lease<V> {
 }
 
 /// An invalidation that holds in this process already. Await it to know that it holds in the
-/// shared tier as well; without a shared tier there is nothing to wait for.
+/// shared tier as well, and survives this process where a disk keeps entries; without either there is nothing to wait for.
 #[must_use = "await it if the invalidation must hold in the shared tier; `drop` it if not"]
 pub struct Invalidated {
     resident: bool,
     tier: Option<JoinHandle<Acknowledged>>,
+    disk: Option<JoinHandle<bool>>,
 }
 
 impl Invalidated {
@@ -73,7 +74,7 @@ impl Invalidated {
 
     /// What the shared tier said to it.
     pub async fn acknowledged(self) -> Acknowledged {
-        acknowledged(self.tier).await
+        acknowledged(self.tier, self.disk).await
     }
 }
 
@@ -84,7 +85,7 @@ impl IntoFuture for Invalidated {
     type IntoFuture = BoxFuture<'static, bool>;
 
     fn into_future(self) -> BoxFuture<'static, bool> {
-        acknowledged(self.tier).map(|said| said.told).boxed()
+        acknowledged(self.tier, self.disk).map(|said| said.told).boxed()
     }
 }
 
@@ -93,6 +94,7 @@ impl IntoFuture for Invalidated {
 pub struct Written {
     kept: bool,
     tier: Option<JoinHandle<Acknowledged>>,
+    disk: Option<JoinHandle<bool>>,
 }
 
 impl Written {
@@ -103,7 +105,7 @@ impl Written {
 
     /// What the shared tier said to it; `was_resident` is about what it holds no more.
     pub async fn acknowledged(self) -> Acknowledged {
-        acknowledged(self.tier).await
+        acknowledged(self.tier, self.disk).await
     }
 }
 
@@ -113,15 +115,41 @@ impl IntoFuture for Written {
     type IntoFuture = BoxFuture<'static, bool>;
 
     fn into_future(self) -> BoxFuture<'static, bool> {
-        acknowledged(self.tier).map(|said| said.told).boxed()
+        acknowledged(self.tier, self.disk).map(|said| said.told).boxed()
     }
 }
 
-async fn acknowledged(tier: Option<JoinHandle<Acknowledged>>) -> Acknowledged {
-    match tier {
+/// An invalidation of a tag or a whole space that holds in this process already. Await it to know that it survives this
+/// process where a disk tier keeps entries; without one there is nothing to wait for.
+pub struct Cleared {
+    disk: Option<JoinHandle<bool>>,
+}
+
+impl Cleared {
+    pub(crate) fn new(disk: Option<JoinHandle<bool>>) -> Cleared {
+        Cleared { disk }
+    }
+}
+
+impl IntoFuture for Cleared {
+    /// False: the disk failed, and after a restart entries may be found there again.
+    type Output = bool;
+    type IntoFuture = BoxFuture<'static, bool>;
+
+    fn into_future(self) -> BoxFuture<'static, bool> {
+        acknowledged(None, self.disk).map(|said| said.told).boxed()
+    }
+}
+
+async fn acknowledged(tier: Option<JoinHandle<Acknowledged>>, disk: Option<JoinHandle<bool>>) -> Acknowledged {
+    let said = match tier {
         None => Acknowledged { told: true, was_resident: false },
         // A task that was aborted with its runtime told nobody.
         Some(task) => task.await.unwrap_or(Acknowledged { told: false, was_resident: false }),
+    };
+    match disk {
+        None => said,
+        Some(task) => Acknowledged { told: task.await.unwrap_or(false) && said.told, ..said },
     }
 }
 
@@ -186,8 +214,8 @@ impl<K: CacheKey + ?Sized, V: Value> Space<K, V> {
     fn invalidate(&self, key: &K, verb: Invalidation) -> Invalidated {
         let Shared { engine, state, .. } = &*self.shared;
         let key = self.owned(key);
-        let Invalidating { was_resident, to_tell } = engine.invalidate(state, &key, verb);
-        Invalidated { resident: was_resident, tier: self.tell_tier(key, to_tell) }
+        let Invalidating { was_resident, to_tell, on_disk } = engine.invalidate(state, &key, verb);
+        Invalidated { resident: was_resident, tier: self.tell_tier(key, to_tell), disk: on_disk }
     }
 
     /// Passes on what the shared tier must be told.
@@ -208,8 +236,8 @@ impl<K: CacheKey + ?Sized, V: Value> Space<K, V> {
 
     /// Removes every key of the space, resident or not, in constant time. In this process; others that
     /// share a tier hear of it by the backplane, if there is one.
-    pub fn clear(&self) {
-        self.shared.engine.invalidate_space(&self.shared.state, Invalidation::Remove);
+    pub fn clear(&self) -> Cleared {
+        Cleared::new(self.shared.engine.invalidate_space(&self.shared.state, Invalidation::Remove))
     }
 
     /// Stores a value that the program already has. It is newer than everything before it: loads
@@ -223,8 +251,8 @@ impl<K: CacheKey + ?Sized, V: Value> Space<K, V> {
     pub fn write(&self, key: &K, loaded: impl Into<Loaded<V>>) -> Written {
         let loaded = loaded.into().map(|value| Box::new(value) as AnyBody);
         let key = self.owned(key);
-        let (kept, to_tell) = self.shared.engine.put(&self.shared.state, &key, loaded);
-        Written { kept, tier: self.tell_tier(key, to_tell) }
+        let Writing { kept, to_tell, on_disk } = self.shared.engine.put(&self.shared.state, &key, loaded);
+        Written { kept, tier: self.tell_tier(key, to_tell), disk: on_disk }
     }
 
     /// Gives a fresh value its space's whole time again, grace included, as if it had been written
@@ -285,6 +313,9 @@ impl<K: CacheKey + ?Sized, V: Value> Space<K, V> {
         let kept = self.shared.engine.publish(&self.shared.state, &key, token, loaded);
         if kept {
             let to_tell = self.shared.engine.tell_of_published(&self.shared.state, &key, token);
+            if matches!(to_tell, ToTell::Nobody) {
+                self.shared.engine.shelve_written(&self.shared.state, &key, token);
+            }
             drop(self.tell_tier(key, to_tell));
         }
         kept

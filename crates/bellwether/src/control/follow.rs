@@ -92,10 +92,10 @@ fn apply(engine: &Arc<Engine>, fleet: &Fleet, batch: Batch) {
     for message in batch.messages {
         match &message {
             Message::Key { name, verb, fence } => drop(engine.hear_key(name, *verb, *fence)),
-            Message::Tag { hash, verb } => engine.raise_tag(*hash, *verb),
+            Message::Tag { hash, verb } => drop(engine.raise_tag(*hash, *verb)),
             Message::Space { name, verb } => drop(engine.hear_space(name, *verb)),
             Message::Suspect => doubt(engine, fleet),
-            Message::Everything => engine.each_shared(|space| space.raise(Invalidation::Remove, engine.next_fence())),
+            Message::Everything => engine.each_shared(|space| drop(engine.raise_space(space, Invalidation::Remove))),
         }
         fleet.pass_on(&Heard::Message(message));
     }

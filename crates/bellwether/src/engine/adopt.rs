@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bellwether_core::entry::{Kind, Meta};
-use bellwether_core::read::walk::{Event, Heard, LONE_FRESH, Parting, Seen, Step, unproven};
+use bellwether_core::read::walk::{Event, Heard, LONE_FRESH, Parting, Right, Seen, Step, unproven};
 use bellwether_core::time::Span;
 
 use crate::engine::cell::{FlightCell, Outcome};
@@ -19,6 +19,9 @@ use crate::state::flights::{Ending, Shard};
 impl Leader {
     /// Asks the tier what `step` asks, and lets the walk judge the answer.
     pub(crate) async fn hear(&mut self, step: &Step) -> Next {
+        if *step == Step::Look {
+            return self.look().await;
+        }
         let said = match (&mut self.link, step) {
             (Some(link), Step::Acquire(mode)) => link.acquire(&self.key, *mode).await,
             (Some(link), _) => {
@@ -100,7 +103,7 @@ impl Leader {
     }
 
     /// What does not answer may still rescue, if the load fails and memory has nothing as new.
-    fn keep_in_reserve(&self, shard: &mut Shard<Arc<FlightCell>>, offer: &Offer) {
+    pub(crate) fn keep_in_reserve(&self, shard: &mut Shard<Arc<FlightCell>>, offer: &Offer) {
         let (engine, key, meta) = (&*self.engine, &self.key, offer.entry.meta());
         let floor = shard.floor(key).merge(engine.floor_of(&self.space, &offer.entry));
         let usable = meta.kind == Kind::Value && engine.clock.now() < meta.hard_until() && meta.fence > floor.removed;
@@ -117,11 +120,17 @@ impl Leader {
 
     /// Tells the tier how the load ended.
     pub(crate) async fn part(&mut self, parting: Parting, kept: Option<Resident>) {
-        let Some(claim) = self.link.as_mut().and_then(|link| link.claim.take()) else { return };
+        let Some(claim) = self.link.as_mut().and_then(|link| link.claim.take()) else {
+            if let Some(entry) = kept.filter(|_| self.walk.right() == Right::Alone) {
+                self.engine.shelve(&self.space, &self.key, &entry, self.engine.position());
+            }
+            return;
+        };
+        let seen = claim.seen;
         match (parting, kept) {
             (Parting::Publish, Some(entry)) => match self.engine.envelope(&self.space, &entry, claim.seen) {
                 Some(envelope) => match claim.publish(envelope).await {
-                    Ok(Stored::Yes(_)) => {}
+                    Ok(Stored::Yes(_)) => self.engine.shelve(&self.space, &self.key, &entry, seen),
                     // An invalidation elsewhere, or another writer, came first: what is here is no better.
                     Ok(Stored::Refused) => self.engine.forget(&self.key, entry.fence()),
                     Err(TierTrouble::Unfit | TierTrouble::WrongType) => self.unproven(&entry, self.engine.resync),

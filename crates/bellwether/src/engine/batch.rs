@@ -166,7 +166,8 @@ async fn lead_batch(ticket: Ticket, leaders: HashMap<usize, Leader>, load: Batch
     else {
         return;
     };
-    let mut leaders = with_rights(&engine, leaders.into_iter().collect(), &load).await;
+    let leaders = beyond_disk(&engine, leaders.into_iter().collect(), &load).await;
+    let mut leaders = with_rights(&engine, leaders, &load).await;
     if leaders.is_empty() {
         return;
     }
@@ -215,6 +216,29 @@ async fn lead_batch(ticket: Ticket, leaders: HashMap<usize, Leader>, load: Batch
         landed.push(async move { leader.part(parting, kept).await });
     }
     join_all(landed).await;
+}
+
+/// Those of a batch's leaders whose keys are not on disk, or not so that it would do.
+async fn beyond_disk(engine: &Arc<Engine>, leaders: Vec<(usize, Leader)>, load: &BatchFn) -> Vec<(usize, Leader)> {
+    let looking = leaders.into_iter().map(|(at, mut leader)| async move {
+        let next = match leader.first(false) {
+            Step::Look => leader.look().await,
+            step => Next::Step(step),
+        };
+        (at, next, leader)
+    });
+    let mut beyond = Vec::new();
+    for (at, next, leader) in join_all(looking).await {
+        match next {
+            Next::Step(_) => beyond.push((at, leader)),
+            Next::Landed { entry, refresh } => {
+                if refresh {
+                    engine.refresh(&leader.space, &leader.key, entry.fence(), single(load, at));
+                }
+            }
+        }
+    }
+    beyond
 }
 
 /// Those of a batch's leaders that may load now. What the shared tier has is taken from there; whoever must wait for

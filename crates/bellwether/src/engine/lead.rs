@@ -49,6 +49,8 @@ pub(crate) struct Leader {
     /// Class and deadline of a load that is not in the table.
     alone: (Priority, Tick),
     refresh: bool,
+    /// Its walk begins on the disk.
+    looks: bool,
     pub(crate) landed: bool,
     pub(crate) walk: Walk,
     /// The way to the shared tier, where there is one.
@@ -92,7 +94,8 @@ impl Leader {
         refresh: bool,
     ) -> Leader {
         let link = id.and_then(|_| Link::of(engine, space, key));
-        let (walk, _) = Walk::start(false, link.as_ref().map(|link| link.sharing(refresh)));
+        let looks = id.is_some() && Leader::looks(engine, space, key, refresh);
+        let (walk, _) = begin(false, link.as_ref(), refresh, looks);
         Leader {
             engine: engine.clone(),
             space: space.clone(),
@@ -101,6 +104,7 @@ impl Leader {
             cell,
             alone: (Priority::Normal, Tick::NEVER),
             refresh,
+            looks,
             landed: false,
             walk,
             link,
@@ -109,7 +113,7 @@ impl Leader {
 
     /// Where its walk begins.
     pub(crate) fn first(&self, parked: bool) -> Step {
-        Walk::start(parked, self.link.as_ref().map(|link| link.sharing(self.refresh))).1
+        begin(parked, self.link.as_ref(), self.refresh, self.looks).1
     }
 
     /// Leads the flight on the engine's runtime.
@@ -160,7 +164,7 @@ impl Leader {
         let end = loop {
             let event = match step {
                 Step::AwaitTurn => self.await_turn(turn).await,
-                Step::Probe | Step::Acquire(_) => match self.hear(&step).await {
+                Step::Look | Step::Probe | Step::Acquire(_) => match self.hear(&step).await {
                     Next::Step(next) => {
                         step = next;
                         continue;
@@ -303,6 +307,12 @@ impl Leader {
         let before = self.engine.flights.locked(&self.key, |shard| shard.last_failure(&self.key, now));
         (Event::Failed(error.class, before), Cargo { body: Body::Error(error), aside: Aside::default() })
     }
+}
+
+/// The beginning of a walk.
+fn begin(parked: bool, link: Option<&Link>, refresh: bool, looks: bool) -> (Walk, Step) {
+    let (walk, step) = Walk::start(parked, link.map(|link| link.sharing(refresh)));
+    if looks { walk.with_disk(step) } else { (walk, step) }
 }
 
 /// Runs a loader until `deadline`; a panic is an error like any other.

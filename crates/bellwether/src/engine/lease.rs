@@ -10,6 +10,7 @@ use bellwether_core::read::decide::Demand;
 use bellwether_core::read::flight::{Asker, Flight, FlightId};
 use bellwether_core::time::{Span, Tick};
 use bellwether_core::why::Why;
+use tokio::task::JoinHandle;
 
 use crate::engine::Engine;
 use crate::engine::ask::Ask;
@@ -229,13 +230,21 @@ impl Engine {
     }
 
     /// Invalidates a whole space, and tells the backplane.
-    pub(crate) fn invalidate_space(&self, space: &SpaceState, verb: Invalidation) {
+    pub(crate) fn invalidate_space(&self, space: &SpaceState, verb: Invalidation) -> Option<JoinHandle<bool>> {
         // First what judges entries of the shared tier: what is asked for after the floor is in place, and comes
         // before it is told, must not be taken over.
         if let Some(fleet) = self.fleet.as_ref().filter(|_| space.travel.is_some()) {
             fleet.space_invalidated(&space.name, verb);
         }
-        space.raise(verb, self.next_fence());
+        self.raise_space(space, verb)
+    }
+
+    /// Invalidates a whole space, here.
+    pub(crate) fn raise_space(&self, space: &SpaceState, verb: Invalidation) -> Option<JoinHandle<bool>> {
+        let _telling = self.telling();
+        let fence = self.next_fence();
+        space.raise(verb, fence);
+        self.unshelve_space(space, fence)
     }
 }
 

@@ -13,6 +13,7 @@ pub(crate) mod lease;
 pub(crate) mod miss;
 pub(crate) mod resync;
 pub(crate) mod settle;
+pub(crate) mod shelf;
 pub(crate) mod space;
 pub(crate) mod tier;
 pub(crate) mod told;
@@ -29,8 +30,11 @@ use bellwether_core::position::Position;
 use bellwether_core::time::Span;
 use parking_lot::{Mutex, RwLock};
 use tokio::runtime::{Handle, Runtime};
+use tokio::task::JoinHandle;
 
+use crate::disk::Disk;
 use crate::engine::cell::FlightCell;
+use crate::engine::shelf::Shelf;
 use crate::engine::space::SpaceState;
 use crate::entry::Entry;
 use crate::events::{Debt, Ledger};
@@ -48,13 +52,14 @@ use crate::state::tags::TagFloors;
 /// How often expired entries are swept out. Expiry on read is exact; this frees memory.
 const SWEEP_EVERY: Span = Span::ms(250);
 
-/// What a cache is told of its shared tier when it is built.
+/// What a cache is told of its other tiers when it is built.
 pub(crate) struct SharedTier {
     pub(crate) tier: Option<Arc<dyn Tier>>,
     pub(crate) budget: Span,
     pub(crate) resync: Span,
     pub(crate) fleet: Option<Arc<Fleet>>,
     pub(crate) ledger: Option<Arc<dyn Ledger>>,
+    pub(crate) disk: Option<Arc<dyn Disk>>,
 }
 
 /// One cache's state, shared by all its spaces and tasks.
@@ -65,6 +70,8 @@ pub(crate) struct Engine {
     pub(crate) clock: Clock,
     pub(crate) seed: ahash::RandomState,
     pub(crate) tier: Option<Arc<dyn Tier>>,
+    /// The tier on this machine's disk.
+    pub(crate) shelf: Option<Shelf>,
     /// All that one request may spend on the shared tier.
     pub(crate) tier_budget: Span,
     /// A copy of a shared space's entry is compared with the tier from this age on, when it is read; one that was not
@@ -111,11 +118,12 @@ impl Engine {
     ) -> Arc<Engine> {
         let engine = Arc::new(Engine {
             memory,
-            flights: FlightTable::new(shared.tier.is_some()),
+            flights: FlightTable::new(shared.tier.is_some() || shared.disk.is_some()),
             tags: TagFloors::new(&seed),
             clock,
             seed,
             tier: shared.tier,
+            shelf: shared.disk.map(Shelf::new),
             tier_budget: shared.budget,
             // A value lands here before it is published: it must be there when it is looked for.
             resync: shared.resync.max(Span(shared.budget.0 * 2)),
@@ -165,18 +173,24 @@ impl Engine {
     }
 
     /// Invalidates whatever carries `tag`, and tells the backplane.
-    pub(crate) fn invalidate_tag(&self, tag: &str, verb: Invalidation) {
+    pub(crate) fn invalidate_tag(&self, tag: &str, verb: Invalidation) -> Option<JoinHandle<bool>> {
         let tag = tag_hash(tag);
         // First what judges entries of the shared tier, see `invalidate_space`.
         if let Some(fleet) = &self.fleet {
             fleet.tag_invalidated(tag, verb);
         }
-        self.raise_tag(tag, verb);
+        self.raise_tag(tag, verb)
     }
 
     /// Invalidates whatever carries the tag of this hash, here.
-    pub(crate) fn raise_tag(&self, tag: u64, verb: Invalidation) {
-        self.tags.raise(tag, verb, || self.next_fence());
+    pub(crate) fn raise_tag(&self, tag: u64, verb: Invalidation) -> Option<JoinHandle<bool>> {
+        let _telling = self.telling();
+        let mut fence = Fence::ZERO;
+        self.tags.raise(tag, verb, || {
+            fence = self.next_fence();
+            fence
+        });
+        self.unshelve_tag(tag, fence)
     }
 
     /// How far this process has followed the fleet's invalidations.

@@ -12,7 +12,7 @@ use bellwether_core::why::Why;
 use crate::engine::ask::Answer;
 use crate::engine::hit::Look;
 use crate::engine::space::SpaceState;
-use crate::engine::tier::{Link, Said};
+use crate::engine::tier::{Link, Offer, Said};
 use crate::engine::{Engine, draw};
 use crate::entry::Resident;
 use crate::error::Error;
@@ -72,31 +72,40 @@ impl Engine {
             self.resync(space, || key.clone(), &entry, at);
             return Ok((entry, why, at));
         }
+        if let Some(offer) = self.find_on_disk(space, key).await
+            && let Some(answer) = self.take(space, key, offer)
+        {
+            return Ok(answer);
+        }
         for _ in 0..LOOKS {
             let Some(mut link) = Link::of(self, space, key) else { break };
             add(&self.tally.gets);
             let Said::Offer(offer) = link.probe(key).await else { break };
-            let now = self.clock.now();
-            let adopted = self.flights.locked(key, |shard| {
-                let floor = shard.floor(key).merge(self.floor_of(space, &offer.entry)).merge(offer.floor);
-                let meta = offer.entry.meta();
-                let found = Some(decide::Resident { meta: &meta, hits: 0 });
-                match decide(found, floor, Demand::CachedOnly, now, &space.policy, draw()) {
-                    Decision::Serve(why) | Decision::ServeAndRefresh(why) if meta.kind != Kind::HitForMiss => {
-                        self.keep(space, shard, key, &offer.entry);
-                        add(&self.tally.adopted);
-                        Some((offer.entry, why, now))
-                    }
-                    _ => None,
-                }
-            });
-            if let Some(answer) = adopted {
+            if let Some(answer) = self.take(space, key, *offer) {
+                add(&self.tally.adopted);
                 return Ok(answer);
             }
             // Something was there, and is covered by what was heard while it was fetched: by the very write that put it
             // there, perhaps. What is there now was not fetched before that.
         }
         Err(Error::new(Why::NotCached))
+    }
+
+    /// Keeps what another tier offers, if it may be served.
+    fn take(&self, space: &SpaceState, key: &Key, offer: Offer) -> Option<Answer> {
+        let now = self.clock.now();
+        self.flights.locked(key, |shard| {
+            let floor = shard.floor(key).merge(self.floor_of(space, &offer.entry)).merge(offer.floor);
+            let meta = offer.entry.meta();
+            let found = Some(decide::Resident { meta: &meta, hits: 0 });
+            match decide(found, floor, Demand::CachedOnly, now, &space.policy, draw()) {
+                Decision::Serve(why) | Decision::ServeAndRefresh(why) if meta.kind != Kind::HitForMiss => {
+                    self.keep(space, shard, key, &offer.entry);
+                    Some((offer.entry, why, now))
+                }
+                _ => None,
+            }
+        })
     }
 }
 

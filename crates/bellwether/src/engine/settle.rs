@@ -70,6 +70,7 @@ impl Leader {
             }
             Step::Leave => self.land(Ending::Neither, |_| Outcome::Released),
             Step::AwaitTurn
+            | Step::Look
             | Step::Probe
             | Step::Acquire(_)
             | Step::Wait(_)

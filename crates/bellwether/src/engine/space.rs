@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use crate::codec::Erased;
 use crate::engine::body::AnyCodec;
 use crate::observe::counters::{Histogram, TIME_BOUNDS, WhyCounts};
-use crate::shared::{Naming, Prefix, Sharing};
+use crate::shared::{Naming, Prefix, Sharing, tag_hash};
 use crate::state::gate::OriginGate;
 use crate::weigh::Value;
 
@@ -46,12 +46,25 @@ pub(crate) struct SpaceState {
 pub(crate) struct Travel {
     pub(crate) codec: Arc<dyn AnyCodec>,
     pub(crate) naming: Arc<dyn Naming>,
+    /// Names the space and how its values are made.
+    pub(crate) recipe: u64,
+    /// They may live in the shared tier.
+    pub(crate) on_shared: bool,
+    /// They may live on disk.
+    pub(crate) on_disk: bool,
 }
 
 impl Travel {
     pub(crate) fn of<V: Value>(space: &str, sharing: Sharing<V>) -> Travel {
         let plain = || Arc::new(Prefix(format!("{space}:").into_bytes().into())) as Arc<dyn Naming>;
-        Travel { codec: Arc::new(Erased(sharing.codec)), naming: sharing.naming.unwrap_or_else(plain) }
+        let recipe = format!("{space}\0{}\0{}", std::any::type_name::<V>(), sharing.recipe);
+        Travel {
+            codec: Arc::new(Erased(sharing.codec)),
+            naming: sharing.naming.unwrap_or_else(plain),
+            recipe: tag_hash(&recipe),
+            on_shared: sharing.on_shared,
+            on_disk: sharing.on_disk,
+        }
     }
 
     /// A key's name in the shared tier.

@@ -71,7 +71,8 @@ pub(crate) struct Asked {
 impl Link {
     /// `None` where this space or cache has no shared tier.
     pub(crate) fn of(engine: &Arc<Engine>, space: &Arc<SpaceState>, key: &Key) -> Option<Link> {
-        let (travel, tier) = (space.travel.as_ref()?, engine.tier.as_ref()?);
+        let travel = space.travel.as_ref().filter(|travel| travel.on_shared)?;
+        let tier = engine.tier.as_ref()?;
         let to =
             Place { engine: engine.clone(), space: space.clone(), tier: tier.clone(), name: travel.name(&key.bytes) };
         let holds = engine.memory.peek(key.by_ref()).and_then(|entry| Some(entry.mark()?.fence())).unwrap_or_default();

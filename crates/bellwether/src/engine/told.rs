@@ -148,6 +148,7 @@ impl Engine {
                     mark.set(fence, self.clock.now() + self.resync);
                     entry.watch();
                 }
+                self.shelve_written(&owed.space, key, entry.fence());
             }
             // Somebody wrote or removed it after us.
             Ok(Stored::Refused) => {

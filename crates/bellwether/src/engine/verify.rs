@@ -29,7 +29,7 @@ impl Engine {
     pub(crate) fn hear_space(&self, space: &str, verb: Invalidation) -> bool {
         let space = self.spaces.read().get(space).cloned();
         space.is_some_and(|space| {
-            space.raise(verb, self.next_fence());
+            drop(self.raise_space(&space, verb));
             true
         })
     }

@@ -8,6 +8,7 @@ use bellwether_core::fence::{Fence, Floor, Invalidation};
 use bellwether_core::policy::Policy;
 use bellwether_core::time::{Span, Tick};
 use bellwether_core::write::stamp::{Stamping, renewed, stamp};
+use tokio::task::JoinHandle;
 
 use crate::engine::body::AnyBody;
 use crate::engine::cell::FlightCell;
@@ -23,6 +24,16 @@ use crate::state::pending::Owed;
 pub(crate) struct Invalidating {
     pub(crate) was_resident: bool,
     pub(crate) to_tell: ToTell,
+    /// True once the disk has given it up.
+    pub(crate) on_disk: Option<JoinHandle<bool>>,
+}
+
+/// A write that holds here.
+pub(crate) struct Writing {
+    pub(crate) kept: bool,
+    pub(crate) to_tell: ToTell,
+    /// True once the disk has given up the older value.
+    pub(crate) on_disk: Option<JoinHandle<bool>>,
 }
 
 /// Whom else an invalidation must be told.
@@ -39,38 +50,50 @@ impl Engine {
     /// Invalidates one key: when this returns, no read that begins here gets the older value. The shared tier, if
     /// the key can be there, is to be told.
     pub(crate) fn invalidate(&self, space: &Arc<SpaceState>, key: &Key, verb: Invalidation) -> Invalidating {
-        let invalidating = self.flights.locked(key, |shard| {
+        let telling = self.telling();
+        let (was_resident, fence, to_tell) = self.flights.locked(key, |shard| {
             // Under the same lock as the floor: whoever reads after it knows that the tier's copy is not to be believed.
             let to_tell = self.owe(space, key, verb, None);
-            Invalidating { was_resident: self.apply(shard, space, key, verb), to_tell }
+            let (was_resident, fence) = self.apply(shard, space, key, verb);
+            (was_resident, fence, to_tell)
         });
-        self.announce(space, key, verb, &invalidating.to_tell);
-        invalidating
+        let on_disk = self.unshelve(space, key, fence);
+        drop(telling);
+        self.announce(space, key, verb, &to_tell);
+        Invalidating { was_resident, to_tell, on_disk }
     }
 
     /// The same for what another process invalidated: it has told the tier.
     pub(crate) fn invalidate_here(&self, space: &SpaceState, key: &Key, verb: Invalidation) -> Invalidating {
-        let was_resident = self.flights.locked(key, |shard| self.apply(shard, space, key, verb));
-        Invalidating { was_resident, to_tell: ToTell::Nobody }
+        let _telling = self.telling();
+        let (was_resident, fence) = self.flights.locked(key, |shard| self.apply(shard, space, key, verb));
+        Invalidating { was_resident, to_tell: ToTell::Nobody, on_disk: self.unshelve(space, key, fence) }
     }
 
-    fn apply(&self, shard: &mut Shard<Arc<FlightCell>>, space: &SpaceState, key: &Key, verb: Invalidation) -> bool {
+    fn apply(
+        &self,
+        shard: &mut Shard<Arc<FlightCell>>,
+        space: &SpaceState,
+        key: &Key,
+        verb: Invalidation,
+    ) -> (bool, Fence) {
         space.note_invalidation();
         let resident = self.live(space, key).is_some();
         let rescue = self.rescuing(space, key).filter(|_| verb == Invalidation::Expire);
-        self.overtake(shard, key, verb);
+        let fence = self.overtake(shard, key, verb);
         match rescue {
             // Expired before: it stays what it is, a rescue.
             Some(entry) if entry.expired() => {}
             Some(entry) => drop(self.memory.put(key, relabelled(&entry, entry.meta(), None, true))),
             None => drop(self.memory.remove(key.by_ref())),
         }
-        resident
+        (resident, fence)
     }
 
     /// Notes, under the key's lock, what the shared tier must be told.
     fn owe(&self, space: &Arc<SpaceState>, key: &Key, verb: Invalidation, written: Option<Fence>) -> ToTell {
-        if self.tier.is_none() || space.travel.is_none() || space.is_retired() {
+        let travels = space.travel.as_ref().is_some_and(|travel| travel.on_shared);
+        if self.tier.is_none() || !travels || space.is_retired() {
             return ToTell::Nobody;
         }
         let held = self.memory.peek(key.by_ref()).and_then(|entry| Some(entry.mark()?.fence())).unwrap_or_default();
@@ -136,24 +159,30 @@ impl Engine {
     }
 
     /// A plain write: newer than whatever was there, than every load under way, and than every token.
-    /// True if it is kept; and the fence below which nothing of the key holds any more.
-    pub(crate) fn put(&self, space: &Arc<SpaceState>, key: &Key, loaded: Loaded<AnyBody>) -> (bool, ToTell) {
-        let (kept, to_tell) = self.flights.locked(key, |shard| {
+    pub(crate) fn put(&self, space: &Arc<SpaceState>, key: &Key, loaded: Loaded<AnyBody>) -> Writing {
+        let telling = self.telling();
+        let (kept, to_tell, floor, written) = self.flights.locked(key, |shard| {
             let now = self.clock.now();
-            self.overtake(shard, key, Invalidation::Remove);
+            let floor = self.overtake(shard, key, Invalidation::Remove);
             let written = self.next_fence();
             let to_tell = self.owe(space, key, Invalidation::Remove, Some(written));
             if space.is_retired() {
-                return (false, to_tell);
+                return (false, to_tell, floor, written);
             }
             let Some(entry) = self.written(space, key, loaded, written, now) else {
                 self.memory.remove(key.by_ref());
-                return (false, to_tell);
+                return (false, to_tell, floor, written);
             };
-            (self.memory.put(key, entry), to_tell)
+            (self.memory.put(key, entry), to_tell, floor, written)
         });
+        let on_disk = self.unshelve(space, key, floor);
+        drop(telling);
+        // What goes to the shared tier is stored once that has it.
+        if kept && matches!(to_tell, ToTell::Nobody) {
+            self.shelve_written(space, key, written);
+        }
         self.announce(space, key, Invalidation::Remove, &to_tell);
-        (kept, to_tell)
+        Writing { kept, to_tell, on_disk }
     }
 
     /// What a client published under its token is told to the shared tier like a write.

@@ -4,7 +4,9 @@ use std::sync::atomic::Ordering;
 
 use bellwether_core::why::Why;
 
+use crate::disk::DiskCounts;
 use crate::engine::Engine;
+use crate::engine::shelf::Shelf;
 use crate::eviction::Eviction;
 use crate::observe::counters::HistogramCounts;
 use crate::observe::shared::SharedCounts;
@@ -27,6 +29,8 @@ pub struct Snapshot {
     pub memory: MemoryCounts,
     /// The shared tier, if there is one.
     pub shared: Option<SharedCounts>,
+    /// The disk tier, if there is one.
+    pub disk: Option<DiskCounts>,
     /// The backplane, if there is one.
     pub backplane: Option<BackplaneCounts>,
 }
@@ -140,6 +144,7 @@ impl Engine {
                 too_large: counts.too_large.load(Ordering::Relaxed),
             },
             shared: self.tier.as_ref().map(|_| self.tally.counts(self.pending.len() as u64)),
+            disk: self.shelf.as_ref().map(Shelf::counts),
             backplane: self.fleet.as_ref().map(|fleet| fleet.counted()),
         }
     }

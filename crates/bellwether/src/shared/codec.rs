@@ -34,13 +34,16 @@ pub struct Encoded {
     pub about: Vec<(u8, Bytes)>,
 }
 
-/// How a space's values live in the shared tier.
+/// How a space's values live in the shared tier and on disk, as far as the cache has them.
 pub struct Sharing<V> {
     pub(crate) codec: Arc<dyn Codec<V>>,
     pub(crate) naming: Option<Arc<dyn Naming>>,
+    pub(crate) recipe: u64,
+    pub(crate) on_shared: bool,
+    pub(crate) on_disk: bool,
 }
 
-/// What a space's keys are called in the shared tier.
+/// What a space's keys are called in the shared tier and on disk.
 pub trait Naming: Send + Sync + 'static {
     /// The name of a key. Two keys, of whatever spaces, never have one name (G5).
     fn name(&self, key: &[u8]) -> Vec<u8>;
@@ -64,7 +67,7 @@ impl Naming for Prefix {
 impl<V> Sharing<V> {
     /// By this codec, named by the space's name, a colon and the key.
     pub fn with(codec: impl Codec<V>) -> Sharing<V> {
-        Sharing { codec: Arc::new(codec), naming: None }
+        Sharing { codec: Arc::new(codec), naming: None, recipe: 0, on_shared: true, on_disk: true }
     }
 
     /// Named by this prefix and the key instead. No two spaces of a tier may have prefixes of which one begins the other.
@@ -77,6 +80,27 @@ impl<V> Sharing<V> {
     #[must_use]
     pub fn named(self, naming: impl Naming) -> Sharing<V> {
         Sharing { naming: Some(Arc::new(naming)), ..self }
+    }
+}
+
+impl<V> Sharing<V> {
+    /// How values are made, as a number: a hash of a query, say. What an earlier life of the process left on disk under
+    /// another recipe is not used.
+    #[must_use]
+    pub fn recipe(self, recipe: u64) -> Sharing<V> {
+        Sharing { recipe, ..self }
+    }
+
+    /// Not in the shared tier: on this machine's disk alone.
+    #[must_use]
+    pub fn only_disk(self) -> Sharing<V> {
+        Sharing { on_shared: false, ..self }
+    }
+
+    /// Not on this machine's disk: in the shared tier alone.
+    #[must_use]
+    pub fn only_shared(self) -> Sharing<V> {
+        Sharing { on_disk: false, ..self }
     }
 }
 

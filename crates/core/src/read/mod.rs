@@ -5,4 +5,5 @@ pub mod early;
 pub mod flight;
 pub mod queue;
 pub mod rescue;
+pub mod shelf;
 pub mod walk;

@@ -5,7 +5,7 @@
 //!               ^  \________ \___ Wait -.           (each of these ends the walk,
 //!               \____________________/             and so do Adopt and Leave)
 //! ```
-//! Without a shared tier the way is `AwaitTurn -> Admit -> Load`. A load reads the origin with a lease in hand, alone
+//! Without a shared tier the way is `AwaitTurn -> Admit -> Load`; with a disk `Look` comes before `Probe` or `Admit`. A load reads the origin with a lease in hand, alone
 //! because the tier is gone, or beside others because the tier says that this key's answers are not kept: never
 //! because somebody is slow.
 
@@ -19,6 +19,7 @@ use crate::policy::Policy;
 use crate::read::decide::{Decision, Demand, Resident, decide};
 use crate::read::queue::Queue;
 pub use crate::read::queue::Sharing;
+use crate::read::shelf::Shelved;
 use crate::time::{Span, Tick};
 use crate::why::Why;
 use crate::write::stamp::{Stamping, stamp};
@@ -33,6 +34,8 @@ const MOST_ASKED: u32 = 3;
 pub enum Step {
     /// Wait until the older flight ends or may be overtaken, then say [`Event::Turn`].
     AwaitTurn,
+    /// Look on this machine's disk, then say [`Event::Looked`].
+    Look,
     /// Read the shared tier, then say [`Event::Heard`].
     Probe,
     /// Ask the shared tier for the right to load, then say [`Event::Heard`].
@@ -81,6 +84,8 @@ pub enum Step {
 pub enum Event {
     /// The flight may run.
     Turn,
+    /// What the disk holds.
+    Looked(Option<Shelved>),
     /// The shared tier answered, or did not.
     Heard(Heard),
     /// The wait is over, or the key has changed.
@@ -212,18 +217,46 @@ pub struct Walk {
     joined: bool,
     /// How often in a row an answer crossed an invalidation.
     looked_again: u32,
+    disk: OnDisk,
+}
+
+/// How far this machine's disk was looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum OnDisk {
+    /// Not to be looked at any more, or at all.
+    Done,
+    /// Not yet.
+    Unseen,
+    /// It holds something that an earlier life left: the shared tier, which has heard of invalidations meanwhile, is
+    /// asked first.
+    Behind,
+    /// The tier is gone: what the disk holds is better than nothing.
+    Last,
 }
 
 impl Walk {
     /// Begins. `parked`: an older flight of the key still runs; `sharing`: there is a shared tier to ask.
     pub fn start(parked: bool, sharing: Option<Sharing>) -> (Walk, Step) {
         let right = if sharing.is_some() { Right::None } else { Right::Alone };
-        let walk = Walk { sharing, right, queue: Queue::default(), asked: 0, joined: false, looked_again: 0 };
+        let (queue, disk) = (Queue::default(), OnDisk::Done);
+        let walk = Walk { sharing, right, queue, asked: 0, joined: false, looked_again: 0, disk };
         let step = if parked { Step::AwaitTurn } else { walk.first() };
         (walk, step)
     }
 
+    /// The same walk, which looks on this machine's disk before it goes any further.
+    #[must_use]
+    pub fn with_disk(self, step: Step) -> (Walk, Step) {
+        let walk = Walk { disk: OnDisk::Unseen, ..self };
+        let step = if step == Step::AwaitTurn { step } else { walk.first() };
+        (walk, step)
+    }
+
     fn first(&self) -> Step {
+        if self.disk == OnDisk::Unseen { Step::Look } else { self.beyond_disk() }
+    }
+
+    fn beyond_disk(&self) -> Step {
         if self.sharing.is_some() { Step::Probe } else { Step::Admit }
     }
 
@@ -236,6 +269,7 @@ impl Walk {
     pub fn on(&mut self, event: Event, now: Tick, policy: &Policy, draw: Draw) -> Step {
         match event {
             Event::Turn => self.first(),
+            Event::Looked(found) => self.looked(found, now, policy, draw),
             Event::Heard(heard) => match self.sharing {
                 Some(sharing) => self.heard(heard, &sharing, now, policy, draw),
                 None => Step::Admit,
@@ -275,9 +309,30 @@ impl Walk {
             // Who waits for a holder has heard from the tier: a blink of it is no reason to load beside that holder.
             Heard::Unreachable { idle: false } => match self.queue.silent(now, draw) {
                 Some(pause) => Step::Wait(pause),
+                None if self.disk == OnDisk::Behind => {
+                    self.disk = OnDisk::Last;
+                    Step::Look
+                }
                 None => self.admit(Right::Lone),
             },
         }
+    }
+
+    /// Whether what the disk holds answers.
+    fn looked(&mut self, found: Option<Shelved>, now: Tick, policy: &Policy, draw: Draw) -> Step {
+        let last = self.disk == OnDisk::Last;
+        self.disk = OnDisk::Done;
+        match found {
+            Some(found) if found.earlier && self.sharing.is_some() && !last => self.disk = OnDisk::Behind,
+            Some(found) => {
+                let resident = Resident { meta: &found.meta, hits: 0 };
+                if let Some(adopted) = adopted(resident, found.floor, found.demand, Why::Hit, now, policy, draw) {
+                    return adopted;
+                }
+            }
+            None => {}
+        }
+        if last { self.admit(Right::Lone) } else { self.beyond_disk() }
     }
 
     fn admit(&mut self, right: Right) -> Step {
@@ -297,14 +352,7 @@ impl Walk {
         };
         let found = Resident { meta: &seen.meta, hits: 0 };
         let fresh = if self.queue.has_waited() { Why::Coalesced } else { Why::Hit };
-        match decide(Some(found), seen.floor, demand, now, policy, draw) {
-            Decision::Serve(Why::Hit) | Decision::ServeAndRefresh(Why::Hit) => {
-                Some(Step::Adopt { meta: seen.meta, why: fresh, refresh: false })
-            }
-            Decision::Serve(why) => Some(Step::Adopt { meta: seen.meta, why, refresh: false }),
-            Decision::ServeAndRefresh(why) => Some(Step::Adopt { meta: seen.meta, why, refresh: true }),
-            Decision::LoadAlone | Decision::Load | Decision::NotCached => None,
-        }
+        adopted(found, seen.floor, demand, fresh, now, policy, draw)
     }
 
     /// Nothing there that will do: ask for the right to load, or wait for who has it.
@@ -358,6 +406,27 @@ impl Walk {
             }
             _ => Parting::Release(None),
         }
+    }
+}
+
+/// Whether an entry of another tier answers, and how. `fresh`: what callers are told of a fresh one.
+fn adopted(
+    found: Resident<'_>,
+    floor: Floor,
+    demand: Demand,
+    fresh: Why,
+    now: Tick,
+    policy: &Policy,
+    draw: Draw,
+) -> Option<Step> {
+    let meta = *found.meta;
+    match decide(Some(found), floor, demand, now, policy, draw) {
+        Decision::Serve(Why::Hit) | Decision::ServeAndRefresh(Why::Hit) => {
+            Some(Step::Adopt { meta, why: fresh, refresh: false })
+        }
+        Decision::Serve(why) => Some(Step::Adopt { meta, why, refresh: false }),
+        Decision::ServeAndRefresh(why) => Some(Step::Adopt { meta, why, refresh: true }),
+        Decision::LoadAlone | Decision::Load | Decision::NotCached => None,
     }
 }
 

@@ -159,8 +159,11 @@ impl Fleet<'_> {
             Step::Adopt { meta, .. } => self.land(id, meta, false),
             Step::Keep(meta) => self.land(id, meta, true),
             Step::Fail { why, cooling, .. } => self.fail(id, why, cooling),
-            Step::AwaitTurn | Step::Mark { .. } | Step::Acquire(_) | Step::Wait(_) | Step::Leave => {
-                debug_assert!(false, "no invalidation, no answer that may not be kept, no silent tier: {step:?}");
+            Step::AwaitTurn | Step::Look | Step::Mark { .. } | Step::Acquire(_) | Step::Wait(_) | Step::Leave => {
+                debug_assert!(
+                    false,
+                    "no invalidation, no disk, no answer that may not be kept, no silent tier: {step:?}"
+                );
             }
         }
     }

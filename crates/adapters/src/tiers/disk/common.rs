@@ -2,12 +2,13 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 
 use super::clock::FileClock;
 use super::floors::Floors;
+use super::underway::UnderWay;
 
 /// An opening of the file.
 #[derive(Debug)]
@@ -26,8 +27,11 @@ pub(super) struct Common {
     opening: RwLock<Option<Arc<Opening>>>,
     /// Raised before the write that makes them durable is acknowledged.
     pub(super) floors: RwLock<Floors>,
+    pub(super) under_way: UnderWay,
     /// Why the tier is off.
     pub(super) off: Mutex<Option<String>>,
+    /// The handle is gone: somebody may still hold a way to order, and never use it.
+    pub(super) ending: AtomicBool,
     /// Bytes of entries that wait to be written.
     pub(super) queued: AtomicUsize,
     pub(super) counts: Counts,

@@ -17,6 +17,7 @@ mod schema;
 #[cfg(test)]
 mod tests;
 mod trouble;
+mod underway;
 mod writer;
 
 use std::path::PathBuf;
@@ -28,7 +29,8 @@ use std::time::Duration;
 use bellwether::disk::{Disk, DiskCounts, DiskState, Held, OnRestart, Scope};
 use bellwether::shared::{Envelope, TierError};
 use bellwether::{Clock, Fence, Span};
-use futures_util::future::{BoxFuture, FutureExt};
+use futures_util::future::{BoxFuture, FutureExt, ready};
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
 use self::clock::Machine;
@@ -40,7 +42,7 @@ use self::order::{Ask, Order, Put};
 use self::place::Place;
 use self::reader::Reader;
 use self::trouble::Trouble;
-use self::writer::{Writer, gone};
+use self::writer::{Writer, gone, stuck};
 use crate::SetupError;
 
 /// Orders that may wait. Then entries are dropped, and removals wait outside.
@@ -127,11 +129,23 @@ impl DiskTier {
         Ok(DiskTier { orders: Some(orders), asks: Some(asks), common, place, limits, on_restart, threads })
     }
 
-    /// Sends an order that somebody waits for.
-    async fn order<T>(&self, make: impl FnOnce(oneshot::Sender<T>) -> Order) -> Option<T> {
+    /// Sends an order that somebody waits for: at once if there is room, else when the future is polled.
+    fn order<T: Send + 'static>(
+        &self,
+        make: impl FnOnce(oneshot::Sender<T>) -> Order,
+    ) -> impl Future<Output = Option<T>> + Send + 'static {
         let (done, waits) = oneshot::channel();
-        self.orders.as_ref()?.send(make(done)).await.ok()?;
-        waits.await.ok()
+        let order = make(done);
+        let later = self.orders.as_ref().and_then(|orders| match orders.try_send(order) {
+            Ok(()) | Err(TrySendError::Closed(_)) => None,
+            Err(TrySendError::Full(order)) => Some((orders.downgrade(), order)),
+        });
+        async move {
+            if let Some((orders, order)) = later {
+                orders.upgrade()?.send(order).await.ok()?;
+            }
+            waits.await.ok()
+        }
     }
 }
 
@@ -147,12 +161,11 @@ impl Disk for DiskTier {
         self.on_restart
     }
 
-    fn get<'a>(&'a self, key: &'a [u8]) -> BoxFuture<'a, Option<Held>> {
+    fn get<'a>(&'a self, key: &'a [u8], space: u64) -> BoxFuture<'a, Option<Held>> {
         async move {
             let (answer, waits) = oneshot::channel();
-            if self.common.opening().is_none()
-                || self.asks.as_ref()?.try_send(Ask { key: key.to_vec(), answer }).is_err()
-            {
+            let ask = Ask { key: key.to_vec(), space, answer };
+            if self.common.opening().is_none() || self.asks.as_ref()?.try_send(ask).is_err() {
                 count(&self.common.counts.skipped);
                 return None;
             }
@@ -176,19 +189,27 @@ impl Disk for DiskTier {
         true
     }
 
-    fn remove<'a>(&'a self, key: &'a [u8], fence: Fence) -> BoxFuture<'a, Result<bool, TierError>> {
-        let removed = self.order(move |done| Order::Remove { key: key.to_vec(), fence, done });
+    fn remove(&self, key: &[u8], fence: Fence) -> BoxFuture<'static, Result<bool, TierError>> {
+        if !self.common.under_way.begin_key(row::id(key), fence) {
+            return ready(Err(stuck())).boxed();
+        }
+        let key = key.to_vec();
+        let removed = self.order(move |done| Order::Remove { key, fence, done });
         async move { removed.await.unwrap_or_else(|| Err(gone())) }.boxed()
     }
 
-    fn raise(&self, scope: Scope, fence: Fence) -> BoxFuture<'_, Result<(), TierError>> {
+    fn raise(&self, scope: Scope, fence: Fence) -> BoxFuture<'static, Result<(), TierError>> {
+        if !self.common.under_way.begin_scope(scope, fence) {
+            return ready(Err(stuck())).boxed();
+        }
         let raised = self.order(move |done| Order::Raise { scope, fence, done });
         async move { raised.await.unwrap_or_else(|| Err(gone())) }.boxed()
     }
 
-    fn flush(&self) -> BoxFuture<'_, ()> {
+    fn flush(&self) -> BoxFuture<'static, ()> {
+        let flushed = self.order(|done| Order::Flush { done });
         // A thread that is gone has nothing left to write.
-        async move { self.order(|done| Order::Flush { done }).await.unwrap_or(()) }.boxed()
+        async move { flushed.await.unwrap_or(()) }.boxed()
     }
 
     fn counts(&self) -> DiskCounts {
@@ -226,6 +247,7 @@ impl Disk for DiskTier {
 impl Drop for DiskTier {
     fn drop(&mut self) {
         // The reader holds a way to the writer: it ends first.
+        self.common.ending.store(true, Ordering::Relaxed);
         (self.asks, self.orders) = (None, None);
         for thread in self.threads.drain(..) {
             // A thread that panicked has told of it itself.

@@ -64,5 +64,7 @@ impl Order {
 #[derive(Debug)]
 pub(super) struct Ask {
     pub(super) key: Vec<u8>,
+    /// As it was put.
+    pub(super) space: u64,
     pub(super) answer: oneshot::Sender<Option<Held>>,
 }

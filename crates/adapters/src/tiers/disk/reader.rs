@@ -14,6 +14,7 @@ use super::order::{Ask, Order};
 use super::row::{self, Head};
 use super::schema;
 use super::trouble::Trouble;
+use super::underway;
 
 /// Answers at most so many between two looks at the queue.
 const AT_ONCE: usize = 256;
@@ -51,19 +52,19 @@ impl Reader {
             for ask in batch.drain(..) {
                 // Whoever gave up needs no answer.
                 if !ask.answer.is_closed() {
-                    let held = self.answer(&ask.key);
+                    let held = self.answer(&ask);
                     let _ = ask.answer.send(held);
                 }
             }
         }
     }
 
-    fn answer(&mut self, key: &[u8]) -> Option<Held> {
+    fn answer(&mut self, ask: &Ask) -> Option<Held> {
         let Some(opening) = self.common.opening() else {
             count(&self.common.counts.skipped);
             return None;
         };
-        match self.look(&opening, key) {
+        match self.look(&opening, ask) {
             Ok(Some(held)) => {
                 count(&self.common.counts.hits);
                 if held.earlier {
@@ -84,24 +85,31 @@ impl Reader {
         }
     }
 
-    fn look(&mut self, opening: &Arc<Opening>, key: &[u8]) -> Result<Option<Held>, Trouble> {
-        let id = row::id(key);
+    fn look(&mut self, opening: &Arc<Opening>, ask: &Ask) -> Result<Option<Held>, Trouble> {
+        let (id, key) = (row::id(&ask.key), &ask.key);
+        let waiting = self.common.under_way.of_key(id);
         let Some(stored) = stored(self.connection(opening)?, id)? else { return Ok(None) };
         let head = Head { key: &stored.key, space: stored.space, at: stored.at, expires_ms: stored.expires_ms };
         if head.sum(&stored.envelope) != stored.sum {
             return Ok(self.unreadable(id, stored.sum));
         }
-        if stored.key != key {
-            // Another key of the same hash has its place.
+        let now = opening.clock.now_ms();
+        // Another key of the same hash may have its place.
+        if stored.key != *key || stored.expires_ms <= now || underway::covers(waiting, stored.at, opening.life) {
             return Ok(None);
         }
-        let now = opening.clock.now_ms();
-        if stored.expires_ms <= now {
+        if stored.space != ask.space {
+            // Values of that name are made in another way by now.
+            self.tell(Order::Forget { id, sum: stored.sum });
             return Ok(None);
         }
         let Some(envelope) = row::decode(key, &stored.envelope, now) else {
             return Ok(self.unreadable(id, stored.sum));
         };
+        let waiting = self.common.under_way.of_scopes(stored.space, &envelope.tags);
+        if underway::covers(waiting, stored.at, opening.life) {
+            return Ok(None);
+        }
         if self.common.floors.read().cover(stored.at, stored.space, &envelope.tags) {
             self.tell(Order::Forget { id, sum: stored.sum });
             return Ok(None);

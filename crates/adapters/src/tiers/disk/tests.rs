@@ -93,8 +93,13 @@ fn envelope(body: &[u8]) -> Envelope {
     }
 }
 
+/// The space of a key in these tests: "d" is in one of its own.
+fn space(key: &[u8]) -> u64 {
+    if key == b"d" { SPACE + 1 } else { SPACE }
+}
+
 async fn body(disk: &DiskTier, key: &[u8]) -> Option<Bytes> {
-    disk.get(key).await.map(|held| held.envelope.body)
+    disk.get(key, space(key)).await.map(|held| held.envelope.body)
 }
 
 async fn put(disk: &DiskTier, key: &[u8], fence: u64, body: &[u8]) {
@@ -107,18 +112,20 @@ async fn an_entry_comes_back_as_it_went_and_an_earlier_lifes_is_told_as_such() {
     let bench = Bench::new();
     let disk = bench.open();
     put(&disk, b"k", 10, b"{}").await;
-    let held = disk.get(b"k").await.unwrap();
+    let held = disk.get(b"k", SPACE).await.unwrap();
     assert_eq!((held.envelope, held.earlier), (envelope(b"{}"), false));
-    assert_eq!(disk.get(b"other").await, None);
+    assert_eq!(disk.get(b"other", SPACE).await, None);
+    assert_eq!(disk.get(b"k", SPACE + 1).await, None, "made in another way");
+    put(&disk, b"k", 10, b"{}").await;
 
     bench.clock.advance(Span::secs(65));
-    let stale = disk.get(b"k").await.unwrap().envelope;
+    let stale = disk.get(b"k", SPACE).await.unwrap().envelope;
     assert_eq!((stale.age_ms, stale.fresh_ms, stale.swr_ms, stale.hard_ms), (65_100, 0, 5_000, 25_000));
     let killed = bench.killed();
     drop(disk);
     for bench in [bench, killed] {
         let disk = bench.open();
-        let held = disk.get(b"k").await.unwrap();
+        let held = disk.get(b"k", SPACE).await.unwrap();
         assert_eq!((held.envelope, held.earlier), (stale.clone(), true));
         assert_eq!(disk.counts().hits_earlier, 1);
     }
@@ -215,8 +222,8 @@ async fn files_stay_within_the_limit_and_the_soonest_expiring_go() {
     assert!(largest > SMALLEST_LIMIT / 2, "the limit is used: {largest}");
     let counts = disk.counts();
     assert!(counts.evicted > 500 && counts.failures == 0, "{counts:?}");
-    assert!(disk.get(&2_990_u32.to_be_bytes()).await.is_some());
-    assert_eq!(disk.get(&10_u32.to_be_bytes()).await, None);
+    assert!(disk.get(&2_990_u32.to_be_bytes(), SPACE).await.is_some());
+    assert_eq!(disk.get(&10_u32.to_be_bytes(), SPACE).await, None);
 }
 
 #[tokio::test]
@@ -226,7 +233,7 @@ async fn what_is_too_large_is_not_stored() {
     let mut dice = 7;
     let large: Vec<u8> = (0..2 << 20).map(|_| (random(&mut dice) >> 24) as u8).collect();
     put(&disk, b"k", 10, &large).await;
-    assert_eq!(disk.get(b"k").await, None);
+    assert_eq!(disk.get(b"k", SPACE).await, None);
     assert_eq!(disk.counts().too_large, 1);
 }
 
@@ -256,8 +263,8 @@ async fn after_a_power_cut_nothing_is_believed_but_after_an_end_in_order() {
     for bench in [&mut cut, &mut bench] {
         bench.machine = Machine { boot: "second".to_owned(), wall_ms: bench.machine.wall_ms + 5_000 };
     }
-    assert_eq!(cut.open().get(b"k").await, None);
-    let held = bench.open().get(b"k").await.unwrap();
+    assert_eq!(cut.open().get(b"k", SPACE).await, None);
+    let held = bench.open().get(b"k", SPACE).await.unwrap();
     assert_eq!((held.envelope.age_ms, held.earlier), (5_100, true), "the wall clock tells how long it was off");
 }
 
@@ -273,11 +280,11 @@ async fn a_clock_that_went_back_makes_nothing_younger() {
     bench.machine.wall_ms -= 3_600_000;
     drop({
         let disk = bench.open();
-        assert_eq!(disk.get(b"k").await.unwrap().envelope.age_ms, 100);
+        assert_eq!(disk.get(b"k", SPACE).await.unwrap().envelope.age_ms, 100);
         disk
     });
     bench.machine.boot = "second".to_owned();
-    assert_eq!(bench.open().get(b"k").await, None, "nobody knows how old it is");
+    assert_eq!(bench.open().get(b"k", SPACE).await, None, "nobody knows how old it is");
 }
 
 #[tokio::test]
@@ -290,7 +297,7 @@ async fn what_is_to_be_dropped_at_a_restart_is_gone() {
     });
     bench.on_restart = OnRestart::Drop;
     let disk = bench.open();
-    assert_eq!(disk.get(b"k").await, None);
+    assert_eq!(disk.get(b"k", SPACE).await, None);
     put(&disk, b"k", 10, b"y").await;
     assert_eq!(body(&disk, b"k").await.unwrap(), "y");
 }
@@ -387,7 +394,7 @@ async fn a_damaged_file_is_set_aside_and_told() {
         let counts = disk.counts();
         assert_eq!((counts.state, counts.set_aside), (DiskState::On, 2 - round), "round {round}");
         assert!(counts.alert.is_some_and(|alert| alert.contains("set aside as")), "until somebody has looked");
-        assert_eq!(disk.get(b"k").await, None);
+        assert_eq!(disk.get(b"k", SPACE).await, None);
         put(&disk, b"k2", 10, b"y").await;
         assert_eq!(body(&disk, b"k2").await.unwrap(), "y");
     }

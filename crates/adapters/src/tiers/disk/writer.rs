@@ -14,6 +14,7 @@ use super::file::{File, Outcome, Terms, tally};
 use super::floors::{Floors, KeyFloors};
 use super::order::Order;
 use super::place;
+use super::row;
 use super::trouble::Trouble;
 
 /// Entries wait so long for others to be written with, unless somebody waits for the disk.
@@ -105,10 +106,10 @@ impl Writer {
                 let gathered = timeout(self.idle(), gather(&mut orders, &mut batch, most)).await;
                 match (batch.is_empty(), gathered) {
                     (true, Ok(())) => break,
-                    (true, Err(_)) => {}
+                    (true, Err(_)) if self.common.ending.load(Ordering::Relaxed) => break,
+                    (true, Err(_)) => self.tend(),
                     (false, _) => self.perform(batch),
                 }
-                self.tend();
             }
         });
         if let State::On(file) = self.state
@@ -182,6 +183,8 @@ impl Writer {
     fn perform(&mut self, batch: Vec<Order>) {
         for part in split(batch, self.terms.limits.bytes) {
             self.perform_part(part);
+            // Room for the next, in file and log.
+            self.tend();
         }
     }
 
@@ -243,7 +246,27 @@ impl Writer {
     fn acknowledge(&self, orders: Vec<Order>, outcomes: &[Outcome]) {
         for (order, outcome) in orders.into_iter().zip(outcomes) {
             tally(*outcome, &self.common.counts);
-            answer(order, Ok(*outcome == Outcome::Removed(true)));
+            self.answer(order, Ok(*outcome == Outcome::Removed(true)));
+        }
+    }
+
+    /// Tells whoever waits; nobody may be left who does. What could not be removed stays covered in this life.
+    fn answer(&self, order: Order, done: Result<bool, TierError>) {
+        match order {
+            Order::Remove { key, done: waits, .. } => {
+                if done.is_ok() {
+                    self.common.under_way.end_key(row::id(&key));
+                }
+                drop(waits.send(done));
+            }
+            Order::Raise { scope, done: waits, .. } => {
+                if done.is_ok() {
+                    self.common.under_way.end_scope(scope);
+                }
+                drop(waits.send(done.map(|_| ())));
+            }
+            Order::Flush { done: waits } => drop(waits.send(())),
+            Order::Put(_) | Order::Forget { .. } | Order::Trouble { .. } => {}
         }
     }
 
@@ -254,7 +277,7 @@ impl Writer {
         let removes = |order: &Order| matches!(order, Order::Remove { .. } | Order::Raise { .. });
         let done = if orders.iter().any(removes) { self.wipe() } else { Ok(false) };
         for order in orders {
-            answer(order, done.clone());
+            self.answer(order, done.clone());
         }
     }
 
@@ -346,17 +369,15 @@ fn is_put(order: &Order) -> bool {
     matches!(order, Order::Put(_))
 }
 
-/// Tells whoever waits; nobody may be left who does.
-fn answer(order: Order, done: Result<bool, TierError>) {
-    match order {
-        Order::Remove { done: waits, .. } => drop(waits.send(done)),
-        Order::Raise { done: waits, .. } => drop(waits.send(done.map(|_| ()))),
-        Order::Flush { done: waits } => drop(waits.send(())),
-        Order::Put(_) | Order::Forget { .. } | Order::Trouble { .. } => {}
-    }
-}
-
 /// The tier's thread is gone.
 pub(super) fn gone() -> TierError {
     TierError { kind: TierTrouble::Failed, text: "the disk tier has ended".to_owned() }
+}
+
+/// Too many invalidations wait for the disk.
+pub(super) fn stuck() -> TierError {
+    TierError {
+        kind: TierTrouble::Full,
+        text: "the disk does not answer: too many invalidations wait for it".to_owned(),
+    }
 }

@@ -298,3 +298,50 @@ fn of_two_loads_side_by_side_the_greater_version_stays() {
     assert!(beats((Fence(1), Some(9)), (Fence(2), None)));
     assert!(supersedes(None, (Fence(1), None)));
 }
+
+fn on_disk(earlier: bool, demand: Demand) -> Event {
+    let Step::Keep(meta) = loaded(Found::Value, None) else { panic!("kept") };
+    // What an earlier life left is handed in as stale.
+    let fresh_until = if earlier { NOW } else { meta.fresh_until };
+    let meta = Meta { fresh_until, ..meta };
+    Event::Looked(Some(Shelved { meta, floor: Floor::NONE, demand, earlier }))
+}
+
+fn looking(sharing: Option<Sharing>, events: &[Event]) -> Step {
+    let (walk, step) = Walk::start(false, sharing);
+    let (mut walk, mut step) = walk.with_disk(step);
+    assert_eq!(step, Step::Look);
+    for event in events {
+        step = walk.on(*event, NOW, &policy(), Draw(0));
+    }
+    step
+}
+
+#[test]
+fn the_disk_is_looked_at_first_and_answers_for_this_life_as_it_would_for_memory() {
+    let hit = looking(None, &[on_disk(false, Demand::Any)]);
+    assert!(matches!(hit, Step::Adopt { why: Why::Hit, refresh: false, .. }));
+    assert!(matches!(looking(Some(SHARING), &[on_disk(false, Demand::Any)]), Step::Adopt { .. }));
+    assert_eq!(looking(None, &[on_disk(false, Demand::Fresh)]), Step::Admit);
+    assert_eq!(looking(None, &[Event::Looked(None)]), Step::Admit);
+    assert_eq!(looking(Some(SHARING), &[Event::Looked(None)]), Step::Probe);
+    let (walk, step) = Walk::start(true, None);
+    let (mut walk, step) = walk.with_disk(step);
+    assert_eq!(step, Step::AwaitTurn);
+    assert_eq!(walk.on(Event::Turn, NOW, &policy(), Draw(0)), Step::Look);
+}
+
+#[test]
+fn what_an_earlier_life_left_is_stale_and_only_where_nobody_else_could_know_better() {
+    let stale = |step| matches!(step, Step::Adopt { why: Why::StaleRefreshing, refresh: true, .. });
+    assert!(stale(looking(None, &[on_disk(true, Demand::Any)])));
+    let earlier = on_disk(true, Demand::Any);
+    assert_eq!(looking(Some(SHARING), &[earlier]), Step::Probe, "others may have removed it");
+    let nothing = Event::Heard(Heard::Nothing { lease: None });
+    assert_eq!(looking(Some(SHARING), &[earlier, nothing]), Step::Acquire(Mode::Miss));
+    let gone = Event::Heard(Heard::Unreachable { idle: false });
+    assert_eq!(looking(Some(SHARING), &[earlier, gone]), Step::Look, "the tier is gone");
+    assert!(stale(looking(Some(SHARING), &[earlier, gone, earlier])));
+    assert_eq!(looking(Some(SHARING), &[earlier, gone, Event::Looked(None)]), Step::Admit);
+    assert_eq!(looking(Some(SHARING), &[Event::Looked(None), gone]), Step::Admit, "nothing was there");
+}

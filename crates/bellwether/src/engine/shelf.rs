@@ -1,0 +1,232 @@
+//! What does the disk tier have to do with a key? Entries go there behind, come back on a miss, and are gone from there
+//! before their invalidation is acknowledged.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bellwether_core::entry::Kind;
+use bellwether_core::fence::{Fence, Floor};
+use bellwether_core::position::Position;
+use bellwether_core::read::shelf::{Shelved, after_restart};
+use bellwether_core::read::walk::{Event, Step};
+use bellwether_core::time::Span;
+use bellwether_core::write::stamp::{Travelled, adopted};
+use tokio::task::JoinHandle;
+
+use crate::disk::{Disk, DiskCounts, Held, Scope};
+use crate::engine::cell::Outcome;
+use crate::engine::lead::Leader;
+use crate::engine::space::{SpaceState, Travel};
+use crate::engine::tier::{Next, Offer};
+use crate::engine::{Engine, draw};
+use crate::entry::{Aside, Entry, Extra, Resident, Tag, TierMark};
+use crate::key::Key;
+use crate::shared::Encoded;
+use crate::state::flights::Ending;
+
+/// The disk tier of a cache.
+pub(crate) struct Shelf {
+    disk: Arc<dyn Disk>,
+    /// Invalidations that hold in memory while the disk has not been told yet, for a moment each: what is read from
+    /// it then is not believed.
+    telling: AtomicUsize,
+}
+
+impl Shelf {
+    pub(crate) fn new(disk: Arc<dyn Disk>) -> Shelf {
+        Shelf { disk, telling: AtomicUsize::new(0) }
+    }
+
+    pub(crate) fn counts(&self) -> DiskCounts {
+        self.disk.counts()
+    }
+}
+
+/// From before an invalidation draws its fence until the disk was told.
+pub(crate) struct Telling<'a>(&'a Shelf);
+
+impl Drop for Telling<'_> {
+    fn drop(&mut self) {
+        self.0.telling.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// An entry as it came from the disk.
+struct Fetched {
+    entry: Resident,
+    /// What covers it by the fleet's order of invalidations.
+    floor: Floor,
+    earlier: bool,
+}
+
+impl Engine {
+    /// The disk, where this space's values can go there.
+    pub(crate) fn shelf_of<'a>(&'a self, space: &'a SpaceState) -> Option<(&'a Shelf, &'a Travel)> {
+        self.shelf.as_ref().zip(space.travel.as_ref().filter(|travel| travel.on_disk))
+    }
+
+    /// To be held around each invalidation.
+    pub(crate) fn telling(&self) -> Option<Telling<'_>> {
+        let shelf = self.shelf.as_ref()?;
+        shelf.telling.fetch_add(1, Ordering::SeqCst);
+        Some(Telling(shelf))
+    }
+
+    /// Stores an entry behind. `seen`: the position that was applied before its load began.
+    pub(crate) fn shelve(&self, space: &SpaceState, key: &Key, entry: &Entry, seen: Position) {
+        let Some((shelf, travel)) = self.shelf_of(space) else { return };
+        if entry.expired() || entry.kind() == Kind::HitForMiss || space.is_retired() {
+            return;
+        }
+        let Some(envelope) = self.envelope(space, entry, seen) else { return };
+        let fence = entry.mark().map(TierMark::fence).unwrap_or_default();
+        // What finds no room is counted there.
+        shelf.disk.put(
+            &travel.name(&key.bytes),
+            travel.recipe,
+            entry.fence(),
+            crate::shared::Envelope { fence, ..envelope },
+        );
+    }
+
+    /// Stores what was written under `fence`, if it is still what is resident.
+    pub(crate) fn shelve_written(&self, space: &SpaceState, key: &Key, fence: Fence) {
+        if self.shelf_of(space).is_some()
+            && let Some(entry) = self.memory.peek(key.by_ref()).filter(|entry| entry.fence() == fence)
+        {
+            self.shelve(space, key, &entry, self.position());
+        }
+    }
+
+    /// The disk gives up what it holds of a key under `fence` or before; true once that survives this process.
+    pub(crate) fn unshelve(&self, space: &SpaceState, key: &Key, fence: Fence) -> Option<JoinHandle<bool>> {
+        let (shelf, travel) = self.shelf_of(space)?;
+        let removed = shelf.disk.remove(&travel.name(&key.bytes), fence);
+        Some(self.runtime().spawn(async move { removed.await.inspect_err(not_done).is_ok() }))
+    }
+
+    /// The same for all that a tag covers.
+    pub(crate) fn unshelve_tag(&self, tag: u64, fence: Fence) -> Option<JoinHandle<bool>> {
+        self.unshelve_all(self.shelf.as_ref()?, Scope::Tag(tag), fence)
+    }
+
+    /// The same for a whole space.
+    pub(crate) fn unshelve_space(&self, space: &SpaceState, fence: Fence) -> Option<JoinHandle<bool>> {
+        let (shelf, travel) = self.shelf_of(space)?;
+        self.unshelve_all(shelf, Scope::Space(travel.recipe), fence)
+    }
+
+    fn unshelve_all(&self, shelf: &Shelf, scope: Scope, fence: Fence) -> Option<JoinHandle<bool>> {
+        let raised = shelf.disk.raise(scope, fence);
+        Some(self.runtime().spawn(async move { raised.await.inspect_err(not_done).is_ok() }))
+    }
+
+    /// Reads the key from disk, within what a request may spend on a tier.
+    async fn fetch(&self, space: &SpaceState, key: &Key) -> Option<Fetched> {
+        let (shelf, travel) = self.shelf_of(space)?;
+        // Drawn before the look: every invalidation that comes later covers what is found.
+        let fence = self.next_fence();
+        if shelf.telling.load(Ordering::SeqCst) > 0 {
+            return None;
+        }
+        let name = travel.name(&key.bytes);
+        let held = tokio::select! {
+            biased;
+            held = shelf.disk.get(&name, travel.recipe) => held?,
+            () = self.clock.sleep_until(self.clock.now() + self.tier_budget) => return None,
+        };
+        self.unpack(space, key, held, fence)
+    }
+
+    /// What a reader who never loads finds on disk.
+    pub(crate) async fn find_on_disk(&self, space: &SpaceState, key: &Key) -> Option<Offer> {
+        if self.memory.peek(key.by_ref()).is_some() {
+            return None;
+        }
+        let Fetched { entry, floor, earlier } = self.fetch(space, key).await?;
+        let shared = self.tier.is_some() && space.travel.as_ref().is_some_and(|travel| travel.on_shared);
+        (!earlier || !shared).then_some(Offer { entry, floor, newer: true, lease: None })
+    }
+
+    fn unpack(&self, space: &SpaceState, key: &Key, held: Held, fence: Fence) -> Option<Fetched> {
+        let (shelf, travel) = self.shelf_of(space)?;
+        let Held { envelope, earlier } = held;
+        let travelled = Travelled {
+            kind: envelope.kind,
+            fence,
+            age: Span(envelope.age_ms),
+            fresh: Span(envelope.fresh_ms),
+            swr_ms: envelope.swr_ms,
+            hard_ms: envelope.hard_ms,
+            cost_ms: envelope.cost_ms,
+        };
+        let (now, (p99, mean)) = (self.clock.now(), space.load_times());
+        let mut meta = adopted(travelled, p99, mean, &space.policy, now, draw());
+        if earlier {
+            meta = after_restart(meta, shelf.disk.on_restart(), now)?;
+        }
+        // Its local fence is newer than any gap in what others told: its place in their order counts.
+        let fleet = self.fleet.as_ref().filter(|_| travel.on_shared);
+        let covering =
+            fleet.and_then(|fleet| fleet.covering(&space.name, &envelope.tags, envelope.seen, Span(envelope.age_ms)));
+        let floor = covering.map_or(Floor::NONE, |verb| Floor::of(verb, fence));
+        let tags = envelope.tags.into_iter().map(Tag::of_wire).collect();
+        // To be compared with the shared tier by its first reader.
+        let mark = self.tier.as_ref().filter(|_| travel.on_shared).map(|_| TierMark::of(envelope.fence, now));
+        let aside = Aside { extra: Extra::of(envelope.version, tags), mark };
+        let entry = match envelope.kind {
+            Kind::Value => {
+                let stored = Encoded { body: envelope.body, format: envelope.format, about: envelope.about };
+                travel.codec.decode(stored)?.into_entry(key, meta, aside)
+            }
+            Kind::Negative => Entry::new(key, meta, aside, 0, ()),
+            Kind::HitForMiss => return None,
+        };
+        Some(Fetched { entry, floor, earlier })
+    }
+}
+
+fn not_done(error: &crate::shared::TierError) {
+    tracing::warn!(%error, "an invalidation does not hold on disk: it may not survive this process");
+}
+
+impl Leader {
+    /// Whether its walk begins on the disk: what memory holds, the disk has no newer.
+    pub(crate) fn looks(engine: &Engine, space: &SpaceState, key: &Key, refresh: bool) -> bool {
+        !refresh && engine.shelf_of(space).is_some() && engine.memory.peek(key.by_ref()).is_none()
+    }
+
+    /// Looks on the disk, and lets the walk judge what is there. Decided, kept and landed in one step as seen by
+    /// invalidations and by those who join, as an answer of the shared tier is.
+    pub(crate) async fn look(&mut self) -> Next {
+        let (engine, key) = (self.engine.clone(), self.key.clone());
+        let fetched = engine.fetch(&self.space, &key).await;
+        let (Some(Fetched { entry, floor, earlier }), Some(id)) = (fetched, self.id) else {
+            return Next::Step(self.looked(None));
+        };
+        let (step, landed) = engine.flights.locked(&key, |shard| {
+            let demand = shard.flights(&key).and_then(|flights| flights.get(id)).map(|flight| flight.demand);
+            let here = shard.floor(&key).merge(engine.floor_of(&self.space, &entry));
+            let (meta, demand) = (entry.meta(), demand.unwrap_or_default());
+            let step = self.looked(Some(Shelved { meta, floor: here.merge(floor), demand, earlier }));
+            if let Step::Adopt { .. } = step {
+                engine.keep(&self.space, shard, &key, &entry);
+                let landed = engine.flights.land(shard, &key, id, Ending::Succeeded, engine.clock.now());
+                return (step, landed);
+            }
+            // Where others invalidate as well, what an earlier life left rescues only if they can't be heard.
+            if !earlier || self.link.is_none() {
+                self.keep_in_reserve(shard, &Offer { entry: entry.clone(), floor, newer: true, lease: None });
+            }
+            (step, None)
+        });
+        let Step::Adopt { why, refresh, .. } = step else { return Next::Step(step) };
+        self.tell(landed, Outcome::Landed(entry.clone(), Some(why)));
+        self.landed = true;
+        Next::Landed { entry, refresh }
+    }
+
+    fn looked(&mut self, found: Option<Shelved>) -> Step {
+        self.walk.on(Event::Looked(found), self.engine.clock.now(), &self.space.policy, draw())
+    }
+}
