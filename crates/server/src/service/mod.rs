@@ -3,6 +3,7 @@
 //! A face parses and writes; everything between is here, once: which space a key belongs to, what is
 //! stored under it, how a miss becomes a load, and which outcomes never reach the cache but count.
 
+mod collector;
 mod describe;
 mod fleet;
 mod front;
@@ -34,18 +35,18 @@ use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
 use crate::config::{Config, Memory, Problem, Secret};
+use collector::Collector;
 use fleet::Fleet;
 use front::Current;
 use serving::{Belongs, Serving};
-use telling::Collector;
 use watch::{ClientId, Watch};
 
+pub(crate) use collector::Telling;
 pub use fleet::SharedState;
 pub(crate) use outcome::shown;
 pub use outcome::{Failure, Grant, KEY_TOO_LONG, Outcome, Refusal, Terms, no_space};
 pub use reloads::{Reload, Reloads};
 pub use scan::Page;
-pub(crate) use telling::Telling;
 pub use write::{Ends, When, WriteTerms, Written};
 
 /// Writers of one key of a plain space come one at a time, so that `SET … NX` is atomic; keys share so many locks.

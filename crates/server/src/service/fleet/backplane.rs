@@ -5,12 +5,12 @@ use std::fmt::Write as _;
 use bellwether::events::{Heard, Message};
 use bellwether_adapters::events::RedisEvents;
 
+use super::super::watch::Watch;
 use super::naming;
 use crate::config::{Backplane, BackplaneMode, RedisUrl, Shared};
-use crate::service::watch::Watch;
 
 /// The backplane that `shared` names; what is wrong with it and what to do otherwise.
-pub(in crate::service) fn backplane(shared: &Shared) -> Result<Option<RedisEvents>, (String, String)> {
+pub(crate) fn backplane(shared: &Shared) -> Result<Option<RedisEvents>, (String, String)> {
     let Backplane::On { url, mode } = &shared.backplane else { return Ok(None) };
     let events = RedisEvents::at(&text(url), &shared.prefix)
         .map_err(|error| (error.problem().to_owned(), error.hint().to_owned()))?;
@@ -48,7 +48,7 @@ fn encoded(text: &str) -> String {
 }
 
 /// What others invalidated holds here already: clients that keep copies of their own hear of it too.
-pub(in crate::service) fn heard(watch: &Watch, heard: &Heard) {
+pub(crate) fn heard(watch: &Watch, heard: &Heard) {
     match heard {
         Heard::Message(Message::Key { name, .. }) => {
             if let Some(key) = naming::key_of(name) {

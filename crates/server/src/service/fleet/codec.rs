@@ -16,7 +16,7 @@ const JSON: &str = "application/json";
 
 /// Payloads of every space.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::service) struct Payloads;
+pub(crate) struct Payloads;
 
 impl Codec<Payload> for Payloads {
     fn encode(&self, payload: &Payload) -> Option<Encoded> {

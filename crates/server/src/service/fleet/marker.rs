@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::config::{Backplane, BackplaneMode, Placement, Shared, SharedAt};
 
 /// Its name behind the prefix: no key has one like it.
-pub(in crate::service) const NAME: &str = "@@fleet";
+pub(crate) const NAME: &str = "@@fleet";
 /// The way in which keys are named and entries written.
 const LAYOUT: u64 = 1;
 /// It stays for so long: longer than what it speaks of.
@@ -19,7 +19,7 @@ const LEASE: Span = Span::secs(2);
 
 /// What a look at the marker found.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::service) enum Fits {
+pub(crate) enum Fits {
     /// It was there, or is now: these are the settings.
     Yes,
     /// Others use this tier in another way: their settings, and ours.
@@ -27,7 +27,7 @@ pub(in crate::service) enum Fits {
 }
 
 /// What all processes of a fleet must agree on.
-pub(in crate::service) fn settings(shared: &Shared) -> Value {
+pub(crate) fn settings(shared: &Shared) -> Value {
     let placement = match &shared.at {
         SharedAt::Redis(_) => "engine",
         SharedAt::Memcached { placement: Placement::Rendezvous, .. } => "rendezvous",
@@ -45,7 +45,7 @@ pub(in crate::service) fn settings(shared: &Shared) -> Value {
 ///
 /// # Errors
 /// The tier can't be asked.
-pub(in crate::service) async fn look(tier: &dyn Tier, shared: &Shared) -> Result<Fits, TierError> {
+pub(crate) async fn look(tier: &dyn Tier, shared: &Shared) -> Result<Fits, TierError> {
     let ours = settings(shared);
     let key = NAME.as_bytes();
     if let Found::Entry { envelope, .. } = tier.get(key).await? {

@@ -13,7 +13,7 @@ use bellwether_core::template::{Route, Template, route};
 const SIGN: u8 = b'@';
 
 /// The names of one space's keys.
-pub(in crate::service) struct Names {
+pub(crate) struct Names {
     /// Of all spaces, in the order in which they are tried: the first that matches has the key.
     templates: Arc<[Template]>,
     /// This space among them.
@@ -25,12 +25,7 @@ pub(in crate::service) struct Names {
 
 impl Names {
     /// `stored` stands in front of the keys in memory.
-    pub(in crate::service) fn new(
-        templates: Arc<[Template]>,
-        own: usize,
-        generation: Option<&str>,
-        stored: &[u8],
-    ) -> Names {
+    pub(crate) fn new(templates: Arc<[Template]>, own: usize, generation: Option<&str>, stored: &[u8]) -> Names {
         Names { templates, own, generation: generation.map(|text| text.as_bytes().into()), stored: stored.into() }
     }
 }
@@ -54,7 +49,7 @@ impl Naming for Names {
 }
 
 /// The name of a key, without the tier's prefix.
-pub(in crate::service) fn named(generation: Option<&[u8]>, key: &[u8]) -> Vec<u8> {
+pub(crate) fn named(generation: Option<&[u8]>, key: &[u8]) -> Vec<u8> {
     match generation {
         Some(generation) => [&[SIGN], generation, b":", key].concat(),
         None if key.first() == Some(&SIGN) => [&[SIGN], &b":"[..], key].concat(),
@@ -63,7 +58,7 @@ pub(in crate::service) fn named(generation: Option<&[u8]>, key: &[u8]) -> Vec<u8
 }
 
 /// The key of a name, whatever its generation; `None`: it is no key's.
-pub(in crate::service) fn key_of(name: &[u8]) -> Option<&[u8]> {
+pub(crate) fn key_of(name: &[u8]) -> Option<&[u8]> {
     meant(name).map(|(_, key)| key)
 }
 

@@ -17,9 +17,9 @@ const AGAIN: Duration = Duration::from_secs(5);
 
 /// The tier of this process, and what is known of it.
 #[derive(Clone, Debug)]
-pub(in crate::service) struct Fleet {
-    pub(in crate::service) tier: SharedTier,
-    pub(in crate::service) shared: Arc<Shared>,
+pub(crate) struct Fleet {
+    pub(crate) tier: SharedTier,
+    pub(crate) shared: Arc<Shared>,
     /// Others use the tier by other settings.
     stranger: Arc<AtomicBool>,
 }
@@ -28,7 +28,7 @@ pub(in crate::service) struct Fleet {
 ///
 /// # Errors
 /// It can't work whoever is there; or, where it may not be missing, nobody is; or it is another fleet's.
-pub(in crate::service) async fn open(config: &Config, runtime: &Handle) -> Result<Option<Fleet>, Vec<Problem>> {
+pub(crate) async fn open(config: &Config, runtime: &Handle) -> Result<Option<Fleet>, Vec<Problem>> {
     let Some(shared) = &config.shared else { return Ok(None) };
     let said = |found: String, expected: &str, hint: String| Problem {
         file: config.file.clone(),
@@ -99,7 +99,7 @@ impl Fleet {
     }
 
     /// Why the tier can't be used right now.
-    pub(in crate::service) async fn unreachable(&self) -> Vec<Problem> {
+    pub(crate) async fn unreachable(&self) -> Vec<Problem> {
         match self.look().await {
             Looked::Fine => Vec::new(),
             Looked::Stranger(problem) => vec![*problem],
@@ -108,7 +108,7 @@ impl Fleet {
     }
 
     /// What could be better about it.
-    pub(in crate::service) async fn advice(&self) -> Vec<Problem> {
+    pub(crate) async fn advice(&self) -> Vec<Problem> {
         let look = tokio::time::timeout(PATIENCE, self.tier.look()).await.unwrap_or_default();
         let said = |(found, hint)| problem(&self.shared, found, "a tier that keeps what it is given", hint);
         look.advice.into_iter().map(said).collect()
@@ -134,7 +134,7 @@ impl Fleet {
     }
 
     /// How the tier is.
-    pub(in crate::service) fn state(&self) -> SharedState {
+    pub(crate) fn state(&self) -> SharedState {
         SharedState { stranger: self.stranger.load(Ordering::Relaxed), ..self.tier.state() }
     }
 }

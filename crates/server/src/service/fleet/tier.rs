@@ -17,7 +17,7 @@ use crate::config::{Node, Placement, RedisAt, RedisUrl, Shared, SharedAt};
 
 /// A tier that is open, for the cache and for those who ask how it is.
 #[derive(Clone)]
-pub(in crate::service) struct SharedTier(Arc<Kind>);
+pub(crate) struct SharedTier(Arc<Kind>);
 
 enum Kind {
     Redis(RedisTier),
@@ -55,16 +55,16 @@ impl SharedState {
 
 /// What a look at the servers found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(in crate::service) struct Look {
+pub(crate) struct Look {
     /// It can't be used as it is: what, and what to do.
-    pub(in crate::service) fatal: Vec<(String, String)>,
+    pub(crate) fatal: Vec<(String, String)>,
     /// It works, but not as well as it could.
-    pub(in crate::service) advice: Vec<(String, String)>,
+    pub(crate) advice: Vec<(String, String)>,
 }
 
 impl SharedTier {
     /// Opens what `shared` names. Nobody needs to be there.
-    pub(in crate::service) fn open(shared: &Shared, runtime: &Handle) -> Result<SharedTier, (String, String)> {
+    pub(crate) fn open(shared: &Shared, runtime: &Handle) -> Result<SharedTier, (String, String)> {
         let told = |error: SetupError| (error.problem().to_owned(), error.hint().to_owned());
         let kind = match &shared.at {
             SharedAt::Redis(url) => {
@@ -95,7 +95,7 @@ impl SharedTier {
     }
 
     /// Asks the servers themselves.
-    pub(in crate::service) async fn look(&self) -> Look {
+    pub(crate) async fn look(&self) -> Look {
         match &*self.0 {
             Kind::Redis(tier) => {
                 let report = Box::pin(tier.check()).await;
@@ -114,7 +114,7 @@ impl SharedTier {
         }
     }
 
-    pub(in crate::service) fn state(&self) -> SharedState {
+    pub(crate) fn state(&self) -> SharedState {
         match &*self.0 {
             Kind::Redis(tier) => {
                 let counts = tier.counts();
@@ -159,7 +159,7 @@ fn bare(host: &str) -> String {
 }
 
 /// Where a Redis is, in the words of its tier.
-pub(in crate::service) fn target(url: &RedisUrl) -> RedisTarget {
+pub(crate) fn target(url: &RedisUrl) -> RedisTarget {
     let address = |node: &Node| RedisAddress { host: bare(&node.host), port: node.port };
     let all = |nodes: &[Node]| nodes.iter().map(address).collect();
     let shape = match &url.at {
