@@ -4,6 +4,7 @@
 
 use std::fmt;
 
+use bellwether::disk::DiskState;
 use bellwether::{HistogramCounts, SharedCounts, Snapshot, SpaceCounts};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet, text::encode};
@@ -44,6 +45,7 @@ impl Collector for Scrape {
         self.memory(&mut out)?;
         self.origins(&mut out)?;
         self.shared(&mut out)?;
+        self.disk(&mut out)?;
         self.connections(&mut out)?;
         self.reloads(&mut out)?;
         out.gauge("build_info", "Always 1; the version is in its label", |family| {
@@ -191,6 +193,38 @@ impl Scrape {
         })?;
         let help = "Whether any part of the shared tier can't be used: this process loads for itself";
         out.gauge("shared_degraded", help, |family| family.sample(&[], u64::from(state.is_degraded())))
+    }
+
+    fn disk(&self, out: &mut Out<'_>) -> fmt::Result {
+        let Some(counts) = &self.snapshot.disk else { return Ok(()) };
+        out.gauge("disk_up", "Whether the disk tier works", |family| {
+            family.sample(&[], u64::from(counts.state == DiskState::On))
+        })?;
+        out.gauge("disk_used_bytes", "Bytes that entries take in the disk tier's file", |family| {
+            family.sample(&[], counts.used)
+        })?;
+        out.gauge("disk_limit_bytes", "Bytes that the disk tier's files may take", |family| {
+            family.sample(&[], counts.limit)
+        })?;
+        out.counter("disk", "What was asked of the disk tier, and what came of it", |family| {
+            let events = [
+                ("hit", counts.hits),
+                ("hit_earlier", counts.hits_earlier),
+                ("miss", counts.misses),
+                ("skipped", counts.skipped),
+                ("stored", counts.stored),
+                ("dropped", counts.dropped),
+                ("outdated", counts.outdated),
+                ("too_large", counts.too_large),
+                ("removed", counts.removed),
+                ("expired", counts.expired),
+                ("evicted", counts.evicted),
+                ("unreadable", counts.unreadable),
+                ("set_aside", counts.set_aside),
+                ("failure", counts.failures),
+            ];
+            events.into_iter().try_for_each(|(event, count)| family.sample(&[("event", event)], count))
+        })
     }
 
     fn reloads(&self, out: &mut Out<'_>) -> fmt::Result {

@@ -20,6 +20,7 @@ mod reloads;
 mod scan;
 mod served;
 mod serving;
+mod shelf;
 mod tally;
 mod telling;
 mod told;
@@ -64,6 +65,8 @@ pub struct Service(Arc<Inner>, Option<ClientId>, Option<Arc<Collector>>);
 struct Inner {
     /// What several processes share, if there is any.
     fleet: Option<Fleet>,
+    /// Invalidations must reach this machine's disk as well.
+    has_disk: bool,
     cache: Cache,
     /// A request takes it once, when it begins, and ends with what it took.
     serving: ArcSwap<Serving>,
@@ -93,6 +96,7 @@ impl Service {
     pub async fn start(config: Config, loads: Handle) -> Result<Service, Vec<Problem>> {
         let (password, memory) = (config.listen.password.clone(), config.memory.clone());
         let fleet = fleet::open(&config, &loads).await?;
+        let has_disk = config.disk.is_some();
         let watch = Arc::<Watch>::default();
         let (cache, serving) = open::open(config, loads.clone(), fleet.as_ref(), &watch)?;
         ready::ready(&serving).await?;
@@ -102,6 +106,7 @@ impl Service {
         }
         let inner = Arc::new(Inner {
             fleet,
+            has_disk,
             cache,
             current: Current::new(&serving.front),
             serving: ArcSwap::from_pointee(serving),
@@ -231,13 +236,13 @@ impl Service {
 
     /// Soft: whatever carries one of these tags must be loaded anew.
     pub fn tag_expire(&self, tag: &[u8]) {
-        self.0.cache.expire_tag(&String::from_utf8_lossy(tag));
+        self.clears(self.0.cache.expire_tag(&String::from_utf8_lossy(tag)));
         self.0.watch.tag_changed(tag);
     }
 
     /// Hard: from the moment this returns, no read that begins gets a value that carries the tag.
     pub fn tag_remove(&self, tag: &[u8]) {
-        self.0.cache.remove_tag(&String::from_utf8_lossy(tag));
+        self.clears(self.0.cache.remove_tag(&String::from_utf8_lossy(tag)));
         self.0.watch.tag_changed(tag);
     }
 }

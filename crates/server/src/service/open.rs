@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use bellwether::shared::Sharing;
-use bellwether::{Cache, Revision, Space};
+use bellwether::{Cache, Clock, Revision, Space};
 #[cfg(feature = "postgres")]
 use bellwether_adapters::PostgresOrigin;
 use bellwether_adapters::{HttpGet, HttpOrigin, Origin, Payload, SetupError, SqlQuery, SqliteOrigin};
@@ -20,11 +20,12 @@ use super::front::Front;
 use super::opened::{Kind, Opened};
 use super::served::{Served, Source, generation_prefix};
 use super::serving::Serving;
+use super::shelf::{self, Shelf};
 use super::tally::Tally;
 use super::watch::Watch;
 use crate::config::{
     self, Changes, Config, HttpSource, OriginChange, OriginConfig, OriginKind, Place, Problem, SpaceChange,
-    SpaceConfig, SqlSource,
+    SpaceConfig, SqlSource, Tiers,
 };
 
 /// The origin of plain spaces, which never loads: by a name that no `[origin.NAME]` can have.
@@ -47,10 +48,19 @@ pub(super) fn open(
     fleet: Option<&Fleet>,
     watch: &Arc<Watch>,
 ) -> Result<(Cache, Serving), Vec<Problem>> {
-    refuse_disk(&config)?;
-    let memory = &config.memory;
-    let cache = Cache::builder().memory_bytes(memory.limit).eviction(memory.eviction);
+    let (memory, clock) = (&config.memory, Clock::system());
+    let cache = Cache::builder().memory_bytes(memory.limit).eviction(memory.eviction).clock(clock.clone());
     let mut cache = cache.origin_name(NO_ORIGIN).runtime(loads);
+    if let Some(disk) = &config.disk {
+        let opened = shelf::open(disk, fleet.is_some(), clock);
+        let Shelf { tier, ledger } = opened.map_err(|error| {
+            vec![Problem { file: config.file.clone(), ..*setup_problem(&disk.place, "[disk]", &error) }]
+        })?;
+        cache = cache.disk(tier);
+        if let Some(ledger) = ledger {
+            cache = cache.ledger(ledger);
+        }
+    }
     if let Some(Fleet { tier, shared, .. }) = fleet {
         cache = cache.shared(tier.clone()).shared_timeout(shared.timeout).shared_resync(shared.resync);
         let failed = |(found, hint): (String, String)| {
@@ -69,14 +79,6 @@ pub(super) fn open(
     Ok((cache, serving))
 }
 
-/// Never in silence: entries would live elsewhere alone.
-fn refuse_disk(config: &Config) -> Result<(), Vec<Problem>> {
-    let Some(disk) = &config.disk else { return Ok(()) };
-    let found = "a tier that this build can check but not open".to_owned();
-    let problem = *problem(&disk.place, "[disk]", found, Some("remove the section".to_owned()));
-    Err(vec![Problem { file: config.file.clone(), ..problem }])
-}
-
 /// Everything that `config` names, opened and ready: nothing has changed before the revision is committed.
 pub(super) fn prepare(cache: &Cache, config: Config, before: Before<'_>) -> Result<(Serving, Revision), Vec<Problem>> {
     let mut revision = cache.revise();
@@ -91,7 +93,11 @@ pub(super) fn prepare(cache: &Cache, config: Config, before: Before<'_>) -> Resu
     let mut spaces = Vec::new();
     let templates: Arc<[Template]> = config.spaces.iter().map(|space| space.template.clone()).collect();
     for (at, space) in config.spaces.iter().enumerate() {
-        let shares = Shares { templates: &templates, at, tier: config.shared.is_some() && space.tiers.shared };
+        let tiers = Tiers {
+            shared: config.shared.is_some() && space.tiers.shared,
+            disk: config.disk.is_some() && space.tiers.disk,
+        };
+        let shares = Shares { templates: &templates, at, tiers };
         match serve(cache, &mut revision, space, &origins, &shares, before) {
             Ok(served) => spaces.extend(served),
             Err(problem) => problems.push(*problem),
@@ -157,15 +163,21 @@ struct Shares<'t> {
     templates: &'t Arc<[Template]>,
     /// This space among them.
     at: usize,
-    /// There is a tier, and the space uses it.
-    tier: bool,
+    /// The tiers that are there, and that the space uses.
+    tiers: Tiers,
 }
 
 impl Shares<'_> {
-    fn sharing(&self, config: &SpaceConfig) -> Option<Sharing<Payload>> {
+    fn sharing(&self, config: &SpaceConfig, origin: Option<&OriginConfig>) -> Option<Sharing<Payload>> {
         let generation = config.generation.as_deref();
         let names = || Names::new(self.templates.clone(), self.at, generation, &generation_prefix(generation));
-        self.tier.then(|| Sharing::with(Payloads).named(names()))
+        let sharing = || Sharing::with(Payloads).named(names()).recipe(shelf::recipe(config, origin));
+        match self.tiers {
+            Tiers { shared: true, disk: true } => Some(sharing()),
+            Tiers { shared: true, disk: false } => Some(sharing().only_shared()),
+            Tiers { shared: false, disk: true } => Some(sharing().only_disk()),
+            Tiers { shared: false, disk: false } => None,
+        }
     }
 }
 
@@ -228,11 +240,12 @@ fn serve(
     if anew {
         would_come_back(config, &subject, before)?;
     }
-    let space: Result<Space<[u8], Payload>, _> = match (anew, shares.sharing(config)) {
-        (true, sharing) => revision.renew_as(&guard, &config.name, policy.clone(), sharing),
-        (false, Some(sharing)) => revision.keep_shared(&guard, &config.name, policy.clone(), sharing),
-        (false, None) => revision.keep(&guard, &config.name, policy.clone()),
-    };
+    let space: Result<Space<[u8], Payload>, _> =
+        match (anew, shares.sharing(config, origin.map(|origin| origin.config))) {
+            (true, sharing) => revision.renew_as(&guard, &config.name, policy.clone(), sharing),
+            (false, Some(sharing)) => revision.keep_shared(&guard, &config.name, policy.clone(), sharing),
+            (false, None) => revision.keep(&guard, &config.name, policy.clone()),
+        };
     let mut space = space.map_err(|error| problem(&config.place, &subject, error.to_string(), None))?;
     if let Some(default) = &config.default {
         space = space.with_default(default_payload(default, &config.source));
@@ -246,7 +259,8 @@ fn serve(
         tags: config.tags.clone(),
         generation: generation_prefix(config.generation.as_deref()),
         tally: tally(&config.name, before),
-        shared: shares.tier,
+        shared: shares.tiers.shared,
+        on_disk: shares.tiers.disk,
     }))
 }
 

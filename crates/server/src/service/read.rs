@@ -144,7 +144,7 @@ impl Serving {
         };
         match self.belongs(key) {
             Belongs::To(served, captures) => match &served.origin {
-                None if served.shared
+                None if served.is_elsewhere()
                     && terms.demand != Demand::CachedOnly
                     && !served.has(&served.stored(key), terms) =>
                 {

@@ -26,6 +26,8 @@ pub(super) struct Served {
     pub(super) tally: Arc<Tally>,
     /// Other processes have its values too.
     pub(super) shared: bool,
+    /// Its entries also live on this machine's disk.
+    pub(super) on_disk: bool,
 }
 
 /// Where a space's values come from.
@@ -76,6 +78,11 @@ impl Load {
 }
 
 impl Served {
+    /// Its entries also live outside this process's memory.
+    pub(super) fn is_elsewhere(&self) -> bool {
+        self.shared || self.on_disk
+    }
+
     /// The key as it is stored: another generation never sees this one's entries. Without a
     /// generation it is the key itself. A space with another generation begins anew, and the cache
     /// keeps spaces apart by their ids: two keys never have the same bytes.

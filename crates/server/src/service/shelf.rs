@@ -1,0 +1,61 @@
+//! What of this process outlives it? The disk tier, and beside it what the shared tier could not be told yet.
+
+use std::time::Duration;
+
+use bellwether::Clock;
+use bellwether::disk::OnRestart;
+use bellwether_adapters::SetupError;
+use bellwether_adapters::events::SqliteLedger;
+use bellwether_adapters::tiers::disk::{DiskConfig, DiskTier};
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::config::{self, Disk, OriginConfig, OriginKind, Source, SpaceConfig};
+
+/// A disk that failed is tried again after so long.
+const RETRY: Duration = Duration::from_secs(5);
+/// The file of invalidations that are owed, in the tier's directory.
+const OWED: &str = "owed.sqlite";
+
+/// What `[disk]` names, opened.
+pub(super) struct Shelf {
+    pub(super) tier: DiskTier,
+    /// What the shared tier could not be told; `None` where there is nobody to be told.
+    pub(super) ledger: Option<SqliteLedger>,
+}
+
+/// Opens what `[disk]` names; the directory is made if there is none.
+///
+/// # Errors
+/// Another process uses the directory, or its files are of another program, of a later version, or can't be written.
+pub(super) fn open(disk: &Disk, is_shared: bool, clock: Clock) -> Result<Shelf, SetupError> {
+    let on_restart = match disk.on_restart {
+        config::OnRestart::ServeStale => OnRestart::ServeStale,
+        config::OnRestart::Revalidate => OnRestart::Revalidate,
+        config::OnRestart::Drop => OnRestart::Drop,
+    };
+    let (directory, limit) = (disk.path.clone(), disk.limit);
+    let tier = DiskTier::open(DiskConfig { directory, limit, on_restart, retry: RETRY, clock })?;
+    // After the tier: it has the directory to itself then.
+    let ledger = is_shared.then(|| SqliteLedger::open(&disk.path.join(OWED))).transpose()?;
+    Ok(Shelf { tier, ledger })
+}
+
+/// How a space's values are made, as a number: what an earlier life left behind under another one is not used.
+pub(super) fn recipe(config: &SpaceConfig, origin: Option<&OriginConfig>) -> u64 {
+    let from = origin.map(|origin| match &origin.kind {
+        OriginKind::Sqlite { path } => path.display().to_string(),
+        #[cfg(feature = "postgres")]
+        // It shows no secret.
+        OriginKind::Postgres(url) => format!("{url:?}"),
+        OriginKind::Http(base) => format!("{}{}", base.authority(), base.path),
+    });
+    let how = match &config.source {
+        Source::Plain => String::new(),
+        Source::Sql(sql) => {
+            let column = sql.column.as_ref().map(|column| &column.text);
+            format!("{}\0{:?}\0{column:?}", sql.query.text, sql.rows)
+        }
+        Source::Http(http) => format!("{}\0{:?}", http.get.as_str(), http.accept),
+    };
+    xxh3_64(format!("{from:?}\0{how}").as_bytes())
+}
