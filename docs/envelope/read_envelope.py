@@ -283,4 +283,7 @@ def _read_as_saved(key, stored, now_ms):
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except OSError as problem:
+        raise SystemExit(f"read_envelope.py: {problem}") from None

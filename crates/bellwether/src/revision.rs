@@ -158,6 +158,29 @@ impl Revision {
         Ok(self.take(state))
     }
 
+    /// As [`Revision::renew`], and from the commit on its values live in the shared tier as `sharing` says, or nowhere
+    /// else. What it had there is left there: under the same names it would be found again, so that `sharing` is to
+    /// give other ones.
+    ///
+    /// # Errors
+    /// As [`Revision::keep`].
+    pub fn renew_as<K: CacheKey + ?Sized + 'static, V: Value>(
+        &mut self,
+        origin: &Origin,
+        name: &str,
+        policy: impl Into<Policy>,
+        sharing: Option<Sharing<V>>,
+    ) -> Result<Space<K, V>, SetupError> {
+        let policy = resolved(name, policy)?;
+        let (id, gate) = (self.engine.next_space(), origin.0.clone());
+        let travel = sharing.map(|sharing| Travel::of(name, sharing));
+        let state = match self.declared::<K, V>(name)? {
+            Some(before) => before.renewed(id, policy, gate).travelling(travel),
+            None => SpaceState::new(id, name.into(), policy, gate, types::<K, V>(), travel),
+        };
+        Ok(self.take(state))
+    }
+
     /// What the cache has under this name.
     fn declared<K: ?Sized + 'static, V: 'static>(&self, name: &str) -> Result<Option<Arc<SpaceState>>, SetupError> {
         let declared = self.engine.spaces.read().get(name).cloned();

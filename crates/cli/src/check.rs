@@ -24,11 +24,13 @@ pub(crate) fn check(file: &Path, connect: bool, insecure: bool) -> Result<(), Fa
     let opened = runtime.block_on(async {
         let service = Service::start(config, runtime.handle().clone()).await?;
         match service.unreachable().await {
-            problems if problems.is_empty() => Ok(()),
+            problems if problems.is_empty() => Ok(service.advice().await),
             problems => Err(problems),
         }
     });
-    opened.map_err(|problems| named(problems, file))?;
+    for advice in named(opened.map_err(|problems| named(problems, file))?, file) {
+        complain(&format!("warning: {advice}"));
+    }
     say(&format!("{summary}, all reached"));
     Ok(())
 }

@@ -28,7 +28,10 @@ use output::complain;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// The origins that the server is always built with.
+/// What it was built with: heavy adapters can be left out.
+#[cfg(feature = "postgres")]
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (origins: sqlite, http, postgres)");
+#[cfg(not(feature = "postgres"))]
 const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (origins: sqlite, http)");
 
 const EXIT_CODES: &str = "Exit codes:\n  \

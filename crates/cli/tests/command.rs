@@ -91,10 +91,9 @@ impl Drop for Running {
 #[test]
 fn the_version_names_what_it_was_built_with() {
     let (code, out, _) = ends(&["--version"], &home_path());
-    assert_eq!(
-        (code, out.trim()),
-        (Some(0), concat!("bellwether ", env!("CARGO_PKG_VERSION"), " (origins: sqlite, http)"))
-    );
+    let postgres = if cfg!(feature = "postgres") { ", postgres" } else { "" };
+    let expected = format!("bellwether {} (origins: sqlite, http{postgres})", env!("CARGO_PKG_VERSION"));
+    assert_eq!((code, out.trim()), (Some(0), &*expected));
 }
 
 fn home_path() -> std::path::PathBuf {

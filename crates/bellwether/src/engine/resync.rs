@@ -23,6 +23,9 @@ use crate::shared::Verified;
 /// Copies that may be compared at once; a read beyond that leaves it to the next.
 const MOST_VERIFYING: usize = 256;
 
+/// So often what is there is looked at, where it is covered by what came meanwhile.
+const LOOKS: usize = 3;
+
 impl Engine {
     /// Compares a copy with the tier in the background, if it is time: one comparison per copy and period, whoever
     /// reads. `key` is asked only then.
@@ -70,22 +73,26 @@ impl Engine {
             return Ok((entry, why, at));
         }
         if let Some(offer) = self.find_on_disk(space, key).await
-            && let Ok(answer) = self.take(space, key, offer)
+            && let Some(answer) = self.take(space, key, offer)
         {
             return Ok(answer);
         }
-        let Some(mut link) = Link::of(self, space, key) else { return Err(Error::new(Why::NotCached)) };
-        add(&self.tally.gets);
-        let Said::Offer(offer) = link.probe(key).await else { return Err(Error::new(Why::NotCached)) };
-        let answer = self.take(space, key, *offer);
-        if answer.is_ok() {
-            add(&self.tally.adopted);
+        for _ in 0..LOOKS {
+            let Some(mut link) = Link::of(self, space, key) else { break };
+            add(&self.tally.gets);
+            let Said::Offer(offer) = link.probe(key).await else { break };
+            if let Some(answer) = self.take(space, key, *offer) {
+                add(&self.tally.adopted);
+                return Ok(answer);
+            }
+            // Something was there, and is covered by what was heard while it was fetched: by the very write that put it
+            // there, perhaps. What is there now was not fetched before that.
         }
-        answer
+        Err(Error::new(Why::NotCached))
     }
 
     /// Keeps what another tier offers, if it may be served.
-    fn take(&self, space: &SpaceState, key: &Key, offer: Offer) -> Result<Answer, Error> {
+    fn take(&self, space: &SpaceState, key: &Key, offer: Offer) -> Option<Answer> {
         let now = self.clock.now();
         self.flights.locked(key, |shard| {
             let floor = shard.floor(key).merge(self.floor_of(space, &offer.entry)).merge(offer.floor);
@@ -94,9 +101,9 @@ impl Engine {
             match decide(found, floor, Demand::CachedOnly, now, &space.policy, draw()) {
                 Decision::Serve(why) | Decision::ServeAndRefresh(why) if meta.kind != Kind::HitForMiss => {
                     self.keep(space, shard, key, &offer.entry);
-                    Ok((offer.entry, why, now))
+                    Some((offer.entry, why, now))
                 }
-                _ => Err(Error::new(Why::NotCached)),
+                _ => None,
             }
         })
     }

@@ -53,6 +53,10 @@ fn page_of<B>(admin: &Admin, request: &Request<B>) -> Response<Body> {
         "/readyz" if admin.shutdown.is_leaving() => {
             return text_page(StatusCode::SERVICE_UNAVAILABLE, TEXT, "draining\n".to_owned());
         }
+        // Without the tier it serves all the same.
+        "/readyz" if admin.service.shared_state().is_some_and(|state| state.is_degraded()) => {
+            return text_page(StatusCode::OK, TEXT, "ready, degraded: the shared tier can't be used\n".to_owned());
+        }
         "/readyz" => return text_page(StatusCode::OK, TEXT, "ready\n".to_owned()),
         _ => {}
     }

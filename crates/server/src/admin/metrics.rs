@@ -4,21 +4,22 @@
 
 use std::fmt;
 
-use bellwether::{HistogramCounts, Snapshot, SpaceCounts};
+use bellwether::{HistogramCounts, SharedCounts, Snapshot, SpaceCounts};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet, text::encode};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
 use crate::connections::{Connections, Face};
-use crate::service::{Reload, Service};
+use crate::service::{Reload, Service, SharedState};
 
 /// The text of one scrape.
 pub(super) fn text(service: &Service, connections: Connections) -> Result<String, fmt::Error> {
     let mut registry = Registry::with_prefix("bellwether");
     let reloads = Reload::ALL.map(|reload| (reload, service.reloads().ended(reload)));
     let last_good = service.reloads().last_good().as_secs();
-    registry.register_collector(Box::new(Scrape { snapshot: service.snapshot(), connections, reloads, last_good }));
+    let (snapshot, shared) = (service.snapshot(), service.shared_state());
+    registry.register_collector(Box::new(Scrape { snapshot, shared, connections, reloads, last_good }));
     let mut text = String::new();
     encode(&mut text, &registry)?;
     Ok(text)
@@ -27,6 +28,7 @@ pub(super) fn text(service: &Service, connections: Connections) -> Result<String
 #[derive(Debug)]
 struct Scrape {
     snapshot: Snapshot,
+    shared: Option<SharedState>,
     connections: Connections,
     reloads: [(Reload, u64); Reload::ALL.len()],
     last_good: u64,
@@ -41,6 +43,7 @@ impl Collector for Scrape {
         self.brakes(&mut out)?;
         self.memory(&mut out)?;
         self.origins(&mut out)?;
+        self.shared(&mut out)?;
         self.connections(&mut out)?;
         self.reloads(&mut out)?;
         out.gauge("build_info", "Always 1; the version is in its label", |family| {
@@ -156,6 +159,40 @@ impl Scrape {
         })
     }
 
+    fn shared(&self, out: &mut Out<'_>) -> fmt::Result {
+        let Some(state) = &self.shared else { return Ok(()) };
+        if let Some(counts) = &self.snapshot.shared {
+            out.counter("shared", "What was asked of the shared tier, and what came of it", |family| {
+                events(counts).into_iter().try_for_each(|(event, count)| family.sample(&[("event", event)], count))
+            })?;
+            let help = "Invalidations that hold here and that the shared tier could not be told yet";
+            out.gauge("shared_pending", help, |family| family.sample(&[], counts.pending))?;
+        }
+        if let Some(counts) = &self.snapshot.backplane {
+            let help = "Whether every invalidation of the fleet is heard here that is older than the backplane's delay";
+            out.gauge("backplane_live", help, |family| family.sample(&[], u64::from(counts.live)))?;
+            out.counter("backplane_sent", "Invalidations told to others", |family| family.one(counts.sent))?;
+            let help = "Invalidations heard, one's own included";
+            out.counter("backplane_heard", help, |family| family.one(counts.heard))?;
+            let help = "Times that all copies in memory became suspect because something might have been missed";
+            out.counter("backplane_suspicions", help, |family| family.one(counts.suspicions))?;
+            let help = "How long the oldest invalidation has been waiting to be told, in milliseconds";
+            out.gauge("backplane_waiting_ms", help, |family| family.sample(&[], counts.waiting.0))?;
+        }
+        out.counter("shared_connects", "Connections made to the shared tier", |family| family.one(state.connects))?;
+        out.counter("shared_lost", "Connections to the shared tier that were lost", |family| family.one(state.lost))?;
+        out.counter("shared_misread", "What the shared tier had and could not be read, by reason", |family| {
+            let mut misread = state.misread.iter();
+            misread.try_for_each(|(reason, count)| family.sample(&[("reason", *reason)], *count))
+        })?;
+        out.gauge("shared_node_up", "Whether a server of the shared tier can be used", |family| {
+            let mut nodes = state.nodes.iter();
+            nodes.try_for_each(|(node, up)| family.sample(&[("node", node.as_str())], u64::from(*up)))
+        })?;
+        let help = "Whether any part of the shared tier can't be used: this process loads for itself";
+        out.gauge("shared_degraded", help, |family| family.sample(&[], u64::from(state.is_degraded())))
+    }
+
     fn reloads(&self, out: &mut Out<'_>) -> fmt::Result {
         out.counter("reloads", "Times the configuration was read again, by what came of it", |family| {
             let mut reloads = self.reloads.iter();
@@ -176,6 +213,32 @@ impl Scrape {
             faces.try_for_each(|face| family.sample(&[("face", face.as_str())], connections.accepted(face)))
         })
     }
+}
+
+/// Every count of the shared tier by its word.
+fn events(counts: &SharedCounts) -> Vec<(&'static str, u64)> {
+    vec![
+        ("get", counts.gets),
+        ("hit", counts.hits),
+        ("adopted", counts.adopted),
+        ("granted", counts.granted),
+        ("backup", counts.backups),
+        ("denied", counts.denied),
+        ("wait", counts.waits),
+        ("published", counts.published),
+        ("refused", counts.refused),
+        ("released", counts.released),
+        ("lone", counts.lone),
+        ("verified", counts.verified),
+        ("dropped", counts.dropped),
+        ("told", counts.told),
+        ("retried", counts.retried),
+        ("forgotten", counts.forgotten),
+        ("unreachable", counts.unreachable),
+        ("full", counts.full),
+        ("unfit", counts.unfit),
+        ("failed", counts.failed),
+    ]
 }
 
 /// The timed requests of a space, and those too short to be timed.

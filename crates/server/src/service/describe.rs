@@ -8,11 +8,11 @@ use super::{Service, shown};
 impl Service {
     /// What is known of `key`; `None` if it belongs to no space, or can't have a row.
     pub fn describe(&self, key: &[u8]) -> Option<Value> {
-        self.explain(key).map(|explain| described(key, &explain))
+        self.explain(key).map(|explain| described(key, &explain, self.shared_name(key)))
     }
 }
 
-fn described(key: &[u8], explain: &Explain) -> Value {
+fn described(key: &[u8], explain: &Explain, shared_as: Option<Vec<u8>>) -> Value {
     let entry = explain.entry.as_ref().map(|entry| {
         json!({
             "kind": match entry.kind {
@@ -48,11 +48,13 @@ fn described(key: &[u8], explain: &Explain) -> Value {
     json!({
         "key": shown(key),
         "space": explain.space,
+
         "would": explain.would.as_str(),
         "entry": entry,
         "floor": { "removed": explain.floor_removed, "expired": explain.floor_expired },
         "flights": explain.flights.iter().map(flight).collect::<Vec<_>>(),
         "last_failure": failed,
         "origin": { "running": running, "waiting": waiting, "max_concurrency": most },
+        "shared_as": shared_as.map(|name| shown(&name)),
     })
 }

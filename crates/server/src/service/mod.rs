@@ -4,6 +4,7 @@
 //! stored under it, how a miss becomes a load, and which outcomes never reach the cache but count.
 
 mod describe;
+mod fleet;
 mod front;
 mod keylist;
 mod lease;
@@ -19,6 +20,7 @@ mod scan;
 mod served;
 mod serving;
 mod tally;
+mod telling;
 mod told;
 pub(crate) mod watch;
 mod write;
@@ -27,31 +29,40 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use arc_swap::{ArcSwap, Guard};
-use bellwether::{Cache, Eviction, Explain, Snapshot, Tick, Why};
+use bellwether::{Cache, Eviction, Explain, Snapshot, Span, Tick, Why};
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
 use crate::config::{Config, Memory, Problem, Secret};
+use fleet::Fleet;
 use front::Current;
 use serving::{Belongs, Serving};
+use telling::Collector;
 use watch::{ClientId, Watch};
 
+pub use fleet::SharedState;
 pub(crate) use outcome::shown;
 pub use outcome::{Failure, Grant, KEY_TOO_LONG, Outcome, Refusal, Terms, no_space};
 pub use reloads::{Reload, Reloads};
 pub use scan::Page;
+pub(crate) use telling::Telling;
 pub use write::{Ends, When, WriteTerms, Written};
 
 /// Writers of one key of a plain space come one at a time, so that `SET … NX` is atomic; keys share so many locks.
 const WRITE_LOCKS: usize = 64;
+/// A start waits so long to hear the fleet's invalidations, where its tier is there.
+const LISTENS: Span = Span::secs(2);
 /// The space under which requests are counted that no space matches.
 const NO_SPACE: &str = "";
 
-/// A configuration at work, and the client in whose name it is asked, if it has a number. Cheap to clone.
+/// A configuration at work; the client in whose name it is asked, if it has a number; and where its changes are
+/// collected that others must be told. Cheap to clone.
 #[derive(Clone)]
-pub struct Service(Arc<Inner>, Option<ClientId>);
+pub struct Service(Arc<Inner>, Option<ClientId>, Option<Arc<Collector>>);
 
 struct Inner {
+    /// What several processes share, if there is any.
+    fleet: Option<Fleet>,
     cache: Cache,
     /// A request takes it once, when it begins, and ends with what it took.
     serving: ArcSwap<Serving>,
@@ -68,7 +79,7 @@ struct Inner {
     /// Held by whoever walks: one at a time, or a few clients could fill every thread and all memory with lists.
     scan: Arc<tokio::sync::Mutex<keylist::Latest>>,
     /// Clients that keep copies of their own.
-    watch: Watch,
+    watch: Arc<Watch>,
     /// Somebody tells them of what is no longer fresh.
     sweeping: AtomicBool,
 }
@@ -80,9 +91,16 @@ impl Service {
     /// Every origin, statement and space that can't be used, at once.
     pub async fn start(config: Config, loads: Handle) -> Result<Service, Vec<Problem>> {
         let (password, memory) = (config.listen.password.clone(), config.memory.clone());
-        let (cache, serving) = open::open(config, loads.clone())?;
+        let fleet = fleet::open(&config, &loads).await?;
+        let watch = Arc::<Watch>::default();
+        let (cache, serving) = open::open(config, loads.clone(), fleet.as_ref(), &watch)?;
         ready::ready(&serving).await?;
+        if fleet.as_ref().is_some_and(|fleet| !fleet.state().is_degraded()) {
+            // Until then nothing of the tier is believed: it may have been invalidated before we listened.
+            cache.until_live(LISTENS).await;
+        }
         let inner = Arc::new(Inner {
+            fleet,
             cache,
             current: Current::new(&serving.front),
             serving: ArcSwap::from_pointee(serving),
@@ -94,10 +112,10 @@ impl Service {
             write_locks: std::array::from_fn(|_| Mutex::new(())),
             hasher: std::hash::RandomState::new(),
             scan: Arc::default(),
-            watch: Watch::default(),
+            watch,
             sweeping: AtomicBool::new(false),
         });
-        Ok(Service(inner, None))
+        Ok(Service(inner, None, None))
     }
 
     /// What clients must know, if anything.
@@ -173,6 +191,21 @@ impl Service {
         }
         serving.nowhere.add_to(&mut snapshot, NO_SPACE);
         snapshot
+    }
+
+    /// How the tier is that several processes share, if there is one.
+    pub fn shared_state(&self) -> Option<SharedState> {
+        self.0.fleet.as_ref().map(Fleet::state)
+    }
+
+    /// What `key` is called in the tier that several processes share; `None` if it is not there.
+    pub(crate) fn shared_name(&self, key: &[u8]) -> Option<Vec<u8>> {
+        let prefix = self.0.fleet.as_ref()?.shared.prefix.as_bytes();
+        let serving = self.serving();
+        let Belongs::To(served, _) = serving.belongs(key) else { return None };
+        let config = serving.config.spaces.iter().find(|config| config.name == served.name)?;
+        let name = fleet::naming::named(config.generation.as_deref().map(str::as_bytes), key);
+        served.shared.then(|| [prefix, &name].concat())
     }
 
     /// What the cache knows of a key; `None` if it belongs to no space, or can't have a row.

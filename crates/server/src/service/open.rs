@@ -3,19 +3,25 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use bellwether::shared::Sharing;
 use bellwether::{Cache, Revision, Space};
 #[cfg(feature = "postgres")]
 use bellwether_adapters::PostgresOrigin;
 use bellwether_adapters::{HttpGet, HttpOrigin, Origin, Payload, SetupError, SqlQuery, SqliteOrigin};
 use bellwether_core::policy::Early;
+use bellwether_core::template::Template;
 use bytes::Bytes;
 use tokio::runtime::Handle;
 
+use super::fleet::codec::Payloads;
+use super::fleet::naming::Names;
+use super::fleet::{Fleet, backplane};
 use super::front::Front;
 use super::opened::{Kind, Opened};
 use super::served::{Served, Source, generation_prefix};
 use super::serving::Serving;
 use super::tally::Tally;
+use super::watch::Watch;
 use crate::config::{
     self, Changes, Config, HttpSource, OriginChange, OriginConfig, OriginKind, Place, Problem, SpaceChange,
     SpaceConfig, SqlSource,
@@ -35,30 +41,40 @@ struct Guarded<'c> {
 pub(super) type Before<'b> = Option<(&'b Serving, &'b Changes)>;
 
 /// A cache with a configuration at work.
-pub(super) fn open(config: Config, loads: Handle) -> Result<(Cache, Serving), Vec<Problem>> {
-    refuse_tiers(&config)?;
+pub(super) fn open(
+    config: Config,
+    loads: Handle,
+    fleet: Option<&Fleet>,
+    watch: &Arc<Watch>,
+) -> Result<(Cache, Serving), Vec<Problem>> {
+    refuse_disk(&config)?;
     let memory = &config.memory;
     let cache = Cache::builder().memory_bytes(memory.limit).eviction(memory.eviction);
-    let cache = cache.origin_name(NO_ORIGIN).runtime(loads).build();
+    let mut cache = cache.origin_name(NO_ORIGIN).runtime(loads);
+    if let Some(Fleet { tier, shared, .. }) = fleet {
+        cache = cache.shared(tier.clone()).shared_timeout(shared.timeout).shared_resync(shared.resync);
+        let failed = |(found, hint): (String, String)| {
+            let problem = *problem(&shared.place, "[shared] backplane", found, Some(hint));
+            vec![Problem { file: config.file.clone(), ..problem }]
+        };
+        if let Some(events) = backplane::backplane(shared).map_err(failed)? {
+            let watch = watch.clone();
+            cache = cache.backplane(events).on_heard(move |heard| backplane::heard(&watch, heard));
+        }
+    }
+    let cache = cache.build();
     let cache = cache.map_err(|error| vec![*problem(&Place::File, "[memory]", error.to_string(), None)])?;
     let (serving, revision) = prepare(&cache, config, None)?;
     revision.commit().map_err(|error| vec![*problem(&Place::File, "[[space]]", error.to_string(), None)])?;
     Ok((cache, serving))
 }
 
-/// Never in silence: entries would live in memory alone.
-fn refuse_tiers(config: &Config) -> Result<(), Vec<Problem>> {
-    let disk = config.disk.as_ref().map(|disk| ("[disk]", &disk.place));
-    let shared = config.shared.as_ref().map(|shared| ("[shared]", &shared.place));
-    let said = |(subject, place): (&str, &Place)| {
-        let found = "a tier that this build can check but not open".to_owned();
-        let problem = *problem(place, subject, found, Some("remove the section".to_owned()));
-        Problem { file: config.file.clone(), ..problem }
-    };
-    match disk.into_iter().chain(shared).map(said).collect::<Vec<_>>() {
-        problems if problems.is_empty() => Ok(()),
-        problems => Err(problems),
-    }
+/// Never in silence: entries would live elsewhere alone.
+fn refuse_disk(config: &Config) -> Result<(), Vec<Problem>> {
+    let Some(disk) = &config.disk else { return Ok(()) };
+    let found = "a tier that this build can check but not open".to_owned();
+    let problem = *problem(&disk.place, "[disk]", found, Some("remove the section".to_owned()));
+    Err(vec![Problem { file: config.file.clone(), ..problem }])
 }
 
 /// Everything that `config` names, opened and ready: nothing has changed before the revision is committed.
@@ -73,8 +89,10 @@ pub(super) fn prepare(cache: &Cache, config: Config, before: Before<'_>) -> Resu
         }
     }
     let mut spaces = Vec::new();
-    for space in &config.spaces {
-        match serve(cache, &mut revision, space, &origins, before) {
+    let templates: Arc<[Template]> = config.spaces.iter().map(|space| space.template.clone()).collect();
+    for (at, space) in config.spaces.iter().enumerate() {
+        let shares = Shares { templates: &templates, at, tier: config.shared.is_some() && space.tiers.shared };
+        match serve(cache, &mut revision, space, &origins, &shares, before) {
             Ok(served) => spaces.extend(served),
             Err(problem) => problems.push(*problem),
         }
@@ -133,12 +151,45 @@ fn open_origin(origin: &OriginConfig) -> Result<Kind, Box<Problem>> {
     })
 }
 
+/// What a space needs to be shared.
+struct Shares<'t> {
+    /// Of all spaces, in their order.
+    templates: &'t Arc<[Template]>,
+    /// This space among them.
+    at: usize,
+    /// There is a tier, and the space uses it.
+    tier: bool,
+}
+
+impl Shares<'_> {
+    fn sharing(&self, config: &SpaceConfig) -> Option<Sharing<Payload>> {
+        let generation = config.generation.as_deref();
+        let names = || Names::new(self.templates.clone(), self.at, generation, &generation_prefix(generation));
+        self.tier.then(|| Sharing::with(Payloads).named(names()))
+    }
+}
+
+/// Why a space that begins anew can't: other processes, and this one, would find its old values again.
+fn would_come_back(config: &SpaceConfig, subject: &str, before: Before<'_>) -> Result<(), Box<Problem>> {
+    let Some((serving, changes)) = before else { return Ok(()) };
+    let SpaceChange::Renewed(reasons) = changes.space(&config.name) else { return Ok(()) };
+    let was = serving.config.spaces.iter().find(|was| was.name == config.name);
+    let same_names = was.is_some_and(|was| was.generation == config.generation && was.tiers.shared);
+    if !(same_names && config.tiers.shared) {
+        return Ok(());
+    }
+    let found = format!("another `{}` under the same `generation`", reasons.join("`, `"));
+    let hint = "set another `generation`: other processes, and the tier, have values of before";
+    Err(problem(&config.place, subject, found, Some(hint.to_owned())))
+}
+
 /// `None` if its origin could not be opened: that was said already.
 fn serve(
     cache: &Cache,
     revision: &mut Revision,
     config: &SpaceConfig,
     origins: &[Guarded<'_>],
+    shares: &Shares<'_>,
     before: Before<'_>,
 ) -> Result<Option<Served>, Box<Problem>> {
     let subject = format!("[[space]] '{}'", config.name);
@@ -174,9 +225,13 @@ fn serve(
     };
     let guard = origin.map_or_else(|| cache.default_origin(), |origin| origin.guard.clone());
     let anew = before.is_some_and(|(_, changes)| matches!(changes.space(&config.name), SpaceChange::Renewed(_)));
-    let space: Result<Space<[u8], Payload>, _> = match anew {
-        true => revision.renew(&guard, &config.name, policy.clone()),
-        false => revision.keep(&guard, &config.name, policy.clone()),
+    if anew {
+        would_come_back(config, &subject, before)?;
+    }
+    let space: Result<Space<[u8], Payload>, _> = match (anew, shares.sharing(config)) {
+        (true, sharing) => revision.renew_as(&guard, &config.name, policy.clone(), sharing),
+        (false, Some(sharing)) => revision.keep_shared(&guard, &config.name, policy.clone(), sharing),
+        (false, None) => revision.keep(&guard, &config.name, policy.clone()),
     };
     let mut space = space.map_err(|error| problem(&config.place, &subject, error.to_string(), None))?;
     if let Some(default) = &config.default {
@@ -191,6 +246,7 @@ fn serve(
         tags: config.tags.clone(),
         generation: generation_prefix(config.generation.as_deref()),
         tally: tally(&config.name, before),
+        shared: shares.tier,
     }))
 }
 

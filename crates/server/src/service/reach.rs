@@ -1,4 +1,4 @@
-//! Can every origin be reached right now? For `check --connect`: a server starts without asking.
+//! Can every origin and tier be reached right now? For `check --connect`: a server starts without asking.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use crate::config::Problem;
 use super::Service;
 
 impl Service {
-    /// The origins that can't be reached, each as a problem at the line of its address; the file's
+    /// The origins and tiers that can't be reached, each as a problem at the line of its address; the file's
     /// name is left to the caller.
     pub async fn unreachable(&self) -> Vec<Problem> {
         let (mut problems, mut asked) = (Vec::new(), BTreeSet::new());
@@ -27,6 +27,17 @@ impl Service {
                 });
             }
         }
+        if let Some(fleet) = &self.0.fleet {
+            problems.extend(fleet.unreachable().await);
+        }
         problems
+    }
+
+    /// What could be better about the tier that several processes share, for people.
+    pub async fn advice(&self) -> Vec<Problem> {
+        match &self.0.fleet {
+            Some(fleet) => fleet.advice().await,
+            None => Vec::new(),
+        }
     }
 }

@@ -28,6 +28,8 @@ thread_local! {
 /// What is left to do for a read.
 enum Next<'a> {
     End(Outcome),
+    /// A plain space whose values other processes write: the tier is asked.
+    Find(&'a Served),
     Load(&'a Served, Load),
 }
 
@@ -61,7 +63,7 @@ impl Service {
             Belongs::To(served, _) if served.origin.is_some() => None,
             _ => match serving.next(key, terms) {
                 Next::End(outcome) => Some(outcome),
-                Next::Load(..) => None,
+                Next::Find(_) | Next::Load(..) => None,
             },
         }
     }
@@ -72,6 +74,7 @@ impl Service {
         let serving = self.serving_on();
         let (served, load) = match serving.next(&key, &terms) {
             Next::End(outcome) => return outcome,
+            Next::Find(served) => return served.find_plain(&served.stored(&key), &terms).await,
             Next::Load(served, load) => (served, load),
         };
         let stored = served.stored(&key);
@@ -141,6 +144,12 @@ impl Serving {
         };
         match self.belongs(key) {
             Belongs::To(served, captures) => match &served.origin {
+                None if served.shared
+                    && terms.demand != Demand::CachedOnly
+                    && !served.has(&served.stored(key), terms) =>
+                {
+                    Next::Find(served)
+                }
                 None => Next::End(served.read_plain(&served.stored(key), terms)),
                 Some(source) => match served.load(source, &captures) {
                     Some(load) => Next::Load(served, load),
@@ -160,20 +169,39 @@ impl Serving {
     }
 }
 
+/// Whether a plain read may be answered with it.
+fn fits(cached: &Cached<Payload>, terms: &Terms) -> bool {
+    match terms.demand {
+        Demand::MaxAge(most) => !cached.is_stale() && cached.age() <= most,
+        _ => !cached.is_stale(),
+    }
+}
+
 impl Served {
     /// A plain space never loads. What is stale, or too old for the caller, is not there: a client
     /// that was answered with it would have no reason to write it anew. The grace of a plain space
     /// is for those who get a token with the stale value.
     pub(super) fn read_plain(&self, stored: &[u8], terms: &Terms) -> Outcome {
-        let unfit = |cached: Cached<Payload>| match terms.demand {
-            Demand::MaxAge(most) => cached.is_stale() || cached.age() > most,
-            _ => cached.is_stale(),
-        };
-        if self.space.peek(stored).is_some_and(unfit) {
+        if self.space.peek(stored).is_some_and(|cached| !fits(&cached, terms)) {
             self.tally.count(Why::NotCached);
             return Outcome::Missing(Why::NotCached);
         }
         self.outcome(self.space.get(stored).if_cached())
+    }
+
+    /// As [`Served::read_plain`], of what memory or the tier has.
+    async fn find_plain(&self, stored: &[u8], terms: &Terms) -> Outcome {
+        match self.outcome(self.space.find(stored).await) {
+            Outcome::Value(cached) if !fits(&cached, terms) => Outcome::Missing(Why::NotCached),
+            // A plain space never fails: what can't be asked has nothing.
+            Outcome::Failed(_) => Outcome::Missing(Why::NotCached),
+            outcome => outcome,
+        }
+    }
+
+    /// Whether memory has what a plain read answers.
+    fn has(&self, stored: &[u8], terms: &Terms) -> bool {
+        self.space.peek(stored).is_some_and(|cached| fits(&cached, terms))
     }
 
     pub(super) fn outcome(&self, result: Result<Cached<Payload>, Error>) -> Outcome {

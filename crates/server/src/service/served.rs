@@ -24,6 +24,8 @@ pub(super) struct Served {
     /// In front of every stored key: the generation, length first. Empty if there is none.
     pub(super) generation: Box<[u8]>,
     pub(super) tally: Arc<Tally>,
+    /// Other processes have its values too.
+    pub(super) shared: bool,
 }
 
 /// Where a space's values come from.

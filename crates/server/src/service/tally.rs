@@ -12,6 +12,7 @@ pub(super) struct Tally {
     negative_type: AtomicU64,
     not_cached: AtomicU64,
     too_large: AtomicU64,
+    invalidation_queued: AtomicU64,
 }
 
 impl Tally {
@@ -22,6 +23,7 @@ impl Tally {
             Why::NegativeType => Some(&self.negative_type),
             Why::NotCached => Some(&self.not_cached),
             Why::TooLarge => Some(&self.too_large),
+            Why::InvalidationQueued => Some(&self.invalidation_queued),
             _ => None,
         }
     }
@@ -33,7 +35,8 @@ impl Tally {
     }
 
     fn counted(&self) -> Vec<(Why, u64)> {
-        let all = [Why::NegativeType, Why::NotCached, Why::NoSpace, Why::ReadOnly, Why::TooLarge];
+        let all =
+            [Why::NegativeType, Why::NotCached, Why::NoSpace, Why::ReadOnly, Why::TooLarge, Why::InvalidationQueued];
         let count = |why: Why| self.slot(why).map_or(0, |slot| slot.load(Ordering::Relaxed));
         all.into_iter().map(|why| (why, count(why))).filter(|(_, n)| *n > 0).collect()
     }

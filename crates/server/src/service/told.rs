@@ -18,7 +18,7 @@ impl Service {
     /// The same, asked in the name of this client: it may want not to hear of its own changes.
     #[must_use]
     pub(crate) fn on_behalf_of(&self, client: ClientId) -> Service {
-        Service(self.0.clone(), Some(client))
+        Service(self.0.clone(), Some(client), None).collecting()
     }
 
     /// Clients that keep copies of their own.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bellwether::{Cached, Loaded, Span, Why};
 use bellwether_adapters::Payload;
+use bellwether_core::template::Match;
 use bytes::Bytes;
 use parking_lot::MutexGuard;
 
@@ -79,7 +80,8 @@ impl Service {
             return Ok(Written { stored: false, before });
         }
         if terms.ends == Ends::After(Span::ZERO) {
-            drop(served.space.remove(&stored));
+            let removed = served.space.remove(&stored);
+            self.tells(served, removed.was_resident(), removed.acknowledged());
             self.changed(key);
             return Ok(Written { stored: true, before });
         }
@@ -91,10 +93,10 @@ impl Service {
             (Ends::AsBefore, None) | (Ends::BySpace, _) => loaded,
         };
         loaded = served.tags(&captures).into_iter().chain(terms.tags).fold(loaded, Loaded::tag);
-        let stored = served.space.put(&stored, loaded);
+        let kept = self.puts(served, &stored, loaded);
         // One that is too large took its predecessor along.
         self.changed(key);
-        if !stored {
+        if !kept {
             served.tally.count(Why::TooLarge);
             return Err(Refusal::TooLarge);
         }
@@ -111,7 +113,8 @@ impl Service {
         let stored = served.stored(key);
         let _one_at_a_time = self.0.lock(&stored);
         let found = served.read_plain(&stored, &Terms::asked(self.now()));
-        drop(served.space.remove(&stored));
+        let removed = served.space.remove(&stored);
+        self.tells(served, removed.was_resident(), removed.acknowledged());
         self.changed(key);
         Ok(match found {
             Outcome::Value(value) => Some(value),
@@ -125,7 +128,12 @@ impl Service {
     /// # Errors
     /// The key belongs to no space.
     pub fn remove(&self, key: &[u8]) -> Result<bool, Refusal> {
-        self.invalidated(key, |served, stored| served.space.remove(stored).was_resident())
+        self.invalidated(key, |served, stored| {
+            let removed = served.space.remove(stored);
+            let resident = removed.was_resident();
+            self.tells(served, resident, removed.acknowledged());
+            resident
+        })
     }
 
     /// Soft: readers load anew; the old value is at most a rescue. True if one was resident.
@@ -133,7 +141,12 @@ impl Service {
     /// # Errors
     /// The key belongs to no space.
     pub fn expire(&self, key: &[u8]) -> Result<bool, Refusal> {
-        self.invalidated(key, |served, stored| served.space.expire(stored).was_resident())
+        self.invalidated(key, |served, stored| {
+            let expired = served.space.expire(stored);
+            let resident = expired.was_resident();
+            self.tells(served, resident, expired.acknowledged());
+            resident
+        })
     }
 
     /// Invalidates a key where it belongs. Once more if a reload came in between: what the new
@@ -215,7 +228,11 @@ impl Service {
             if !(shortens || served.origin.is_none()) || !allowed(cached.remaining()) {
                 return false;
             }
-            served.space.end_at(stored, self.now() + left.at_most(Span::LONGEST))
+            let left = left.at_most(Span::LONGEST);
+            match served.origin.is_none() && served.shared {
+                true => self.puts(served, stored, self.again(served, key, &cached).ttl(left)),
+                false => served.space.end_at(stored, self.now() + left),
+            }
         })?;
         if changed {
             self.changed(key);
@@ -228,8 +245,52 @@ impl Service {
     /// # Errors
     /// The key belongs to no space.
     pub fn renew(&self, key: &[u8]) -> Result<bool, Refusal> {
-        let renew = |served: &Served, stored: &[u8]| served.origin.is_none() && served.space.renew(stored);
+        let renew = |served: &Served, stored: &[u8]| match (served.origin.is_none(), served.shared) {
+            (true, true) => {
+                let found = served.present(stored);
+                found.is_some_and(|cached| self.puts(served, stored, self.again(served, key, &cached)))
+            }
+            (plain, _) => plain && served.space.renew(stored),
+        };
         self.0.resident_or(&self.serving(), key, renew)
+    }
+
+    /// Puts a value where its space keeps it. False if it is too large.
+    fn puts(&self, served: &Served, stored: &[u8], loaded: Loaded<Payload>) -> bool {
+        let written = served.space.write(stored, loaded);
+        let kept = written.kept();
+        self.tells(served, false, written.acknowledged());
+        kept
+    }
+
+    /// The same value again, with the tags of its space: for another end of its life in all tiers.
+    fn again(&self, served: &Served, key: &[u8], cached: &Cached<Payload>) -> Loaded<Payload> {
+        let tags = match served.template.match_key(key) {
+            Match::Yes(captures) => served.tags(&captures),
+            Match::No | Match::WrongType => Vec::new(),
+        };
+        tags.into_iter().fold(Loaded::value(Payload::clone(cached)), Loaded::tag)
+    }
+
+    /// Whether the tier must be looked at before it is known what `key` has: a plain space that other processes write
+    /// to, and memory has nothing of it.
+    pub(crate) fn lacks(&self, key: &[u8]) -> bool {
+        let serving = self.serving();
+        match serving.belongs(key) {
+            Belongs::To(served, _) => {
+                served.shared && served.origin.is_none() && served.present(&served.stored(key)).is_none()
+            }
+            _ => false,
+        }
+    }
+
+    /// Takes over from the tier what other processes wrote under `key`.
+    pub(crate) async fn find(&self, key: &[u8]) {
+        let serving = self.serving_on();
+        if let Belongs::To(served, _) = serving.belongs(key) {
+            // Nothing there, or nobody to ask: then what memory has is all there is.
+            let _ = served.space.find(&*served.stored(key)).await;
+        }
     }
 
     /// Whether a key belongs somewhere: what removes or ends it asks no more. Counted if not.

@@ -48,10 +48,13 @@ async fn routed(service: &Service, bodies: &Bodies, request: Request<Incoming>) 
     match (target, request.method()) {
         (Target::Key(key), &Method::GET | &Method::HEAD) => read(service, key, request.headers()).await,
         (Target::Key(key), &Method::PUT) => Box::pin(write(service, bodies, &key, request)).await,
-        (Target::Key(key), &Method::DELETE) => match service.remove(&key) {
-            Ok(_) => reply::done(),
-            Err(refusal) => reply::refusal(&refusal, &key),
-        },
+        (Target::Key(key), &Method::DELETE) => {
+            let service = service.collecting();
+            match service.remove(&key) {
+                Ok(_) => told(&service).await,
+                Err(refusal) => reply::refusal(&refusal, &key),
+            }
+        }
         (Target::Key(_), _) => reply::method_not_allowed(reply::KEY_METHODS),
         (Target::Many, &Method::POST) => Box::pin(read_many(service, bodies, request)).await,
         (Target::Many, _) => reply::method_not_allowed("POST"),
@@ -64,6 +67,12 @@ async fn routed(service: &Service, bodies: &Bodies, request: Request<Incoming>) 
         }
         (Target::Tag(..), _) => reply::method_not_allowed("DELETE"),
     }
+}
+
+/// Answers a change once it is known wherever it must be.
+async fn told(service: &Service) -> Response<Body> {
+    let Some(telling) = service.telling() else { return reply::done() };
+    if Box::pin(telling.done()).await.queued { reply::queued() } else { reply::done() }
 }
 
 async fn read(service: &Service, key: Bytes, asked: &HeaderMap) -> Response<Body> {
@@ -119,8 +128,9 @@ async fn write(service: &Service, bodies: &Bodies, key: &[u8], request: Request<
         Ok(body) => body,
         Err(unread) => return unread.reply(),
     };
+    let service = service.collecting();
     match service.write(key, &body, WriteTerms::default()) {
-        Ok(_) => reply::done(),
+        Ok(_) => told(&service).await,
         Err(refusal) => reply::refusal(&refusal, key),
     }
 }

@@ -221,6 +221,13 @@ pub(super) fn done() -> Response<Body> {
     response
 }
 
+/// Done here; others are told as soon as they can be.
+pub(super) fn queued() -> Response<Body> {
+    let mut response = done();
+    response.headers_mut().insert(CACHE_STATUS, empty_status(Why::InvalidationQueued));
+    response
+}
+
 /// The same answer as the connection's last.
 pub(super) fn closing(mut response: Response<Body>) -> Response<Body> {
     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));

@@ -66,7 +66,6 @@ fn fields(section: &str, service: &Service, clients: &Clients, snapshot: &Snapsh
         "clients" => vec![
             ("connected_clients", clients.connected().to_string()),
             ("maxclients", super::MAX_CLIENTS.to_string()),
-            ("tracking_clients", service.watch().counts()[0].to_string()),
             ("blocked_clients", clients.waiting().to_string()),
             ("tracking_clients", service.watch().counts()[0].to_string()),
         ],
@@ -118,6 +117,7 @@ fn stats(service: &Service, clients: &Clients, snapshot: &Snapshot) -> Vec<(&'st
         ("bellwether_followers", followers.to_string()),
         ("bellwether_loads", snapshot.spaces.iter().map(bellwether::SpaceCounts::loads).sum::<u64>().to_string()),
         ("bellwether_stampedes", snapshot.stampedes.to_string()),
+        ("bellwether_shared", service.shared_state().map_or("none", |state| state.word()).to_owned()),
     ]
 }
 

@@ -92,6 +92,13 @@ pub(super) struct Replies {
     unheard: usize,
 }
 
+/// Where a reply begins.
+#[derive(Clone, Copy)]
+pub(super) struct Mark {
+    output: usize,
+    slots: usize,
+}
+
 struct Numbered(u64, Later);
 
 /// A value as a bulk string, which both dialects write alike.
@@ -197,6 +204,37 @@ impl Replies {
                 self.pending.get_or_insert_default().push(Numbered(number, later));
             }
         }
+    }
+
+    /// Where the reply of the command that is run next will begin.
+    pub(super) fn mark(&mut self) -> Mark {
+        self.copy_gathered();
+        // Its own place, apart from what waits already.
+        if !self.slots.is_empty() {
+            self.enqueue(Slot::Ready(Reply::Bytes(Vec::new())));
+        }
+        Mark { output: self.output.len(), slots: self.slots.len() }
+    }
+
+    /// Takes back what was replied since, as bytes.
+    pub(super) fn take_since(&mut self, mark: Mark) -> Vec<u8> {
+        self.copy_gathered();
+        if self.trash.is_some() {
+            return Vec::new();
+        }
+        let Mark { output, slots } = mark;
+        let mut reply = if slots == 0 { self.output.split_off(output.min(self.output.len())) } else { Vec::new() };
+        // The place that was made for it, and what came behind.
+        for slot in self.slots.split_off(slots.saturating_sub(1).min(self.slots.len())) {
+            match slot {
+                Slot::Ready(Reply::Bytes(bytes)) => reply.extend_from_slice(&bytes),
+                Slot::Ready(Reply::Value(value)) => bulk(&mut reply, &value),
+                // No command that changes something is answered so.
+                Slot::Ready(Reply::Values { .. }) | Slot::Pending => {}
+            }
+        }
+        self.queued = self.slots.iter().rev().skip(1).map(Slot::owed).sum();
+        reply
     }
 
     /// Whether something that is no reply finds a place.

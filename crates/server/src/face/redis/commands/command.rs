@@ -1,6 +1,6 @@
 //! What is known of a command before it is begun, and how is one found by its name?
 
-use bellwether_resp::Args;
+use bellwether_resp::{Args, eq_ignore_case};
 
 use super::super::client::Client;
 
@@ -44,6 +44,37 @@ impl Command {
         let (first, last, step) = self.keys;
         let (first, step) = (first.unsigned_abs() as usize, step.unsigned_abs().max(1) as usize);
         last < 0 && args.saturating_sub(first).div_ceil(step) > MAX_KEYS
+    }
+
+    /// Whether what it does or says depends on what its key has, though it loads nothing.
+    pub(in crate::face::redis) fn looks(&self, args: Args<'_>) -> bool {
+        const LOOKS: [&str; 15] = [
+            "expire",
+            "expireat",
+            "expiretime",
+            "getdel",
+            "getset",
+            "persist",
+            "pexpire",
+            "pexpireat",
+            "pexpiretime",
+            "pttl",
+            "setnx",
+            "strlen",
+            "touch",
+            "ttl",
+            "type",
+        ];
+        // SET asks for it by an option.
+        const OPTIONS: [&str; 4] = ["nx", "xx", "get", "keepttl"];
+        let option = |word: &[u8]| OPTIONS.iter().any(|option| eq_ignore_case(word, option));
+        (self.name == "set" && args.from(3).iter().any(option)) || LOOKS.contains(&self.name)
+    }
+
+    /// Its key, or all of them.
+    pub(in crate::face::redis) fn keys_of<'a>(&self, args: Args<'a>) -> impl Iterator<Item = &'a [u8]> {
+        let (_, last, _) = self.keys;
+        args.from(1).iter().take(if last < 0 { MAX_KEYS } else { 1 })
     }
 
     /// Whether a client of RESP2 may send it while it listens: its replies can't be told from messages.

@@ -3,7 +3,7 @@
 use bellwether::Span;
 use bellwether_resp::{Args, eq_ignore_case};
 
-use super::super::client::{Client, told};
+use super::super::client::{Client, told, written};
 use super::lifetime::{Unit, lifetime};
 use super::words;
 use crate::service::{Ends, Outcome, When, WriteTerms, Written};
@@ -173,7 +173,14 @@ pub(super) fn del(client: &mut Client, args: Args<'_>) {
     let mut resident = 0;
     for key in args.from(1) {
         // Checked above.
-        resident += i64::from(client.service.remove(key).unwrap_or(false));
+        resident += usize::from(client.service.remove(key).unwrap_or(false));
     }
-    client.int(resident);
+    let Some(telling) = client.service.telling() else { return client.int(resident) };
+    let protocol = client.protocol;
+    client.later(Box::pin(async move {
+        let told = telling.done().await;
+        let removed = i64::try_from(resident + told.elsewhere).unwrap_or(i64::MAX);
+        written(protocol, |writer| writer.int(removed))
+    }));
+    client.waits = true;
 }

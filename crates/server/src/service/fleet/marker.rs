@@ -1,0 +1,91 @@
+//! Is this the fleet that the tier belongs to? A marker in the tier says by which settings it is used; whoever comes
+//! with others is turned away before it reads or writes anything.
+
+use bellwether::shared::{Acquired, Ask, Envelope, Format, Found, Tier, TierError};
+use bellwether::{Fence, Kind, Mode, Position, Span};
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+use crate::config::{Backplane, BackplaneMode, Placement, Shared, SharedAt};
+
+/// Its name behind the prefix: no key has one like it.
+pub(in crate::service) const NAME: &str = "@@fleet";
+/// The way in which keys are named and entries written.
+const LAYOUT: u64 = 1;
+/// It stays for so long: longer than what it speaks of.
+const STAYS: Span = Span(Span::LONGEST.0 - 24 * 3600 * 1000);
+/// The right to write it is held for so long.
+const LEASE: Span = Span::secs(2);
+
+/// What a look at the marker found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::service) enum Fits {
+    /// It was there, or is now: these are the settings.
+    Yes,
+    /// Others use this tier in another way: their settings, and ours.
+    No { theirs: String, ours: String },
+}
+
+/// What all processes of a fleet must agree on.
+pub(in crate::service) fn settings(shared: &Shared) -> Value {
+    let placement = match &shared.at {
+        SharedAt::Redis(_) => "engine",
+        SharedAt::Memcached { placement: Placement::Rendezvous, .. } => "rendezvous",
+        SharedAt::Memcached { placement: Placement::Ketama, .. } => "ketama",
+    };
+    let backplane = match &shared.backplane {
+        Backplane::Off => "off",
+        Backplane::On { mode: BackplaneMode::Streams, .. } => "streams",
+        Backplane::On { mode: BackplaneMode::PubSub, .. } => "pubsub",
+    };
+    json!({ "layout": LAYOUT, "placement": placement, "backplane": backplane })
+}
+
+/// Compares, and writes the marker where there is none.
+///
+/// # Errors
+/// The tier can't be asked.
+pub(in crate::service) async fn look(tier: &dyn Tier, shared: &Shared) -> Result<Fits, TierError> {
+    let ours = settings(shared);
+    let key = NAME.as_bytes();
+    if let Found::Entry { envelope, .. } = tier.get(key).await? {
+        return Ok(compared(&envelope.body, &ours));
+    }
+    let ask = Ask { lease: LEASE, mode: Mode::Miss, holds: Fence::ZERO, at_least: Fence::ZERO };
+    match tier.acquire(key, ask).await? {
+        Acquired::Granted { token, .. } => {
+            // Refused: somebody else was quicker, and the next start compares.
+            tier.publish(key, token, marker(&ours)).await.map(|_| Fits::Yes)
+        }
+        Acquired::Fresh(envelope) => Ok(compared(&envelope.body, &ours)),
+        // Somebody writes it right now: a process of this fleet, most likely, that has started beside us.
+        _ => Ok(Fits::Yes),
+    }
+}
+
+fn compared(theirs: &[u8], ours: &Value) -> Fits {
+    let read: Option<Value> = serde_json::from_slice(theirs).ok();
+    match read.as_ref() == Some(ours) {
+        true => Fits::Yes,
+        false => Fits::No { theirs: String::from_utf8_lossy(theirs).into_owned(), ours: ours.to_string() },
+    }
+}
+
+fn marker(settings: &Value) -> Envelope {
+    Envelope {
+        kind: Kind::Value,
+        fence: Fence::ZERO,
+        age_ms: 0,
+        fresh_ms: STAYS.0,
+        swr_ms: 0,
+        hard_ms: 0,
+        cost_ms: 0,
+        version: None,
+        seen: Position::NONE,
+        tags: Vec::new(),
+        invalidated: false,
+        format: Format::Json,
+        about: Vec::new(),
+        body: Bytes::from(settings.to_string()),
+    }
+}

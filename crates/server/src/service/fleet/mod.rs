@@ -1,0 +1,11 @@
+//! How do several processes share what they hold? The tier between them: opened, named, encoded, looked after.
+
+pub(super) mod backplane;
+pub(super) mod codec;
+pub(super) mod marker;
+pub(super) mod naming;
+mod start;
+pub(super) mod tier;
+
+pub(super) use start::{Fleet, open};
+pub use tier::SharedState;

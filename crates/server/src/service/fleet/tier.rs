@@ -1,0 +1,235 @@
+//! Which tier is it? Redis, Valkey or Memcached, behind one face.
+
+use std::fmt;
+use std::sync::Arc;
+
+use bellwether::shared::{Acquired, Ask, Envelope, Found, Raised, Stored, Tier, TierError, Verified};
+use bellwether::{FailClass, Fence, Invalidation, Span};
+use bellwether_adapters::SetupError;
+use bellwether_adapters::tiers::memcached::{self, MemcachedAddress, MemcachedOptions, MemcachedTier};
+use bellwether_adapters::tiers::redis::{
+    Reads, RedisAddress, RedisOptions, RedisShape, RedisTarget, RedisTier, Weight,
+};
+use futures_util::future::BoxFuture;
+use tokio::runtime::Handle;
+
+use crate::config::{Node, Placement, RedisAt, RedisUrl, Shared, SharedAt};
+
+/// A tier that is open, for the cache and for those who ask how it is.
+#[derive(Clone)]
+pub(in crate::service) struct SharedTier(Arc<Kind>);
+
+enum Kind {
+    Redis(RedisTier),
+    Memcached(MemcachedTier),
+}
+
+/// How the tier that several processes share is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SharedState {
+    /// Calls of the tier.
+    pub calls: u64,
+    /// Connections made.
+    pub connects: u64,
+    /// Connections lost.
+    pub lost: u64,
+    /// What was there and could not be read, by reason.
+    pub misread: Vec<(&'static str, u64)>,
+    /// Its servers, and whether each can be used right now.
+    pub nodes: Vec<(String, bool)>,
+    /// Others use it by other settings, which was found out too late to refuse the start.
+    pub stranger: bool,
+}
+
+impl SharedState {
+    /// Whether some of it can't be used: this process loads for itself where the tier would have spared it.
+    pub fn is_degraded(&self) -> bool {
+        self.nodes.is_empty() || self.stranger || self.nodes.iter().any(|(_, up)| !up)
+    }
+
+    /// How it is, in a word.
+    pub fn word(&self) -> &'static str {
+        if self.is_degraded() { "degraded" } else { "up" }
+    }
+}
+
+/// What a look at the servers found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(in crate::service) struct Look {
+    /// It can't be used as it is: what, and what to do.
+    pub(in crate::service) fatal: Vec<(String, String)>,
+    /// It works, but not as well as it could.
+    pub(in crate::service) advice: Vec<(String, String)>,
+}
+
+impl SharedTier {
+    /// Opens what `shared` names. Nobody needs to be there.
+    pub(in crate::service) fn open(shared: &Shared, runtime: &Handle) -> Result<SharedTier, (String, String)> {
+        let told = |error: SetupError| (error.problem().to_owned(), error.hint().to_owned());
+        let kind = match &shared.at {
+            SharedAt::Redis(url) => {
+                let options = RedisOptions {
+                    prefix: shared.prefix.clone().into_bytes(),
+                    reads: if shared.replica_reads { Reads::Replica } else { Reads::Primary },
+                    runtime: Some(runtime.clone()),
+                    ..RedisOptions::default()
+                };
+                Kind::Redis(RedisTier::open(target(url), options).map_err(told)?)
+            }
+            SharedAt::Memcached { nodes, placement } => {
+                let options = MemcachedOptions {
+                    prefix: shared.prefix.clone().into_bytes(),
+                    placement: match placement {
+                        Placement::Rendezvous => memcached::Placement::Rendezvous,
+                        Placement::Ketama => memcached::Placement::Ketama,
+                    },
+                    runtime: Some(runtime.clone()),
+                    ..MemcachedOptions::default()
+                };
+                let server = |node: &Node| MemcachedAddress { host: bare(&node.host), port: node.port };
+                let servers = nodes.iter().map(server).collect();
+                Kind::Memcached(MemcachedTier::open_at(servers, options).map_err(told)?)
+            }
+        };
+        Ok(SharedTier(Arc::new(kind)))
+    }
+
+    /// Asks the servers themselves.
+    pub(in crate::service) async fn look(&self) -> Look {
+        match &*self.0 {
+            Kind::Redis(tier) => {
+                let report = Box::pin(tier.check()).await;
+                let (fatal, advice): (Vec<_>, Vec<_>) =
+                    report.problems.into_iter().partition(|problem| problem.weight == Weight::Fatal);
+                let told = |problems: Vec<bellwether_adapters::tiers::redis::Problem>| {
+                    problems.into_iter().map(|of| (format!("{}: {}", of.node, of.problem), of.hint)).collect()
+                };
+                Look { fatal: told(fatal), advice: told(advice) }
+            }
+            Kind::Memcached(tier) => {
+                let hint = "is the address right, and does it run? Memcached 1.6.12 or later is enough";
+                let told = |(server, why): (String, String)| (format!("{server}: {why}"), hint.to_owned());
+                Look { fatal: tier.check().await.into_iter().map(told).collect(), advice: Vec::new() }
+            }
+        }
+    }
+
+    pub(in crate::service) fn state(&self) -> SharedState {
+        match &*self.0 {
+            Kind::Redis(tier) => {
+                let counts = tier.counts();
+                SharedState {
+                    calls: counts.calls,
+                    connects: counts.connects,
+                    lost: counts.lost,
+                    misread: counts.misread,
+                    nodes: counts.nodes.into_iter().map(|node| (node.address, node.connected && !node.open)).collect(),
+                    stranger: false,
+                }
+            }
+            Kind::Memcached(tier) => {
+                let counts = tier.counts();
+                SharedState {
+                    calls: counts.calls,
+                    misread: counts.misread,
+                    nodes: counts.servers,
+                    ..SharedState::default()
+                }
+            }
+        }
+    }
+
+    fn tier(&self) -> &dyn Tier {
+        match &*self.0 {
+            Kind::Redis(tier) => tier,
+            Kind::Memcached(tier) => tier,
+        }
+    }
+}
+
+impl fmt::Debug for SharedTier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SharedTier")
+    }
+}
+
+/// A host without the brackets of IPv6.
+fn bare(host: &str) -> String {
+    host.trim_start_matches('[').trim_end_matches(']').to_owned()
+}
+
+/// Where a Redis is, in the words of its tier.
+pub(in crate::service) fn target(url: &RedisUrl) -> RedisTarget {
+    let address = |node: &Node| RedisAddress { host: bare(&node.host), port: node.port };
+    let all = |nodes: &[Node]| nodes.iter().map(address).collect();
+    let shape = match &url.at {
+        RedisAt::One(node) => RedisShape::One(address(node)),
+        RedisAt::Socket(path) => RedisShape::Unix(path.clone()),
+        RedisAt::Cluster(nodes) => RedisShape::Cluster(all(nodes)),
+        RedisAt::Sentinel { nodes, name } => RedisShape::Sentinel { sentinels: all(nodes), name: name.clone() },
+    };
+    RedisTarget {
+        shape,
+        tls: url.tls,
+        user: url.user.clone(),
+        password: url.password.as_ref().map(|password| password.expose().to_owned()),
+        db: i64::from(url.database),
+    }
+}
+
+impl Tier for SharedTier {
+    fn get<'a>(&'a self, key: &'a [u8]) -> BoxFuture<'a, Result<Found, TierError>> {
+        self.tier().get(key)
+    }
+
+    fn get_many<'a>(&'a self, keys: &'a [Vec<u8>]) -> BoxFuture<'a, Result<Vec<Found>, TierError>> {
+        self.tier().get_many(keys)
+    }
+
+    fn acquire<'a>(&'a self, key: &'a [u8], ask: Ask) -> BoxFuture<'a, Result<Acquired, TierError>> {
+        self.tier().acquire(key, ask)
+    }
+
+    fn publish<'a>(
+        &'a self,
+        key: &'a [u8],
+        token: Fence,
+        envelope: Envelope,
+    ) -> BoxFuture<'a, Result<Stored, TierError>> {
+        self.tier().publish(key, token, envelope)
+    }
+
+    fn renew<'a>(&'a self, key: &'a [u8], token: Fence, lease: Span) -> BoxFuture<'a, Result<bool, TierError>> {
+        self.tier().renew(key, token, lease)
+    }
+
+    fn release<'a>(
+        &'a self,
+        key: &'a [u8],
+        token: Fence,
+        failed: Option<(Span, FailClass)>,
+    ) -> BoxFuture<'a, Result<bool, TierError>> {
+        self.tier().release(key, token, failed)
+    }
+
+    fn invalidate<'a>(
+        &'a self,
+        key: &'a [u8],
+        verb: Invalidation,
+        at_least: Fence,
+    ) -> BoxFuture<'a, Result<Raised, TierError>> {
+        self.tier().invalidate(key, verb, at_least)
+    }
+
+    fn put<'a>(&'a self, key: &'a [u8], fence: Fence, envelope: Envelope) -> BoxFuture<'a, Result<Stored, TierError>> {
+        self.tier().put(key, fence, envelope)
+    }
+
+    fn verify<'a>(&'a self, key: &'a [u8]) -> BoxFuture<'a, Result<Verified, TierError>> {
+        self.tier().verify(key)
+    }
+
+    fn changed<'a>(&'a self, key: &'a [u8]) -> BoxFuture<'a, ()> {
+        self.tier().changed(key)
+    }
+}
