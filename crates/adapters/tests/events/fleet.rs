@@ -139,11 +139,11 @@ async fn g2_what_a_process_purges_it_never_takes_over_again_from_the_tier() {
         two.get(7, &origin).await;
         one.get(7, &origin).await;
         origin.store(version, Ordering::SeqCst);
-        match version % 3 {
-            0 => drop(one.cache.remove_tag("row:7")),
-            1 => drop(one.cache.expire_tag("all")),
-            _ => drop(one.rows.clear()),
-        }
+        drop(match version % 3 {
+            0 => one.cache.remove_tag("row:7"),
+            1 => one.cache.expire_tag("all"),
+            _ => one.rows.clear(),
+        });
         assert_eq!(one.get(7, &origin).await, version);
         let began = Instant::now();
         while two.get(7, &origin).await < version {

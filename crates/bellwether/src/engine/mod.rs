@@ -34,7 +34,6 @@ use tokio::task::JoinHandle;
 
 use crate::disk::Disk;
 use crate::engine::cell::FlightCell;
-use crate::engine::shelf::Shelf;
 use crate::engine::space::SpaceState;
 use crate::entry::Entry;
 use crate::events::{Debt, Ledger};
@@ -47,6 +46,7 @@ use crate::state::flights::FlightTable;
 use crate::state::gate::OriginGate;
 use crate::state::memory::Memory;
 use crate::state::pending::Pending;
+use crate::state::shelf::Shelf;
 use crate::state::tags::TagFloors;
 
 /// How often expired entries are swept out. Expiry on read is exact; this frees memory.

@@ -1,9 +1,6 @@
 //! What does the disk tier have to do with a key? Entries go there behind, come back on a miss, and are gone from there
 //! before their invalidation is acknowledged.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 use bellwether_core::entry::Kind;
 use bellwether_core::fence::{Fence, Floor};
 use bellwether_core::position::Position;
@@ -13,7 +10,7 @@ use bellwether_core::time::Span;
 use bellwether_core::write::stamp::{Travelled, adopted};
 use tokio::task::JoinHandle;
 
-use crate::disk::{Disk, DiskCounts, Held, Scope};
+use crate::disk::{Held, Scope};
 use crate::engine::cell::Outcome;
 use crate::engine::lead::Leader;
 use crate::engine::space::{SpaceState, Travel};
@@ -23,33 +20,7 @@ use crate::entry::{Aside, Entry, Extra, Resident, Tag, TierMark};
 use crate::key::Key;
 use crate::shared::Encoded;
 use crate::state::flights::Ending;
-
-/// The disk tier of a cache.
-pub(crate) struct Shelf {
-    disk: Arc<dyn Disk>,
-    /// Invalidations that hold in memory while the disk has not been told yet, for a moment each: what is read from
-    /// it then is not believed.
-    telling: AtomicUsize,
-}
-
-impl Shelf {
-    pub(crate) fn new(disk: Arc<dyn Disk>) -> Shelf {
-        Shelf { disk, telling: AtomicUsize::new(0) }
-    }
-
-    pub(crate) fn counts(&self) -> DiskCounts {
-        self.disk.counts()
-    }
-}
-
-/// From before an invalidation draws its fence until the disk was told.
-pub(crate) struct Telling<'a>(&'a Shelf);
-
-impl Drop for Telling<'_> {
-    fn drop(&mut self) {
-        self.0.telling.fetch_sub(1, Ordering::SeqCst);
-    }
-}
+use crate::state::shelf::{Shelf, Telling};
 
 /// An entry as it came from the disk.
 struct Fetched {
@@ -67,9 +38,7 @@ impl Engine {
 
     /// To be held around each invalidation.
     pub(crate) fn telling(&self) -> Option<Telling<'_>> {
-        let shelf = self.shelf.as_ref()?;
-        shelf.telling.fetch_add(1, Ordering::SeqCst);
-        Some(Telling(shelf))
+        self.shelf.as_ref().map(Shelf::telling)
     }
 
     /// Stores an entry behind. `seen`: the position that was applied before its load began.
@@ -126,7 +95,7 @@ impl Engine {
         let (shelf, travel) = self.shelf_of(space)?;
         // Drawn before the look: every invalidation that comes later covers what is found.
         let fence = self.next_fence();
-        if shelf.telling.load(Ordering::SeqCst) > 0 {
+        if shelf.is_telling() {
             return None;
         }
         let name = travel.name(&key.bytes);

@@ -6,11 +6,11 @@ use bellwether_core::why::Why;
 
 use crate::disk::DiskCounts;
 use crate::engine::Engine;
-use crate::engine::shelf::Shelf;
 use crate::eviction::Eviction;
 use crate::observe::counters::HistogramCounts;
 use crate::observe::shared::SharedCounts;
 use crate::state::fleet::BackplaneCounts;
+use crate::state::shelf::Shelf;
 
 /// Everything a cache counts. Counters only ever grow.
 #[derive(Clone, Debug)]
