@@ -4,6 +4,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use super::trouble::Trouble;
 use crate::SetupError;
@@ -12,6 +13,10 @@ use crate::SetupError;
 const FILE: &str = "entries.sqlite";
 /// Held as long as a process uses the directory; says which.
 const LOCK: &str = "lock";
+/// So long a directory may still be held by who is about to let it go.
+const LOCK_WAIT: Duration = Duration::from_secs(1);
+/// Between two looks.
+const LOCK_STEP: Duration = Duration::from_millis(20);
 /// In the name of a damaged file that was set aside.
 const ASIDE: &str = "entries.sqlite.corrupt-";
 /// What SQLite adds to a name: its log, and the log's index.
@@ -64,10 +69,15 @@ impl Place {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).mode(0o600);
         let mut lock = options.open(&path).map_err(|error| Trouble::io("opening", &path, &error))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(Trouble::Refused(self.in_use(&mut lock))),
-            Err(TryLockError::Error(error)) => return Err(Trouble::io("locking", &path, &error)),
+        let began = Instant::now();
+        loop {
+            match lock.try_lock() {
+                Ok(()) => break,
+                // A process that ends, or a child that was begun and is not yet another program, holds it a moment longer.
+                Err(TryLockError::WouldBlock) if began.elapsed() < LOCK_WAIT => std::thread::sleep(LOCK_STEP),
+                Err(TryLockError::WouldBlock) => return Err(Trouble::Refused(self.in_use(&mut lock))),
+                Err(TryLockError::Error(error)) => return Err(Trouble::io("locking", &path, &error)),
+            }
         }
         // Whom to ask about it: a help for people, of no use to us, so a failure does not matter.
         let _ = lock.set_len(0).and_then(|()| write!(lock, "{}", std::process::id()));
