@@ -37,7 +37,7 @@ fn what_was_loaded_is_served_stale_after_a_kill_and_what_was_removed_is_not() {
         until(Duration::from_secs(10), "three entries on disk", || {
             (server.metrics().sum("bellwether_disk_total", &["event=\"stored\""]) >= 3.0).then_some(())
         });
-        assert_eq!(client.call(&["DEL", removed]), Value::Integer(1));
+        assert_eq!(client.call(&["DEL", removed]), Value::Int(1));
         assert_eq!(client.call(&["BW.TAG.REMOVE", "kind:tagged"]), Value::Simple("OK".into()));
     }
     origin.mode(Mode::Status(500));
