@@ -64,12 +64,6 @@ impl Secret {
         Secret(text)
     }
 
-    /// One for a test.
-    #[cfg(test)]
-    pub(crate) fn of(text: &str) -> Secret {
-        Secret(text.to_owned())
-    }
-
     /// The text itself.
     pub fn expose(&self) -> &str {
         &self.0
