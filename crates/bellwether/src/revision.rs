@@ -233,6 +233,7 @@ impl Revision {
             gone.insert(space.id);
         }
         engine.drop_spaces(&gone);
+        self.engine.adopt_debts();
         Ok(())
     }
 }

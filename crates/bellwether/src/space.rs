@@ -15,6 +15,7 @@ use crate::cached::Cached;
 use crate::engine::Engine;
 use crate::engine::ask::Ask;
 use crate::engine::body::AnyBody;
+use crate::engine::hit::Look;
 use crate::engine::lease::Leased;
 use crate::engine::space::SpaceState;
 use crate::engine::told::Acknowledged;
@@ -189,6 +190,12 @@ impl<K: CacheKey + ?Sized, V: Value> Space<K, V> {
         let engine = &self.shared.engine;
         let entry = engine.live(&self.shared.state, &self.owned(key))?;
         Cached::new(entry, Why::Hit, engine.clock.now())
+    }
+
+    /// Whether memory answers a read of `key` by itself: it holds a value, and no other tier must be asked first.
+    pub fn answers_alone(&self, key: &K) -> bool {
+        let Shared { engine, state, .. } = &*self.shared;
+        matches!(engine.look(state, self.owned(key).by_ref(), Demand::CachedOnly), Look::Serve { .. })
     }
 
     /// Whether the key is known not to exist.

@@ -9,6 +9,8 @@ pub const HEADER: usize = 80;
 /// Its fourth byte is the version: "1".
 const MAGIC: [u8; 4] = [0xB5, b'B', b'W', b'1'];
 
+/// The end of the year 9999, in ms: no window of ours ends later.
+const LATEST_MS: u64 = 253_402_300_799_999;
 const KIND: usize = 4;
 const CODEC: usize = 5;
 const FLAGS: usize = 6;
@@ -259,19 +261,22 @@ pub fn stamp(envelope: &mut [u8], stamp: &Stamp) {
     }
 }
 
-/// One wrong byte in the magic of what is otherwise a header of ours is damage: a foreign value would be handed out.
+/// Wrong bytes in the magic of what is otherwise a header of ours are damage: a foreign value would be handed out.
 fn check_magic(bytes: &[u8]) -> Result<(), Unreadable> {
-    let right = bytes.iter().zip(&MAGIC).filter(|(found, expected)| found == expected).count();
-    if right == MAGIC.len() {
-        return Ok(());
-    }
-    // No text begins so: a kind is a control character.
-    let looks_ours = bytes.len() >= HEADER && bytes[LENGTH] as usize == HEADER && Kind::of(bytes[KIND]).is_some();
-    match (right, bytes.get(..3) == Some(&MAGIC[..3])) {
-        (3, true) => Err(Unreadable::FutureVersion),
-        (3, false) if looks_ours => Err(Unreadable::BadHeader),
+    match bytes.get(..MAGIC.len()) {
+        Some(found) if found == MAGIC => Ok(()),
+        Some(found) if found[..3] == MAGIC[..3] => Err(Unreadable::FutureVersion),
+        Some(_) if looks_ours(bytes) => Err(Unreadable::BadHeader),
         _ => Err(Unreadable::NotOurs),
     }
+}
+
+/// No text begins so, since a kind is a control character, and hardly any other bytes: the windows are in their order.
+fn looks_ours(bytes: &[u8]) -> bool {
+    let Some(head) = bytes.first_chunk::<HEADER>() else { return false };
+    let windows = [FRESH_UNTIL, SWR_UNTIL, HARD_UNTIL].map(|at| u64_at(head, at));
+    let shaped = head[LENGTH] as usize == HEADER && Kind::of(head[KIND]).is_some();
+    shaped && windows.is_sorted() && windows[2] <= LATEST_MS
 }
 
 fn u64_at(head: &[u8; HEADER], at: usize) -> u64 {

@@ -66,6 +66,20 @@ fn g1_a_cold_fleet_loads_once() {
 }
 
 #[test]
+fn a_value_that_nobody_read_for_long_is_still_there_in_every_process() {
+    let (redis, origin) = (redis(), Origin::start());
+    let fleet = fleet(&redis, &origin, 2);
+    assert_eq!(fleet[0].connect().call(&["SET", "session:quiet", "hello"]), Value::Simple("OK".into()));
+    assert_eq!(fleet[1].connect().call(&["GET", "session:quiet"]), Value::bulk("hello"));
+    // Past `resync` and its margin copies must be confirmed before they are served: that they are, not that they are gone.
+    thread::sleep(ms(2500));
+    for server in &fleet {
+        assert_eq!(server.connect().call(&["GET", "session:quiet"]), Value::bulk("hello"));
+        assert_eq!(server.connect().call(&["MGET", "session:quiet"]), Value::Array(vec![Value::bulk("hello")]));
+    }
+}
+
+#[test]
 fn g2_a_removal_is_seen_by_all_and_acknowledged_when_the_tier_knows() {
     let (redis, origin) = (redis(), Origin::start());
     let fleet = fleet(&redis, &origin, 2);

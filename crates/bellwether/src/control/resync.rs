@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 
 use bellwether_core::fence::Fence;
-use bellwether_core::time::Span;
+use bellwether_core::time::{Span, Tick};
 
 use crate::engine::Engine;
 use crate::port::clock::Clock;
@@ -23,23 +23,31 @@ pub(crate) fn start(engine: &Arc<Engine>) {
     if engine.tier.is_some() {
         let step = Span((engine.resync.0 / PERIOD).max(1));
         let margin = (engine.resync.0 / MARGIN).max(engine.tier_budget.0 * BUDGETS);
-        let steps = (engine.resync.0 + margin).div_ceil(step.0) as usize;
-        engine.runtime().spawn(raise(Arc::downgrade(engine), engine.clock.clone(), step, steps));
+        let most = Span(engine.resync.0 + margin);
+        engine.runtime().spawn(raise(Arc::downgrade(engine), engine.clock.clone(), step, most));
     }
 }
 
-async fn raise(engine: Weak<Engine>, clock: Clock, step: Span, steps: usize) {
-    // The newest first. What is above the last of them was confirmed less than `steps` steps ago.
-    let mut drawn: VecDeque<Fence> = VecDeque::new();
+/// `most`: what was confirmed so long ago is suspect.
+async fn raise(engine: Weak<Engine>, clock: Clock, step: Span, most: Span) {
+    // The oldest first, each with its moment: a process that stood still has not taken its steps meanwhile.
+    let mut drawn: VecDeque<(Tick, Fence)> = VecDeque::new();
     loop {
         clock.sleep_until(clock.now() + step).await;
         let Some(engine) = engine.upgrade() else { return };
-        drawn.push_front(engine.next_fence());
-        drawn.truncate(steps);
+        let now = clock.now();
+        drawn.push_back((now, engine.next_fence()));
+        let mut suspect = None;
+        while let Some((at, fence)) = drawn.front().copied()
+            && now.since(at) >= most
+        {
+            suspect = Some(fence);
+            drawn.pop_front();
+        }
         // A tier that is silent confirms nothing, and learns of no invalidation: what is held is left in peace.
         let silent = engine.tier_silent.load(Ordering::Relaxed);
-        if let Some(suspect) = drawn.get(steps - 1).filter(|_| !silent) {
-            engine.each_shared(|space| space.doubt(*suspect));
+        if let Some(suspect) = suspect.filter(|_| !silent) {
+            engine.each_shared(|space| space.doubt(suspect));
         }
     }
 }

@@ -170,17 +170,6 @@ impl Scrape {
             let help = "Invalidations that hold here and that the shared tier could not be told yet";
             out.gauge("shared_pending", help, |family| family.sample(&[], counts.pending))?;
         }
-        if let Some(counts) = &self.snapshot.backplane {
-            let help = "Whether every invalidation of the fleet is heard here that is older than the backplane's delay";
-            out.gauge("backplane_live", help, |family| family.sample(&[], u64::from(counts.live)))?;
-            out.counter("backplane_sent", "Invalidations told to others", |family| family.one(counts.sent))?;
-            let help = "Invalidations heard, one's own included";
-            out.counter("backplane_heard", help, |family| family.one(counts.heard))?;
-            let help = "Times that all copies in memory became suspect because something might have been missed";
-            out.counter("backplane_suspicions", help, |family| family.one(counts.suspicions))?;
-            let help = "How long the oldest invalidation has been waiting to be told, in milliseconds";
-            out.gauge("backplane_waiting_ms", help, |family| family.sample(&[], counts.waiting.0))?;
-        }
         out.counter("shared_connects", "Connections made to the shared tier", |family| family.one(state.connects))?;
         out.counter("shared_lost", "Connections to the shared tier that were lost", |family| family.one(state.lost))?;
         out.counter("shared_misread", "What the shared tier had and could not be read, by reason", |family| {

@@ -199,9 +199,9 @@ impl Served {
         }
     }
 
-    /// Whether memory has what a plain read answers.
+    /// Whether memory has what a plain read answers. A copy that another tier must confirm first is none.
     fn has(&self, stored: &[u8], terms: &Terms) -> bool {
-        self.space.peek(stored).is_some_and(|cached| fits(&cached, terms))
+        self.space.answers_alone(stored) && self.space.peek(stored).is_some_and(|cached| fits(&cached, terms))
     }
 
     pub(super) fn outcome(&self, result: Result<Cached<Payload>, Error>) -> Outcome {
