@@ -21,6 +21,7 @@ pub mod why;
 
 pub mod backplane;
 pub mod guard;
+pub mod heat;
 pub mod loadtimes;
 pub mod read;
 pub mod ring;

@@ -166,6 +166,13 @@ impl Held {
     pub(super) fn rest(&mut self) {
         self.at_rest = true;
     }
+
+    /// The server has ended it, and with it most likely those at rest: that they ended may be known here before it is
+    /// seen on them, and the next load would be given one of those.
+    pub(super) fn discard(&mut self) {
+        drop(self.client.take().map(Object::take));
+        self.link.pool.retain(|_, _| false);
+    }
 }
 
 impl Deref for Held {

@@ -152,14 +152,17 @@ impl PostgresSpace {
                 }
                 Err(trouble) => trouble,
             };
-            if !matches!(trouble, Trouble::Unread(_)) {
-                held.rest();
-            }
             let fault = match &trouble {
                 Trouble::Postgres(error) => fault::fault(error),
                 Trouble::Outdated => Fault::Outdated,
                 Trouble::Load(_) | Trouble::Unread(_) => Fault::Other,
             };
+            match (&trouble, fault) {
+                // Dropped with rows unread, it is stopped.
+                (Trouble::Unread(_), _) => {}
+                (_, Fault::Lost) => held.discard(),
+                _ => held.rest(),
+            }
             if fault == Fault::Other || last != Fault::Other {
                 return Err(trouble.load_error());
             }
