@@ -181,6 +181,7 @@ async fn an_invalidation_that_the_tier_could_not_be_told_outlives_its_process() 
     let value = *space.get(&1).or_load(source.loader(Duration::ZERO)).await.expect("loads");
     assert_eq!(value, source.version(), "not believed, though the tier has it");
     until("it is paid", || second.owing().is_empty() && paper.debts().is_empty()).await;
+    until("the new value is published", || !tier.is_empty()).await;
 
     // Control: without a ledger the next process believes the tier.
     let third = Cache::builder().memory("1 MiB").clock(clock.clone()).shared(tier.clone()).build().expect("a cache");
