@@ -46,9 +46,9 @@ async fn main() {
     let stir = Faults {
         latency: Duration::from_micros(200),
         jitter: Duration::from_micros(800),
-        corrupt: 0.0005,
-        duplicate: 0.0005,
-        reset: 0.0002,
+        corrupt: 0.003,
+        duplicate: 0.002,
+        reset: 0.0005,
         ..Faults::NONE
     };
     Direction::BOTH.into_iter().for_each(|direction| proxy.set(direction, stir));
