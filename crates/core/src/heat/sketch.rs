@@ -170,7 +170,11 @@ mod tests {
         std::thread::scope(|scope| {
             for thread in 0..4u64 {
                 let sketch = &sketch;
-                scope.spawn(move || (0..10_000).for_each(|n| drop(sketch.add(Id(u64::MAX), 2, Draw(thread ^ n)))));
+                scope.spawn(move || {
+                    for n in 0..10_000 {
+                        sketch.add(Id(u64::MAX), 2, Draw(thread ^ n));
+                    }
+                });
             }
         });
         // What four tries could not count is little.
