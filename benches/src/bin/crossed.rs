@@ -116,6 +116,7 @@ fn envelope(n: usize) -> Envelope {
         tags: Vec::new(),
         format: Format::Utf8,
         about: Vec::new(),
+        split: bellwether::shared::Split::No,
         body: body(n).into(),
     }
 }

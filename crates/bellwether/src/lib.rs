@@ -82,4 +82,5 @@ pub use revision::Revision;
 pub use shared::{Envelope, Stored, Tier, TierError};
 pub use space::{Cleared, Invalidated, Lease, Space, Written};
 pub use state::fleet::BackplaneCounts;
+pub use state::spread::{SpreadCounts, SpreadTier};
 pub use weigh::{Value, Weigh};

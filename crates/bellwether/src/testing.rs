@@ -348,7 +348,7 @@ impl Cell {
             let ended = Envelope { invalidated: true, fresh_ms: 0, swr_ms: 0, hard_ms, ..entry };
             Holds::Entry(Box::new(ended), now)
         });
-        Raised { fence, was_resident }
+        Raised { fence, was_resident, salts: Vec::new() }
     }
 }
 

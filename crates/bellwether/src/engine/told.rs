@@ -124,13 +124,15 @@ impl Engine {
 
     /// The fence that the tier has raised the key to. What was written goes there under it.
     async fn tell_owed(&self, key: &Key, owed: &Owed) -> Result<Raised, TierTrouble> {
-        let Some(tier) = &self.tier else { return Ok(Raised { fence: Fence::ZERO, was_resident: false }) };
+        let Some(tier) = &self.tier else {
+            return Ok(Raised { fence: Fence::ZERO, was_resident: false, salts: Vec::new() });
+        };
         let name = name(owed, key);
         let raised = match self.within_budget(&owed.space, tier.invalidate(&name, owed.verb, owed.at_least)).await {
             Ok(raised) => raised,
             // What the tier can't hold it need not give up: to try again would be for ever.
             Err(TierTrouble::Unfit | TierTrouble::WrongType) => {
-                return Ok(Raised { fence: Fence::ZERO, was_resident: false });
+                return Ok(Raised { fence: Fence::ZERO, was_resident: false, salts: Vec::new() });
             }
             Err(trouble) => return Err(trouble),
         };

@@ -86,6 +86,7 @@ fn marker(settings: &Value) -> Envelope {
         invalidated: false,
         format: Format::Json,
         about: Vec::new(),
+        split: bellwether::shared::Split::No,
         body: Bytes::from(settings.to_string()),
     }
 }
