@@ -15,6 +15,7 @@ use crate::engine::cell::{FlightCell, Outcome};
 use crate::engine::hit::Look;
 use crate::engine::lead::{Begun, Cargo, Leader, Start, bounded};
 use crate::engine::miss::Entered;
+use crate::engine::refresh::Due;
 use crate::engine::space::SpaceState;
 use crate::engine::tier::Next;
 use crate::engine::{Engine, draw};
@@ -70,7 +71,7 @@ impl Engine {
                 Look::Serve { entry, why, at: as_of, refresh } => {
                     self.resync(space, || key.clone(), &entry, as_of);
                     if refresh {
-                        self.refresh(space, key, entry.fence(), single(&load, at));
+                        self.refresh(space, key, &Due::of(&entry, self), single(&load, at));
                     }
                     Some(Ok((entry, why, as_of)))
                 }
@@ -233,7 +234,7 @@ async fn beyond_disk(engine: &Arc<Engine>, leaders: Vec<(usize, Leader)>, load: 
             Next::Step(_) => beyond.push((at, leader)),
             Next::Landed { entry, refresh } => {
                 if refresh {
-                    engine.refresh(&leader.space, &leader.key, entry.fence(), single(load, at));
+                    engine.refresh(&leader.space, &leader.key, &Due::of(&entry, engine), single(load, at));
                 }
             }
         }
@@ -294,7 +295,7 @@ async fn with_rights(engine: &Arc<Engine>, leaders: Vec<(usize, Leader)>, load: 
             Next::Step(step) => own_way(at, leader, step),
             Next::Landed { entry, refresh } => {
                 if refresh {
-                    engine.refresh(&leader.space, &leader.key, entry.fence(), single(load, at));
+                    engine.refresh(&leader.space, &leader.key, &Due::of(&entry, engine), single(load, at));
                 }
             }
         }
