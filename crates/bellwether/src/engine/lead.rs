@@ -17,7 +17,7 @@ use futures_util::FutureExt;
 use crate::engine::ask::Ask;
 use crate::engine::body::{AnyBody, AnyLoaded, LoadFn, LoadInput};
 use crate::engine::cell::{FlightCell, Outcome};
-use crate::engine::refresh::Due;
+use crate::engine::due::Due;
 use crate::engine::space::SpaceState;
 use crate::engine::tier::{Link, Next};
 use crate::engine::{Engine, draw};

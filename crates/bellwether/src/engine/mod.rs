@@ -7,6 +7,7 @@ pub(crate) mod body;
 pub(crate) mod cell;
 pub(crate) mod claim;
 pub(crate) mod debts;
+pub(crate) mod due;
 pub(crate) mod hit;
 pub(crate) mod lead;
 pub(crate) mod lease;

@@ -7,14 +7,14 @@ use bellwether_core::fence::Fence;
 use bellwether_core::policy::Priority;
 use bellwether_core::read::decide::Demand;
 use bellwether_core::read::flight::Asker;
-use bellwether_core::time::{Span, Tick};
+use bellwether_core::time::Tick;
 
 use crate::engine::Engine;
 use crate::engine::body::LoadFn;
 use crate::engine::cell::FlightCell;
+use crate::engine::due::Due;
 use crate::engine::lead::{Leader, Start};
 use crate::engine::space::{SpaceState, Waiting};
-use crate::entry::Entry;
 use crate::key::Key;
 use crate::port::clock::Clock;
 use crate::state::flights::{Joined, Led};
@@ -22,34 +22,6 @@ use crate::state::paced::{Asked, Paced, Turn};
 
 /// Background refreshes of a process that may be under way; what comes beyond waits for its next reader.
 const MOST_REFRESHING: usize = 1_000;
-/// A younger entry's hits say little of how often it is read: they are counted over this time at least.
-const JUDGED_OVER: Span = Span::secs(1);
-
-/// An entry that is due for a refresh.
-pub(crate) struct Due {
-    /// Its fence: a newer one needs no refresh yet.
-    seen: Fence,
-    /// How often it is read, per thousand seconds.
-    heat: u32,
-    /// Until then it can be served meanwhile.
-    until: Tick,
-}
-
-impl Due {
-    /// Found by a reader.
-    pub(crate) fn of(entry: &Entry, engine: &Engine) -> Due {
-        let meta = entry.meta();
-        let stored = meta.born + Span(u64::from(meta.cost_ms));
-        let age = engine.clock.coarse().since(stored).max(JUDGED_OVER);
-        let heat = u64::from(entry.hits()).saturating_mul(1_000_000) / age.0;
-        Due { seen: meta.fence, heat: u32::try_from(heat).unwrap_or(u32::MAX), until: meta.swr_until() }
-    }
-
-    /// Somebody asked for the refresh itself.
-    pub(crate) fn at_once(seen: Fence) -> Due {
-        Due { seen, heat: 0, until: Tick(0) }
-    }
-}
 
 /// What becomes of a refresh at the flight table.
 enum Refreshing {
