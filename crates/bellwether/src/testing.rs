@@ -42,13 +42,14 @@ mod slot;
 pub struct SharedMemory {
     inner: Arc<Mutex<Inner>>,
     changed: Arc<Notify>,
+    /// Of the way to it.
+    mode: Arc<Mutex<Mode>>,
     clock: Clock,
 }
 
 struct Inner {
     slots: HashMap<Vec<u8>, Slot>,
     calls: Calls,
-    mode: Mode,
 }
 
 /// How a test tier behaves.
@@ -93,13 +94,20 @@ pub struct Backup(HashMap<Vec<u8>, Slot>);
 impl SharedMemory {
     /// An empty tier on the given clock.
     pub fn new(clock: Clock) -> SharedMemory {
-        let inner = Inner { slots: HashMap::new(), calls: Calls::default(), mode: Mode::Working };
-        SharedMemory { inner: Arc::new(Mutex::new(inner)), changed: Arc::default(), clock }
+        let inner = Inner { slots: HashMap::new(), calls: Calls::default() };
+        let mode = Arc::new(Mutex::new(Mode::Working));
+        SharedMemory { inner: Arc::new(Mutex::new(inner)), changed: Arc::default(), mode, clock }
+    }
+
+    /// The same tier by a way of its own: what is [set](SharedMemory::set) there is so for whoever goes that way.
+    #[must_use]
+    pub fn another_way(&self) -> SharedMemory {
+        SharedMemory { mode: Arc::new(Mutex::new(Mode::Working)), ..self.clone() }
     }
 
     /// Lets it work, fail or freeze from now on.
     pub fn set(&self, mode: Mode) {
-        self.inner.lock().mode = mode;
+        *self.mode.lock() = mode;
     }
 
     /// How many entries it holds, foreign ones included.
@@ -168,7 +176,7 @@ impl SharedMemory {
         act: impl FnOnce(&mut Slot, &mut Calls, Now) -> T + Send + 'a,
     ) -> BoxFuture<'a, Result<T, TierError>> {
         async move {
-            let mode = self.inner.lock().mode;
+            let mode = *self.mode.lock();
             match mode {
                 Mode::Working => {
                     let Inner { slots, calls, .. } = &mut *self.inner.lock();
