@@ -34,6 +34,9 @@ impl Engine {
     /// Starts a refresh that nobody waits for, or lets it wait for its turn; unless one runs, the key cools down, or
     /// too many run already.
     pub(crate) fn refresh(self: &Arc<Engine>, space: &Arc<SpaceState>, key: &Key, due: &Due, load: LoadFn) {
+        if self.refreshing.load(Ordering::Relaxed) >= MOST_REFRESHING {
+            return;
+        }
         self.refresh_if(space, key, due.seen, load, |load, now| {
             let waiting = || Waiting {
                 space: space.clone(),
@@ -45,6 +48,13 @@ impl Engine {
         });
     }
 
+    /// Starts a refresh of a key that has a worker of its own: it is not kept waiting by how many refreshes run, nor for
+    /// a turn. False as well if nobody said how its space is loaded.
+    pub(crate) fn refresh_unasked(self: &Arc<Engine>, space: &Arc<SpaceState>, key: &Key, seen: Fence) -> bool {
+        let load = space.unasked(&key.bytes);
+        load.is_some_and(|load| self.refresh_if(space, key, seen, load, |_, _| Asked::Go))
+    }
+
     /// Starts a refresh unless it is not needed, or `ask` makes it wait.
     fn refresh_if(
         self: &Arc<Engine>,
@@ -54,7 +64,7 @@ impl Engine {
         load: LoadFn,
         ask: impl FnOnce(&mut Option<LoadFn>, Tick) -> Asked,
     ) -> bool {
-        if self.refreshing.load(Ordering::Relaxed) >= MOST_REFRESHING || space.is_retired() {
+        if space.is_retired() {
             return false;
         }
         let asker = Asker {
@@ -103,7 +113,8 @@ impl Engine {
     /// Begins a refresh whose turn it is.
     fn take_turn(self: &Arc<Engine>, waiting: Waiting) {
         let Waiting { space, key, seen, load } = waiting;
-        if !self.refresh_if(&space, &key, seen, load, |_, _| Asked::Go) {
+        let room = self.refreshing.load(Ordering::Relaxed) < MOST_REFRESHING;
+        if !(room && self.refresh_if(&space, &key, seen, load, |_, _| Asked::Go)) {
             space.paced.refund();
         }
     }

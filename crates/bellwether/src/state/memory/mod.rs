@@ -5,6 +5,7 @@ mod auto;
 mod books;
 #[cfg(feature = "foyer")]
 mod classic;
+pub(crate) mod copies;
 mod slot;
 mod store;
 #[cfg(test)]
@@ -22,6 +23,7 @@ use crate::key::{Key, KeyRef};
 use crate::port::clock::Clock;
 use auto::Auto;
 use books::Books;
+use copies::Copies;
 use slot::Found;
 use store::Store;
 
@@ -42,6 +44,8 @@ pub(crate) struct Memory {
     /// What has none: another store, so that neither can crowd out the other. Whatever the policy, the same kind.
     nothings: Auto,
     books: Arc<Books>,
+    /// References of threads to the hottest of them.
+    pub(crate) copies: Copies,
     policy: Eviction,
     limit: u64,
     /// What a store refuses silently, or pushes everything else out for, is refused aloud.
@@ -69,7 +73,7 @@ impl Memory {
         let nothings = Auto::new(of_nothings, parts, seed);
         let store = Store::new(policy, limit - of_nothings, shards, seed, &books)?;
         let largest = store.largest();
-        Some(Memory { store, nothings, books, policy, limit, largest })
+        Some(Memory { store, nothings, books, copies: Copies::new(), policy, limit, largest })
     }
 
     /// The entry, and a note that it was asked for.
@@ -99,6 +103,7 @@ impl Memory {
     ///
     /// Writers of one key come one at a time: they hold the lock of its flights.
     pub(crate) fn put(&self, key: &Key, entry: Resident) -> bool {
+        let _changing = self.copies.changing(key.hash);
         let is_value = entry.kind() == Kind::Value;
         let largest = if is_value { self.largest } else { self.nothings.largest() };
         if u64::from(entry.weight) > largest {
@@ -124,6 +129,7 @@ impl Memory {
 
     /// Takes the entry out because it was invalidated, if it was there.
     pub(crate) fn remove(&self, key: KeyRef<'_>) -> Option<Resident> {
+        let _changing = self.copies.changing(key.hash);
         let entry = self.drop_entry(key)?;
         self.books.invalidated.fetch_add(1, Ordering::Relaxed);
         Some(entry)
