@@ -329,7 +329,7 @@ fn g2_a_reference_is_void_once_its_key_was_written_or_removed() {
         };
         take();
         tier.memory.store.remove(key.by_ref()).expect("it is there");
-        tier.memory.books.removed(key.hash, &old);
+        tier.memory.books.removed(key.space, key.hash, &old);
         assert!(held(), "the control: a change that nobody marks is not noticed");
         take();
         tier.memory.remove(key.by_ref()).expect("it is there");
