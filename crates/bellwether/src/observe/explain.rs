@@ -2,6 +2,7 @@
 
 use bellwether_core::draw::Draw;
 use bellwether_core::entry::Kind;
+use bellwether_core::guard::standing::Standing;
 use bellwether_core::read::decide::{self, Decision, Demand, decide};
 use bellwether_core::time::{Span, Tick};
 use bellwether_core::why::Why;
@@ -16,7 +17,7 @@ use crate::key::Key;
 pub struct Explain {
     /// Its space.
     pub space: String,
-    /// How a read would be answered now: `hit`, `stale_refreshing`, `negative`, `cooling`, or
+    /// How a read would be answered now: `hit`, `stale_refreshing`, `negative`, `cooling`, `breaker_open`, or
     /// `loaded` for one that would have to load.
     pub would: Why,
     /// The entry, if one is resident.
@@ -31,8 +32,8 @@ pub struct Explain {
     pub failed: Option<(&'static str, u32, Span)>,
     /// An invalidation of the key holds here that the shared tier could not be told yet: its copy is not believed.
     pub pending: bool,
-    /// Its origin: loads running, loads waiting, loads allowed at once.
-    pub origin: (usize, usize, u32),
+    /// Its origin's guard: loads running and waiting, limit, breaker and more.
+    pub origin: Standing,
 }
 
 /// A resident entry.
@@ -119,7 +120,10 @@ impl Engine {
         if would == Why::Loaded && cooling.is_some_and(|cooling| cooling.remaining(now).is_some()) {
             would = Why::Cooling;
         }
-        let (running, waiting) = space.gate.load();
+        let origin = space.gate.standing();
+        if would == Why::Loaded && origin.probes_in.is_some_and(|left| left > Span::ZERO) {
+            would = Why::BreakerOpen;
+        }
         Explain {
             space: space.name.to_string(),
             would,
@@ -146,7 +150,7 @@ impl Engine {
             flights,
             failed: cooling.map(|c| (c.class.as_str(), c.attempts, c.remaining(now).unwrap_or(Span::ZERO))),
             pending: self.pending.owed(key).is_some(),
-            origin: (running, waiting, space.gate.max_concurrency()),
+            origin,
         }
     }
 }
