@@ -351,8 +351,18 @@ impl Engine {
     ///
     /// `seen` is the fence of the entry that a reader found due: a newer one needs no refresh yet.
     pub(crate) fn refresh(self: &Arc<Engine>, space: &Arc<SpaceState>, key: &Key, seen: Fence, load: LoadFn) -> bool {
+        self.refreshing.load(Ordering::Relaxed) < MOST_REFRESHING && self.begin_refresh(space, key, seen, load)
+    }
+
+    /// As [`Engine::refresh`], of a key that has a worker of its own: it is not kept waiting by how many refreshes run.
+    /// False as well if nobody said how its space is loaded.
+    pub(crate) fn refresh_unasked(self: &Arc<Engine>, space: &Arc<SpaceState>, key: &Key, seen: Fence) -> bool {
+        space.unasked(&key.bytes).is_some_and(|load| self.begin_refresh(space, key, seen, load))
+    }
+
+    fn begin_refresh(self: &Arc<Engine>, space: &Arc<SpaceState>, key: &Key, seen: Fence, load: LoadFn) -> bool {
         // An open breaker would turn it away: with a herd on a stale value that is a task per read, for nothing.
-        if self.refreshing.load(Ordering::Relaxed) >= MOST_REFRESHING || space.gate.is_quiet() {
+        if space.gate.is_quiet() {
             return false;
         }
         let asker = Asker {

@@ -175,7 +175,6 @@ impl OriginGate {
     }
 
     /// The origin is in trouble, or has been a moment ago: it fails, it is slow, or classes are being shed.
-    #[allow(dead_code, reason = "for reactions to hot keys and for the ramp")]
     pub(crate) fn is_degraded(&self) -> bool {
         self.degraded.load(Ordering::Relaxed)
     }

@@ -7,6 +7,8 @@ pub mod cooldown;
 pub mod ended;
 pub mod gate;
 pub mod limiter;
+pub mod pacer;
+pub mod ramp;
 pub mod retries;
 pub mod share;
 pub mod shed;
