@@ -64,7 +64,8 @@ impl Engine {
         load: LoadFn,
         ask: impl FnOnce(&mut Option<LoadFn>, Tick) -> Asked,
     ) -> bool {
-        if space.is_retired() {
+        // An open breaker would turn it away: with a herd on a stale value that is a task per read, for nothing.
+        if space.is_retired() || space.gate.is_quiet() {
             return false;
         }
         let asker = Asker {
