@@ -134,7 +134,13 @@ fn entry(version: u64) -> Envelope {
 /// Loads what the origin has, whatever the tier holds. False: somebody else does.
 async fn load(tier: &SpreadTier, origin: &AtomicU64, mode: Mode) -> bool {
     let holds = if mode == Mode::Early { Fence(u64::MAX) } else { Fence::ZERO };
-    let ask = Ask { lease: Span::secs(5), mode, holds, at_least: Fence::ZERO };
+    let ask = Ask {
+        lease: Span::secs(5),
+        mode,
+        holds,
+        at_least: Fence::ZERO,
+        draw: bellwether::shared::Draw(fastrand::u64(..)),
+    };
     let Ok(Acquired::Granted { token, .. }) = tier.acquire(KEY, ask).await else { return false };
     let version = origin.load(Ordering::SeqCst);
     matches!(tier.publish(KEY, token, entry(version)).await, Ok(Stored::Yes(_)))

@@ -7,10 +7,13 @@ pub(crate) mod body;
 pub(crate) mod cell;
 pub(crate) mod claim;
 pub(crate) mod debts;
+pub(crate) mod due;
+pub(crate) mod heat;
 pub(crate) mod hit;
 pub(crate) mod lead;
 pub(crate) mod lease;
 pub(crate) mod miss;
+pub(crate) mod refresh;
 pub(crate) mod resync;
 pub(crate) mod settle;
 pub(crate) mod shelf;
@@ -47,6 +50,7 @@ use crate::state::flights::FlightTable;
 use crate::state::gate::OriginGate;
 use crate::state::memory::Memory;
 use crate::state::pending::Pending;
+use crate::state::plan::Plans;
 use crate::state::shelf::Shelf;
 use crate::state::spread::SpreadTier;
 use crate::state::tags::TagFloors;
@@ -91,6 +95,8 @@ pub(crate) struct Engine {
     /// Invalidations that the tier does not know of yet.
     pub(crate) pending: Pending,
     pub(crate) tally: Tally,
+    /// What is done about hot keys.
+    pub(crate) plans: Plans,
     /// Copies that are compared with the tier right now.
     pub(crate) verifying: AtomicUsize,
     /// The last call of the tier was not answered.
@@ -140,6 +146,7 @@ impl Engine {
             ledger: shared.ledger,
             pending: Pending::default(),
             tally: Tally::default(),
+            plans: Plans::default(),
             verifying: AtomicUsize::new(0),
             tier_silent: AtomicBool::new(false),
             spaces: RwLock::default(),

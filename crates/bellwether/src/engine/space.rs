@@ -14,10 +14,12 @@ use bellwether_core::why::Why;
 use parking_lot::Mutex;
 
 use crate::codec::Erased;
-use crate::engine::body::AnyCodec;
+use crate::engine::body::{AnyCodec, LoadFn, Unasked};
+use crate::key::Key;
 use crate::observe::counters::{Histogram, TIME_BOUNDS, WhyCounts};
 use crate::shared::{Naming, Prefix, Sharing, tag_hash};
 use crate::state::gate::OriginGate;
+use crate::state::paced::Paced;
 use crate::weigh::Value;
 
 /// How long a successor waits for an overtaken load before it starts beside it, while load times are unknown.
@@ -33,6 +35,8 @@ pub(crate) struct SpaceState {
     pub(crate) types: (TypeId, TypeId),
     /// Present where entries may leave the process.
     pub(crate) travel: Option<Travel>,
+    /// How its keys are loaded although nobody reads them, if somebody said so.
+    unasked: Arc<Mutex<Option<Unasked>>>,
     floors: Arc<Floors>,
     counts: WhyCounts,
     /// Requests that left the hit path.
@@ -40,6 +44,18 @@ pub(crate) struct SpaceState {
     pub(crate) load_seconds: Arc<Histogram<14>>,
     pub(crate) loads: Arc<LoadCounts>,
     times: Arc<Times>,
+    /// Refreshes that wait for their turn.
+    pub(crate) paced: Arc<Paced<Waiting>>,
+}
+
+/// A refresh that waits for its turn.
+pub(crate) struct Waiting {
+    /// As it was when the refresh was due.
+    pub(crate) space: Arc<SpaceState>,
+    pub(crate) key: Key,
+    /// The fence of the entry that was due.
+    pub(crate) seen: Fence,
+    pub(crate) load: LoadFn,
 }
 
 /// How a space's values live in the shared tier.
@@ -122,19 +138,26 @@ impl SpaceState {
             gate,
             types,
             travel,
+            unasked: Arc::default(),
             floors: Arc::default(),
             counts: WhyCounts::new(),
             request_seconds: Arc::new(Histogram::new(&TIME_BOUNDS)),
             load_seconds: Arc::new(Histogram::new(&TIME_BOUNDS)),
             loads: Arc::default(),
             times: Arc::default(),
+            paced: Arc::default(),
         }
     }
 
     /// The same space under other promises: its entries, flights, floors, load times and counts are
     /// these. Loads under way end under the promises they began with.
     pub(crate) fn under(&self, policy: Policy, gate: Arc<OriginGate>) -> SpaceState {
-        SpaceState { floors: self.floors.clone(), times: self.times.clone(), ..self.renewed(self.id, policy, gate) }
+        SpaceState {
+            floors: self.floors.clone(),
+            times: self.times.clone(),
+            paced: self.paced.clone(),
+            ..self.renewed(self.id, policy, gate)
+        }
     }
 
     /// The same space, whose values live in the shared tier as `travel` says.
@@ -146,11 +169,28 @@ impl SpaceState {
     pub(crate) fn renewed(&self, id: u32, policy: Policy, gate: Arc<OriginGate>) -> SpaceState {
         SpaceState {
             counts: self.counts.clone(),
+            unasked: self.unasked.clone(),
             request_seconds: self.request_seconds.clone(),
             load_seconds: self.load_seconds.clone(),
             loads: self.loads.clone(),
             ..SpaceState::new(id, self.name.clone(), policy, gate, self.types, self.travel.clone())
         }
+    }
+
+    /// From now on its keys are loaded so where nobody reads them.
+    pub(crate) fn load_unasked_by(&self, unasked: Unasked) {
+        *self.unasked.lock() = Some(unasked);
+    }
+
+    /// Whether its keys can be loaded although nobody reads them.
+    pub(crate) fn loads_unasked(&self) -> bool {
+        self.unasked.lock().is_some()
+    }
+
+    /// The load of a key that nobody reads.
+    pub(crate) fn unasked(&self, key: &[u8]) -> Option<LoadFn> {
+        let unasked = self.unasked.lock().clone();
+        unasked?(key)
     }
 
     /// The space is no more: nothing of it is served, and no load that still runs is kept.

@@ -195,7 +195,8 @@ impl Spread {
     /// The lease first: an invalidation of the key that comes after it voids it, and one that came before it shows.
     async fn copy(&self, key: &[u8], salt: u32) -> Result<(), TierError> {
         let name = split::name(salt, key);
-        let ask = Ask { lease: FILL, mode: Mode::Early, holds: NEWEST, at_least: Fence::ZERO };
+        let ask =
+            Ask { lease: FILL, mode: Mode::Early, holds: NEWEST, at_least: Fence::ZERO, draw: Draw(fastrand::u64(..)) };
         let Acquired::Granted { token, .. } = self.inner.acquire(&name, ask).await? else { return Ok(()) };
         let copy = match self.inner.get(key).await? {
             Found::Entry { envelope, .. } if split::is_filled(salts_of(&envelope), salt) => copy_of(envelope),
