@@ -5,3 +5,4 @@ pub(crate) mod follow;
 pub(crate) mod pace;
 pub(crate) mod react;
 pub(crate) mod resync;
+pub(crate) mod split;
