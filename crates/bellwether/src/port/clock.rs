@@ -62,6 +62,11 @@ impl Clock {
         }
     }
 
+    /// Whether it is driven by hand.
+    pub(crate) fn is_manual(&self) -> bool {
+        self.0.moved.is_some()
+    }
+
     /// The precise time.
     pub fn now(&self) -> Tick {
         match &self.0.moved {
