@@ -397,13 +397,16 @@ mod tests {
             assert!(noted.keys.len() <= MOST_NOTED && noted.names.len() <= NOTED_BYTES);
         }
         assert!(names(&noted).contains(&"key 1".to_owned()), "{:?}", names(&noted));
+        // Names that are long find less room, and that is counted.
+        (10..20).for_each(|id| heat.look(Id(id << 32), 1, &[b'x'; 4096], Access::Read(0), id));
         assert!(heat.dropped.load(Ordering::Relaxed) > 0);
+        drop(heat.turn(&mut noted));
         // In the first window of another flood as well, where it is hot.
         (10..5_000).for_each(|id| reads(&heat, id, 1));
         reads(&heat, 2, 700);
         assert!(heat.so_far().1.iter().any(|(_, name)| name == b"key 2"));
         // Once the flood is over, what is asked for seldom is noted again.
-        (0..16).for_each(|_| drop(heat.turn(&mut noted)));
+        (0..32).for_each(|_| drop(heat.turn(&mut noted)));
         reads(&heat, 7, 1);
         drop(heat.turn(&mut noted));
         assert_eq!(names(&noted), ["key 7"]);
