@@ -8,7 +8,7 @@ use bellwether_core::time::Span;
 
 use crate::cache::Cache;
 use crate::engine::Engine;
-use crate::engine::heat::value_size;
+use crate::engine::notice::value_size;
 use crate::error::SetupError;
 use crate::state::heat::CapacitySource;
 

@@ -4,4 +4,5 @@ pub(crate) mod brakes;
 pub(crate) mod capacity;
 pub(crate) mod follow;
 pub(crate) mod heat;
+pub(crate) mod react;
 pub(crate) mod resync;

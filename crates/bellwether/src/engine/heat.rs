@@ -1,38 +1,46 @@
-//! Which access is counted for the detector of hot keys, and as whose?
+//! What changes for a key that is reacted to? Its times, and whether memory answers although its space's memory is off.
 
-use bellwether_core::heat::sample::SAMPLE;
-use bellwether_core::heat::sketch::Id;
+use bellwether_core::draw::Draw;
+use bellwether_core::entry::Meta;
+use bellwether_core::heat::plan::{Measure, promotion};
+use bellwether_core::time::Tick;
 
 use crate::engine::Engine;
-use crate::engine::space::SpaceState;
-use crate::entry::{ENTRY_OVERHEAD, Entry};
-use crate::state::heat::Access;
+use crate::entry::Resident;
+use crate::key::Key;
 
 impl Engine {
-    /// A read that was drawn, of what memory or a load had. Never inlined: seven of eight hits pass it by.
-    #[cold]
-    #[inline(never)]
-    pub(crate) fn look_at_read(&self, space: &SpaceState, key: &[u8], entry: Option<&Entry>, nth: u64) {
-        let size = entry.map_or(0, |entry| value_size(entry, key.len()));
-        self.heat.look(id(space, key), space.id, key, Access::Read(size), nth);
+    /// The meta of a value that was loaded here, kept longer if the key's reaction says so. Not of one that another
+    /// process loaded: that was extended there, and the budget is one for all.
+    pub(crate) fn extended(&self, key: &Key, meta: Meta) -> Meta {
+        let extended = self.plans.of(key, |planned| {
+            let longer = planned.reaction.extend?.of(meta);
+            self.plans.saved(&planned.toll, Measure::Extend, 1);
+            Some(longer)
+        });
+        extended.unwrap_or(meta)
     }
 
-    /// A write or an invalidation by this process: one in eight is looked at.
-    pub(crate) fn look_at_write(&self, space: &SpaceState, key: &[u8]) {
-        let draw = fastrand::u64(..);
-        if draw < u64::MAX / SAMPLE {
-            self.heat.look(id(space, key), space.id, key, Access::Write, draw);
-        }
+    /// What is kept of a promoted key is held from now on. Call it under the key's lock.
+    pub(crate) fn hold(&self, key: &Key, entry: &Resident) {
+        self.plans.of(key, |planned| {
+            planned.reaction.promote?;
+            planned.toll.hold(entry.fence(), self.clock.now());
+            self.plans.cost(&planned.toll, Measure::Promote, 1);
+            Some(())
+        });
     }
-}
 
-/// The key as the whole fleet knows it.
-pub(crate) fn id(space: &SpaceState, key: &[u8]) -> Id {
-    Id(xxhash_rust::xxh3::xxh3_64_with_seed(key, space.heat_seed))
-}
-
-/// Bytes of an entry's value, nearly.
-pub(crate) fn value_size(entry: &Entry, key: usize) -> u32 {
-    let around = u32::try_from(ENTRY_OVERHEAD + key).unwrap_or(u32::MAX);
-    entry.weight.saturating_sub(around)
+    /// Whether memory answers with this entry although its space's memory is off: its key is promoted, and the shared
+    /// tier was asked for it not long ago.
+    pub(crate) fn is_held(&self, key: &Key, entry: &Resident, at: Tick) -> bool {
+        let held = self.plans.of(key, |planned| {
+            let ttl = planned.reaction.promote?;
+            let since = planned.toll.held_since(entry.fence())?;
+            // Each copy has a draw of its own, the same at every read.
+            (at < since + promotion(ttl, Draw(entry.fence().0).unit()))
+                .then(|| self.plans.saved(&planned.toll, Measure::Promote, 1))
+        });
+        held.is_some()
+    }
 }

@@ -12,6 +12,7 @@ pub(crate) mod hit;
 pub(crate) mod lead;
 pub(crate) mod lease;
 pub(crate) mod miss;
+pub(crate) mod notice;
 pub(crate) mod resync;
 pub(crate) mod settle;
 pub(crate) mod shelf;
@@ -29,6 +30,7 @@ use bellwether_core::draw::Draw;
 use bellwether_core::fence::{Fence, Floor, Invalidation};
 use bellwether_core::heat::policy::HotPolicy;
 use bellwether_core::position::Position;
+use bellwether_core::read::doubt::Ageing;
 use bellwether_core::time::Span;
 use parking_lot::{Mutex, RwLock};
 use tokio::runtime::{Handle, Runtime};
@@ -49,6 +51,7 @@ use crate::state::gate::OriginGate;
 use crate::state::heat::Heat;
 use crate::state::memory::Memory;
 use crate::state::pending::Pending;
+use crate::state::plan::Plans;
 use crate::state::shelf::Shelf;
 use crate::state::tags::TagFloors;
 
@@ -80,8 +83,9 @@ pub(crate) struct Engine {
     /// All that one request may spend on the shared tier.
     pub(crate) tier_budget: Span,
     /// A copy of a shared space's entry is compared with the tier from this age on, when it is read; one that was not
-    /// compared for a quarter longer is suspect.
+    /// confirmed for a quarter longer is not believed.
     pub(crate) resync: Span,
+    pub(crate) ageing: Mutex<Ageing>,
     /// The way to other processes, where there is one.
     pub(crate) fleet: Option<Arc<Fleet>>,
     /// Remembers what the tier could not be told.
@@ -91,6 +95,8 @@ pub(crate) struct Engine {
     /// Invalidations that the tier does not know of yet.
     pub(crate) pending: Pending,
     pub(crate) tally: Tally,
+    /// What is done about hot keys.
+    pub(crate) plans: Plans,
     /// Copies that are compared with the tier right now.
     pub(crate) verifying: AtomicUsize,
     /// The last call of the tier was not answered.
@@ -122,6 +128,8 @@ impl Engine {
         runtime: Handle,
         own_runtime: Option<Runtime>,
     ) -> Arc<Engine> {
+        // A value lands here before it is published: it must be there when it is looked for.
+        let resync = shared.resync.max(Span(shared.budget.0 * 2));
         let engine = Arc::new(Engine {
             memory,
             flights: FlightTable::new(shared.tier.is_some() || shared.disk.is_some()),
@@ -132,13 +140,14 @@ impl Engine {
             tier: shared.tier,
             shelf: shared.disk.map(Shelf::new),
             tier_budget: shared.budget,
-            // A value lands here before it is published: it must be there when it is looked for.
-            resync: shared.resync.max(Span(shared.budget.0 * 2)),
+            resync,
+            ageing: Mutex::new(Ageing::new(resync, shared.budget)),
             fleet: shared.fleet,
             inherited: Mutex::new(shared.ledger.as_ref().map(|ledger| ledger.debts()).unwrap_or_default()),
             ledger: shared.ledger,
             pending: Pending::default(),
             tally: Tally::default(),
+            plans: Plans::default(),
             verifying: AtomicUsize::new(0),
             tier_silent: AtomicBool::new(false),
             spaces: RwLock::default(),

@@ -343,6 +343,10 @@ mod tests {
             .for_each(|nth| heat.look(Id(id << 32 | id), 1, format!("key {id}").as_bytes(), Access::Read(10), nth));
     }
 
+    fn turn(heat: &Heat, noted: &mut Noted) {
+        let _closed = heat.turn(noted);
+    }
+
     fn names(noted: &Noted) -> Vec<String> {
         let mut names: Vec<String> = noted.keys().map(|(_, name)| String::from_utf8_lossy(name).into()).collect();
         names.sort();
@@ -393,22 +397,22 @@ mod tests {
         for _ in 0..10 {
             (10..5_000).for_each(|id| reads(&heat, id, 1));
             reads(&heat, 1, 500);
-            drop(heat.turn(&mut noted));
+            turn(&heat, &mut noted);
             assert!(noted.keys.len() <= MOST_NOTED && noted.names.len() <= NOTED_BYTES);
         }
         assert!(names(&noted).contains(&"key 1".to_owned()), "{:?}", names(&noted));
         // Names that are long find less room, and that is counted.
         (10..20).for_each(|id| heat.look(Id(id << 32), 1, &[b'x'; 4096], Access::Read(0), id));
         assert!(heat.dropped.load(Ordering::Relaxed) > 0);
-        drop(heat.turn(&mut noted));
+        turn(&heat, &mut noted);
         // In the first window of another flood as well, where it is hot.
         (10..5_000).for_each(|id| reads(&heat, id, 1));
         reads(&heat, 2, 700);
         assert!(heat.so_far().1.iter().any(|(_, name)| name == b"key 2"));
         // Once the flood is over, what is asked for seldom is noted again.
-        (0..32).for_each(|_| drop(heat.turn(&mut noted)));
+        (0..32).for_each(|_| turn(&heat, &mut noted));
         reads(&heat, 7, 1);
-        drop(heat.turn(&mut noted));
+        turn(&heat, &mut noted);
         assert_eq!(names(&noted), ["key 7"]);
     }
 
@@ -417,12 +421,12 @@ mod tests {
         let (heat, mut noted) = (Heat::new(HotPolicy::default()), Noted::new());
         heat.note_at.store(100, Ordering::Relaxed);
         reads(&heat, 7, 1);
-        drop(heat.turn(&mut noted));
+        turn(&heat, &mut noted);
         assert_eq!(names(&noted).len(), 0);
         heat.note_at.store(100, Ordering::Relaxed);
         heat.want([Id(7 << 32 | 7)].into_iter());
         reads(&heat, 7, 1);
-        drop(heat.turn(&mut noted));
+        turn(&heat, &mut noted);
         assert_eq!(names(&noted), ["key 7"]);
     }
 }
