@@ -4,5 +4,6 @@ pub(crate) mod brakes;
 pub(crate) mod capacity;
 pub(crate) mod follow;
 pub(crate) mod heat;
+pub(crate) mod pace;
 pub(crate) mod react;
 pub(crate) mod resync;
