@@ -218,7 +218,7 @@ impl CacheBuilder {
     /// A limit that can't be read or is below 64 KiB, an eviction policy that this build lacks, a budget or
     /// thresholds of hot keys without sense, or no threads for loads.
     pub fn build(self) -> Result<Cache, SetupError> {
-        crate::heat::sensible(&self.hot)?;
+        heat::sensible(&self.hot)?;
         let limit = self.memory.map_err(SetupError::Memory)?;
         if limit < LEAST_LIMIT {
             return Err(SetupError::Memory(format!("{limit} bytes are too few: at least 64 KiB")));

@@ -7,6 +7,7 @@ use bellwether_core::heat::policy::HotPolicy;
 use bellwether_core::time::Span;
 
 use crate::cache::Cache;
+use crate::control::heat::sensible;
 use crate::engine::Engine;
 use crate::engine::notice::value_size;
 use crate::error::SetupError;
@@ -142,12 +143,6 @@ impl Cache {
         self.engine.heat.set_policy(policy);
         Ok(())
     }
-}
-
-/// Whether thresholds make sense.
-pub(crate) fn sensible(policy: &HotPolicy) -> Result<(), SetupError> {
-    let mistakes: Vec<String> = policy.mistakes().into_iter().map(|(knob, text)| format!("{knob} {text}")).collect();
-    if mistakes.is_empty() { Ok(()) } else { Err(SetupError::Hot(mistakes)) }
 }
 
 impl Engine {

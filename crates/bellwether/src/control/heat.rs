@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 use bellwether_core::heat::board::{Seen, Sight};
 use bellwether_core::heat::fleet::{Told, tells_every, top};
 use bellwether_core::heat::hot::Stage;
-use bellwether_core::heat::policy::{Bars, WINDOW};
+use bellwether_core::heat::policy::{Bars, HotPolicy, WINDOW};
 use bellwether_core::heat::sketch::Id;
 use bellwether_core::heat::window::Counts;
 use bellwether_core::time::Tick;
@@ -15,6 +15,7 @@ use crate::control::capacity;
 use crate::control::react::Reactor;
 use crate::engine::notice::value_size;
 use crate::engine::{Engine, draw};
+use crate::error::SetupError;
 use crate::key::KeyRef;
 use crate::port::clock::Clock;
 use crate::state::heat::{Closed, Heat, Judged, Known, Noted};
@@ -29,6 +30,12 @@ pub(crate) fn start(engine: &Arc<Engine>) {
     let watch = Watch { untold: HashMap::new(), told: engine.clock.now(), noted, reactor };
     engine.runtime().spawn(watch.run(Arc::downgrade(engine), engine.heat.clone(), engine.clock.clone()));
     capacity::start(engine);
+}
+
+/// Whether thresholds make sense.
+pub(crate) fn sensible(policy: &HotPolicy) -> Result<(), SetupError> {
+    let mistakes: Vec<String> = policy.mistakes().into_iter().map(|(knob, text)| format!("{knob} {text}")).collect();
+    if mistakes.is_empty() { Ok(()) } else { Err(SetupError::Hot(mistakes)) }
 }
 
 /// What the task itself remembers.
