@@ -126,11 +126,8 @@ fn dlq(server: &Bellwether, words: &[&str]) -> (i32, String, String) {
 #[test]
 fn what_is_tried_again_says_what_came_of_it() {
     let (redis, backplane) = (redis(), redis());
-    let server = Bellwether::start(Some(&text(&format!(
-        "url = \"{}\"\nbackplane = \"{}\"",
-        redis.url(),
-        backplane.url()
-    ))));
+    let server =
+        Bellwether::start(Some(&text(&format!("url = \"{}\"\nbackplane = \"{}\"", redis.url(), backplane.url()))));
     let mut client = server.connect();
     client.call(&["SET", "session:a", "1"]);
     redis.freeze().expect("it is stopped");

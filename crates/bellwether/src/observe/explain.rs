@@ -31,6 +31,8 @@ pub struct Explain {
     pub failed: Option<(&'static str, u32, Span)>,
     /// An invalidation of the key holds here that the shared tier could not be told yet: its copy is not believed.
     pub pending: bool,
+    /// Of the key's space more is invalidated than memory serves: memory is passed by.
+    pub memory_off: bool,
     /// Its origin: loads running, loads waiting, loads allowed at once.
     pub origin: (usize, usize, u32),
 }
@@ -146,6 +148,7 @@ impl Engine {
             flights,
             failed: cooling.map(|c| (c.class.as_str(), c.attempts, c.remaining(now).unwrap_or(Span::ZERO))),
             pending: self.pending.owed(key).is_some(),
+            memory_off: space.is_braked(),
             origin: (running, waiting, space.gate.max_concurrency()),
         }
     }

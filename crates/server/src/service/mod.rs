@@ -40,6 +40,7 @@ use crate::config::{Config, Memory, Problem, Secret};
 use collector::Collector;
 use fleet::Fleet;
 use front::Current;
+use open::Purpose;
 use serving::{Belongs, Serving};
 use watch::{ClientId, Watch};
 
@@ -97,11 +98,23 @@ impl Service {
     /// # Errors
     /// Every origin, statement and space that can't be used, at once.
     pub async fn start(config: Config, loads: Handle) -> Result<Service, Vec<Problem>> {
+        Service::begin(config, loads, Purpose::Serve).await
+    }
+
+    /// The same, to see whether it could be started: it serves nobody, and the disk tier is looked at from outside.
+    ///
+    /// # Errors
+    /// As `start`.
+    pub async fn rehearse(config: Config, loads: Handle) -> Result<Service, Vec<Problem>> {
+        Service::begin(config, loads, Purpose::Check).await
+    }
+
+    async fn begin(config: Config, loads: Handle, purpose: Purpose) -> Result<Service, Vec<Problem>> {
         let (password, memory) = (config.listen.password.clone(), config.memory.clone());
         let fleet = fleet::open(&config, &loads).await?;
         let has_disk = config.disk.is_some();
         let watch = Arc::<Watch>::default();
-        let (cache, serving) = open::open(config, loads.clone(), fleet.as_ref(), &watch)?;
+        let (cache, serving) = open::open(config, loads.clone(), fleet.as_ref(), &watch, purpose)?;
         ready::ready(&serving).await?;
         if fleet.as_ref().is_some_and(|fleet| !fleet.state().is_degraded()) {
             // Until then nothing of the tier is believed: it may have been invalidated before we listened.

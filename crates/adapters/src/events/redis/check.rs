@@ -84,7 +84,11 @@ impl RedisEvents {
         let hint = if has("NOAUTH") || has("WRONGPASS") || error.kind() == redis::ErrorKind::AuthenticationFailed {
             "check user and password".to_owned()
         } else if has("NOPERM") || has("user executing the script") {
-            let more = if self.delivery == Delivery::BestEffort { format!(" {channels} +publish +subscribe") } else { String::new() };
+            let more = if self.delivery == Delivery::BestEffort {
+                format!(" {channels} +publish +subscribe")
+            } else {
+                String::new()
+            };
             format!("its user needs {keys} {RIGHTS}{more}")
         } else if has("READONLY") {
             "it is a replica: name the primary, or the sentinels: redis+sentinel://HOST:26379/NAME".to_owned()

@@ -53,7 +53,8 @@ pub(crate) async fn open(config: &Config, runtime: &Handle) -> Result<Option<Fle
     };
     let tier = SharedTier::open(shared, runtime)
         .map_err(|(found, hint)| vec![said(found, "a tier that can be opened", hint)])?;
-    let events = backplane(shared).map_err(|(found, hint)| vec![said(found, "a backplane that can be opened", hint)])?;
+    let events =
+        backplane(shared).map_err(|(found, hint)| vec![said(found, "a backplane that can be opened", hint)])?;
     let heard = match (&shared.backplane, events) {
         (Backplane::On { url, .. }, Some(events)) => {
             Some(Heard { events: Arc::new(events), url: url.clone(), id: Arc::default() })
