@@ -1,6 +1,7 @@
 //! Is it seen from outside how the shared tier is? `/readyz`, metrics, the log, `bellwether dlq`: on a real Redis that
 //! is full, a replica, or takes rights away.
 
+use std::thread;
 use std::time::Duration;
 
 use bellwether_servers::{Memcached, Redis};
@@ -145,4 +146,88 @@ fn what_is_tried_again_says_what_came_of_it() {
     });
     let (code, _, err) = dlq(&server, &["retry", "session:none"]);
     assert!(code == 1 && err.contains("nothing is owed for 'session:none'"), "{err}");
+}
+
+fn ends(verb: &[&str], text: &str) -> (i32, String, String) {
+    let home = tempfile::tempdir().expect("a directory");
+    let mut command = Bellwether::command(verb);
+    command.arg(Bellwether::write(home.path(), text)).current_dir(home.path());
+    let mut process = Process::spawn(command);
+    let status = process.wait(LIMIT);
+    (status.code().expect("it ends by itself"), process.stdout(), process.stderr())
+}
+
+#[test]
+fn a_server_that_hears_nothing_of_the_others_is_turned_away() {
+    let (tier, ours, other) = (redis(), redis(), redis());
+    let on = |backplane: &str| text(&format!("url = \"{}\"\nbackplane = \"{backplane}\"", tier.url()));
+    let first = Bellwether::start(Some(&on(&ours.url())));
+    let socket = format!("redis+unix://{}", ours.socket().display());
+    // Known to be another one at once; or, as long as it is empty, once those who run had time to give it its word.
+    call(&other, &["SET", "{bw}:fleet", "another"]);
+    thread::scope(|scope| {
+        for wrong in [other.url(), tier.url()] {
+            let (text, shown) = (on(&wrong), ours.url());
+            scope.spawn(move || {
+                let (code, out, err) = ends(&["serve", "--config"], &text);
+                assert!(code != 0 && !out.contains("ready"), "{wrong}: {code} {out}{err}");
+                for word in [&wrong, &shown, "[shared] backplane", ".toml:", "bw:@@backplane", "`prefix`"] {
+                    assert!(err.contains(word), "{wrong}: no {word:?}: {err}");
+                }
+            });
+        }
+    });
+    // The same one by other names is no other one.
+    for right in [socket, ours.url().replace("127.0.0.1", "localhost"), ours.url()] {
+        let second = Bellwether::start(Some(&on(&right)));
+        assert_eq!(second.connect().call(&["SET", "session:a", &right]), Value::ok());
+        let mut client = first.connect();
+        until(LIMIT, "the first to hear", || (client.call(&["GET", "session:a"]) == Value::bulk(&right)).then_some(()));
+    }
+    // What either side has lost it is given again by those who run.
+    call(&ours, &["FLUSHALL"]);
+    call(&tier, &["FLUSHALL"]);
+    until(LIMIT, "both to know each other again", || {
+        let there = call(&ours, &["EXISTS", "{bw}:fleet"]) == Value::Int(1);
+        (there && call(&tier, &["EXISTS", "bw:@@backplane"]) == Value::Int(1)).then_some(())
+    });
+    let (code, _, err) = ends(&["serve", "--config"], &on(&other.url()));
+    assert!(code != 0 && err.contains("bw:@@backplane"), "{err}");
+    says(&first, "ready");
+    // One that is put in the place of the other under a running server is told of.
+    call(&ours, &["SET", "{bw}:fleet", "somebody else's"]);
+    says(&first, "ready, degraded: shared tier: other_fleet");
+    assert_eq!(lines(&first, &["ERROR", "hear each other over another one"]), 1, "{}", first.process.stderr());
+}
+
+#[test]
+fn a_backplane_is_tried_by_check_and_needed_by_who_is_strict() {
+    let (tier, backplane) = (redis(), redis());
+    call(&backplane, &["ACL", "SETUSER", "app", "on", ">hush", "~*", "&*", "+@all", "-xadd"]);
+    let app = backplane.url().replace("redis://", "redis://app:hush@");
+    let on = |url: &str| text(&format!("url = \"{}\"\nbackplane = \"{url}\"", tier.url()));
+    for (url, word) in [("redis://127.0.0.1:1", "does it run?"), (app.as_str(), "+xadd")] {
+        for (verb, text) in [
+            (&["check", "--connect"][..], on(url)),
+            (&["check", "--connect"], format!("strict = true\n{}", on(url))),
+            (&["serve", "--config"], format!("strict = true\n{}", on(url))),
+        ] {
+            let (code, out, err) = ends(verb, &text);
+            assert!(code != 0 && !out.contains("ready") && !out.contains("all reached"), "{url} {verb:?}: {out}{err}");
+            assert!(
+                err.contains(word) && err.contains("[shared] backplane") && !err.contains("hush"),
+                "{verb:?}: {err}"
+            );
+        }
+        // Who is not strict serves, and says what is missing.
+        let server = Bellwether::start(Some(&on(url)));
+        assert_eq!(server.connect().call(&["SET", "session:a", "1"]), Value::ok());
+        assert!(lines(&server, &["[shared] backplane", "starting without it"]) == 1, "{}", server.process.stderr());
+        says(&server, "ready, degraded: backplane: not live");
+    }
+    let right = backplane.url();
+    let (code, out, err) = ends(&["check", "--connect"], &format!("strict = true\n{}", on(&right)));
+    assert!(code == 0 && out.contains("all reached"), "control: {out}{err}");
+    let server = Bellwether::start(Some(&format!("strict = true\n{}", on(&right))));
+    says(&server, "ready");
 }

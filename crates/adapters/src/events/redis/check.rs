@@ -3,7 +3,6 @@
 use redis::{RedisError, RedisResult, Value, cmd};
 
 use super::incoming::StreamLine;
-use super::link::trouble;
 use super::names::Names;
 use super::{ANSWER, RedisEvents};
 use crate::SetupError;

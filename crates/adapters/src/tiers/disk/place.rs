@@ -104,7 +104,11 @@ impl Place {
     /// Whether the entries' file is there. That nobody may say is no "no".
     pub(super) fn has_file(&self) -> Result<bool, Trouble> {
         let path = self.file();
-        fs::exists(&path).map_err(|error| Trouble::io("looking for", &path, &error))
+        match fs::exists(&path) {
+            // Below a file there are no files.
+            Err(error) if error.kind() == io::ErrorKind::NotADirectory => Ok(false),
+            there => there.map_err(|error| Trouble::io("looking for", &path, &error)),
+        }
     }
 
     /// Which file that is: another one under its name is not it.
