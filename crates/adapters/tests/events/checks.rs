@@ -29,7 +29,7 @@ async fn a_check_tells_what_is_missing_and_leaves_nothing_behind() {
     for events in [events(&server.url()), events(&server.url()).best_effort()] {
         events.check().await.unwrap();
     }
-    assert_eq!(server.call(&["DBSIZE"]).unwrap(), Value::Integer(0));
+    assert_eq!(server.call(&["DBSIZE"]).unwrap(), Value::Int(0));
     refused(&events("redis://127.0.0.1:1"), &["does it run?"]).await;
     let guarded = redis(&["--requirepass", "secret"]);
     refused(&events(&guarded.url()), &["NOAUTH", "user and password"]).await;
