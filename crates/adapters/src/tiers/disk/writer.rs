@@ -289,7 +289,10 @@ impl Writer {
 
     fn wipe(&mut self) -> Result<bool, TierError> {
         let place = &self.terms.place;
-        let wiped = match (&self.taken, place.has_file()) {
+        let there = place.has_file();
+        // What is not there now may be there later: a directory that was moved away, a disk that was not mounted.
+        let is_gone = matches!((&self.taken, &there), (Some(_), Ok(true)));
+        let wiped = match (&self.taken, there) {
             (_, Ok(false)) => Ok(()),
             (Some(_), Ok(true)) => place.wipe(),
             (None, Ok(true)) => Err(Trouble::Failed(format!("{} can't be written to", place.directory().display()))),
@@ -303,7 +306,7 @@ impl Writer {
             );
         }
         if let State::Off { owes_wipe, .. } = &mut self.state {
-            *owes_wipe = wiped.is_err();
+            *owes_wipe = !is_gone || wiped.is_err();
         }
         wiped.map(|()| false).map_err(|trouble| trouble.to_tier_error())
     }

@@ -163,6 +163,11 @@ impl Cluster {
         map.nodes.iter().flat_map(|member| std::iter::once(&member.node).chain(&member.replicas)).cloned().collect()
     }
 
+    /// Whether plain reads go to replicas.
+    pub(super) fn reads_replicas(&self) -> bool {
+        self.common.options.reads == Reads::Replica
+    }
+
     /// Whether the map has it as somebody's replica alone.
     pub(super) fn is_replica(&self, node: &Arc<Node>) -> bool {
         let map = self.map.read();

@@ -86,6 +86,8 @@ pub struct NodeState {
     pub open: bool,
     /// Whether there is a connection.
     pub connected: bool,
+    /// Whether calls go to it: to a replica only where reads do.
+    pub in_use: bool,
     /// What keeps it from taking writes, as far as is known; always `None` of a replica.
     pub trouble: Option<TierTrouble>,
     /// How far its clock is ahead of this machine's, in µs, and by how much that may be wrong, if it is known.

@@ -309,6 +309,7 @@ impl Node {
             address: self.label.clone(),
             open: self.breaker.is_open(),
             connected: self.main.is_up(),
+            in_use: true,
             trouble: self.trouble(),
             clock_us: self.clock.offset(wall_us).map(|(error, offset)| (offset, error.as_micros() as u64)),
         }

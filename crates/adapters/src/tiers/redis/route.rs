@@ -98,10 +98,10 @@ impl Route {
         let nodes = match self {
             Route::One(node) => vec![node.clone()],
             Route::Cluster(cluster) => {
-                let writes = |node: &Arc<Node>| !cluster.is_replica(node);
                 let of = |node: &Arc<Node>| {
-                    let state = node.state(wall_us);
-                    NodeState { trouble: state.trouble.filter(|_| writes(node)), ..state }
+                    let (state, writes) = (node.state(wall_us), !cluster.is_replica(node));
+                    let in_use = writes || cluster.reads_replicas();
+                    NodeState { trouble: state.trouble.filter(|_| writes), in_use, ..state }
                 };
                 return cluster.nodes().iter().map(of).collect();
             }

@@ -132,7 +132,9 @@ impl SharedTier {
     pub(crate) fn state(&self) -> SharedState {
         match &*self.0 {
             Kind::Redis(tier) => {
-                let counts = tier.counts();
+                let mut counts = tier.counts();
+                // A replica that is not asked may be connected or not: nobody misses anything.
+                counts.nodes.retain(|node| node.in_use);
                 SharedState {
                     calls: counts.calls,
                     connects: counts.connects,
