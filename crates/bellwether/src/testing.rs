@@ -40,13 +40,14 @@ use crate::shared::{Acquired, Ask, Envelope, Found, Raised, Stored, Tier, TierEr
 pub struct SharedMemory {
     inner: Arc<Mutex<Inner>>,
     changed: Arc<Notify>,
+    /// Of the way to it.
+    mode: Arc<Mutex<Mode>>,
     clock: Clock,
 }
 
 struct Inner {
     cells: HashMap<Vec<u8>, Cell>,
     calls: Calls,
-    mode: Mode,
 }
 
 /// How a test tier behaves.
@@ -115,13 +116,20 @@ enum Holds {
 impl SharedMemory {
     /// An empty tier on the given clock.
     pub fn new(clock: Clock) -> SharedMemory {
-        let inner = Inner { cells: HashMap::new(), calls: Calls::default(), mode: Mode::Working };
-        SharedMemory { inner: Arc::new(Mutex::new(inner)), changed: Arc::default(), clock }
+        let inner = Inner { cells: HashMap::new(), calls: Calls::default() };
+        let mode = Arc::new(Mutex::new(Mode::Working));
+        SharedMemory { inner: Arc::new(Mutex::new(inner)), changed: Arc::default(), mode, clock }
+    }
+
+    /// The same tier by a way of its own: what is [set](SharedMemory::set) there is so for whoever goes that way.
+    #[must_use]
+    pub fn another_way(&self) -> SharedMemory {
+        SharedMemory { mode: Arc::new(Mutex::new(Mode::Working)), ..self.clone() }
     }
 
     /// Lets it work, fail or freeze from now on.
     pub fn set(&self, mode: Mode) {
-        self.inner.lock().mode = mode;
+        *self.mode.lock() = mode;
     }
 
     /// How many entries it holds, foreign ones included.
@@ -186,7 +194,7 @@ impl SharedMemory {
         act: impl FnOnce(&mut Cell, &mut Calls, Tick) -> T + Send + 'a,
     ) -> BoxFuture<'a, Result<T, TierError>> {
         async move {
-            let mode = self.inner.lock().mode;
+            let mode = *self.mode.lock();
             match mode {
                 Mode::Working => {
                     let Inner { cells, calls, .. } = &mut *self.inner.lock();

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use bellwether_core::draw::Draw;
 use bellwether_core::entry::Kind;
 use bellwether_core::read::decide::{self, Decision, Demand, decide};
+use bellwether_core::read::doubt::Belief;
 use bellwether_core::time::Tick;
 use bellwether_core::why::Why;
 
@@ -69,15 +70,15 @@ impl Engine {
         let meta = entry.meta();
         let seen = decide::Resident { meta: &meta, hits: entry.hits() };
         let decision = decide(Some(seen), floor, demand, at, &space.policy, draw);
-        let doubtful = entry.fence() <= space.suspect() || space.is_braked();
-        // While the tier is silent nobody can tell it of an invalidation either, and nobody could confirm the copy.
-        let silent = self.tier_silent.load(Ordering::Relaxed);
-        if doubtful && !silent && entry.kind() != Kind::HitForMiss {
+        let belief = space.marks().standing(entry.fence()).belief(self.tier_silent.load(Ordering::Relaxed));
+        if belief == Belief::None && entry.kind() != Kind::HitForMiss {
             // The shared tier answers in its place: a load asks it first.
             return if demand == Demand::CachedOnly { Look::NotCached } else { Look::Load };
         }
         match decision {
-            Decision::Serve(Why::Hit) if doubtful => Look::Serve { entry, why: Why::Suspect, at, refresh: false },
+            Decision::Serve(Why::Hit) if belief == Belief::Labelled => {
+                Look::Serve { entry, why: Why::Suspect, at, refresh: false }
+            }
             Decision::Serve(why) => Look::Serve { entry, why, at, refresh: false },
             Decision::ServeAndRefresh(why) => Look::Serve { entry, why, at, refresh: demand != Demand::CachedOnly },
             Decision::Load => Look::Load,

@@ -27,6 +27,7 @@ use std::sync::{Arc, Weak};
 use bellwether_core::draw::Draw;
 use bellwether_core::fence::{Fence, Floor, Invalidation};
 use bellwether_core::position::Position;
+use bellwether_core::read::doubt::Ageing;
 use bellwether_core::time::Span;
 use parking_lot::{Mutex, RwLock};
 use tokio::runtime::{Handle, Runtime};
@@ -75,8 +76,9 @@ pub(crate) struct Engine {
     /// All that one request may spend on the shared tier.
     pub(crate) tier_budget: Span,
     /// A copy of a shared space's entry is compared with the tier from this age on, when it is read; one that was not
-    /// compared for a quarter longer is suspect.
+    /// confirmed for a quarter longer is not believed.
     pub(crate) resync: Span,
+    pub(crate) ageing: Mutex<Ageing>,
     /// The way to other processes, where there is one.
     pub(crate) fleet: Option<Arc<Fleet>>,
     /// Remembers what the tier could not be told.
@@ -116,6 +118,8 @@ impl Engine {
         runtime: Handle,
         own_runtime: Option<Runtime>,
     ) -> Arc<Engine> {
+        // A value lands here before it is published: it must be there when it is looked for.
+        let resync = shared.resync.max(Span(shared.budget.0 * 2));
         let engine = Arc::new(Engine {
             memory,
             flights: FlightTable::new(shared.tier.is_some() || shared.disk.is_some()),
@@ -125,8 +129,8 @@ impl Engine {
             tier: shared.tier,
             shelf: shared.disk.map(Shelf::new),
             tier_budget: shared.budget,
-            // A value lands here before it is published: it must be there when it is looked for.
-            resync: shared.resync.max(Span(shared.budget.0 * 2)),
+            resync,
+            ageing: Mutex::new(Ageing::new(resync, shared.budget)),
             fleet: shared.fleet,
             inherited: Mutex::new(shared.ledger.as_ref().map(|ledger| ledger.debts()).unwrap_or_default()),
             ledger: shared.ledger,

@@ -109,7 +109,7 @@ impl Both {
 
     /// The key itself, read past everything.
     async fn raw(&self) -> Bytes {
-        self.tier.read(&self.key).await.expect("a healthy server")
+        self.tier.read(&self.key).await.expect("a healthy server").0
     }
 
     fn any(of: &[Fence], random: &mut fastrand::Rng) -> Fence {
