@@ -54,6 +54,10 @@ fn a_tier_that_takes_no_writes_is_a_state_of_its_own_with_its_cause() {
     ];
     for (cause, ill, well) in troubles {
         call(&redis, ill);
+        if cause != "read_only" {
+            // A caller finds out at once; where there is none the server does by itself.
+            server.connect().call(&["SET", "session:first", cause]);
+        }
         says(&server, &format!("ready, degraded: shared tier: {cause}"));
         let mut client = server.connect();
         assert_eq!(client.call(&["SET", "session:a", "1"]), Value::ok(), "{cause}: memory serves");
