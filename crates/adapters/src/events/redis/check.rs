@@ -78,7 +78,8 @@ impl RedisEvents {
     fn cant(&self, error: &RedisError) -> SetupError {
         // The client library names no passwords.
         let said = error.to_string();
-        let has = |word: &str| said.contains(word);
+        // A script's error has the word in its text.
+        let has = |word: &str| error.code() == Some(word) || said.contains(word);
         let (keys, channels) = self.names.patterns();
         let hint = if has("NOAUTH") || has("WRONGPASS") || error.kind() == redis::ErrorKind::AuthenticationFailed {
             "check user and password".to_owned()
