@@ -38,7 +38,7 @@ enum Database {
 
 /// Whose SQL it is: known even where the rest of the address is wrong.
 fn dialect(address: &str) -> Option<Dialect> {
-    match address.split_once("://") {
+    match address.split_once(':') {
         Some(("postgres" | "postgresql", _)) => Some(Dialect::Postgres),
         Some(("sqlite", _)) => Some(Dialect::Sqlite),
         _ => None,

@@ -2,12 +2,11 @@
 
 use redis::{RedisError, RedisResult, Value, cmd};
 
-use super::incoming::StreamLine;
+use super::RedisEvents;
 use super::names::Names;
-use super::{ANSWER, RedisEvents};
 use crate::SetupError;
-use bellwether::events::{Batch, Delivery, Incoming, Message, TransportError};
-use bellwether::{Invalidation, Position};
+use bellwether::Invalidation;
+use bellwether::events::{Batch, Delivery, Message, TransportError};
 
 /// The oldest version that is enough, as for the shared tier.
 const OLDEST: (u64, u64) = (6, 0);
@@ -59,10 +58,9 @@ impl RedisEvents {
         cmd("GET").arg(&names.fleet).query_async::<Value>(&mut wire).await?;
         match self.delivery {
             Delivery::Replayed => {
-                let wire = self.link.connect(ANSWER).await?;
-                let mut line = StreamLine { wire, stream: names.stream.clone(), after: Position::NONE };
-                let read = line.next().await;
-                read.map(drop).map_err(|TransportError(why)| (redis::ErrorKind::Client, "XREAD", why).into())
+                let mut read = cmd("XREAD");
+                read.arg("COUNT").arg(1).arg("STREAMS").arg(&names.stream).arg("0-0");
+                read.query_async::<Value>(&mut wire).await.map(drop)
             }
             Delivery::BestEffort => self.link.subscribe(&names.channel).await.map(drop),
         }
