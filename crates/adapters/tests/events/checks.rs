@@ -45,7 +45,7 @@ async fn a_check_tells_what_is_missing_and_leaves_nothing_behind() {
         server.call(&["ACL", "SETUSER", "app", &format!("-{right}")]).unwrap();
         // A script that is known by its hash needs no EVAL.
         server.call(&["SCRIPT", "FLUSH"]).unwrap();
-        refused(&events(&url), &["its user needs ~{bw}:*", &format!("+{right} ")]).await;
+        refused(&events(&url), &["its user needs ~{bw}:*", &format!("+{right}")]).await;
         server.call(&["ACL", "SETUSER", "app", &format!("+{right}")]).unwrap();
     }
     server.call(&["ACL", "SETUSER", "app", "resetkeys", "~other:*"]).unwrap();
