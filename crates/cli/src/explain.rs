@@ -90,7 +90,14 @@ fn table(json: &Value) -> String {
     tiers(&mut lines, json);
     let origin = &json["origin"];
     let (running, waiting, most) = (&origin["running"], &origin["waiting"], &origin["max_concurrency"]);
-    lines.row("origin", format!("{running} of {most} loads run, {waiting} wait"));
+    lines.row("origin", format!("{running} of {most} loads run, {waiting} wait{}", narrowed(origin)));
+    match origin["breaker"].as_str() {
+        Some("open") => {
+            lines.row("  breaker", format!("open: no load before {} from now", time(&origin["probes_in_ms"])));
+        }
+        Some("half_open") => lines.row("  breaker", "half open: probes are on their way".to_owned()),
+        _ => {}
+    }
     lines.0
 }
 
@@ -124,6 +131,15 @@ fn tiers(lines: &mut Table, json: &Value) {
         (_, left) => format!("the same as there; compared by the first read after {}", time(left)),
     };
     lines.row("  this copy", known);
+}
+
+/// What there is to say where fewer loads may run than at most.
+fn narrowed(origin: &Value) -> String {
+    let (limit, most) = (origin["limit"].as_u64(), origin["max_concurrency"].as_u64());
+    match limit.filter(|limit| most.is_some_and(|most| *limit < most)) {
+        Some(limit) => format!("; slow, so at most {limit} at once"),
+        None => String::new(),
+    }
 }
 
 #[derive(Default)]

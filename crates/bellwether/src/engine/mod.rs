@@ -7,6 +7,7 @@ pub(crate) mod body;
 pub(crate) mod cell;
 pub(crate) mod claim;
 pub(crate) mod debts;
+pub(crate) mod heat;
 pub(crate) mod hit;
 pub(crate) mod lead;
 pub(crate) mod lease;
@@ -47,6 +48,7 @@ use crate::state::flights::FlightTable;
 use crate::state::gate::OriginGate;
 use crate::state::memory::Memory;
 use crate::state::pending::Pending;
+use crate::state::plan::Plans;
 use crate::state::shelf::Shelf;
 use crate::state::tags::TagFloors;
 
@@ -88,6 +90,8 @@ pub(crate) struct Engine {
     /// Invalidations that the tier does not know of yet.
     pub(crate) pending: Pending,
     pub(crate) tally: Tally,
+    /// What is done about hot keys.
+    pub(crate) plans: Plans,
     /// Copies that are compared with the tier right now.
     pub(crate) verifying: AtomicUsize,
     /// The last call of the tier was not answered.
@@ -136,6 +140,7 @@ impl Engine {
             ledger: shared.ledger,
             pending: Pending::default(),
             tally: Tally::default(),
+            plans: Plans::default(),
             verifying: AtomicUsize::new(0),
             tier_silent: AtomicBool::new(false),
             spaces: RwLock::default(),

@@ -14,7 +14,7 @@ use bellwether_core::why::Why;
 use parking_lot::Mutex;
 
 use crate::codec::Erased;
-use crate::engine::body::AnyCodec;
+use crate::engine::body::{AnyCodec, LoadFn, Unasked};
 use crate::observe::counters::{Histogram, TIME_BOUNDS, WhyCounts};
 use crate::shared::{Naming, Prefix, Sharing, tag_hash};
 use crate::state::gate::OriginGate;
@@ -33,6 +33,8 @@ pub(crate) struct SpaceState {
     pub(crate) types: (TypeId, TypeId),
     /// Present where entries may leave the process.
     pub(crate) travel: Option<Travel>,
+    /// How its keys are loaded although nobody reads them, if somebody said so.
+    unasked: Arc<Mutex<Option<Unasked>>>,
     floors: Arc<Floors>,
     counts: WhyCounts,
     /// Requests that left the hit path.
@@ -122,6 +124,7 @@ impl SpaceState {
             gate,
             types,
             travel,
+            unasked: Arc::default(),
             floors: Arc::default(),
             counts: WhyCounts::new(),
             request_seconds: Arc::new(Histogram::new(&TIME_BOUNDS)),
@@ -146,11 +149,28 @@ impl SpaceState {
     pub(crate) fn renewed(&self, id: u32, policy: Policy, gate: Arc<OriginGate>) -> SpaceState {
         SpaceState {
             counts: self.counts.clone(),
+            unasked: self.unasked.clone(),
             request_seconds: self.request_seconds.clone(),
             load_seconds: self.load_seconds.clone(),
             loads: self.loads.clone(),
             ..SpaceState::new(id, self.name.clone(), policy, gate, self.types, self.travel.clone())
         }
+    }
+
+    /// From now on its keys are loaded so where nobody reads them.
+    pub(crate) fn load_unasked_by(&self, unasked: Unasked) {
+        *self.unasked.lock() = Some(unasked);
+    }
+
+    /// Whether its keys can be loaded although nobody reads them.
+    pub(crate) fn loads_unasked(&self) -> bool {
+        self.unasked.lock().is_some()
+    }
+
+    /// The load of a key that nobody reads.
+    pub(crate) fn unasked(&self, key: &[u8]) -> Option<LoadFn> {
+        let unasked = self.unasked.lock().clone();
+        unasked?(key)
     }
 
     /// The space is no more: nothing of it is served, and no load that still runs is kept.

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
+use bellwether_core::guard::standing::Standing;
 use bellwether_core::why::Why;
 
 use crate::disk::DiskCounts;
@@ -10,6 +11,7 @@ use crate::eviction::Eviction;
 use crate::observe::counters::HistogramCounts;
 use crate::observe::shared::SharedCounts;
 use crate::state::fleet::BackplaneCounts;
+use crate::state::plan::MeasureCounts;
 use crate::state::shelf::Shelf;
 
 /// Everything a cache counts. Counters only ever grow.
@@ -27,6 +29,8 @@ pub struct Snapshot {
     pub live_flights: usize,
     /// The memory tier.
     pub memory: MemoryCounts,
+    /// What is done about hot keys, by kind.
+    pub reactions: Vec<MeasureCounts>,
     /// The shared tier, if there is one.
     pub shared: Option<SharedCounts>,
     /// The disk tier, if there is one.
@@ -80,8 +84,10 @@ pub struct OriginCounts {
     pub running: usize,
     /// Loads that wait for a permit now.
     pub waiting: usize,
-    /// Loads that may run at once.
+    /// The most loads that may ever run at once.
     pub max_concurrency: u32,
+    /// Its limit, breaker, shedding and retries.
+    pub guard: Standing,
 }
 
 /// The memory tier's counts.
@@ -122,8 +128,14 @@ impl Engine {
         };
         let origins = self.origins.read();
         let of_origin = |gate: &std::sync::Arc<crate::state::gate::OriginGate>| {
-            let (running, waiting) = gate.load();
-            OriginCounts { name: gate.name.to_string(), running, waiting, max_concurrency: gate.max_concurrency() }
+            let guard = gate.standing();
+            OriginCounts {
+                name: gate.name.to_string(),
+                running: guard.running,
+                waiting: guard.waiting,
+                max_concurrency: gate.max_concurrency(),
+                guard,
+            }
         };
         let counts = self.memory.counts();
         Snapshot {
@@ -143,6 +155,7 @@ impl Engine {
                 invalidated: counts.invalidated.load(Ordering::Relaxed),
                 too_large: counts.too_large.load(Ordering::Relaxed),
             },
+            reactions: self.plans.counts(),
             shared: self.tier.as_ref().map(|_| self.tally.counts(self.pending.len() as u64)),
             disk: self.shelf.as_ref().map(Shelf::counts),
             backplane: self.fleet.as_ref().map(|fleet| fleet.counted()),

@@ -1,7 +1,7 @@
 //! How would a key be answered now, and why? One description for every face.
 
 use bellwether::disk::DiskState;
-use bellwether::{Explain, Kind};
+use bellwether::{Explain, Kind, Standing};
 use serde_json::{Value, json};
 
 use super::serving::Belongs;
@@ -28,6 +28,21 @@ impl Service {
         let Belongs::To(served, _) = serving.belongs(key) else { return None };
         if served.on_disk { self.0.cache.disk_state() } else { None }
     }
+}
+
+/// An origin's guard, as `/api` shows it.
+fn guard(standing: &Standing) -> Value {
+    json!({
+        "running": standing.running,
+        "waiting": standing.waiting,
+        "limit": standing.limit,
+        "max_concurrency": standing.max_concurrency,
+        "usual_load_us": standing.usual_us,
+        "recent_load_us": standing.recent_us,
+        "queue_share": standing.share,
+        "breaker": standing.breaker.as_str(),
+        "probes_in_ms": standing.probes_in.map(|span| span.0),
+    })
 }
 
 fn described(key: &[u8], explain: &Explain) -> Value {
@@ -65,7 +80,6 @@ fn described(key: &[u8], explain: &Explain) -> Value {
     let failed = explain
         .failed
         .map(|(class, attempts, left)| json!({ "class": class, "attempts": attempts, "cooling_for_ms": left.0 }));
-    let (running, waiting, most) = explain.origin;
     json!({
         "key": shown(key),
         "space": explain.space,
@@ -75,7 +89,7 @@ fn described(key: &[u8], explain: &Explain) -> Value {
         "floor": { "removed": explain.floor_removed, "expired": explain.floor_expired },
         "flights": explain.flights.iter().map(flight).collect::<Vec<_>>(),
         "last_failure": failed,
-        "origin": { "running": running, "waiting": waiting, "max_concurrency": most },
         "memory_off": explain.memory_off,
+        "origin": guard(&explain.origin),
     })
 }
