@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use bellwether::shared::{Acquired, Ask, Envelope, Found, Mode, Raised, TierError, TierTrouble, Verified};
+use bellwether::shared::{Acquired, Ask, Draw, Envelope, Found, Mode, Raised, TierError, TierTrouble, Verified};
 use bellwether::{Fence, Invalidation, Span};
 use bellwether_envelope::{Header, Unreadable};
 use bytes::Bytes;
@@ -269,7 +269,8 @@ impl RedisTier {
         let Ok(nodes) = self.route.primaries().await else { return };
         for node in nodes {
             let Some(key) = self.route.key_at(&node, || self.stored(&probe_name())).await else { continue };
-            let ask = Ask { lease: PROBE, mode: Mode::Miss, holds: Fence::ZERO, at_least: Fence::ZERO };
+            let draw = Draw(fastrand::u64(..));
+            let ask = Ask { lease: PROBE, mode: Mode::Miss, holds: Fence::ZERO, at_least: Fence::ZERO, draw };
             // What comes of it is noted on the way.
             if let Ok(Acquired::Granted { token, .. }) = self.acquired(&key, ask).await {
                 let _ = self.run(&key, &script::release(token, None), false).await;

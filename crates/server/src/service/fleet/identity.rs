@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use bellwether::shared::{Acquired, Ask, Found, Tier, TierError};
+use bellwether::shared::{Acquired, Ask, Draw, Found, Tier, TierError};
 use bellwether::{Fence, Mode, Span};
 use bellwether_adapters::events::RedisEvents;
 use serde_json::{Value, json};
@@ -80,7 +80,9 @@ pub(crate) async fn again(tier: &dyn Tier, events: &RedisEvents, url: &RedisUrl,
 /// The first to write it down, or who comes beside it.
 async fn first(tier: &dyn Tier, ours: Known) -> Result<Same, String> {
     let key = NAME.as_bytes();
-    let ask = Ask { lease: LEASE, mode: Mode::Miss, holds: Fence::ZERO, at_least: Fence::ZERO };
+    // Who writes another word has another token; who writes the same is late with the very same bytes.
+    let draw = Draw(ours.id.get(..16).and_then(|digits| u64::from_str_radix(digits, 16).ok()).unwrap_or_default());
+    let ask = Ask { lease: LEASE, mode: Mode::Miss, holds: Fence::ZERO, at_least: Fence::ZERO, draw };
     let body = json!({ "id": ours.id, "at": ours.at });
     for _ in 0..LOOKS {
         if let Acquired::Granted { token, .. } = tier.acquire(key, ask).await.map_err(text)? {
