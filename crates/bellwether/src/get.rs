@@ -329,7 +329,7 @@ impl<'a, K: CacheKey + ?Sized, V: Value> Space<K, V> {
             Some(answer) => Ok(answer),
             None => shared.engine.find(&shared.state, &owned).await,
         };
-        shared.counted(answer, asked_us)
+        shared.counted(&owned, answer, asked_us)
     }
 
     /// As [`Space::refresh`], and the refresh begins at once, in the class of those that nobody
