@@ -3,8 +3,12 @@
 use std::fmt;
 
 use bellwether_core::policy::{Early, Policy};
+use bellwether_core::time::Span;
 
 use super::case::Case;
+
+/// Of a fixed ramp.
+const RAMP: Span = Span::secs(300);
 
 /// What a fleet does about a popular key's expiry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,10 +27,18 @@ pub enum PolicySet {
     Lease,
     /// The lease with grace and early refresh by lead.
     Lead,
+    /// A lock in the shared cache without a heartbeat; who does not get it looks again and again.
+    Lock,
+    /// The lease in a fleet that lets requests in by and by.
+    Ramp,
+    /// Every read is one of the shared tier.
+    Direct,
+    /// Copies in each process, and each reader who finds one too old asks the shared tier himself.
+    Apart,
 }
 
 impl PolicySet {
-    /// From no defence to all of them.
+    /// From no defence to all of them: what an expiry is compared under.
     pub const ALL: [PolicySet; 7] = [
         PolicySet::Naive,
         PolicySet::PerProcess,
@@ -47,6 +59,10 @@ impl PolicySet {
             PolicySet::XFetchLocal => "xfetch-local",
             PolicySet::Lease => "lease",
             PolicySet::Lead => "lead",
+            PolicySet::Lock => "lock",
+            PolicySet::Ramp => "ramp",
+            PolicySet::Direct => "direct",
+            PolicySet::Apart => "apart",
         }
     }
 
@@ -60,22 +76,45 @@ impl PolicySet {
             PolicySet::XFetchLocal => "XFetch, loads coalesced in each process",
             PolicySet::Lease => "coalescing, one lease per key in the fleet, guard; no grace",
             PolicySet::Lead => "lease, grace, early refresh by lead: Bellwether's default",
+            PolicySet::Lock => "a lock in the shared cache (SET NX), no heartbeat; who does not get it polls",
+            PolicySet::Ramp => "the lease, and a fixed ramp: requests are let in over 5 minutes",
+            PolicySet::Direct => "no memory tier: every read is one of the shared tier",
+            PolicySet::Apart => "a memory tier, but everybody who finds a copy too old asks the shared tier himself",
         }
-    }
-
-    /// The set named `word`.
-    pub fn parse(word: &str) -> Option<PolicySet> {
-        PolicySet::ALL.into_iter().find(|set| set.as_str().eq_ignore_ascii_case(word))
     }
 
     /// Whether a process loads a key once at a time.
     pub(crate) const fn coalesces(self) -> bool {
-        !matches!(self, PolicySet::Naive | PolicySet::Stale | PolicySet::XFetch)
+        !matches!(self, PolicySet::Naive | PolicySet::Stale | PolicySet::XFetch | PolicySet::Lock)
+            && !matches!(self, PolicySet::Direct | PolicySet::Apart)
     }
 
     /// Whether a fleet loads a key once at a time: with memory tiers, guard and cool-down, as the product does.
     pub(crate) const fn leases(self) -> bool {
-        matches!(self, PolicySet::Lease | PolicySet::Lead)
+        matches!(self, PolicySet::Lease | PolicySet::Lead | PolicySet::Ramp)
+    }
+
+    /// Whether somebody who finds nothing asks the shared tier who may load.
+    pub(crate) const fn asks_tier(self) -> bool {
+        self.leases() || self.polls() || matches!(self, PolicySet::Apart)
+    }
+
+    /// Whether those who wait poll, for a lock that nobody takes from a holder that is gone.
+    pub(crate) const fn polls(self) -> bool {
+        matches!(self, PolicySet::Lock)
+    }
+
+    /// Whether each process has copies of its own.
+    pub(crate) const fn remembers(self) -> bool {
+        self.leases() || matches!(self, PolicySet::Apart)
+    }
+
+    /// Over how long requests are let in by and by.
+    pub(crate) const fn ramp(self) -> Option<Span> {
+        match self {
+            PolicySet::Ramp => Some(RAMP),
+            _ => None,
+        }
     }
 
     /// The knobs of its one space.
@@ -86,7 +125,8 @@ impl PolicySet {
             early: match self {
                 PolicySet::XFetch | PolicySet::XFetchLocal => Early::XFetch { beta: case.beta },
                 PolicySet::Lead => Early::Lead,
-                PolicySet::Naive | PolicySet::PerProcess | PolicySet::Stale | PolicySet::Lease => Early::Off,
+                PolicySet::Naive | PolicySet::PerProcess | PolicySet::Stale | PolicySet::Lock => Early::Off,
+                PolicySet::Lease | PolicySet::Ramp | PolicySet::Direct | PolicySet::Apart => Early::Off,
             },
             ..Policy::ttl(case.ttl)
         };
