@@ -58,6 +58,11 @@ impl Bucket {
         }
     }
 
+    /// A token comes back unused, as far as it fits.
+    pub fn give_back(&mut self) {
+        self.level = self.level.saturating_add(TOKEN).min(self.burst);
+    }
+
     /// Time from `now` until there is a token; zero if there is one.
     pub fn wait(&mut self, now: Tick) -> Span {
         self.refill(now);

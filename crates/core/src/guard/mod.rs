@@ -4,4 +4,6 @@ pub mod brake;
 pub mod bucket;
 pub mod cooldown;
 pub mod gate;
+pub mod pacer;
+pub mod ramp;
 pub mod share;

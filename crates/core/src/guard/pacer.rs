@@ -1,0 +1,358 @@
+//! Which refreshes of a space begin now, when thousands are due at once? They are spread over its grace, hottest first.
+//!
+//! Entries that were stored together end together: a nightly import, a tag that was made stale, a restart. Each of
+//! them is asked for once while it is stale, and each asks for a refresh. Nobody waits for those, so they need not
+//! come together: a bucket lets through a little more than the space needs in the long run, and what is due waits in
+//! the order of its popularity.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::bucket::Bucket;
+use crate::time::{Span, Tick};
+
+/// A space with fewer keys is not paced: all its refreshes together are no avalanche, the guard's queue holds them;
+/// and the pace of a small space would be so slow that entries were stale for a good part of their lives.
+pub const PACED_FROM: u64 = 1_000;
+/// The pace, as a multiple of what the space needs in the long run: keys / ttl. Above 1, or a queue would never end.
+const ABOVE_NEED: f64 = 1.2;
+/// What waits is through after this share of the time in which it may be served meanwhile.
+const SPREAD: f64 = 0.8;
+/// What has less than this share of its time left goes whatever the pace: its readers would soon have to wait.
+const URGENT: f64 = 0.1;
+/// Keys that may wait; more are turned away, and ask again when they are read again.
+pub const MOST_WAITING: usize = 10_000;
+
+/// What becomes of a refresh that is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// It begins now.
+    Go,
+    /// It is in the queue; [`Pacer::advance`] will name it.
+    Wait,
+    /// Too many wait; the next read of the key asks again.
+    Full,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Due {
+    heat: u32,
+    number: u64,
+    /// From here on it goes whatever the pace.
+    urgent: Tick,
+    /// What it adds to the pace that is needed, per second.
+    need: f64,
+}
+
+/// A key's place: the hottest first, then first come.
+type Place = (Reverse<u32>, u64);
+
+/// The pace of one space's refreshes in one process. Every operation costs O(log n) of those that wait.
+#[derive(Clone, Debug)]
+pub struct Pacer<K> {
+    bucket: Option<Bucket>,
+    /// Per second: what the space needs in the long run, with something on top.
+    steady: f64,
+    /// The bucket's rate now.
+    rate: f64,
+    /// Sum of `need` over those that wait, and its highest since nobody waited: the pace must not fall while the
+    /// queue gets shorter, or its end would never come.
+    needed: f64,
+    highest: f64,
+    waiting: BTreeMap<K, Due>,
+    queue: BTreeMap<Place, K>,
+    urgent: BTreeSet<(Tick, K)>,
+    next_number: u64,
+}
+
+impl<K> Default for Pacer<K> {
+    /// Not paced until it was measured.
+    fn default() -> Pacer<K> {
+        Pacer {
+            bucket: None,
+            steady: 0.0,
+            rate: 0.0,
+            needed: 0.0,
+            highest: 0.0,
+            waiting: BTreeMap::new(),
+            queue: BTreeMap::new(),
+            urgent: BTreeSet::new(),
+            next_number: 0,
+        }
+    }
+}
+
+impl<K: Ord + Clone> Pacer<K> {
+    /// Tells how large the space is: its resident keys, their ttl, and how many processes share its refreshes (1 if
+    /// it is alone). Call it about once a second, then [`Pacer::advance`].
+    pub fn measure(&mut self, keys: u64, ttl: Span, instances: u32, now: Tick) {
+        if keys < PACED_FROM || ttl == Span::ZERO {
+            (self.bucket, self.steady) = (None, 0.0);
+            return;
+        }
+        self.steady = ABOVE_NEED * keys as f64 * 1000.0 / ttl.0 as f64 / f64::from(instances.max(1));
+        self.set_rate(now);
+    }
+
+    /// A reader found `key` due for a refresh. It is read `heat` times a second, or whatever else compares keys of
+    /// one space; until `until` its old value can be served meanwhile. Asked again, it may only get hotter.
+    pub fn ask(&mut self, key: &K, heat: u32, until: Tick, now: Tick) -> Pace {
+        if let Some(due) = self.waiting.get(key).copied() {
+            if heat > due.heat {
+                self.queue.remove(&(Reverse(due.heat), due.number));
+                self.queue.insert((Reverse(heat), due.number), key.clone());
+                self.waiting.insert(key.clone(), Due { heat, ..due });
+            }
+            return Pace::Wait;
+        }
+        let left = until.since(now);
+        let Some(bucket) = &mut self.bucket else { return Pace::Go };
+        // Nobody overtakes those who wait, and what can't be served meanwhile can't wait.
+        if left == Span::ZERO || (self.waiting.is_empty() && bucket.take(now).is_ok()) {
+            return Pace::Go;
+        }
+        if self.waiting.len() >= MOST_WAITING {
+            return Pace::Full;
+        }
+        let number = self.next_number;
+        self.next_number += 1;
+        let urgent = until - left.scale(URGENT);
+        let need = 1000.0 / (SPREAD * left.0 as f64);
+        self.waiting.insert(key.clone(), Due { heat, number, urgent, need });
+        self.queue.insert((Reverse(heat), number), key.clone());
+        self.urgent.insert((urgent, key.clone()));
+        self.needed += need;
+        if self.needed > self.highest {
+            self.highest = self.needed;
+            self.set_rate(now);
+        }
+        Pace::Wait
+    }
+
+    /// Names to `out` the keys whose refreshes begin now. Returns when to call again if nobody asks before; `None`:
+    /// nobody waits.
+    pub fn advance(&mut self, now: Tick, out: &mut Vec<K>) -> Option<Tick> {
+        while let Some((at, key)) = self.urgent.first().cloned()
+            && at <= now
+        {
+            self.remove(&key);
+            out.push(key);
+        }
+        while let Some(key) = self.queue.first_key_value().map(|(_, key)| key.clone()) {
+            if let Some(bucket) = &mut self.bucket
+                && bucket.take(now).is_err()
+            {
+                break;
+            }
+            self.remove(&key);
+            out.push(key);
+        }
+        if self.waiting.is_empty() {
+            (self.needed, self.highest) = (0.0, 0.0);
+            self.set_rate(now);
+            return None;
+        }
+        let urgent = self.urgent.first().map_or(Tick::NEVER, |(at, _)| *at);
+        let token = self.bucket.as_mut().map_or(now, |bucket| now + bucket.wait(now));
+        Some(urgent.min(token))
+    }
+
+    /// A refresh that was let through needed no load: another process had made it.
+    pub fn refund(&mut self) {
+        if let Some(bucket) = &mut self.bucket {
+            bucket.give_back();
+        }
+    }
+
+    /// The key needs no refresh any more. `false` if it did not wait.
+    pub fn withdraw(&mut self, key: &K) -> bool {
+        self.remove(key).is_some()
+    }
+
+    /// Keys that wait.
+    pub fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Refreshes a second that are let through now; `None`: all of them, at once.
+    pub fn rate(&self) -> Option<f64> {
+        self.bucket.as_ref().map(|_| self.rate)
+    }
+
+    fn set_rate(&mut self, now: Tick) {
+        let rate = self.steady.max(self.highest);
+        match self.bucket.take() {
+            Some(bucket) if rate == self.rate => self.bucket = Some(bucket),
+            Some(bucket) => self.bucket = Some(bucket.at_rate(rate, now)),
+            // Measured for the first time, or large again.
+            None if self.steady > 0.0 => self.bucket = Some(Bucket::of_rate(rate)),
+            None => {}
+        }
+        self.rate = rate;
+    }
+
+    fn remove(&mut self, key: &K) -> Option<Due> {
+        let due = self.waiting.remove(key)?;
+        self.queue.remove(&(Reverse(due.heat), due.number));
+        self.urgent.remove(&(due.urgent, key.clone()));
+        self.needed -= due.need;
+        Some(due)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const HOUR: Span = Span::secs(3600);
+
+    /// Refreshes per second of virtual time, if `keys` keys are due at the hour and read once a second each.
+    fn avalanche(keys: u64, ttl: Span, grace: Span, paced: bool) -> Vec<u64> {
+        let mut pacer = Pacer::default();
+        let start = Tick(10_000_000);
+        if paced {
+            pacer.measure(keys, ttl, 1, start);
+        }
+        let mut stale: BTreeSet<u64> = (0..keys).collect();
+        let mut seconds = Vec::new();
+        while !stale.is_empty() {
+            let now = start + Span::secs(seconds.len() as u64);
+            let mut begun = Vec::new();
+            for key in &stale {
+                if pacer.ask(key, 1, start + grace, now) == Pace::Go {
+                    begun.push(*key);
+                }
+            }
+            // Within the second the queue is looked at whenever it asks for it.
+            let mut next = Some(now);
+            while let Some(at) = next.filter(|at| *at < now + Span::secs(1)) {
+                next = pacer.advance(at, &mut begun);
+            }
+            for key in &begun {
+                assert!(stale.remove(key), "{key} twice");
+            }
+            seconds.push(begun.len() as u64);
+            assert!(now < start + grace, "{} are left when their time is over", stale.len());
+        }
+        seconds
+    }
+
+    #[test]
+    fn s6_an_hourly_avalanche_peaks_below_twice_the_mean_and_ends_in_its_grace() {
+        let seconds = avalanche(5_000, HOUR, HOUR, true);
+        let mean = 5_000.0 / 3600.0;
+        let peak = seconds.iter().max().copied().unwrap_or_default();
+        assert!((peak as f64) <= 2.0 * mean, "{peak} in a second, the mean is {mean}");
+        assert_eq!(seconds.iter().sum::<u64>(), 5_000);
+        let control = avalanche(5_000, HOUR, HOUR, false);
+        assert_eq!(control, [5_000], "unpaced, all come at once");
+    }
+
+    #[test]
+    fn a_short_grace_makes_the_pace_faster_and_even() {
+        let seconds = avalanche(6_000, HOUR, Span::secs(600), true);
+        let peak = seconds.iter().max().copied().unwrap_or_default();
+        assert!(seconds.len() <= 600, "{} s", seconds.len());
+        // 6,000 within 0.8 x 600 s are 12.5/s, and the burst of a tenth of a second on top.
+        assert!(peak <= 15, "{peak}");
+    }
+
+    #[test]
+    fn the_hottest_go_first_and_a_key_may_get_hotter_while_it_waits() {
+        let mut pacer = Pacer::default();
+        let (now, until) = (Tick(1_000), Tick(1_000) + HOUR);
+        pacer.measure(3_600, HOUR, 1, now); // 1.2 a second
+        assert_eq!(pacer.ask(&0, 1, until, now), Pace::Go, "the first token is there");
+        for (key, heat) in [(1, 5), (2, 50), (3, 7)] {
+            assert_eq!(pacer.ask(&key, heat, until, now), Pace::Wait);
+        }
+        assert_eq!(pacer.ask(&1, 60, until, now), Pace::Wait);
+        let mut out = Vec::new();
+        let mut next = pacer.advance(now, &mut out);
+        assert!(out.is_empty());
+        while let Some(at) = next {
+            next = pacer.advance(at, &mut out);
+        }
+        assert_eq!(out, [1, 2, 3]);
+    }
+
+    #[test]
+    fn what_can_wait_no_longer_goes_whatever_the_pace() {
+        let mut pacer = Pacer::default();
+        let now = Tick(1_000);
+        pacer.measure(3_600, HOUR, 1, now);
+        assert_eq!(pacer.ask(&0, 1, now + HOUR, now), Pace::Go);
+        assert_eq!(pacer.ask(&1, 1, now, now), Pace::Go, "its time is over");
+        for key in 2..100 {
+            assert_eq!(pacer.ask(&key, 9, now + HOUR, now), Pace::Wait);
+        }
+        assert_eq!(pacer.ask(&100, 1, now + Span::secs(10), now), Pace::Wait);
+        let mut out = Vec::new();
+        pacer.advance(now + Span::secs(9), &mut out);
+        assert!(out.contains(&100) && out.len() < 20, "{out:?}");
+    }
+
+    #[test]
+    fn a_small_space_is_not_paced_and_one_that_became_small_lets_all_go() {
+        let mut pacer = Pacer::default();
+        let now = Tick(1_000);
+        pacer.measure(PACED_FROM - 1, HOUR, 1, now);
+        assert!((0..5_000).all(|key| pacer.ask(&key, 1, now + HOUR, now) == Pace::Go));
+        pacer.measure(PACED_FROM, HOUR, 1, now);
+        assert_eq!([0, 1].map(|key| pacer.ask(&key, 1, now + HOUR, now)), [Pace::Go, Pace::Wait]);
+        pacer.measure(10, HOUR, 1, now);
+        let mut out = Vec::new();
+        assert_eq!((pacer.advance(now, &mut out), out), (None, vec![1]));
+    }
+
+    #[test]
+    fn a_refund_lets_another_go_and_instances_share_the_pace() {
+        let mut pacer = Pacer::default();
+        let (now, until) = (Tick(1_000), Tick(1_000) + HOUR);
+        pacer.measure(3_600, HOUR, 10, now);
+        assert_eq!(pacer.rate(), Some(0.12));
+        assert_eq!([0, 1].map(|key| pacer.ask(&key, 1, until, now)), [Pace::Go, Pace::Wait]);
+        pacer.refund();
+        let mut out = Vec::new();
+        assert_eq!((pacer.advance(now, &mut out), out), (None, vec![1]));
+    }
+
+    proptest! {
+        #[test]
+        fn every_key_that_waits_is_named_once_and_in_its_time(
+            keys in PACED_FROM..20_000,
+            asks in prop::collection::vec((0u16..500, 0u32..9, 1u64..100_000, 0u64..2_000, any::<bool>()), 1..200),
+        ) {
+            let mut pacer = Pacer::default();
+            let mut now = Tick(1_000_000);
+            pacer.measure(keys, Span::secs(60), 1, now);
+            let mut model: BTreeMap<u16, Tick> = BTreeMap::new();
+            let mut next = None;
+            for (key, heat, left, pause, withdrawn) in asks {
+                let end = now + Span(pause);
+                while let Some(at) = next.filter(|at| *at <= end) {
+                    let mut out = Vec::new();
+                    next = pacer.advance(at, &mut out);
+                    for key in out {
+                        prop_assert!(model.remove(&key).is_some_and(|until| at <= until), "late, or twice");
+                    }
+                }
+                now = end;
+                if withdrawn {
+                    prop_assert_eq!(pacer.withdraw(&key), model.remove(&key).is_some());
+                }
+                if pacer.ask(&key, heat, now + Span(left), now) == Pace::Wait {
+                    model.entry(key).or_insert(now + Span(left));
+                }
+                let mut out = Vec::new();
+                next = pacer.advance(now, &mut out);
+                for key in out {
+                    prop_assert!(model.remove(&key).is_some());
+                }
+                prop_assert_eq!(pacer.waiting(), model.len());
+                prop_assert_eq!((pacer.queue.len(), pacer.urgent.len()), (model.len(), model.len()));
+            }
+        }
+    }
+}
