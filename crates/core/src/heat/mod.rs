@@ -1,3 +1,14 @@
 //! Which keys are hot, and what is done about it? Counting, verdict and reaction, as data.
 
+pub mod board;
+#[cfg(test)]
+mod board_tests;
+pub mod fleet;
+#[cfg(test)]
+mod fleet_tests;
 pub mod hot;
+pub mod policy;
+pub mod sample;
+pub mod sketch;
+pub mod verdict;
+pub mod window;
