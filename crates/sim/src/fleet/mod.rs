@@ -15,6 +15,7 @@ mod case;
 mod lead;
 mod origin;
 mod outcome;
+mod pace;
 mod policy_set;
 mod process;
 mod record;

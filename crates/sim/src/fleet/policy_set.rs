@@ -27,6 +27,8 @@ pub enum PolicySet {
     Lease,
     /// The lease with grace and early refresh by lead.
     Lead,
+    /// All of that, with refreshes that are due together paced over their grace.
+    Full,
     /// A lock in the shared cache without a heartbeat; who does not get it looks again and again.
     Lock,
     /// The lease in a fleet that lets requests in by and by.
@@ -39,7 +41,7 @@ pub enum PolicySet {
 
 impl PolicySet {
     /// From no defence to all of them: what an expiry is compared under.
-    pub const ALL: [PolicySet; 7] = [
+    pub const ALL: [PolicySet; 8] = [
         PolicySet::Naive,
         PolicySet::PerProcess,
         PolicySet::Stale,
@@ -47,6 +49,7 @@ impl PolicySet {
         PolicySet::XFetchLocal,
         PolicySet::Lease,
         PolicySet::Lead,
+        PolicySet::Full,
     ];
 
     /// The word on the command line and in files.
@@ -59,6 +62,7 @@ impl PolicySet {
             PolicySet::XFetchLocal => "xfetch-local",
             PolicySet::Lease => "lease",
             PolicySet::Lead => "lead",
+            PolicySet::Full => "full",
             PolicySet::Lock => "lock",
             PolicySet::Ramp => "ramp",
             PolicySet::Direct => "direct",
@@ -75,7 +79,8 @@ impl PolicySet {
             PolicySet::XFetch => "XFetch alone: probabilistic early loads, nobody coordinates them",
             PolicySet::XFetchLocal => "XFetch, loads coalesced in each process",
             PolicySet::Lease => "coalescing, one lease per key in the fleet, guard; no grace",
-            PolicySet::Lead => "lease, grace, early refresh by lead: Bellwether's default",
+            PolicySet::Lead => "lease, grace, early refresh by lead",
+            PolicySet::Full => "lead with the pacer: all of Bellwether, as it is by default",
             PolicySet::Lock => "a lock in the shared cache (SET NX), no heartbeat; who does not get it polls",
             PolicySet::Ramp => "the lease, and a fixed ramp: requests are let in over 5 minutes",
             PolicySet::Direct => "no memory tier: every read is one of the shared tier",
@@ -91,7 +96,7 @@ impl PolicySet {
 
     /// Whether a fleet loads a key once at a time: with memory tiers, guard and cool-down, as the product does.
     pub(crate) const fn leases(self) -> bool {
-        matches!(self, PolicySet::Lease | PolicySet::Lead | PolicySet::Ramp)
+        matches!(self, PolicySet::Lease | PolicySet::Lead | PolicySet::Full | PolicySet::Ramp)
     }
 
     /// Whether somebody who finds nothing asks the shared tier who may load.
@@ -109,6 +114,11 @@ impl PolicySet {
         self.leases() || matches!(self, PolicySet::Apart)
     }
 
+    /// Whether refreshes that are due together are spread over their grace.
+    pub(crate) const fn paces(self) -> bool {
+        matches!(self, PolicySet::Full)
+    }
+
     /// Over how long requests are let in by and by.
     pub(crate) const fn ramp(self) -> Option<Span> {
         match self {
@@ -124,14 +134,14 @@ impl PolicySet {
             timeout: case.timeout,
             early: match self {
                 PolicySet::XFetch | PolicySet::XFetchLocal => Early::XFetch { beta: case.beta },
-                PolicySet::Lead => Early::Lead,
+                PolicySet::Lead | PolicySet::Full => Early::Lead,
                 PolicySet::Naive | PolicySet::PerProcess | PolicySet::Stale | PolicySet::Lock => Early::Off,
                 PolicySet::Lease | PolicySet::Ramp | PolicySet::Direct | PolicySet::Apart => Early::Off,
             },
             ..Policy::ttl(case.ttl)
         };
         match self {
-            PolicySet::Stale | PolicySet::Lead => knobs.grace(case.grace),
+            PolicySet::Stale | PolicySet::Lead | PolicySet::Full => knobs.grace(case.grace),
             _ => knobs,
         }
     }

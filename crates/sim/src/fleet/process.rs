@@ -41,7 +41,7 @@ impl Fleet<'_> {
             Decision::Serve(_) => self.record.ended(1, fresh_or_stale(&meta, now), Span::ZERO, now),
             Decision::ServeAndRefresh(_) => {
                 self.record.ended(1, fresh_or_stale(&meta, now), Span::ZERO, now);
-                self.refresh(process, key, meta.fence);
+                self.refresh_in_time(process, key, &meta, hits);
             }
             Decision::Load | Decision::LoadAlone | Decision::NotCached => self.miss(process, key),
         }
@@ -139,6 +139,7 @@ impl Fleet<'_> {
         }
         let place = self.place(process, key);
         self.keep(place, meta);
+        self.needs_no_refresh(id, process, key, loaded);
         if loaded {
             self.record.stamped(meta.fresh_until.since(self.now), self.lead_of(&meta));
         }
@@ -227,6 +228,10 @@ impl Fleet<'_> {
             Event::Guard(process) => {
                 self.guard_wakes[process as usize] = None;
                 self.guard(process);
+            }
+            Event::Pace(process) => {
+                self.pace_wakes[process as usize] = None;
+                self.pace(process);
             }
             Event::Crash(process) => self.crash(process),
         }

@@ -25,6 +25,8 @@ pub(super) struct Task {
     /// The lease that it holds, and how long it lasts without a heartbeat.
     pub(super) claim: Option<(Fence, Span)>,
     pub(super) holds_permit: bool,
+    /// The pacer let it through.
+    pub(super) paced: bool,
     pub(super) loads: bool,
     /// What a holder is about to tell the shared tier.
     pub(super) brings: Option<Meta>,
@@ -47,6 +49,7 @@ impl Task {
             started: Tick(0),
             claim: None,
             holds_permit: false,
+            paced: false,
             loads: false,
             brings: None,
             failed: None,
@@ -79,6 +82,8 @@ pub(super) enum Event {
     Publish(u64),
     /// The guard of a process has something to say.
     Guard(u32),
+    /// The pacer of a process has something to say.
+    Pace(u32),
     /// A process dies.
     Crash(u32),
 }

@@ -7,6 +7,7 @@ use bellwether_core::draw::Draw;
 use bellwether_core::entry::{Kind, Meta};
 use bellwether_core::fence::Fence;
 use bellwether_core::guard::gate::Gate;
+use bellwether_core::guard::pacer::Pacer;
 use bellwether_core::loadtimes::LoadTimes;
 use bellwether_core::policy::{Budget, Policy};
 use bellwether_core::read::flight::Flights;
@@ -71,6 +72,9 @@ pub(super) struct Fleet<'a> {
     pub(super) flights: BTreeMap<u64, Flights>,
     pub(super) gates: Vec<Gate>,
     pub(super) guard_wakes: Vec<Option<Tick>>,
+    /// Of each process, for those who pace.
+    pub(super) pacers: Vec<Pacer<u32>>,
+    pub(super) pace_wakes: Vec<Option<Tick>>,
     pub(super) times: Vec<LoadTimes>,
     /// By number; gone when done.
     pub(super) tasks: Vec<Option<Box<Task>>>,
@@ -116,6 +120,8 @@ impl<'a> Fleet<'a> {
             flights: BTreeMap::new(),
             gates: vec![Gate::new(&budget); processes],
             guard_wakes: vec![None; processes],
+            pacers: vec![Pacer::default(); if set.paces() { processes } else { 0 }],
+            pace_wakes: vec![None; processes],
             times: vec![LoadTimes::default(); processes],
             tasks: Vec::new(),
             under_way: vec![0; keys],
@@ -160,6 +166,7 @@ impl<'a> Fleet<'a> {
         let mut cut_short = false;
         while self.now < end && !cut_short {
             self.catch_up();
+            self.measure();
             self.requests();
             self.now = self.now + Span(1);
             cut_short = self.tasks.len() > MOST_TASKS;
@@ -205,7 +212,7 @@ impl<'a> Fleet<'a> {
             self.record.polls(u64::from(n), self.now);
         }
         // Only a lead asks how often a value was read.
-        if self.set == PolicySet::Lead {
+        if matches!(self.set, PolicySet::Lead | PolicySet::Full) {
             for request in self.crowd.requests(at) {
                 let place = self.place(request.process, request.key);
                 self.hits[place] = self.hits[place].saturating_add(1);

@@ -82,7 +82,7 @@ impl Study for Ladder {
 fn level(set: PolicySet) -> Level {
     match set {
         PolicySet::Naive | PolicySet::Direct => Level::Naive,
-        PolicySet::Lead => Level::Full,
+        PolicySet::Full => Level::Full,
         _ => Level::Partial,
     }
 }

@@ -10,6 +10,7 @@ mod ladder;
 mod name;
 mod s1;
 mod s10;
+mod s11;
 mod s2;
 mod s3;
 mod s5;
@@ -35,6 +36,7 @@ pub fn studies(scenario: Scenario, sizes: &Sizes) -> Vec<Box<dyn Study>> {
         Scenario::S7 => s7::studies(sizes),
         Scenario::S8 => s8::studies(sizes),
         Scenario::S10 => s10::studies(sizes),
+        Scenario::S11 => s11::studies(sizes),
         _ => Vec::new(),
     }
 }

@@ -13,7 +13,7 @@ use crate::fleet::{Case, PolicySet, Start};
 const P9999: f64 = 2.9;
 
 const SETS: [PolicySet; 5] =
-    [PolicySet::Naive, PolicySet::Lock, PolicySet::PerProcess, PolicySet::Lease, PolicySet::Lead];
+    [PolicySet::Naive, PolicySet::Lock, PolicySet::PerProcess, PolicySet::Lease, PolicySet::Full];
 
 pub(super) fn cases() -> Vec<Case> {
     let crash = Case {

@@ -32,7 +32,8 @@ pub(super) fn cases() -> Vec<Case> {
 pub(super) fn studies(sizes: &Sizes) -> Vec<Box<dyn Study>> {
     let small = |case| {
         if sizes.small {
-            Case { keys: 500, processes: 5, rate: 2_000.0, length: Span::secs(7_500), ..case }
+            // Smaller spaces are not paced.
+            Case { keys: 1_200, processes: 4, rate: 400.0, length: Span::secs(7_500), ..case }
         } else {
             case
         }

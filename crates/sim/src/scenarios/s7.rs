@@ -31,7 +31,7 @@ pub(super) fn studies(sizes: &Sizes) -> Vec<Box<dyn Study>> {
         Ladder {
             scenario: Scenario::S7,
             case,
-            sets: vec![PolicySet::Direct, PolicySet::Apart, PolicySet::Lead],
+            sets: vec![PolicySet::Direct, PolicySet::Apart, PolicySet::Full],
             measure: Figure::SharedReads,
             bound,
             bound_says: "servers / 2 s: each reads the shared tier once in the life of its copy",

@@ -14,7 +14,7 @@ const FULL: f64 = 0.99;
 const MOST_TIME: f64 = 1.25;
 
 const SETS: [PolicySet; 5] =
-    [PolicySet::Naive, PolicySet::PerProcess, PolicySet::Ramp, PolicySet::Lease, PolicySet::Lead];
+    [PolicySet::Naive, PolicySet::PerProcess, PolicySet::Ramp, PolicySet::Lease, PolicySet::Full];
 
 pub(super) fn cases() -> Vec<Case> {
     let cold = Case {

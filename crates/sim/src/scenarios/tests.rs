@@ -66,6 +66,16 @@ fn s7_copies_in_memory() {
 }
 
 #[test]
+fn s6_an_hourly_avalanche() {
+    judged(Scenario::S6);
+}
+
+#[test]
+fn s11_a_flood_of_new_parameters() {
+    judged(Scenario::S11);
+}
+
+#[test]
 fn a_seed_makes_the_same_run_and_another_one_another() {
     for scenario in [Scenario::S3, Scenario::S5, Scenario::S7] {
         for study in studies(scenario, &SMALL) {
