@@ -83,7 +83,7 @@ fn a_level_stands_for_its_sets_and_a_set_that_a_scenario_has_not_leaves_it_out()
     assert_eq!(code, Some(0));
     let rows = |word: &str| out.lines().filter(|line| line.starts_with(&format!("  {word} "))).count();
     assert_eq!((rows("lock"), rows("full"), rows("lead")), (2, 3, 0), "S1 has no lock, S3 two cases: {out}");
-    assert!(out.contains("misses longest wait") && out.contains("holds"), "verdicts: {out}");
+    assert!(out.contains("misses blocked") && out.contains("holds"), "verdicts: {out}");
     assert!(out.contains("At a glance"), "{out}");
 }
 

@@ -46,7 +46,7 @@ impl Comparison {
             // Writing into a String can't fail, here and below.
             let _ = writeln!(text, "  {line}");
         }
-        let _ = writeln!(text, "  bound {}: {}", words::number(about.bound), about.bound_says);
+        let _ = writeln!(text, "  bound {}: {}", written(about.measure, about.bound), about.bound_says);
         let goals: Vec<String> = about.goals.iter().map(goal).collect();
         let _ = writeln!(text, "  to reach: {}\n", goals.join(", "));
         let _ = write!(text, "{}", self.figures());

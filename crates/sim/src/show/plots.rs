@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::comparison::{Comparison, Seeds, goal};
+use super::comparison::{Comparison, Seeds, goal, written};
 use super::html;
 use super::overview::overview;
 use super::plot::{Plot, Scale};
@@ -91,7 +91,7 @@ fn bars(comparison: &Comparison) -> String {
     let mut text = format!(
         "<h3>{}{heading} <small>bound {}: {}. To reach: {}</small></h3>\n<div class=\"bars\">\n",
         escaped(about.measure.heading()),
-        words::number(about.bound),
+        escaped(&written(about.measure, about.bound)),
         escaped(about.bound_says),
         escaped(&goals.join(", "))
     );
