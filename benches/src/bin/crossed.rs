@@ -1,5 +1,6 @@
 //! Does an answer ever reach another key than its own, whatever happens on the way? A shared tier on a real Redis behind a
-//! proxy that corrupts, duplicates, slices, delays and resets, with callers that give up at random.
+//! proxy that corrupts, duplicates, slices, delays and resets, with callers that read, load under leases, remove, and give
+//! up at random.
 //!
 //! `cargo run --release -p bellwether-benches --bin crossed [OPERATIONS]`, a million unless another number is named.
 
@@ -8,11 +9,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bellwether::shared::{Acquired, Ask, Envelope, Format, Found, Mode, Position, Stored, Tier};
-use bellwether::{Fence, Kind, Span};
+use bellwether::{Fence, Invalidation, Kind, Span};
 use bellwether_adapters::tiers::redis::{RedisOptions, RedisTarget, RedisTier};
 use bellwether_benches::report::{Bar, bars};
 use bellwether_faults::{Direction, Ending, Faults, Proxy};
 use bellwether_servers::Redis;
+use bytes::Bytes;
 use futures_util::future::join_all;
 
 const OPERATIONS: u64 = 1_000_000;
@@ -25,6 +27,7 @@ const CUT_EVERY: Duration = Duration::from_millis(700);
 struct Tally {
     right: AtomicU64,
     missed: AtomicU64,
+    written: AtomicU64,
     failed: AtomicU64,
     given_up: AtomicU64,
     crossed: AtomicU64,
@@ -43,9 +46,9 @@ async fn main() {
     let stir = Faults {
         latency: Duration::from_micros(200),
         jitter: Duration::from_micros(800),
-        corrupt: 0.0005,
-        duplicate: 0.0005,
-        reset: 0.0002,
+        corrupt: 0.003,
+        duplicate: 0.002,
+        reset: 0.0005,
         ..Faults::NONE
     };
     Direction::BOTH.into_iter().for_each(|direction| proxy.set(direction, stir));
@@ -66,14 +69,16 @@ async fn main() {
     cutter.await.expect("it ends");
     let told = |count: &AtomicU64| count.load(Ordering::Relaxed);
     println!(
-        "{} operations in {:.0} s: {} right, {} misses, {} errors, {} given up; {} connections lost; {:?}\n",
+        "{} operations in {:.0} s: {} right, {} misses, {} written, {} errors, {} given up; {} connections lost, {} out of step; {:?}\n",
         operations / CALLERS * CALLERS,
         began.elapsed().as_secs_f64(),
         told(&tally.right),
         told(&tally.missed),
+        told(&tally.written),
         told(&tally.failed),
         told(&tally.given_up),
         tier.counts().lost,
+        tier.counts().out_of_step,
         proxy.counts(),
     );
     println!("{}", bars(&[Bar::exactly("answers of another key", told(&tally.crossed) as f64, 0.0)]));
@@ -92,10 +97,12 @@ fn body(n: usize) -> String {
     format!("key:{n};").repeat(1 + n % 90)
 }
 
-async fn store(tier: &RedisTier, n: usize) {
-    let ask = Ask { lease: Span::secs(5), mode: Mode::Miss, holds: Fence::ZERO, at_least: Fence::ZERO };
-    let Ok(Acquired::Granted { token, .. }) = tier.acquire(&name(n), ask).await else { panic!("an empty server") };
-    let envelope = Envelope {
+fn ask(mode: Mode) -> Ask {
+    Ask { lease: Span::secs(1), mode, holds: Fence::ZERO, at_least: Fence::ZERO }
+}
+
+fn envelope(n: usize) -> Envelope {
+    Envelope {
         kind: Kind::Value,
         fence: Fence::ZERO,
         age_ms: 5,
@@ -110,32 +117,96 @@ async fn store(tier: &RedisTier, n: usize) {
         format: Format::Utf8,
         about: Vec::new(),
         body: body(n).into(),
+    }
+}
+
+async fn store(tier: &RedisTier, n: usize) {
+    let Ok(Acquired::Granted { token, .. }) = tier.acquire(&name(n), ask(Mode::Miss)).await else {
+        panic!("an empty server")
     };
-    assert_eq!(tier.publish(&name(n), token, envelope).await.expect("stored"), Stored::Yes(token));
+    assert_eq!(tier.publish(&name(n), token, envelope(n)).await.expect("stored"), Stored::Yes(token));
+}
+
+/// What an operation handed out.
+enum Got {
+    /// Key and body, each of which must fit the other.
+    Bodies(Vec<(usize, Bytes)>),
+    Nothing,
+    Written,
+    Error,
 }
 
 async fn caller(tier: Arc<RedisTier>, tally: Arc<Tally>, seed: u64, operations: u64) {
     let mut random = fastrand::Rng::with_seed(seed);
-    let count = |count: &AtomicU64| {
-        count.fetch_add(1, Ordering::Relaxed);
-    };
     for _ in 0..operations {
-        let n = random.usize(..KEYS);
-        let name = name(n);
         let patience = Duration::from_micros(random.u64(300..40_000));
-        match tokio::time::timeout(patience, tier.get(&name)).await {
-            Ok(Ok(Found::Entry { envelope, .. })) if envelope.body == body(n) => count(&tally.right),
-            Ok(Ok(Found::Nothing { .. })) => count(&tally.missed),
-            Ok(Ok(other)) => {
-                eprintln!("key {n}: {other:?}");
-                count(&tally.crossed);
-            }
-            Ok(Err(_)) => {
-                count(&tally.failed);
+        let operation = operation(&tier, random.u64(..));
+        let counter = match tokio::time::timeout(patience, operation).await {
+            Ok(Got::Bodies(bodies)) => match bodies.iter().find(|(n, found)| *found != body(*n)) {
+                None => &tally.right,
+                Some((n, found)) => {
+                    eprintln!("key {n}: {found:?}");
+                    &tally.crossed
+                }
+            },
+            Ok(Got::Nothing) => &tally.missed,
+            Ok(Got::Written) => &tally.written,
+            Ok(Got::Error) => {
                 // It is being connected again: an answer that comes at once is none that can cross.
                 tokio::time::sleep(Duration::from_millis(1)).await;
+                &tally.failed
             }
-            Err(_) => count(&tally.given_up),
-        }
+            Err(_) => &tally.given_up,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
     }
+}
+
+/// Three of four read; of the others most load under a lease, the rest remove.
+async fn operation(tier: &RedisTier, dice: u64) -> Got {
+    let mut random = fastrand::Rng::with_seed(dice);
+    let n = random.usize(..KEYS);
+    let done = match random.u8(..100) {
+        0..65 => tier.get(&name(n)).await.map(|found| held(n, found)),
+        65..75 => {
+            let some: Vec<usize> = (0..4).map(|_| random.usize(..KEYS)).collect();
+            let names: Vec<Vec<u8>> = some.iter().map(|n| name(*n)).collect();
+            let founds = tier.get_many(&names).await;
+            founds.map(|founds| some.into_iter().zip(founds).flat_map(|(n, found)| held(n, found)).collect())
+        }
+        75..95 => return load(tier, n, random.bool()).await,
+        95..97 => return written(tier.invalidate(&name(n), Invalidation::Remove, Fence::ZERO).await),
+        97..99 => return written(tier.invalidate(&name(n), Invalidation::Expire, Fence::ZERO).await),
+        _ => return written(tier.put(&name(n), Fence::ZERO, envelope(n)).await),
+    };
+    match done {
+        Ok(bodies) if bodies.is_empty() => Got::Nothing,
+        Ok(bodies) => Got::Bodies(bodies),
+        Err(_) => Got::Error,
+    }
+}
+
+/// A load: a lease, and a value published under it or the lease given back.
+async fn load(tier: &RedisTier, n: usize, publishes: bool) -> Got {
+    match tier.acquire(&name(n), ask(Mode::Early)).await {
+        Ok(Acquired::Granted { token, .. }) if publishes => written(tier.publish(&name(n), token, envelope(n)).await),
+        Ok(Acquired::Granted { token, .. }) => written(tier.release(&name(n), token, None).await),
+        Ok(Acquired::Fresh(envelope)) => Got::Bodies(vec![(n, envelope.body)]),
+        Ok(Acquired::Denied { stale: Some(envelope), .. }) => Got::Bodies(vec![(n, envelope.body)]),
+        Ok(Acquired::Foreign { body, .. }) => Got::Bodies(vec![(n, body)]),
+        Ok(_) => Got::Nothing,
+        Err(_) => Got::Error,
+    }
+}
+
+fn held(n: usize, found: Found) -> Vec<(usize, Bytes)> {
+    match found {
+        Found::Entry { envelope, .. } => vec![(n, envelope.body)],
+        Found::Foreign { body, .. } => vec![(n, body)],
+        _ => Vec::new(),
+    }
+}
+
+fn written<T, E>(result: Result<T, E>) -> Got {
+    result.map_or(Got::Error, |_| Got::Written)
 }

@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::runtime::{Handle, Runtime, RuntimeFlavor};
 
-use crate::control::{brakes, follow, resync};
+use crate::control::{brakes, follow, react, resync};
 use crate::disk::Disk;
 use crate::engine::debts::Owing;
 use crate::engine::space::{SpaceState, Travel};
@@ -19,8 +19,8 @@ use crate::engine::{Engine, SharedTier};
 use crate::error::SetupError;
 use crate::events::{Heard, Ledger, Transport};
 use crate::eviction::Eviction;
-use crate::key::{CacheKey, KeyRef};
-use crate::observe::explain::Explain;
+use crate::key::{CacheKey, Key, KeyRef};
+use crate::observe::explain::{Explain, ExplainReaction};
 use crate::observe::snapshot::Snapshot;
 use crate::policy::{Human, Policy};
 use crate::port::clock::Clock;
@@ -29,6 +29,7 @@ use crate::space::{Cleared, Space};
 use crate::state::fleet::{Fleet, Listener};
 use crate::state::gate::OriginGate;
 use crate::state::memory::{LEAST_LIMIT, Memory};
+use crate::state::plan::Planned;
 use crate::weigh::Value;
 
 /// Threads of the runtime that a cache starts for its loads where none is given.
@@ -237,6 +238,7 @@ impl CacheBuilder {
         }
         resync::start(&engine);
         brakes::start(&engine);
+        react::start(&engine);
         let default_origin = declare_origin(&engine, &self.origin_name, self.budget)?;
         Ok(Cache { engine, default_origin })
     }
@@ -458,6 +460,18 @@ impl Cache {
     /// What the cache knows of a key of `space`.
     pub fn explain_key<K: CacheKey + ?Sized, V: Value>(&self, space: &Space<K, V>, key: &K) -> Explain {
         self.engine.explain(&space.shared.state, &space.owned(key))
+    }
+
+    /// What is done about hot keys right now: space, key bytes, and what is known of it. Bounded: only so many keys are
+    /// reacted to at once.
+    pub fn reactions(&self) -> Vec<(Arc<str>, Box<[u8]>, ExplainReaction)> {
+        let spaces: std::collections::HashMap<u32, Arc<str>> =
+            self.engine.spaces.read().values().map(|space| (space.id, space.name.clone())).collect();
+        let (plan, now) = (self.engine.plans.snapshot(), self.engine.clock.now());
+        let of = |(key, planned): (&Key, &Planned)| {
+            Some((spaces.get(&key.space)?.clone(), (*key.bytes).into(), ExplainReaction::of(planned, now)))
+        };
+        plan.by_key.iter().filter_map(of).collect()
     }
 
     /// All counts at this moment.

@@ -243,7 +243,7 @@ impl<'a, K: CacheKey + ?Sized, V: Value> Space<K, V> {
     #[cold]
     fn second_glance(&self, key: &K, found: Resident, at: Tick) -> Option<Cached<V>> {
         let Shared { engine, state, .. } = &*self.shared;
-        match engine.judge(state, Some(found), Demand::Any, at) {
+        match engine.judge(state, || self.owned(key), Some(found), Demand::Any, at) {
             Look::Serve { entry, why: Why::Hit, at, refresh: false } => {
                 engine.resync(state, || self.owned(key), &entry, at);
                 state.count(Why::Hit);
@@ -263,7 +263,7 @@ impl<'a, K: CacheKey + ?Sized, V: Value> Space<K, V> {
         at: Tick,
     ) -> Result<Option<(Cached<V>, bool)>, Error> {
         let Shared { engine, state, .. } = &*self.shared;
-        match engine.judge(state, found, demand, at) {
+        match engine.judge(state, || self.owned(key), found, demand, at) {
             Look::Serve { entry, why, at, refresh } => {
                 engine.resync(state, || self.owned(key), &entry, at);
                 state.count(why);
@@ -310,6 +310,22 @@ impl<'a, K: CacheKey + ?Sized, V: Value> Space<K, V> {
             engine.refresh(state, &owned, seen, erase(key.to_owned_key(), loader));
         }
         true
+    }
+
+    /// Says how a key of this space is loaded although nobody reads it: a hot key is then refreshed before it ends by a
+    /// worker of its own, and one that was [announced](Space::announce) is loaded ahead. It replaces what was said before.
+    pub fn loaded_by<F, Fut, E>(&self, loader: F)
+    where
+        F: Fn(LoadCtx<K::Owned, V>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Loaded<V>, E>> + Send,
+        E: Into<LoadError>,
+    {
+        let loader = Arc::new(loader);
+        self.shared.state.load_unasked_by(Arc::new(move |bytes| {
+            let (key, loader) = (K::of_bytes(bytes)?, loader.clone());
+            // Called inside: what a loader borrows lives as long as its future.
+            Some(erase(key, move |ctx| async move { loader(ctx).await }))
+        }));
     }
 
     pub(crate) fn owned(&self, key: &K) -> Key {

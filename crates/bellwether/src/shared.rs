@@ -7,6 +7,7 @@
 mod codec;
 mod tag;
 
+pub use bellwether_core::draw::Draw;
 use bellwether_core::entry::Kind;
 use bellwether_core::failure::FailClass;
 use bellwether_core::fence::{Fence, Invalidation};
@@ -118,6 +119,8 @@ pub struct Ask {
     pub holds: Fence,
     /// The granted token is not below this: above every invalidation that the asker knows of.
     pub at_least: Fence,
+    /// Random bits of the asker's, with which no two leases of a key get the same token.
+    pub draw: Draw,
 }
 
 /// What became of it.

@@ -24,6 +24,7 @@ use crate::entry::{Entry, Resident};
 use crate::error::Error;
 use crate::key::{CacheKey, Key};
 use crate::load::Loaded;
+use crate::state::plan::Announced;
 use crate::weigh::Value;
 
 /// A family of keys with one policy, one origin and one value type. Cheap to clone.
@@ -239,6 +240,14 @@ impl<K: CacheKey + ?Sized, V: Value> Space<K, V> {
     /// invalidation: the value may be served meanwhile. False if nothing is resident.
     pub fn refresh(&self, key: &K) -> bool {
         self.shared.engine.make_stale(&self.shared.state, &self.owned(key))
+    }
+
+    /// Says that `key` will be hot: from `from` until `until` it is treated as if it were, prepared before anybody asks.
+    /// False if that is over already, or too many keys are announced.
+    pub fn announce(&self, key: &K, from: Tick, until: Tick) -> bool {
+        let Shared { engine, .. } = &*self.shared;
+        let now = engine.clock.now();
+        until > now && from < until && engine.plans.announce(Announced { key: self.owned(key), from, until }, now)
     }
 
     /// Removes every key of the space, resident or not, in constant time. In this process; others that

@@ -181,6 +181,7 @@ async fn an_invalidation_that_the_tier_could_not_be_told_outlives_its_process() 
     let value = *space.get(&1).or_load(source.loader(Duration::ZERO)).await.expect("loads");
     assert_eq!(value, source.version(), "not believed, though the tier has it");
     until("it is paid", || second.owing().is_empty() && paper.debts().is_empty()).await;
+    until("the new value is published", || !tier.is_empty()).await;
 
     // Control: without a ledger the next process believes the tier.
     let third = Cache::builder().memory("1 MiB").clock(clock.clone()).shared(tier.clone()).build().expect("a cache");
@@ -230,25 +231,158 @@ async fn a_tier_that_refuses_makes_dead_letters_which_can_be_retried_and_dropped
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_copy_that_nobody_can_confirm_is_suspect_and_a_silent_tier_takes_nothing_from_us() {
+async fn a_copy_that_nobody_read_for_longer_than_resync_is_compared_first() {
     let clock = Clock::system();
     let tier = SharedMemory::new(clock.clone());
     let source = Source::default();
-    let (cache, space) = cache(&tier, &clock, "200ms");
+    let (_cache, space) = cache(&tier, &clock, "200ms");
     space.get(&1).or_load(source.loader(Duration::ZERO)).await.expect("loads");
     until("it is published", || !tier.is_empty()).await;
     source.write();
     tier.delete(b"row:1");
-    // Nobody reads it for longer than `resync`: the first who does gets no old value.
     tokio::time::sleep(Duration::from_millis(500)).await;
     let value = *space.get(&1).or_load(source.loader(Duration::ZERO)).await.expect("loads");
-    assert_eq!(value, source.version());
-    tier.set(Mode::Failing);
-    let began = std::time::Instant::now();
-    while began.elapsed() < Duration::from_millis(800) {
-        space.get(&1).or_load(source.failing(Duration::ZERO)).await.expect("the copy stays");
-        tokio::time::sleep(Duration::from_millis(5)).await;
+    assert_eq!(value, source.version(), "the first who reads it gets no old value");
+}
+
+/// Two processes of a fleet: what one of them reaches the tier by can be cut.
+struct Pair {
+    clock: Clock,
+    tier: SharedMemory,
+    cut: SharedMemory,
+    source: Source,
+}
+
+impl Pair {
+    fn new() -> Pair {
+        let clock = Clock::system();
+        let tier = SharedMemory::new(clock.clone());
+        Pair { cut: tier.another_way(), tier, clock, source: Source::default() }
     }
-    assert_eq!(source.runs(), 2, "no load alone for what is still fresh");
-    assert!(cache.snapshot().shared.expect("a tier").unreachable > 0);
+
+    /// Who is cut off, and has a copy; what it holds was removed elsewhere by the time this returns.
+    async fn removed_elsewhere(&self, policy: Policy, mode: Mode, resync: &str) -> (Cache, Space<u64, u64>) {
+        let built = |tier: &SharedMemory, resync: &str| {
+            let cache = Cache::builder().clock(self.clock.clone()).shared(tier.clone()).shared_resync(resync);
+            let cache = cache.build().expect("a cache");
+            let space = cache.shared_space::<u64, u64>("row", policy.clone()).expect("a space");
+            (cache, space)
+        };
+        let (alone, other) = (built(&self.cut, resync), built(&self.tier, "1h"));
+        let published = self.tier.calls().publishes;
+        alone.1.get(&1).or_load(self.source.loader(Duration::ZERO)).await.expect("loads");
+        until("it is published", || self.tier.calls().publishes > published).await;
+        self.cut.set(mode);
+        self.source.write();
+        assert!(other.1.remove(&1).await, "the tier knows of it");
+        alone
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn g2_whoever_is_cut_off_from_everything_serves_what_was_removed_elsewhere_no_longer_than_promised() {
+    for mode in [Mode::Failing, Mode::Frozen] {
+        let pair = Pair::new();
+        let (cache, space) = pair.removed_elsewhere(minute(), mode, "300ms").await;
+        let removed = std::time::Instant::now();
+        let mut last = Duration::ZERO;
+        while removed.elapsed() < Duration::from_millis(1_500) {
+            let asked = removed.elapsed();
+            let value = *space.get(&1).or_load(pair.source.loader(Duration::ZERO)).await.expect("a value");
+            if value != pair.source.version() {
+                last = asked;
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        // 300 ms, three budgets of the tier, and a step; the rest is for a busy machine.
+        assert!(last < Duration::from_millis(900), "{mode:?}: an old value {last:?} after its removal");
+        // By then it loads by itself, what it loads is good for a second, and nobody else sees it.
+        let (loads, shared) = (pair.source.runs(), cache.snapshot().shared.expect("a tier"));
+        assert!((2..=4).contains(&loads), "{mode:?}: {loads} loads");
+        assert_eq!(shared.lone, loads - 1, "{mode:?}: all but the first without a lease");
+        assert!(pair.tier.is_empty(), "{mode:?}: a lone value is never published");
+
+        // Control: who promises nothing for an hour serves the old value all the while.
+        let pair = Pair::new();
+        let (_cache, space) = pair.removed_elsewhere(minute(), mode, "1h").await;
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        let value = *space.get(&1).or_load(pair.source.loader(Duration::ZERO)).await.expect("a value");
+        assert_ne!(value, pair.source.version(), "{mode:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn g9_what_a_process_loads_that_is_cut_off_is_one_load_a_key_and_goes_through_the_guard() {
+    let clock = Clock::system();
+    let tier = SharedMemory::new(clock.clone());
+    let source = Source::default();
+    let budget = bellwether::Budget { max_concurrency: 2, ..common::wide() };
+    let built = Cache::builder().memory("1 MiB").clock(clock).shared(tier.clone()).shared_resync("200ms");
+    let cache = built.budget(budget).build().expect("it makes sense");
+    let space = cache.shared_space::<u64, u64>("row", minute()).expect("a new space");
+    for key in 0..20 {
+        space.get(&key).or_load(source.loader(Duration::ZERO)).await.expect("loads");
+    }
+    until("they are published", || tier.len() == 20).await;
+    tier.set(Mode::Failing);
+    until("nobody has confirmed them for too long", || (0..20).all(|key| space.hit(&key).is_none())).await;
+    let herd = (0..1_000).map(|n| {
+        let (space, load) = (space.clone(), source.loader(Duration::from_millis(20)));
+        async move { space.get(&(n % 20)).or_load(load).await.map(|value| *value) }
+    });
+    let answers = futures_util::future::join_all(herd).await;
+    assert!(answers.iter().all(Result::is_ok), "{:?}", answers.iter().find(|answer| answer.is_err()));
+    assert_eq!((source.runs(), source.peak()), (40, 2), "one load a key, two at once");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn g2_what_nobody_could_confirm_answers_for_a_failed_load_only_where_the_space_has_a_time_for_failures() {
+    let pair = Pair::new();
+    let (_cache, space) = pair.removed_elsewhere(minute(), Mode::Failing, "200ms").await;
+    // Within what is promised it is served, whatever the origin does.
+    space.get(&1).or_load(pair.source.failing(Duration::ZERO)).await.expect("the copy");
+    until("it was not confirmed for too long", || space.hit(&1).is_none()).await;
+    let error = space.get(&1).or_load(pair.source.failing(Duration::ZERO)).await.expect_err("it may be removed");
+    assert_eq!(error.why(), bellwether::Why::OriginFailed);
+
+    let pair = Pair::new();
+    let (_cache, space) = pair.removed_elsewhere(minute().stale_if_error("10m"), Mode::Failing, "200ms").await;
+    until("it was not confirmed for too long", || space.hit(&1).is_none()).await;
+    let saved = space.get(&1).or_load(pair.source.failing(Duration::ZERO)).await.expect("the space says so");
+    assert_eq!((*saved, saved.why()), (0, bellwether::Why::StaleError), "and it is labelled");
+    // The tier is back, and has nothing of it: then it saves nobody any more.
+    pair.cut.set(Mode::Working);
+    until("its failed load is forgotten", || space.get(&1).if_cached().is_err()).await;
+    for _ in 0..400 {
+        let answer = space.get(&1).or_load(pair.source.failing(Duration::ZERO)).await;
+        if answer.is_err() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("the tier has said that there is none, and it is served all the same");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn g10_a_process_that_stood_still_asks_the_tier_before_it_serves_a_copy() {
+    let clock = Clock::manual();
+    let tier = SharedMemory::new(clock.clone());
+    let source = Source::default();
+    let (cache, space) = cache(&tier, &clock, "1h");
+    space.get(&1).or_load(source.loader(Duration::ZERO)).await.expect("loads");
+    until("it is published", || !tier.is_empty()).await;
+    // Control: time that passes while the process runs says nothing against its copies.
+    clock.advance(Span::secs(5));
+    assert!(space.hit(&1).is_some());
+    source.write();
+    tier.delete(b"row:1");
+    clock.stand_still(Span::ms(400));
+    assert!(space.hit(&1).is_none(), "the first look after a pause");
+    let value = *space.get(&1).or_load(source.loader(Duration::ZERO)).await.expect("loads");
+    assert_eq!((value, source.runs()), (source.version(), 2));
+    // What is as it was costs no load, only a question.
+    clock.stand_still(Span::secs(20));
+    let asked = cache.snapshot().shared.expect("a tier").gets;
+    space.get(&1).or_load(source.loader(Duration::ZERO)).await.expect("a value");
+    assert_eq!((cache.snapshot().shared.expect("a tier").gets, source.runs()), (asked + 1, 2));
 }

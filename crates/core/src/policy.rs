@@ -23,6 +23,8 @@ pub struct Policy {
     pub priority: Priority,
     /// Whether an expired (not a removed) body may serve when its reload fails.
     pub rescue_invalidated: bool,
+    /// The staleness that reactions to hot keys may add, all of them together.
+    pub staleness_budget: Span,
 }
 
 /// When to refresh an entry that is still fresh.
@@ -118,6 +120,7 @@ impl Policy {
             early: Early::Lead,
             priority: Priority::Normal,
             rescue_invalidated: false,
+            staleness_budget: Span::secs(2),
         }
     }
 
@@ -139,6 +142,7 @@ impl Policy {
             ("stale_while_revalidate", self.stale_while_revalidate),
             ("stale_if_error", self.stale_if_error),
             ("negative_ttl", self.negative_ttl),
+            ("staleness_budget", self.staleness_budget),
         ] {
             if span > Span::LONGEST {
                 say(knob, format!("is longer than the limit of {}", Span::LONGEST));

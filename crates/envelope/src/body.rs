@@ -1,8 +1,11 @@
 //! How does a payload become smaller, and large again without trusting it?
 
 use std::borrow::Cow;
+use std::cell::RefCell;
+use std::io;
 
 use bytes::Bytes;
+use zstd::bulk::{Compressor, Decompressor};
 
 use crate::unreadable::Unreadable;
 
@@ -38,7 +41,7 @@ impl Compression {
             Compression::None => None,
             Compression::Lz4 => Some(lz4_flex::block::compress(raw)),
             // It fails for lack of memory at most: then the value travels as it is.
-            Compression::Zstd => zstd::bulk::compress(raw, level).ok(),
+            Compression::Zstd => deflate(raw, level).ok(),
         };
         match packed {
             Some(packed) if packed.len().saturating_mul(10) <= raw.len().saturating_mul(WORTH_TENTHS) => {
@@ -53,10 +56,37 @@ impl Compression {
         let raw = match self {
             Compression::None => packed,
             Compression::Lz4 => inflated(lz4_flex::block::decompress(&packed, raw_length))?,
-            Compression::Zstd => inflated(zstd::bulk::decompress(&packed, raw_length))?,
+            Compression::Zstd => inflated(inflate(&packed, raw_length))?,
         };
         if raw.len() == raw_length { Ok(raw) } else { Err(Unreadable::BadBody) }
     }
+}
+
+thread_local! {
+    /// What zstd works with, a hundred kilobytes or some of them: to make it anew costs as much as a small value does.
+    static DEFLATE: RefCell<Option<Compressor<'static>>> = const { RefCell::new(None) };
+    static INFLATE: RefCell<Option<Decompressor<'static>>> = const { RefCell::new(None) };
+}
+
+fn deflate(raw: &[u8], level: i32) -> io::Result<Vec<u8>> {
+    DEFLATE.with_borrow_mut(|own| {
+        let compressor = match own {
+            Some(compressor) => compressor,
+            None => own.insert(Compressor::new(level)?),
+        };
+        compressor.set_compression_level(level)?;
+        compressor.compress(raw)
+    })
+}
+
+fn inflate(packed: &[u8], raw_length: usize) -> io::Result<Vec<u8>> {
+    INFLATE.with_borrow_mut(|own| {
+        let decompressor = match own {
+            Some(decompressor) => decompressor,
+            None => own.insert(Decompressor::new()?),
+        };
+        decompressor.decompress(packed, raw_length)
+    })
 }
 
 fn inflated<E>(result: Result<Vec<u8>, E>) -> Result<Bytes, Unreadable> {

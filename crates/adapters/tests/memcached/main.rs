@@ -12,7 +12,7 @@ use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bellwether::shared::{Acquired, Ask, Envelope, Format, Found, Tier};
+use bellwether::shared::{Acquired, Ask, Draw, Envelope, Format, Found, Tier};
 use bellwether::{Fence, Kind, Mode, Position, Span};
 use bellwether_adapters::tiers::memcached::{MemcachedOptions, MemcachedTier};
 use bellwether_servers::Memcached;
@@ -66,7 +66,7 @@ fn entry(body: impl Into<Bytes>) -> Envelope {
 }
 
 fn ask(mode: Mode) -> Ask {
-    Ask { lease: Span::secs(5), mode, holds: Fence::ZERO, at_least: Fence::ZERO }
+    Ask { lease: Span::secs(5), mode, holds: Fence::ZERO, at_least: Fence::ZERO, draw: Draw(fastrand::u64(..)) }
 }
 
 async fn token(tier: &MemcachedTier, key: &[u8], ask: Ask) -> Fence {

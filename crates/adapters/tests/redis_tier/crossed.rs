@@ -1,5 +1,7 @@
 //! G5 behind a bad network: whatever is cut, delayed and given up, an answer belongs to its key.
 
+use futures_util::future::join_all;
+
 use super::*;
 use bellwether_faults::{Direction, Ending, Faults, Proxy};
 
@@ -77,4 +79,47 @@ async fn caller_of(tier: Arc<RedisTier>, seed: u64) -> (usize, usize) {
         }
     }
     (right, given_up)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_whose_answers_belong_to_other_questions_is_given_up() {
+    let server = redis(&[]).await;
+    let proxy = Proxy::start(server.address(), 12).await.expect("a proxy");
+    let tier = open(&format!("redis://{}", proxy.address()));
+    let keys: Vec<String> = (0..8).map(|n| format!("key:{n}")).collect();
+    let straight = calm(&server.url());
+    for key in &keys {
+        store(&straight, key.as_bytes(), key.clone()).await;
+    }
+    let rounds = async |rounds: usize| {
+        let (mut right, mut missed) = (0, 0);
+        for _ in 0..rounds {
+            // Always some under way: an answer too many that nobody waits for would be dropped.
+            for (key, found) in keys.iter().zip(join_all(keys.iter().map(|key| tier.get(key.as_bytes()))).await) {
+                match found {
+                    Ok(Found::Entry { envelope, .. }) => {
+                        assert_eq!(envelope.body, *key);
+                        right += 1;
+                    }
+                    Ok(Found::Nothing { .. }) => missed += 1,
+                    Ok(other) => panic!("{key}: {other:?}"),
+                    // It is being connected again.
+                    Err(_) => tokio::time::sleep(Duration::from_millis(2)).await,
+                }
+            }
+        }
+        (right, missed)
+    };
+    assert_eq!(rounds(2).await, (16, 0));
+    // Answers come twice: from then on each is taken for the next question's.
+    proxy.set(Direction::ToClient, Faults { duplicate: 1.0, ..Faults::NONE });
+    let mut missed = 0;
+    for _ in 0..50 {
+        missed += rounds(1).await.1;
+    }
+    proxy.set(Direction::ToClient, Faults::NONE);
+    assert!(missed > 0, "nothing was out of step");
+    let (right, _) = rounds(50).await;
+    assert!(right > 350 && tier.counts().out_of_step > 0, "{right} right, {:?}", tier.counts());
+    assert_eq!(rounds(2).await, (16, 0));
 }

@@ -14,7 +14,7 @@ mod waiting;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bellwether::shared::{Acquired, Ask, Envelope, Format, Found, Mode, Position, Stored, Tier, TierError};
+use bellwether::shared::{Acquired, Ask, Draw, Envelope, Format, Found, Mode, Position, Stored, Tier, TierError};
 use bellwether::{Fence, Kind, Span};
 use bellwether_adapters::tiers::redis::{RedisOptions, RedisTarget, RedisTier};
 use bellwether_servers::Redis;
@@ -91,7 +91,7 @@ fn entry(body: impl Into<Bytes>) -> Envelope {
 }
 
 fn ask(mode: Mode) -> Ask {
-    Ask { lease: Span::secs(5), mode, holds: Fence::ZERO, at_least: Fence::ZERO }
+    Ask { lease: Span::secs(5), mode, holds: Fence::ZERO, at_least: Fence::ZERO, draw: Draw(fastrand::u64(..)) }
 }
 
 async fn granted(tier: &RedisTier, key: &[u8]) -> Fence {

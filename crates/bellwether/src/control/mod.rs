@@ -2,4 +2,5 @@
 
 pub(crate) mod brakes;
 pub(crate) mod follow;
+pub(crate) mod react;
 pub(crate) mod resync;

@@ -45,7 +45,12 @@ impl Leader {
                 }
                 Next::Step(next)
             }
-            Said::Plain(heard) => Next::Step(self.next(heard)),
+            Said::Plain(heard) => {
+                if matches!(heard, Heard::Nothing { .. }) {
+                    self.engine.disown(&self.space, &self.key);
+                }
+                Next::Step(self.next(heard))
+            }
             Said::Beside(heard, rest) => {
                 if let Some(offer) = rest {
                     let engine = self.engine.clone();

@@ -339,9 +339,16 @@ impl Engine {
     ///
     /// `seen` is the fence of the entry that a reader found due: a newer one needs no refresh yet.
     pub(crate) fn refresh(self: &Arc<Engine>, space: &Arc<SpaceState>, key: &Key, seen: Fence, load: LoadFn) -> bool {
-        if self.refreshing.load(Ordering::Relaxed) >= MOST_REFRESHING {
-            return false;
-        }
+        self.refreshing.load(Ordering::Relaxed) < MOST_REFRESHING && self.begin_refresh(space, key, seen, load)
+    }
+
+    /// As [`Engine::refresh`], of a key that has a worker of its own: it is not kept waiting by how many refreshes run.
+    /// False as well if nobody said how its space is loaded.
+    pub(crate) fn refresh_unasked(self: &Arc<Engine>, space: &Arc<SpaceState>, key: &Key, seen: Fence) -> bool {
+        space.unasked(&key.bytes).is_some_and(|load| self.begin_refresh(space, key, seen, load))
+    }
+
+    fn begin_refresh(self: &Arc<Engine>, space: &Arc<SpaceState>, key: &Key, seen: Fence, load: LoadFn) -> bool {
         let asker = Asker {
             demand: Demand::Any,
             priority: Priority::Background,

@@ -6,7 +6,7 @@ use bellwether_core::entry::Kind;
 use bellwether_core::fence::Fence;
 use bellwether_core::guard::cooldown::Cooling;
 use bellwether_core::read::flight::Asker;
-use bellwether_core::read::rescue::{Rescue, rescue};
+use bellwether_core::read::rescue::{Held, Rescue, rescue};
 use bellwether_core::why::Why;
 
 use crate::engine::Engine;
@@ -123,7 +123,7 @@ impl Engine {
         let mut raised = None;
         let entered = self.flights.locked(key, |shard| {
             let now = self.clock.now();
-            match self.judge(space, self.memory.get(&key.by_ref()), ask.demand, now) {
+            match self.judge(space, || key.clone(), self.memory.get(&key.by_ref()), ask.demand, now) {
                 Look::Serve { entry, why, at, .. } => return Entered::Serve((entry, why, at)),
                 Look::LoadAlone => return Entered::Alone,
                 Look::NotCached => return Entered::NotCached,
@@ -220,13 +220,14 @@ impl Engine {
     pub(crate) fn rescued(&self, space: &SpaceState, key: &Key, ask: &Ask, error: Error) -> Result<Answer, Error> {
         let now = self.clock.now();
         let found = self.memory.peek(key.by_ref());
-        let floor = found.as_ref().map(|entry| self.floor_of(space, entry)).unwrap_or_default();
         let meta = found.as_ref().map(|entry| entry.meta());
-        match (
-            rescue(meta.as_ref(), floor, ask.demand, error.why(), ask.default.is_some(), now, &space.policy),
-            found,
-            &ask.default,
-        ) {
+        let held = found.as_ref().zip(meta.as_ref()).map(|(entry, meta)| Held {
+            meta,
+            floor: self.floor_of(space, entry),
+            standing: space.marks().standing(entry.fence()),
+        });
+        let saved = rescue(held, ask.demand, error.why(), ask.default.is_some(), now, &space.policy);
+        match (saved, found, &ask.default) {
             (Rescue::Body(why), Some(entry), _) => Ok((entry, why, now)),
             (Rescue::Default, _, Some(default)) => Ok((Resident::clone(default), Why::Default, default.meta().born)),
             _ => Err(error),

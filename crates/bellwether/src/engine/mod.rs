@@ -7,6 +7,7 @@ pub(crate) mod body;
 pub(crate) mod cell;
 pub(crate) mod claim;
 pub(crate) mod debts;
+pub(crate) mod heat;
 pub(crate) mod hit;
 pub(crate) mod lead;
 pub(crate) mod lease;
@@ -27,6 +28,7 @@ use std::sync::{Arc, Weak};
 use bellwether_core::draw::Draw;
 use bellwether_core::fence::{Fence, Floor, Invalidation};
 use bellwether_core::position::Position;
+use bellwether_core::read::doubt::Ageing;
 use bellwether_core::time::Span;
 use parking_lot::{Mutex, RwLock};
 use tokio::runtime::{Handle, Runtime};
@@ -46,6 +48,7 @@ use crate::state::flights::FlightTable;
 use crate::state::gate::OriginGate;
 use crate::state::memory::Memory;
 use crate::state::pending::Pending;
+use crate::state::plan::Plans;
 use crate::state::shelf::Shelf;
 use crate::state::tags::TagFloors;
 
@@ -75,8 +78,9 @@ pub(crate) struct Engine {
     /// All that one request may spend on the shared tier.
     pub(crate) tier_budget: Span,
     /// A copy of a shared space's entry is compared with the tier from this age on, when it is read; one that was not
-    /// compared for a quarter longer is suspect.
+    /// confirmed for a quarter longer is not believed.
     pub(crate) resync: Span,
+    pub(crate) ageing: Mutex<Ageing>,
     /// The way to other processes, where there is one.
     pub(crate) fleet: Option<Arc<Fleet>>,
     /// Remembers what the tier could not be told.
@@ -86,6 +90,8 @@ pub(crate) struct Engine {
     /// Invalidations that the tier does not know of yet.
     pub(crate) pending: Pending,
     pub(crate) tally: Tally,
+    /// What is done about hot keys.
+    pub(crate) plans: Plans,
     /// Copies that are compared with the tier right now.
     pub(crate) verifying: AtomicUsize,
     /// The last call of the tier was not answered.
@@ -116,6 +122,8 @@ impl Engine {
         runtime: Handle,
         own_runtime: Option<Runtime>,
     ) -> Arc<Engine> {
+        // A value lands here before it is published: it must be there when it is looked for.
+        let resync = shared.resync.max(Span(shared.budget.0 * 2));
         let engine = Arc::new(Engine {
             memory,
             flights: FlightTable::new(shared.tier.is_some() || shared.disk.is_some()),
@@ -125,13 +133,14 @@ impl Engine {
             tier: shared.tier,
             shelf: shared.disk.map(Shelf::new),
             tier_budget: shared.budget,
-            // A value lands here before it is published: it must be there when it is looked for.
-            resync: shared.resync.max(Span(shared.budget.0 * 2)),
+            resync,
+            ageing: Mutex::new(Ageing::new(resync, shared.budget)),
             fleet: shared.fleet,
             inherited: Mutex::new(shared.ledger.as_ref().map(|ledger| ledger.debts()).unwrap_or_default()),
             ledger: shared.ledger,
             pending: Pending::default(),
             tally: Tally::default(),
+            plans: Plans::default(),
             verifying: AtomicUsize::new(0),
             tier_silent: AtomicBool::new(false),
             spaces: RwLock::default(),

@@ -35,7 +35,7 @@ impl Leader {
         let mut stored = None;
         match end {
             Step::Keep(meta) => {
-                let entry = self.entry(cargo, meta)?;
+                let entry = self.entry(cargo, self.engine.extended(&self.key, meta))?;
                 let lone = self.walk.right() == Right::Lone;
                 if lone {
                     add(&self.engine.tally.lone);
@@ -127,6 +127,10 @@ impl Engine {
         if floor.covers(entry.fence()) || !supersedes(rival, (entry.fence(), entry.version())) {
             return Kept::Outdated;
         }
-        if self.memory.put(key, entry.clone()) { Kept::Yes } else { Kept::TooLarge }
+        if !self.memory.put(key, entry.clone()) {
+            return Kept::TooLarge;
+        }
+        self.hold(key, entry);
+        Kept::Yes
     }
 }

@@ -4,6 +4,7 @@
 use bellwether_core::entry::Kind;
 use bellwether_core::fence::{Fence, Floor};
 use bellwether_core::position::Position;
+use bellwether_core::read::doubt::from_disk;
 use bellwether_core::read::shelf::{Shelved, after_restart};
 use bellwether_core::read::walk::{Event, Step};
 use bellwether_core::time::Span;
@@ -134,6 +135,11 @@ impl Engine {
         if earlier {
             meta = after_restart(meta, shelf.disk.on_restart(), now)?;
         }
+        let shared = self.tier.is_some() && travel.on_shared;
+        let live = self.fleet.as_ref().is_some_and(|fleet| fleet.is_live());
+        if shared {
+            meta = from_disk(meta, live, Span(envelope.age_ms), self.resync, &space.policy, now)?;
+        }
         // Its local fence is newer than any gap in what others told: its place in their order counts.
         let fleet = self.fleet.as_ref().filter(|_| travel.on_shared);
         let covering =
@@ -141,7 +147,7 @@ impl Engine {
         let floor = covering.map_or(Floor::NONE, |verb| Floor::of(verb, fence));
         let tags = envelope.tags.into_iter().map(Tag::of_wire).collect();
         // To be compared with the shared tier by its first reader.
-        let mark = self.tier.as_ref().filter(|_| travel.on_shared).map(|_| TierMark::of(envelope.fence, now));
+        let mark = shared.then(|| TierMark::of(envelope.fence, now));
         let aside = Aside { extra: Extra::of(envelope.version, tags), mark };
         let entry = match envelope.kind {
             Kind::Value => {

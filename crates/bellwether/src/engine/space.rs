@@ -8,12 +8,13 @@ use bellwether_core::fence::{Fence, Floor, Invalidation};
 use bellwether_core::guard::brake::Traffic;
 use bellwether_core::loadtimes::LoadTimes;
 use bellwether_core::policy::Policy;
+use bellwether_core::read::doubt::Marks;
 use bellwether_core::time::Span;
 use bellwether_core::why::Why;
 use parking_lot::Mutex;
 
 use crate::codec::Erased;
-use crate::engine::body::AnyCodec;
+use crate::engine::body::{AnyCodec, LoadFn, Unasked};
 use crate::observe::counters::{Histogram, TIME_BOUNDS, WhyCounts};
 use crate::shared::{Naming, Prefix, Sharing, tag_hash};
 use crate::state::gate::OriginGate;
@@ -32,6 +33,8 @@ pub(crate) struct SpaceState {
     pub(crate) types: (TypeId, TypeId),
     /// Present where entries may leave the process.
     pub(crate) travel: Option<Travel>,
+    /// How its keys are loaded although nobody reads them, if somebody said so.
+    unasked: Arc<Mutex<Option<Unasked>>>,
     floors: Arc<Floors>,
     counts: WhyCounts,
     /// Requests that left the hit path.
@@ -80,8 +83,10 @@ struct Floors {
     expired: AtomicU64,
     /// The highest of all here, for hits.
     newest: AtomicU64,
-    /// Copies up to here must be compared with the shared tier before they are served.
+    /// Copies up to here must be compared with the shared tier before they are served, if it answers.
     suspect: AtomicU64,
+    /// Copies up to here must be, whether it answers or not.
+    unconfirmed: AtomicU64,
     /// No copy is served.
     braked: AtomicBool,
     /// Keys that were invalidated, here or elsewhere.
@@ -119,6 +124,7 @@ impl SpaceState {
             gate,
             types,
             travel,
+            unasked: Arc::default(),
             floors: Arc::default(),
             counts: WhyCounts::new(),
             request_seconds: Arc::new(Histogram::new(&TIME_BOUNDS)),
@@ -143,11 +149,28 @@ impl SpaceState {
     pub(crate) fn renewed(&self, id: u32, policy: Policy, gate: Arc<OriginGate>) -> SpaceState {
         SpaceState {
             counts: self.counts.clone(),
+            unasked: self.unasked.clone(),
             request_seconds: self.request_seconds.clone(),
             load_seconds: self.load_seconds.clone(),
             loads: self.loads.clone(),
             ..SpaceState::new(id, self.name.clone(), policy, gate, self.types, self.travel.clone())
         }
+    }
+
+    /// From now on its keys are loaded so where nobody reads them.
+    pub(crate) fn load_unasked_by(&self, unasked: Unasked) {
+        *self.unasked.lock() = Some(unasked);
+    }
+
+    /// Whether its keys can be loaded although nobody reads them.
+    pub(crate) fn loads_unasked(&self) -> bool {
+        self.unasked.lock().is_some()
+    }
+
+    /// The load of a key that nobody reads.
+    pub(crate) fn unasked(&self, key: &[u8]) -> Option<LoadFn> {
+        let unasked = self.unasked.lock().clone();
+        unasked?(key)
     }
 
     /// The space is no more: nothing of it is served, and no load that still runs is kept.
@@ -184,10 +207,14 @@ impl SpaceState {
         Fence(self.floors.newest.load(Ordering::Acquire))
     }
 
-    /// Copies made under fences up to this one are suspect: they may miss an invalidation.
+    /// What is known against its copies.
     #[inline]
-    pub(crate) fn suspect(&self) -> Fence {
-        Fence(self.floors.suspect.load(Ordering::Acquire))
+    pub(crate) fn marks(&self) -> Marks {
+        Marks {
+            suspect: Fence(self.floors.suspect.load(Ordering::Acquire)),
+            unconfirmed: Fence(self.floors.unconfirmed.load(Ordering::Acquire)),
+            braked: self.is_braked(),
+        }
     }
 
     /// A key was invalidated, or heard to be.
@@ -217,7 +244,8 @@ impl SpaceState {
             return;
         }
         self.floors.braked.store(false, Ordering::SeqCst);
-        let held = [&self.floors.removed, &self.floors.expired, &self.floors.suspect];
+        let Floors { removed, expired, suspect, unconfirmed, .. } = &*self.floors;
+        let held = [removed, expired, suspect, unconfirmed];
         let newest = held.iter().map(|floor| floor.load(Ordering::SeqCst)).max().unwrap_or_default();
         self.floors.newest.store(newest, Ordering::SeqCst);
         // What rose meanwhile raised it before: once more, now that it is back.
@@ -227,9 +255,18 @@ impl SpaceState {
 
     /// Makes copies suspect. Nothing is walked: who reads one compares.
     pub(crate) fn doubt(&self, suspect: Fence) {
-        self.floors.suspect.fetch_max(suspect.0, Ordering::SeqCst);
+        self.mark(&self.floors.suspect, suspect);
+    }
+
+    /// Copies up to this fence were confirmed too long ago.
+    pub(crate) fn outlive(&self, unconfirmed: Fence) {
+        self.mark(&self.floors.unconfirmed, unconfirmed);
+    }
+
+    fn mark(&self, which: &AtomicU64, fence: Fence) {
+        which.fetch_max(fence.0, Ordering::SeqCst);
         // Last: the brake may be released at the same time, and counts what is in place.
-        self.floors.newest.fetch_max(suspect.0, Ordering::SeqCst);
+        self.floors.newest.fetch_max(fence.0, Ordering::SeqCst);
     }
 
     /// Invalidates the whole space.

@@ -139,7 +139,7 @@ impl Link {
         let seen = engine.position();
         let lease = self.sharing(false).lease;
         let known = engine.pending.raised(key).max(self.holds);
-        let ask = Ask { lease, mode, holds: self.holds, at_least: known.above(draw()) };
+        let ask = Ask { lease, mode, holds: self.holds, at_least: known.above(), draw: draw() };
         match self.call(to.tier.acquire(&to.name, ask)).await {
             Ok(Acquired::Granted { token, stale }) => {
                 add(&engine.tally.granted);

@@ -1,27 +1,59 @@
-//! Which copies may still be believed? A mark per space, below which nobody has confirmed a copy for too long.
+//! Which copies may still be believed? Two marks per space, by which a copy's local fence stands or falls.
 //!
-//! A copy's local fence says when it was last in step with the shared tier. The mark rises with time, and at once
-//! where invalidations may have been missed: a copy up to it is *suspect*, and a reader asks the tier in its place.
+//! A copy's local fence says when it was last in step with the shared tier. Where invalidations may have been missed,
+//! copies are suspect at once; with time they are unconfirmed: see `core::read::doubt`.
+
+use std::sync::Arc;
 
 use bellwether_core::entry::Meta;
 use bellwether_core::fence::{Fence, Invalidation};
+use bellwether_core::read::doubt::Standing;
+use bellwether_core::time::{Span, Tick};
 
 use crate::engine::Engine;
 use crate::engine::space::SpaceState;
 use crate::entry::{Resident, relabelled};
 use crate::key::Key;
+use crate::port::clock::LEAP;
 
 impl Engine {
-    /// From now on no copy of a shared space is served before it was compared with the tier.
+    /// From now on no copy of a shared space is served before it was compared with the tier, if that answers.
     pub(crate) fn suspect_copies(&self) {
         let now = self.next_fence();
         self.each_shared(|space| space.doubt(now));
     }
 
+    /// It is `now`: what was confirmed too long ago is not believed any more.
+    pub(crate) fn age_copies(&self, now: Tick) {
+        let unconfirmed = self.ageing.lock().on(now, self.next_fence());
+        if let Some(unconfirmed) = unconfirmed {
+            self.each_shared(|space| space.outlive(unconfirmed));
+        }
+    }
+
+    /// The process stood still for so long, until `now`: whatever was told meanwhile it has not heard.
+    pub(crate) fn stood_still(&self, pause: Span, now: Tick) {
+        self.suspect_copies();
+        self.age_copies(now);
+        if let Some(fleet) = self.fleet.as_ref().filter(|_| pause >= LEAP) {
+            fleet.set_live(false);
+        }
+    }
+
+    /// Calls [`Engine::stood_still`] before anybody here sees what time it is after a pause.
+    pub(crate) fn mind_pauses(self: &Arc<Engine>) {
+        let weak = Arc::downgrade(self);
+        self.clock.on_pause(Box::new(move |pause, now| {
+            let engine = weak.upgrade();
+            engine.inspect(|engine| engine.stood_still(pause, now)).is_some()
+        }));
+    }
+
     /// Runs `f` for each space whose entries live in the shared tier.
     pub(crate) fn each_shared(&self, f: impl Fn(&SpaceState)) {
         if self.tier.is_some() {
-            self.spaces.read().values().filter(|space| space.travel.is_some()).for_each(|space| f(space));
+            let shared = |space: &SpaceState| space.travel.as_ref().is_some_and(|travel| travel.on_shared);
+            self.spaces.read().values().filter(|space| shared(space)).for_each(|space| f(space));
         }
     }
 
@@ -44,6 +76,21 @@ impl Engine {
                 let confirmed = relabelled(entry, Meta { fence: asked, ..entry.meta() }, None, false);
                 confirmed.served_as(entry);
                 self.memory.put(key, confirmed);
+            }
+        });
+    }
+
+    /// The tier was asked in the place of a copy, and holds nothing: a copy that it once held is gone, lest it save
+    /// somebody from a failed load.
+    pub(crate) fn disown(&self, space: &SpaceState, key: &Key) {
+        self.flights.locked(key, |_| {
+            let held = self.memory.peek(key.by_ref());
+            let doubted = held.is_some_and(|entry| {
+                let known_there = entry.mark().is_some_and(|mark| mark.fence() != Fence::ZERO);
+                known_there && space.marks().standing(entry.fence()) != Standing::Sound
+            });
+            if doubted {
+                self.memory.remove(key.by_ref());
             }
         });
     }

@@ -50,6 +50,8 @@ pub struct Follower {
     asking: BoxFuture<'static, (Question, Result<Head, TransportError>)>,
     news: VecDeque<News>,
     clocks: Clocks,
+    /// When silence and clocks are looked at next, however much is heard until then.
+    look: Tick,
     pause: Span,
 }
 
@@ -71,6 +73,7 @@ impl Follower {
             asking: std::future::pending().boxed(),
             news: VecDeque::new(),
             clocks: Clocks::read(&clock),
+            look: clock.now() + LOOK,
             pause: RETRY.0,
             transport,
             clock,
@@ -84,13 +87,21 @@ impl Follower {
             if let Some(news) = self.news.pop_front() {
                 return news;
             }
-            let look = self.clock.sleep_until(self.clock.now() + LOOK);
+            // First of all: what was asked before a pause says nothing of what was told meanwhile.
+            if self.clocks.stood_still(&self.clock) {
+                self.on(Event::Jump);
+                self.ask(Span::ZERO);
+                continue;
+            }
+            let look = self.clock.sleep_until(self.look);
             tokio::select! {
                 done = &mut self.line => self.line_done(done),
                 (question, head) = &mut self.asking => self.answered(question, head),
                 () = look => {
+                    self.look = self.clock.now() + LOOK;
                     if self.clocks.jumped(&self.clock) {
                         self.on(Event::Jump);
+                        self.ask(Span::ZERO);
                     }
                     self.on(Event::Tick);
                 }
@@ -227,11 +238,19 @@ struct Clocks {
     wall_us: u64,
     /// Does not count sleep.
     running: Instant,
+    /// Long pauses of the whole process so far.
+    leaps: u64,
 }
 
 impl Clocks {
     fn read(clock: &Clock) -> Clocks {
-        Clocks { boot: clock.now(), wall_us: clock.wall_us(), running: Instant::now() }
+        Clocks { boot: clock.now(), wall_us: clock.wall_us(), running: Instant::now(), leaps: clock.leaps() }
+    }
+
+    /// Whether the process stood still for long since this was last asked, though all clocks went on.
+    fn stood_still(&mut self, clock: &Clock) -> bool {
+        let leaps = clock.leaps();
+        std::mem::replace(&mut self.leaps, leaps) != leaps
     }
 
     /// Whether one of them has jumped since the last look.
@@ -240,7 +259,8 @@ impl Clocks {
         let boot = now.boot.since(self.boot).0;
         let wall = now.wall_us.saturating_sub(self.wall_us) / 1000;
         let running = u64::try_from((now.running - self.running).as_millis()).unwrap_or(u64::MAX);
-        *self = now;
+        let leaps = self.leaps;
+        *self = Clocks { leaps, ..now };
         boot.abs_diff(wall) > JUMP.0 || boot.saturating_sub(running) > JUMP.0
     }
 }

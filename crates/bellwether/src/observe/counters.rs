@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use bellwether_core::why::Why;
 
 /// So many threads but one count alone; all others share the first stripe.
-const STRIPES: usize = 32;
+pub(crate) const STRIPES: usize = 32;
 
 /// Counts outcomes, by [`Why`]: exact, and striped by thread, so that a hit never fights over a
 /// cache line with its neighbours, nor pays for an atomic addition where nobody else adds. Clones
@@ -47,6 +47,12 @@ thread_local! {
     static CLAIM: Claim = Claim::new();
     /// What `CLAIM` holds, for the price of one load: it needs neither a start nor an end.
     static STRIPE: Cell<usize> = const { Cell::new(SHARED) };
+}
+
+/// The stripe that this thread has to itself, if it has one by now.
+#[inline]
+pub(crate) fn stripe() -> Option<usize> {
+    Some(STRIPE.get()).filter(|stripe| *stripe != SHARED)
 }
 
 impl WhyCounts {

@@ -2,6 +2,8 @@
 
 use bellwether_core::draw::Draw;
 use bellwether_core::entry::Kind;
+use bellwether_core::heat::hot::Stage;
+use bellwether_core::heat::plan::{Estimate, Reaction, Undone};
 use bellwether_core::read::decide::{self, Decision, Demand, decide};
 use bellwether_core::time::{Span, Tick};
 use bellwether_core::why::Why;
@@ -10,6 +12,7 @@ use crate::engine::Engine;
 use crate::engine::space::SpaceState;
 use crate::entry::Tag;
 use crate::key::Key;
+use crate::state::plan::Planned;
 
 /// What is known of one key.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,6 +34,8 @@ pub struct Explain {
     pub failed: Option<(&'static str, u32, Span)>,
     /// An invalidation of the key holds here that the shared tier could not be told yet: its copy is not believed.
     pub pending: bool,
+    /// What is done about it because it is hot, or was announced.
+    pub reaction: Option<ExplainReaction>,
     /// Its origin: loads running, loads waiting, loads allowed at once.
     pub origin: (usize, usize, u32),
 }
@@ -73,6 +78,42 @@ pub struct ExplainShared {
     pub fence: u64,
     /// It is compared with the tier by the first read after this time; `None`: it is not.
     pub compared_in: Option<Span>,
+}
+
+/// What is done about a hot key.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ExplainReaction {
+    /// How hot the last window found it; `None`: it is announced, and was not hot yet.
+    pub stage: Option<Stage>,
+    /// The share of a node's capacity that it takes.
+    pub share: f64,
+    /// What is in force, and why.
+    pub reaction: Reaction,
+    /// It is hot no more: what was done is being undone, step by step.
+    pub undoing: bool,
+    /// How long it has been reacted to.
+    pub since: Span,
+    /// What is expected of it, per second.
+    pub estimate: Estimate,
+    /// Operations that it has spared the store, the shared tier and readers so far.
+    pub saved: u64,
+    /// Operations that it has cost so far, and milliseconds that writes were held back.
+    pub cost: u64,
+}
+
+impl ExplainReaction {
+    pub(crate) fn of(planned: &Planned, now: Tick) -> ExplainReaction {
+        ExplainReaction {
+            stage: planned.hot.map(|hot| hot.stage),
+            share: planned.hot.map_or(0.0, |hot| hot.share),
+            reaction: planned.reaction,
+            undoing: planned.undone != Undone::Nothing,
+            since: now.since(planned.since),
+            estimate: planned.estimate,
+            saved: planned.toll.saved(),
+            cost: planned.toll.cost(),
+        }
+    }
 }
 
 /// A flight of the key.
@@ -146,6 +187,7 @@ impl Engine {
             flights,
             failed: cooling.map(|c| (c.class.as_str(), c.attempts, c.remaining(now).unwrap_or(Span::ZERO))),
             pending: self.pending.owed(key).is_some(),
+            reaction: self.plans.of(key, |planned| Some(ExplainReaction::of(planned, now))),
             origin: (running, waiting, space.gate.max_concurrency()),
         }
     }

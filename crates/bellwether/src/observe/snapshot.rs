@@ -10,6 +10,7 @@ use crate::eviction::Eviction;
 use crate::observe::counters::HistogramCounts;
 use crate::observe::shared::SharedCounts;
 use crate::state::fleet::BackplaneCounts;
+use crate::state::plan::MeasureCounts;
 use crate::state::shelf::Shelf;
 
 /// Everything a cache counts. Counters only ever grow.
@@ -27,6 +28,8 @@ pub struct Snapshot {
     pub live_flights: usize,
     /// The memory tier.
     pub memory: MemoryCounts,
+    /// What is done about hot keys, by kind.
+    pub reactions: Vec<MeasureCounts>,
     /// The shared tier, if there is one.
     pub shared: Option<SharedCounts>,
     /// The disk tier, if there is one.
@@ -143,6 +146,7 @@ impl Engine {
                 invalidated: counts.invalidated.load(Ordering::Relaxed),
                 too_large: counts.too_large.load(Ordering::Relaxed),
             },
+            reactions: self.plans.counts(),
             shared: self.tier.as_ref().map(|_| self.tally.counts(self.pending.len() as u64)),
             disk: self.shelf.as_ref().map(Shelf::counts),
             backplane: self.fleet.as_ref().map(|fleet| fleet.counted()),

@@ -1,15 +1,21 @@
 //! What time is it, and wake me when? One clock per cache, real or driven by hand.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bellwether_core::time::{Span, Tick};
 use futures_util::future::{BoxFuture, Either};
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 /// How far the coarse clock may lag while its thread runs.
 const COARSE_STEP: Duration = Duration::from_millis(2);
+/// So long without any reading of the clock, and the process stood still: a busy machine keeps one of its threads waiting
+/// for so long, not all of them.
+const PAUSE: Span = Span::ms(250);
+/// From such a pause on nothing is proven any more of what others have told.
+pub(crate) const LEAP: Span = Span::secs(1);
 
 /// A cache's clock: cheap to clone, all clones tell the same time.
 ///
@@ -24,18 +30,52 @@ struct Inner {
     coarse: AtomicU64,
     /// Told of each move, if driven by hand.
     moved: Option<Notify>,
+    /// Nobody keeps it current but those who read it.
+    unattended: AtomicBool,
+    /// Pauses of at least [`LEAP`].
+    leaps: AtomicU64,
+    /// Called after each pause, before anybody can see here what time it is.
+    minders: Mutex<Vec<Minder>>,
+}
+
+/// Told how long the process stood still, and until when. False: whoever wanted to know is gone.
+pub(crate) type Minder = Box<dyn Fn(Span, Tick) -> bool + Send + Sync>;
+
+impl Inner {
+    fn starting(at: u64, moved: Option<Notify>) -> Inner {
+        let (coarse, leaps) = (AtomicU64::new(at), AtomicU64::new(0));
+        Inner { coarse, moved, unattended: AtomicBool::new(false), leaps, minders: Mutex::default() }
+    }
+
+    /// It is `now`. Whoever reads the time from here on has been told of a pause that ended with it.
+    fn arrive(&self, now: u64) {
+        let pause = Span(now.saturating_sub(self.coarse.load(Ordering::SeqCst)));
+        if pause >= PAUSE {
+            self.mind(pause, now);
+        }
+        self.coarse.fetch_max(now, Ordering::SeqCst);
+    }
+
+    #[cold]
+    fn mind(&self, pause: Span, now: u64) {
+        if pause >= LEAP {
+            self.leaps.fetch_add(1, Ordering::SeqCst);
+        }
+        self.minders.lock().retain(|minder| minder(pause, Tick(now)));
+    }
 }
 
 impl Clock {
     /// The machine's clock.
     pub fn system() -> Clock {
-        let inner = Arc::new(Inner { coarse: AtomicU64::new(boottime_ms()), moved: None });
+        let inner = Arc::new(Inner::starting(boottime_ms(), None));
         let weak = Arc::downgrade(&inner);
         let started = std::thread::Builder::new().name("bellwether-clock".into()).spawn(move || keep_current(&weak));
         if let Err(error) = started {
-            // Every miss and every batch of a server reads the precise clock too, so the coarse
-            // one still moves; only a program of pure hits would see it stand.
+            // Every batch of a server and every reading of the precise clock move it too; only a program of pure
+            // hits would see it stand.
             tracing::error!(%error, "no thread for the coarse clock: ages are only exact after a miss");
+            inner.unattended.store(true, Ordering::Relaxed);
         }
         Clock(inner)
     }
@@ -51,7 +91,7 @@ impl Clock {
     /// ```
     pub fn manual() -> Clock {
         // Not zero: moments before the start must be expressible.
-        Clock(Arc::new(Inner { coarse: AtomicU64::new(1_000_000), moved: Some(Notify::new()) }))
+        Clock(Arc::new(Inner::starting(1_000_000, Some(Notify::new()))))
     }
 
     /// Moves a manual clock; those who sleep until then wake up. The system's clock is not ours to move.
@@ -62,16 +102,49 @@ impl Clock {
         }
     }
 
+    /// Moves a manual clock as if the process had stood still meanwhile: stopped, suspended, or starved.
+    pub fn stand_still(&self, pause: Span) {
+        if let Some(moved) = &self.0.moved {
+            self.0.arrive(self.0.coarse.load(Ordering::SeqCst) + pause.0);
+            moved.notify_waiters();
+        }
+    }
+
     /// The precise time.
     pub fn now(&self) -> Tick {
         match &self.0.moved {
             None => {
                 let now = boottime_ms();
-                self.0.coarse.fetch_max(now, Ordering::Relaxed);
+                // After a pause those who mind it come first: see [`Clock::catch_up`].
+                let pause = now.saturating_sub(self.0.coarse.load(Ordering::Relaxed)) >= PAUSE.0;
+                if !pause || self.0.unattended.load(Ordering::Relaxed) {
+                    self.0.coarse.fetch_max(now, Ordering::Relaxed);
+                }
                 Tick(now)
             }
             Some(_) => Tick(self.0.coarse.load(Ordering::SeqCst)),
         }
+    }
+
+    /// The precise time, for whoever was idle until now and is about to look at memory: if the process stood still,
+    /// copies have been taken for suspect by the time this returns. Not to be called with anything locked.
+    pub fn catch_up(&self) -> Tick {
+        if self.0.moved.is_none() {
+            let now = boottime_ms();
+            self.0.arrive(now);
+            return Tick(now);
+        }
+        self.now()
+    }
+
+    /// From now on `minder` is called after each pause, before anybody sees here that time has passed.
+    pub(crate) fn on_pause(&self, minder: Minder) {
+        self.0.minders.lock().push(minder);
+    }
+
+    /// How often the process stood still for so long that nothing is proven any more of what others have told.
+    pub(crate) fn leaps(&self) -> u64 {
+        self.0.leaps.load(Ordering::SeqCst)
     }
 
     /// The precise time in microseconds: to measure what is shorter than a [`Tick`].
@@ -130,7 +203,7 @@ impl std::fmt::Debug for Clock {
 
 fn keep_current(clock: &Weak<Inner>) {
     while let Some(clock) = clock.upgrade() {
-        clock.coarse.fetch_max(boottime_ms(), Ordering::Relaxed);
+        clock.arrive(boottime_ms());
         drop(clock);
         std::thread::sleep(COARSE_STEP);
     }
@@ -174,6 +247,51 @@ mod tests {
         }
         let (before, now, after) = (clock.now_us(), clock.now(), clock.now_us());
         assert!((before / 1000..=after / 1000).contains(&now.0), "the same clock");
+    }
+
+    #[test]
+    fn g10_whoever_minds_a_pause_is_told_before_anybody_sees_the_time_after_it() {
+        let clock = Clock::manual();
+        let (told, alive) = (Arc::new(Mutex::new(Vec::new())), Arc::new(()));
+        let (seen, heard, weak) = (clock.clone(), told.clone(), Arc::downgrade(&alive));
+        let before = clock.coarse();
+        clock.on_pause(Box::new(move |pause, now| {
+            assert_eq!(seen.coarse(), before, "nobody sees it yet");
+            heard.lock().push((pause, now));
+            weak.upgrade().is_some()
+        }));
+        clock.advance(Span(0));
+        clock.stand_still(Span(PAUSE.0 - 1));
+        assert!(told.lock().is_empty(), "a short one is the machine's");
+        // Back to where the minder expects it.
+        clock.0.coarse.store(before.0, Ordering::SeqCst);
+        clock.stand_still(LEAP);
+        assert_eq!(*told.lock(), [(LEAP, before + LEAP)]);
+        assert_eq!((clock.leaps(), clock.coarse()), (1, before + LEAP));
+        // Control: time that passes in steps is no pause.
+        clock.advance(Span::secs(60));
+        assert_eq!(told.lock().len(), 1);
+        drop(alive);
+        clock.0.coarse.store(before.0, Ordering::SeqCst);
+        clock.stand_still(PAUSE);
+        clock.0.coarse.store(before.0, Ordering::SeqCst);
+        clock.stand_still(PAUSE);
+        assert_eq!(told.lock().len(), 2, "who is gone is asked once more, and never again");
+        assert_eq!(clock.leaps(), 1);
+    }
+
+    #[test]
+    fn g10_a_reading_of_the_clock_hides_no_pause() {
+        let clock = Clock::system();
+        let times = Arc::new(AtomicU64::new(0));
+        let counted = times.clone();
+        clock.on_pause(Box::new(move |_, _| counted.fetch_add(1, Ordering::SeqCst) < u64::MAX));
+        // As if nobody had run for a while. The clock's own thread may be the first to notice.
+        clock.0.coarse.store(boottime_ms() - 2 * PAUSE.0, Ordering::SeqCst);
+        clock.now();
+        clock.catch_up();
+        assert!(times.load(Ordering::SeqCst) >= 1);
+        assert!(clock.coarse().0 + COARSE_STEP.as_millis() as u64 * 100 > boottime_ms());
     }
 
     #[tokio::test]

@@ -5,6 +5,7 @@ pub(crate) mod flights;
 pub(crate) mod gate;
 pub(crate) mod memory;
 pub(crate) mod pending;
+pub(crate) mod plan;
 pub(crate) mod shelf;
 pub(crate) mod sync;
 pub(crate) mod tags;

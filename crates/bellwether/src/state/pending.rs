@@ -4,6 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use bellwether_core::fence::{Fence, Invalidation};
+use bellwether_core::time::{Span, Tick};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
@@ -47,8 +48,12 @@ pub(crate) struct Owed {
     pub(crate) refusals: u32,
     /// It stands in the ledger, if there is one.
     pub(crate) remembered: bool,
-    /// Rises with each invalidation: one that comes while the tier is told is told as well.
+    /// Rises with each invalidation: one that comes while the tier is told is told after it.
     generation: u64,
+    /// Writes are gathered until then, and go to the tier as one.
+    gathering: Option<Tick>,
+    /// The tier knows of generations below this one.
+    told: u64,
     /// Somebody tells the tier right now.
     telling: bool,
     /// Notified when whoever did stops.
@@ -68,8 +73,21 @@ pub(crate) enum Turn {
     Nobodys,
     /// Ours, until [`Pending::over`].
     Mine(Owed),
-    /// Somebody does; this is notified when it stops.
-    Others(Arc<Notify>),
+    /// Somebody does; this is notified when it stops. What is to be told by then is of this generation.
+    Others(Arc<Notify>, u64),
+}
+
+/// How far it is with what the tier must be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// It knows.
+    Told,
+    /// Somebody tells it.
+    BeingTold,
+    /// The last try failed.
+    Failed,
+    /// Whoever told it was content with less: it is somebody's turn.
+    Left,
 }
 
 impl Pending {
@@ -108,6 +126,8 @@ impl Pending {
             refusals: 0,
             remembered: false,
             generation: 0,
+            gathering: None,
+            told: 0,
             telling: false,
             over: Arc::default(),
         };
@@ -123,8 +143,15 @@ impl Pending {
         self.0.lock().owed.get(key).cloned()
     }
 
-    pub(crate) fn is_being_told(&self, key: &Key) -> bool {
-        self.0.lock().owed.get(key).is_some_and(|owed| owed.telling)
+    /// How far it is with what was to be told of `key` by this generation.
+    pub(crate) fn standing(&self, key: &Key, generation: u64) -> Standing {
+        match self.0.lock().owed.get(key) {
+            None => Standing::Told,
+            Some(owed) if owed.told > generation => Standing::Told,
+            Some(owed) if owed.telling => Standing::BeingTold,
+            Some(owed) if owed.tries > 0 => Standing::Failed,
+            Some(_) => Standing::Left,
+        }
     }
 
     /// Whose turn it is to tell the tier of `key`.
@@ -132,7 +159,7 @@ impl Pending {
         let mut inner = self.0.lock();
         match inner.owed.get_mut(key) {
             None => Turn::Nobodys,
-            Some(owed) if owed.telling => Turn::Others(owed.over.clone()),
+            Some(owed) if owed.telling => Turn::Others(owed.over.clone(), owed.generation),
             Some(owed) => {
                 owed.telling = true;
                 Turn::Mine(owed.clone())
@@ -140,15 +167,29 @@ impl Pending {
         }
     }
 
+    /// Until when writes of `key` are gathered, for `span` from the first of them on; `None`: it is no write, and waits
+    /// for none.
+    pub(crate) fn gather(&self, key: &Key, now: Tick, span: Span) -> Option<Tick> {
+        let mut inner = self.0.lock();
+        let owed = inner.owed.get_mut(key).filter(|owed| owed.written.is_some())?;
+        Some(*owed.gathering.get_or_insert(now + span))
+    }
+
     /// The tier was told `owed`, and raised its fence. False: something came meanwhile that it must be told as well.
     pub(crate) fn told(&self, key: &Key, owed: &Owed, fence: Fence) -> bool {
         self.raise(key, fence);
         let mut inner = self.0.lock();
-        let done = inner.owed.get(key).is_none_or(|now| now.generation == owed.generation);
-        if done {
-            inner.owed.remove(key);
+        match inner.owed.get_mut(key) {
+            Some(now) if now.generation != owed.generation => {
+                now.told = owed.generation + 1;
+                now.gathering = None;
+                false
+            }
+            _ => {
+                inner.owed.remove(key);
+                true
+            }
         }
-        done
     }
 
     /// The tier has raised `key` to `fence`: it is not believed if it forgets that.

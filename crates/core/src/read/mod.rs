@@ -1,6 +1,7 @@
 //! What becomes of a read? The decisions of the read path, a file each.
 
 pub mod decide;
+pub mod doubt;
 pub mod early;
 pub mod flight;
 pub mod queue;

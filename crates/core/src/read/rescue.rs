@@ -4,7 +4,8 @@ use crate::entry::{Kind, Meta};
 use crate::fence::Floor;
 use crate::policy::Policy;
 use crate::read::decide::Demand;
-use crate::time::Tick;
+use crate::read::doubt::Standing;
+use crate::time::{Span, Tick};
 use crate::why::Why;
 
 /// What saves a caller whose load failed, timed out or was shed.
@@ -18,26 +19,48 @@ pub enum Rescue {
     Nothing,
 }
 
+/// What memory holds of the key.
+#[derive(Clone, Copy, Debug)]
+pub struct Held<'a> {
+    /// Its meta.
+    pub meta: &'a Meta,
+    /// What covers it.
+    pub floor: Floor,
+    /// What it is worth beside what others may have invalidated.
+    pub standing: Standing,
+}
+
+impl Held<'_> {
+    /// What nothing covers and nothing speaks against.
+    pub fn sound(meta: &Meta) -> Held<'_> {
+        Held { meta, floor: Floor::NONE, standing: Standing::Sound }
+    }
+}
+
 /// Looks for something better than an error, after `cause` kept a load from answering.
 ///
-/// A removed value never comes back (G2); an expired one only where the policy says so; a caller
-/// who demanded a certain age gets that or the error.
+/// A removed value never comes back (G2); an expired one only where the policy says so; one that nobody could confirm
+/// only where the policy has a time for failures, because it may have been removed elsewhere; a caller who demanded a
+/// certain age gets that or the error.
 pub fn rescue(
-    found: Option<&Meta>,
-    floor: Floor,
+    found: Option<Held<'_>>,
     demand: Demand,
     cause: Why,
     has_default: bool,
     now: Tick,
     policy: &Policy,
 ) -> Rescue {
-    let body = found.filter(|meta| meta.kind == Kind::Value && now < meta.hard_until() && meta.fence > floor.removed);
     let young_enough = |meta: &Meta| match demand {
         Demand::Any => true,
         Demand::MaxAge(most) => meta.age(now) <= most,
         Demand::Fresh | Demand::CachedOnly => false,
     };
-    if let Some(meta) = body.filter(|meta| young_enough(meta)) {
+    let body = found.filter(|Held { meta, floor, standing }| {
+        let trusted = *standing != Standing::Unconfirmed || policy.stale_if_error > Span::ZERO;
+        let lives = meta.kind == Kind::Value && now < meta.hard_until() && meta.fence > floor.removed;
+        lives && trusted && young_enough(meta)
+    });
+    if let Some(Held { meta, floor, .. }) = body {
         if !floor.covers(meta.fence) {
             return Rescue::Body(if is_shed(cause) { Why::StaleShed } else { Why::StaleError });
         }
@@ -57,7 +80,6 @@ fn is_shed(cause: Why) -> bool {
 mod tests {
     use super::*;
     use crate::fence::Fence;
-    use crate::time::Span;
 
     fn meta() -> Meta {
         Meta {
@@ -78,7 +100,23 @@ mod tests {
 
     fn ask(meta: Meta, floor: Floor, demand: Demand, cause: Why, default: bool, now: u64, invalidated: bool) -> Rescue {
         let policy = Policy { rescue_invalidated: invalidated, ..Policy::ttl(Span(100)) };
-        rescue(Some(&meta), floor, demand, cause, default, Tick(now), &policy)
+        let held = Held { meta: &meta, floor, standing: Standing::Sound };
+        rescue(Some(held), demand, cause, default, Tick(now), &policy)
+    }
+
+    #[test]
+    fn g2_what_nobody_could_confirm_rescues_only_where_the_policy_has_a_time_for_failures() {
+        let ask = |standing, stale_if_error| {
+            let policy = Policy { stale_if_error, ..Policy::ttl(Span(100)) };
+            // Fresh by its own windows: others may have removed it all the same.
+            let held = Held { meta: &meta(), floor: Floor::NONE, standing };
+            rescue(Some(held), Demand::Any, Why::OriginFailed, false, Tick(50), &policy)
+        };
+        for standing in [Standing::Sound, Standing::Suspect] {
+            assert_eq!(ask(standing, Span::ZERO), Rescue::Body(Why::StaleError));
+        }
+        assert_eq!(ask(Standing::Unconfirmed, Span::ZERO), Rescue::Nothing);
+        assert_eq!(ask(Standing::Unconfirmed, Span(900)), Rescue::Body(Why::StaleError));
     }
 
     #[test]

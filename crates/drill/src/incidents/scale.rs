@@ -17,6 +17,8 @@ pub(crate) struct Scale {
     pub(crate) after: Duration,
     /// How often a race is run that is lost only now and then.
     pub(crate) tries: u64,
+    /// How often a process is stopped that loads, and how many keys it loads then.
+    pub(crate) stops: (u64, u64),
     /// Keys of a fleet over Memcached.
     pub(crate) keys: u64,
 }
@@ -30,6 +32,7 @@ impl Scale {
         trouble: Duration::from_secs(10),
         after: Duration::from_secs(4),
         tries: 200,
+        stops: (10, 1_000),
         keys: 2_000,
     };
     /// The same in less time: for a busy machine or an unoptimized build.
@@ -40,6 +43,7 @@ impl Scale {
         trouble: Duration::from_secs(4),
         after: Duration::from_secs(3),
         tries: 40,
+        stops: (1, 40),
         keys: 600,
     };
 }

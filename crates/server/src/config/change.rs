@@ -191,6 +191,7 @@ fn other_knobs(old: &SpaceConfig, new: &SpaceConfig) -> Vec<&'static str> {
         early,
         priority,
         rescue_invalidated,
+        staleness_budget,
     } = &old.policy;
     let differs = [
         (*ttl != new.policy.ttl, "ttl"),
@@ -202,6 +203,7 @@ fn other_knobs(old: &SpaceConfig, new: &SpaceConfig) -> Vec<&'static str> {
         (*early != new.policy.early, "early"),
         (*priority != new.policy.priority, "priority"),
         (*rescue_invalidated != new.policy.rescue_invalidated, "rescue_invalidated"),
+        (*staleness_budget != new.policy.staleness_budget, "staleness_budget"),
         (old.default != new.default, "default"),
         (old.tags != new.tags, "tags"),
     ];

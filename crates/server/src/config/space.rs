@@ -60,7 +60,6 @@ pub(super) fn space(cx: &mut Context<'_>, number: usize, place: Place, fields: F
     let tiers = tiers(&mut section, around.tiers);
     let strict = section.boolean("strict").unwrap_or(around.strict);
     let tagged = section.setting("tags").filter(|_| !tags.is_empty());
-    section.not_yet("staleness_budget", "nothing: there are no hot-key reactions that would need it");
     if section.setting("origin").is_none() {
         refuse_on_plain(&mut section);
     }
@@ -152,6 +151,7 @@ fn policy(section: &mut Section<'_, '_>) -> Policy {
         stale_if_error: span("stale_if_error", grace.unwrap_or(usual.stale_if_error)),
         timeout: span("timeout", usual.timeout),
         negative_ttl: span("negative_ttl", usual.negative_ttl),
+        staleness_budget: span("staleness_budget", usual.staleness_budget),
         jitter: section.parsed("jitter", units::percentage).unwrap_or(usual.jitter),
         early: section.parsed("early", early).unwrap_or(usual.early),
         priority: section.parsed("priority", priority).unwrap_or(usual.priority),

@@ -129,9 +129,11 @@ impl Service {
         self.0.password.as_ref()
     }
 
-    /// Now, by the cache's clock: for [`Terms::asked`]. A system call: once per batch of commands is enough.
+    /// Now, by the cache's clock: for [`Terms::asked`]. A system call: once per batch of commands is enough. To be asked
+    /// once the batch was read and before memory is looked at: if the process stood still until then, what it holds is
+    /// suspect from here on.
     pub fn now(&self) -> Tick {
-        self.0.cache.clock().now()
+        self.0.cache.clock().catch_up()
     }
 
     /// What is at work now, for what ends at once.

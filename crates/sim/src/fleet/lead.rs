@@ -84,7 +84,7 @@ impl Fleet<'_> {
         // A lock without a heartbeat is nobody's until it runs out.
         let mode = if self.set.polls() { Mode::Miss } else { mode };
         let lease = lease::length(self.times[process as usize].p99(), self.case.load_timeout);
-        let ask = Ask { lease, mode, holds: seen, at_least: Fence::ZERO };
+        let ask = Ask { lease, mode, holds: seen, at_least: Fence::ZERO, draw };
         let heard = match self.tier.acquire(key, ask, now) {
             Reply::Granted { token, .. } => {
                 if let Some(task) = &mut self.tasks[id as usize] {

@@ -8,7 +8,7 @@ use bellwether_core::lease;
 use bellwether_core::policy::{Early, Priority};
 use bellwether_core::read::decide::{Decision, Demand, Resident, decide};
 use bellwether_core::read::flight::{Asker, FlightId, Join};
-use bellwether_core::read::rescue::{Rescue, rescue};
+use bellwether_core::read::rescue::{Held, Rescue, rescue};
 use bellwether_core::read::walk::Sharing;
 use bellwether_core::time::{Span, Tick};
 use bellwether_core::why::Why;
@@ -209,7 +209,7 @@ impl Fleet<'_> {
         let at = self.now.min(came + self.policy.timeout);
         // Only the whole product looks for something better than an error.
         let found = self.values[self.place(process, key)].filter(|_| self.set.leases());
-        let saved = rescue(found.as_ref(), Floor::NONE, Demand::Any, why, false, at, &self.policy);
+        let saved = rescue(found.as_ref().map(Held::sound), Demand::Any, why, false, at, &self.policy);
         let ending = match (saved, found) {
             (Rescue::Body(_), Some(meta)) => fresh_or_stale(&meta, at),
             _ => Ending::Failed,

@@ -5,7 +5,7 @@ use bellwether_core::fence::Fence;
 use bellwether_core::policy::Priority;
 use bellwether_core::read::decide::{Decision, Demand, Resident, decide};
 use bellwether_core::read::flight::{Asker, FlightId, Join};
-use bellwether_core::read::rescue::{Rescue, rescue};
+use bellwether_core::read::rescue::{Held, Rescue, rescue};
 use bellwether_core::time::{Span, Tick};
 use bellwether_core::why::Why;
 
@@ -147,9 +147,8 @@ impl Fleet {
         let it = self.of(process);
         let Some(request) = it.requests.get(&id) else { return };
         let found = it.memory.get(&request.key).copied();
-        let meta = found.as_ref().map(|entry| &entry.meta);
-        let floor = bellwether_core::fence::Floor::NONE;
-        match rescue(meta, floor, request.demand, cause, false, local, &policy) {
+        let held = found.as_ref().map(|entry| Held::sound(&entry.meta));
+        match rescue(held, request.demand, cause, false, local, &policy) {
             Rescue::Body(why) => self.answer(process, id, found, why),
             Rescue::Default | Rescue::Nothing => self.answer(process, id, None, cause),
         }

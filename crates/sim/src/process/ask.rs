@@ -4,7 +4,7 @@ use bellwether_core::fence::Fence;
 use bellwether_core::policy::Priority;
 use bellwether_core::read::decide::Demand;
 use bellwether_core::read::flight::{Asker, FlightId, Join};
-use bellwether_core::read::rescue::{Rescue, rescue};
+use bellwether_core::read::rescue::{Held, Rescue, rescue};
 use bellwether_core::time::Span;
 use bellwether_core::why::Why;
 
@@ -233,9 +233,8 @@ impl Process {
 
     fn rescue(&self, caller: &Caller, cause: Why) -> Rescue {
         let found = self.memory.get(&caller.key);
-        let floor = found.map(|entry| self.floor_of(caller.key, entry)).unwrap_or_default();
-        let meta = found.map(|entry| &entry.meta);
-        rescue(meta, floor, caller.demand, cause, caller.has_default, self.now(), &self.scenario.policy)
+        let held = found.map(|entry| Held { floor: self.floor_of(caller.key, entry), ..Held::sound(&entry.meta) });
+        rescue(held, caller.demand, cause, caller.has_default, self.now(), &self.scenario.policy)
     }
 
     /// The error, or what the policy prefers to it.

@@ -237,7 +237,7 @@ impl<'a> KeyRun<'a> {
         let policy = Policy::ttl(TTL).grace(TTL);
         // Stored at some moment of the last ttl, and read by everybody since.
         let stored = START - TTL.scale(dice.next().unit());
-        let (finished, fence) = (stored, Fence(stored.0 * 1000));
+        let (finished, fence) = (stored, Now(stored.0 * 1000).fence());
         let started = stored - LOAD;
         let stamping = Stamping { kind: Kind::Value, started, finished, fence, ttl: None, p99: None, ewma: None };
         let meta = stamp(stamping, &policy, dice.next());
@@ -332,7 +332,8 @@ impl<'a> KeyRun<'a> {
             Step::Acquire(mode) => {
                 self.counts.reads += 1;
                 let holds = self.instances[instance as usize].copy.map_or(Fence::ZERO, |copy| copy.fence);
-                let ask = Ask { lease: lease::length(None, TIMEOUT), mode, holds, at_least: Fence::ZERO };
+                let draw = self.dice.next();
+                let ask = Ask { lease: lease::length(None, TIMEOUT), mode, holds, at_least: Fence::ZERO, draw };
                 let (reply, cell) = Cell::acquire(self.cell, ask, Now(self.now.0 * 1000));
                 self.cell = cell;
                 let heard = match reply {

@@ -315,7 +315,8 @@ impl Tier for MemcachedTier {
     }
 
     fn acquire<'a>(&'a self, key: &'a [u8], ask: Ask) -> BoxFuture<'a, Result<Acquired, TierError>> {
-        let asked = cell::Ask { lease: ask.lease, mode: ask.mode, holds: ask.holds, at_least: ask.at_least };
+        let Ask { lease, mode, holds, at_least, draw } = ask;
+        let asked = cell::Ask { lease, mode, holds, at_least, draw };
         let decide = move |_: &Name, slot: &Slot| {
             let (reply, next) = Cell::acquire(slot.cell, asked, slot.now);
             let answer = acquired(&reply, slot)?;

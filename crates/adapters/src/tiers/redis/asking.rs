@@ -96,15 +96,15 @@ impl RedisTier {
         node.clock.now_ms().ok_or_else(|| unknown(Fault::Other("its clock can't be read".into())))
     }
 
-    /// One plain read of what is short.
-    pub(super) async fn read(&self, key: &[u8]) -> Result<Bytes, TierError> {
+    /// One plain read of what is short, and who answered.
+    pub(super) async fn read(&self, key: &[u8]) -> Result<(Bytes, Arc<Node>), TierError> {
         let question = Question { key, purpose: Purpose::Main, read: true, twice: true };
-        let answer = self.ask(question, |_| short(key)).await?;
-        bytes_of(answer.value).map_err(|fault| fault.into_error(&answer.node.label))
+        let Answer { value, node, .. } = self.ask(question, |_| short(key)).await?;
+        Ok((bytes_of(value).map_err(|fault| fault.into_error(&node.label))?, node))
     }
 
-    /// What bytes that were found mean; the rest is fetched if they are only a beginning.
-    pub(super) async fn understood(&self, key: &[u8], bytes: Bytes) -> Result<Found, TierError> {
+    /// What bytes that `node` answered mean; the rest is fetched if they are only a beginning.
+    pub(super) async fn understood(&self, key: &[u8], bytes: Bytes, node: &Arc<Node>) -> Result<Found, TierError> {
         if bytes.is_empty() {
             return Ok(Found::Nothing { lease: None });
         }
@@ -114,7 +114,13 @@ impl RedisTier {
                 Ok(found) => return Ok(found),
                 // Asked again together with its end: both are of one moment.
                 Err(Unreadable::NotOurs) => {}
-                Err(why) => return Ok(self.misread(why)),
+                Err(why) => {
+                    if why == Unreadable::BadCrc {
+                        // Written for another key, perhaps: an answer to somebody else's question.
+                        node.check_step(Purpose::Main).await;
+                    }
+                    return Ok(self.misread(why));
+                }
             }
             return self.whole(key, Purpose::Main).await;
         }
@@ -280,12 +286,14 @@ impl RedisTier {
         };
         let one = async |at: usize, answer: Value| {
             let key = &keys[at];
-            let bytes = match answer {
-                Value::BulkString(bytes) => bytes.into(),
-                Value::ServerError(error) if matches!(Fault::answered(&error), Fault::WrongType) => Bytes::new(),
+            let (bytes, node) = match answer {
+                Value::BulkString(bytes) => (bytes.into(), node.clone()),
+                Value::ServerError(error) if matches!(Fault::answered(&error), Fault::WrongType) => {
+                    (Bytes::new(), node.clone())
+                }
                 _ => self.read(key).await?,
             };
-            Ok((at, self.understood(key, bytes).await?))
+            Ok((at, self.understood(key, bytes, &node).await?))
         };
         try_join_all(places.iter().zip(answers).map(|(at, answer)| one(*at, answer))).await
     }

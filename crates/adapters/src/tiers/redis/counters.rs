@@ -30,6 +30,7 @@ pub(super) struct Counters {
     pub(super) turned_away: Count,
     pub(super) connects: Count,
     pub(super) lost: Count,
+    pub(super) out_of_step: Count,
     pub(super) opened: Count,
     pub(super) script_fallbacks: Count,
     pub(super) redirects: Count,
@@ -59,6 +60,8 @@ pub struct RedisCounts {
     pub connects: u64,
     /// Connections lost.
     pub lost: u64,
+    /// Connections given up because answers no longer belonged to their questions.
+    pub out_of_step: u64,
     /// How often a breaker opened.
     pub opened: u64,
     /// Scripts sent in full because a node did not know them.

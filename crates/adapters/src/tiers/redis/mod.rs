@@ -93,6 +93,7 @@ impl RedisTier {
             failed: counters.failed.get(),
             connects: counters.connects.get(),
             lost: counters.lost.get(),
+            out_of_step: counters.out_of_step.get(),
             opened: counters.opened.get(),
             script_fallbacks: counters.script_fallbacks.get(),
             redirects: counters.redirects.get(),
@@ -109,7 +110,7 @@ impl Tier for RedisTier {
         async move {
             let key = self.stored(key);
             let found = match self.read(&key).await {
-                Ok(bytes) => self.understood(&key, bytes).await,
+                Ok((bytes, node)) => self.understood(&key, bytes, &node).await,
                 Err(error) => Err(error),
             };
             self.count(found)

@@ -222,7 +222,7 @@ impl Node {
         let fault = Fault::of(&error);
         match &fault {
             Fault::Silent(why) => self.silent(why),
-            Fault::Lost(_) => self.gone(purpose, line.epoch),
+            Fault::Lost(_) => drop(self.gone(purpose, line.epoch)),
             _ => self.breaker.answered(),
         }
         Err(fault)
@@ -258,10 +258,10 @@ impl Node {
         self.common.trouble.notify_one();
     }
 
-    /// A connection broke.
-    fn gone(self: &Arc<Node>, purpose: Purpose, epoch: u64) {
+    /// A connection broke. True: it was the one in use.
+    fn gone(self: &Arc<Node>, purpose: Purpose, epoch: u64) -> bool {
         if !self.lane(purpose).drop_line(epoch) {
-            return;
+            return false;
         }
         self.common.counters.lost.add();
         match purpose {
@@ -269,6 +269,7 @@ impl Node {
             Purpose::Bulk => {}
             Purpose::Wait => self.waits.wake_all(),
         }
+        true
     }
 
     /// Begins to look after it, unless somebody does.
@@ -285,6 +286,20 @@ impl Node {
         let told = time_of(&told).ok_or_else(|| Fault::Other("TIME answered what is no time".into()))?;
         self.clock.sample(asked, told);
         Ok(())
+    }
+
+    /// Asks what only one answer fits. A connection whose answers belong to other questions would go on so for ever: it
+    /// is given up.
+    pub(super) async fn check_step(self: &Arc<Node>, purpose: Purpose) {
+        let Some(mut line) = self.lane(purpose).line() else { return };
+        let nonce = fastrand::u64(..).to_string();
+        let answer = line.conn.send_packed_command(redis::cmd("ECHO").arg(&nonce)).await;
+        let fits = matches!(&answer, Ok(Value::BulkString(echo)) if *echo == nonce.as_bytes());
+        // An error is judged where it stops a call.
+        if answer.is_ok() && !fits && self.gone(purpose, line.epoch) {
+            tracing::warn!(node = %self.label, "answers belonged to other questions: the connection is given up");
+            self.common.counters.out_of_step.add();
+        }
     }
 
     pub(super) fn state(&self, wall_us: u64) -> NodeState {
@@ -308,7 +323,7 @@ impl Drop for Node {
 fn heard(node: &Weak<Node>, purpose: Purpose, epoch: u64, push: &PushInfo) {
     let Some(node) = node.upgrade() else { return };
     match push.kind {
-        PushKind::Disconnection => node.gone(purpose, epoch),
+        PushKind::Disconnection => drop(node.gone(purpose, epoch)),
         PushKind::Invalidate => node.waits.invalidated(&push.data),
         _ => {}
     }

@@ -5,6 +5,7 @@ mod auto;
 mod books;
 #[cfg(feature = "foyer")]
 mod classic;
+pub(crate) mod copies;
 mod slot;
 mod store;
 #[cfg(test)]
@@ -20,6 +21,7 @@ use crate::eviction::Eviction;
 use crate::key::{Key, KeyRef};
 use crate::port::clock::Clock;
 use books::Books;
+use copies::Copies;
 use slot::Found;
 use store::Store;
 
@@ -32,6 +34,8 @@ pub(crate) const LEAST_LIMIT: u64 = 64 * 1024;
 pub(crate) struct Memory {
     store: Store,
     books: Arc<Books>,
+    /// References of threads to the hottest of them.
+    pub(crate) copies: Copies,
     policy: Eviction,
     limit: u64,
     /// What a store refuses silently, or pushes everything else out for, is refused aloud.
@@ -56,7 +60,7 @@ impl Memory {
         let books = Arc::new(Books::new(clock));
         let store = Store::new(policy, limit, shards, seed, &books)?;
         let largest = store.largest();
-        Some(Memory { store, books, policy, limit, largest })
+        Some(Memory { store, books, copies: Copies::new(), policy, limit, largest })
     }
 
     /// The entry, and a note that it was asked for.
@@ -77,6 +81,7 @@ impl Memory {
     ///
     /// Writers of one key come one at a time: they hold the lock of its flights.
     pub(crate) fn put(&self, key: &Key, entry: Resident) -> bool {
+        let _changing = self.copies.changing(key.hash);
         if u64::from(entry.weight) > self.largest {
             self.books.too_large.fetch_add(1, Ordering::Relaxed);
             self.drop_entry(key.by_ref());
@@ -90,6 +95,7 @@ impl Memory {
 
     /// Takes the entry out because it was invalidated, if it was there.
     pub(crate) fn remove(&self, key: KeyRef<'_>) -> Option<Resident> {
+        let _changing = self.copies.changing(key.hash);
         let entry = self.drop_entry(key)?;
         self.books.invalidated.fetch_add(1, Ordering::Relaxed);
         Some(entry)

@@ -234,3 +234,42 @@ fn only_a_get_is_noticed_by_the_policy() {
     assert!(stays(Memory::get), "asked for again and again");
     assert!(!stays(|memory, key| memory.peek(*key)), "looked at, which is no use of it");
 }
+
+#[test]
+fn g2_a_reference_is_void_once_its_key_was_written_or_removed() {
+    under_every_policy(1 << 20, 1024, |tier| {
+        let (key, now) = (tier.key(1), tier.clock.now());
+        let (old, copies) = (tier.entry(&key, 10, Span::secs(60)), &tier.memory.copies);
+        let held = || copies.get(&key.by_ref(), now, Fence::ZERO, || 0).is_some();
+        // A thread holds references once it has a stripe of counters.
+        crate::observe::counters::WhyCounts::new().add(bellwether_core::why::Why::Hit);
+        let take = || {
+            assert!(tier.memory.put(&key, old.clone()));
+            let before = copies.before(key.hash, 0).expect("nobody changes it");
+            copies.put(&key.by_ref(), &old, before, now).expect("nobody else holds this thread's references");
+            assert!(held());
+        };
+        take();
+        tier.memory.store.remove(key.by_ref()).expect("it is there");
+        tier.memory.books.removed(key.hash, &old);
+        assert!(held(), "the control: a change that nobody marks is not noticed");
+        take();
+        tier.memory.remove(key.by_ref()).expect("it is there");
+        assert!(!held(), "removed");
+        take();
+        let begun = tier.memory.copies.changing(key.hash);
+        assert!(!held() && copies.before(key.hash, 0).is_none(), "neither served nor taken while it changes");
+        drop(begun);
+        assert!(!held());
+        take();
+        assert!(tier.memory.remove(tier.key(2).by_ref()).is_none());
+        assert!(held() || key.hash >> 56 == tier.key(2).hash >> 56, "another key's change is none of this one's");
+        take();
+        assert!(copies.get(&key.by_ref(), now, old.fence(), || 0).is_none(), "covered by a floor");
+        assert!(
+            copies.get(&key.by_ref(), now + Span::secs(1), Fence::ZERO, || 0).is_none(),
+            "the store is asked again"
+        );
+        tier.memory.remove(key.by_ref());
+    });
+}

@@ -12,6 +12,7 @@ use crate::incidents::incident::Incident;
 use crate::incidents::kind::Kind;
 use crate::incidents::space::Space;
 use crate::incidents::stage::Stage;
+use crate::key::Key;
 
 /// `leader-killed`
 pub(super) const LEADER_KILLED: Incident = Incident {
@@ -26,8 +27,8 @@ pub(super) const LEADER_KILLED: Incident = Incident {
 };
 
 const SERVERS: usize = 3;
-/// Loads at once, of each server.
-const PERMITS: u64 = 64;
+/// Loads at once, of each server: those that are stopped at once, with room.
+const PERMITS: u64 = 1_100;
 /// Who is killed, and who is not.
 const LEADER: usize = 0;
 const OTHERS: [usize; 2] = [1, 2];
@@ -39,8 +40,8 @@ const SLACK: Duration = Duration::from_millis(600);
 /// Loads of other keys before, so that connections are open.
 const WARM: u64 = 4;
 const MAX_POLLS: u64 = 1_000;
-/// Keys whose loads are stopped at once: as many as a server may load at once, with room.
-const MAX_STOPPED: u64 = 50;
+/// What a load takes that is stopped: all of a round have begun before the first ends.
+const STOPPED_LOAD: Duration = Duration::from_millis(1_500);
 
 async fn play(stage: &mut Stage) -> Result<Vec<Check>, DrillError> {
     let mut checks = part("copy", copies(stage).await)?;
@@ -146,33 +147,43 @@ async fn polls(stage: &Stage) -> Result<Option<u64>, DrillError> {
 
 /// What it publishes once it goes on is older than what has been written meanwhile.
 async fn stopped(stage: &Stage) -> Result<Check, DrillError> {
-    stage.origin.delay(LOAD);
-    let keys = stage.keys(Space::Long, stage.scale.tries.min(MAX_STOPPED));
+    let (rounds, keys) = stage.scale.stops;
+    let mut stale = 0;
+    for _ in 0..rounds {
+        stale += stopped_once(stage, &stage.keys(Space::Long, keys)).await?;
+    }
+    let what =
+        format!("{keys} loads at once go on past their lease, after a write and a DEL: older rows read elsewhere");
+    Ok(Check::none("stopped", what, stale, 3 * rounds * keys))
+}
+
+/// The older rows that are read although they were overwritten while the leader stood still.
+async fn stopped_once(stage: &Stage, keys: &[Key]) -> Result<u64, DrillError> {
+    stage.origin.delay(STOPPED_LOAD);
     // A connection each: not every server begins a second load before the first has ended.
     let mut leaders = Vec::with_capacity(keys.len());
-    for key in &keys {
+    for key in keys {
         let mut leader = stage.connect(LEADER).await?;
         leader.send(&[&["GET", &key.name]]).await.map_err(lost)?;
         leaders.push(leader);
     }
-    for key in &keys {
+    for key in keys {
         stage.until_loads(key, 1).await?;
     }
     stage.fleet[LEADER].freeze()?;
     // For the others: those of the leader take their time.
     stage.origin.delay(Duration::ZERO);
-    stage.overwrite(OTHERS[0], &keys, 2).await?;
-    let mut stale = stage.not_at(OTHERS[0], &keys, 2).await?;
+    stage.overwrite(OTHERS[0], keys, 2).await?;
+    let mut stale = stage.not_at(OTHERS[0], keys, 2).await?;
     sleep(LEASE + SLACK).await;
     stage.fleet[LEADER].thaw()?;
-    sleep(2 * LOAD + SLACK).await;
+    sleep(STOPPED_LOAD + SLACK).await;
     // The one that removed them, one that holds nothing yet, and what is left when both have nothing in memory.
     stage.fleet[OTHERS[0]].restart().await?;
     for server in [OTHERS[1], OTHERS[0]] {
-        stale += stage.not_at(server, &keys, 2).await?;
+        stale += stage.not_at(server, keys, 2).await?;
     }
-    let what = "its loads go on past their lease, after a write and a DEL: older rows read elsewhere";
-    Ok(Check::none("stopped", what, stale, 3 * keys.len() as u64))
+    Ok(stale)
 }
 
 fn lost(error: ClientError) -> DrillError {

@@ -76,13 +76,13 @@ async fn told(service: &Service) -> Response<Body> {
 }
 
 async fn read(service: &Service, key: Bytes, asked: &HeaderMap) -> Response<Body> {
-    let insists = Insists::of(asked);
+    let (insists, now) = (Insists::of(asked), service.now());
     if insists == Insists::default()
         && let Some(hit) = service.hit(&key)
     {
         return reply::value(&hit, asked);
     }
-    let terms = Terms { demand: insists.demand(), ..Terms::asked(service.now()) };
+    let terms = Terms { demand: insists.demand(), ..Terms::asked(now) };
     let outcome = Box::pin(service.read(key.clone(), terms)).await;
     let response = reply::outcome(&outcome, &key, insists, asked);
     tracing::debug!(key = %telemetry::key(&key), status = response.status().as_u16(), "read over HTTP");
