@@ -86,7 +86,7 @@ pub(crate) fn masses(keys: u32, exponent: f64) -> Vec<f64> {
 }
 
 /// Counts of a Poisson process, by a table of its distribution.
-struct Poisson {
+pub(crate) struct Poisson {
     /// `P(count <= n)`.
     below: Vec<f64>,
     /// Summands: a large mean is the sum of several small ones, which are exact.
@@ -97,7 +97,7 @@ struct Poisson {
 const LARGEST_MEAN: f64 = 200.0;
 
 impl Poisson {
-    fn of(mean: f64) -> Poisson {
+    pub(crate) fn of(mean: f64) -> Poisson {
         let parts = (mean / LARGEST_MEAN).ceil().max(1.0);
         let mean = mean / parts;
         let mut probability = (-mean).exp();
@@ -111,7 +111,7 @@ impl Poisson {
         Poisson { below, parts: parts as u64 }
     }
 
-    fn draw(&self, draw: Draw) -> u32 {
+    pub(crate) fn draw(&self, draw: Draw) -> u32 {
         let one = |part| {
             let unit = draw.fork(part).unit();
             self.below.partition_point(|below| *below <= unit) as u32

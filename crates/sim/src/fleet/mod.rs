@@ -28,7 +28,7 @@ pub use outcome::{Bin, Outcome, Through, Waits};
 pub use policy_set::PolicySet;
 pub use task::MOST_TASKS;
 
-pub(crate) use arrivals::masses;
+pub(crate) use arrivals::{Poisson, masses};
 
 use crate::parallel::side_by_side;
 use arrivals::Crowd;

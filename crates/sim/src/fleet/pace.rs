@@ -36,6 +36,10 @@ impl Fleet<'_> {
 
     /// Begins what the pacer lets through by now.
     pub(super) fn pace(&mut self, process: u32) {
+        // After the run only those are answered who wait: nobody waits for these.
+        if self.now.since(self.start()) >= self.case.length {
+            return;
+        }
         let at = process as usize;
         let mut due = Vec::new();
         let next = self.pacers[at].advance(self.now, &mut due);

@@ -36,7 +36,9 @@ pub enum Figure {
     HotHits,
     /// The busiest node's load / the mean of the living ones.
     NodeLoad,
-    /// Requests that waited longer than [`super::SLOW`].
+    /// Nodes that were lost, the one that died included.
+    NodesLost,
+    /// Requests that waited longer for a node than the scenario puts up with.
     Slow,
     /// Keys treated as hot that were not.
     FalseAlarms,
@@ -78,7 +80,7 @@ pub enum Figure {
 
 impl Figure {
     /// Every figure, in the order of a file's columns.
-    pub const ALL: [Figure; 29] = [
+    pub const ALL: [Figure; 30] = [
         Figure::Loads,
         Figure::LoadsPerPeriod,
         Figure::PeakLoads,
@@ -89,6 +91,7 @@ impl Figure {
         Figure::Filled,
         Figure::HotHits,
         Figure::NodeLoad,
+        Figure::NodesLost,
         Figure::Slow,
         Figure::FalseAlarms,
         Figure::BitsPerKey,
@@ -137,6 +140,7 @@ impl Figure {
             Figure::Filled => ("time to 99 % hits", "filled_ms", Unit::Time),
             Figure::HotHits => ("hot set's hits", "hot_hits_kept", Unit::Share),
             Figure::NodeLoad => ("busiest node x mean", "node_load", Unit::Number),
+            Figure::NodesLost => ("nodes lost", "nodes_lost", Unit::Number),
             Figure::Slow => ("slow requests", "slow", Unit::Number),
             Figure::FalseAlarms => ("false alarms", "false_alarms", Unit::Number),
             Figure::BitsPerKey => ("bits per key", "bits_per_key", Unit::Number),

@@ -8,11 +8,14 @@
 mod figure;
 mod ladder;
 mod name;
+mod promoted;
 mod s1;
 mod s10;
 mod s11;
+mod s12;
 mod s2;
 mod s3;
+mod s4;
 mod s5;
 mod s6;
 mod s7;
@@ -20,6 +23,7 @@ mod s8;
 mod study;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 pub use figure::{Figure, Unit};
 pub use name::Scenario;
@@ -31,12 +35,14 @@ pub fn studies(scenario: Scenario, sizes: &Sizes) -> Vec<Box<dyn Study>> {
         Scenario::S1 => s1::studies(sizes),
         Scenario::S2 => s2::studies(sizes),
         Scenario::S3 => s3::studies(sizes),
+        Scenario::S4 => s4::studies(sizes),
         Scenario::S5 => s5::studies(sizes),
         Scenario::S6 => s6::studies(sizes),
         Scenario::S7 => s7::studies(sizes),
         Scenario::S8 => s8::studies(sizes),
         Scenario::S10 => s10::studies(sizes),
         Scenario::S11 => s11::studies(sizes),
+        Scenario::S12 => s12::studies(sizes),
         _ => Vec::new(),
     }
 }

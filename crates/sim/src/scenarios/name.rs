@@ -31,16 +31,18 @@ pub enum Scenario {
 
 impl Scenario {
     /// Every scenario.
-    pub const ALL: [Scenario; 9] = [
+    pub const ALL: [Scenario; 11] = [
         Scenario::S1,
         Scenario::S2,
         Scenario::S3,
+        Scenario::S4,
         Scenario::S5,
         Scenario::S6,
         Scenario::S7,
         Scenario::S8,
         Scenario::S10,
         Scenario::S11,
+        Scenario::S12,
     ];
 
     /// The word on the command line and in files.

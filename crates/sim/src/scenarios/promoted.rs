@@ -39,6 +39,15 @@ pub(super) fn planned(instances: u32, capacity: f64, rate: f64) -> Option<Span> 
     plan(&situation(Some(seen(capacity, rate)), instances, capacity))?.promote
 }
 
+/// On how many nodes the plan puts a key of this rate.
+pub(super) fn copies(instances: u32, capacity: f64, rate: f64, nodes: u32, memory: bool) -> u16 {
+    let mut situation = Situation { nodes, ..situation(Some(seen(capacity, rate)), instances, capacity) };
+    if !memory {
+        situation.allowed.budget = Span::ZERO;
+    }
+    plan(&situation).map_or(1, |reaction| reaction.copies)
+}
+
 fn seen(capacity: f64, rate: f64) -> Hot {
     let fleet = Rates { reads: rate, writes: 0.0, bytes: 0.0 };
     Hot { stage: Stage::Hot, here: fleet, fleet, share: rate / capacity, since: Tick(0), hold_until: Tick::NEVER }

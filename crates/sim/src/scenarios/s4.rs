@@ -55,8 +55,16 @@ struct Viral {
 
 const SETS: [Set; 3] = [
     Set { word: "naive", says: "every read goes to the shared tier", level: Level::Naive },
-    Set { word: "partial", says: "a center counts for all, in windows of 2 s, and tells everybody what is hot", level: Level::Partial },
-    Set { word: "full", says: "each instance counts for itself, and promotes what is hot into its memory", level: Level::Full },
+    Set {
+        word: "partial",
+        says: "a center counts for all, in windows of 2 s, and tells everybody what is hot",
+        level: Level::Partial,
+    },
+    Set {
+        word: "full",
+        says: "each instance counts for itself, and promotes what is hot into its memory",
+        level: Level::Full,
+    },
 ];
 
 pub(super) fn studies(sizes: &Sizes) -> Vec<Box<dyn Study>> {
@@ -159,8 +167,7 @@ struct Instance {
 
 impl<'a> Course<'a> {
     fn new(of: &'a Viral, level: Level, seed: u64) -> Course<'a> {
-        let instance =
-            |_| Instance { watch: Watcher::new(of.instances, of.capacity, START), hot: None, since: None };
+        let instance = |_| Instance { watch: Watcher::new(of.instances, of.capacity, START), hot: None, since: None };
         Course {
             of,
             level,
@@ -294,8 +301,7 @@ impl<'a> Course<'a> {
         let detected = last.filter(|_| all).map_or(f64::INFINITY, |last| last.since(spike).0 as f64);
         // The rate once everything is as it will be: the last five seconds.
         let settled: u32 = self.reads[(LENGTH.0 - 5_000) as usize..].iter().sum();
-        let series: Vec<f64> =
-            self.reads.chunks(50).map(|few| f64::from(few.iter().sum::<u32>()) * 20.0).collect();
+        let series: Vec<f64> = self.reads.chunks(50).map(|few| f64::from(few.iter().sum::<u32>()) * 20.0).collect();
         Run {
             figures: BTreeMap::from([
                 (Figure::SharedReads, f64::from(settled) / 5.0),

@@ -56,6 +56,11 @@ fn s3_a_holder_that_dies() {
 }
 
 #[test]
+fn s4_a_key_goes_viral() {
+    judged(Scenario::S4);
+}
+
+#[test]
 fn s5_a_rolling_restart() {
     judged(Scenario::S5);
 }
@@ -73,6 +78,11 @@ fn s6_an_hourly_avalanche() {
 #[test]
 fn s11_a_flood_of_new_parameters() {
     judged(Scenario::S11);
+}
+
+#[test]
+fn s12_a_node_dies() {
+    judged(Scenario::S12);
 }
 
 #[test]
