@@ -285,7 +285,8 @@ impl Cache {
             largest_value: LARGEST_VALUE,
             eviction: Eviction::Auto,
             origin_name: "default".to_owned(),
-            budget: Budget::default(),
+            // Its loaders may ask what they like: that one of them fails says nothing of the others.
+            budget: Budget { breaker: false, ..Budget::default() },
             clock: None,
             runtime: None,
             tier: None,

@@ -56,6 +56,8 @@ mod weigh;
 pub use bellwether_core::entry::Kind;
 pub use bellwether_core::failure::FailClass;
 pub use bellwether_core::fence::{Fence, Invalidation};
+pub use bellwether_core::guard::breaker::Position as BreakerPosition;
+pub use bellwether_core::guard::standing::{Sheds, Standing};
 pub use bellwether_core::heat::hot::Stage;
 pub use bellwether_core::heat::plan::{Measure, Reaction};
 pub use bellwether_core::lease::Mode;

@@ -89,8 +89,24 @@ fn table(json: &Value) -> String {
     }
     let origin = &json["origin"];
     let (running, waiting, most) = (&origin["running"], &origin["waiting"], &origin["max_concurrency"]);
-    lines.row("origin", format!("{running} of {most} loads run, {waiting} wait"));
+    lines.row("origin", format!("{running} of {most} loads run, {waiting} wait{}", narrowed(origin)));
+    match origin["breaker"].as_str() {
+        Some("open") => {
+            lines.row("  breaker", format!("open: no load before {} from now", time(&origin["probes_in_ms"])));
+        }
+        Some("half_open") => lines.row("  breaker", "half open: probes are on their way".to_owned()),
+        _ => {}
+    }
     lines.0
+}
+
+/// What there is to say where fewer loads may run than at most.
+fn narrowed(origin: &Value) -> String {
+    let (limit, most) = (origin["limit"].as_u64(), origin["max_concurrency"].as_u64());
+    match limit.filter(|limit| most.is_some_and(|most| *limit < most)) {
+        Some(limit) => format!("; slow, so at most {limit} at once"),
+        None => String::new(),
+    }
 }
 
 #[derive(Default)]

@@ -7,7 +7,8 @@ use std::sync::atomic::Ordering;
 use bellwether_core::entry::Kind;
 use bellwether_core::failure::FailClass;
 use bellwether_core::fence::Fence;
-use bellwether_core::guard::gate::Ticket;
+use bellwether_core::guard::cooldown::Cooling;
+use bellwether_core::guard::gate::{Ended, Ticket};
 use bellwether_core::policy::Priority;
 use bellwether_core::read::decide::Demand;
 use bellwether_core::read::flight::{Asker, FlightId};
@@ -265,8 +266,14 @@ impl Leader {
         let began_us = self.engine.clock.now_us();
         let input = LoadInput { have: begun.have.clone(), deadline, clock: self.engine.clock.clone() };
         let loaded = bounded(&self.engine, deadline, async move { load(input).await }).await;
-        drop(permit);
-        self.space.note_load(began_us, self.engine.clock.now_us(), loaded.is_ok());
+        let ended_us = self.engine.clock.now_us();
+        let (permit, share) = permit;
+        permit.end(match &loaded {
+            Ok(_) => Ended::Answered { took_us: Some(ended_us.saturating_sub(began_us)) },
+            Err(error) => Ended::Failed { class: error.class, again: self.last_failure().is_some() },
+        });
+        drop(share);
+        self.space.note_load(began_us, ended_us, loaded.is_ok());
         self.digest(begun, loaded)
     }
 
@@ -302,10 +309,15 @@ impl Leader {
     }
 
     fn fail(&self, error: LoadError) -> (Event, Cargo) {
-        let now = self.engine.clock.now();
         tracing::debug!(space = &*self.space.name, key = self.key.hash, class = error.class.as_str(), "load failed");
-        let before = self.engine.flights.locked(&self.key, |shard| shard.last_failure(&self.key, now));
-        (Event::Failed(error.class, before), Cargo { body: Body::Error(error), aside: Aside::default() })
+        let event = Event::Failed(error.class, self.last_failure());
+        (event, Cargo { body: Body::Error(error), aside: Aside::default() })
+    }
+
+    /// The key's failed state, if its last load failed a moment ago.
+    fn last_failure(&self) -> Option<Cooling> {
+        let now = self.engine.clock.now();
+        self.engine.flights.locked(&self.key, |shard| shard.last_failure(&self.key, now))
     }
 }
 
@@ -349,6 +361,10 @@ impl Engine {
     }
 
     fn begin_refresh(self: &Arc<Engine>, space: &Arc<SpaceState>, key: &Key, seen: Fence, load: LoadFn) -> bool {
+        // An open breaker would turn it away: with a herd on a stale value that is a task per read, for nothing.
+        if space.gate.is_quiet() {
+            return false;
+        }
         let asker = Asker {
             demand: Demand::Any,
             priority: Priority::Background,

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
+use bellwether_core::guard::standing::Standing;
 use bellwether_core::why::Why;
 
 use crate::disk::DiskCounts;
@@ -83,8 +84,10 @@ pub struct OriginCounts {
     pub running: usize,
     /// Loads that wait for a permit now.
     pub waiting: usize,
-    /// Loads that may run at once.
+    /// The most loads that may ever run at once.
     pub max_concurrency: u32,
+    /// Its limit, breaker, shedding and retries.
+    pub guard: Standing,
 }
 
 /// The memory tier's counts.
@@ -125,8 +128,14 @@ impl Engine {
         };
         let origins = self.origins.read();
         let of_origin = |gate: &std::sync::Arc<crate::state::gate::OriginGate>| {
-            let (running, waiting) = gate.load();
-            OriginCounts { name: gate.name.to_string(), running, waiting, max_concurrency: gate.max_concurrency() }
+            let guard = gate.standing();
+            OriginCounts {
+                name: gate.name.to_string(),
+                running: guard.running,
+                waiting: guard.waiting,
+                max_concurrency: gate.max_concurrency(),
+                guard,
+            }
         };
         let counts = self.memory.counts();
         Snapshot {

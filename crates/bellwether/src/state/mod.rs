@@ -3,6 +3,7 @@
 pub(crate) mod fleet;
 pub(crate) mod flights;
 pub(crate) mod gate;
+pub(crate) mod gate_log;
 pub(crate) mod memory;
 pub(crate) mod pending;
 pub(crate) mod plan;

@@ -1,6 +1,6 @@
 //! How would a key be answered now, and why? One description for every face.
 
-use bellwether::{Explain, Kind};
+use bellwether::{Explain, Kind, Standing};
 use serde_json::{Value, json};
 
 use super::{Service, shown};
@@ -10,6 +10,21 @@ impl Service {
     pub fn describe(&self, key: &[u8]) -> Option<Value> {
         self.explain(key).map(|explain| described(key, &explain, self.shared_name(key)))
     }
+}
+
+/// An origin's guard, as `/api` shows it.
+fn guard(standing: &Standing) -> Value {
+    json!({
+        "running": standing.running,
+        "waiting": standing.waiting,
+        "limit": standing.limit,
+        "max_concurrency": standing.max_concurrency,
+        "usual_load_us": standing.usual_us,
+        "recent_load_us": standing.recent_us,
+        "queue_share": standing.share,
+        "breaker": standing.breaker.as_str(),
+        "probes_in_ms": standing.probes_in.map(|span| span.0),
+    })
 }
 
 fn described(key: &[u8], explain: &Explain, shared_as: Option<Vec<u8>>) -> Value {
@@ -44,7 +59,6 @@ fn described(key: &[u8], explain: &Explain, shared_as: Option<Vec<u8>>) -> Value
     let failed = explain
         .failed
         .map(|(class, attempts, left)| json!({ "class": class, "attempts": attempts, "cooling_for_ms": left.0 }));
-    let (running, waiting, most) = explain.origin;
     json!({
         "key": shown(key),
         "space": explain.space,
@@ -54,7 +68,7 @@ fn described(key: &[u8], explain: &Explain, shared_as: Option<Vec<u8>>) -> Value
         "floor": { "removed": explain.floor_removed, "expired": explain.floor_expired },
         "flights": explain.flights.iter().map(flight).collect::<Vec<_>>(),
         "last_failure": failed,
-        "origin": { "running": running, "waiting": waiting, "max_concurrency": most },
+        "origin": guard(&explain.origin),
         "shared_as": shared_as.map(|name| shown(&name)),
     })
 }

@@ -27,7 +27,7 @@ pub enum PolicySet {
     Lease,
     /// The lease with grace and early refresh by lead.
     Lead,
-    /// All of that, with refreshes that are due together paced over their grace.
+    /// All of that, with refreshes that are due together paced over their grace, and a guard that follows its origin.
     Full,
     /// A lock in the shared cache without a heartbeat; who does not get it looks again and again.
     Lock,
@@ -78,9 +78,9 @@ impl PolicySet {
             PolicySet::Stale => "stale-while-revalidate alone: whoever sees a stale value refreshes it",
             PolicySet::XFetch => "XFetch alone: probabilistic early loads, nobody coordinates them",
             PolicySet::XFetchLocal => "XFetch, loads coalesced in each process",
-            PolicySet::Lease => "coalescing, one lease per key in the fleet, guard; no grace",
+            PolicySet::Lease => "coalescing, one lease per key in the fleet, 16 permits a process; no grace",
             PolicySet::Lead => "lease, grace, early refresh by lead",
-            PolicySet::Full => "lead with the pacer: all of Bellwether, as it is by default",
+            PolicySet::Full => "lead, pacer, adaptive limit and breaker: all of Bellwether, as it is by default",
             PolicySet::Lock => "a lock in the shared cache (SET NX), no heartbeat; who does not get it polls",
             PolicySet::Ramp => "the lease, and a fixed ramp: requests are let in over 5 minutes",
             PolicySet::Direct => "no memory tier: every read is one of the shared tier",
@@ -116,6 +116,11 @@ impl PolicySet {
 
     /// Whether refreshes that are due together are spread over their grace.
     pub(crate) const fn paces(self) -> bool {
+        matches!(self, PolicySet::Full)
+    }
+
+    /// Whether the guard follows its origin: an adaptive limit, and a breaker.
+    pub(crate) const fn guards(self) -> bool {
         matches!(self, PolicySet::Full)
     }
 

@@ -85,6 +85,10 @@ impl Fleet<'_> {
     }
 
     pub(super) fn refresh(&mut self, process: u32, key: u32, seen: Fence) {
+        // Nobody waits, so nobody asks in vain.
+        if self.gates[process as usize].open_until().is_some_and(|until| self.now < until) {
+            return;
+        }
         if self.set.coalesces() {
             let asker =
                 Asker { demand: Demand::Any, priority: Priority::Background, deadline: None, floor: Fence::ZERO };

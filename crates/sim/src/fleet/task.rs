@@ -3,6 +3,7 @@
 use bellwether_core::entry::Meta;
 use bellwether_core::failure::FailClass;
 use bellwether_core::fence::Fence;
+use bellwether_core::guard::gate::Pass;
 use bellwether_core::read::walk::{Sharing, Step, Walk};
 use bellwether_core::time::{Span, Tick};
 
@@ -24,7 +25,8 @@ pub(super) struct Task {
     pub(super) started: Tick,
     /// The lease that it holds, and how long it lasts without a heartbeat.
     pub(super) claim: Option<(Fence, Span)>,
-    pub(super) holds_permit: bool,
+    /// Its permit, while it holds one.
+    pub(super) pass: Option<Pass>,
     /// The pacer let it through.
     pub(super) paced: bool,
     pub(super) loads: bool,
@@ -48,7 +50,7 @@ impl Task {
             fence: Fence::ZERO,
             started: Tick(0),
             claim: None,
-            holds_permit: false,
+            pass: None,
             paced: false,
             loads: false,
             brings: None,

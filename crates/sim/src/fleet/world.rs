@@ -35,6 +35,7 @@ const KEPT: f64 = 0.95;
 const STORED: u64 = 0x57;
 const DRAWS: u64 = 0xD4;
 const DIES: u64 = 0xD1;
+const GATES: u64 = 0x6A;
 /// Purpose of a request's draw.
 const RAMP: u64 = 0x4A;
 /// Copies that live for a while live up to so much shorter, each its own.
@@ -94,7 +95,10 @@ pub(super) struct Fleet<'a> {
 impl<'a> Fleet<'a> {
     pub(super) fn new(case: &'a Case, set: PolicySet, seed: u64, crowd: &'a Crowd, calm: Calm) -> Fleet<'a> {
         let (processes, keys) = (case.processes as usize, case.keys as usize);
-        let budget = Budget { timeout: case.load_timeout, ..Budget::default() };
+        // A fixed number of permits, or all that the guard knows.
+        let (adaptive, breaker) = (set.guards(), set.guards());
+        let budget = Budget { timeout: case.load_timeout, adaptive, breaker, ..Budget::default() };
+        let gate = |process| Gate::new(&budget).drawing(Draw(seed).fork(GATES).fork(process));
         let stores = if set.remembers() && case.memory != Memory::None { processes } else { 1 };
         // Copies that live for a while were made at any moment of it.
         let dies = match case.memory {
@@ -118,7 +122,7 @@ impl<'a> Fleet<'a> {
             hits: vec![0; stores * keys],
             dies,
             flights: BTreeMap::new(),
-            gates: vec![Gate::new(&budget); processes],
+            gates: (0..processes as u64).map(gate).collect(),
             guard_wakes: vec![None; processes],
             pacers: vec![Pacer::default(); if set.paces() { processes } else { 0 }],
             pace_wakes: vec![None; processes],

@@ -76,6 +76,11 @@ fn s6_an_hourly_avalanche() {
 }
 
 #[test]
+fn s10_an_origin_in_trouble() {
+    judged(Scenario::S10);
+}
+
+#[test]
 fn s11_a_flood_of_new_parameters() {
     judged(Scenario::S11);
 }
