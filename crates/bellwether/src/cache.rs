@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::runtime::{Handle, Runtime, RuntimeFlavor};
 
-use crate::control::{brakes, follow, react, resync};
+use crate::control::{brakes, follow, pace, react, resync};
 use crate::disk::Disk;
 use crate::engine::debts::Owing;
 use crate::engine::space::{SpaceState, Travel};
@@ -238,6 +238,7 @@ impl CacheBuilder {
         }
         resync::start(&engine);
         brakes::start(&engine);
+        pace::start(&engine);
         react::start(&engine);
         let default_origin = declare_origin(&engine, &self.origin_name, self.budget)?;
         Ok(Cache { engine, default_origin })
@@ -398,6 +399,13 @@ impl Cache {
     /// Hard: from the moment this returns, no read that begins gets a value that carries `tag`.
     pub fn remove_tag(&self, tag: &str) -> Cleared {
         Cleared::new(self.engine.invalidate_tag(tag, Invalidation::Remove))
+    }
+
+    /// Makes whatever carries `tag` stale, in this process: it may be served while readers refresh it, the most read
+    /// first and no faster than the space's pace. No invalidation. Walks the whole memory tier; not for a request's
+    /// path. How many values that were.
+    pub fn refresh_tag(&self, tag: &str) -> usize {
+        self.engine.make_tag_stale(tag)
     }
 
     /// Another process invalidated a key, named as in the shared tier, under this fence of the tier's if it is known.

@@ -14,6 +14,7 @@ use crate::ctx::{BatchCtx, LoadCtx};
 use crate::engine::ask::{Answer, Ask};
 use crate::engine::batch::{BatchFn, distinct};
 use crate::engine::body::{AnyBody, LoadFn};
+use crate::engine::due::Due;
 use crate::engine::hit::{Look, Unfit};
 use crate::engine::miss::or_missing;
 use crate::entry::Resident;
@@ -126,7 +127,12 @@ impl<K: CacheKey + ?Sized, V: Value> Get<'_, K, V> {
                         if let Some((cached, refresh)) = self.space.judge(self.key, found, self.terms.demand, at)? {
                             if refresh {
                                 let load = erase(self.key.to_owned_key(), loader);
-                                engine.refresh(state, &self.space.owned(self.key), cached.fence(), load);
+                                engine.refresh(
+                                    state,
+                                    &self.space.owned(self.key),
+                                    &Due::of(cached.entry(), engine),
+                                    load,
+                                );
                             }
                             return Ok(cached);
                         }
@@ -307,7 +313,7 @@ impl<'a, K: CacheKey + ?Sized, V: Value> Space<K, V> {
             return false;
         }
         if let Some(seen) = seen {
-            engine.refresh(state, &owned, seen, erase(key.to_owned_key(), loader));
+            engine.refresh(state, &owned, &Due::at_once(seen), erase(key.to_owned_key(), loader));
         }
         true
     }

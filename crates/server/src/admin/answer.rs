@@ -6,7 +6,7 @@ use hyper::header::{
 use hyper::{Method, Request, Response, StatusCode};
 
 use super::guard::{Guard, Refused};
-use super::{dlq, explain, metrics, page};
+use super::{dlq, explain, forecast, metrics, page};
 use crate::connections::Connections;
 use crate::face::http::reply::{self, Body};
 use crate::face::http::target::decoded;
@@ -73,6 +73,7 @@ fn page_of<B>(admin: &Admin, request: &Request<B>) -> Response<Body> {
     }
     match request.uri().path() {
         path if path.starts_with(DLQ) => owed(admin, request.method(), &path[DLQ.len()..]),
+        "/api/forecast" => reply::json(StatusCode::OK, forecast::json(&admin.service).to_string()),
         "/" => text_page(StatusCode::OK, HTML, page::index(&admin.service)),
         "/metrics" => match metrics::text(&admin.service, admin.connections.clone()) {
             Ok(text) => text_page(StatusCode::OK, OPENMETRICS, text),

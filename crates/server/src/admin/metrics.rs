@@ -2,6 +2,8 @@
 //!
 //! Nothing is counted here: each scrape renders one snapshot.
 
+mod ahead;
+
 use std::fmt;
 
 use bellwether::disk::DiskState;
@@ -43,6 +45,7 @@ impl Collector for Scrape {
         self.backplane(&mut out)?;
         self.brakes(&mut out)?;
         self.memory(&mut out)?;
+        self.ahead(&mut out)?;
         self.origins(&mut out)?;
         self.shared(&mut out)?;
         self.disk(&mut out)?;

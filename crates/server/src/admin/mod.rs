@@ -3,6 +3,7 @@
 mod answer;
 mod dlq;
 mod explain;
+mod forecast;
 mod guard;
 mod metrics;
 mod page;

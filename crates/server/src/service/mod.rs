@@ -242,6 +242,20 @@ impl Service {
         self.0.watch.tag_changed(tag);
     }
 
+    /// Makes stale whatever carries one of these tags: it may be served while it is refreshed, the most read first and
+    /// in turn. How many values that were, in this process. Walks memory: off the threads that serve.
+    pub async fn tags_refresh(&self, tags: Vec<Vec<u8>>) -> usize {
+        let service = self.clone();
+        // One walker at a time, as for SCAN.
+        let _walker = self.0.scan.clone().lock_owned().await;
+        let walk = move || {
+            let refresh = |tag: &Vec<u8>| service.0.cache.refresh_tag(&String::from_utf8_lossy(tag));
+            tags.iter().map(refresh).sum()
+        };
+        // Only a process that ends does not walk.
+        self.0.loads.spawn_blocking(walk).await.unwrap_or_default()
+    }
+
     /// Hard: from the moment this returns, no read that begins gets a value that carries the tag.
     pub fn tag_remove(&self, tag: &[u8]) {
         self.clears(self.0.cache.remove_tag(&String::from_utf8_lossy(tag)));
