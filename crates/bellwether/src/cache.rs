@@ -13,7 +13,7 @@ use tokio::runtime::{Handle, Runtime, RuntimeFlavor};
 
 use crate::control::{brakes, follow, pace, react, resync};
 use crate::disk::Disk;
-use crate::engine::debts::Owing;
+use crate::engine::debts::{Owing, Retried};
 use crate::engine::space::{SpaceState, Travel};
 use crate::engine::{Engine, SharedTier};
 use crate::error::SetupError;
@@ -434,6 +434,11 @@ impl Cache {
         self.engine.retry_owed(name)
     }
 
+    /// The same, and waits for what comes of it: about `limit` long, whatever is owed.
+    pub async fn retry_owed_within(&self, name: Option<&[u8]>, limit: Span) -> Retried {
+        self.engine.retry_owed_within(name, limit).await
+    }
+
     /// Gives up what is owed to the shared tier for the key of this name there, or for all keys: from then on its
     /// older value is believed until it ends. How many that were.
     pub fn drop_owed(&self, name: Option<&[u8]>) -> usize {
@@ -444,6 +449,11 @@ impl Cache {
     /// backplane there is nothing to know.
     pub fn is_live(&self) -> bool {
         self.engine.fleet.as_ref().is_none_or(|fleet| fleet.is_live())
+    }
+
+    /// Whether the disk tier works; `None`: there is none.
+    pub fn disk_state(&self) -> Option<crate::disk::DiskState> {
+        self.engine.shelf.as_ref().map(|shelf| shelf.counts().state)
     }
 
     /// Waits until it is so, at most for `limit`. A process that waits before it takes requests loads less.

@@ -298,6 +298,22 @@ impl<'a, K: CacheKey + ?Sized, V: Value> Space<K, V> {
         shared.counted(answer, asked_us)
     }
 
+    /// The same, and of what an earlier life of this process left on disk whatever would still be fresh by its own ttl,
+    /// with why = `suspect`: nobody can say that it is. For spaces that no other process writes to; in others it is
+    /// [`find`](Space::find).
+    ///
+    /// # Errors
+    /// As `find`.
+    pub async fn find_or_left_over(&self, key: &K) -> Result<Cached<V>, Error> {
+        let shared = self.shared.clone();
+        let (asked_us, owned) = (shared.engine.clock.now_us(), self.owned(key));
+        let answer = match shared.engine.left_over(&shared.state, &owned).await {
+            Some(answer) => Ok(answer),
+            None => shared.engine.find(&shared.state, &owned).await,
+        };
+        shared.counted(answer, asked_us)
+    }
+
     /// As [`Space::refresh`], and the refresh begins at once, in the class of those that nobody
     /// waits for: it is a load, not a request. Where too many run already the next read begins it.
     pub fn refresh_with<F, Fut, E>(&self, key: &K, loader: F) -> bool

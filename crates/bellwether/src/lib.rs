@@ -71,7 +71,7 @@ pub use bellwether_core::write::ends::Crowd;
 pub use cache::{Cache, CacheBuilder, Origin};
 pub use cached::Cached;
 pub use ctx::{BatchCtx, LoadCtx};
-pub use engine::debts::Owing;
+pub use engine::debts::{Owing, Retried};
 pub use engine::told::Acknowledged;
 pub use error::{Error, OptionalExt, SetupError};
 pub use eviction::Eviction;
