@@ -28,7 +28,7 @@ impl Space {
     /// The ttl of `Short`.
     pub(crate) const SHORT: Duration = Duration::from_secs(1);
     /// The ttl of `Wave`.
-    pub(crate) const WAVE: Duration = Duration::from_secs(4);
+    pub(crate) const WAVE: Duration = Duration::from_secs(8);
     const ALL: [Space; 3] = [Space::Long, Space::Short, Space::Wave];
 
     pub(crate) fn name(self) -> &'static str {
@@ -54,7 +54,7 @@ impl Space {
     fn knobs(self) -> &'static str {
         match self {
             Space::Long => "ttl = \"600s\"\n",
-            Space::Wave => "ttl = \"4s\"\ngrace = \"600s\"\n",
+            Space::Wave => "ttl = \"8s\"\ngrace = \"600s\"\n",
             Space::Short => "ttl = \"1s\"\ngrace = \"600s\"\njitter = \"0%\"\nearly = \"off\"\n",
         }
     }
