@@ -1,12 +1,13 @@
 //! Which page is asked for, and may it be seen?
 
+use hyper::body::Incoming;
 use hyper::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::{Method, Request, Response, StatusCode};
 
 use super::guard::{Guard, Refused};
-use super::{dlq, explain, forecast, metrics, page};
+use super::{dlq, explain, forecast, metrics, page, warm};
 use crate::connections::Connections;
 use crate::face::http::reply::{self, Body};
 use crate::face::http::target::decoded;
@@ -20,6 +21,8 @@ const EXPLAIN: &str = "/api/explain/";
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 const TEXT: &str = "text/plain; charset=utf-8";
 const HTML: &str = "text/html; charset=utf-8";
+/// The share of traffic that the process is good for.
+const WEIGHT: HeaderName = HeaderName::from_static("bellwether-weight");
 /// Nothing is loaded, run, framed or sent anywhere.
 const POLICY: &str = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
 
@@ -31,19 +34,35 @@ pub(super) struct Admin {
     pub(super) connections: Connections,
 }
 
-/// Answers one request. Nothing here waits.
-pub(super) fn answer<B>(admin: &Admin, request: &Request<B>) -> Response<Body> {
+/// Answers one request. Only what loads keys waits.
+pub(super) async fn answer(admin: &Admin, request: Request<Incoming>) -> Response<Body> {
+    if request.uri().path() != warm::PATH {
+        return answer_now(admin, &request);
+    }
+    let mut response = match refused(admin, &request) {
+        Some(refused) => refused,
+        None => warm::answer(&admin.service, request).await,
+    };
+    secure(&mut response);
+    response
+}
+
+fn answer_now<B>(admin: &Admin, request: &Request<B>) -> Response<Body> {
     let mut response = match *request.method() {
         Method::GET | Method::HEAD => page_of(admin, request),
         Method::POST if request.uri().path().starts_with(DLQ) => page_of(admin, request),
         _ => reply::method_not_allowed("GET, HEAD"),
     };
+    secure(&mut response);
+    response
+}
+
+fn secure(response: &mut Response<Body>) {
     let headers = response.headers_mut();
     headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(HeaderName::from_static("referrer-policy"), HeaderValue::from_static("no-referrer"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
 }
 
 fn page_of<B>(admin: &Admin, request: &Request<B>) -> Response<Body> {
@@ -53,26 +72,24 @@ fn page_of<B>(admin: &Admin, request: &Request<B>) -> Response<Body> {
         "/readyz" if admin.shutdown.is_leaving() => {
             return text_page(StatusCode::SERVICE_UNAVAILABLE, TEXT, "draining\n".to_owned());
         }
+        "/readyz" if !admin.service.readiness().ready => {
+            let percent = (admin.service.readiness().warm * 100.0) as u32;
+            let text = format!("warming up: {percent} % of what was read most is there\n");
+            return text_page(StatusCode::SERVICE_UNAVAILABLE, TEXT, text);
+        }
         // Without the tier it serves all the same.
         "/readyz" if admin.service.shared_state().is_some_and(|state| state.is_degraded()) => {
-            return text_page(StatusCode::OK, TEXT, "ready, degraded: the shared tier can't be used\n".to_owned());
+            return weighed(admin, "ready, degraded: the shared tier can't be used\n");
         }
-        "/readyz" => return text_page(StatusCode::OK, TEXT, "ready\n".to_owned()),
+        "/readyz" => return weighed(admin, "ready\n"),
         _ => {}
     }
-    let refused = |words| reply::error(StatusCode::FORBIDDEN, words, None, None);
-    match admin.guard.check(request.headers()) {
-        Ok(()) => {}
-        Err(Refused::Password) => return reply::unauthorized(),
-        Err(Refused::Host) => {
-            return refused(
-                "this host name is not ours: use localhost, the address of [listen] admin, or set a password",
-            );
-        }
-        Err(Refused::Origin) => return refused("a page of another origin may not ask here"),
+    if let Some(refused) = refused(admin, request) {
+        return refused;
     }
     match request.uri().path() {
         path if path.starts_with(DLQ) => owed(admin, request.method(), &path[DLQ.len()..]),
+        "/api/hotlist" => text_page(StatusCode::OK, TEXT, admin.service.hot_list()),
         "/api/forecast" => reply::json(StatusCode::OK, forecast::json(&admin.service).to_string()),
         "/" => text_page(StatusCode::OK, HTML, page::index(&admin.service)),
         "/metrics" => match metrics::text(&admin.service, admin.connections.clone()) {
@@ -89,6 +106,19 @@ fn page_of<B>(admin: &Admin, request: &Request<B>) -> Response<Body> {
             }
             _ => reply::error(StatusCode::NOT_FOUND, "no such page: see /", None, None),
         },
+    }
+}
+
+/// Who may not ask here is told so.
+fn refused<B>(admin: &Admin, request: &Request<B>) -> Option<Response<Body>> {
+    let refused = |words| Some(reply::error(StatusCode::FORBIDDEN, words, None, None));
+    match admin.guard.check(request.headers()) {
+        Ok(()) => None,
+        Err(Refused::Password) => Some(reply::unauthorized()),
+        Err(Refused::Host) => {
+            refused("this host name is not ours: use localhost, the address of [listen] admin, or set a password")
+        }
+        Err(Refused::Origin) => refused("a page of another origin may not ask here"),
     }
 }
 
@@ -111,6 +141,15 @@ fn owed(admin: &Admin, method: &Method, path: &str) -> Response<Body> {
         _ => return reply::error(StatusCode::NOT_FOUND, "no such page: see /", None, None),
     };
     reply::json(StatusCode::OK, done.to_string())
+}
+
+/// With the share of traffic that this process is good for, from 0.00 to 1.00: for load balancers that can shift it.
+fn weighed(admin: &Admin, text: &str) -> Response<Body> {
+    let mut response = text_page(StatusCode::OK, TEXT, text.to_owned());
+    let weight = format!("{:.2}", admin.service.readiness().weight);
+    let weight = HeaderValue::try_from(weight).expect("digits and a point are a header value");
+    response.headers_mut().insert(WEIGHT, weight);
+    response
 }
 
 fn text_page(status: StatusCode, content_type: &'static str, text: String) -> Response<Body> {
