@@ -104,6 +104,19 @@ impl Engine {
         }
     }
 
+    /// The tier can't hold what was loaded in place of its value: nobody else must go on with that one. The value here
+    /// stays.
+    pub(crate) async fn outgrown(self: &Arc<Engine>, space: &Arc<SpaceState>, key: &Key) {
+        let verb = Invalidation::Remove;
+        let to_tell = self.flights.locked(key, |_| self.owe(space, key, verb, None));
+        self.announce(space, key, verb, &to_tell);
+        match to_tell {
+            ToTell::Nobody => {}
+            ToTell::Tier => drop(self.clone().tell(key.clone()).await),
+            ToTell::Once(owed) => drop(self.clone().tell_once(owed, key.clone()).await),
+        }
+    }
+
     fn announce(&self, space: &SpaceState, key: &Key, verb: Invalidation, to_tell: &ToTell) {
         if let (Some(fleet), Some(travel)) = (&self.fleet, &space.travel)
             && !matches!(to_tell, ToTell::Nobody)

@@ -16,6 +16,7 @@ use crate::shutdown::Shutdown;
 
 /// What is owed to the shared tier; verbs and keys are below.
 const DLQ: &str = "/api/dlq";
+const RETRY: &str = "/api/dlq/retry";
 /// Explanations of keys are below.
 const EXPLAIN: &str = "/api/explain/";
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -34,30 +35,45 @@ pub(super) struct Admin {
     pub(super) connections: Connections,
 }
 
-/// Answers one request. Only what loads keys waits.
+/// Answers one request. Only what loads keys, or tries again what is owed, waits.
 pub(super) async fn answer(admin: &Admin, request: Request<Incoming>) -> Response<Body> {
+    if let Some(key) = to_retry(admin, &request) {
+        return retried(admin, key).await;
+    }
     if request.uri().path() != warm::PATH {
         return answer_now(admin, &request);
     }
-    let mut response = match refused(admin, &request) {
+    dressed(match refused(admin, &request) {
         Some(refused) => refused,
         None => warm::answer(&admin.service, request).await,
-    };
-    secure(&mut response);
-    response
+    })
 }
 
 fn answer_now<B>(admin: &Admin, request: &Request<B>) -> Response<Body> {
-    let mut response = match *request.method() {
+    dressed(match *request.method() {
         Method::GET | Method::HEAD => page_of(admin, request),
         Method::POST if request.uri().path().starts_with(DLQ) => page_of(admin, request),
         _ => reply::method_not_allowed("GET, HEAD"),
-    };
-    secure(&mut response);
-    response
+    })
 }
 
-fn secure(response: &mut Response<Body>) {
+/// What this request wants tried again, if it wants that and may: a key by its name, or all that is owed.
+fn to_retry<B>(admin: &Admin, request: &Request<B>) -> Option<Option<Vec<u8>>> {
+    let key = request.uri().path().strip_prefix(RETRY).filter(|_| request.method() == Method::POST)?;
+    admin.guard.check(request.headers()).ok()?;
+    match key.strip_prefix('/') {
+        Some(key) => decoded(key).ok().filter(|key| !key.is_empty()).map(|key| Some(key.to_vec())),
+        None if key.is_empty() => Some(None),
+        None => None,
+    }
+}
+
+/// What was tried again, and what came of it.
+async fn retried(admin: &Admin, key: Option<Vec<u8>>) -> Response<Body> {
+    dressed(reply::json(StatusCode::OK, dlq::retry(&admin.service, key.as_deref()).await.to_string()))
+}
+
+fn dressed(mut response: Response<Body>) -> Response<Body> {
     let headers = response.headers_mut();
     headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -77,11 +93,12 @@ fn page_of<B>(admin: &Admin, request: &Request<B>) -> Response<Body> {
             let text = format!("warming up: {percent} % of what was read most is there\n");
             return text_page(StatusCode::SERVICE_UNAVAILABLE, TEXT, text);
         }
-        // Without the tier it serves all the same.
-        "/readyz" if admin.service.shared_state().is_some_and(|state| state.is_degraded()) => {
-            return weighed(admin, "ready, degraded: the shared tier can't be used\n");
+        // Without its tiers it serves all the same.
+        "/readyz" => {
+            let degraded = admin.service.degraded();
+            let said = if degraded.is_empty() { String::new() } else { format!(", degraded: {}", degraded.join("; ")) };
+            return weighed(admin, &format!("ready{said}\n"));
         }
-        "/readyz" => return weighed(admin, "ready\n"),
         _ => {}
     }
     if let Some(refused) = refused(admin, request) {
@@ -133,7 +150,6 @@ fn owed(admin: &Admin, method: &Method, path: &str) -> Response<Body> {
     };
     let key = key.as_deref();
     let done = match (method, verb) {
-        (&Method::POST, "retry") => dlq::retry(&admin.service, key),
         (&Method::POST, "drop") => dlq::give_up(&admin.service, key),
         (_, "retry" | "drop") => return reply::method_not_allowed("POST"),
         (&Method::POST, _) => return reply::method_not_allowed("GET, HEAD"),

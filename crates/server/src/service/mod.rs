@@ -34,6 +34,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use arc_swap::{ArcSwap, Guard};
+use bellwether::disk::DiskState;
 use bellwether::{Cache, Eviction, Explain, Snapshot, Span, Tick, Why};
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
@@ -43,6 +44,7 @@ use beginning::Beginning;
 use collector::Collector;
 use fleet::Fleet;
 use front::Current;
+use open::Purpose;
 use serving::{Belongs, Serving};
 use watch::{ClientId, Watch};
 
@@ -59,6 +61,8 @@ pub use write::{Ends, When, WriteTerms, Written};
 const WRITE_LOCKS: usize = 64;
 /// A start waits so long to hear the fleet's invalidations, where its tier is there.
 const LISTENS: Span = Span::secs(2);
+/// Somebody who asks for what is owed to be told waits for it so long.
+const RETRIES: Span = Span::secs(3);
 /// The space under which requests are counted that no space matches.
 const NO_SPACE: &str = "";
 
@@ -100,12 +104,24 @@ impl Service {
     /// # Errors
     /// Every origin, statement and space that can't be used, at once.
     pub async fn start(config: Config, loads: Handle) -> Result<Service, Vec<Problem>> {
+        Service::begin(config, loads, Purpose::Serve).await
+    }
+
+    /// The same, to see whether it could be started: it serves nobody, and the disk tier is looked at from outside.
+    ///
+    /// # Errors
+    /// As `start`.
+    pub async fn rehearse(config: Config, loads: Handle) -> Result<Service, Vec<Problem>> {
+        Service::begin(config, loads, Purpose::Check).await
+    }
+
+    async fn begin(config: Config, loads: Handle, purpose: Purpose) -> Result<Service, Vec<Problem>> {
         let (password, memory) = (config.listen.password.clone(), config.memory.clone());
         let fleet = fleet::open(&config, &loads).await?;
         let has_disk = config.disk.is_some();
         let (hot_list, ramp) = (config.hot_list(), config.listen.ramp);
         let watch = Arc::<Watch>::default();
-        let (cache, serving) = open::open(config, loads.clone(), fleet.as_ref(), &watch)?;
+        let (cache, serving) = open::open(config, loads.clone(), fleet.as_ref(), &watch, purpose)?;
         ready::ready(&serving).await?;
         if fleet.as_ref().is_some_and(|fleet| !fleet.state().is_degraded()) {
             // Until then nothing of the tier is believed: it may have been invalidated before we listened.
@@ -188,9 +204,23 @@ impl Service {
         self.0.cache.owing()
     }
 
-    /// Tries them again: that of one key, by its name in the shared tier, or all. How many that are.
-    pub fn retry_owed(&self, name: Option<&[u8]>) -> usize {
-        self.0.cache.retry_owed(name)
+    /// Tries them again: that of one key, by its name in the shared tier, or all; and what came of it.
+    pub async fn retry_owed(&self, name: Option<&[u8]>) -> bellwether::Retried {
+        self.0.cache.retry_owed_within(name, RETRIES).await
+    }
+
+    /// What it has to do without, each in a few words: it serves all the same. Nothing: all is well.
+    pub fn degraded(&self) -> Vec<String> {
+        let shared = self.shared_state().filter(SharedState::is_degraded);
+        let mut all: Vec<String> =
+            shared.map(|state| format!("shared tier: {}", state.troubles().join(", "))).into_iter().collect();
+        if !self.0.cache.is_live() {
+            all.push("backplane: not live".to_owned());
+        }
+        if self.0.cache.disk_state() == Some(DiskState::Off) {
+            all.push("disk tier: off".to_owned());
+        }
+        all
     }
 
     /// Gives them up. How many that were.
