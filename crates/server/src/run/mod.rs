@@ -132,7 +132,7 @@ impl Server {
         let accepting_http = loads.spawn(Accept::new(http, cores.handles(), shutdown.clone()).run(serve));
         let accepting = [accepting_redis, accepting_http];
         // Ends with its runtime.
-        drop(loads.spawn(service.clone().begin()));
+        drop(loads.spawn(service.clone().tend()));
         drop(on_loads);
 
         let admin = admin.into_std()?;

@@ -75,7 +75,7 @@ impl Beginning {
 
 impl Service {
     /// Warms up, follows the hit rate and keeps the hot list, for as long as the runtime lives that runs it.
-    pub(crate) async fn begin(self) {
+    pub(crate) async fn tend(self) {
         let list = std::mem::take(&mut *self.0.beginning.list.lock());
         let warming = async {
             if !list.is_empty() {
