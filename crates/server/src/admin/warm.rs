@@ -10,9 +10,8 @@ use hyper::{Method, Request, Response, StatusCode};
 use serde_json::json;
 
 use crate::face::http::reply::{self, Body};
-use crate::face::http::target::decoded;
 use crate::service::Service;
-use crate::service::hotlist::encoded;
+use crate::service::hotlist::{decoded, encoded};
 
 /// Where lists are sent.
 pub(super) const PATH: &str = "/api/warm";
@@ -82,8 +81,8 @@ fn keys(text: &[u8]) -> Result<Vec<Bytes>, String> {
         return Err(format!("more than {MOST_KEYS} keys in one list: send several"));
     }
     let key = |(at, line)| match decoded(line) {
-        Ok(key) => Ok(Bytes::from(key)),
-        Err(_) => Err(format!("line {}: no key of at most 4 KiB, percent-encoded", at + 1)),
+        Some(key) => Ok(Bytes::from(key)),
+        None => Err(format!("line {}: no key of at most 4 KiB, percent-encoded", at + 1)),
     };
     lines.enumerate().map(key).collect()
 }

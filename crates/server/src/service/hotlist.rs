@@ -8,8 +8,6 @@ use std::path::{Path, PathBuf};
 use bellwether_core::key::MAX_KEY_BYTES;
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::face::http::target::decoded;
-
 /// Keys of a list, at most.
 pub(crate) const MOST_KEYS: usize = 100_000;
 /// Bytes of a list, at most.
@@ -53,6 +51,20 @@ pub(crate) fn encoded(key: &[u8], out: &mut String) {
     }
 }
 
+/// The key that a text stands for; `None` if it stands for none.
+pub(crate) fn decoded(text: &str) -> Option<Vec<u8>> {
+    let mut key = Vec::with_capacity(text.len().min(MAX_KEY_BYTES));
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        let mut digit = || char::from(rest.next()?).to_digit(16);
+        key.push(if byte == b'%' { (digit()? * 16 + digit()?) as u8 } else { byte });
+        if key.len() > MAX_KEY_BYTES {
+            return None;
+        }
+    }
+    (!key.is_empty()).then_some(key)
+}
+
 /// The list as a text: as many of `hot` as there is room for, which come in descending order.
 pub(crate) fn text(hot: &[Hot]) -> String {
     let mut text = format!("{HEAD}{FORMAT}\n");
@@ -91,8 +103,7 @@ pub(crate) fn parse(text: &[u8]) -> Result<Vec<Hot>, Unusable> {
     let line = |line: &str| {
         let (rate, key) = line.split_once(' ')?;
         let rate = rate.parse().ok().filter(|rate: &f64| rate.is_finite() && *rate >= 0.0)?;
-        let key = decoded(key).ok().filter(|key| !key.is_empty() && key.len() <= MAX_KEY_BYTES)?;
-        Some(Hot { rate, key })
+        Some(Hot { rate, key: decoded(key)? })
     };
     let hot: Option<Vec<Hot>> = body.lines().skip(1).map(line).collect();
     let hot = hot.ok_or(Unusable::Damaged("a line can't be read"))?;

@@ -25,6 +25,7 @@ mod serving;
 mod shelf;
 mod tally;
 mod telling;
+mod tend;
 mod told;
 mod warm;
 pub(crate) mod watch;
