@@ -104,6 +104,8 @@ pub struct Case {
     pub spread: f64,
     /// Loads the origin works on at once; others queue there. `None`: as many as come.
     pub capacity: Option<u32>,
+    /// Loads that one process may have under way, where there is a guard.
+    pub permits: u32,
     /// After this long a process gives up on a load.
     pub load_timeout: Span,
     /// What goes wrong at the origin.
@@ -138,6 +140,7 @@ impl Default for Case {
             load: Span::ms(200),
             spread: 0.3,
             capacity: None,
+            permits: 16,
             load_timeout: Span::secs(2),
             fault: None,
             crash: None,
@@ -169,6 +172,7 @@ impl Case {
             ("a caller waits", self.timeout.to_string()),
             ("a load takes", format!("{} (lognormal, sigma {})", self.load, self.spread)),
             ("a load is given up after", self.load_timeout.to_string()),
+            ("permits of a process", self.permits.to_string()),
             ("origin works on", self.capacity.map_or("any number at once".to_owned(), |n| format!("{n} at once"))),
             ("XFetch beta", self.beta.to_string()),
         ]);

@@ -78,7 +78,9 @@ impl PolicySet {
             PolicySet::Stale => "stale-while-revalidate alone: whoever sees a stale value refreshes it",
             PolicySet::XFetch => "XFetch alone: probabilistic early loads, nobody coordinates them",
             PolicySet::XFetchLocal => "XFetch, loads coalesced in each process",
-            PolicySet::Lease => "coalescing, one lease per key in the fleet, 16 permits a process; no grace",
+            PolicySet::Lease => {
+                "coalescing, one lease per key in the fleet, a fixed number of permits a process; no grace"
+            }
             PolicySet::Lead => "lease, grace, early refresh by lead",
             PolicySet::Full => "lead, pacer, adaptive limit and breaker: all of Bellwether, as it is by default",
             PolicySet::Lock => "a lock in the shared cache (SET NX), no heartbeat; who does not get it polls",

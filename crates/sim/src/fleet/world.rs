@@ -97,7 +97,13 @@ impl<'a> Fleet<'a> {
         let (processes, keys) = (case.processes as usize, case.keys as usize);
         // A fixed number of permits, or all that the guard knows.
         let (adaptive, breaker) = (set.guards(), set.guards());
-        let budget = Budget { timeout: case.load_timeout, adaptive, breaker, ..Budget::default() };
+        let budget = Budget {
+            max_concurrency: case.permits,
+            timeout: case.load_timeout,
+            adaptive,
+            breaker,
+            ..Budget::default()
+        };
         let gate = |process| Gate::new(&budget).drawing(Draw(seed).fork(GATES).fork(process));
         let stores = if set.remembers() && case.memory != Memory::None { processes } else { 1 };
         // Copies that live for a while were made at any moment of it.
