@@ -112,6 +112,8 @@ pub struct Case {
     pub fault: Option<Fault>,
     /// From then on the next process that loads dies in the middle of its load.
     pub crash: Option<Span>,
+    /// The origin has none of the keys: what is kept of them is that they do not exist.
+    pub missing: bool,
     /// One load in all is what nothing can avoid, however long the run.
     pub once: bool,
     /// Of the run.
@@ -144,6 +146,7 @@ impl Default for Case {
             load_timeout: Span::secs(2),
             fault: None,
             crash: None,
+            missing: false,
             once: false,
             length: Span::secs(600),
             bin: Span::secs(2),
@@ -176,6 +179,9 @@ impl Case {
             ("origin works on", self.capacity.map_or("any number at once".to_owned(), |n| format!("{n} at once"))),
             ("XFetch beta", self.beta.to_string()),
         ]);
+        if self.missing {
+            all.push(("the origin has", "none of the keys".to_owned()));
+        }
         match self.memory {
             Memory::Whole => {}
             Memory::For(span) => all.push(("a copy in memory lives", span.to_string())),

@@ -7,6 +7,8 @@ use bellwether_core::time::Span;
 
 use super::case::Case;
 
+/// For how long it is believed that a key does not exist: the default.
+const NEGATIVE_TTL: Span = Span::secs(5);
 /// Of a fixed ramp.
 const RAMP: Span = Span::secs(300);
 
@@ -139,6 +141,8 @@ impl PolicySet {
         let knobs = Policy {
             jitter: case.jitter,
             timeout: case.timeout,
+            // Without a defence nobody remembers that something does not exist.
+            negative_ttl: if self == PolicySet::Naive { Span::ms(1) } else { NEGATIVE_TTL },
             early: match self {
                 PolicySet::XFetch | PolicySet::XFetchLocal => Early::XFetch { beta: case.beta },
                 PolicySet::Lead | PolicySet::Full => Early::Lead,

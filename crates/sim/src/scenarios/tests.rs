@@ -84,6 +84,17 @@ fn s6_an_hourly_avalanche() {
 }
 
 #[test]
+fn s8_a_cold_fleet() {
+    judged(Scenario::S8);
+}
+
+#[test]
+fn s9_keys_that_do_not_exist() {
+    // There is no filter yet: only what was asked for is remembered not to exist.
+    judged_but(Scenario::S9, &[("", Figure::OriginRate), ("", Figure::BitsPerKey)]);
+}
+
+#[test]
 fn s10_an_origin_in_trouble() {
     // With a lease each process has few loads: too few for its breaker to learn anything from.
     judged_but(Scenario::S10, &[("dead", Figure::Amplification)]);
@@ -101,7 +112,7 @@ fn s12_a_node_dies() {
 
 #[test]
 fn a_seed_makes_the_same_run_and_another_one_another() {
-    for scenario in [Scenario::S3, Scenario::S5, Scenario::S7] {
+    for scenario in [Scenario::S3, Scenario::S4, Scenario::S5, Scenario::S7, Scenario::S9, Scenario::S11, Scenario::S12] {
         for study in studies(scenario, &SMALL) {
             let last = study.about().sets.len() - 1;
             let once = study.run(&[0, last], 3).expect("a sensible case");
