@@ -51,6 +51,7 @@ pub mod shared;
 mod space;
 mod state;
 pub mod testing;
+mod token;
 mod weigh;
 
 pub use bellwether_core::entry::Kind;
@@ -82,4 +83,5 @@ pub use revision::Revision;
 pub use shared::{Envelope, Stored, Tier, TierError};
 pub use space::{Cleared, Invalidated, Lease, Space, Written};
 pub use state::fleet::BackplaneCounts;
+pub use token::{NoToken, Token};
 pub use weigh::{Value, Weigh};

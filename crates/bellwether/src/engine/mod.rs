@@ -11,6 +11,7 @@ pub(crate) mod hit;
 pub(crate) mod lead;
 pub(crate) mod lease;
 pub(crate) mod miss;
+pub(crate) mod outside;
 pub(crate) mod resync;
 pub(crate) mod settle;
 pub(crate) mod shelf;
