@@ -24,6 +24,7 @@ use crate::entry::{Entry, Resident};
 use crate::error::Error;
 use crate::key::{CacheKey, Key};
 use crate::load::Loaded;
+use crate::state::plan::Announced;
 use crate::token::{Of, Token};
 use crate::weigh::Value;
 
@@ -222,6 +223,7 @@ impl<K: CacheKey + ?Sized, V: Value> Space<K, V> {
     fn invalidate(&self, key: &K, verb: Invalidation) -> Invalidated {
         let Shared { engine, state, .. } = &*self.shared;
         let key = self.owned(key);
+        engine.look_at_write(state, &key.bytes);
         let Invalidating { was_resident, to_tell, on_disk } = engine.invalidate(state, &key, verb);
         Invalidated { resident: was_resident, tier: self.tell_tier(key, to_tell), disk: on_disk }
     }
@@ -242,6 +244,14 @@ impl<K: CacheKey + ?Sized, V: Value> Space<K, V> {
         self.shared.engine.make_stale(&self.shared.state, &self.owned(key))
     }
 
+    /// Says that `key` will be hot: from `from` until `until` it is treated as if it were, prepared before anybody asks.
+    /// False if that is over already, or too many keys are announced.
+    pub fn announce(&self, key: &K, from: Tick, until: Tick) -> bool {
+        let Shared { engine, .. } = &*self.shared;
+        let now = engine.clock.now();
+        until > now && from < until && engine.plans.announce(Announced { key: self.owned(key), from, until }, now)
+    }
+
     /// Removes every key of the space, resident or not, in constant time. In this process; others that
     /// share a tier hear of it by the backplane, if there is one.
     pub fn clear(&self) -> Cleared {
@@ -259,6 +269,7 @@ impl<K: CacheKey + ?Sized, V: Value> Space<K, V> {
     pub fn write(&self, key: &K, loaded: impl Into<Loaded<V>>) -> Written {
         let loaded = loaded.into().map(|value| Box::new(value) as AnyBody);
         let key = self.owned(key);
+        self.shared.engine.look_at_write(&self.shared.state, &key.bytes);
         let Writing { kept, to_tell, on_disk } = self.shared.engine.put(&self.shared.state, &key, loaded);
         Written { kept, tier: self.tell_tier(key, to_tell), disk: on_disk }
     }
@@ -309,7 +320,9 @@ impl<K: CacheKey + ?Sized, V: Value> Space<K, V> {
             Ok(Leased::Gone) => return Err(Error::new(Why::NotCached)),
             Err(error) => (error.why(), Err(error)),
         };
-        shared.state.count(why);
+        if let Some(nth) = shared.state.count_drawn(why) {
+            shared.engine.look_at_read(&shared.state, &owned.bytes, None, nth);
+        }
         lease
     }
 
@@ -329,6 +342,7 @@ impl<K: CacheKey + ?Sized, V: Value> Space<K, V> {
         let Shared { engine, state, .. } = &*self.shared;
         let loaded = loaded.into().map(|value| Box::new(value) as AnyBody);
         let key = self.owned(key);
+        engine.look_at_write(state, &key.bytes);
         match token.0 {
             Of::Here(token) | Of::Lone(token) => {
                 let kept = engine.publish_here(state, &key, token, loaded);
