@@ -370,6 +370,13 @@ impl Engine {
             Err(trouble) => {
                 // Whether it is there is not known, or it can't be: never tried again, and fresh here for a moment at most.
                 let passes = matches!(trouble, TierTrouble::Unfit | TierTrouble::WrongType);
+                if passes {
+                    give_back(&to, lease.token);
+                }
+                if trouble == TierTrouble::Unfit {
+                    // Nobody else must go on with an older one.
+                    self.outgrown(&space, &key).await;
+                }
                 let most = if passes { self.resync } else { LONE_FRESH };
                 let entry = relabelled(&entry, unproven(entry.meta(), most), None, false);
                 held.is_some() && self.settle_outside(&space, &key, lease.token, Some(&entry))
