@@ -61,6 +61,20 @@ fn naive_fleets_lose_what_ours_must_not() {
 }
 
 #[test]
+fn naive_fleets_lose_what_befalls_an_origin() {
+    let runs: [(&str, &str, &[&str]); 3] = [
+        ("penetration", "coalescing", &["loads"]),
+        ("origin-dead", "coalescing", &["errors", "loads"]),
+        ("rolling-restart", "alone", &["loads"]),
+    ];
+    thread::scope(|scope| {
+        for (incident, control, wanted) in runs {
+            scope.spawn(move || loses(incident, control, wanted));
+        }
+    });
+}
+
+#[test]
 fn a_naive_fleet_loads_everything_again_where_a_node_of_memcached_is_added() {
     loses("node-added", "modulo", &["moved"]);
 }

@@ -18,7 +18,9 @@ fn command(incident: &str) -> Command {
 
 #[test]
 fn our_fleet_holds_where_naive_ones_do_not() {
-    for incident in ["fleet-cold", "leader-killed", "delete-during-load", "backplane-lost"] {
+    let incidents =
+        ["fleet-cold", "leader-killed", "delete-during-load", "backplane-lost", "viral", "penetration", "origin-dead"];
+    for incident in incidents {
         let mut drill = Process::spawn(command(incident));
         let code = drill.wait(LIMIT).code();
         assert_eq!(code, Some(0), "{incident}: {}\n{}", drill.stdout(), drill.stderr());

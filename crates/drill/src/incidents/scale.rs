@@ -32,7 +32,7 @@ impl Scale {
         trouble: Duration::from_secs(10),
         after: Duration::from_secs(4),
         tries: 200,
-        stops: (10, 1_000),
+        stops: (4, 2_500),
         keys: 2_000,
     };
     /// The same in less time: for a busy machine or an unoptimized build.
