@@ -17,6 +17,8 @@ use crate::shutdown::Shutdown;
 const DLQ: &str = "/api/dlq";
 /// Explanations of keys are below.
 const EXPLAIN: &str = "/api/explain/";
+/// The origins' guards.
+const ORIGINS: &str = "/api/origins";
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 const TEXT: &str = "text/plain; charset=utf-8";
 const HTML: &str = "text/html; charset=utf-8";
@@ -72,6 +74,7 @@ fn page_of<B>(admin: &Admin, request: &Request<B>) -> Response<Body> {
         Err(Refused::Origin) => return refused("a page of another origin may not ask here"),
     }
     match request.uri().path() {
+        ORIGINS => reply::json(StatusCode::OK, admin.service.describe_origins().to_string()),
         path if path.starts_with(DLQ) => owed(admin, request.method(), &path[DLQ.len()..]),
         "/" => text_page(StatusCode::OK, HTML, page::index(&admin.service)),
         "/metrics" => match metrics::text(&admin.service, admin.connections.clone()) {

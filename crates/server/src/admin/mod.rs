@@ -3,7 +3,9 @@
 mod answer;
 mod dlq;
 mod explain;
+mod family;
 mod guard;
+mod guards;
 mod metrics;
 mod page;
 

@@ -3,6 +3,7 @@
 //! A face parses and writes; everything between is here, once: which space a key belongs to, what is
 //! stored under it, how a miss becomes a load, and which outcomes never reach the cache but count.
 
+mod class;
 mod collector;
 mod describe;
 mod fleet;
@@ -42,6 +43,7 @@ use front::Current;
 use serving::{Belongs, Serving};
 use watch::{ClientId, Watch};
 
+pub(crate) use class::class;
 pub(crate) use collector::Telling;
 pub use fleet::SharedState;
 pub(crate) use outcome::shown;
