@@ -12,6 +12,7 @@ use futures_util::future::{BoxFuture, join_all};
 use crate::engine::ask::{Answer, Ask};
 use crate::engine::body::{AnyBody, AnyLoaded, LoadFn};
 use crate::engine::cell::{FlightCell, Outcome};
+use crate::engine::due::Due;
 use crate::engine::hit::Look;
 use crate::engine::lead::{Begun, Cargo, Leader, Start, bounded};
 use crate::engine::miss::Entered;
@@ -70,7 +71,7 @@ impl Engine {
                 Look::Serve { entry, why, at: as_of, refresh } => {
                     self.resync(space, || key.clone(), &entry, as_of);
                     if refresh {
-                        self.refresh(space, key, entry.fence(), single(&load, at));
+                        self.refresh(space, key, &Due::of(&entry, self), single(&load, at));
                     }
                     Some(Ok((entry, why, as_of)))
                 }
@@ -256,7 +257,7 @@ async fn beyond_disk(engine: &Arc<Engine>, leaders: Vec<(usize, Leader)>, load: 
             Next::Step(_) => beyond.push((at, leader)),
             Next::Landed { entry, refresh } => {
                 if refresh {
-                    engine.refresh(&leader.space, &leader.key, entry.fence(), single(load, at));
+                    engine.refresh(&leader.space, &leader.key, &Due::of(&entry, engine), single(load, at));
                 }
             }
         }
@@ -317,7 +318,7 @@ async fn with_rights(engine: &Arc<Engine>, leaders: Vec<(usize, Leader)>, load: 
             Next::Step(step) => own_way(at, leader, step),
             Next::Landed { entry, refresh } => {
                 if refresh {
-                    engine.refresh(&leader.space, &leader.key, entry.fence(), single(load, at));
+                    engine.refresh(&leader.space, &leader.key, &Due::of(&entry, engine), single(load, at));
                 }
             }
         }

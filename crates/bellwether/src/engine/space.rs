@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use bellwether_core::fence::{Fence, Floor, Invalidation};
 use bellwether_core::guard::brake::Traffic;
 use bellwether_core::guard::gate::{Ended, Ticket};
+use bellwether_core::heat::sample::is_due;
 use bellwether_core::loadtimes::LoadTimes;
 use bellwether_core::policy::{Budget, Policy, Priority};
 use bellwether_core::read::doubt::Marks;
@@ -17,9 +18,11 @@ use parking_lot::Mutex;
 
 use crate::codec::Erased;
 use crate::engine::body::{AnyCodec, LoadFn, Unasked};
+use crate::key::Key;
 use crate::observe::counters::{Histogram, TIME_BOUNDS, WhyCounts};
 use crate::shared::{Naming, Prefix, Sharing, tag_hash};
 use crate::state::gate::{OriginGate, Permit, Turned};
+use crate::state::paced::Paced;
 use crate::weigh::Value;
 
 /// How long a successor waits for an overtaken load before it starts beside it, while load times are unknown.
@@ -29,6 +32,8 @@ const HEDGE_UNKNOWN: Span = Span::ms(50);
 pub(crate) struct SpaceState {
     pub(crate) id: u32,
     pub(crate) name: Arc<str>,
+    /// By it the detector of hot keys tells equal keys of two spaces apart: the same in every process.
+    pub(crate) heat_seed: u64,
     pub(crate) policy: Policy,
     pub(crate) gate: Arc<OriginGate>,
     /// The space's own limits within its origin's, if it has any.
@@ -46,6 +51,18 @@ pub(crate) struct SpaceState {
     pub(crate) load_seconds: Arc<Histogram<14>>,
     pub(crate) loads: Arc<LoadCounts>,
     times: Arc<Times>,
+    /// Refreshes that wait for their turn.
+    pub(crate) paced: Arc<Paced<Waiting>>,
+}
+
+/// A refresh that waits for its turn.
+pub(crate) struct Waiting {
+    /// As it was when the refresh was due.
+    pub(crate) space: Arc<SpaceState>,
+    pub(crate) key: Key,
+    /// The fence of the entry that was due.
+    pub(crate) seen: Fence,
+    pub(crate) load: LoadFn,
 }
 
 /// How a space's values live in the shared tier.
@@ -154,6 +171,7 @@ impl SpaceState {
         SpaceState {
             id,
             own: own_limits(&name, &policy, &gate),
+            heat_seed: tag_hash(&name),
             name,
             policy,
             gate,
@@ -166,13 +184,19 @@ impl SpaceState {
             load_seconds: Arc::new(Histogram::new(&TIME_BOUNDS)),
             loads: Arc::default(),
             times: Arc::default(),
+            paced: Arc::default(),
         }
     }
 
     /// The same space under other promises: its entries, flights, floors, load times and counts are
     /// these. Loads under way end under the promises they began with.
     pub(crate) fn under(&self, policy: Policy, gate: Arc<OriginGate>) -> SpaceState {
-        SpaceState { floors: self.floors.clone(), times: self.times.clone(), ..self.renewed(self.id, policy, gate) }
+        SpaceState {
+            floors: self.floors.clone(),
+            times: self.times.clone(),
+            paced: self.paced.clone(),
+            ..self.renewed(self.id, policy, gate)
+        }
     }
 
     /// The same space, whose values live in the shared tier as `travel` says.
@@ -252,6 +276,13 @@ impl SpaceState {
     #[inline]
     pub(crate) fn count(&self, why: Why) {
         self.counts.add(why);
+    }
+
+    /// Counts, and says whether this is one of those that the detector of hot keys looks at: by its number.
+    #[inline]
+    pub(crate) fn count_drawn(&self, why: Why) -> Option<u64> {
+        let counted = self.counts.add(why);
+        is_due(counted).then_some(counted)
     }
 
     pub(crate) fn counted(&self, why: Why) -> u64 {

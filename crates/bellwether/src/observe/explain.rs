@@ -35,6 +35,8 @@ pub struct Explain {
     pub failed: Option<(&'static str, u32, Span)>,
     /// An invalidation of the key holds here that the shared tier could not be told yet: its copy is not believed.
     pub pending: bool,
+    /// Of the key's space more is invalidated than memory serves: memory is passed by.
+    pub memory_off: bool,
     /// What is done about it because it is hot, or was announced.
     pub reaction: Option<ExplainReaction>,
     /// Its origin's guard: loads running and waiting, limit, breaker and more.
@@ -191,6 +193,7 @@ impl Engine {
             flights,
             failed: cooling.map(|c| (c.class.as_str(), c.attempts, c.remaining(now).unwrap_or(Span::ZERO))),
             pending: self.pending.owed(key).is_some(),
+            memory_off: space.is_braked(),
             reaction: self.plans.of(key, |planned| Some(ExplainReaction::of(planned, now))),
             origin,
         }
