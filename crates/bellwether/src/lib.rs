@@ -94,4 +94,5 @@ pub use space::{Cleared, Invalidated, Lease, Space, Written};
 pub use state::fleet::BackplaneCounts;
 pub use state::heat::CapacitySource;
 pub use state::plan::MeasureCounts;
+pub use state::spread::{SpreadCounts, SpreadTier};
 pub use weigh::{Value, Weigh};

@@ -219,6 +219,16 @@ impl<K: CacheKey + ?Sized, V: Value> Space<K, V> {
         self.invalidate(key, Invalidation::Expire)
     }
 
+    /// From now on reads of `key` at the shared tier are shared out among so many of its nodes (a Redis Cluster's, a
+    /// Memcached fleet's), as far as there are as many; fewer than two: no more. It begins with the next value that is
+    /// loaded. Without a shared tier, or where it is one node, nothing changes.
+    pub fn spread(&self, key: &K, nodes: u16) {
+        let Shared { engine, state, .. } = &*self.shared;
+        if let (Some(spread), Some(travel)) = (&engine.spread, &state.travel) {
+            spread.spread(&travel.name(&self.owned(key).bytes), nodes);
+        }
+    }
+
     fn invalidate(&self, key: &K, verb: Invalidation) -> Invalidated {
         let Shared { engine, state, .. } = &*self.shared;
         let key = self.owned(key);

@@ -18,7 +18,7 @@ use crate::engine::{Engine, draw};
 use crate::entry::{Aside, Entry, Extra, Resident, Tag, TierMark};
 use crate::key::Key;
 use crate::observe::shared::add;
-use crate::shared::{Acquired, Ask, Encoded, Envelope, Found, TierError, TierTrouble};
+use crate::shared::{Acquired, Ask, Encoded, Envelope, Found, Split, TierError, TierTrouble};
 
 /// A flight's way to the shared tier.
 pub(crate) struct Link {
@@ -361,6 +361,7 @@ impl Engine {
             tags: entry.tags().iter().map(|tag| tag.hash).collect(),
             format: encoded.format,
             about: encoded.about,
+            split: Split::No,
             body: encoded.body,
         })
     }
