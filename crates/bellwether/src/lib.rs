@@ -53,6 +53,7 @@ pub mod shared;
 mod space;
 mod state;
 pub mod testing;
+mod token;
 mod weigh;
 
 pub use bellwether_core::entry::Kind;
@@ -95,4 +96,5 @@ pub use state::fleet::BackplaneCounts;
 pub use state::heat::CapacitySource;
 pub use state::plan::MeasureCounts;
 pub use state::spread::{SpreadCounts, SpreadTier};
+pub use token::{NoToken, Token};
 pub use weigh::{Value, Weigh};

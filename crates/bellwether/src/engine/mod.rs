@@ -14,6 +14,7 @@ pub(crate) mod lead;
 pub(crate) mod lease;
 pub(crate) mod miss;
 pub(crate) mod notice;
+pub(crate) mod outside;
 pub(crate) mod refresh;
 pub(crate) mod resync;
 pub(crate) mod settle;
