@@ -16,7 +16,7 @@ use prometheus_client::registry::Registry;
 use super::family::Out;
 use super::guards::guards;
 use crate::connections::{Connections, Face};
-use crate::service::{Reload, Service, SharedState};
+use crate::service::{Readiness, Reload, Service, SharedState};
 
 /// The text of one scrape.
 pub(super) fn text(service: &Service, connections: Connections) -> Result<String, fmt::Error> {
@@ -24,7 +24,14 @@ pub(super) fn text(service: &Service, connections: Connections) -> Result<String
     let reloads = Reload::ALL.map(|reload| (reload, service.reloads().ended(reload)));
     let last_good = service.reloads().last_good().as_secs();
     let (snapshot, shared) = (service.snapshot(), service.shared_state());
-    registry.register_collector(Box::new(Scrape { snapshot, shared, connections, reloads, last_good }));
+    registry.register_collector(Box::new(Scrape {
+        snapshot,
+        shared,
+        connections,
+        reloads,
+        last_good,
+        readiness: service.readiness(),
+    }));
     let mut text = String::new();
     encode(&mut text, &registry)?;
     Ok(text)
@@ -37,6 +44,7 @@ struct Scrape {
     connections: Connections,
     reloads: [(Reload, u64); Reload::ALL.len()],
     last_good: u64,
+    readiness: Readiness,
 }
 
 impl Collector for Scrape {
