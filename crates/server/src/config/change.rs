@@ -190,6 +190,8 @@ fn other_knobs(old: &SpaceConfig, new: &SpaceConfig) -> Vec<&'static str> {
         jitter,
         early,
         priority,
+        max_concurrency,
+        rate,
         rescue_invalidated,
         staleness_budget,
     } = &old.policy;
@@ -202,6 +204,8 @@ fn other_knobs(old: &SpaceConfig, new: &SpaceConfig) -> Vec<&'static str> {
         (*jitter != new.policy.jitter, "jitter"),
         (*early != new.policy.early, "early"),
         (*priority != new.policy.priority, "priority"),
+        (*max_concurrency != new.policy.max_concurrency, "max_concurrency"),
+        (*rate != new.policy.rate, "rate"),
         (*rescue_invalidated != new.policy.rescue_invalidated, "rescue_invalidated"),
         (*staleness_budget != new.policy.staleness_budget, "staleness_budget"),
         (old.default != new.default, "default"),
@@ -253,13 +257,14 @@ pub fn until_next_start(old: &Config, mut new: Config) -> Config {
 }
 
 fn at_next_start(old: &Config, new: &Config) -> Vec<&'static str> {
-    let (Listen { redis, http, admin, password }, Memory { limit, eviction }) = (&old.listen, &old.memory);
+    let (Listen { redis, http, admin, password, ramp }, Memory { limit, eviction }) = (&old.listen, &old.memory);
     let mut differs = vec![
         (*redis != new.listen.redis, "[listen] redis"),
         (*http != new.listen.http, "[listen] http"),
         (*admin != new.listen.admin, "[listen] admin"),
         // Not at once: the new file may do without one because it listens elsewhere, which we don't yet.
         (*password != new.listen.password, "[listen] password"),
+        (*ramp != new.listen.ramp, "[listen] ramp"),
         (*limit != new.memory.limit, "[memory] limit"),
         (*eviction != new.memory.eviction, "[memory] eviction"),
     ];
