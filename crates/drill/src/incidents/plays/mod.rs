@@ -1,12 +1,14 @@
 //! Which incidents are there?
 
 mod added;
+mod apart;
 mod backplane;
 mod cold;
 mod deleted;
 mod failover;
 mod killed;
 mod trouble;
+mod watching;
 
 use crate::incidents::incident::Incident;
 
