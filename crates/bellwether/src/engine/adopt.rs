@@ -139,7 +139,7 @@ impl Leader {
                     // An invalidation elsewhere, or another writer, came first: what is here is no better.
                     Ok(Stored::Refused) => self.engine.forget(&self.key, entry.fence()),
                     Err(TierTrouble::Unfit | TierTrouble::WrongType) => self.unproven(&entry, self.engine.resync),
-                    Err(_) => self.unproven(&entry, LONE_FRESH),
+                    Err(_) => self.unproven(&entry, LONE_FRESH.at_most(self.engine.resync)),
                 },
                 None => {
                     claim.release(None).await;
