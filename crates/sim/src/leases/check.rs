@@ -63,7 +63,7 @@ impl Checker {
         // step or a pause more, and whoever joins a load waits for its end. What a tier forgets that fails over, nobody
         // knows.
         let late = scenario.resync.filter(|_| faults.failovers == 0).map(|resync| {
-            let believed = longest(resync, scenario.budget) + Ageing::new(resync, scenario.budget).step();
+            let believed = longest(resync, scenario.budget) + Ageing::new(resync, scenario.budget, Tick(0)).step();
             believed + PAUSE + scenario.timeout + scenario.budget + slack
         });
         Checker {

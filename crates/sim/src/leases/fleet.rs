@@ -34,9 +34,11 @@ impl Fleet {
     pub(super) fn new(seed: u64, scenario: &Scenario, broken: Option<Mutant>) -> Fleet {
         let mut world = World::new(START, seed);
         let skew = scenario.faults.skew.0;
-        let ageing = || scenario.resync.map(|resync| Ageing::new(resync, scenario.budget));
         let processes = (0..scenario.processes)
-            .map(|process| Process::new(Life { process, number: 0 }, Span(world.dice.between(0, skew)), ageing()))
+            .map(|process| {
+                let (life, ahead) = (Life { process, number: 0 }, Span(world.dice.between(0, skew)));
+                Process::new(life, ahead, ageing(scenario, START + ahead))
+            })
             .collect();
         let node = Node::new(Span(world.dice.between(0, skew)), broken);
         let mut fleet = Fleet {
@@ -220,8 +222,7 @@ impl Fleet {
         let life = Life { number: before.life.number + 1, ..before.life };
         // Invalidations that the tier was not told of die with it: what outlives a process is not simulated here.
         let cut_until = before.cut_until;
-        let ageing = self.scenario.resync.map(|resync| Ageing::new(resync, self.scenario.budget));
-        let mut born = Process::new(life, before.ahead, ageing);
+        let mut born = Process::new(life, before.ahead, ageing(&self.scenario, now + before.ahead));
         born.cut_until = cut_until;
         self.processes[usize::from(process)] = born;
         self.begin_to_age(process);
@@ -304,4 +305,9 @@ impl Fleet {
     pub(super) fn loses(&mut self, share: f64) -> bool {
         share > 0.0 && self.world.dice.chance(share)
     }
+}
+
+/// The mark of a process that begins, by its own clock.
+fn ageing(scenario: &Scenario, now: Tick) -> Option<Ageing> {
+    scenario.resync.map(|resync| Ageing::new(resync, scenario.budget, now))
 }
