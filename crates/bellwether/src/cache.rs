@@ -5,6 +5,7 @@ use std::marker::PhantomData;
 use std::sync::{Arc, Weak};
 
 use bellwether_core::fence::{Fence, Invalidation};
+use bellwether_core::heat::policy::HotPolicy;
 use bellwether_core::policy::Budget;
 use bellwether_core::time::Span;
 use serde::Serialize;
@@ -12,16 +13,16 @@ use serde::de::DeserializeOwned;
 use tokio::runtime::{Handle, Runtime, RuntimeFlavor};
 
 use crate::cached::Cached;
-use crate::control::{brakes, follow, resync};
+use crate::control::{brakes, follow, heat, pace, resync};
 use crate::disk::Disk;
-use crate::engine::debts::Owing;
+use crate::engine::debts::{Owing, Retried};
 use crate::engine::space::{SpaceState, Travel};
 use crate::engine::{Engine, SharedTier};
 use crate::error::SetupError;
 use crate::events::{Heard, Ledger, Transport};
 use crate::eviction::Eviction;
-use crate::key::{CacheKey, KeyRef};
-use crate::observe::explain::Explain;
+use crate::key::{CacheKey, Key, KeyRef};
+use crate::observe::explain::{Explain, ExplainReaction};
 use crate::observe::snapshot::Snapshot;
 use crate::policy::{Human, Policy};
 use crate::port::clock::Clock;
@@ -30,6 +31,8 @@ use crate::space::{Cleared, Space};
 use crate::state::fleet::{Fleet, Listener};
 use crate::state::gate::OriginGate;
 use crate::state::memory::{LEAST_LIMIT, Memory};
+use crate::state::plan::Planned;
+use crate::state::spread::SpreadTier;
 use crate::weigh::Value;
 
 /// Threads of the runtime that a cache starts for its loads where none is given.
@@ -80,6 +83,7 @@ pub struct CacheBuilder {
     listener: Option<Listener>,
     disk: Option<Arc<dyn Disk>>,
     hash_seed: Option<u64>,
+    hot: HotPolicy,
 }
 
 impl CacheBuilder {
@@ -203,12 +207,20 @@ impl CacheBuilder {
         self
     }
 
+    /// From when on a key is hot. Default: from half of what one node bears on, and that is measured.
+    #[must_use]
+    pub fn hot(mut self, policy: HotPolicy) -> CacheBuilder {
+        self.hot = policy;
+        self
+    }
+
     /// Builds the cache.
     ///
     /// # Errors
-    /// A limit that can't be read or is below 64 KiB, an eviction policy that this build lacks, a budget
-    /// without sense, or no threads for loads.
+    /// A limit that can't be read or is below 64 KiB, an eviction policy that this build lacks, a budget or
+    /// thresholds of hot keys without sense, or no threads for loads.
     pub fn build(self) -> Result<Cache, SetupError> {
+        heat::sensible(&self.hot)?;
         let limit = self.memory.map_err(SetupError::Memory)?;
         if limit < LEAST_LIMIT {
             return Err(SetupError::Memory(format!("{limit} bytes are too few: at least 64 KiB")));
@@ -230,14 +242,16 @@ impl CacheBuilder {
             .ok_or(SetupError::Eviction(self.eviction))?;
         let listener = self.listener;
         let fleet = self.backplane.as_ref().map(|to| Fleet::new(to.delivery(), resync, clock.clone(), listener));
-        let shared =
-            SharedTier { tier: self.tier, budget, resync, fleet: fleet.clone(), ledger: self.ledger, disk: self.disk };
-        let engine = Engine::new(memory, clock, seed, shared, runtime, own);
+        let spread = self.tier.map(|tier| SpreadTier::new(tier, runtime.clone()));
+        let shared = SharedTier { spread, budget, resync, fleet: fleet.clone(), ledger: self.ledger, disk: self.disk };
+        let engine = Engine::new(memory, clock, seed, shared, self.hot, runtime, own);
         if let (Some(fleet), Some(transport)) = (fleet, self.backplane) {
             follow::start(&engine, fleet, transport);
         }
         resync::start(&engine);
         brakes::start(&engine);
+        heat::start(&engine);
+        pace::start(&engine);
         let default_origin = declare_origin(&engine, &self.origin_name, self.budget)?;
         Ok(Cache { engine, default_origin })
     }
@@ -284,7 +298,8 @@ impl Cache {
             largest_value: LARGEST_VALUE,
             eviction: Eviction::Auto,
             origin_name: "default".to_owned(),
-            budget: Budget::default(),
+            // Its loaders may ask what they like: that one of them fails says nothing of the others.
+            budget: Budget { breaker: false, ..Budget::default() },
             clock: None,
             runtime: None,
             tier: None,
@@ -295,6 +310,7 @@ impl Cache {
             listener: None,
             disk: None,
             hash_seed: None,
+            hot: HotPolicy::default(),
         }
     }
 
@@ -398,6 +414,13 @@ impl Cache {
         Cleared::new(self.engine.invalidate_tag(tag, Invalidation::Remove))
     }
 
+    /// Makes whatever carries `tag` stale, in this process: it may be served while readers refresh it, the most read
+    /// first and no faster than the space's pace. No invalidation. Walks the whole memory tier; not for a request's
+    /// path. How many values that were.
+    pub fn refresh_tag(&self, tag: &str) -> usize {
+        self.engine.make_tag_stale(tag)
+    }
+
     /// Another process invalidated a key, named as in the shared tier, under this fence of the tier's if it is known.
     /// A copy that is newer stays. True if a value was resident.
     pub fn hear_key(&self, name: &[u8], verb: Invalidation, fence: Option<Fence>) -> bool {
@@ -424,6 +447,11 @@ impl Cache {
         self.engine.retry_owed(name)
     }
 
+    /// The same, and waits for what comes of it: about `limit` long, whatever is owed.
+    pub async fn retry_owed_within(&self, name: Option<&[u8]>, limit: Span) -> Retried {
+        self.engine.retry_owed_within(name, limit).await
+    }
+
     /// Gives up what is owed to the shared tier for the key of this name there, or for all keys: from then on its
     /// older value is believed until it ends. How many that were.
     pub fn drop_owed(&self, name: Option<&[u8]>) -> usize {
@@ -434,6 +462,11 @@ impl Cache {
     /// backplane there is nothing to know.
     pub fn is_live(&self) -> bool {
         self.engine.fleet.as_ref().is_none_or(|fleet| fleet.is_live())
+    }
+
+    /// Whether the disk tier works; `None`: there is none.
+    pub fn disk_state(&self) -> Option<crate::disk::DiskState> {
+        self.engine.shelf.as_ref().map(|shelf| shelf.counts().state)
     }
 
     /// Waits until it is so, at most for `limit`. A process that waits before it takes requests loads less.
@@ -461,6 +494,18 @@ impl Cache {
         self.engine.explain(&space.shared.state, &space.owned(key))
     }
 
+    /// What is done about hot keys right now: space, key bytes, and what is known of it. Bounded: only so many keys are
+    /// reacted to at once.
+    pub fn reactions(&self) -> Vec<(Arc<str>, Box<[u8]>, ExplainReaction)> {
+        let spaces: std::collections::HashMap<u32, Arc<str>> =
+            self.engine.spaces.read().values().map(|space| (space.id, space.name.clone())).collect();
+        let (plan, now) = (self.engine.plans.snapshot(), self.engine.clock.now());
+        let of = |(key, planned): (&Key, &Planned)| {
+            Some((spaces.get(&key.space)?.clone(), (*key.bytes).into(), ExplainReaction::of(planned, now)))
+        };
+        plan.by_key.iter().filter_map(of).collect()
+    }
+
     /// All counts at this moment.
     pub fn snapshot(&self) -> Snapshot {
         self.engine.snapshot()
@@ -474,8 +519,7 @@ impl Cache {
     /// Names and keys of what is resident and may be served, in no order: space and key bytes.
     /// Walks the whole memory tier; not for a request's path.
     pub fn resident(&self) -> impl Iterator<Item = (Arc<str>, Box<[u8]>)> + '_ {
-        let spaces: std::collections::HashMap<u32, Arc<SpaceState>> =
-            self.engine.spaces.read().values().map(|space| (space.id, space.clone())).collect();
+        let spaces = self.engine.spaces_by_id();
         self.engine.memory.entries().filter_map(move |(space, key, entry)| {
             let space = spaces.get(&space)?;
             self.engine.is_live(space, &entry).then(|| (space.name.clone(), key))

@@ -349,16 +349,17 @@ impl Entry {
         }
     }
 
-    #[cold]
+    #[inline(never)]
     fn value_elsewhere<V: 'static>(&self) -> Option<&V> {
+        // The commonest first: a thread's own reference to a hot value is a link.
+        if let Some(holder) = self.body.holder() {
+            return holder.value();
+        }
         let body: &dyn Any = &self.body;
         if let Some(travelled) = body.downcast_ref::<Travelled<V>>() {
             return Some(&travelled.value);
         }
-        match body.downcast_ref::<Tagged<V>>() {
-            Some(tagged) => Some(&tagged.value),
-            None => self.body.holder()?.value(),
-        }
+        body.downcast_ref::<Tagged<V>>().map(|tagged| &tagged.value)
     }
 
     /// What is known of it in the shared tier.
@@ -375,6 +376,11 @@ impl Entry {
     #[inline]
     pub(crate) fn touch(&self) {
         self.hits.store(self.hits.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+    }
+
+    /// It was served `times` more, by way of references to it.
+    pub(crate) fn served(&self, times: u32) {
+        self.hits.store(self.hits.load(Ordering::Relaxed).wrapping_add(times), Ordering::Relaxed);
     }
 
     /// It is the same copy as `other`, and was served as often.

@@ -14,6 +14,7 @@ use crate::ctx::{BatchCtx, LoadCtx};
 use crate::engine::ask::{Answer, Ask};
 use crate::engine::batch::{BatchFn, distinct};
 use crate::engine::body::{AnyBody, LoadFn};
+use crate::engine::due::Due;
 use crate::engine::hit::{Look, Unfit};
 use crate::engine::miss::or_missing;
 use crate::entry::Resident;
@@ -126,7 +127,12 @@ impl<K: CacheKey + ?Sized, V: Value> Get<'_, K, V> {
                         if let Some((cached, refresh)) = self.space.judge(self.key, found, self.terms.demand, at)? {
                             if refresh {
                                 let load = erase(self.key.to_owned_key(), loader);
-                                engine.refresh(state, &self.space.owned(self.key), cached.fence(), load);
+                                engine.refresh(
+                                    state,
+                                    &self.space.owned(self.key),
+                                    &Due::of(cached.entry(), engine),
+                                    load,
+                                );
                             }
                             return Ok(cached);
                         }
@@ -180,9 +186,12 @@ impl<B: Borrow<K>, K: CacheKey + ?Sized, V: Value> GetMany<'_, B, K, V> {
         // A key named twice is asked once and answered twice.
         let results: Vec<_> = mentions.iter().map(|place| typed(answers[*place].clone())).collect();
         let now_us = shared.engine.clock.now_us();
-        for result in &results {
+        for (result, place) in results.iter().zip(&mentions) {
             let why = why_of(result);
-            shared.state.count(why);
+            if let Some(nth) = shared.state.count_drawn(why) {
+                let entry = answers[*place].as_ref().ok().map(|(entry, ..)| &**entry);
+                shared.engine.look_at_read(&shared.state, &unique[*place].bytes, entry, nth);
+            }
             if why != Why::Hit {
                 shared.state.request_seconds.record_since(ask.asked_us, now_us);
             }
@@ -235,18 +244,30 @@ impl<'a, K: CacheKey + ?Sized, V: Value> Space<K, V> {
             shared.engine.glance(&shared.state, &key, demand)
         });
         let (entry, at) = glance?;
-        shared.state.count(Why::Hit);
+        if let Some(nth) = shared.state.count_drawn(Why::Hit) {
+            self.look_at(key, &entry, nth);
+        }
         Ok(Cached::of_value(entry, Why::Hit, at))
+    }
+
+    /// A read that was drawn for the detector of hot keys.
+    #[cold]
+    #[inline(never)]
+    fn look_at(&self, key: &K, entry: &Resident, nth: u64) {
+        let shared = &*self.shared;
+        key.with_bytes(|bytes| shared.engine.look_at_read(&shared.state, bytes, Some(entry), nth));
     }
 
     /// A fresh value that carries tags, or is early but not yet to be refreshed.
     #[cold]
     fn second_glance(&self, key: &K, found: Resident, at: Tick) -> Option<Cached<V>> {
         let Shared { engine, state, .. } = &*self.shared;
-        match engine.judge(state, Some(found), Demand::Any, at) {
+        match engine.judge(state, || self.owned(key), Some(found), Demand::Any, at) {
             Look::Serve { entry, why: Why::Hit, at, refresh: false } => {
                 engine.resync(state, || self.owned(key), &entry, at);
-                state.count(Why::Hit);
+                if let Some(nth) = state.count_drawn(Why::Hit) {
+                    self.look_at(key, &entry, nth);
+                }
                 Cached::new(entry, Why::Hit, at)
             }
             _ => None,
@@ -263,10 +284,12 @@ impl<'a, K: CacheKey + ?Sized, V: Value> Space<K, V> {
         at: Tick,
     ) -> Result<Option<(Cached<V>, bool)>, Error> {
         let Shared { engine, state, .. } = &*self.shared;
-        match engine.judge(state, found, demand, at) {
+        match engine.judge(state, || self.owned(key), found, demand, at) {
             Look::Serve { entry, why, at, refresh } => {
                 engine.resync(state, || self.owned(key), &entry, at);
-                state.count(why);
+                if let Some(nth) = state.count_drawn(why) {
+                    self.look_at(key, &entry, nth);
+                }
                 match Cached::new(entry, why, at) {
                     Some(cached) => Ok(Some((cached, refresh))),
                     None => Err(Error::new(Why::Negative)),
@@ -288,8 +311,25 @@ impl<'a, K: CacheKey + ?Sized, V: Value> Space<K, V> {
     pub async fn find(&self, key: &K) -> Result<Cached<V>, Error> {
         let shared = self.shared.clone();
         let asked_us = shared.engine.clock.now_us();
-        let answer = shared.engine.find(&shared.state, &self.owned(key)).await;
-        shared.counted(answer, asked_us)
+        let key = self.owned(key);
+        let answer = shared.engine.find(&shared.state, &key).await;
+        shared.counted(&key, answer, asked_us)
+    }
+
+    /// The same, and of what an earlier life of this process left on disk whatever would still be fresh by its own ttl,
+    /// with why = `suspect`: nobody can say that it is. For spaces that no other process writes to; in others it is
+    /// [`find`](Space::find).
+    ///
+    /// # Errors
+    /// As `find`.
+    pub async fn find_or_left_over(&self, key: &K) -> Result<Cached<V>, Error> {
+        let shared = self.shared.clone();
+        let (asked_us, owned) = (shared.engine.clock.now_us(), self.owned(key));
+        let answer = match shared.engine.left_over(&shared.state, &owned).await {
+            Some(answer) => Ok(answer),
+            None => shared.engine.find(&shared.state, &owned).await,
+        };
+        shared.counted(&owned, answer, asked_us)
     }
 
     /// As [`Space::refresh`], and the refresh begins at once, in the class of those that nobody
@@ -307,9 +347,25 @@ impl<'a, K: CacheKey + ?Sized, V: Value> Space<K, V> {
             return false;
         }
         if let Some(seen) = seen {
-            engine.refresh(state, &owned, seen, erase(key.to_owned_key(), loader));
+            engine.refresh(state, &owned, &Due::at_once(seen), erase(key.to_owned_key(), loader));
         }
         true
+    }
+
+    /// Says how a key of this space is loaded although nobody reads it: a hot key is then refreshed before it ends by a
+    /// worker of its own, and one that was [announced](Space::announce) is loaded ahead. It replaces what was said before.
+    pub fn loaded_by<F, Fut, E>(&self, loader: F)
+    where
+        F: Fn(LoadCtx<K::Owned, V>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Loaded<V>, E>> + Send,
+        E: Into<LoadError>,
+    {
+        let loader = Arc::new(loader);
+        self.shared.state.load_unasked_by(Arc::new(move |bytes| {
+            let (key, loader) = (K::of_bytes(bytes)?, loader.clone());
+            // Called inside: what a loader borrows lives as long as its future.
+            Some(erase(key, move |ctx| async move { loader(ctx).await }))
+        }));
     }
 
     pub(crate) fn owned(&self, key: &K) -> Key {
@@ -336,22 +392,25 @@ impl<V: Value> Shared<V> {
         if terms.bypass {
             return async move {
                 let answer = self.engine.alone(&self.state, &key, &ask, load, Why::Bypass).await;
-                self.counted(answer, ask.asked_us)
+                self.counted(&key, answer, ask.asked_us)
             }
             .boxed();
         }
         let mut load = Some(load);
         async move {
             let answer = self.engine.miss(&self.state, &key, &ask, &mut load).await;
-            self.counted(answer, ask.asked_us)
+            self.counted(&key, answer, ask.asked_us)
         }
         .boxed()
     }
 
     /// The end of a request that left the hit path.
-    fn counted(&self, answer: Result<Answer, Error>, began_us: u64) -> Result<Cached<V>, Error> {
+    fn counted(&self, key: &Key, answer: Result<Answer, Error>, began_us: u64) -> Result<Cached<V>, Error> {
+        let entry = answer.as_ref().ok().map(|(entry, ..)| entry.clone());
         let result = typed(answer);
-        self.state.count(why_of(&result));
+        if let Some(nth) = self.state.count_drawn(why_of(&result)) {
+            self.engine.look_at_read(&self.state, &key.bytes, entry.as_deref(), nth);
+        }
         self.state.request_seconds.record_since(began_us, self.engine.clock.now_us());
         result
     }

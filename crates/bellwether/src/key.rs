@@ -19,10 +19,17 @@ pub trait CacheKey: Send + Sync {
 
     /// An owned copy.
     fn to_owned_key(&self) -> Self::Owned;
+
+    /// The key of these bytes, where they tell it: what is loaded although nobody reads it has nothing else. `None` for
+    /// compound keys.
+    fn of_bytes(bytes: &[u8]) -> Option<Self::Owned> {
+        let _ = bytes;
+        None
+    }
 }
 
 macro_rules! bytes_key {
-    ($($of:ty => $owned:ty),*) => { $(impl CacheKey for $of {
+    ($($of:ty => $owned:ty, $read:expr);*) => { $(impl CacheKey for $of {
         type Owned = $owned;
         #[inline]
         fn with_bytes<R>(&self, f: impl FnOnce(&[u8]) -> R) -> R {
@@ -31,9 +38,16 @@ macro_rules! bytes_key {
         fn to_owned_key(&self) -> $owned {
             self.into()
         }
+        fn of_bytes(bytes: &[u8]) -> Option<$owned> {
+            $read(bytes)
+        }
     })* };
 }
-bytes_key!(str => String, String => String, [u8] => Vec<u8>);
+bytes_key!(str => String, text; String => String, text; [u8] => Vec<u8>, |bytes: &[u8]| Some(bytes.to_vec()));
+
+fn text(bytes: &[u8]) -> Option<String> {
+    std::str::from_utf8(bytes).ok().map(str::to_owned)
+}
 
 impl CacheKey for Vec<u8> {
     type Owned = Vec<u8>;
@@ -42,6 +56,9 @@ impl CacheKey for Vec<u8> {
     }
     fn to_owned_key(&self) -> Vec<u8> {
         self.clone()
+    }
+    fn of_bytes(bytes: &[u8]) -> Option<Vec<u8>> {
+        Some(bytes.to_vec())
     }
 }
 
@@ -55,6 +72,9 @@ macro_rules! integer_key {
         fn to_owned_key(&self) -> $of {
             *self
         }
+        fn of_bytes(bytes: &[u8]) -> Option<$of> {
+            std::str::from_utf8(bytes).ok()?.parse().ok()
+        }
     })* };
 }
 integer_key!(u8, u16, u32, u64, u128, usize, i8, i16, i32, i64, i128, isize);
@@ -66,6 +86,9 @@ impl<K: CacheKey + ?Sized> CacheKey for &K {
     }
     fn to_owned_key(&self) -> K::Owned {
         (**self).to_owned_key()
+    }
+    fn of_bytes(bytes: &[u8]) -> Option<K::Owned> {
+        K::of_bytes(bytes)
     }
 }
 
@@ -180,6 +203,8 @@ mod tests {
         assert_ne!(bytes(("a", 1u64, "")), bytes(("a", "1", "x")));
         assert_eq!(bytes(42u64), b"42");
         assert_eq!(bytes(-7i32), b"-7");
+        assert_eq!((i32::of_bytes(b"-7"), u8::of_bytes(b"-7"), <(u8, u8)>::of_bytes(b"1")), (Some(-7), None, None));
+        assert_eq!((str::of_bytes(b"a:b").as_deref(), str::of_bytes(b"\xff")), (Some("a:b"), None));
     }
 
     #[test]

@@ -105,6 +105,12 @@ impl Policy {
         self
     }
 
+    /// The staleness that reactions to hot keys may add. Default 2 s; zero: only what adds none is done.
+    #[must_use]
+    pub fn staleness_budget(self, budget: impl Into<Human>) -> Policy {
+        self.set("staleness_budget", budget, |p, span| p.staleness_budget = span)
+    }
+
     fn set(mut self, knob: &str, value: impl Into<Human>, apply: impl FnOnce(&mut core::Policy, Span)) -> Policy {
         match value.into().0 {
             Ok(span) => apply(&mut self.knobs, span),

@@ -7,6 +7,7 @@
 mod codec;
 mod tag;
 
+pub use bellwether_core::draw::Draw;
 use bellwether_core::entry::Kind;
 use bellwether_core::failure::FailClass;
 use bellwether_core::fence::{Fence, Invalidation};
@@ -50,8 +51,37 @@ pub struct Envelope {
     pub format: Format,
     /// What the space's codec adds to the body: pairs of a number of its own (64 to 255) and bytes.
     pub about: Vec<(u8, Bytes)>,
+    /// Whether its key is split.
+    pub split: Split,
     /// The encoded value; empty unless `kind` is a value.
     pub body: Bytes,
+}
+
+/// Whether a key's reads are shared out among copies on several nodes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Split {
+    /// One place holds it.
+    #[default]
+    No,
+    /// Copies of it lie under these salts: whoever replaces or invalidates it sees to them.
+    Into(Vec<u32>),
+    /// It is such a copy.
+    Copy(Copied),
+}
+
+/// What a copy of a split key says of the value that it is a copy of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Copied {
+    /// The value's own fence in the tier.
+    pub fence: Fence,
+    /// For how many ms the value was still fresh when the copy was made.
+    pub fresh_ms: u64,
+    /// Its `swr_ms` then.
+    pub swr_ms: u32,
+    /// Its `hard_ms` then.
+    pub hard_ms: u32,
+    /// For how many ms the copy was made: what is left of its own freshness tells how old it is.
+    pub life_ms: u32,
 }
 
 /// What the bytes of a stored body are.
@@ -118,6 +148,8 @@ pub struct Ask {
     pub holds: Fence,
     /// The granted token is not below this: above every invalidation that the asker knows of.
     pub at_least: Fence,
+    /// Random bits of the asker's, with which no two leases of a key get the same token.
+    pub draw: Draw,
 }
 
 /// What became of it.
@@ -170,12 +202,14 @@ pub enum Stored {
 }
 
 /// What an invalidation did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Raised {
     /// Nothing below this fence will be stored any more.
     pub fence: Fence,
     /// Whether a value was there.
     pub was_resident: bool,
+    /// Where copies of what was there lie, if it was split.
+    pub salts: Vec<u32>,
 }
 
 /// What a check of a copy finds: nothing of its body travels.
@@ -198,18 +232,68 @@ pub struct TierError {
 }
 
 /// Kinds of trouble with a tier.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum TierTrouble {
     /// It can't be reached, does not answer in time, or its breaker is open: the arbiter is gone.
     Unreachable,
     /// It is full and evicts nothing: as if it were gone.
     Full,
+    /// It takes no writes: a replica, or one that has become one.
+    ReadOnly,
+    /// It turns us away: a password or rights are missing.
+    Denied,
+    /// It starts, or has no majority: in a moment, perhaps.
+    NotReady,
     /// The key holds another type of the engine: this key passes it by.
     WrongType,
-    /// The key or value can't be stored there.
+    /// The key or value can't be stored there: nearly always because it is too long.
     Unfit,
     /// It answered with an error of another kind.
     Failed,
+}
+
+impl TierTrouble {
+    /// All kinds, in the order of their declaration.
+    pub const ALL: [TierTrouble; 8] = [
+        TierTrouble::Unreachable,
+        TierTrouble::Full,
+        TierTrouble::ReadOnly,
+        TierTrouble::Denied,
+        TierTrouble::NotReady,
+        TierTrouble::WrongType,
+        TierTrouble::Unfit,
+        TierTrouble::Failed,
+    ];
+
+    /// The word in metrics, logs and `/readyz`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            TierTrouble::Unreachable => "unreachable",
+            TierTrouble::Full => "full",
+            TierTrouble::ReadOnly => "read_only",
+            TierTrouble::Denied => "denied",
+            TierTrouble::NotReady => "not_ready",
+            TierTrouble::WrongType => "wrong_type",
+            TierTrouble::Unfit => "too_large",
+            TierTrouble::Failed => "failed",
+        }
+    }
+
+    /// Whether it is of the one key or value that was asked for, and says nothing of others.
+    pub const fn is_of_the_key(self) -> bool {
+        matches!(self, TierTrouble::WrongType | TierTrouble::Unfit)
+    }
+
+    /// Whether nobody is there who orders what happens to keys: it can't be asked, or may not.
+    pub const fn is_out_of_reach(self) -> bool {
+        use TierTrouble::{Denied, NotReady, ReadOnly, Unreachable};
+        matches!(self, Unreachable | ReadOnly | Denied | NotReady)
+    }
+
+    /// Whether it was answered, and asking again soon is of no use: somebody has to look at it.
+    pub const fn is_refusal(self) -> bool {
+        matches!(self, TierTrouble::Denied | TierTrouble::WrongType | TierTrouble::Unfit | TierTrouble::Failed)
+    }
 }
 
 /// A place that holds entries for several processes, and says which of them loads.
@@ -260,6 +344,18 @@ pub trait Tier: Send + Sync + 'static {
 
     /// Whether a copy made under a fence is still what the tier holds.
     fn verify<'a>(&'a self, key: &'a [u8]) -> BoxFuture<'a, Result<Verified, TierError>>;
+
+    /// Over how many nodes keys are spread: each key lies on one of them.
+    fn nodes(&self) -> usize {
+        1
+    }
+
+    /// Salts of `key` whose names ([`bellwether_core::ring::split::name`]) lie on other nodes than `key` and than one
+    /// another; `most` at most.
+    fn salts(&self, key: &[u8], most: usize) -> Vec<u32> {
+        let _ = (key, most);
+        Vec::new()
+    }
 
     /// Ends when `key` has probably changed since this was called, or when that can't be known any more. A tier that
     /// can't tell never ends it: whoever waits polls as well.

@@ -3,18 +3,20 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use bellwether_core::entry::Kind;
+use bellwether_core::cell::{Cell, Now};
 use bellwether_core::failure::FailClass;
 use bellwether_core::fence::{Fence, Invalidation};
-use bellwether_core::lease::{self, Mode as LeaseMode};
-use bellwether_core::time::{Span, Tick};
+use bellwether_core::time::Span;
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, FutureExt};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use self::slot::Slot;
 use crate::port::clock::Clock;
 use crate::shared::{Acquired, Ask, Envelope, Found, Raised, Stored, Tier, TierError, TierTrouble, Verified};
+
+mod slot;
 
 /// A shared tier for tests: several caches of one program share it as processes share a server.
 /// Cheap to clone; all clones are the same tier.
@@ -46,7 +48,7 @@ pub struct SharedMemory {
 }
 
 struct Inner {
-    cells: HashMap<Vec<u8>, Cell>,
+    slots: HashMap<Vec<u8>, Slot>,
     calls: Calls,
 }
 
@@ -87,36 +89,12 @@ pub struct Calls {
 }
 
 /// What a test tier held at one moment.
-pub struct Backup(HashMap<Vec<u8>, Cell>);
-
-/// One key.
-#[derive(Clone, Default)]
-struct Cell {
-    /// Nothing below it is stored any more.
-    fence: Fence,
-    /// The lease's token, valid until somebody else's or an invalidation.
-    token: Option<Fence>,
-    lease: Span,
-    lease_until: Tick,
-    failed: Option<(Tick, FailClass)>,
-    holds: Holds,
-    /// Rises with every change.
-    version: u64,
-}
-
-#[derive(Clone, Default)]
-enum Holds {
-    #[default]
-    Nothing,
-    Entry(Box<Envelope>, Tick),
-    HitForMiss(Tick),
-    Foreign(Bytes, Option<Tick>),
-}
+pub struct Backup(HashMap<Vec<u8>, Slot>);
 
 impl SharedMemory {
     /// An empty tier on the given clock.
     pub fn new(clock: Clock) -> SharedMemory {
-        let inner = Inner { cells: HashMap::new(), calls: Calls::default() };
+        let inner = Inner { slots: HashMap::new(), calls: Calls::default() };
         let mode = Arc::new(Mutex::new(Mode::Working));
         SharedMemory { inner: Arc::new(Mutex::new(inner)), changed: Arc::default(), mode, clock }
     }
@@ -134,8 +112,8 @@ impl SharedMemory {
 
     /// How many entries it holds, foreign ones included.
     pub fn len(&self) -> usize {
-        let now = self.clock.now();
-        self.inner.lock().cells.values().filter(|cell| cell.is_resident(now)).count()
+        let now = self.now();
+        self.inner.lock().slots.values().filter(|slot| slot.is_resident(now)).count()
     }
 
     /// Whether it holds nothing.
@@ -151,54 +129,58 @@ impl SharedMemory {
     /// Stores bytes as a program would that knows nothing of leases. They void everything before them.
     pub fn put_foreign(&self, name: &[u8], body: impl Into<Bytes>, life: Option<Span>) {
         let until = life.map(|life| self.clock.now() + life);
-        let holds = Holds::Foreign(body.into(), until);
-        self.change(name, |cell| *cell = Cell { holds, version: cell.version, ..Cell::default() });
+        let body = body.into();
+        self.change(name, |slot| slot.overwrite(body, until));
     }
 
     /// Deletes a key as such a program would: fence, lease and all.
     pub fn delete(&self, name: &[u8]) {
-        self.change(name, |cell| *cell = Cell { version: cell.version, ..Cell::default() });
+        self.change(name, Slot::forget);
     }
 
     /// All it holds now, for [`SharedMemory::restore`].
     pub fn backup(&self) -> Backup {
-        Backup(self.inner.lock().cells.clone())
+        Backup(self.inner.lock().slots.clone())
     }
 
     /// Puts it back to an earlier state, as a failover to a replica that lagged does.
     pub fn restore(&self, backup: Backup) {
-        self.inner.lock().cells = backup.0;
+        self.inner.lock().slots = backup.0;
         self.changed.notify_waiters();
     }
 
     /// Whether somebody holds the lease of a key.
     pub fn is_leased(&self, name: &[u8]) -> bool {
-        let now = self.clock.now();
-        self.inner.lock().cells.get(name).is_some_and(|cell| cell.left(now).is_some())
+        let now = self.now();
+        self.inner.lock().slots.get(name).is_some_and(|slot| slot.is_leased(now))
     }
 
-    fn change<T>(&self, name: &[u8], change: impl FnOnce(&mut Cell) -> T) -> T {
+    /// The time as a server tells it.
+    fn now(&self) -> Now {
+        Now(self.clock.now().0 * 1000)
+    }
+
+    fn change(&self, name: &[u8], change: impl FnOnce(&mut Slot)) {
         let mut inner = self.inner.lock();
-        let cell = inner.cells.entry(name.to_vec()).or_default();
-        let result = change(cell);
-        cell.version += 1;
+        let slot = inner.slots.entry(name.to_vec()).or_default();
+        change(slot);
+        slot.version += 1;
         drop(inner);
         self.changed.notify_waiters();
-        result
     }
 
     /// One atomic step on a key's cell.
     fn call<'a, T: Send + 'a>(
         &'a self,
         key: &'a [u8],
-        act: impl FnOnce(&mut Cell, &mut Calls, Tick) -> T + Send + 'a,
+        act: impl FnOnce(&mut Slot, &mut Calls, Now) -> T + Send + 'a,
     ) -> BoxFuture<'a, Result<T, TierError>> {
         async move {
             let mode = *self.mode.lock();
             match mode {
                 Mode::Working => {
-                    let Inner { cells, calls, .. } = &mut *self.inner.lock();
-                    Ok(act(cells.entry(key.to_vec()).or_default(), calls, self.clock.now()))
+                    let Inner { slots, calls, .. } = &mut *self.inner.lock();
+                    Ok(act(slots.entry(key.to_vec()).or_default(), calls, self.now()))
                 }
                 Mode::Failing => Err(TierError { kind: TierTrouble::Unreachable, text: "the test tier fails".into() }),
                 Mode::Refusing => Err(TierError { kind: TierTrouble::Failed, text: "the test tier refuses".into() }),
@@ -212,11 +194,11 @@ impl SharedMemory {
     fn changing<'a, T: Send + 'a>(
         &'a self,
         key: &'a [u8],
-        act: impl FnOnce(&mut Cell, &mut Calls, Tick) -> T + Send + 'a,
+        act: impl FnOnce(&mut Slot, &mut Calls, Now) -> T + Send + 'a,
     ) -> BoxFuture<'a, Result<T, TierError>> {
-        let call = self.call(key, move |cell, calls, now| {
-            cell.version += 1;
-            act(cell, calls, now)
+        let call = self.call(key, move |slot, calls, now| {
+            slot.version += 1;
+            act(slot, calls, now)
         });
         async move {
             let answer = call.await;
@@ -227,143 +209,22 @@ impl SharedMemory {
     }
 
     fn version(&self, key: &[u8]) -> u64 {
-        self.inner.lock().cells.get(key).map_or(0, |cell| cell.version)
-    }
-}
-
-impl Cell {
-    /// A fence above all that the key has had, and not below `at_least`.
-    fn next(&self, now: Tick, at_least: Fence) -> Fence {
-        let above = |fence: Fence| Fence(fence.0.saturating_add(1));
-        Fence(now.0 * 1000).max(above(self.fence)).max(above(self.token.unwrap_or_default())).max(at_least)
-    }
-
-    fn left(&self, now: Tick) -> Option<Span> {
-        (self.token.is_some() && now < self.lease_until).then(|| self.lease_until.since(now))
-    }
-
-    fn failure(&self, now: Tick) -> Option<(Span, FailClass)> {
-        self.failed.filter(|(until, _)| now < *until).map(|(until, class)| (until.since(now), class))
-    }
-
-    /// The entry with its times counted down to now, unless it is expired.
-    fn entry(&self, now: Tick) -> Option<Envelope> {
-        let Holds::Entry(envelope, since) = &self.holds else { return None };
-        let held = now.since(*since).0;
-        // Past its freshness the windows shrink by what has passed of them.
-        let past = held.saturating_sub(envelope.fresh_ms).min(u64::from(u32::MAX)) as u32;
-        let entry = Envelope {
-            age_ms: envelope.age_ms + held,
-            fresh_ms: envelope.fresh_ms.saturating_sub(held),
-            swr_ms: envelope.swr_ms.saturating_sub(past),
-            hard_ms: envelope.hard_ms.saturating_sub(past),
-            ..(**envelope).clone()
-        };
-        (entry.fresh_ms > 0 || entry.hard_ms > 0).then_some(entry)
-    }
-
-    fn foreign(&self, now: Tick) -> Option<(Bytes, Option<Span>)> {
-        match &self.holds {
-            Holds::Foreign(body, None) => Some((body.clone(), None)),
-            Holds::Foreign(body, Some(until)) if now < *until => Some((body.clone(), Some(until.since(now)))),
-            _ => None,
-        }
-    }
-
-    fn marker(&self, now: Tick) -> Option<Span> {
-        match self.holds {
-            Holds::HitForMiss(until) if now < until => Some(until.since(now)),
-            _ => None,
-        }
-    }
-
-    fn is_resident(&self, now: Tick) -> bool {
-        self.entry(now).is_some() || self.foreign(now).is_some()
-    }
-
-    fn get(&self, now: Tick) -> Found {
-        if let Some((body, left)) = self.foreign(now) {
-            return Found::Foreign { body, left };
-        }
-        if let Some(left) = self.marker(now) {
-            return Found::HitForMiss { left };
-        }
-        let entry = self.entry(now);
-        if let Some((left, class)) = self.failure(now)
-            && entry.as_ref().is_none_or(|entry| entry.fresh_ms == 0 && entry.swr_ms == 0)
-        {
-            return Found::Failed { left, class };
-        }
-        let lease = self.left(now);
-        match entry {
-            Some(envelope) => Found::Entry { envelope, lease },
-            None => Found::Nothing { lease },
-        }
-    }
-
-    fn acquire(&mut self, ask: Ask, now: Tick) -> Acquired {
-        if let Some((body, left)) = self.foreign(now) {
-            return Acquired::Foreign { body, left };
-        }
-        if let Some(left) = self.marker(now) {
-            return Acquired::HitForMiss { left };
-        }
-        let stale = self.entry(now);
-        if let Some(entry) = &stale {
-            let newer = entry.fence > ask.holds && !entry.invalidated;
-            let fresh = entry.fresh_ms > 0 && ask.mode != LeaseMode::Early;
-            if newer && (fresh || ask.mode == LeaseMode::Early) {
-                return Acquired::Fresh(entry.clone());
-            }
-        }
-        if let Some((left, class)) = self.failure(now) {
-            return Acquired::Failed { left, class };
-        }
-        if let Some(left) = self.left(now) {
-            let silent = Span(self.lease.0.saturating_sub(left.0));
-            if ask.mode != LeaseMode::Backup || silent < lease::presumed_gone(self.lease) {
-                return Acquired::Denied { left, stale };
-            }
-        }
-        let token = self.next(now, ask.at_least);
-        (self.token, self.lease, self.lease_until) = (Some(token), ask.lease, now + ask.lease);
-        Acquired::Granted { token, stale }
-    }
-
-    fn store(&mut self, fence: Fence, envelope: Envelope, now: Tick) {
-        self.holds = match envelope.kind {
-            Kind::HitForMiss => Holds::HitForMiss(now + Span(envelope.fresh_ms)),
-            Kind::Value | Kind::Negative => Holds::Entry(Box::new(Envelope { fence, ..envelope }), now),
-        };
-        (self.fence, self.token, self.failed) = (fence, None, None);
-    }
-
-    fn invalidate(&mut self, verb: Invalidation, at_least: Fence, now: Tick) -> Raised {
-        let was_resident = self.is_resident(now);
-        let fence = self.next(now, at_least);
-        (self.fence, self.token, self.failed) = (fence, None, None);
-        let rescue = self.entry(now).filter(|entry| verb == Invalidation::Expire && entry.kind == Kind::Value);
-        self.holds = rescue.map_or(Holds::Nothing, |entry| {
-            let hard_ms = entry.hard_ms.saturating_add(entry.fresh_ms.min(u64::from(u32::MAX)) as u32);
-            let ended = Envelope { invalidated: true, fresh_ms: 0, swr_ms: 0, hard_ms, ..entry };
-            Holds::Entry(Box::new(ended), now)
-        });
-        Raised { fence, was_resident }
+        self.inner.lock().slots.get(key).map_or(0, |slot| slot.version)
     }
 }
 
 impl Tier for SharedMemory {
     fn get<'a>(&'a self, key: &'a [u8]) -> BoxFuture<'a, Result<Found, TierError>> {
-        self.call(key, |cell, calls, now| {
+        self.call(key, |slot, calls, now| {
             calls.gets += 1;
-            cell.get(now)
+            slot.found(now)
         })
     }
 
     fn acquire<'a>(&'a self, key: &'a [u8], ask: Ask) -> BoxFuture<'a, Result<Acquired, TierError>> {
-        self.call(key, move |cell, calls, now| {
+        self.call(key, move |slot, calls, now| {
             calls.acquires += 1;
-            let acquired = cell.acquire(ask, now);
+            let acquired = slot.acquire(ask, now);
             calls.granted += u64::from(matches!(acquired, Acquired::Granted { .. }));
             acquired
         })
@@ -375,25 +236,18 @@ impl Tier for SharedMemory {
         token: Fence,
         envelope: Envelope,
     ) -> BoxFuture<'a, Result<Stored, TierError>> {
-        self.changing(key, move |cell, calls, now| {
+        self.changing(key, move |slot, calls, now| {
             calls.publishes += 1;
-            if cell.token != Some(token) {
-                calls.refused += 1;
-                return Stored::Refused;
-            }
-            cell.store(token, envelope, now);
-            Stored::Yes(token)
+            let stored = slot.store(token, envelope, now, |cell, entry| Cell::publish(cell, token, entry, now.tick()));
+            calls.refused += u64::from(stored == Stored::Refused);
+            stored
         })
     }
 
     fn renew<'a>(&'a self, key: &'a [u8], token: Fence, lease: Span) -> BoxFuture<'a, Result<bool, TierError>> {
-        self.call(key, move |cell, calls, now| {
+        self.call(key, move |slot, calls, now| {
             calls.renews += 1;
-            let ours = cell.token == Some(token);
-            if ours {
-                (cell.lease, cell.lease_until) = (lease, now + lease);
-            }
-            ours
+            slot.keep(Cell::renew(slot.cell, token, lease, now.tick()))
         })
     }
 
@@ -403,14 +257,10 @@ impl Tier for SharedMemory {
         token: Fence,
         failed: Option<(Span, FailClass)>,
     ) -> BoxFuture<'a, Result<bool, TierError>> {
-        self.changing(key, move |cell, calls, now| {
+        self.changing(key, move |slot, calls, now| {
             calls.releases += 1;
-            if cell.token != Some(token) {
-                return false;
-            }
-            cell.token = None;
-            cell.failed = failed.map(|(left, class)| (now + left, class));
-            true
+            let released = Cell::release(slot.cell, token, failed, now.tick());
+            released.map(|next| slot.cell = next).is_ok()
         })
     }
 
@@ -420,30 +270,28 @@ impl Tier for SharedMemory {
         verb: Invalidation,
         at_least: Fence,
     ) -> BoxFuture<'a, Result<Raised, TierError>> {
-        self.changing(key, move |cell, calls, now| {
+        self.changing(key, move |slot, calls, now| {
             calls.invalidations += 1;
-            cell.invalidate(verb, at_least, now)
+            let (raised, next) = Cell::invalidate(slot.cell, verb, at_least, now);
+            // All its keys lie in one place.
+            let salts = Vec::new();
+            slot.cell = Some(next);
+            Raised { fence: raised.fence, was_resident: raised.was_resident, salts }
         })
     }
 
     fn put<'a>(&'a self, key: &'a [u8], fence: Fence, envelope: Envelope) -> BoxFuture<'a, Result<Stored, TierError>> {
-        self.changing(key, move |cell, calls, now| {
-            if fence < cell.fence {
-                calls.refused += 1;
-                return Stored::Refused;
-            }
-            cell.store(fence, envelope, now);
-            Stored::Yes(fence)
+        self.changing(key, move |slot, calls, now| {
+            let stored = slot.store(fence, envelope, now, |cell, entry| Cell::put(cell, fence, entry, now));
+            calls.refused += u64::from(stored == Stored::Refused);
+            stored
         })
     }
 
     fn verify<'a>(&'a self, key: &'a [u8]) -> BoxFuture<'a, Result<Verified, TierError>> {
-        self.call(key, |cell, calls, now| {
+        self.call(key, |slot, calls, now| {
             calls.verifies += 1;
-            match cell.entry(now) {
-                Some(entry) if !entry.invalidated => Verified::Holds(entry.fence),
-                _ => Verified::Gone,
-            }
+            slot.verified(now)
         })
     }
 

@@ -1,9 +1,7 @@
 //! Which came first? Fences order loads and invalidations of one key without trusting clocks.
 
-use crate::draw::Draw;
-
-/// An ever-growing 64-bit number (hybrid clock, microseconds). A load's fence is drawn before it
-/// reads the origin; an entry carries the fence of the load that made it.
+/// An ever-growing 64-bit number (hybrid clock: a process's in microseconds, a tier's in parts of one). A load's fence is
+/// drawn before it reads the origin; an entry carries the fence of the load that made it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Fence(pub u64);
 
@@ -18,18 +16,12 @@ impl Fence {
         Fence(wall_us.max(self.0 + 1))
     }
 
-    /// What a tier is asked to draw at least by somebody who knows of `self`: above it, by a step at random.
-    ///
-    /// A tier that has forgotten the key, and whose clock stands behind, draws just what it is asked to. Two who know
-    /// of the same fence must not be given the same token.
+    /// The first fence above this one: what a tier is asked to draw at least by somebody who knows of `self`.
     #[must_use]
-    pub fn above(self, draw: Draw) -> Fence {
-        Fence(self.0.saturating_add(1 + draw.0 % STEP))
+    pub fn above(self) -> Fence {
+        Fence(self.0.saturating_add(1))
     }
 }
-
-/// The longest random step, in microseconds: a fence that is ahead of the clock outlives what forgets it.
-const STEP: u64 = 1 << 8;
 
 /// The newest invalidations that cover something, by verb. Raising is a max-merge: idempotent
 /// and free of order.

@@ -23,6 +23,8 @@ pub struct Policy {
     pub priority: Priority,
     /// Whether an expired (not a removed) body may serve when its reload fails.
     pub rescue_invalidated: bool,
+    /// The staleness that reactions to hot keys may add, all of them together.
+    pub staleness_budget: Span,
 }
 
 /// When to refresh an entry that is still fresh.
@@ -78,8 +80,13 @@ impl Priority {
 /// What an origin may be asked to bear (G9): never exceeded, by any path.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Budget {
-    /// Loads that may run at once.
+    /// The most loads that may run at once.
     pub max_concurrency: u32,
+    /// Whether fewer run at once while loads take longer than usual: the limit follows the origin, between 1 and
+    /// `max_concurrency`.
+    pub adaptive: bool,
+    /// Whether an origin that fails is left alone: see [`crate::guard::breaker`].
+    pub breaker: bool,
     /// Loads a second, all paths together.
     pub rate: Option<f64>,
     /// Loads a second that nobody waits for (early, background, warming); below `rate`.
@@ -96,6 +103,8 @@ impl Default for Budget {
     fn default() -> Budget {
         Budget {
             max_concurrency: 16,
+            adaptive: true,
+            breaker: true,
             rate: None,
             refresh_rate: None,
             timeout: Span::secs(2),
@@ -118,6 +127,7 @@ impl Policy {
             early: Early::Lead,
             priority: Priority::Normal,
             rescue_invalidated: false,
+            staleness_budget: Span::secs(2),
         }
     }
 
@@ -139,6 +149,7 @@ impl Policy {
             ("stale_while_revalidate", self.stale_while_revalidate),
             ("stale_if_error", self.stale_if_error),
             ("negative_ttl", self.negative_ttl),
+            ("staleness_budget", self.staleness_budget),
         ] {
             if span > Span::LONGEST {
                 say(knob, format!("is longer than the limit of {}", Span::LONGEST));

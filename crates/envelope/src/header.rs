@@ -131,7 +131,7 @@ pub struct Header {
 /// scripts for itself). No checksum covers them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stamp {
-    /// The fence under which it is held, in µs of a hybrid clock.
+    /// The fence under which it is held: of a hybrid clock, 4096 to the µs.
     pub fence: u64,
     /// The token of the lease that somebody holds; zero: none.
     pub token: u64,

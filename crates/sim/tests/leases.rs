@@ -6,6 +6,11 @@ use bellwether_sim::leases::{Mutant, Scenario, run};
 
 /// Unless `BELLWETHER_SIM_SEEDS` names another number.
 const SEEDS: u64 = 6_000;
+/// Seeds beyond those that have shown a flaw once.
+///
+/// 12774: a failover to a server whose clock stands behind, a key deleted by somebody else, and two leases that drew the
+/// same token.
+const ONCE_BROKEN: [u64; 1] = [12_774];
 /// A broken rule must show within this many.
 const CAUGHT_WITHIN: u64 = 6_000;
 
@@ -16,7 +21,7 @@ fn g1_to_g4_hold_for_fleets_of_up_to_40_processes_whatever_breaks_between_them()
     let (mut requests, mut loads, mut calm) = (0, 0, 0);
     let mut seen = std::collections::BTreeMap::new();
     let mut bad = Vec::new();
-    for seed in 0..seeds {
+    for seed in (0..seeds).chain(ONCE_BROKEN) {
         let scenario = Scenario::drawn(seed);
         let report = run(seed, &scenario, None);
         requests += report.requests;
@@ -59,7 +64,7 @@ fn the_same_seed_gives_the_same_report() {
 /// The guarantees of which one must be seen broken when a rule is.
 fn breaks(mutant: Mutant) -> &'static [Guarantee] {
     match mutant {
-        Mutant::NoFence | Mutant::BodyRetry => &[Guarantee::NoLateWriter],
+        Mutant::NoFence | Mutant::BodyRetry | Mutant::SameToken => &[Guarantee::NoLateWriter],
         Mutant::NoAtLeast | Mutant::Impatient => &[Guarantee::OneLoad],
         Mutant::SoftRemoval
         | Mutant::PublishFence
@@ -75,7 +80,9 @@ fn every_broken_rule_of_the_leases_is_caught() {
     let mut escaped = Vec::new();
     for mutant in Mutant::ALL {
         let expected = breaks(*mutant);
-        let caught = (0..CAUGHT_WITHIN)
+        let caught = ONCE_BROKEN
+            .into_iter()
+            .chain(0..CAUGHT_WITHIN)
             .map(|seed| run(seed, &Scenario::drawn(seed), Some(*mutant)))
             .find(|report| report.violations.iter().any(|violation| expected.contains(&violation.guarantee)));
         match caught {

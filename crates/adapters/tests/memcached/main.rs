@@ -12,7 +12,7 @@ use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bellwether::shared::{Acquired, Ask, Envelope, Format, Found, Tier};
+use bellwether::shared::{Acquired, Ask, Draw, Envelope, Format, Found, Tier};
 use bellwether::{Fence, Kind, Mode, Position, Span};
 use bellwether_adapters::tiers::memcached::{MemcachedOptions, MemcachedTier};
 use bellwether_servers::Memcached;
@@ -61,12 +61,13 @@ fn entry(body: impl Into<Bytes>) -> Envelope {
         tags: Vec::new(),
         format: Format::Bytes,
         about: Vec::new(),
+        split: bellwether::shared::Split::No,
         body: body.into(),
     }
 }
 
 fn ask(mode: Mode) -> Ask {
-    Ask { lease: Span::secs(5), mode, holds: Fence::ZERO, at_least: Fence::ZERO }
+    Ask { lease: Span::secs(5), mode, holds: Fence::ZERO, at_least: Fence::ZERO, draw: Draw(fastrand::u64(..)) }
 }
 
 async fn token(tier: &MemcachedTier, key: &[u8], ask: Ask) -> Fence {

@@ -2,6 +2,8 @@
 
 use super::*;
 use bellwether::Invalidation;
+use bellwether::shared::Draw;
+use bellwether_core::cell::TOKEN_STEP;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn g1_of_200_who_ask_at_once_one_loads_twenty_times_over() {
@@ -135,24 +137,34 @@ async fn a_write_is_stored_under_its_invalidations_fence_unless_something_newer_
 async fn fences_use_all_64_bits_in_order() {
     let server = redis(&[]).await;
     let tier = calm(&server.url());
-    // Where doubles lose their last bit, where halves carry over, where a sign would turn.
-    let edges =
-        [(1 << 53) + 1, (5 << 53) | 1, 0xFFFF_FFFF_FFFF, (0x7FFF_FFFF << 32) | 0xFFFF_FFFF, (1 << 63) | 0xFFFF_FFFE];
+    // Where doubles lose their last bit, where halves carry over, where a sign turns. The clock is at some 7 << 60.
+    let ahead = 1 << 63;
+    let edges = [
+        (1 << 53) + 1,
+        0xFFFF_FFFF_FFFF,
+        (0x7FFF_FFFF << 32) | 0xFFFF_FFFF,
+        ahead | (1 << 53) | 1,
+        ahead | (5 << 53) | 1,
+        ahead | 0xFFFF_FFFE,
+        ahead | 0xFFFF_FFFF,
+    ];
+    let is_ahead = |edge: u64| edge >= ahead - 1;
+    let plain = |mode| Ask { draw: Draw(0), ..ask(mode) };
     for (n, edge) in edges.into_iter().enumerate() {
         let key = format!("edge:{n}").into_bytes();
         let at_least = Fence(edge);
-        let Ok(Acquired::Granted { token, .. }) = tier.acquire(&key, Ask { at_least, ..ask(Mode::Miss) }).await else {
+        let Ok(Acquired::Granted { token, .. }) = tier.acquire(&key, Ask { at_least, ..plain(Mode::Miss) }).await
+        else {
             panic!()
         };
-        // Some edges are below the clock's microseconds.
         assert!(token >= at_least, "{edge:x}");
-        assert!(edge < 1 << 52 || token == at_least, "{edge:x}");
+        assert!(!is_ahead(edge) || token == at_least, "{edge:x}");
         for wrong in [token.0 - 1, token.0 + 1, token.0 ^ 1 << 40] {
             assert_eq!(tier.publish(&key, Fence(wrong), entry("x")).await.unwrap(), Stored::Refused, "{edge:x}");
         }
         assert_eq!(tier.publish(&key, token, entry("v")).await.unwrap(), Stored::Yes(token));
         // What the asker holds is compared exactly.
-        let held = |fence| Ask { holds: Fence(fence), ..ask(Mode::Early) };
+        let held = |fence| Ask { holds: Fence(fence), ..plain(Mode::Early) };
         assert!(matches!(tier.acquire(&key, held(token.0 - 1)).await.unwrap(), Acquired::Fresh(_)), "{edge:x}");
         let Ok(Acquired::Granted { token: next, stale: Some(stale) }) = tier.acquire(&key, held(token.0)).await else {
             panic!()
@@ -162,9 +174,39 @@ async fn fences_use_all_64_bits_in_order() {
         let raised = tier.invalidate(&key, Invalidation::Expire, Fence::ZERO).await.unwrap();
         assert!(raised.fence > next, "{edge:x}");
         assert_eq!(tier.put(&key, Fence(raised.fence.0 - 1), entry("x")).await.unwrap(), Stored::Refused, "{edge:x}");
-        if edge > 1 << 52 {
+        if is_ahead(edge) {
             assert_eq!(raised.fence, Fence(next.0 + 1), "{edge:x}: one more, to the last bit");
             assert_eq!(tier.put(&key, raised.fence, entry("y")).await.unwrap(), Stored::Yes(raised.fence), "{edge:x}");
+        }
+        // A token's step is added across the halves as well.
+        let (key, draw) = (format!("step:{n}").into_bytes(), Draw(u64::MAX));
+        let Ok(Acquired::Granted { token, .. }) = tier.acquire(&key, Ask { at_least, draw, ..ask(Mode::Miss) }).await
+        else {
+            panic!()
+        };
+        assert!(!is_ahead(edge) || token == Fence(edge + TOKEN_STEP - 1), "{edge:x}: {token:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g3_a_token_that_the_server_has_forgotten_is_void_although_its_clock_stands_behind() {
+    let server = redis(&[]).await;
+    let tier = calm(&server.url());
+    // Both know of a fence that this server's clock has not reached.
+    let at_least = Fence((1 << 63) + 5);
+    let mut late = 0;
+    for draw in [None, Some(Draw(7))] {
+        for _ in 0..50 {
+            let ask = || Ask { at_least, draw: draw.unwrap_or_else(|| ask(Mode::Miss).draw), ..ask(Mode::Miss) };
+            let Ok(Acquired::Granted { token: first, .. }) = tier.acquire(b"k", ask()).await else { panic!() };
+            call(&server, &["DEL", "bw:k"]).await;
+            let Ok(Acquired::Granted { .. }) = tier.acquire(b"k", ask()).await else { panic!() };
+            late += u32::from(tier.publish(b"k", first, entry("late")).await.unwrap() != Stored::Refused);
+            call(&server, &["DEL", "bw:k"]).await;
+        }
+        match draw {
+            None => assert_eq!(late, 0, "each draws for itself"),
+            Some(_) => assert_eq!(late, 50, "control: with one draw for all the token is the same"),
         }
     }
 }

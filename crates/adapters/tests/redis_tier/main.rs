@@ -5,6 +5,7 @@
 mod cells;
 mod cluster;
 mod crossed;
+mod health;
 mod leases;
 mod sentinel;
 mod setup;
@@ -14,7 +15,7 @@ mod waiting;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bellwether::shared::{Acquired, Ask, Envelope, Format, Found, Mode, Position, Stored, Tier, TierError};
+use bellwether::shared::{Acquired, Ask, Draw, Envelope, Format, Found, Mode, Position, Stored, Tier, TierError};
 use bellwether::{Fence, Kind, Span};
 use bellwether_adapters::tiers::redis::{RedisOptions, RedisTarget, RedisTier};
 use bellwether_servers::Redis;
@@ -86,12 +87,13 @@ fn entry(body: impl Into<Bytes>) -> Envelope {
         tags: Vec::new(),
         format: Format::Bytes,
         about: Vec::new(),
+        split: bellwether::shared::Split::No,
         body: body.into(),
     }
 }
 
 fn ask(mode: Mode) -> Ask {
-    Ask { lease: Span::secs(5), mode, holds: Fence::ZERO, at_least: Fence::ZERO }
+    Ask { lease: Span::secs(5), mode, holds: Fence::ZERO, at_least: Fence::ZERO, draw: Draw(fastrand::u64(..)) }
 }
 
 async fn granted(tier: &RedisTier, key: &[u8]) -> Fence {

@@ -1,5 +1,7 @@
 //! How does a typed value travel through an engine that knows no types?
 
+use std::sync::Arc;
+
 use bellwether_core::entry::Meta;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -34,6 +36,9 @@ pub(crate) type AnyLoaded = Result<Loaded<AnyBody>, LoadError>;
 
 /// A loader without its types: called at most once, on the engine's runtime.
 pub(crate) type LoadFn = Box<dyn FnOnce(LoadInput) -> BoxFuture<'static, AnyLoaded> + Send>;
+
+/// How a key of these bytes is loaded although nobody reads it; `None`: they name no key.
+pub(crate) type Unasked = Arc<dyn Fn(&[u8]) -> Option<LoadFn> + Send + Sync>;
 
 /// What a loader is told.
 pub(crate) struct LoadInput {

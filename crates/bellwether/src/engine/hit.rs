@@ -12,7 +12,7 @@ use bellwether_core::why::Why;
 use crate::engine::space::SpaceState;
 use crate::engine::{Engine, draw};
 use crate::entry::Resident;
-use crate::key::KeyRef;
+use crate::key::{Key, KeyRef};
 
 /// What memory says to a reader.
 pub(crate) enum Look {
@@ -34,7 +34,7 @@ impl Engine {
     pub(crate) fn look(&self, space: &SpaceState, key: KeyRef<'_>, demand: Demand) -> Look {
         match self.glance(space, &key, demand) {
             Ok((entry, at)) => Look::Serve { entry, why: Why::Hit, at, refresh: false },
-            Err((found, at)) => self.judge(space, found, demand, at),
+            Err((found, at)) => self.judge(space, || key.to_key(), found, demand, at),
         }
     }
 
@@ -51,6 +51,20 @@ impl Engine {
         demand: Demand,
     ) -> Result<(Resident, Tick), Unfit> {
         let at = self.clock.coarse();
+        if self.memory.copies.has(key.hash) && demand == Demand::Any {
+            return self.glance_at_own(space, key, at);
+        }
+        self.glance_at_store(space, key, demand, at)
+    }
+
+    #[inline(always)]
+    fn glance_at_store(
+        &self,
+        space: &SpaceState,
+        key: &KeyRef<'_>,
+        demand: Demand,
+        at: Tick,
+    ) -> Result<(Resident, Tick), Unfit> {
         let Some(entry) = self.memory.get(key) else { return Err((None, at)) };
         entry.touch();
         let plain = demand == Demand::Any && at < entry.calm_until() && entry.is_plain();
@@ -60,8 +74,36 @@ impl Engine {
         Err((Some(entry), at))
     }
 
+    /// A glance at a key of which each thread may hold a reference of its own.
+    #[inline(never)]
+    fn glance_at_own(&self, space: &SpaceState, key: &KeyRef<'_>, at: Tick) -> Result<(Resident, Tick), Unfit> {
+        let copies = &self.memory.copies;
+        if let Some(entry) = copies.get(key, at, space.newest_floor(), || self.tags.generation()) {
+            return Ok((entry, at));
+        }
+        // Both before the store and the floors are read: what changes after that makes the reference void.
+        let Some(before) = copies.before(key.hash, self.tags.generation()) else {
+            return self.glance_at_store(space, key, Demand::Any, at);
+        };
+        let Some(entry) = self.memory.get(key) else { return Err((None, at)) };
+        entry.touch();
+        let fits = entry.kind() == Kind::Value && !entry.expired() && at < entry.calm_until();
+        let newest = space.newest_floor().max(self.tags.floor_of(&entry).newest());
+        if !fits || entry.fence() <= newest {
+            return Err((Some(entry), at));
+        }
+        Ok((copies.put(key, &entry, before, at).unwrap_or(entry), at))
+    }
+
     /// The decision where a glance was not enough.
-    pub(crate) fn judge(&self, space: &SpaceState, found: Option<Resident>, demand: Demand, at: Tick) -> Look {
+    pub(crate) fn judge(
+        &self,
+        space: &SpaceState,
+        key: impl FnOnce() -> Key,
+        found: Option<Resident>,
+        demand: Demand,
+        at: Tick,
+    ) -> Look {
         let Some(entry) = found else {
             return if demand == Demand::CachedOnly { Look::NotCached } else { Look::Load };
         };
@@ -70,7 +112,9 @@ impl Engine {
         let meta = entry.meta();
         let seen = decide::Resident { meta: &meta, hits: entry.hits() };
         let decision = decide(Some(seen), floor, demand, at, &space.policy, draw);
-        let belief = space.marks().standing(entry.fence()).belief(self.tier_silent.load(Ordering::Relaxed));
+        let mut marks = space.marks();
+        marks.braked = marks.braked && !self.is_held(&key(), &entry, at);
+        let belief = marks.standing(entry.fence()).belief(self.tier_silent.load(Ordering::Relaxed));
         if belief == Belief::None && entry.kind() != Kind::HitForMiss {
             // The shared tier answers in its place: a load asks it first.
             return if demand == Demand::CachedOnly { Look::NotCached } else { Look::Load };

@@ -123,7 +123,7 @@ impl Engine {
         let mut raised = None;
         let entered = self.flights.locked(key, |shard| {
             let now = self.clock.now();
-            match self.judge(space, self.memory.get(&key.by_ref()), ask.demand, now) {
+            match self.judge(space, || key.clone(), self.memory.get(&key.by_ref()), ask.demand, now) {
                 Look::Serve { entry, why, at, .. } => return Entered::Serve((entry, why, at)),
                 Look::LoadAlone => return Entered::Alone,
                 Look::NotCached => return Entered::NotCached,

@@ -7,10 +7,15 @@ pub(crate) mod body;
 pub(crate) mod cell;
 pub(crate) mod claim;
 pub(crate) mod debts;
+pub(crate) mod due;
+pub(crate) mod heat;
 pub(crate) mod hit;
 pub(crate) mod lead;
 pub(crate) mod lease;
 pub(crate) mod miss;
+pub(crate) mod notice;
+pub(crate) mod outside;
+pub(crate) mod refresh;
 pub(crate) mod resync;
 pub(crate) mod settle;
 pub(crate) mod shelf;
@@ -26,6 +31,7 @@ use std::sync::{Arc, Weak};
 
 use bellwether_core::draw::Draw;
 use bellwether_core::fence::{Fence, Floor, Invalidation};
+use bellwether_core::heat::policy::HotPolicy;
 use bellwether_core::position::Position;
 use bellwether_core::read::doubt::Ageing;
 use bellwether_core::time::Span;
@@ -45,9 +51,12 @@ use crate::shared::{Tier, tag_hash};
 use crate::state::fleet::Fleet;
 use crate::state::flights::FlightTable;
 use crate::state::gate::OriginGate;
+use crate::state::heat::Heat;
 use crate::state::memory::Memory;
 use crate::state::pending::Pending;
+use crate::state::plan::Plans;
 use crate::state::shelf::Shelf;
+use crate::state::spread::SpreadTier;
 use crate::state::tags::TagFloors;
 
 /// How often expired entries are swept out. Expiry on read is exact; this frees memory.
@@ -55,7 +64,7 @@ const SWEEP_EVERY: Span = Span::ms(250);
 
 /// What a cache is told of its other tiers when it is built.
 pub(crate) struct SharedTier {
-    pub(crate) tier: Option<Arc<dyn Tier>>,
+    pub(crate) spread: Option<SpreadTier>,
     pub(crate) budget: Span,
     pub(crate) resync: Span,
     pub(crate) fleet: Option<Arc<Fleet>>,
@@ -68,9 +77,13 @@ pub(crate) struct Engine {
     pub(crate) memory: Memory,
     pub(crate) flights: FlightTable<Arc<FlightCell>>,
     pub(crate) tags: TagFloors,
+    /// Which keys are hot.
+    pub(crate) heat: Arc<Heat>,
     pub(crate) clock: Clock,
     pub(crate) seed: ahash::RandomState,
     pub(crate) tier: Option<Arc<dyn Tier>>,
+    /// Which of the shared tier's keys are read from several nodes.
+    pub(crate) spread: Option<SpreadTier>,
     /// The tier on this machine's disk.
     pub(crate) shelf: Option<Shelf>,
     /// All that one request may spend on the shared tier.
@@ -88,6 +101,8 @@ pub(crate) struct Engine {
     /// Invalidations that the tier does not know of yet.
     pub(crate) pending: Pending,
     pub(crate) tally: Tally,
+    /// What is done about hot keys.
+    pub(crate) plans: Plans,
     /// Copies that are compared with the tier right now.
     pub(crate) verifying: AtomicUsize,
     /// The last call of the tier was not answered.
@@ -115,6 +130,7 @@ impl Engine {
         clock: Clock,
         seed: ahash::RandomState,
         shared: SharedTier,
+        hot: HotPolicy,
         runtime: Handle,
         own_runtime: Option<Runtime>,
     ) -> Arc<Engine> {
@@ -123,11 +139,13 @@ impl Engine {
         let ageing = Ageing::new(resync, shared.budget, clock.now());
         let engine = Arc::new(Engine {
             memory,
-            flights: FlightTable::new(shared.tier.is_some() || shared.disk.is_some()),
+            flights: FlightTable::new(shared.spread.is_some() || shared.disk.is_some()),
             tags: TagFloors::new(&seed),
+            heat: Arc::new(Heat::new(hot)),
             clock,
             seed,
-            tier: shared.tier,
+            tier: shared.spread.clone().map(|spread| Arc::new(spread) as Arc<dyn Tier>),
+            spread: shared.spread,
             shelf: shared.disk.map(Shelf::new),
             tier_budget: shared.budget,
             resync,
@@ -137,6 +155,7 @@ impl Engine {
             ledger: shared.ledger,
             pending: Pending::default(),
             tally: Tally::default(),
+            plans: Plans::default(),
             verifying: AtomicUsize::new(0),
             tier_silent: AtomicBool::new(false),
             spaces: RwLock::default(),
@@ -196,6 +215,11 @@ impl Engine {
             fence
         });
         self.unshelve_tag(tag, fence)
+    }
+
+    /// The spaces by their numbers.
+    pub(crate) fn spaces_by_id(&self) -> HashMap<u32, Arc<SpaceState>> {
+        self.spaces.read().values().map(|space| (space.id, space.clone())).collect()
     }
 
     /// How far this process has followed the fleet's invalidations.

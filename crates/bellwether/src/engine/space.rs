@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bellwether_core::fence::{Fence, Floor, Invalidation};
 use bellwether_core::guard::brake::Traffic;
+use bellwether_core::heat::sample::is_due;
 use bellwether_core::loadtimes::LoadTimes;
 use bellwether_core::policy::Policy;
 use bellwether_core::read::doubt::Marks;
@@ -14,10 +15,12 @@ use bellwether_core::why::Why;
 use parking_lot::Mutex;
 
 use crate::codec::Erased;
-use crate::engine::body::AnyCodec;
+use crate::engine::body::{AnyCodec, LoadFn, Unasked};
+use crate::key::Key;
 use crate::observe::counters::{Histogram, TIME_BOUNDS, WhyCounts};
 use crate::shared::{Naming, Prefix, Sharing, tag_hash};
 use crate::state::gate::OriginGate;
+use crate::state::paced::Paced;
 use crate::weigh::Value;
 
 /// How long a successor waits for an overtaken load before it starts beside it, while load times are unknown.
@@ -27,12 +30,16 @@ const HEDGE_UNKNOWN: Span = Span::ms(50);
 pub(crate) struct SpaceState {
     pub(crate) id: u32,
     pub(crate) name: Arc<str>,
+    /// By it the detector of hot keys tells equal keys of two spaces apart: the same in every process.
+    pub(crate) heat_seed: u64,
     pub(crate) policy: Policy,
     pub(crate) gate: Arc<OriginGate>,
     /// Of keys and values: a second declaration with other types would misread entries.
     pub(crate) types: (TypeId, TypeId),
     /// Present where entries may leave the process.
     pub(crate) travel: Option<Travel>,
+    /// How its keys are loaded although nobody reads them, if somebody said so.
+    unasked: Arc<Mutex<Option<Unasked>>>,
     floors: Arc<Floors>,
     counts: WhyCounts,
     /// Requests that left the hit path.
@@ -40,6 +47,18 @@ pub(crate) struct SpaceState {
     pub(crate) load_seconds: Arc<Histogram<14>>,
     pub(crate) loads: Arc<LoadCounts>,
     times: Arc<Times>,
+    /// Refreshes that wait for their turn.
+    pub(crate) paced: Arc<Paced<Waiting>>,
+}
+
+/// A refresh that waits for its turn.
+pub(crate) struct Waiting {
+    /// As it was when the refresh was due.
+    pub(crate) space: Arc<SpaceState>,
+    pub(crate) key: Key,
+    /// The fence of the entry that was due.
+    pub(crate) seen: Fence,
+    pub(crate) load: LoadFn,
 }
 
 /// How a space's values live in the shared tier.
@@ -117,24 +136,32 @@ impl SpaceState {
     ) -> SpaceState {
         SpaceState {
             id,
+            heat_seed: tag_hash(&name),
             name,
             policy,
             gate,
             types,
             travel,
+            unasked: Arc::default(),
             floors: Arc::default(),
             counts: WhyCounts::new(),
             request_seconds: Arc::new(Histogram::new(&TIME_BOUNDS)),
             load_seconds: Arc::new(Histogram::new(&TIME_BOUNDS)),
             loads: Arc::default(),
             times: Arc::default(),
+            paced: Arc::default(),
         }
     }
 
     /// The same space under other promises: its entries, flights, floors, load times and counts are
     /// these. Loads under way end under the promises they began with.
     pub(crate) fn under(&self, policy: Policy, gate: Arc<OriginGate>) -> SpaceState {
-        SpaceState { floors: self.floors.clone(), times: self.times.clone(), ..self.renewed(self.id, policy, gate) }
+        SpaceState {
+            floors: self.floors.clone(),
+            times: self.times.clone(),
+            paced: self.paced.clone(),
+            ..self.renewed(self.id, policy, gate)
+        }
     }
 
     /// The same space, whose values live in the shared tier as `travel` says.
@@ -146,11 +173,28 @@ impl SpaceState {
     pub(crate) fn renewed(&self, id: u32, policy: Policy, gate: Arc<OriginGate>) -> SpaceState {
         SpaceState {
             counts: self.counts.clone(),
+            unasked: self.unasked.clone(),
             request_seconds: self.request_seconds.clone(),
             load_seconds: self.load_seconds.clone(),
             loads: self.loads.clone(),
             ..SpaceState::new(id, self.name.clone(), policy, gate, self.types, self.travel.clone())
         }
+    }
+
+    /// From now on its keys are loaded so where nobody reads them.
+    pub(crate) fn load_unasked_by(&self, unasked: Unasked) {
+        *self.unasked.lock() = Some(unasked);
+    }
+
+    /// Whether its keys can be loaded although nobody reads them.
+    pub(crate) fn loads_unasked(&self) -> bool {
+        self.unasked.lock().is_some()
+    }
+
+    /// The load of a key that nobody reads.
+    pub(crate) fn unasked(&self, key: &[u8]) -> Option<LoadFn> {
+        let unasked = self.unasked.lock().clone();
+        unasked?(key)
     }
 
     /// The space is no more: nothing of it is served, and no load that still runs is kept.
@@ -166,6 +210,13 @@ impl SpaceState {
     #[inline]
     pub(crate) fn count(&self, why: Why) {
         self.counts.add(why);
+    }
+
+    /// Counts, and says whether this is one of those that the detector of hot keys looks at: by its number.
+    #[inline]
+    pub(crate) fn count_drawn(&self, why: Why) -> Option<u64> {
+        let counted = self.counts.add(why);
+        is_due(counted).then_some(counted)
     }
 
     pub(crate) fn counted(&self, why: Why) -> u64 {

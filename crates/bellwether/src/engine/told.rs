@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use bellwether_core::fence::{Fence, Invalidation};
+use bellwether_core::heat::plan::Measure;
 use bellwether_core::time::Span;
 use futures_util::future::join_all;
+use tokio::sync::Notify;
 
 use crate::engine::Engine;
 use crate::engine::space::SpaceState;
@@ -12,7 +14,7 @@ use crate::events::Debt;
 use crate::key::{Key, KeyRef};
 use crate::observe::shared::add;
 use crate::shared::{Raised, Stored, TierTrouble};
-use crate::state::pending::{MOST_REFUSALS, Owed, Turn};
+use crate::state::pending::{MOST_REFUSALS, Owed, Standing, Turn};
 
 /// The first pause before the tier is told again; it doubles up to the longest.
 const FIRST_PAUSE: Span = Span::ms(100);
@@ -40,11 +42,26 @@ impl Acknowledged {
 impl Engine {
     /// Tells the tier what it must know of `key`. Where it could not be told it is tried again in the background.
     pub(crate) async fn tell(self: Arc<Engine>, key: Key) -> Acknowledged {
+        self.gather(&key).await;
         let told = self.try_to_tell(&key).await;
         if !told.told {
             self.try_again();
         }
         told
+    }
+
+    /// Waits for other writes of a key whose writes are gathered: the last of them goes to the tier for all. An
+    /// invalidation waits for nobody, and takes along what was written before it.
+    async fn gather(&self, key: &Key) {
+        let now = self.clock.now();
+        let gathering = self.plans.of(key, |planned| {
+            let until = self.pending.gather(key, now, planned.reaction.coalesce?)?;
+            self.plans.cost(&planned.toll, Measure::Coalesce, until.since(now).0);
+            Some(until)
+        });
+        if let Some(until) = gathering {
+            self.clock.sleep_until(until).await;
+        }
     }
 
     /// Tries what is owed until none of it is left, unless somebody does.
@@ -67,52 +84,72 @@ impl Engine {
         told
     }
 
-    /// One try, of whoever comes first; the others share what comes of it.
+    /// One try, of whoever comes first; the others share what comes of it. What is owed only after it began is left to
+    /// who owes it: under a stream of writes each is told of in its turn.
     pub(crate) async fn try_to_tell(&self, key: &Key) -> Acknowledged {
-        let owed = match self.pending.turn(key) {
-            Turn::Nobodys => return Acknowledged { told: true, was_resident: false },
-            Turn::Others(over) => {
-                let over = over.notified();
-                tokio::pin!(over);
-                over.as_mut().enable();
-                // It may have stopped before we listened.
-                if self.pending.is_being_told(key) {
-                    over.await;
+        let others = |told| Acknowledged { told, was_resident: false };
+        let owed = loop {
+            match self.pending.turn(key) {
+                Turn::Nobodys => {
+                    self.spared(key);
+                    return others(true);
                 }
-                return Acknowledged { told: self.pending.owed(key).is_none(), was_resident: false };
+                Turn::Others(over, generation) => match self.wait_for(key, &over, generation).await {
+                    Standing::Told => {
+                        self.spared(key);
+                        return others(true);
+                    }
+                    Standing::Failed => return others(false),
+                    Standing::BeingTold | Standing::Left => {}
+                },
+                Turn::Mine(owed) => break owed,
             }
-            Turn::Mine(owed) => owed,
         };
         let telling = Telling { engine: self, key, owed };
-        let (mut owed, mut was_resident) = (telling.owed.clone(), false);
-        loop {
-            let raised = match self.tell_owed(key, &owed).await {
-                Ok(raised) => raised,
-                Err(trouble) => {
-                    self.remember(key, trouble).await;
-                    return Acknowledged { told: false, was_resident };
+        let owed = &telling.owed;
+        match self.tell_owed(key, owed).await {
+            Ok(raised) => {
+                let done = self.pending.told(key, owed, raised.fence);
+                if let Some(ledger) = self.ledger.as_ref().filter(|_| done && owed.remembered) {
+                    ledger.paid(&name(owed, key));
                 }
-            };
-            was_resident |= raised.was_resident;
-            // What came meanwhile is told as well, by whom it finds at it.
-            let done = self.pending.told(key, &owed, raised.fence);
-            if let Some(ledger) = self.ledger.as_ref().filter(|_| done && owed.remembered) {
-                ledger.paid(&name(&owed, key));
+                Acknowledged { told: true, was_resident: raised.was_resident }
             }
-            match self.pending.owed(key).filter(|_| !done) {
-                Some(more) => owed = more,
-                None => return Acknowledged { told: true, was_resident },
+            Err(trouble) => {
+                self.remember(key, trouble).await;
+                others(false)
             }
         }
     }
 
+    /// Waits until the tier was told all that was owed by this generation, or whoever tells it stops.
+    async fn wait_for(&self, key: &Key, over: &Notify, generation: u64) -> Standing {
+        let over = over.notified();
+        tokio::pin!(over);
+        // Enabled before the look: it may have stopped before we listened.
+        over.as_mut().enable();
+        if self.pending.standing(key, generation) == Standing::BeingTold {
+            over.await;
+        }
+        self.pending.standing(key, generation)
+    }
+
+    /// Another write told the tier what this one would have.
+    fn spared(&self, key: &Key) {
+        self.plans.of(key, |planned| {
+            planned.reaction.coalesce?;
+            self.plans.saved(&planned.toll, Measure::Coalesce, 1);
+            Some(())
+        });
+    }
+
     /// A try failed: whoever is told that it will be tried again can count on it.
     async fn remember(&self, key: &Key, trouble: TierTrouble) {
-        let answered = !matches!(trouble, TierTrouble::Unreachable | TierTrouble::Full);
-        let Some(owed) = self.pending.failed(key, answered) else { return };
-        if owed.refusals == MOST_REFUSALS {
+        let Some(owed) = self.pending.failed(key, trouble, self.clock.now()) else { return };
+        if owed.refusals == MOST_REFUSALS && trouble.is_refusal() {
             tracing::error!(
                 space = &*owed.space.name,
+                cause = trouble.as_str(),
                 "the shared tier refuses an invalidation again and again: it is a dead letter now (`bellwether dlq`)"
             );
         }
@@ -124,13 +161,15 @@ impl Engine {
 
     /// The fence that the tier has raised the key to. What was written goes there under it.
     async fn tell_owed(&self, key: &Key, owed: &Owed) -> Result<Raised, TierTrouble> {
-        let Some(tier) = &self.tier else { return Ok(Raised { fence: Fence::ZERO, was_resident: false }) };
+        let Some(tier) = &self.tier else {
+            return Ok(Raised { fence: Fence::ZERO, was_resident: false, salts: Vec::new() });
+        };
         let name = name(owed, key);
         let raised = match self.within_budget(&owed.space, tier.invalidate(&name, owed.verb, owed.at_least)).await {
             Ok(raised) => raised,
-            // What the tier can't hold it need not give up: to try again would be for ever.
-            Err(TierTrouble::Unfit | TierTrouble::WrongType) => {
-                return Ok(Raised { fence: Fence::ZERO, was_resident: false });
+            // A key that the tier can't have, by its length: there is nothing to give up.
+            Err(TierTrouble::Unfit) => {
+                return Ok(Raised { fence: Fence::ZERO, was_resident: false, salts: Vec::new() });
             }
             Err(trouble) => return Err(trouble),
         };
@@ -220,10 +259,7 @@ async fn retry(engine: Arc<Engine>) {
     loop {
         clock.sleep_until(clock.now() + pause).await;
         let Some(engine) = weak.upgrade() else { return };
-        let keys = engine.pending.some(AT_ONCE);
-        if keys.is_empty() {
-            return;
-        }
+        let Some(keys) = engine.pending.some(AT_ONCE, clock.now()) else { return };
         let told = join_all(keys.iter().map(|key| {
             add(&engine.tally.retried);
             engine.try_to_tell(key)

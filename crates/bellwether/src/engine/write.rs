@@ -1,6 +1,6 @@
 //! What happens when somebody writes or invalidates? The floor is the truth; deleting bytes is tidying.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use bellwether_core::entry::{Kind, Meta};
@@ -17,6 +17,7 @@ use crate::engine::{Engine, draw};
 use crate::entry::{Aside, Entry, Extra, Resident, Tag, TierMark, relabelled};
 use crate::key::{Key, KeyRef};
 use crate::load::{Found, Keep, Loaded, Terms};
+use crate::shared::tag_hash;
 use crate::state::flights::Shard;
 use crate::state::pending::Owed;
 
@@ -92,14 +93,26 @@ impl Engine {
 
     /// Notes, under the key's lock, what the shared tier must be told.
     fn owe(&self, space: &Arc<SpaceState>, key: &Key, verb: Invalidation, written: Option<Fence>) -> ToTell {
-        let travels = space.travel.as_ref().is_some_and(|travel| travel.on_shared);
-        if self.tier.is_none() || !travels || space.is_retired() {
+        if !self.is_in_fleet(space) || space.is_retired() {
             return ToTell::Nobody;
         }
         let held = self.memory.peek(key.by_ref()).and_then(|entry| Some(entry.mark()?.fence())).unwrap_or_default();
         match self.pending.owe(space, key, verb, held, written) {
             Ok(()) => ToTell::Tier,
             Err(owed) => ToTell::Once(owed),
+        }
+    }
+
+    /// The tier can't hold what was loaded in place of its value: nobody else must go on with that one. The value here
+    /// stays.
+    pub(crate) async fn outgrown(self: &Arc<Engine>, space: &Arc<SpaceState>, key: &Key) {
+        let verb = Invalidation::Remove;
+        let to_tell = self.flights.locked(key, |_| self.owe(space, key, verb, None));
+        self.announce(space, key, verb, &to_tell);
+        match to_tell {
+            ToTell::Nobody => {}
+            ToTell::Tier => drop(self.clone().tell(key.clone()).await),
+            ToTell::Once(owed) => drop(self.clone().tell_once(owed, key.clone()).await),
         }
     }
 
@@ -185,11 +198,9 @@ impl Engine {
         Writing { kept, to_tell, on_disk }
     }
 
-    /// What a client published under its token is told to the shared tier like a write.
-    pub(crate) fn tell_of_published(&self, space: &Arc<SpaceState>, key: &Key, token: Fence) -> ToTell {
-        let to_tell = self.flights.locked(key, |_| self.owe(space, key, Invalidation::Remove, Some(token)));
-        self.announce(space, key, Invalidation::Remove, &to_tell);
-        to_tell
+    /// Whether the shared tier may hold keys of this space.
+    pub(crate) fn is_in_fleet(&self, space: &SpaceState) -> bool {
+        self.tier.is_some() && space.travel.as_ref().is_some_and(|travel| travel.on_shared)
     }
 
     /// The entry of a value that somebody wrote under `fence`, having begun to read it at `started`;
@@ -248,6 +259,20 @@ impl Engine {
                 ..meta
             })
         })
+    }
+
+    /// Makes every value stale that carries a tag. No lock is held between two of them.
+    pub(crate) fn make_tag_stale(&self, tag: &str) -> usize {
+        let hash = tag_hash(tag);
+        let spaces: HashMap<u32, Arc<SpaceState>> =
+            self.spaces.read().values().map(|space| (space.id, space.clone())).collect();
+        let carries = |entry: &Entry| entry.tags().iter().any(|tag| tag.hash == hash);
+        let found = self.memory.entries().filter(|(_, _, entry)| carries(entry));
+        let stale = found.filter(|(space, bytes, _)| {
+            let key = KeyRef::new(*space, bytes, &self.seed).to_key();
+            spaces.get(space).is_some_and(|space| self.make_stale(space, &key))
+        });
+        stale.count()
     }
 
     /// Gives a fresh value its space's whole time again, with the windows behind it.

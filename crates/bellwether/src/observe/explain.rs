@@ -2,6 +2,9 @@
 
 use bellwether_core::draw::Draw;
 use bellwether_core::entry::Kind;
+use bellwether_core::guard::standing::Standing;
+use bellwether_core::heat::hot::Stage;
+use bellwether_core::heat::plan::{Estimate, Reaction, Undone};
 use bellwether_core::read::decide::{self, Decision, Demand, decide};
 use bellwether_core::time::{Span, Tick};
 use bellwether_core::why::Why;
@@ -10,13 +13,14 @@ use crate::engine::Engine;
 use crate::engine::space::SpaceState;
 use crate::entry::Tag;
 use crate::key::Key;
+use crate::state::plan::Planned;
 
 /// What is known of one key.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Explain {
     /// Its space.
     pub space: String,
-    /// How a read would be answered now: `hit`, `stale_refreshing`, `negative`, `cooling`, or
+    /// How a read would be answered now: `hit`, `stale_refreshing`, `negative`, `cooling`, `breaker_open`, or
     /// `loaded` for one that would have to load.
     pub would: Why,
     /// The entry, if one is resident.
@@ -31,8 +35,12 @@ pub struct Explain {
     pub failed: Option<(&'static str, u32, Span)>,
     /// An invalidation of the key holds here that the shared tier could not be told yet: its copy is not believed.
     pub pending: bool,
-    /// Its origin: loads running, loads waiting, loads allowed at once.
-    pub origin: (usize, usize, u32),
+    /// Of the key's space more is invalidated than memory serves: memory is passed by.
+    pub memory_off: bool,
+    /// What is done about it because it is hot, or was announced.
+    pub reaction: Option<ExplainReaction>,
+    /// Its origin's guard: loads running and waiting, limit, breaker and more.
+    pub origin: Standing,
 }
 
 /// A resident entry.
@@ -73,6 +81,42 @@ pub struct ExplainShared {
     pub fence: u64,
     /// It is compared with the tier by the first read after this time; `None`: it is not.
     pub compared_in: Option<Span>,
+}
+
+/// What is done about a hot key.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ExplainReaction {
+    /// How hot the last window found it; `None`: it is announced, and was not hot yet.
+    pub stage: Option<Stage>,
+    /// The share of a node's capacity that it takes.
+    pub share: f64,
+    /// What is in force, and why.
+    pub reaction: Reaction,
+    /// It is hot no more: what was done is being undone, step by step.
+    pub undoing: bool,
+    /// How long it has been reacted to.
+    pub since: Span,
+    /// What is expected of it, per second.
+    pub estimate: Estimate,
+    /// Operations that it has spared the store, the shared tier and readers so far.
+    pub saved: u64,
+    /// Operations that it has cost so far, and milliseconds that writes were held back.
+    pub cost: u64,
+}
+
+impl ExplainReaction {
+    pub(crate) fn of(planned: &Planned, now: Tick) -> ExplainReaction {
+        ExplainReaction {
+            stage: planned.hot.map(|hot| hot.stage),
+            share: planned.hot.map_or(0.0, |hot| hot.share),
+            reaction: planned.reaction,
+            undoing: planned.undone != Undone::Nothing,
+            since: now.since(planned.since),
+            estimate: planned.estimate,
+            saved: planned.toll.saved(),
+            cost: planned.toll.cost(),
+        }
+    }
 }
 
 /// A flight of the key.
@@ -119,7 +163,10 @@ impl Engine {
         if would == Why::Loaded && cooling.is_some_and(|cooling| cooling.remaining(now).is_some()) {
             would = Why::Cooling;
         }
-        let (running, waiting) = space.gate.load();
+        let origin = space.gate.standing();
+        if would == Why::Loaded && origin.probes_in.is_some_and(|left| left > Span::ZERO) {
+            would = Why::BreakerOpen;
+        }
         Explain {
             space: space.name.to_string(),
             would,
@@ -146,7 +193,9 @@ impl Engine {
             flights,
             failed: cooling.map(|c| (c.class.as_str(), c.attempts, c.remaining(now).unwrap_or(Span::ZERO))),
             pending: self.pending.owed(key).is_some(),
-            origin: (running, waiting, space.gate.max_concurrency()),
+            memory_off: space.is_braked(),
+            reaction: self.plans.of(key, |planned| Some(ExplainReaction::of(planned, now))),
+            origin,
         }
     }
 }

@@ -3,9 +3,14 @@
 pub(crate) mod fleet;
 pub(crate) mod flights;
 pub(crate) mod gate;
+pub(crate) mod gate_log;
+pub(crate) mod heat;
 pub(crate) mod memory;
+pub(crate) mod paced;
 pub(crate) mod pending;
+pub(crate) mod plan;
 pub(crate) mod shelf;
+pub(crate) mod spread;
 pub(crate) mod sync;
 pub(crate) mod tags;
 pub(crate) mod wheel;

@@ -4,17 +4,21 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use bellwether_core::fence::{Fence, Invalidation};
+use bellwether_core::time::{Span, Tick};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::engine::space::SpaceState;
 use crate::key::{ByCarriedHash, Key};
+use crate::shared::TierTrouble;
 
 /// Keys that may be pending; an invalidation beyond that is tried once.
 pub(crate) const MOST_PENDING: usize = 100_000;
-/// An invalidation that the tier has answered with an error so often is a dead letter: only a read of its key, or
-/// somebody who says so, tries it again. A tier that does not answer at all is tried for ever.
+/// An invalidation that the tier has refused so often is a dead letter: somebody should look at it. A tier that does not
+/// answer, is full, a replica or not ready refuses nothing: it is tried for ever.
 pub(crate) const MOST_REFUSALS: u32 = 10;
+/// A dead letter is tried again so often all the same: rights that were given back must not wait for people.
+const DEAD_PAUSE: Span = Span::secs(60);
 /// Keys whose last fence in the tier is remembered.
 const MOST_RAISED: usize = 10_000;
 
@@ -43,12 +47,18 @@ pub(crate) struct Owed {
     pub(crate) written: Option<Fence>,
     /// Tries that failed.
     pub(crate) tries: u32,
-    /// Of them: those that were answered.
+    /// Of them: refusals.
     pub(crate) refusals: u32,
+    /// What kept the tier from being told at the last try, and when that was.
+    pub(crate) failed: Option<(TierTrouble, Tick)>,
     /// It stands in the ledger, if there is one.
     pub(crate) remembered: bool,
-    /// Rises with each invalidation: one that comes while the tier is told is told as well.
+    /// Rises with each invalidation: one that comes while the tier is told is told after it.
     generation: u64,
+    /// Writes are gathered until then, and go to the tier as one.
+    gathering: Option<Tick>,
+    /// The tier knows of generations below this one.
+    told: u64,
     /// Somebody tells the tier right now.
     telling: bool,
     /// Notified when whoever did stops.
@@ -60,6 +70,11 @@ impl Owed {
     pub(crate) fn is_dead(&self) -> bool {
         self.refusals >= MOST_REFUSALS
     }
+
+    /// Whether it is to be tried again now.
+    fn is_due(&self, now: Tick) -> bool {
+        !self.is_dead() || self.failed.is_none_or(|(_, when)| now.since(when) >= DEAD_PAUSE)
+    }
 }
 
 /// Whose turn it is to tell the tier of a key.
@@ -68,8 +83,21 @@ pub(crate) enum Turn {
     Nobodys,
     /// Ours, until [`Pending::over`].
     Mine(Owed),
-    /// Somebody does; this is notified when it stops.
-    Others(Arc<Notify>),
+    /// Somebody does; this is notified when it stops. What is to be told by then is of this generation.
+    Others(Arc<Notify>, u64),
+}
+
+/// How far it is with what the tier must be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// It knows.
+    Told,
+    /// Somebody tells it.
+    BeingTold,
+    /// The last try failed.
+    Failed,
+    /// Whoever told it was content with less: it is somebody's turn.
+    Left,
 }
 
 impl Pending {
@@ -106,8 +134,11 @@ impl Pending {
             written,
             tries: 0,
             refusals: 0,
+            failed: None,
             remembered: false,
             generation: 0,
+            gathering: None,
+            told: 0,
             telling: false,
             over: Arc::default(),
         };
@@ -123,8 +154,15 @@ impl Pending {
         self.0.lock().owed.get(key).cloned()
     }
 
-    pub(crate) fn is_being_told(&self, key: &Key) -> bool {
-        self.0.lock().owed.get(key).is_some_and(|owed| owed.telling)
+    /// How far it is with what was to be told of `key` by this generation.
+    pub(crate) fn standing(&self, key: &Key, generation: u64) -> Standing {
+        match self.0.lock().owed.get(key) {
+            None => Standing::Told,
+            Some(owed) if owed.told > generation => Standing::Told,
+            Some(owed) if owed.telling => Standing::BeingTold,
+            Some(owed) if owed.tries > 0 => Standing::Failed,
+            Some(_) => Standing::Left,
+        }
     }
 
     /// Whose turn it is to tell the tier of `key`.
@@ -132,7 +170,7 @@ impl Pending {
         let mut inner = self.0.lock();
         match inner.owed.get_mut(key) {
             None => Turn::Nobodys,
-            Some(owed) if owed.telling => Turn::Others(owed.over.clone()),
+            Some(owed) if owed.telling => Turn::Others(owed.over.clone(), owed.generation),
             Some(owed) => {
                 owed.telling = true;
                 Turn::Mine(owed.clone())
@@ -140,15 +178,29 @@ impl Pending {
         }
     }
 
+    /// Until when writes of `key` are gathered, for `span` from the first of them on; `None`: it is no write, and waits
+    /// for none.
+    pub(crate) fn gather(&self, key: &Key, now: Tick, span: Span) -> Option<Tick> {
+        let mut inner = self.0.lock();
+        let owed = inner.owed.get_mut(key).filter(|owed| owed.written.is_some())?;
+        Some(*owed.gathering.get_or_insert(now + span))
+    }
+
     /// The tier was told `owed`, and raised its fence. False: something came meanwhile that it must be told as well.
     pub(crate) fn told(&self, key: &Key, owed: &Owed, fence: Fence) -> bool {
         self.raise(key, fence);
         let mut inner = self.0.lock();
-        let done = inner.owed.get(key).is_none_or(|now| now.generation == owed.generation);
-        if done {
-            inner.owed.remove(key);
+        match inner.owed.get_mut(key) {
+            Some(now) if now.generation != owed.generation => {
+                now.told = owed.generation + 1;
+                now.gathering = None;
+                false
+            }
+            _ => {
+                inner.owed.remove(key);
+                true
+            }
         }
-        done
     }
 
     /// The tier has raised `key` to `fence`: it is not believed if it forgets that.
@@ -167,12 +219,13 @@ impl Pending {
         }
     }
 
-    /// A try failed; `answered`: by an error of the tier's. What is owed now, and how often it was tried.
-    pub(crate) fn failed(&self, key: &Key, answered: bool) -> Option<Owed> {
+    /// A try failed. What is owed now, and how often it was tried.
+    pub(crate) fn failed(&self, key: &Key, trouble: TierTrouble, now: Tick) -> Option<Owed> {
         let mut inner = self.0.lock();
         let owed = inner.owed.get_mut(key)?;
         owed.tries = owed.tries.saturating_add(1);
-        owed.refusals = owed.refusals.saturating_add(u32::from(answered));
+        owed.refusals = owed.refusals.saturating_add(u32::from(trouble.is_refusal()));
+        owed.failed = Some((trouble, now));
         owed.remembered = true;
         Some(owed.clone())
     }
@@ -221,15 +274,15 @@ impl Pending {
         !std::mem::replace(&mut self.0.lock().retrying, true)
     }
 
-    /// Up to `most` keys that are pending; if there are none, whoever retried has ended. From anywhere among them:
-    /// those of a node that is gone must not keep others from their turn.
-    pub(crate) fn some(&self, most: usize) -> Vec<Key> {
+    /// Up to `most` keys that are to be tried now; `None`: nothing is owed, and whoever retried has ended. From anywhere
+    /// among them: those of a node that is gone must not keep others from their turn.
+    pub(crate) fn some(&self, most: usize, now: Tick) -> Option<Vec<Key>> {
         let mut inner = self.0.lock();
+        inner.retrying = !inner.owed.is_empty();
         let skip = fastrand::usize(..=inner.owed.len().saturating_sub(most));
-        let alive = inner.owed.iter().cycle().skip(skip).take(inner.owed.len()).filter(|(_, owed)| !owed.is_dead());
-        let keys: Vec<Key> = alive.take(most).map(|(key, _)| key.clone()).collect();
-        inner.retrying = !keys.is_empty();
-        keys
+        let due = inner.owed.iter().cycle().skip(skip).take(inner.owed.len()).filter(|(_, owed)| owed.is_due(now));
+        let keys = due.take(most).map(|(key, _)| key.clone()).collect();
+        inner.retrying.then_some(keys)
     }
 
     pub(crate) fn len(&self) -> usize {

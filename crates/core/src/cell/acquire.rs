@@ -1,6 +1,7 @@
 //! Who may load? The right to, or the reason why not.
 
-use super::{Cell, Now, What};
+use super::{Cell, Now, TOKEN_STEP, What};
+use crate::draw::Draw;
 use crate::failure::FailClass;
 use crate::fence::Fence;
 use crate::lease::Mode;
@@ -17,6 +18,15 @@ pub struct Ask {
     pub holds: Fence,
     /// The token is not below this.
     pub at_least: Fence,
+    /// The asker's draw: no two leases of a key have the same token, although the tier may have forgotten one of them.
+    pub draw: Draw,
+}
+
+impl Ask {
+    /// By so many fences the token is above what it must be above.
+    pub fn step(&self) -> u64 {
+        self.draw.0 % TOKEN_STEP
+    }
 }
 
 /// What becomes of it.
@@ -62,13 +72,13 @@ impl Cell {
         let now = at.tick();
         let cell = super::alive(cell, now);
         let Some(held) = cell else {
-            let token = Cell::next_fence(None, at, ask.at_least);
+            let token = Cell::next_token(None, at, &ask);
             return (Reply::Granted { token, stale: false }, Some(Cell::empty().leased(token, ask.lease, now)));
         };
         if let Some(reply) = held.instead(&ask, now) {
             return (reply, cell);
         }
-        let token = Cell::next_fence(Some(&held), at, ask.at_least);
+        let token = Cell::next_token(Some(&held), at, &ask);
         let next = match held.what {
             // What it said is over.
             What::Failed(_) | What::HitForMiss => Cell { fence: held.fence, ..Cell::empty() },
@@ -96,6 +106,11 @@ impl Cell {
         let left = self.held(now)?;
         let backup = ask.mode == Mode::Backup && self.holder_is_gone(now);
         (!backup).then(|| Reply::Denied { left, stale: self.rescues(now) })
+    }
+
+    fn next_token(cell: Option<&Cell>, at: Now, ask: &Ask) -> Fence {
+        let least = Cell::next_fence(cell, at, ask.at_least);
+        Fence(least.0.saturating_add(ask.step()))
     }
 
     fn rescues(&self, now: Tick) -> bool {

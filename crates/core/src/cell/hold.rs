@@ -48,7 +48,7 @@ impl Cell {
     /// or it took longer than tombstones are sure to be there.
     pub fn put(cell: Option<Cell>, fence: Fence, entry: Cell, at: Now) -> Option<Cell> {
         let now = at.tick();
-        let drawn = Tick(fence.0 / 1000);
+        let drawn = Now::of(fence).tick();
         if now.since(drawn) > Span(super::TOMBSTONE.0 / 2) {
             return None;
         }

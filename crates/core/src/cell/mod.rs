@@ -19,6 +19,15 @@ use crate::time::{Span, Tick};
 
 /// How long a removal is remembered: no late writer may take longer.
 pub const TOMBSTONE: Span = Span::secs(10);
+/// Fences of a tier that lie within a microsecond.
+pub const FENCES_PER_US: u64 = 1 << 12;
+/// A token lies above what it must be above by a step at random, below this: a millisecond's worth of fences.
+///
+/// A tier that has forgotten a key, by a failover or because somebody deleted it, and whose clock stands behind, knows
+/// nothing of the token that it gave out before. That one is void only if the next is another one. The step is wide
+/// enough for that, and no wider: a fence that is ahead of the clock outlives what forgets it, and each lease of a key
+/// that is leased all the time adds a step.
+pub const TOKEN_STEP: u64 = FENCES_PER_US << 10;
 
 /// What a key holds. `None` in its place: nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +80,16 @@ impl Now {
     /// As the moment that windows are compared with.
     pub fn tick(self) -> Tick {
         Tick(self.0 / 1000)
+    }
+
+    /// The lowest fence of this microsecond.
+    pub fn fence(self) -> Fence {
+        Fence(self.0.saturating_mul(FENCES_PER_US))
+    }
+
+    /// When a fence was drawn, by the clock of who drew it.
+    pub fn of(fence: Fence) -> Now {
+        Now(fence.0 / FENCES_PER_US)
     }
 }
 
@@ -128,7 +147,7 @@ impl Cell {
     /// The next fence of this key: above all that it has seen, and not below what the asker asks for.
     fn next_fence(cell: Option<&Cell>, now: Now, at_least: Fence) -> Fence {
         let seen = cell.map_or(Fence::ZERO, |cell| cell.fence.max(cell.token.unwrap_or_default()));
-        Fence(now.0).max(Fence(seen.0 + 1)).max(at_least)
+        now.fence().max(seen.above()).max(at_least)
     }
 }
 

@@ -1,10 +1,13 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::draw::Draw;
 use crate::fence::Invalidation;
 use crate::lease::Mode;
 
 const NOW: Now = Now(5_000_000_000);
+/// A draw that adds nothing.
+const PLAIN: Draw = Draw(0);
 const LEASE: Span = Span(900);
 
 fn later(ms: u64) -> Now {
@@ -12,7 +15,7 @@ fn later(ms: u64) -> Now {
 }
 
 fn ask(mode: Mode) -> Ask {
-    Ask { lease: LEASE, mode, holds: Fence::ZERO, at_least: Fence::ZERO }
+    Ask { lease: LEASE, mode, holds: Fence::ZERO, at_least: Fence::ZERO, draw: PLAIN }
 }
 
 fn value(at: Now) -> Cell {
@@ -98,11 +101,35 @@ fn an_expiry_keeps_the_body_as_a_rescue_alone_and_a_removal_keeps_nothing() {
 
 #[test]
 fn fences_are_above_what_the_asker_knows_even_if_its_clock_was_ahead() {
-    let ahead = Fence(NOW.0 * 2);
+    let ahead = Now(NOW.0 * 2).fence();
     let (token, cell) = granted(None, Ask { at_least: ahead, ..ask(Mode::Miss) }, NOW);
     assert_eq!(token, ahead);
     let (raised, _) = Cell::invalidate(cell, Invalidation::Remove, Fence::ZERO, NOW);
     assert_eq!(raised.fence, Fence(ahead.0 + 1), "above the token, whatever the clock says");
+}
+
+#[test]
+fn a_tier_that_has_forgotten_a_token_does_not_give_it_out_again() {
+    let known = Now(NOW.0 * 2).fence();
+    let forgetful = |draw| granted(None, Ask { at_least: known.above(), draw, ..ask(Mode::Miss) }, NOW).0;
+    let drawn: Vec<_> = (0..10_000).map(|n| forgetful(Draw(0).fork(n))).collect();
+    let again = drawn.windows(2).filter(|pair| pair[0] == pair[1]).count();
+    assert_eq!(again, 0, "of two who know the same, one after the other");
+    assert!(drawn.iter().all(|token| *token > known && token.0 - known.0 <= TOKEN_STEP), "and hardly ahead of that");
+    assert!(drawn.iter().max().is_some_and(|most| most.0 - known.0 > TOKEN_STEP / 2), "all of the step is used");
+    assert_eq!(forgetful(PLAIN), forgetful(PLAIN), "control: without a draw they are the same");
+}
+
+#[test]
+fn a_fence_says_when_it_was_drawn() {
+    for us in [0, 1, NOW.0, 1_790_000_000_000_000, 1 << 51] {
+        assert_eq!(Now::of(Now(us).fence()), Now(us));
+        assert_eq!(Now::of(Fence(Now(us).fence().0 + FENCES_PER_US - 1)), Now(us));
+    }
+    let last = Fence(u64::MAX);
+    let (raised, cell) = Cell::invalidate(None, Invalidation::Remove, last, NOW);
+    let (token, _) = granted(Some(cell), Ask { draw: Draw(u64::MAX), ..ask(Mode::Miss) }, NOW);
+    assert_eq!((raised.fence, token), (last, last), "nothing wraps around");
 }
 
 #[test]
@@ -143,7 +170,7 @@ fn a_write_is_stored_unless_something_newer_came_or_it_is_late() {
 
 #[derive(Clone, Copy, Debug)]
 enum Act {
-    Acquire(Mode, bool),
+    Acquire(Mode, bool, u64),
     Publish(usize),
     Renew(usize),
     Release(usize, bool),
@@ -152,12 +179,14 @@ enum Act {
     Gone,
     Overwritten,
     Pass(u64),
+    /// A server that knows nothing takes over; its clock stands behind.
+    Behind(u64),
 }
 
 fn acts() -> impl Strategy<Value = Act> {
     prop_oneof![
-        4 => (prop_oneof![Just(Mode::Miss), Just(Mode::Early), Just(Mode::Backup)], any::<bool>())
-            .prop_map(|(mode, holds)| Act::Acquire(mode, holds)),
+        4 => (prop_oneof![Just(Mode::Miss), Just(Mode::Early), Just(Mode::Backup)], any::<bool>(), any::<u64>())
+            .prop_map(|(mode, holds, draw)| Act::Acquire(mode, holds, draw)),
         3 => (0usize..4).prop_map(Act::Publish),
         1 => (0usize..4).prop_map(Act::Renew),
         1 => (0usize..4, any::<bool>()).prop_map(|(n, failed)| Act::Release(n, failed)),
@@ -166,6 +195,7 @@ fn acts() -> impl Strategy<Value = Act> {
         1 => Just(Act::Gone),
         1 => Just(Act::Overwritten),
         3 => (0u64..1500).prop_map(Act::Pass),
+        1 => (0u64..3000).prop_map(Act::Behind),
     ]
 }
 
@@ -177,6 +207,9 @@ proptest! {
         let mut cell: Option<Cell> = None;
         let mut tokens: Vec<Fence> = Vec::new();
         let mut writes: Vec<Fence> = Vec::new();
+        // What an asker knows: a newer fence than this was never told to anybody.
+        let mut known = Fence::ZERO;
+        let mut behind = false;
         // Nothing drawn before this may be stored. A cell that others take away is forgotten, and its fences with it:
         // what was granted before must be refused all the same.
         let mut void = 0;
@@ -185,11 +218,17 @@ proptest! {
             at = Now(at.0 + 1);
             let now = at.tick();
             match act {
-                Act::Acquire(mode, holds) => {
+                Act::Acquire(mode, holds, draw) => {
                     let holds = if holds { cell.map_or(Fence::ZERO, |cell| cell.fence) } else { Fence::ZERO };
-                    let (reply, next) = Cell::acquire(cell, Ask { holds, ..ask(mode) }, at);
+                    let asked = Ask { holds, at_least: known.above(), draw: Draw(draw), ..ask(mode) };
+                    let (reply, next) = Cell::acquire(cell, asked, at);
                     if let Reply::Granted { token, .. } = reply {
-                        prop_assert!(tokens.last().is_none_or(|last| token > *last || void == tokens.len()));
+                        // Fences that are ahead of the clock outlive the cell that could tell of them.
+                        let forgotten = behind && cell.is_none();
+                        prop_assert!(
+                            tokens.last().is_none_or(|last| token > *last || void == tokens.len() || forgotten)
+                        );
+                        prop_assert!(!tokens.contains(&token), "a token of its own");
                         tokens.push(token);
                     }
                     cell = next;
@@ -222,6 +261,7 @@ proptest! {
                     let (raised, next) = Cell::invalidate(cell, verb, Fence::ZERO, at);
                     prop_assert!(cell.is_none_or(|cell| raised.fence > cell.fence));
                     void = tokens.len();
+                    known = known.max(raised.fence);
                     writes.push(raised.fence);
                     cell = Some(next);
                 }
@@ -242,6 +282,11 @@ proptest! {
                     cell = Some(Cell::foreign());
                 }
                 Act::Pass(ms) => at = Now(at.0 + ms * 1000),
+                Act::Behind(ms) => {
+                    (void, behind) = (tokens.len(), true);
+                    cell = None;
+                    at = Now(at.0 - ms * 1000);
+                }
             }
             cell = alive(cell, at.tick());
             if let Some(cell) = cell {

@@ -191,6 +191,7 @@ fn other_knobs(old: &SpaceConfig, new: &SpaceConfig) -> Vec<&'static str> {
         early,
         priority,
         rescue_invalidated,
+        staleness_budget,
     } = &old.policy;
     let differs = [
         (*ttl != new.policy.ttl, "ttl"),
@@ -202,6 +203,7 @@ fn other_knobs(old: &SpaceConfig, new: &SpaceConfig) -> Vec<&'static str> {
         (*early != new.policy.early, "early"),
         (*priority != new.policy.priority, "priority"),
         (*rescue_invalidated != new.policy.rescue_invalidated, "rescue_invalidated"),
+        (*staleness_budget != new.policy.staleness_budget, "staleness_budget"),
         (old.default != new.default, "default"),
         (old.tags != new.tags, "tags"),
     ];
@@ -278,7 +280,8 @@ fn disk_differs(old: Option<&Disk>, new: Option<&Disk>) -> Vec<(bool, &'static s
 
 fn shared_differs(old: Option<&Shared>, new: Option<&Shared>) -> Vec<(bool, &'static str)> {
     let (Some(old), Some(new)) = (old, new) else { return vec![(old.is_some() != new.is_some(), "[shared]")] };
-    let Shared { at, prefix, timeout, resync, on_start, replica_reads, backplane: _, place: _ } = old;
+    let Shared { at, prefix, timeout, resync, on_start, replica_reads, backplane: _, place: _, backplane_place: _ } =
+        old;
     // A backplane that is where the tier is moves with it.
     let apart = |shared: &Shared| match (&shared.at, &shared.backplane) {
         (SharedAt::Redis(at), Backplane::On { url, mode }) if at == url => (None, Some(*mode)),

@@ -232,14 +232,6 @@ impl<'a, 'c> Section<'a, 'c> {
         Some(out)
     }
 
-    /// A knob of a feature that this version does not have.
-    pub(super) fn not_yet(&mut self, key: &'static str, instead: &str) {
-        if let Some(field) = self.take(key) {
-            let found = format!("{}, which is not in this version", shown(key, &field.value));
-            self.say(&field.key_place, found, Wrong::expected(instead).hint("remove it"));
-        }
-    }
-
     pub(super) fn say(&mut self, place: &Place, found: impl Into<String>, wrong: Wrong) {
         self.cx.report.say(place, &self.subject, found, wrong);
     }

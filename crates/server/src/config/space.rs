@@ -60,7 +60,6 @@ pub(super) fn space(cx: &mut Context<'_>, number: usize, place: Place, fields: F
     let tiers = tiers(&mut section, around.tiers);
     let strict = section.boolean("strict").unwrap_or(around.strict);
     let tagged = section.setting("tags").filter(|_| !tags.is_empty());
-    section.not_yet("staleness_budget", "nothing: there are no hot-key reactions that would need it");
     if section.setting("origin").is_none() {
         refuse_on_plain(&mut section);
     }
@@ -152,6 +151,7 @@ fn policy(section: &mut Section<'_, '_>) -> Policy {
         stale_if_error: span("stale_if_error", grace.unwrap_or(usual.stale_if_error)),
         timeout: span("timeout", usual.timeout),
         negative_ttl: span("negative_ttl", usual.negative_ttl),
+        staleness_budget: span("staleness_budget", usual.staleness_budget),
         jitter: section.parsed("jitter", units::percentage).unwrap_or(usual.jitter),
         early: section.parsed("early", early).unwrap_or(usual.early),
         priority: section.parsed("priority", priority).unwrap_or(usual.priority),
@@ -232,12 +232,21 @@ fn source(section: &mut Section<'_, '_>, template: Option<&Template>, origins: &
     }
 }
 
-/// Whose SQL a space's statements are in; as long as nobody knows, in the one of the embedded database.
-fn dialect(origin: Option<&Text>, origins: &[Declared]) -> Dialect {
+/// Whose SQL a space's statements are in, as far as is known.
+fn dialect(origin: Option<&Text>, origins: &[Declared]) -> Option<Dialect> {
     let declared = origin.and_then(|origin| origins.iter().find(|declared| declared.name == origin.value));
     match declared.and_then(|declared| declared.speaks) {
         Some(Speaks::Sql(dialect)) => dialect,
-        Some(Speaks::Http) | None => Dialect::Sqlite,
+        Some(Speaks::Http) | None => None,
+    }
+}
+
+/// What is wrong with a statement; where nobody knows whose it is, what is wrong with it in either's words.
+fn judged(dialect: Option<Dialect>, check: impl Fn(Dialect) -> Vec<sql::Fault>) -> Vec<sql::Fault> {
+    match dialect {
+        Some(dialect) => check(dialect),
+        None if check(Dialect::Postgres).is_empty() => Vec::new(),
+        None => check(Dialect::Sqlite),
     }
 }
 
@@ -286,14 +295,14 @@ struct SqlKnobs {
 }
 
 /// `captures` are `None` if the template can't be read: then nothing is said about names.
-fn sql_knobs(section: &mut Section<'_, '_>, captures: Option<&[&str]>, dialect: Dialect) -> SqlKnobs {
+fn sql_knobs(section: &mut Section<'_, '_>, captures: Option<&[&str]>, dialect: Option<Dialect>) -> SqlKnobs {
     let query = section.text("query");
     let many = section.text("many");
     if let (Some(text), Some(captures)) = (&query, captures) {
-        faults(section, text, sql::check_query(&text.value, captures, dialect));
+        faults(section, text, judged(dialect, |dialect| sql::check_query(&text.value, captures, dialect)));
     }
     if let (Some(text), Some(captures)) = (&many, captures) {
-        faults(section, text, sql::check_many(&text.value, captures, dialect));
+        faults(section, text, judged(dialect, |dialect| sql::check_many(&text.value, captures, dialect)));
         if captures.len() != 1 {
             let found = format!("`many` beside a `match` with {} captures", captures.len());
             section.say(&text.place, found, Wrong::expected("exactly one capture: `:ids` is a list of its values"));

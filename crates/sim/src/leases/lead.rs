@@ -1,6 +1,7 @@
 //! How is a flight led? The core's walk, its questions to the tier, and its load.
 
 use bellwether_core::cell::{Ask, Reply, What};
+use bellwether_core::draw::Draw;
 use bellwether_core::entry::{Kind, Meta};
 use bellwether_core::failure::FailClass;
 use bellwether_core::fence::{Fence, Floor};
@@ -119,6 +120,7 @@ impl Fleet {
     /// Asks the tier, unless it has not been told of an invalidation yet: then what it holds is not believed.
     pub(super) fn question(&mut self, process: u16, id: u64) {
         let (now, believing, knows) = (self.now(), self.is(Mutant::Believing), !self.is(Mutant::NoAtLeast));
+        let random = !self.is(Mutant::SameToken);
         let (timeout, draw) = (self.scenario.timeout, self.draw());
         let it = self.of(process);
         let Some(leader) = it.leaders.get(&id) else { return };
@@ -126,8 +128,9 @@ impl Fleet {
         let op = match leader.step {
             Step::Acquire(mode) => {
                 let known = it.raised.get(&key).copied().unwrap_or_default().max(holds);
-                let at_least = if knows { known.above(draw) } else { Fence::ZERO };
-                Op::Acquire(Ask { lease: length(it.times.p99(), timeout), mode, holds, at_least })
+                let at_least = if knows { known.above() } else { Fence::ZERO };
+                let draw = if random { draw } else { Draw::default() };
+                Op::Acquire(Ask { lease: length(it.times.p99(), timeout), mode, holds, at_least, draw })
             }
             _ => Op::Get,
         };

@@ -8,6 +8,9 @@ pub enum Mutant {
     /// A lease is asked for without saying what the asker knows: a tier whose clock stands behind draws fences that
     /// no invalidation is below.
     NoAtLeast,
+    /// A token has no part of its own: a tier that has forgotten a key, and whose clock stands behind, draws for two
+    /// leases what both were to be at least.
+    SameToken,
     /// A removal leaves the windows of the old value standing.
     SoftRemoval,
     /// An entry's fence is drawn when it is stored, not before its load read the origin.
@@ -31,6 +34,7 @@ impl Mutant {
     pub const ALL: &'static [Mutant] = &[
         Mutant::NoFence,
         Mutant::NoAtLeast,
+        Mutant::SameToken,
         Mutant::SoftRemoval,
         Mutant::PublishFence,
         Mutant::BodyRetry,

@@ -121,7 +121,7 @@ impl Node {
                 Answer::Stored(self.store(key, next, body, world, &mut effect))
             }
             Op::Force { body, windows } => {
-                let next = Cell { fence: Fence(at.0), ..entry(&body, windows, now) };
+                let next = Cell { fence: at.fence(), ..entry(&body, windows, now) };
                 Answer::Stored(self.store(key, Some(next), body, world, &mut effect))
             }
             Op::Renew { token, lease } => {

@@ -26,6 +26,7 @@ use bellwether::shared::Envelope as Entry;
 use bellwether::shared::{Acquired, Ask, Found, Raised, Stored, Tier, TierError, TierTrouble, Verified};
 use bellwether::{FailClass, Fence, Invalidation, Span};
 use bellwether_core::cell::{self, Cell, What};
+use bellwether_core::ring::split;
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, FutureExt, join_all};
 use tokio::runtime::Handle;
@@ -129,6 +130,7 @@ impl MemcachedTier {
             untrusted: counters.untrusted.get(),
             misread: counters.misread.counts().to_vec(),
             servers: nodes.iter().map(|node| (node.label.clone(), node.is_up() == Some(true))).collect(),
+            troubles: nodes.iter().filter_map(|node| Some((node.label.clone(), trouble_of(node)?))).collect(),
         }
     }
 
@@ -136,6 +138,19 @@ impl MemcachedTier {
     pub async fn check(&self) -> Vec<(String, String)> {
         join_all(self.inner.nodes.iter().map(Node::settled)).await;
         self.inner.nodes.iter().filter_map(|node| Some((node.label.clone(), node.trouble()?))).collect()
+    }
+
+    /// Writes a little to every server that can be reached: whether it takes writes is known then although nobody asks.
+    pub async fn probe(&self) {
+        let prefix = String::from_utf8_lossy(&self.inner.options.prefix);
+        join_all(self.inner.nodes.iter().filter(|node| node.is_up() == Some(true)).map(async |node| {
+            let name = Bytes::from(format!("{}{prefix}probe:{:016x}", char::from(name::OWN), fastrand::u64(..)));
+            let data = Bytes::from_static(&[0; bellwether_envelope::HEADER]);
+            let set = Request::Set { name, swap: Swap::Absent, ttl: Some(1), flags: 0, data };
+            // What comes of it is noted on the way.
+            let _ = self.inner.call(node, set).await;
+        }))
+        .await;
     }
 
     /// Which server has a key, as `host:port`.
@@ -189,7 +204,15 @@ impl Inner {
 
     async fn call(&self, node: &Node, request: Request) -> Result<Reply, TierError> {
         self.counters.calls.add();
-        node.call(request).await.map_err(|fault| {
+        let writes = matches!(request, Request::Set { .. });
+        let answer = node.call(request).await;
+        if writes && matches!(answer, Ok(Reply::Done)) {
+            node.health.wrote(&node.label);
+        }
+        answer.map_err(|fault| {
+            if let Fault::Full(why) = &fault {
+                node.health.refused(&node.label, TierTrouble::Full, why);
+            }
             match &fault {
                 Fault::Down(_) | Fault::Lost(_) | Fault::Silent => self.counters.unreachable.add(),
                 Fault::Full(_) => self.counters.full.add(),
@@ -296,6 +319,11 @@ impl Inner {
     }
 }
 
+/// What keeps a server from taking writes.
+fn trouble_of(node: &Node) -> Option<TierTrouble> {
+    if node.is_up() == Some(false) { Some(TierTrouble::Unreachable) } else { node.health.trouble() }
+}
+
 fn failed(text: &str) -> TierError {
     TierError { kind: TierTrouble::Failed, text: text.to_owned() }
 }
@@ -315,7 +343,8 @@ impl Tier for MemcachedTier {
     }
 
     fn acquire<'a>(&'a self, key: &'a [u8], ask: Ask) -> BoxFuture<'a, Result<Acquired, TierError>> {
-        let asked = cell::Ask { lease: ask.lease, mode: ask.mode, holds: ask.holds, at_least: ask.at_least };
+        let Ask { lease, mode, holds, at_least, draw } = ask;
+        let asked = cell::Ask { lease, mode, holds, at_least, draw };
         let decide = move |_: &Name, slot: &Slot| {
             let (reply, next) = Cell::acquire(slot.cell, asked, slot.now);
             let answer = acquired(&reply, slot)?;
@@ -372,10 +401,24 @@ impl Tier for MemcachedTier {
     ) -> BoxFuture<'a, Result<Raised, TierError>> {
         let decide = move |_: &Name, slot: &Slot| {
             let (raised, next) = Cell::invalidate(slot.cell, verb, at_least, slot.now);
-            let reply = Raised { fence: raised.fence, was_resident: raised.was_resident };
+            let held = slot.envelope.as_ref().filter(|_| slot.cell.is_some());
+            let salts = held.map(|held| held.extensions.salts.clone()).unwrap_or_default();
+            let reply = Raised { fence: raised.fence, was_resident: raised.was_resident, salts };
             Ok(Step::Write { next, body: None, reply })
         };
-        self.inner.step(key, STUBBORN, decide).boxed()
+        async move {
+            match self.inner.step(key, STUBBORN, decide).await {
+                // Somebody's value, too long to be looked at: it goes unseen, as it would with a `delete` of theirs.
+                Err(error) if error.kind == TierTrouble::Unfit => {
+                    let name = Name::new(&self.inner.options.prefix, key);
+                    self.inner.call(self.inner.node(&name)?, Request::Remove(name.stored.clone())).await?;
+                    let raised = self.inner.step(key, STUBBORN, decide).await?;
+                    Ok(Raised { was_resident: true, ..raised })
+                }
+                done => done,
+            }
+        }
+        .boxed()
     }
 
     fn put<'a>(&'a self, key: &'a [u8], fence: Fence, envelope: Entry) -> BoxFuture<'a, Result<Stored, TierError>> {
@@ -398,5 +441,14 @@ impl Tier for MemcachedTier {
             Ok(held.and(alive).map_or(Verified::Gone, |cell| Verified::Holds(cell.fence)))
         }
         .boxed()
+    }
+
+    fn nodes(&self) -> usize {
+        self.inner.nodes.len()
+    }
+
+    fn salts(&self, key: &[u8], most: usize) -> Vec<u32> {
+        let owner = |key: &[u8]| self.inner.placed.owner(&Name::new(&self.inner.options.prefix, key).stored);
+        split::salts(key, most, |name| Some(owner(name)))
     }
 }

@@ -178,6 +178,7 @@ impl RedisTier {
             mode: bellwether::Mode::Miss,
             holds: Fence::ZERO,
             at_least: Fence::ZERO,
+            draw: bellwether::shared::Draw::default(),
         };
         let tried = async {
             let (words, node) = self.run(&key, &script::acquire(&ask, 0), false).await?;

@@ -73,6 +73,16 @@ impl Cluster {
         self.member(slot).await.map(|member| member.node)
     }
 
+    /// How many nodes have slots, once the map is there.
+    pub(super) fn owners(&self) -> usize {
+        self.map.read().nodes.len().max(1)
+    }
+
+    /// The place of the slot's owner in the map, once it is there.
+    pub(super) fn place(&self, slot: u16) -> Option<u16> {
+        self.map.read().slots.get(usize::from(slot)).copied().filter(|place| *place != NOBODY)
+    }
+
     /// Who answers a plain read of the slot, by the policy.
     pub(super) async fn reader(self: &Arc<Cluster>, slot: u16) -> Result<Arc<Node>, Fault> {
         let member = self.member(slot).await?;
@@ -161,6 +171,18 @@ impl Cluster {
             return self.seeds.clone();
         }
         map.nodes.iter().flat_map(|member| std::iter::once(&member.node).chain(&member.replicas)).cloned().collect()
+    }
+
+    /// Whether plain reads go to replicas.
+    pub(super) fn reads_replicas(&self) -> bool {
+        self.common.options.reads == Reads::Replica
+    }
+
+    /// Whether the map has it as somebody's replica alone.
+    pub(super) fn is_replica(&self, node: &Arc<Node>) -> bool {
+        let map = self.map.read();
+        let is = |other: &Arc<Node>| Arc::ptr_eq(other, node);
+        map.nodes.iter().any(|member| member.replicas.iter().any(is)) && !map.nodes.iter().any(|m| is(&m.node))
     }
 
     /// The primaries, once the map is there.

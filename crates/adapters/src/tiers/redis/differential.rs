@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use bellwether::shared::{Ask, Envelope, Format, Mode, Position};
+use bellwether::shared::{Ask, Draw, Envelope, Format, Mode, Position};
 use bellwether::{FailClass, Fence, Invalidation, Kind, Span};
 use bellwether_core::cell::{self, Cell, Now, What};
 use bellwether_envelope::{Header, Kind as StoredKind};
@@ -38,6 +38,7 @@ fn entry(kind: Kind) -> Envelope {
         tags: vec![],
         format: Format::Bytes,
         about: vec![],
+        split: bellwether::shared::Split::No,
         body: if kind == Kind::Value { Bytes::from_static(b"body") } else { Bytes::new() },
     }
 }
@@ -208,10 +209,11 @@ impl Both {
             1 => Fence((1 << 53) + random.u64(..5)),
             _ => Fence::ZERO,
         };
-        let words =
-            self.run(&script::acquire(&Ask { lease: LEASE, mode, holds, at_least }, super::commands::SHORT)).await;
+        let draw = Draw(random.u64(..));
+        let ask = Ask { lease: LEASE, mode, holds, at_least, draw };
+        let words = self.run(&script::acquire(&ask, super::commands::SHORT)).await;
         let now = Now(words.now_us);
-        let (reply, next) = Cell::acquire(self.cell, cell::Ask { lease: LEASE, mode, holds, at_least }, now);
+        let (reply, next) = Cell::acquire(self.cell, cell::Ask { lease: LEASE, mode, holds, at_least, draw }, now);
         let has = |body: &Body| *body != Body::None;
         self.met.insert(match reply {
             cell::Reply::Granted { stale: true, .. } => "granted over a body",

@@ -4,6 +4,7 @@ use std::sync::LazyLock;
 
 use bellwether::shared::{Ask, Mode};
 use bellwether::{FailClass, Fence, Invalidation, Span};
+use bellwether_core::cell::TOKEN_STEP;
 use bytes::Bytes;
 use redis::{Cmd, Value};
 
@@ -95,7 +96,15 @@ pub(super) fn acquire(ask: &Ask, longest: usize) -> Call {
         Mode::Early => 1,
         Mode::Backup => 2,
     };
-    let args = vec![number(ask.lease.0), number(mode), fence(ask.holds), fence(ask.at_least), number(longest as u64)];
+    let step = ask.draw.0 % TOKEN_STEP;
+    let args = vec![
+        number(ask.lease.0),
+        number(mode),
+        fence(ask.holds),
+        fence(ask.at_least),
+        number(longest as u64),
+        number(step),
+    ];
     Call { script: &ACQUIRE, args }
 }
 
@@ -206,6 +215,13 @@ impl Words {
             (_, true) => Body::Longer(length),
             _ => Body::Here(bytes),
         })
+    }
+
+    /// As an entry carries them: little-endian numbers of 32 bits.
+    pub(super) fn salts(&mut self) -> Result<Vec<u32>, Fault> {
+        let bytes = self.bytes()?;
+        let (salts, rest) = bytes.as_chunks::<4>();
+        if rest.is_empty() { Ok(salts.iter().map(|salt| u32::from_le_bytes(*salt)).collect()) } else { Err(odd()) }
     }
 
     pub(super) fn acquire(mut self) -> Result<Acquire, Fault> {

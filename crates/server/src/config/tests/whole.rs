@@ -305,7 +305,7 @@ fn unknown_keys_and_later_features_are_refused() {
         ),
         (format!("[memory]\neviction = \"lfo\"\n{}", plain("")), ["b.toml:2:12", "\"sieve\"", "did you mean"]),
         (plain("preset = \"fortres\""), ["b.toml:4:10", "\"fresh\", \"balanced\"", "did you mean \"fortress\"?"]),
-        (plain("staleness_budget = \"2s\""), ["b.toml:4:1", "not in this version", "remove it"]),
+        (plain("staleness_budget = \"2\""), ["b.toml:4:20", "a duration", "\"2\""]),
         (plain("tiers = [\"memory\", \"disk\"]"), ["b.toml:4:20", "a section [disk]", "add one, or remove it"]),
         (plain("tiers = [\"memory\", \"shared\"]"), ["b.toml:4:20", "a section [shared]", "add one, or remove it"]),
         (plain("tiers = [\"ram\"]"), ["b.toml:4:10", "\"memory\", \"disk\" or \"shared\"", "\"ram\""]),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use bellwether::{Eviction, Fence};
+use bellwether::Eviction;
 
 use super::client::Client;
 use super::clients::Clients;
@@ -181,6 +181,10 @@ fn origin_spaces_read_through_and_are_not_written() {
         ("TTL product:1", ":-2"),
         ("BW.GET product:3 CACHED", "*5 $-1 $10 not_cached :0 $-1 :0"),
         ("BW.REFRESH product:3", ":0"),
+        ("BW.TAG.REFRESH p:77", ":0"),
+        ("BW.TAG.REFRESH p:2 p:77", ":1"),
+        ("TTL product:2", ":0"),
+        ("GET product:2", "$8 {\"id\":2}"),
         ("BW.TAG.REMOVE p:2", "+OK"),
         ("TTL product:2", ":-2"),
     ]);
@@ -427,7 +431,7 @@ fn what_queues_behind_a_wait_is_bounded() {
     assert!((MAX_QUEUED..MAX_QUEUED + (1 << 20)).contains(&owed), "{owed} bytes wait");
     // Once the wait is over, everything is answered in order.
     let client = &bench.conn.client;
-    assert!(client.service.publish(b"kv:held", b"v", Fence(token.parse().expect("a number")), None, []).is_ok());
+    assert!(client.service.publish(b"kv:held", b"v", token.parse().expect("a token"), None, []).is_ok());
     drop(entered);
     let (mut rest, mut answer) = (input.split_off(used), Vec::new());
     let conn = &mut bench.conn;

@@ -1,7 +1,7 @@
 //! Is this the fleet that the tier belongs to? A marker in the tier says by which settings it is used; whoever comes
 //! with others is turned away before it reads or writes anything.
 
-use bellwether::shared::{Acquired, Ask, Envelope, Format, Found, Tier, TierError};
+use bellwether::shared::{Acquired, Ask, Draw, Envelope, Format, Found, Tier, TierError};
 use bellwether::{Fence, Kind, Mode, Position, Span};
 use bytes::Bytes;
 use serde_json::{Value, json};
@@ -51,7 +51,9 @@ pub(crate) async fn look(tier: &dyn Tier, shared: &Shared) -> Result<Fits, TierE
     if let Found::Entry { envelope, .. } = tier.get(key).await? {
         return Ok(compared(&envelope.body, &ours));
     }
-    let ask = Ask { lease: LEASE, mode: Mode::Miss, holds: Fence::ZERO, at_least: Fence::ZERO };
+    // Whoever is late here is late with the very same bytes: its token need not be one of its own.
+    let draw = Draw::default();
+    let ask = Ask { lease: LEASE, mode: Mode::Miss, holds: Fence::ZERO, at_least: Fence::ZERO, draw };
     match tier.acquire(key, ask).await? {
         Acquired::Granted { token, .. } => {
             // Refused: somebody else was quicker, and the next start compares.
@@ -71,7 +73,8 @@ fn compared(theirs: &[u8], ours: &Value) -> Fits {
     }
 }
 
-fn marker(settings: &Value) -> Envelope {
+/// What is written down, as an entry.
+pub(super) fn marker(settings: &Value) -> Envelope {
     Envelope {
         kind: Kind::Value,
         fence: Fence::ZERO,
@@ -86,6 +89,7 @@ fn marker(settings: &Value) -> Envelope {
         invalidated: false,
         format: Format::Json,
         about: Vec::new(),
+        split: bellwether::shared::Split::No,
         body: Bytes::from(settings.to_string()),
     }
 }

@@ -1,7 +1,8 @@
--- May the asker load? ARGV: lease ms, mode (0 miss, 1 early, 2 backup), fence held, at least, longest body to hand over.
+-- May the asker load? ARGV: lease ms, mode (0 miss, 1 early, 2 backup), fence held, at least, longest body to hand over, step
+-- of the token.
 local GRANTED, DENIED, FRESH, COOLING, PASS, NOT_OURS = 1, 2, 3, 4, 5, 6
 local lease, backup = tonumber(ARGV[1]), ARGV[2] == '2'
-local held, at_least, longest = fence(ARGV[3]), fence(ARGV[4]), tonumber(ARGV[5])
+local held, at_least, longest, step = fence(ARGV[3]), fence(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 local cell = look()
 
 -- Its length, and itself if it is not too long to be sent this way.
@@ -38,7 +39,8 @@ if cell then
   end
 end
 
-local token = next_fence(cell, at_least)
+-- Another one than any token of this key, those included that this server has forgotten.
+local token = ahead(next_fence(cell, at_least), step)
 local length, all = 0, ''
 local fits = cell and (cell.kind == VALUE or cell.kind == NEGATIVE or cell.kind == TOMBSTONE or cell.kind == PLACEHOLDER)
 if fits then

@@ -1,8 +1,33 @@
 -- Voids every token given out before. ARGV: verb (0 remove, 1 expire), tombstone ms, at least.
+
+-- Where copies of it lie: what its extension of type 5 says.
+local function split_into(cell)
+  if not cell or cell.kind ~= VALUE or math.floor(cell.flags / 4) % 2 == 0 then return '' end
+  local at = cell.header
+  for _ = 1, 255 do
+    local front = redis.call('GETRANGE', key, at, at + 2)
+    if #front < 3 or string.byte(front) == 0 then return '' end
+    local length = string.byte(front, 2) + 256 * string.byte(front, 3)
+    if string.byte(front) == 5 then return redis.call('GETRANGE', key, at + 3, at + 2 + length) end
+    at = at + 3 + length
+  end
+  return ''
+end
+
 local expire, tombstone, at_least = ARGV[1] == '1', tonumber(ARGV[2]), fence(ARGV[3])
-local cell = look()
+local function says(trouble, word)
+  return string.find(type(trouble) == 'table' and trouble.err or tostring(trouble), word, 1, true)
+end
+
+-- Somebody's list, hash or set is no value of ours, and goes as any other foreign value does.
+local seen, cell = pcall(look)
+if not seen then
+  if not says(cell, 'WRONGTYPE') then error(cell) end
+  cell = {kind = FOREIGN}
+end
 local new = next_fence(cell, at_least)
 local resident = cell and (cell.kind == FOREIGN or (cell.kind == VALUE and now < cell.hard))
+local salts = split_into(cell)
 local function raise()
   if expire and cell and cell.kind == VALUE then
     -- Past both windows at once; the body is at most a rescue.
@@ -23,7 +48,7 @@ end
 -- the tombstone is missing.
 local done, trouble = pcall(raise)
 if not done then
-  if not string.find(type(trouble) == 'table' and trouble.err or tostring(trouble), 'OOM', 1, true) then error(trouble) end
+  if not says(trouble, 'OOM') then error(trouble) end
   redis.call('DEL', key)
 end
-return {1, now_us, bytes(new), resident and 1 or 0}
+return {1, now_us, bytes(new), resident and 1 or 0, salts}

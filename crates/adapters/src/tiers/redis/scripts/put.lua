@@ -2,7 +2,7 @@
 -- tombstone ms, envelope.
 local drawn = fence(ARGV[1])
 -- Its tombstone may be gone, and with it the memory of what came later.
-local drawn_ms = math.floor((drawn[1] * 4294967296 + drawn[2]) / 1000)
+local drawn_ms = math.floor((drawn[1] * 1048576 + math.floor(drawn[2] / 4096)) / 1000)
 if now - drawn_ms > math.floor(tonumber(ARGV[6]) / 2) then return {0, now_us} end
 local cell = look()
 if cell and (cell.kind == FOREIGN or above(cell.fence, drawn)) then return {0, now_us} end

@@ -1,0 +1,286 @@
+use super::*;
+use crate::fence::Fence;
+use crate::heat::hot::Rates;
+use proptest::prelude::*;
+
+fn hot(reads: f64, writes: f64, share: f64) -> Hot {
+    let rates = Rates { reads, writes, bytes: reads * 100.0 };
+    Hot { stage: Stage::Hot, here: rates, fleet: rates, share, since: Tick(0), hold_until: Tick(60_000) }
+}
+
+fn situation(hot: Hot) -> Situation {
+    let allowed = Allowed { budget: Span::secs(2), extend_ttl: false, memory: false, shared: true, loads: true };
+    Situation {
+        hot: Some(hot),
+        allowed,
+        ttl: Span::secs(60),
+        value_bytes: 1024,
+        instances: 50,
+        nodes: 3,
+        replicas: 0,
+        capacity: 100_000.0,
+        degraded: false,
+        announced: false,
+    }
+}
+
+fn planned(s: Situation) -> Reaction {
+    plan(&s).expect("it is hot")
+}
+
+#[test]
+fn a_promotion_lasts_so_long_that_asking_again_takes_a_twentieth_of_a_node() {
+    let of = |instances, capacity, budget| {
+        let mut s = situation(hot(80_000.0, 0.0, 0.8));
+        (s.instances, s.capacity, s.allowed.budget) = (instances, capacity, budget);
+        planned(s).promote
+    };
+    assert_eq!(of(1_000, 20_000.0, Span::secs(2)), Some(Span::secs(1)));
+    assert_eq!(of(50, 100_000.0, Span::secs(2)), Some(Span::ms(100)), "never shorter");
+    assert_eq!(of(1_000, 1_000.0, Span::secs(9)), Some(Span::secs(2)), "never longer");
+    assert_eq!(of(1_000, 1_000.0, Span::ms(700)), Some(Span::ms(700)), "nor longer than the budget");
+    assert_eq!(of(50, 100_000.0, Span::ms(20)), Some(Span::ms(20)), "the budget wins over the shortest");
+    assert_eq!(of(50, 100_000.0, Span::ZERO), None);
+}
+
+#[test]
+fn what_is_written_as_it_is_read_is_gathered_and_never_split() {
+    for heavy in [hot(1_000.0, 201.0, 2.0), hot(900_000.0, 10_001.0, 9.0)] {
+        let reaction = planned(situation(heavy));
+        assert_eq!((reaction.reason, reaction.copies, reaction.promote), (Reason::WriteHeavy, 1, None));
+        assert!(reaction.coalesce.is_some_and(|span| (Span::ms(5)..=Span::ms(20)).contains(&span)));
+        assert_eq!(reaction.measures().collect::<Vec<_>>(), [Measure::Coalesce]);
+    }
+    assert_eq!(planned(situation(hot(1_000.0, 200.0, 2.0))).coalesce, None, "the control: a fifth is not more");
+}
+
+#[test]
+fn what_must_not_be_held_is_spread_replicas_first() {
+    let mut s = situation(hot(90_000.0, 0.0, 0.9));
+    s.allowed.budget = Span::ZERO;
+    let split = planned(s);
+    assert_eq!((split.copies, split.reason), (3, Reason::NodeOverloaded), "ceil(.9 / .25) = 4, but three nodes");
+    s.nodes = 9;
+    assert_eq!(planned(s).copies, 4);
+    s.replicas = 3;
+    assert_eq!((planned(s).replicas, planned(s).copies), (false, 4), "replicas lag, and no staleness is allowed");
+    s.hot = Some(hot(90_000.0, 2_600.0, 0.9));
+    assert_eq!(planned(s).copies, 3, "a fourth copy would cost more than a tenth of a node in writes");
+    s.hot = Some(hot(90_000.0, 0.0, 0.2));
+    assert_eq!((planned(s).copies, planned(s).reason), (1, Reason::Strict), "the control: a fifth of a node is borne");
+    // Held in memory nothing remains to be spread.
+    let promoted = planned(situation(hot(90_000.0, 0.0, 0.9)));
+    assert_eq!((promoted.copies, promoted.reason), (1, Reason::ReadHeavy));
+    // So many instances that even asking again is too much.
+    let mut many = situation(hot(900_000.0, 0.0, 90.0));
+    (many.instances, many.capacity, many.replicas, many.nodes) = (100_000, 10_000.0, 1, 100);
+    many.allowed.budget = Span::secs(3);
+    let spread = planned(many);
+    assert!(spread.replicas && spread.copies > 1, "{spread:?}");
+}
+
+#[test]
+fn a_large_value_is_compressed_and_has_no_reference_per_thread() {
+    let mut s = situation(hot(9_000.0, 0.0, 0.9));
+    s.value_bytes = 64 * 1024 + 1;
+    let large = planned(s);
+    assert_eq!((large.compress, large.own_copies, large.reason), (true, false, Reason::LargeValue));
+    s.value_bytes = 64 * 1024;
+    assert_eq!((planned(s).compress, planned(s).own_copies), (false, true));
+}
+
+#[test]
+fn a_degraded_origin_doubles_the_promotion_up_to_the_budget() {
+    let mut s = situation(hot(90_000.0, 0.0, 0.9));
+    (s.instances, s.capacity) = (1_000, 20_000.0);
+    let of = |mut s: Situation, budget| {
+        s.allowed.budget = budget;
+        let well = planned(s).promote.unwrap_or_default();
+        s.degraded = true;
+        (well, planned(s).promote.unwrap_or_default(), planned(s).reason)
+    };
+    assert_eq!(of(s, Span::secs(9)), (Span::secs(1), Span::secs(2), Reason::OriginDegraded));
+    assert_eq!(of(s, Span::ms(1_500)), (Span::secs(1), Span::ms(1_500), Reason::OriginDegraded));
+    s.instances = 1_000_000;
+    assert_eq!(of(s, Span::secs(9)).1, Span::secs(4), "beyond the usual longest");
+}
+
+#[test]
+fn freshness_is_extended_only_where_that_is_asked_for_or_the_origin_suffers() {
+    let mut s = situation(hot(90_000.0, 0.0, 0.9));
+    s.allowed.memory = true;
+    let fresh = |s: Situation| planned(s).extend.map(|extend| extend.fresh);
+    assert_eq!(fresh(s), Some(Span::ZERO));
+    s.allowed.extend_ttl = true;
+    assert_eq!(fresh(s), Some(Span::secs(2)));
+    (s.allowed.extend_ttl, s.degraded, s.ttl) = (false, true, Span::ms(300));
+    assert_eq!(fresh(s), Some(Span::ms(300)), "doubled, no more");
+    s.allowed.budget = Span::ZERO;
+    assert_eq!(planned(s).extend, None);
+}
+
+#[test]
+fn an_announced_key_is_prepared_before_it_is_hot_and_a_watched_one_is_left_alone() {
+    let watched = Hot { stage: Stage::Watched, ..hot(900.0, 0.0, 0.3) };
+    let mut s = situation(watched);
+    assert_eq!(plan(&s), None);
+    (s.hot, s.announced) = (None, true);
+    let prepared = planned(s);
+    assert_eq!((prepared.reason, prepared.own_copies, prepared.worker), (Reason::Announced, true, true));
+    s.hot = Some(hot(1_000.0, 900.0, 0.9));
+    assert_eq!(planned(s).reason, Reason::WriteHeavy, "what happens wins over what was said");
+}
+
+#[test]
+fn a_reaction_is_undone_in_reverse_and_copies_go_after_what_was_sent_there() {
+    let whole = Reaction {
+        own_copies: true,
+        promote: Some(Span::secs(1)),
+        compress: true,
+        replicas: true,
+        copies: 3,
+        extend: Some(Extension { fresh: Span::ZERO, most: Span::secs(1) }),
+        worker: true,
+        ..nothing(Reason::NodeOverloaded)
+    };
+    let (mut undone, mut now, mut seen) = (Undone::Nothing, Tick(1_000), Vec::new());
+    while undone != Undone::All {
+        let left = undone.of(whole);
+        if seen.last() != Some(&left) {
+            seen.push(left);
+        }
+        undone = undone.next(&whole, now, Span::ms(500));
+        now = now + Span::ms(100);
+    }
+    let counts: Vec<_> =
+        seen.iter().map(|left| (left.worker, left.extend.is_some(), left.copies, left.leaving)).collect();
+    assert_eq!(
+        counts,
+        [
+            (true, true, 3, 0),
+            (false, true, 3, 0),
+            (false, false, 3, 0),
+            (false, false, 1, 3),
+            (false, false, 1, 0),
+            (false, false, 1, 0)
+        ]
+    );
+    assert_eq!(seen.iter().map(|left| left.replicas).collect::<Vec<_>>(), [true, true, true, true, true, false]);
+    assert!(seen.iter().all(|left| left.own_copies && left.promote.is_some()), "promotion is the last to go");
+    assert_eq!(undone.of(whole).measures().count(), 0);
+    let until = Undone::Extension.next(&whole, Tick(5_000), Span::ms(500));
+    assert_eq!(until, Undone::Routing(Tick(6_000)), "twice the longest request");
+    assert_eq!(until.next(&whole, Tick(5_999), Span::ms(500)), until, "not before");
+}
+
+#[test]
+fn a_flood_of_keys_that_seem_hot_displaces_none_that_is_hotter_or_was_there() {
+    let of = |space, share, settled| Candidate { space, share, settled };
+    let mut all: Vec<Candidate> = (0..100_000).map(|_| of(1, 0.6, false)).collect();
+    all.push(of(1, 0.6, true));
+    all.push(of(1, 9.0, false));
+    all.extend((0..10_000).map(|space| of(2 + space, 0.5, false)));
+    let admitted = admitted(&all);
+    assert!(admitted[100_000] && admitted[100_001]);
+    assert_eq!(admitted[..100_002].iter().filter(|yes| **yes).count(), MOST_OF_A_SPACE);
+    assert_eq!(admitted.iter().filter(|yes| **yes).count(), MOST_AT_ALL);
+}
+
+#[test]
+fn each_reaction_says_what_it_saves_and_costs() {
+    let mut s = situation(hot(90_000.0, 100.0, 0.9));
+    let promoted = planned(s).estimate(&s);
+    assert!(promoted.reads_saved > 80_000.0 && promoted.bytes_held == 50.0 * 1024.0, "{promoted:?}");
+    assert_eq!(promoted.staleness, Span::secs(2));
+    s.allowed.budget = Span::ZERO;
+    let split = planned(s).estimate(&s);
+    assert_eq!((split.writes_added, split.bytes_held, split.staleness), (200.0, 2048.0, Span::ZERO));
+    assert!((split.reads_saved - 60_000.0).abs() < 1.0, "{split:?}");
+    s.hot = Some(hot(1_000.0, 20_000.0, 0.9));
+    let gathered = planned(s).estimate(&s);
+    assert!(gathered.writes_added < -15_000.0 && gathered.reads_saved == 0.0, "{gathered:?}");
+}
+
+fn any_situation() -> impl Strategy<Value = Situation> {
+    let hot = (0.0..1e7, 0.0..1e6, 0.0..100.0, any::<bool>()).prop_map(|(reads, writes, share, is_hot)| Hot {
+        stage: if is_hot { Stage::Hot } else { Stage::Watched },
+        ..hot(reads, writes, share)
+    });
+    let allowed = (0u64..20_000, any::<[bool; 4]>()).prop_map(|(budget, [extend_ttl, memory, shared, loads])| {
+        Allowed { budget: Span(budget), extend_ttl, memory, shared, loads }
+    });
+    let counts = (0u32..100_000, 0u32..1_000, 0u32..5, 0.0..1e7);
+    (proptest::option::of(hot), allowed, 1u64..10_000_000, any::<u32>(), counts, any::<[bool; 2]>()).prop_map(
+        |(hot, allowed, ttl, value_bytes, (instances, nodes, replicas, capacity), [degraded, announced])| Situation {
+            hot,
+            allowed,
+            ttl: Span(ttl),
+            value_bytes,
+            instances,
+            nodes,
+            replicas,
+            capacity,
+            degraded,
+            announced,
+        },
+    )
+}
+
+fn any_value() -> impl Strategy<Value = Meta> {
+    (0u64..1_000_000, 1u64..1_000_000, 0u32..1_000_000, 0u32..1_000_000, 0u32..1_000).prop_map(
+        |(born, life, swr_ms, more, early_ms)| Meta {
+            fence: Fence(1),
+            born: Tick(born),
+            fresh_until: Tick(born + life),
+            swr_ms,
+            hard_ms: swr_ms + more,
+            cost_ms: 0,
+            early_ms,
+            kind: Kind::Value,
+        },
+    )
+}
+
+proptest! {
+    #[test]
+    fn no_reaction_adds_more_staleness_than_the_budget(s in any_situation(), meta in any_value(), unit in 0.0..1.0) {
+        let Some(reaction) = plan(&s) else {
+            prop_assert!(!s.announced && s.hot.is_none_or(|hot| hot.stage == Stage::Watched));
+            return Ok(());
+        };
+        prop_assert!(reaction.staleness() <= s.allowed.budget, "{reaction:?}");
+        let held = promotion(reaction.promote.unwrap_or_default(), unit);
+        let longer = reaction.extend.unwrap_or_default().of(meta);
+        prop_assert!(longer.hard_until() + held <= meta.hard_until() + s.allowed.budget);
+        prop_assert!(longer.fresh_until >= meta.fresh_until && longer.swr_until() >= meta.swr_until());
+        prop_assert!(longer.swr_until() <= longer.hard_until() && longer.hard_until() >= meta.hard_until());
+        if !s.allowed.extend_ttl && !s.degraded {
+            prop_assert_eq!(longer.fresh_until, meta.fresh_until, "freshness is not extended unasked");
+        }
+        prop_assert!(reaction.copies >= 1 && u32::from(reaction.copies) <= s.nodes.max(1));
+        prop_assert!(reaction.copies == 1 || (s.allowed.shared && reaction.reason != Reason::WriteHeavy));
+        prop_assert_eq!(plan(&s), Some(reaction), "the same situation, the same reaction");
+    }
+
+    #[test]
+    fn undoing_only_ever_takes_away_and_ends(s in any_situation(), step in 1u64..1_000) {
+        let Some(whole) = plan(&s) else { return Ok(()) };
+        let (mut undone, mut now, mut before) = (Undone::Nothing, Tick(0), Measure::ALL.to_vec());
+        for _ in 0..10_000 {
+            let left: Vec<Measure> = undone.of(whole).measures().collect();
+            prop_assert!(left.iter().all(|measure| before.contains(measure)));
+            // In reverse: whatever is left came into force before what has gone. Gathered writes stand apart.
+            let gone = whole.measures().filter(|measure| !left.contains(measure) && *measure != Measure::Coalesce);
+            if let (Some(first), Some(last)) = (gone.min(), left.iter().filter(|m| **m != Measure::Coalesce).max()) {
+                prop_assert!(*last < first, "{last:?} is left, {first:?} is gone");
+            }
+            before = left;
+            if undone == Undone::All {
+                break;
+            }
+            undone = undone.next(&whole, now, Span(500));
+            now = now + Span(step);
+        }
+        prop_assert_eq!(undone, Undone::All);
+    }
+}
