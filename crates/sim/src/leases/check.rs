@@ -8,8 +8,7 @@ use bellwether_core::why::Why;
 
 use super::event::{Body, Life};
 use super::process::{Entry, Request};
-use super::scenario::{LONGEST_PAUSE, Scenario};
-use super::verify::PAUSE;
+use super::scenario::{LONGEST_PAUSE, PAUSE, Scenario};
 use crate::guarantee::Guarantee;
 use crate::report::{Report, SHOWN, Violation};
 

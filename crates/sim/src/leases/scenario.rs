@@ -8,6 +8,9 @@ use crate::world::Dice;
 /// The longest that a process stands still or the tier is frozen.
 pub(super) const LONGEST_PAUSE: Span = Span::secs(3);
 
+/// So long without a look at the clock, and a process has stood still: then the mark rises before anything else.
+pub(super) const PAUSE: Span = Span::ms(250);
+
 /// What one run is made of.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Scenario {

@@ -11,9 +11,8 @@ use super::event::{Act, Answer, By, Held, Op};
 use super::fleet::Fleet;
 use super::mutant::Mutant;
 use super::process::Verifying;
+use super::scenario::PAUSE;
 
-/// So long without a look at the clock, and a process has stood still: then the mark rises before anything else.
-pub(super) const PAUSE: Span = Span::ms(250);
 /// After the last request the mark rises for so long: all are answered by then.
 const AFTERWARDS: Span = Span::secs(2);
 
