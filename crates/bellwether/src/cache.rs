@@ -12,6 +12,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::runtime::{Handle, Runtime, RuntimeFlavor};
 
+use crate::cached::Cached;
 use crate::control::{brakes, follow, heat, pace, resync};
 use crate::disk::Disk;
 use crate::engine::debts::{Owing, Retried};
@@ -528,6 +529,18 @@ impl Cache {
     /// The cache's clock.
     pub fn clock(&self) -> &Clock {
         &self.engine.clock
+    }
+
+    /// For how long somebody may keep `value` who hears of invalidations through this process alone: its freshness;
+    /// where this process itself might not hear of one, at most `shared_resync`.
+    pub fn keepable<V>(&self, value: &Cached<V>) -> Span {
+        let heard = self.engine.fleet.as_ref().is_some_and(|fleet| fleet.is_live());
+        match value.tier_fence() {
+            None => value.remaining(),
+            // What others wrote past us, or nobody but us knows of yet, nobody tells of.
+            Some(fence) if heard && fence != Fence::ZERO => value.remaining(),
+            Some(_) => value.remaining().at_most(self.engine.resync),
+        }
     }
 }
 

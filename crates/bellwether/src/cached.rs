@@ -8,7 +8,7 @@ use bellwether_core::fence::Fence;
 use bellwether_core::time::{Span, Tick};
 use bellwether_core::why::Why;
 
-use crate::entry::Resident;
+use crate::entry::{Resident, TierMark};
 
 /// A value of the cache: derefs to `V`, clones for the price of a reference count, is never copied
 /// or decoded. It stays valid after the entry has left the cache.
@@ -64,6 +64,11 @@ impl<V> Cached<V> {
     /// The origin's own version, if the loader named one.
     pub fn version(&self) -> Option<u64> {
         self.entry.version()
+    }
+
+    /// Where it lives in a shared tier as well: its fence there, zero while that is not known.
+    pub(crate) fn tier_fence(&self) -> Option<Fence> {
+        self.entry.mark().map(TierMark::fence)
     }
 
     /// The fence of the load that made it.

@@ -41,7 +41,7 @@ pub(crate) enum Drill {
     /// A primary of a Cluster, then one under Sentinels, is killed, and a replica takes its place
     #[command(after_help = incident::HELP)]
     Failover(Incident),
-    /// One server is cut off from the backplane while keys that it holds are removed elsewhere
+    /// One server is cut off from the backplane, then from everything, then stopped, while keys that it holds are removed elsewhere
     #[command(after_help = incident::HELP)]
     BackplaneLost(Incident),
     /// A Memcached fleet gets a fourth node, then loses one under load and finds it again

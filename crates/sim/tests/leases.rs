@@ -70,7 +70,8 @@ fn breaks(mutant: Mutant) -> &'static [Guarantee] {
         | Mutant::PublishFence
         | Mutant::JoinAfterRemoval
         | Mutant::LateAdoption
-        | Mutant::Believing => &[Guarantee::DeleteWins],
+        | Mutant::Believing
+        | Mutant::Trusting => &[Guarantee::DeleteWins],
     }
 }
 

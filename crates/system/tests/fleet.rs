@@ -183,6 +183,27 @@ fn a_clients_own_cache_hears_of_what_another_process_changed() {
 }
 
 #[test]
+fn what_a_client_keeps_ends_with_resync_where_its_server_hears_of_nothing() {
+    let told = |backplane: &str| {
+        let (redis, origin) = (redis(), Origin::start());
+        let server = Bellwether::start(Some(&text(&redis.url(), backplane, &origin)));
+        let (mut ear, mut client) = (server.connect(), server.connect());
+        let id = ear.call(&["CLIENT", "ID"]).text();
+        assert_eq!(ear.call(&["SUBSCRIBE", "__redis__:invalidate"]).items().len(), 3);
+        until(LIMIT, "the server to follow the backplane, if there is one", || {
+            let live = server.metrics().sum("bellwether_backplane_live", &[]);
+            (backplane.contains("off") || live == 1.0).then_some(())
+        });
+        assert_eq!(client.call(&["CLIENT", "TRACKING", "ON", "REDIRECT", &id]), Value::ok());
+        assert_eq!(client.call(&["GET", "v:kept"]), path("/v/kept"));
+        ear.read_limit(Duration::from_secs(3));
+        ear.read().ok().map(|told| told.items()[2].clone())
+    };
+    assert_eq!(told("backplane = \"off\""), Some(Value::Array(vec![Value::bulk("v:kept")])), "after a second");
+    assert_eq!(told(""), None, "control: with a backplane it is good for ten minutes");
+}
+
+#[test]
 fn a_memcached_fleet_is_a_shared_tier_too() {
     let memcached: Vec<Memcached> =
         (0..2).map(|_| Memcached::start(&[]).unwrap_or_else(|error| panic!("{error}"))).collect();
@@ -218,7 +239,18 @@ fn what_redis_cli_wrote_is_handed_out_unchanged() {
     assert_eq!(client.call(&["GET", "session:foreign"]), Value::bulk("not ours"));
     assert_eq!(client.call(&["GET", "v:foreign"]), Value::bulk("not ours"));
     assert_eq!(origin.requests(), 0);
+    // Its freshness is what it says there, not the time until somebody looks again.
+    let left = client.call(&["TTL", "session:foreign"]).int();
+    assert!((90..=100).contains(&left), "{left}");
     assert_eq!(ask(&redis, &["GET", "bw:v:foreign"]), Value::bulk("not ours"), "and never rewritten");
+    // Nobody tells of what others write there: it is noticed all the same.
+    ask(&redis, &["SET", "bw:session:foreign", "changed", "EX", "50"]);
+    let since = Instant::now();
+    until(LIMIT, "the change to be noticed", || {
+        (client.call(&["GET", "session:foreign"]) == Value::bulk("changed")).then_some(())
+    });
+    assert!(since.elapsed() < Duration::from_secs(4), "by `resync` and a quarter: {:?}", since.elapsed());
+    assert!((40..=50).contains(&client.call(&["TTL", "session:foreign"]).int()));
 }
 
 #[test]

@@ -51,7 +51,7 @@ fn naive_fleets_lose_what_ours_must_not() {
         ("fleet-cold", "coalescing", &["loads"]),
         ("leader-killed", "coalescing", &["copy", "loads", "stopped"]),
         ("delete-during-load", "lock", &["remover", "third", "later"]),
-        ("backplane-lost", "local", &["listener", "cut-off", "healed", "again"]),
+        ("backplane-lost", "local", &["listener", "cut-off", "healed", "again", "apart", "stopped"]),
     ];
     thread::scope(|scope| {
         for (incident, control, wanted) in runs {

@@ -77,7 +77,14 @@ fn hear(engine: &Arc<Engine>, fleet: &Fleet, news: News) {
                 doubt(engine, fleet);
             }
             fleet.set_live(true);
-            tracing::info!(lost, "every invalidation of the fleet is heard");
+            // A process that begins has no copies that could have missed any.
+            if !fleet.counts.followed.swap(true, Ordering::Relaxed) {
+                tracing::info!("the backplane is followed: every invalidation of the fleet is heard");
+            } else if lost {
+                tracing::warn!("every invalidation is heard again; some were missed, and copies are compared");
+            } else {
+                tracing::info!("every invalidation is heard again; none was missed");
+            }
         }
     }
 }

@@ -136,7 +136,7 @@ impl Leader {
                             self.engine.outgrown(&self.space, &self.key).await;
                         }
                     }
-                    Err(_) => self.unproven(&entry, LONE_FRESH),
+                    Err(_) => self.unproven(&entry, LONE_FRESH.at_most(self.engine.resync)),
                 },
                 None => {
                     claim.release(None).await;

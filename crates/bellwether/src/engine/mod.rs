@@ -137,6 +137,7 @@ impl Engine {
     ) -> Arc<Engine> {
         // A value lands here before it is published: it must be there when it is looked for.
         let resync = shared.resync.max(Span(shared.budget.0 * 2));
+        let ageing = Ageing::new(resync, shared.budget, clock.now());
         let engine = Arc::new(Engine {
             memory,
             flights: FlightTable::new(shared.spread.is_some() || shared.disk.is_some()),
@@ -149,7 +150,7 @@ impl Engine {
             shelf: shared.disk.map(Shelf::new),
             tier_budget: shared.budget,
             resync,
-            ageing: Mutex::new(Ageing::new(resync, shared.budget)),
+            ageing: Mutex::new(ageing),
             fleet: shared.fleet,
             inherited: Mutex::new(shared.ledger.as_ref().map(|ledger| ledger.debts()).unwrap_or_default()),
             ledger: shared.ledger,

@@ -277,8 +277,9 @@ impl Link {
         };
         let value: AnyBody = value;
         let now = engine.clock.now();
-        // Whoever changes it tells nobody, and it has no fence to compare.
-        let fresh = left.unwrap_or(space.policy.ttl).at_most(space.policy.ttl).at_most(engine.resync);
+        // Whoever changes it tells nobody, and it has no fence to compare: it is fetched anew once nobody has confirmed
+        // it for too long, however fresh it is there.
+        let fresh = left.unwrap_or(space.policy.ttl).at_most(Span::LONGEST);
         let meta = Meta {
             fence: asked.fence,
             born: now,

@@ -10,6 +10,7 @@ use bellwether_core::time::{Span, Tick};
 use futures_util::future::{BoxFuture, FutureExt};
 use tokio::time::Instant;
 
+use crate::events::outage::{Outage, Say};
 use crate::events::{Batch, Delivered, Head, Incoming, Transport, TransportError};
 use crate::port::clock::Clock;
 
@@ -53,6 +54,7 @@ pub struct Follower {
     /// When silence and clocks are looked at next, however much is heard until then.
     look: Tick,
     pause: Span,
+    outage: Outage,
 }
 
 /// Something on the line is done.
@@ -75,6 +77,7 @@ impl Follower {
             clocks: Clocks::read(&clock),
             look: clock.now() + LOOK,
             pause: RETRY.0,
+            outage: Outage::default(),
             transport,
             clock,
         }
@@ -111,19 +114,41 @@ impl Follower {
 
     fn on(&mut self, event: Event) -> Act {
         let (act, turn) = self.feed.on(event, self.clock.now());
-        self.news.extend(turn.map(News::Turn));
+        self.tell(turn);
         act
+    }
+
+    fn tell(&mut self, turn: Option<Turn>) {
+        // Not once a connection stands: it may be refused whatever it asks for.
+        if let Some(Turn::Live { .. }) = turn
+            && let Some((tries, after)) = self.outage.over(self.clock.now())
+        {
+            tracing::info!(tries, %after, "the backplane is followed again");
+        }
+        self.news.extend(turn.map(News::Turn));
+    }
+
+    /// It can't be followed: said when that begins, and now and then while it lasts.
+    fn failed(&mut self, error: &TransportError) {
+        match self.outage.failed(self.clock.now()) {
+            Say::Began => tracing::warn!(%error, "the backplane can't be followed: tried again until it can"),
+            Say::Lasts { tries, since } => {
+                tracing::warn!(%error, tries, %since, "the backplane still can't be followed")
+            }
+            Say::Nothing => tracing::debug!(%error, "the backplane can't be followed"),
+        }
     }
 
     fn line_done(&mut self, done: Done) {
         match done {
             Done::Connected(Ok((line, head))) => {
-                self.pause = RETRY.0;
                 let act = self.on(Event::Connected { head: head.at, source: head.source });
                 self.go_on(line, act);
                 self.ask(Span::ZERO);
             }
             Done::Floors(line, question, Ok((at, raised))) => {
+                // Not once a connection stands: whoever may connect may be refused whatever he asks for.
+                self.pause = RETRY.0;
                 let act = self.on(Event::Floors(question, Some(at)));
                 if act == Act::Resume {
                     self.news.push_back(News::Floors(at, Floors::read(at.epoch, raised)));
@@ -131,9 +156,12 @@ impl Follower {
                 }
                 self.go_on(line, act);
             }
-            Done::Read(line, Ok(delivered)) => self.delivered(line, delivered),
+            Done::Read(line, Ok(delivered)) => {
+                self.pause = RETRY.0;
+                self.delivered(line, delivered);
+            }
             Done::Connected(Err(error)) | Done::Floors(_, _, Err(error)) | Done::Read(_, Err(error)) => {
-                tracing::warn!(%error, "the backplane can't be followed: trying again");
+                self.failed(&error);
                 self.reconnect(self.pause.scale(0.5 + fastrand::f64()));
                 self.pause = (self.pause + self.pause).at_most(RETRY.1);
             }
@@ -149,7 +177,7 @@ impl Follower {
             let (act, turn) = self.feed.on(Event::Message(at), self.clock.now());
             // It is applied before anybody hears that nothing is missing.
             self.news.extend((act == Act::Apply).then_some(News::Apply(at, batch)));
-            self.news.extend(turn.map(News::Turn));
+            self.tell(turn);
             if act == Act::ReadFloors {
                 return self.go_on(line, act);
             }

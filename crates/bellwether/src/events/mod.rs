@@ -6,6 +6,7 @@
 
 mod follower;
 mod ledger;
+mod outage;
 mod outbox;
 mod wire;
 

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use crate::events::outage::{Outage, Say};
 use crate::events::{Batch, Message, Transport};
 use crate::port::clock::Clock;
 
@@ -195,13 +196,26 @@ impl Outbox {
 
     /// Sends what comes, for ever. `placed` hears which batch has which place, before it counts as arrived.
     pub async fn send(self, transport: Arc<dyn Transport>, clock: Clock, placed: impl Fn(&Batch, Position)) {
-        let mut pause = RETRY.0;
+        let (mut pause, mut outage) = (RETRY.0, Outage::default());
         loop {
             let sent = self.send_once(&*transport, &clock, &placed).await;
             match sent {
-                Ok(()) => pause = RETRY.0,
+                Ok(()) => {
+                    pause = RETRY.0;
+                    if let Some((tries, after)) = outage.over(clock.now()) {
+                        tracing::info!(tries, %after, "the backplane takes messages again");
+                    }
+                }
                 Err(error) => {
-                    tracing::warn!(error, "the backplane takes no message: other processes hear of it later");
+                    match outage.failed(clock.now()) {
+                        Say::Began => {
+                            tracing::warn!(error, "the backplane takes no message: other processes hear of it later");
+                        }
+                        Say::Lasts { tries, since } => {
+                            tracing::warn!(error, tries, %since, "the backplane still takes no message");
+                        }
+                        Say::Nothing => tracing::debug!(error, "the backplane takes no message"),
+                    }
                     // Processes that lost it together don't come back together.
                     let spread = pause.scale(0.5 + fastrand::f64());
                     clock.sleep_until(clock.now() + spread).await;

@@ -49,6 +49,8 @@ pub(crate) struct FleetCounts {
     pub(crate) gaps: [AtomicU64; CAUSES.len()],
     /// Times that all copies became suspect.
     pub(crate) suspicions: AtomicU64,
+    /// It was live before.
+    pub(crate) followed: AtomicBool,
 }
 
 /// The backplane, as this process sees it.

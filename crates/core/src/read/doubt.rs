@@ -106,15 +106,17 @@ pub fn from_disk(meta: Meta, live: bool, age: Span, resync: Span, policy: &Polic
 pub struct Ageing {
     step: Span,
     most: Span,
-    /// The oldest first, each with its moment: a process that stood still has not taken its steps meanwhile.
+    last: Tick,
+    /// The oldest first, each with the moment of the step before it: what was made in between is as old as that, for all
+    /// that is known, and may be much older than the step that came late.
     drawn: VecDeque<(Tick, Fence)>,
 }
 
 impl Ageing {
-    /// Of copies that are to be compared after `resync`.
-    pub fn new(resync: Span, budget: Span) -> Ageing {
+    /// Of copies that are to be compared after `resync`. There are none yet.
+    pub fn new(resync: Span, budget: Span, now: Tick) -> Ageing {
         let step = Span((resync.0 / STEPS).max(1));
-        Ageing { step, most: longest(resync, budget), drawn: VecDeque::new() }
+        Ageing { step, most: longest(resync, budget), last: now, drawn: VecDeque::new() }
     }
 
     /// How often [`Ageing::on`] is to be called.
@@ -128,7 +130,7 @@ impl Ageing {
         if self.drawn.len() == MOST_STEPS {
             unconfirmed = self.drawn.pop_front().map(|(_, fence)| fence);
         }
-        self.drawn.push_back((now, fence));
+        self.drawn.push_back((std::mem::replace(&mut self.last, now), fence));
         while let Some((at, fence)) = self.drawn.front().copied()
             && now.since(at) >= self.most
         {
@@ -205,34 +207,39 @@ mod tests {
 
     #[test]
     fn a_process_that_stood_still_is_as_far_as_one_that_did_not() {
-        let mut ageing = Ageing::new(RESYNC, BUDGET);
-        assert_eq!(ageing.on(Tick(1_000), Fence(1)), None);
-        assert_eq!(ageing.on(Tick(1_625), Fence(2)), None);
-        assert_eq!(ageing.on(Tick(60_000), Fence(3)), Some(Fence(2)), "all that was drawn before the pause");
-        assert_eq!(ageing.on(Tick(60_625), Fence(4)), None);
+        let mut ageing = Ageing::new(RESYNC, BUDGET, Tick(375));
+        assert_eq!(ageing.on(Tick(1_000), Fence(10)), None);
+        assert_eq!(ageing.on(Tick(1_625), Fence(20)), None);
+        assert_eq!(ageing.on(Tick(60_000), Fence(30)), Some(Fence(30)), "all that was made before the pause");
+        assert_eq!(ageing.on(Tick(60_625), Fence(40)), None);
     }
 
     proptest! {
         #[test]
-        fn g2_a_copy_is_unconfirmed_after_the_longest_and_one_step_and_not_before_resync(
+        fn g2_a_copy_is_unconfirmed_after_the_longest_and_hardly_before_resync(
             resync in 1u64..20_000,
             budget in 1u64..500,
             late in proptest::collection::vec(0u64..3_000, 1..400),
+            punctual in any::<bool>(),
         ) {
-            let mut ageing = Ageing::new(Span(resync), Span(budget));
+            let mut now = Tick(1);
+            let mut ageing = Ageing::new(Span(resync), Span(budget), now);
             let (step, most) = (ageing.step(), longest(Span(resync), Span(budget)));
-            let (mut now, mut drawn, mut mark) = (Tick(1), Vec::new(), Fence::ZERO);
+            let (mut copies, mut mark) = (Vec::new(), Fence::ZERO);
             for (n, late) in late.into_iter().enumerate() {
-                // Never sooner than a step, and late at times.
-                now = now + step + Span(if n % 7 == 0 { late } else { 0 });
-                let fence = Fence(n as u64 + 1);
-                drawn.push((now, fence));
-                mark = ageing.on(now, fence).map_or(mark, |raised| raised.max(mark));
-                for (at, fence) in &drawn {
-                    let age = now.since(*at);
+                // One right after the last step, one right before this, which is late at times.
+                let (first, late) = (now, if n % 7 == 0 && !punctual { late } else { 0 });
+                now = now + step + Span(late);
+                let fence = |k| Fence(3 * n as u64 + k);
+                copies.extend([(first, fence(1)), (now, fence(2))]);
+                mark = ageing.on(now, fence(3)).map_or(mark, |raised| raised.max(mark));
+                for (made, fence) in &copies {
+                    let age = now.since(*made);
                     prop_assert!(age < most || *fence <= mark, "{age} old and believed");
-                    prop_assert!(age > Span(resync) || *fence > mark, "{age} old and not believed");
+                    let early = age.0 + step.0 < resync && *fence <= mark;
+                    prop_assert!(!(punctual && early), "{age} old and not believed");
                 }
+                copies.retain(|(_, fence)| *fence > mark);
             }
             prop_assert!(ageing.drawn.len() <= MOST_STEPS);
         }

@@ -24,7 +24,8 @@ use crate::time::{Span, Tick};
 use crate::why::Why;
 use crate::write::stamp::{Stamping, stamp};
 
-/// How long a value is fresh that was loaded alone, or whose publishing was not answered.
+/// How long a value is fresh that was loaded alone, or whose publishing was not answered; where copies are compared more
+/// often than that, until it would be.
 pub const LONE_FRESH: Span = Span::secs(1);
 /// So often a lease is asked for in a row; then the leader pauses before it asks again.
 const MOST_ASKED: u32 = 3;
@@ -386,7 +387,10 @@ impl Walk {
     /// A value that no tier knows of is not fresh for long: nobody could take it back.
     fn shortened(&self, end: Step) -> Step {
         match end {
-            Step::Keep(meta) if self.right == Right::Lone => Step::Keep(unproven(meta, LONE_FRESH)),
+            Step::Keep(meta) if self.right == Right::Lone => {
+                let most = self.sharing.map_or(LONE_FRESH, |sharing| LONE_FRESH.at_most(sharing.unwatched));
+                Step::Keep(unproven(meta, most))
+            }
             Step::Keep(meta) if self.right == Right::Beside => {
                 Step::Keep(unproven(meta, self.sharing.map_or(LONE_FRESH, |sharing| sharing.unwatched)))
             }

@@ -19,6 +19,8 @@ pub(crate) struct Scale {
     pub(crate) tries: u64,
     /// How often a process is stopped that loads, and how many keys it loads then.
     pub(crate) stops: (u64, u64),
+    /// How often two processes stand still for a moment.
+    pub(crate) pauses: u64,
     /// Keys of a fleet over Memcached.
     pub(crate) keys: u64,
 }
@@ -33,6 +35,7 @@ impl Scale {
         after: Duration::from_secs(4),
         tries: 200,
         stops: (4, 2_500),
+        pauses: 30,
         keys: 2_000,
     };
     /// The same in less time: for a busy machine or an unoptimized build.
@@ -44,6 +47,7 @@ impl Scale {
         after: Duration::from_secs(3),
         tries: 40,
         stops: (1, 40),
+        pauses: 6,
         keys: 600,
     };
 }

@@ -37,7 +37,7 @@ impl Service {
     /// A client was handed this, at `now`: until when is it good?
     pub(crate) fn handed(&self, key: &[u8], outcome: &Outcome, now: Tick) {
         let left = match outcome {
-            Outcome::Value(value) => value.remaining(),
+            Outcome::Value(value) => self.0.cache.keepable(value),
             Outcome::Missing(_) => NOTHING,
             // Nobody keeps an error.
             Outcome::Failed(_) | Outcome::NoSpace | Outcome::KeyTooLong => return,

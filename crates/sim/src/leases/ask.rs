@@ -19,6 +19,7 @@ const HEDGE_UNKNOWN: Span = Span::ms(50);
 
 impl Fleet {
     pub(super) fn request(&mut self, process: u16, id: u64) {
+        self.catch_up(process);
         let now = self.now();
         let keys = u64::from(self.scenario.keys);
         let dice = &mut self.world.dice;
@@ -50,7 +51,8 @@ impl Fleet {
         let it = &self.processes[usize::from(process)];
         let found = it.memory.get(&key).map(|entry| Resident { meta: &entry.meta, hits: entry.hits });
         // A key's own invalidations take its entry out of memory.
-        decide(found, bellwether_core::fence::Floor::NONE, demand, local, &self.scenario.policy, draw)
+        let decision = decide(found, bellwether_core::fence::Floor::NONE, demand, local, &self.scenario.policy, draw);
+        self.believed(process, key, demand, decision)
     }
 
     /// Looks once more and joins or starts a flight.
@@ -147,7 +149,8 @@ impl Fleet {
         let it = self.of(process);
         let Some(request) = it.requests.get(&id) else { return };
         let found = it.memory.get(&request.key).copied();
-        let held = found.as_ref().map(|entry| Held::sound(&entry.meta));
+        let standing = found.map(|entry| it.standing(entry.meta.fence)).unwrap_or_default();
+        let held = found.as_ref().map(|entry| Held { standing, ..Held::sound(&entry.meta) });
         match rescue(held, request.demand, cause, false, local, &policy) {
             Rescue::Body(why) => self.answer(process, id, found, why),
             Rescue::Default | Rescue::Nothing => self.answer(process, id, None, cause),
@@ -156,9 +159,10 @@ impl Fleet {
 
     fn serve(&mut self, process: u16, id: u64, why: Why) {
         let it = self.of(process);
-        let key = it.requests.get(&id).map(|request| request.key);
-        let entry = key.and_then(|key| it.memory.get(&key)).copied();
+        let Some(key) = it.requests.get(&id).map(|request| request.key) else { return };
+        let entry = it.memory.get(&key).copied();
         self.answer(process, id, entry, why);
+        self.compare(process, key);
     }
 
     fn answer(&mut self, process: u16, id: u64, entry: Option<Entry>, why: Why) {

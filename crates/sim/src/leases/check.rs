@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use bellwether_core::read::doubt::{Ageing, longest};
 use bellwether_core::time::{Span, Tick};
 use bellwether_core::why::Why;
 
 use super::event::{Body, Life};
 use super::process::{Entry, Request};
-use super::scenario::{LONGEST_PAUSE, Scenario};
+use super::scenario::{LONGEST_PAUSE, PAUSE, Scenario};
 use crate::guarantee::Guarantee;
 use crate::report::{Report, SHOWN, Violation};
 
@@ -22,6 +23,8 @@ struct Line(Tick, &'static str, u8, u16, u64);
 struct Facts {
     /// The place of the newest invalidation that the tier executed.
     raised: u64,
+    /// Versions whose removal the tier has executed, and when: the newest of each moment, in order.
+    removed: VecDeque<(Tick, u64)>,
     /// Loads that read now, and the places where they got the right to.
     reading: BTreeMap<(u16, u64), u64>,
     /// The place of the latest grant, by who got it.
@@ -34,6 +37,10 @@ pub(super) struct Checker {
     /// What may pass between the moment a tier counts a window down and the moment it is used.
     slack: Span,
     oldest: Span,
+    /// After so long no process serves what another one removed. `None`: nobody compares.
+    late: Option<Span>,
+    /// What saves callers from failures may be older.
+    rescues: bool,
     order: u64,
     keys: BTreeMap<u8, Facts>,
     /// By process and key: the row that an invalidation applied there was about.
@@ -50,9 +57,19 @@ impl Checker {
         let skew = if faults.failovers > 0 { faults.skew } else { Span::ZERO };
         // What was on its way to a frozen tier counts from the thaw.
         let frozen = if faults.freezes > 0 { LONGEST_PAUSE } else { Span::ZERO };
+        let slack = Span(faults.delay.0 * 4 + skew.0 + frozen.0 + 10);
+        // A copy is confirmed, or a load begins, before the removal is executed; then it is believed for so long, and a
+        // step or a pause more, and whoever joins a load waits for its end. What a tier forgets that fails over, nobody
+        // knows.
+        let late = scenario.resync.filter(|_| faults.failovers == 0).map(|resync| {
+            let believed = longest(resync, scenario.budget) + Ageing::new(resync, scenario.budget, Tick(0)).step();
+            believed + PAUSE + scenario.timeout + scenario.budget + slack
+        });
         Checker {
             calm: faults.is_calm(),
-            slack: Span(faults.delay.0 * 4 + skew.0 + frozen.0 + 10),
+            slack,
+            late,
+            rescues: policy.stale_if_error > Span::ZERO,
             oldest: Span(policy.ttl.0 + grace.0),
             order: 0,
             keys: BTreeMap::new(),
@@ -115,6 +132,18 @@ impl Checker {
 
     pub(super) fn raised(&mut self, key: u8, order: u64) {
         self.keys.entry(key).or_default().raised = order;
+    }
+
+    /// The tier has executed the removal of whatever is older than the row's `version`.
+    pub(super) fn removed(&mut self, key: u8, version: u64, now: Tick) {
+        self.keys.entry(key).or_default().removed.push_back((now, version));
+    }
+
+    /// The oldest version that a request may get that came at `began`, whatever its process has heard.
+    fn promised(&self, key: u8, began: Tick) -> u64 {
+        let Some((late, facts)) = self.late.zip(self.keys.get(&key)) else { return 0 };
+        let known = facts.removed.iter().filter(|(at, _)| began.since(*at) > late);
+        known.map(|(_, version)| *version).max().unwrap_or_default()
     }
 
     /// The tier granted a lease.
@@ -185,6 +214,15 @@ impl Checker {
         self.require(version >= least, Guarantee::DeleteWins, now, || {
             format!(
                 "request {id} came to process {process} after row {least} held there, and got row {version} as {}",
+                why.as_str()
+            )
+        });
+        let promised = self.promised(request.key, request.began);
+        let saved = self.rescues && matches!(why, Why::StaleError | Why::StaleShed);
+        self.require(saved || version >= promised, Guarantee::DeleteWins, now, || {
+            format!(
+                "request {id} came to process {process} long after row {promised} was told to the tier, and got row \
+                 {version} as {}",
                 why.as_str()
             )
         });

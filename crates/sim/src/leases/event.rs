@@ -37,6 +37,8 @@ pub(super) enum By {
     Leader(u64),
     /// Who tells the tier of an invalidation of this key.
     Teller(u8),
+    /// Who compares the copy of this key.
+    Verifier(u8),
     /// Nobody waits for the answer.
     Nobody,
 }
@@ -107,6 +109,8 @@ pub(super) enum Event {
     },
     Stop(u16, Span),
     Crash(u16),
+    /// A process is cut off.
+    CutOff(u16, Span),
     Failover,
     Freeze(Span),
     /// Somebody else deletes the key in the tier.
@@ -151,6 +155,8 @@ pub(super) enum Act {
         version: u64,
     },
     Tell(u8),
+    /// The mark rises below which copies are not believed.
+    Age,
     /// Another process invalidated the key; the tier raised it to `fence`.
     Message {
         key: u8,

@@ -1,5 +1,6 @@
 //! What happens next? Events in their order, calls on their way, and the fleet's faults.
 
+use bellwether_core::read::doubt::Ageing;
 use bellwether_core::time::{Span, Tick};
 
 use super::check::Checker;
@@ -34,7 +35,10 @@ impl Fleet {
         let mut world = World::new(START, seed);
         let skew = scenario.faults.skew.0;
         let processes = (0..scenario.processes)
-            .map(|process| Process::new(Life { process, number: 0 }, Span(world.dice.between(0, skew))))
+            .map(|process| {
+                let (life, ahead) = (Life { process, number: 0 }, Span(world.dice.between(0, skew)));
+                Process::new(life, ahead, ageing(scenario, START + ahead))
+            })
             .collect();
         let node = Node::new(Span(world.dice.between(0, skew)), broken);
         let mut fleet = Fleet {
@@ -48,6 +52,7 @@ impl Fleet {
             frozen_until: Tick(0),
         };
         fleet.plan();
+        (0..scenario.processes).for_each(|process| fleet.begin_to_age(process));
         fleet
     }
 
@@ -65,8 +70,15 @@ impl Fleet {
             self.world.at(at, Event::Request { process, id });
         }
         let faults = self.scenario.faults.clone();
-        let counts =
-            [self.scenario.writes, faults.failovers, faults.freezes, faults.deletes, faults.stops, faults.crashes];
+        let counts = [
+            self.scenario.writes,
+            faults.failovers,
+            faults.freezes,
+            faults.deletes,
+            faults.stops,
+            faults.crashes,
+            faults.cuts,
+        ];
         for (what, count) in counts.into_iter().enumerate() {
             for _ in 0..count {
                 let dice = &mut self.world.dice;
@@ -79,7 +91,8 @@ impl Fleet {
                     2 => Event::Freeze(pause),
                     3 => Event::Delete(key),
                     4 => Event::Stop(process, pause),
-                    _ => Event::Crash(process),
+                    5 => Event::Crash(process),
+                    _ => Event::CutOff(process, pause),
                 };
                 self.world.at(at, event);
             }
@@ -143,6 +156,12 @@ impl Fleet {
                 it.stopped_until = it.stopped_until.max(now + span);
             }
             Event::Crash(process) => self.crash(process),
+            Event::CutOff(process, span) => {
+                let now = self.now();
+                self.check.note(now, "- is cut off:", 0, process, span.0);
+                let it = self.of(process);
+                it.cut_until = it.cut_until.max(now + span);
+            }
             Event::Failover => {
                 let (now, lag) = (self.now(), self.scenario.faults.lag);
                 let ahead = Span(self.world.dice.between(0, self.scenario.faults.skew.0));
@@ -170,14 +189,16 @@ impl Fleet {
             Act::Start(id) => self.step(process, id),
             Act::Turn(id) => self.turn(process, id),
             Act::TurnTimer(id) => self.turn_timer(process, id),
-            Act::Heard { by, call, answer } => match by {
+            Act::Heard { by, call, answer } => match self.spoken(process, by) {
                 By::Leader(id) => self.heard(process, id, call, answer),
                 By::Teller(key) => self.told(process, key, call, answer),
+                By::Verifier(key) => self.verified(process, key, call, answer),
                 By::Nobody => self.published(process, call, answer),
             },
-            Act::Silent { by, call } => match by {
+            Act::Silent { by, call } => match self.unspoken(process, by, call) {
                 By::Leader(id) => self.silent(process, id, call),
                 By::Teller(key) => self.not_told(process, key, call),
+                By::Verifier(key) => self.not_verified(process, key, call),
                 By::Nobody => self.not_published(process, call),
             },
             Act::Waited { id, call } => self.waited(process, id, call),
@@ -188,6 +209,7 @@ impl Fleet {
             Act::Beat { id, token } => self.beat(process, id, token),
             Act::Invalidate { key, version } => self.invalidate(process, key, version),
             Act::Tell(key) => self.tell(process, key),
+            Act::Age => self.age(process),
             Act::Message { key, verb, fence, version } => self.message(process, key, verb, fence, version),
         }
     }
@@ -199,7 +221,11 @@ impl Fleet {
         let before = &self.processes[usize::from(process)];
         let life = Life { number: before.life.number + 1, ..before.life };
         // Invalidations that the tier was not told of die with it: what outlives a process is not simulated here.
-        self.processes[usize::from(process)] = Process::new(life, before.ahead);
+        let cut_until = before.cut_until;
+        let mut born = Process::new(life, before.ahead, ageing(&self.scenario, now + before.ahead));
+        born.cut_until = cut_until;
+        self.processes[usize::from(process)] = born;
+        self.begin_to_age(process);
     }
 
     fn execute(&mut self, caller: Caller, key: u8, op: Op) {
@@ -207,6 +233,10 @@ impl Fleet {
         let (answer, effect) = self.node.execute(key, op, now, order);
         if effect.raised {
             self.check.raised(key, order);
+            let told = self.processes[usize::from(caller.life.process)].owed.get(&key);
+            if let Some(owed) = told.filter(|owed| owed.call == Some(caller.call)) {
+                self.check.removed(key, owed.version, now);
+            }
             self.check.note(now, "is invalidated in the tier by", key, caller.life.process, order);
         }
         if let (true, By::Leader(id)) = (effect.granted, caller.by) {
@@ -221,7 +251,7 @@ impl Fleet {
         {
             self.check.granted_beside(key, body, now);
         }
-        if !self.loses(self.scenario.faults.lost) {
+        if !self.loses(self.scenario.faults.lost) && !self.is_cut(caller.life.process) {
             let delay = self.delay();
             let heard = Act::Heard { by: caller.by, call: caller.call, answer };
             self.world.after(delay, Event::In(caller.life, heard));
@@ -232,7 +262,7 @@ impl Fleet {
     pub(super) fn call(&mut self, process: u16, by: By, key: u8, op: Op) -> u64 {
         let call = self.processes[usize::from(process)].fresh();
         let life = self.processes[usize::from(process)].life;
-        if !self.loses(self.scenario.faults.lost) {
+        if !self.loses(self.scenario.faults.lost) && !self.is_cut(process) {
             let delay = self.delay();
             self.world.after(delay, Event::Call(Caller { life, by, call }, key, op));
         }
@@ -248,6 +278,11 @@ impl Fleet {
     pub(super) fn later(&mut self, process: u16, span: Span, act: Act) {
         let life = self.processes[usize::from(process)].life;
         self.world.after(span, Event::In(life, act));
+    }
+
+    /// When the run began.
+    pub(super) fn started(&self) -> Tick {
+        START
     }
 
     pub(super) fn now(&self) -> Tick {
@@ -270,4 +305,9 @@ impl Fleet {
     pub(super) fn loses(&mut self, share: f64) -> bool {
         share > 0.0 && self.world.dice.chance(share)
     }
+}
+
+/// The mark of a process that begins, by its own clock.
+fn ageing(scenario: &Scenario, now: Tick) -> Option<Ageing> {
+    scenario.resync.map(|resync| Ageing::new(resync, scenario.budget, now))
 }

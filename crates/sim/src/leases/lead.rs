@@ -21,8 +21,8 @@ use super::fleet::Fleet;
 use super::mutant::Mutant;
 use super::process::{Asked, Claim, Entry, Leader, Outcome, Publishing, Reading};
 
-/// A memory entry is verified so often.
-const RESYNC: Span = Span::secs(5);
+/// Where copies are not compared in a scenario: what a lone value would be good for, if that were not less.
+const UNWATCHED: Span = Span::secs(5);
 
 /// What the tier's entry is to this process.
 struct Offer {
@@ -34,11 +34,11 @@ struct Offer {
 
 impl Fleet {
     pub(super) fn launch(&mut self, process: u16, key: u8, id: u64, refresh: bool, parked: Option<Option<Tick>>) {
-        let timeout = self.scenario.timeout;
+        let (timeout, unwatched) = (self.scenario.timeout, self.scenario.resync.unwrap_or(UNWATCHED));
         let it = self.of(process);
         let holds = it.memory.get(&key).map_or(Fence::ZERO, |entry| entry.tier);
         let lease = length(it.times.p99(), timeout);
-        let sharing = Sharing { lease, timeout, expected: it.times.ewma(), unwatched: RESYNC, refresh };
+        let sharing = Sharing { lease, timeout, expected: it.times.ewma(), unwatched, refresh };
         let (walk, step) = Walk::start(parked.is_some(), Some(sharing));
         let leader = Leader {
             key,
@@ -224,6 +224,9 @@ impl Fleet {
 
     fn found(&mut self, process: u16, id: u64, held: Option<Held>, asked: Asked) {
         let Some(held) = held else {
+            if let Some(key) = self.of(process).leaders.get(&id).map(|leader| leader.key) {
+                self.disown(process, key);
+            }
             return self.on(process, id, Walked::Heard(Heard::Nothing { lease: None }));
         };
         if let (What::Failed(class), Some(left)) = (held.cell.what, held.cell.cooling(held.now)) {
@@ -240,7 +243,7 @@ impl Fleet {
         let Held { cell, body, now } = held;
         let body = body.filter(|_| cell.what == What::Value && now < cell.hard_until)?;
         let (local, draw) = (self.local(process), self.draw());
-        let policy = self.scenario.policy.clone();
+        let (policy, due) = (self.scenario.policy.clone(), self.due(process));
         let it = self.of(process);
         // Whatever passed since the question may have passed since the answer.
         let now = now + local.since(asked.at);
@@ -265,7 +268,7 @@ impl Fleet {
         let expired = cell.fresh_until <= cell.created && cell.swr_until <= cell.created;
         let covered = expired || cell.fence <= raised;
         let floor = if covered { Floor { removed: asked.fence, expired: asked.fence } } else { Floor::NONE };
-        let entry = Entry { meta, body, tier: cell.fence, hits: 0 };
+        let entry = Entry { meta, body, tier: cell.fence, due, hits: 0 };
         Some(Offer { entry, floor, newer, lease: cell.held(now) })
     }
 
@@ -389,7 +392,7 @@ impl Fleet {
         let Some(leader) = self.of(process).leaders.get(&id) else { return };
         let (key, claim, parting) = (leader.key, leader.claim, leader.walk.parting(end, local));
         let entry = match (end, leader.read) {
-            (Step::Keep(meta), Some(read)) => Some(loaded(meta, &read, claim, now)),
+            (Step::Keep(meta), Some(read)) => Some(loaded(meta, &read, claim, now, self.due(process))),
             _ => None,
         };
         match end {
@@ -447,11 +450,11 @@ impl Fleet {
 
     /// Whether the tier has it is not known: it is not fresh for long here.
     pub(super) fn not_published(&mut self, process: u16, call: u64) {
-        let retries = self.is(Mutant::BodyRetry);
+        let (retries, unwatched) = (self.is(Mutant::BodyRetry), self.scenario.resync.unwrap_or(UNWATCHED));
         let it = self.of(process);
         let Some(Publishing { key, fence, body, windows }) = it.publishing.remove(&call) else { return };
         if let Some(entry) = it.memory.get_mut(&key).filter(|entry| entry.meta.fence == fence) {
-            entry.meta = unproven(entry.meta, LONE_FRESH);
+            entry.meta = unproven(entry.meta, LONE_FRESH.at_most(unwatched));
         }
         if retries {
             self.call(process, By::Nobody, key, Op::Force { body, windows });
@@ -485,8 +488,8 @@ impl Fleet {
     }
 }
 
-fn loaded(meta: &Meta, read: &Reading, claim: Option<Claim>, now: Tick) -> Entry {
+fn loaded(meta: &Meta, read: &Reading, claim: Option<Claim>, now: Tick, due: Tick) -> Entry {
     let version = read.version.unwrap_or(0);
     let body = Body { version, begun: read.begun, started: read.world, finished: now, cost_ms: meta.cost_ms };
-    Entry { meta: *meta, body, tier: claim.map_or(Fence::ZERO, |claim| claim.token), hits: 0 }
+    Entry { meta: *meta, body, tier: claim.map_or(Fence::ZERO, |claim| claim.token), due, hits: 0 }
 }

@@ -23,6 +23,7 @@ mod node;
 mod process;
 mod scenario;
 mod tell;
+mod verify;
 
 pub use mutant::Mutant;
 pub use scenario::{Faults, Scenario};

@@ -25,6 +25,8 @@ pub enum Mutant {
     LateAdoption,
     /// What the tier holds is believed although it has not been told of an invalidation yet.
     Believing,
+    /// While the tier is silent copies are believed, however long ago they were confirmed.
+    Trusting,
 }
 
 impl Mutant {
@@ -40,5 +42,6 @@ impl Mutant {
         Mutant::Impatient,
         Mutant::LateAdoption,
         Mutant::Believing,
+        Mutant::Trusting,
     ];
 }

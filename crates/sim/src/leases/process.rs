@@ -6,6 +6,7 @@ use bellwether_core::entry::Meta;
 use bellwether_core::fence::{Fence, Floor, Invalidation};
 use bellwether_core::loadtimes::LoadTimes;
 use bellwether_core::read::decide::Demand;
+use bellwether_core::read::doubt::{Ageing, Marks, Standing};
 use bellwether_core::read::flight::Flights;
 use bellwether_core::read::walk::{Step, Walk};
 use bellwether_core::time::{Span, Tick};
@@ -20,6 +21,8 @@ pub(super) struct Entry {
     pub(super) body: Body,
     /// Under which fence the tier has it, as far as is known.
     pub(super) tier: Fence,
+    /// From here on it is to be compared.
+    pub(super) due: Tick,
     pub(super) hits: u32,
 }
 
@@ -122,12 +125,30 @@ pub(super) struct Publishing {
     pub(super) windows: [Span; 3],
 }
 
+/// A comparison under way.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Verifying {
+    pub(super) call: u64,
+    /// Drawn before the tier was asked.
+    pub(super) asked: Fence,
+    /// Of the copy: its fence here, and in the tier.
+    pub(super) held: (Fence, Fence),
+}
+
 /// A process.
 pub(super) struct Process {
     pub(super) life: Life,
     /// Its clock stands ahead of the world's by this.
     pub(super) ahead: Span,
     pub(super) stopped_until: Tick,
+    pub(super) cut_until: Tick,
+    pub(super) ageing: Option<Ageing>,
+    /// When the mark was looked at last, by its own clock.
+    pub(super) aged: Tick,
+    pub(super) unconfirmed: Fence,
+    /// The tier's last answer did not come.
+    pub(super) silent: bool,
+    pub(super) verifying: BTreeMap<u8, Verifying>,
     pub(super) fence: Fence,
     pub(super) memory: BTreeMap<u8, Entry>,
     pub(super) slots: BTreeMap<u8, Slot>,
@@ -143,11 +164,17 @@ pub(super) struct Process {
 }
 
 impl Process {
-    pub(super) fn new(life: Life, ahead: Span) -> Process {
+    pub(super) fn new(life: Life, ahead: Span, ageing: Option<Ageing>) -> Process {
         Process {
             life,
             ahead,
             stopped_until: Tick(0),
+            cut_until: Tick(0),
+            ageing,
+            aged: Tick(0),
+            unconfirmed: Fence::ZERO,
+            silent: false,
+            verifying: BTreeMap::new(),
             fence: Fence::ZERO,
             memory: BTreeMap::new(),
             slots: BTreeMap::new(),
@@ -170,6 +197,11 @@ impl Process {
     pub(super) fn next_fence(&mut self, world: Tick) -> Fence {
         self.fence = self.fence.next(self.now(world).0 * 1000);
         self.fence
+    }
+
+    /// What a copy made under `fence` is worth.
+    pub(super) fn standing(&self, fence: Fence) -> Standing {
+        Marks { unconfirmed: self.unconfirmed, ..Marks::default() }.standing(fence)
     }
 
     /// A number for a flight or a call.

@@ -8,6 +8,9 @@ use crate::world::Dice;
 /// The longest that a process stands still or the tier is frozen.
 pub(super) const LONGEST_PAUSE: Span = Span::secs(3);
 
+/// So long without a look at the clock, and a process has stood still: then the mark rises before anything else.
+pub(super) const PAUSE: Span = Span::ms(250);
+
 /// What one run is made of.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Scenario {
@@ -29,6 +32,8 @@ pub struct Scenario {
     pub timeout: Span,
     /// All that a request may spend on the tier.
     pub budget: Span,
+    /// A copy is compared with the tier after this, and not believed a quarter later; if at all.
+    pub resync: Option<Span>,
     /// What goes wrong.
     pub faults: Faults,
 }
@@ -60,12 +65,14 @@ pub struct Faults {
     pub stops: u32,
     /// A process dies, and begins anew.
     pub crashes: u32,
+    /// A process reaches neither the tier nor the others for a while.
+    pub cuts: u32,
 }
 
 impl Faults {
     /// None but that everything takes its time.
     pub fn is_calm(&self) -> bool {
-        let none = self.failovers + self.freezes + self.deletes + self.stops + self.crashes == 0;
+        let none = self.failovers + self.freezes + self.deletes + self.stops + self.crashes + self.cuts == 0;
         none && self.lost + self.deaf + self.fail + self.hang == 0.0
     }
 }
@@ -73,6 +80,10 @@ impl Faults {
 impl Scenario {
     /// A scenario drawn from `seed`: up to 40 processes, every fault present in some, none in a third of them.
     pub fn drawn(seed: u64) -> Scenario {
+        // Dice of its own: what is drawn here is drawn for fleets that were there before it.
+        let mut apart = Dice::of(seed ^ 0xA9A2_7000);
+        let resync = if apart.chance(0.3) { Some(Span(apart.one_of(&[200, 600, 1500]))) } else { None };
+        let cuts = if resync.is_some() { apart.one_of(&[0, 1, 2, 6]) } else { 0 };
         let mut dice = Dice::of(seed ^ 0x1EA5_E000);
         let d = &mut dice;
         let load = Span(d.one_of(&[2, 20, 60, 150]));
@@ -101,6 +112,7 @@ impl Scenario {
             deletes: some(d, &[0, 0, 3]),
             stops: some(d, &[0, 0, 2, 6]),
             crashes: some(d, &[0, 0, 2]),
+            cuts: if calm { 0 } else { cuts },
         };
         Scenario {
             policy,
@@ -112,6 +124,7 @@ impl Scenario {
             load,
             timeout: Span(load.0 * 3 + 100),
             budget: Span(50),
+            resync,
             faults,
         }
     }

@@ -85,6 +85,9 @@ impl Fleet {
     /// Tells the other processes; some don't hear it.
     fn spread(&mut self, process: u16, key: u8, verb: Invalidation, fence: Option<Fence>, version: u64) {
         for other in (0..self.scenario.processes).filter(|other| *other != process) {
+            if self.is_cut(process) || self.is_cut(other) {
+                continue;
+            }
             if !self.loses(self.scenario.faults.deaf) {
                 let delay = self.delay();
                 self.later(other, delay, Act::Message { key, verb, fence, version });

@@ -2,6 +2,7 @@
 
 mod added;
 mod ailing;
+mod apart;
 mod backplane;
 mod cold;
 mod deleted;
@@ -12,6 +13,7 @@ mod sale;
 mod strangers;
 mod trouble;
 mod viral;
+mod watching;
 mod wave;
 
 use crate::incidents::incident::Incident;

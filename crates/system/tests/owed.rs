@@ -1,0 +1,80 @@
+//! Does an invalidation that the shared tier could not be told outlive the process that acknowledged it?
+
+use std::path::Path;
+use std::time::Duration;
+
+use bellwether_servers::Redis;
+use bellwether_system::{Bellwether, Origin, Resp, Value, config, until};
+
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// Processes that compare their copies once in ten minutes: whoever notices sooner was told.
+fn text(redis: &Redis, origin: &Origin, disk: Option<&Path>) -> String {
+    let disk = disk.map(|path| format!("[disk]\npath = \"{}\"\n", path.display())).unwrap_or_default();
+    let rest = format!(
+        "[shared]\nurl = \"{}\"\nresync = \"10m\"\n{disk}[origin.api]\nhttp = \"{}\"\n\
+         [[space]]\nmatch = \"v:{{id}}\"\norigin = \"api\"\nget = \"/v/{{id}}\"\nttl = \"1h\"\n",
+        redis.url(),
+        origin.url()
+    );
+    config("", &rest)
+}
+
+/// A removal at a process with or without a disk, acknowledged while Redis stands still; then `kill -9`, and another
+/// life. What the other process serves before that life and at the end, and whether Redis still has the old value.
+fn removed_and_killed(remembers: bool) -> (Value, Value, bool) {
+    let (redis, origin) = (Redis::start(&[]).unwrap_or_else(|error| panic!("{error}")), Origin::start());
+    let home = tempfile::tempdir().expect("a directory");
+    let disk = home.path().join("tier");
+    let start = || Bellwether::start(Some(&text(&redis, &origin, remembers.then_some(disk.as_path()))));
+    let other = Bellwether::start(Some(&text(&redis, &origin, None)));
+    let mut hears = other.connect();
+    origin.set("/v/k", "old");
+    let first = start();
+    let mut client = first.connect();
+    for client in [&mut client, &mut hears] {
+        assert_eq!(client.call(&["GET", "v:k"]), Value::bulk("old"));
+    }
+    until(LIMIT, "the tier to have it", || {
+        (Resp::connect(redis.address()).call(&["STRLEN", "bw:v:k"]).int() > 80).then_some(())
+    });
+    redis.freeze().expect("it is stopped");
+    // What is sent now is executed once it goes on: nothing more is sent to a server that is known to be silent.
+    let begun = std::time::Instant::now();
+    until(LIMIT, "the silence to be noticed", || {
+        client.call(&["GET", &format!("v:{}", begun.elapsed().as_millis())]);
+        (first.metrics().sum("bellwether_shared_degraded", &[]) == 1.0).then_some(())
+    });
+    origin.set("/v/k", "new");
+    assert_eq!(client.call(&["DEL", "v:k"]), Value::Int(1), "acknowledged");
+    let queued = first.metrics().sum("bellwether_requests_total", &["why=\"invalidation_queued\""]);
+    assert!(queued >= 1.0, "and said to be queued");
+    // `kill -9`, with nothing said to anybody.
+    drop(first);
+    redis.thaw().expect("it goes on");
+    let before = hears.call(&["GET", "v:k"]);
+    let second = start();
+    let mut client = second.connect();
+    let begun = std::time::Instant::now();
+    let mut last = hears.call(&["GET", "v:k"]);
+    while last != Value::bulk("new") && begun.elapsed() < Duration::from_secs(3) {
+        std::thread::sleep(Duration::from_millis(20));
+        last = hears.call(&["GET", "v:k"]);
+    }
+    if remembers {
+        assert_eq!(client.call(&["GET", "v:k"]), Value::bulk("new"), "nor is it believed in the next life");
+        assert_eq!(second.metrics().sum("bellwether_shared_pending", &[]), 0.0, "nothing is owed any more");
+    }
+    let mut resp = Resp::connect(redis.address());
+    let stored = resp.call(&["GET", "bw:v:k"]);
+    let is_old = matches!(&stored, Value::Bulk(bytes) if bytes.ends_with(b"old"));
+    (before, last, is_old)
+}
+
+#[test]
+fn g2_a_removal_that_was_queued_reaches_redis_and_the_others_after_a_kill() {
+    let old = Value::bulk("old");
+    assert_eq!(removed_and_killed(true), (old.clone(), Value::bulk("new"), false));
+    // Control: without a disk it died with its process.
+    assert_eq!(removed_and_killed(false), (old.clone(), old, true));
+}
