@@ -243,12 +243,12 @@ impl CacheBuilder {
         let shared =
             SharedTier { tier: self.tier, budget, resync, fleet: fleet.clone(), ledger: self.ledger, disk: self.disk };
         let engine = Engine::new(memory, clock, seed, shared, self.hot, runtime, own);
+        heat::start(&engine, self.backplane.clone());
         if let (Some(fleet), Some(transport)) = (fleet, self.backplane) {
             follow::start(&engine, fleet, transport);
         }
         resync::start(&engine);
         brakes::start(&engine);
-        heat::start(&engine);
         pace::start(&engine);
         let default_origin = declare_origin(&engine, &self.origin_name, self.budget)?;
         Ok(Cache { engine, default_origin })

@@ -4,9 +4,10 @@ use hyper::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::{Method, Request, Response, StatusCode};
+use serde_json::Value;
 
 use super::guard::{Guard, Refused};
-use super::{dlq, explain, forecast, metrics, page};
+use super::{dlq, explain, forecast, heat, metrics, page};
 use crate::connections::Connections;
 use crate::face::http::reply::{self, Body};
 use crate::face::http::target::decoded;
@@ -95,6 +96,8 @@ fn page_of<B>(admin: &Admin, request: &Request<B>) -> Response<Body> {
     }
     match request.uri().path() {
         path if path.starts_with(DLQ) => owed(admin, request.method(), &path[DLQ.len()..]),
+        "/api/hotkeys" => listed(&admin.service, request.uri().query(), heat::hot),
+        "/api/bigkeys" => listed(&admin.service, request.uri().query(), heat::big),
         "/api/forecast" => reply::json(StatusCode::OK, forecast::json(&admin.service).to_string()),
         "/" => text_page(StatusCode::OK, HTML, page::index(&admin.service)),
         "/metrics" => match metrics::text(&admin.service, admin.connections.clone()) {
@@ -132,6 +135,14 @@ fn owed(admin: &Admin, method: &Method, path: &str) -> Response<Body> {
         _ => return reply::error(StatusCode::NOT_FOUND, "no such page: see /", None, None),
     };
     reply::json(StatusCode::OK, done.to_string())
+}
+
+/// As many rows as the query asks for.
+fn listed(service: &Service, query: Option<&str>, list: impl FnOnce(&Service, usize) -> Value) -> Response<Body> {
+    match heat::rows(query) {
+        Ok(rows) => reply::json(StatusCode::OK, list(service, rows).to_string()),
+        Err(words) => reply::error(StatusCode::BAD_REQUEST, &words, None, None),
+    }
 }
 
 fn text_page(status: StatusCode, content_type: &'static str, text: String) -> Response<Body> {

@@ -3,12 +3,13 @@
 //! Nothing is counted here: each scrape renders one snapshot.
 
 mod ahead;
+mod heat;
 
 use std::fmt;
 
 use bellwether::disk::DiskState;
 use bellwether::shared::TierTrouble;
-use bellwether::{HistogramCounts, SharedCounts, Snapshot, SpaceCounts};
+use bellwether::{HeatCounts, HistogramCounts, SharedCounts, Snapshot, SpaceCounts};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet, text::encode};
 use prometheus_client::metrics::MetricType;
@@ -23,7 +24,14 @@ pub(super) fn text(service: &Service, connections: Connections) -> Result<String
     let reloads = Reload::ALL.map(|reload| (reload, service.reloads().ended(reload)));
     let last_good = service.reloads().last_good().as_secs();
     let (snapshot, shared) = (service.snapshot(), service.shared_state());
-    registry.register_collector(Box::new(Scrape { snapshot, shared, connections, reloads, last_good }));
+    registry.register_collector(Box::new(Scrape {
+        snapshot,
+        heat: service.heat(),
+        shared,
+        connections,
+        reloads,
+        last_good,
+    }));
     let mut text = String::new();
     encode(&mut text, &registry)?;
     Ok(text)
@@ -32,6 +40,7 @@ pub(super) fn text(service: &Service, connections: Connections) -> Result<String
 #[derive(Debug)]
 struct Scrape {
     snapshot: Snapshot,
+    heat: HeatCounts,
     shared: Option<SharedState>,
     connections: Connections,
     reloads: [(Reload, u64); Reload::ALL.len()],
@@ -47,6 +56,7 @@ impl Collector for Scrape {
         self.brakes(&mut out)?;
         self.memory(&mut out)?;
         self.ahead(&mut out)?;
+        self.heat(&mut out)?;
         self.origins(&mut out)?;
         self.shared(&mut out)?;
         self.disk(&mut out)?;

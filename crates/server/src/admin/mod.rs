@@ -5,6 +5,7 @@ mod dlq;
 mod explain;
 mod forecast;
 mod guard;
+mod heat;
 mod metrics;
 mod page;
 

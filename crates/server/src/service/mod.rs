@@ -7,6 +7,7 @@ mod collector;
 mod describe;
 mod fleet;
 mod front;
+mod heat;
 mod keylist;
 mod lease;
 mod open;
