@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use bellwether::testing::SharedMemory;
-use bellwether::{Cache, HotPolicy, Loaded, Policy, Space, Span, Stage};
+use bellwether::{Cache, Clock, HotPolicy, Loaded, Policy, Space, Span, Stage};
 
 use super::followed::{events, redis};
 
@@ -15,7 +15,7 @@ struct Process {
 impl Process {
     async fn start(url: Option<&str>) -> Process {
         let hot = HotPolicy { capacity: Some(4_000.0), ..HotPolicy::default() };
-        let mut builder = Cache::builder().memory("16 MiB").hot(hot).shared(SharedMemory::new());
+        let mut builder = Cache::builder().memory("16 MiB").hot(hot).shared(SharedMemory::new(Clock::system()));
         if let Some(url) = url {
             builder = builder.backplane(events(url));
         }

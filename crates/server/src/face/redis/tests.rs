@@ -294,7 +294,7 @@ fn tokens_of_plain_spaces_are_given_to_one_at_a_time() {
     ]);
     bench.expect(&[("BW.HOTKEYS", "*0"), ("BW.HOTKEYS 5", "*0")]);
     for wrong in ["0", "257", "x", "1 2"] {
-        assert!(bench.say(&format!("BW.HOTKEYS {wrong}\r\n")).starts_with("-ERR expected BW.HOTKEYS [n]"), "{wrong}");
+        assert!(bench.say(format!("BW.HOTKEYS {wrong}\r\n")).starts_with("-ERR expected BW.HOTKEYS [n]"), "{wrong}");
     }
     let explained = bench.say("HELLO 3\r\nBW.EXPLAIN kv:t\r\n");
     assert!(explained.contains("$5 space $2 kv $5 would $10 not_cached"), "{explained}");
