@@ -19,12 +19,17 @@ pub(super) fn thresholds(section: &mut Section<'_, '_>) -> HotPolicy {
     let hold = section.parsed("hold", units::duration).unwrap_or(usual.hold);
     let extend_ttl = section.boolean("extend_ttl").unwrap_or(usual.extend_ttl);
     let policy = HotPolicy { capacity, enter, watch, leave, hold, absolute, extend_ttl };
-    for (knob, expected) in policy.mistakes() {
-        // Of two that contradict each other the one that is set is at fault.
-        let at_fault = [knob, "enter", "watch", "leave"].into_iter().find_map(|knob| section.setting(knob));
-        if let Some((place, shown)) = at_fault {
-            section.say(&place, shown, Wrong::expected(format!("`{knob}` {expected}")));
-        }
+    let mistakes = policy.mistakes();
+    let wrong =
+        |(knob, text): &(&str, String)| Wrong::expected("thresholds that make sense").hint(format!("`{knob}` {text}"));
+    let set: Vec<_> = mistakes.iter().filter_map(|of| Some((section.setting(of.0)?, wrong(of)))).collect();
+    // What follows from another knob is at fault only where nothing else is.
+    let followed = mistakes.first().filter(|_| set.is_empty()).and_then(|of| {
+        let at_fault = ["enter", "watch", "leave"].into_iter().find_map(|knob| section.setting(knob));
+        Some((at_fault?, wrong(of)))
+    });
+    for ((place, shown), wrong) in set.into_iter().chain(followed) {
+        section.say(&place, shown, wrong);
     }
     policy
 }
