@@ -112,7 +112,13 @@ async fn main() {
 }
 
 async fn fill(tier: &RedisTier, key: &[u8], (length, shrinks): (usize, bool)) {
-    let ask = Ask { lease: Span::secs(5), mode: Mode::Miss, holds: Fence::ZERO, at_least: Fence::ZERO };
+    let ask = Ask {
+        lease: Span::secs(5),
+        mode: Mode::Miss,
+        holds: Fence::ZERO,
+        at_least: Fence::ZERO,
+        draw: bellwether::shared::Draw(fastrand::u64(..)),
+    };
     let token = match tier.acquire(key, ask).await {
         Ok(Acquired::Granted { token, .. }) => token,
         // Two rows read the same keys.
@@ -135,6 +141,7 @@ async fn fill(tier: &RedisTier, key: &[u8], (length, shrinks): (usize, bool)) {
         tags: Vec::new(),
         format: Format::Bytes,
         about: Vec::new(),
+        split: bellwether::shared::Split::No,
         body: body.into(),
     };
     assert_eq!(tier.publish(key, token, envelope).await.expect("stored"), Stored::Yes(token));

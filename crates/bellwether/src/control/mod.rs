@@ -7,4 +7,5 @@ pub(crate) mod heat;
 pub(crate) mod pace;
 pub(crate) mod react;
 pub(crate) mod resync;
+pub(crate) mod split;
 mod whispers;

@@ -16,7 +16,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
 use crate::connections::{Connections, Face};
-use crate::service::{Reload, Service, SharedState};
+use crate::service::{Readiness, Reload, Service, SharedState};
 
 /// The text of one scrape.
 pub(super) fn text(service: &Service, connections: Connections) -> Result<String, fmt::Error> {
@@ -31,6 +31,7 @@ pub(super) fn text(service: &Service, connections: Connections) -> Result<String
         connections,
         reloads,
         last_good,
+        readiness: service.readiness(),
     }));
     let mut text = String::new();
     encode(&mut text, &registry)?;
@@ -45,6 +46,7 @@ struct Scrape {
     connections: Connections,
     reloads: [(Reload, u64); Reload::ALL.len()],
     last_good: u64,
+    readiness: Readiness,
 }
 
 impl Collector for Scrape {
