@@ -20,6 +20,8 @@ const DLQ: &str = "/api/dlq";
 const RETRY: &str = "/api/dlq/retry";
 /// Explanations of keys are below.
 const EXPLAIN: &str = "/api/explain/";
+/// The origins' guards.
+const ORIGINS: &str = "/api/origins";
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 const TEXT: &str = "text/plain; charset=utf-8";
 const HTML: &str = "text/html; charset=utf-8";
@@ -107,6 +109,7 @@ fn page_of<B>(admin: &Admin, request: &Request<B>) -> Response<Body> {
         return refused;
     }
     match request.uri().path() {
+        ORIGINS => reply::json(StatusCode::OK, admin.service.describe_origins().to_string()),
         path if path.starts_with(DLQ) => owed(admin, request.method(), &path[DLQ.len()..]),
         "/api/hotkeys" => listed(&admin.service, request.uri().query(), heat::hot),
         "/api/bigkeys" => listed(&admin.service, request.uri().query(), heat::big),

@@ -4,7 +4,7 @@ use std::fmt;
 
 use bellwether::CapacitySource;
 
-use super::{Out, Scrape};
+use super::Scrape;
 
 impl Scrape {
     pub(super) fn heat(&self, out: &mut Out<'_>) -> fmt::Result {
