@@ -4,7 +4,7 @@ use std::fmt;
 
 use bellwether::CapacitySource;
 
-use super::Scrape;
+use super::{Out, Scrape};
 
 impl Scrape {
     pub(super) fn heat(&self, out: &mut Out<'_>) -> fmt::Result {
