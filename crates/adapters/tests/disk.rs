@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::env;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -336,4 +337,111 @@ async fn a_read_only_directory_turns_the_tier_off_until_it_can_be_written() {
     mount.remount("rw");
     reaches(&disk, DiskState::On).await;
     assert!(!holds(&disk, 1).await, "its removal was asked for while nothing could be written");
+}
+
+/// Tells the child where the directory is, and whether it removes something.
+const STRANGER: &str = "BELLWETHER_TEST_DISK_STRANGER";
+
+#[tokio::test]
+async fn child_that_lacks_rights_and_is_killed() {
+    let Ok(text) = env::var(STRANGER) else { return };
+    let (directory, removes) = text.rsplit_once(',').expect("two parts");
+    let disk = DiskTier::open(config(Path::new(directory))).expect("a start is not refused");
+    assert_eq!(disk.counts().state, DiskState::Off, "it has the rights after all");
+    if removes == "true" {
+        disk.remove(&1_u64.to_be_bytes(), fence()).await.expect_err("it can't be made to last");
+    }
+    println!("done");
+    // As `kill -9`: nothing is tidied up.
+    std::process::abort();
+}
+
+/// Somebody without rights on the directory runs for a while.
+fn stranger(directory: &Path, removes: bool) {
+    let this = env::current_exe().expect("this test");
+    let arguments = ["--exact", "child_that_lacks_rights_and_is_killed", "--nocapture"];
+    let root = fs::metadata("/proc/self").expect("a process").uid() == 0;
+    let mut command = if root {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(this);
+        command
+    } else {
+        fs::set_permissions(directory, fs::Permissions::from_mode(0o000)).expect("its owner");
+        Command::new(this)
+    };
+    let said = command.args(arguments).env(STRANGER, format!("{},{removes}", directory.display())).output();
+    fs::set_permissions(directory, fs::Permissions::from_mode(0o700)).expect("its owner");
+    let said = said.expect("starts");
+    let out = String::from_utf8_lossy(&said.stdout);
+    assert!(out.contains("done"), "{out}{}", String::from_utf8_lossy(&said.stderr));
+}
+
+/// G2: whoever has the rights later must not serve what was removed by who had none.
+#[tokio::test]
+async fn what_was_removed_without_the_rights_to_note_it_is_in_no_later_life() {
+    let home = TempDir::new().expect("a directory");
+    fs::set_permissions(home.path(), fs::Permissions::from_mode(0o755)).expect("ours");
+    let directory = home.path().join("tier");
+    let two = |disk: &DiskTier| (put(disk, 1, 1), put(disk, 2, 1));
+    drop({
+        let disk = DiskTier::open(config(&directory)).expect("opens");
+        two(&disk);
+        disk
+    });
+    stranger(&directory, false);
+    let disk = DiskTier::open(config(&directory)).expect("opens");
+    assert!(holds(&disk, 1).await && holds(&disk, 2).await, "control: nothing was removed meanwhile");
+    drop(disk);
+    stranger(&directory, true);
+    let disk = DiskTier::open(config(&directory)).expect("opens");
+    assert!(!holds(&disk, 1).await, "it was removed");
+    assert!(!holds(&disk, 2).await, "nobody knows what else was");
+    two(&disk);
+    drop(disk);
+    let disk = DiskTier::open(config(&directory)).expect("opens");
+    assert!(holds(&disk, 1).await, "what came later is believed");
+}
+
+#[tokio::test]
+async fn a_directory_that_is_deleted_under_a_running_tier_is_noticed_within_seconds() {
+    let home = TempDir::new().expect("a directory");
+    let directory = home.path().join("tier");
+    let retry = Duration::from_secs(2);
+    let disk = DiskTier::open(DiskConfig { retry, ..config(&directory) }).expect("opens");
+    put(&disk, 1, 1);
+    disk.flush().await;
+    // Moved away and back: what lies there is not believed.
+    let aside = home.path().join("aside");
+    fs::rename(&directory, &aside).expect("moved");
+    reaches(&disk, DiskState::Off).await;
+    let alert = disk.counts().alert.expect("why");
+    assert!(alert.contains("deleted or replaced"), "{alert}");
+    disk.remove(&1_u64.to_be_bytes(), fence()).await.expect("there is nothing there");
+    fs::rename(&aside, &directory).expect("moved");
+    reaches(&disk, DiskState::On).await;
+    assert!(!holds(&disk, 1).await, "it was removed meanwhile");
+    fs::remove_dir_all(&directory).expect("deleted");
+    reaches(&disk, DiskState::Off).await;
+    reaches(&disk, DiskState::On).await;
+    assert!(directory.join("entries.sqlite").exists(), "it begins anew");
+    put(&disk, 3, 1);
+    disk.flush().await;
+    assert!(holds(&disk, 3).await);
+}
+
+#[test]
+fn a_look_at_a_directory_touches_nothing_and_says_what_can_not_be() {
+    let home = TempDir::new().expect("a directory");
+    let absent = home.path().join("deep/er");
+    DiskTier::look(&absent).expect("it could be made");
+    assert!(!home.path().join("deep").exists(), "and was not");
+    let file = home.path().join("file");
+    fs::write(&file, b"x").expect("written");
+    for wrong in [file.clone(), file.join("below")] {
+        let said = DiskTier::look(&wrong).expect_err("no directory").to_string();
+        assert!(said.contains("is not a directory"), "{said}");
+    }
+    let in_use = DiskTier::open(config(&absent)).expect("opens");
+    DiskTier::look(&absent).expect("whoever uses it is not disturbed");
+    drop(in_use);
 }

@@ -11,9 +11,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::runtime::{Handle, Runtime, RuntimeFlavor};
 
-use crate::control::{brakes, follow, react, resync};
+use crate::control::{brakes, follow, pace, react, resync};
 use crate::disk::Disk;
-use crate::engine::debts::Owing;
+use crate::engine::debts::{Owing, Retried};
 use crate::engine::space::{SpaceState, Travel};
 use crate::engine::{Engine, SharedTier};
 use crate::error::SetupError;
@@ -238,6 +238,7 @@ impl CacheBuilder {
         }
         resync::start(&engine);
         brakes::start(&engine);
+        pace::start(&engine);
         react::start(&engine);
         let default_origin = declare_origin(&engine, &self.origin_name, self.budget)?;
         Ok(Cache { engine, default_origin })
@@ -285,7 +286,8 @@ impl Cache {
             largest_value: LARGEST_VALUE,
             eviction: Eviction::Auto,
             origin_name: "default".to_owned(),
-            budget: Budget::default(),
+            // Its loaders may ask what they like: that one of them fails says nothing of the others.
+            budget: Budget { breaker: false, ..Budget::default() },
             clock: None,
             runtime: None,
             tier: None,
@@ -399,6 +401,13 @@ impl Cache {
         Cleared::new(self.engine.invalidate_tag(tag, Invalidation::Remove))
     }
 
+    /// Makes whatever carries `tag` stale, in this process: it may be served while readers refresh it, the most read
+    /// first and no faster than the space's pace. No invalidation. Walks the whole memory tier; not for a request's
+    /// path. How many values that were.
+    pub fn refresh_tag(&self, tag: &str) -> usize {
+        self.engine.make_tag_stale(tag)
+    }
+
     /// Another process invalidated a key, named as in the shared tier, under this fence of the tier's if it is known.
     /// A copy that is newer stays. True if a value was resident.
     pub fn hear_key(&self, name: &[u8], verb: Invalidation, fence: Option<Fence>) -> bool {
@@ -425,6 +434,11 @@ impl Cache {
         self.engine.retry_owed(name)
     }
 
+    /// The same, and waits for what comes of it: about `limit` long, whatever is owed.
+    pub async fn retry_owed_within(&self, name: Option<&[u8]>, limit: Span) -> Retried {
+        self.engine.retry_owed_within(name, limit).await
+    }
+
     /// Gives up what is owed to the shared tier for the key of this name there, or for all keys: from then on its
     /// older value is believed until it ends. How many that were.
     pub fn drop_owed(&self, name: Option<&[u8]>) -> usize {
@@ -435,6 +449,11 @@ impl Cache {
     /// backplane there is nothing to know.
     pub fn is_live(&self) -> bool {
         self.engine.fleet.as_ref().is_none_or(|fleet| fleet.is_live())
+    }
+
+    /// Whether the disk tier works; `None`: there is none.
+    pub fn disk_state(&self) -> Option<crate::disk::DiskState> {
+        self.engine.shelf.as_ref().map(|shelf| shelf.counts().state)
     }
 
     /// Waits until it is so, at most for `limit`. A process that waits before it takes requests loads less.

@@ -37,6 +37,10 @@ impl<V> Cached<V> {
         Cached { entry, at, why: why as usize, of: PhantomData }
     }
 
+    pub(crate) fn entry(&self) -> &Resident {
+        &self.entry
+    }
+
     /// Time from the start of the load to the moment this was handed out.
     pub fn age(&self) -> Span {
         self.entry.meta().age(self.at)

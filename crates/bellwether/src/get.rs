@@ -14,6 +14,7 @@ use crate::ctx::{BatchCtx, LoadCtx};
 use crate::engine::ask::{Answer, Ask};
 use crate::engine::batch::{BatchFn, distinct};
 use crate::engine::body::{AnyBody, LoadFn};
+use crate::engine::due::Due;
 use crate::engine::hit::{Look, Unfit};
 use crate::engine::miss::or_missing;
 use crate::entry::Resident;
@@ -126,7 +127,12 @@ impl<K: CacheKey + ?Sized, V: Value> Get<'_, K, V> {
                         if let Some((cached, refresh)) = self.space.judge(self.key, found, self.terms.demand, at)? {
                             if refresh {
                                 let load = erase(self.key.to_owned_key(), loader);
-                                engine.refresh(state, &self.space.owned(self.key), cached.fence(), load);
+                                engine.refresh(
+                                    state,
+                                    &self.space.owned(self.key),
+                                    &Due::of(cached.entry(), engine),
+                                    load,
+                                );
                             }
                             return Ok(cached);
                         }
@@ -292,6 +298,22 @@ impl<'a, K: CacheKey + ?Sized, V: Value> Space<K, V> {
         shared.counted(answer, asked_us)
     }
 
+    /// The same, and of what an earlier life of this process left on disk whatever would still be fresh by its own ttl,
+    /// with why = `suspect`: nobody can say that it is. For spaces that no other process writes to; in others it is
+    /// [`find`](Space::find).
+    ///
+    /// # Errors
+    /// As `find`.
+    pub async fn find_or_left_over(&self, key: &K) -> Result<Cached<V>, Error> {
+        let shared = self.shared.clone();
+        let (asked_us, owned) = (shared.engine.clock.now_us(), self.owned(key));
+        let answer = match shared.engine.left_over(&shared.state, &owned).await {
+            Some(answer) => Ok(answer),
+            None => shared.engine.find(&shared.state, &owned).await,
+        };
+        shared.counted(answer, asked_us)
+    }
+
     /// As [`Space::refresh`], and the refresh begins at once, in the class of those that nobody
     /// waits for: it is a load, not a request. Where too many run already the next read begins it.
     pub fn refresh_with<F, Fut, E>(&self, key: &K, loader: F) -> bool
@@ -307,7 +329,7 @@ impl<'a, K: CacheKey + ?Sized, V: Value> Space<K, V> {
             return false;
         }
         if let Some(seen) = seen {
-            engine.refresh(state, &owned, seen, erase(key.to_owned_key(), loader));
+            engine.refresh(state, &owned, &Due::at_once(seen), erase(key.to_owned_key(), loader));
         }
         true
     }

@@ -201,18 +201,68 @@ pub struct TierError {
 }
 
 /// Kinds of trouble with a tier.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum TierTrouble {
     /// It can't be reached, does not answer in time, or its breaker is open: the arbiter is gone.
     Unreachable,
     /// It is full and evicts nothing: as if it were gone.
     Full,
+    /// It takes no writes: a replica, or one that has become one.
+    ReadOnly,
+    /// It turns us away: a password or rights are missing.
+    Denied,
+    /// It starts, or has no majority: in a moment, perhaps.
+    NotReady,
     /// The key holds another type of the engine: this key passes it by.
     WrongType,
-    /// The key or value can't be stored there.
+    /// The key or value can't be stored there: nearly always because it is too long.
     Unfit,
     /// It answered with an error of another kind.
     Failed,
+}
+
+impl TierTrouble {
+    /// All kinds, in the order of their declaration.
+    pub const ALL: [TierTrouble; 8] = [
+        TierTrouble::Unreachable,
+        TierTrouble::Full,
+        TierTrouble::ReadOnly,
+        TierTrouble::Denied,
+        TierTrouble::NotReady,
+        TierTrouble::WrongType,
+        TierTrouble::Unfit,
+        TierTrouble::Failed,
+    ];
+
+    /// The word in metrics, logs and `/readyz`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            TierTrouble::Unreachable => "unreachable",
+            TierTrouble::Full => "full",
+            TierTrouble::ReadOnly => "read_only",
+            TierTrouble::Denied => "denied",
+            TierTrouble::NotReady => "not_ready",
+            TierTrouble::WrongType => "wrong_type",
+            TierTrouble::Unfit => "too_large",
+            TierTrouble::Failed => "failed",
+        }
+    }
+
+    /// Whether it is of the one key or value that was asked for, and says nothing of others.
+    pub const fn is_of_the_key(self) -> bool {
+        matches!(self, TierTrouble::WrongType | TierTrouble::Unfit)
+    }
+
+    /// Whether nobody is there who orders what happens to keys: it can't be asked, or may not.
+    pub const fn is_out_of_reach(self) -> bool {
+        use TierTrouble::{Denied, NotReady, ReadOnly, Unreachable};
+        matches!(self, Unreachable | ReadOnly | Denied | NotReady)
+    }
+
+    /// Whether it was answered, and asking again soon is of no use: somebody has to look at it.
+    pub const fn is_refusal(self) -> bool {
+        matches!(self, TierTrouble::Denied | TierTrouble::WrongType | TierTrouble::Unfit | TierTrouble::Failed)
+    }
 }
 
 /// A place that holds entries for several processes, and says which of them loads.

@@ -22,7 +22,7 @@ pub(crate) fn check(file: &Path, connect: bool, insecure: bool) -> Result<(), Fa
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let runtime = runtime.map_err(|error| Failure::Run(format!("no thread can be started: {error}")))?;
     let opened = runtime.block_on(async {
-        let service = Service::start(config, runtime.handle().clone()).await?;
+        let service = Service::rehearse(config, runtime.handle().clone()).await?;
         match service.unreachable().await {
             problems if problems.is_empty() => Ok(service.advice().await),
             problems => Err(problems),

@@ -37,7 +37,7 @@ pub(crate) fn dlq(what: &Dlq, url: &str) -> Result<(), Failure> {
         Dlq::List => list(&asked(admin::get(url, "/api/dlq")?)?),
         Dlq::Retry { key } => {
             let done = asked(admin::post(url, &path("retry", key.as_deref()))?)?;
-            said(&done["retried"], key.as_deref(), "tried again")?;
+            retried(&done, key.as_deref())?;
         }
         Dlq::Drop { key, all: _ } => {
             let done = asked(admin::post(url, &path("drop", key.as_deref()))?)?;
@@ -77,17 +77,37 @@ fn said(count: &Value, key: Option<&OsStr>, done: &str) -> Result<(), Failure> {
     }
 }
 
+/// What came of another try; some of it still owed is a failure, said with its cause.
+fn retried(done: &Value, key: Option<&OsStr>) -> Result<(), Failure> {
+    let count = |value: &Value| value.as_u64().unwrap_or_default();
+    let (told, untried) = (count(&done["told"]), count(&done["untried"]));
+    if told > 0 || count(&done["retried"]) == 0 {
+        said(&done["told"], key, "told to the shared tier")?;
+    }
+    let causes = done["owed"].as_object().into_iter().flatten();
+    let mut owed: Vec<String> = causes.map(|(cause, keys)| format!("{keys} still owed ({cause})")).collect();
+    if untried > 0 {
+        owed.push(format!("{untried} not tried: too many at once, or their space is not declared here"));
+    }
+    if owed.is_empty() {
+        return Ok(());
+    }
+    let advice = "the server tries them again by itself; /readyz and bellwether_shared_unwritable say how the tier is";
+    Err(Failure::Run(format!("{}: {advice}", owed.join(", ").escape_debug())))
+}
+
 fn list(json: &Value) {
     let rows = json["shown"].as_array().map(Vec::as_slice).unwrap_or_default();
     if rows.is_empty() {
         say("nothing is owed to the shared tier");
         return;
     }
-    say(&format!("{:<9} {:<7} {:>6}  {:<16} key", "state", "verb", "tries", "space"));
+    say(&format!("{:<9} {:<7} {:>6}  {:<11}  {:<16} key", "state", "verb", "tries", "cause", "space"));
     for row in rows {
         let text = |name: &str| row[name].as_str().unwrap_or_default().escape_debug().to_string();
         let tries = row["tries"].as_u64().unwrap_or_default();
-        say(&format!("{:<9} {:<7} {tries:>6}  {:<16} {}", text("state"), text("verb"), text("space"), text("key")));
+        let (state, verb, cause) = (text("state"), text("verb"), text("cause"));
+        say(&format!("{state:<9} {verb:<7} {tries:>6}  {cause:<11}  {:<16} {}", text("space"), text("key")));
     }
     let owed = json["owed"].as_u64().unwrap_or_default();
     if owed > rows.len() as u64 {

@@ -87,10 +87,59 @@ fn table(json: &Value) -> String {
         };
         lines.row("last failure", format!("{}, {} in a row{cools}", shown(&failed["class"]), failed["attempts"]));
     }
+    tiers(&mut lines, json);
     let origin = &json["origin"];
     let (running, waiting, most) = (&origin["running"], &origin["waiting"], &origin["max_concurrency"]);
-    lines.row("origin", format!("{running} of {most} loads run, {waiting} wait"));
+    lines.row("origin", format!("{running} of {most} loads run, {waiting} wait{}", narrowed(origin)));
+    match origin["breaker"].as_str() {
+        Some("open") => {
+            lines.row("  breaker", format!("open: no load before {} from now", time(&origin["probes_in_ms"])));
+        }
+        Some("half_open") => lines.row("  breaker", "half open: probes are on their way".to_owned()),
+        _ => {}
+    }
     lines.0
+}
+
+/// Where else the key lives, and how these places are.
+fn tiers(lines: &mut Table, json: &Value) {
+    if json["memory_off"] == true {
+        lines.row("memory tier", "off: more of this space is invalidated than memory serves".to_owned());
+    }
+    if let Some(disk) = json["disk"].as_str() {
+        let off = if disk == "on" { "" } else { ": nothing is stored or found there; see the log" };
+        lines.row("disk tier", format!("{}{off}", printable(disk)));
+    }
+    let shared = &json["shared"];
+    if shared.is_null() {
+        return;
+    }
+    let troubles: Vec<String> = shared["troubles"].as_array().into_iter().flatten().map(shown).collect();
+    let state = if troubles.is_empty() { "up".to_owned() } else { format!("degraded: {}", troubles.join(", ")) };
+    lines.row("shared tier", state);
+    lines.row("  named there", shown(&json["shared_as"]));
+    if shared["owed"] == true {
+        lines.row("  owed", "an invalidation that it could not be told yet: its copy is not believed here".to_owned());
+    }
+    let copy = &json["entry"]["shared"];
+    if copy.is_null() {
+        return;
+    }
+    let known = match (&copy["fence"], &copy["compared_in_ms"]) {
+        (fence, _) if fence == 0 => "not there, or not known to be".to_owned(),
+        (_, Value::Null) => "the same as there".to_owned(),
+        (_, left) => format!("the same as there; compared by the first read after {}", time(left)),
+    };
+    lines.row("  this copy", known);
+}
+
+/// What there is to say where fewer loads may run than at most.
+fn narrowed(origin: &Value) -> String {
+    let (limit, most) = (origin["limit"].as_u64(), origin["max_concurrency"].as_u64());
+    match limit.filter(|limit| most.is_some_and(|most| *limit < most)) {
+        Some(limit) => format!("; slow, so at most {limit} at once"),
+        None => String::new(),
+    }
 }
 
 #[derive(Default)]
@@ -148,5 +197,24 @@ mod tests {
             assert!(text.contains(row), "{row}: {text}");
         }
         assert!(!text.contains('\u{1b}'), "a terminal is not written to by others");
+        for absent in ["shared tier", "disk tier", "memory tier"] {
+            assert!(!text.contains(absent), "a space that has none: {text}");
+        }
+        let mut shared = warm;
+        shared["shared_as"] = json!("bw:@v2:a");
+        shared["shared"] = json!({ "troubles": ["full"], "owed": true });
+        (shared["memory_off"], shared["disk"]) = (json!(true), json!("off"));
+        shared["entry"]["shared"] = json!({ "fence": 7, "compared_in_ms": 4_200 });
+        let text = table(&shared);
+        for row in [
+            "shared tier     degraded: full",
+            "bw:@v2:a",
+            "owed",
+            "after 4.2 s",
+            "disk tier       off",
+            "memory tier     off",
+        ] {
+            assert!(text.contains(row), "{row}: {text}");
+        }
     }
 }

@@ -80,8 +80,13 @@ impl Priority {
 /// What an origin may be asked to bear (G9): never exceeded, by any path.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Budget {
-    /// Loads that may run at once.
+    /// The most loads that may run at once.
     pub max_concurrency: u32,
+    /// Whether fewer run at once while loads take longer than usual: the limit follows the origin, between 1 and
+    /// `max_concurrency`.
+    pub adaptive: bool,
+    /// Whether an origin that fails is left alone: see [`crate::guard::breaker`].
+    pub breaker: bool,
     /// Loads a second, all paths together.
     pub rate: Option<f64>,
     /// Loads a second that nobody waits for (early, background, warming); below `rate`.
@@ -98,6 +103,8 @@ impl Default for Budget {
     fn default() -> Budget {
         Budget {
             max_concurrency: 16,
+            adaptive: true,
+            breaker: true,
             rate: None,
             refresh_rate: None,
             timeout: Span::secs(2),

@@ -45,6 +45,11 @@ impl Client {
         Ok(client)
     }
 
+    /// Whether it does what it is asked: one that wants a password says so only now.
+    pub(crate) async fn is_let_in(&mut self) -> Result<(), ClientError> {
+        self.accepted("PING", &["PING"]).await
+    }
+
     async fn accepted(&mut self, command: &'static str, words: &[&str]) -> Result<(), ClientError> {
         match self.call(words).await?.as_error() {
             Some(text) => Err(ClientError::Refused { command, answer: String::from_utf8_lossy(text).into_owned() }),

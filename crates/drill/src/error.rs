@@ -22,13 +22,22 @@ pub enum ClientError {
     #[error("no answer in {} s", .0.as_secs())]
     Silent(Duration),
     /// It refused AUTH or SELECT.
-    #[error("{command} was refused: {answer}")]
+    #[error("{command} was refused: {answer}{}", login_hint(.answer))]
     Refused {
         /// Which command.
         command: &'static str,
         /// Its error.
         answer: String,
     },
+}
+
+/// What to do where somebody is not let in.
+fn login_hint(answer: &str) -> &'static str {
+    if ["NOAUTH", "WRONGPASS"].iter().any(|code| answer.starts_with(code)) {
+        "; put its password into the URL, or into BELLWETHER_DRILL_PASSWORD"
+    } else {
+        ""
+    }
 }
 
 /// Why a drill was not held. A row that fails is none: see [`Report`](crate::Report).

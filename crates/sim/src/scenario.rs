@@ -73,8 +73,12 @@ impl Scenario {
             ..Policy::ttl(Span(d.one_of(&[40, 200, 1000])))
         };
         let rate = d.chance(0.4).then(|| d.one_of(&[20.0, 100.0, 500.0]));
+        // From dice of their own: what a seed means besides stays what it was.
+        let mut guards = Dice::of(seed ^ 0x60A2_D5E1);
         let budget = Budget {
             max_concurrency: d.one_of(&[1, 2, 4, 16]),
+            adaptive: guards.chance(0.5),
+            breaker: guards.chance(0.5),
             rate,
             refresh_rate: rate.filter(|_| d.chance(0.5)).map(|rate| rate / 4.0),
             timeout: Span(load.0 * 4 + 40),

@@ -381,3 +381,26 @@ fn a_host_that_is_not_ours_does_not_reach_the_admin_listener() {
     assert!((400..500).contains(&status), "DNS rebinding got {status}");
     assert_eq!(Http::get(server.admin(), "/metrics").status, 200, "control");
 }
+
+/// A client that is told why does not try again and again.
+#[test]
+fn a_command_over_16_mib_is_answered_before_its_connection_is_closed() {
+    let server = serve();
+    let value = vec![b'x'; 18 << 20];
+    let head = format!("*3\r\n$3\r\nSET\r\n$4\r\nkv:x\r\n${}\r\n", value.len());
+    let halves = {
+        let half = [format!("${}\r\n", 9 << 20).as_bytes(), &value[..9 << 20], b"\r\n"].concat();
+        [b"*5\r\n$4\r\nMSET\r\n$4\r\nkv:x\r\n".as_slice(), &half, b"$4\r\nkv:y\r\n", &half].concat()
+    };
+    for input in [[head.as_bytes(), &value, b"\r\n"].concat(), halves] {
+        let mut connection = server.connect();
+        // All of it, as clients send it: they read only then.
+        connection.send_raw(&input).expect("it is heard out");
+        let answer = connection.read_to_close(1_000).expect("it is answered, then closed");
+        let said = String::from_utf8_lossy(&answer);
+        assert!(said.starts_with("-ERR Protocol error: invalid bulk length"), "{said}");
+    }
+    // Control: one below it is a command.
+    let mut client = server.connect();
+    assert_eq!(client.call(&["SET", "kv:x", &"x".repeat(1 << 20)]), Value::ok());
+}

@@ -67,6 +67,9 @@ fn a_naive_fleet_loads_everything_again_where_a_node_of_memcached_is_added() {
 
 #[test]
 fn what_does_not_fit_an_incident_is_told_before_anything_is_started() {
+    let guarded =
+        bellwether_servers::Redis::start(&["--requirepass", "right"]).unwrap_or_else(|error| panic!("{error}"));
+    let (open, wrong) = (guarded.url(), guarded.url().replace("redis://", "redis://:wrong@"));
     for (arguments, code, words) in [
         (&["fleet-hot"][..], 2, "fleet-cold"),
         (&["fleet-cold", "--control", "modulo"], 2, "expected coalescing"),
@@ -74,6 +77,8 @@ fn what_does_not_fit_an_incident_is_told_before_anything_is_started() {
         (&["failover", "--against", "redis://127.0.0.1:1"], 2, "leave --against away"),
         (&["fleet-cold", "--against", "127.0.0.1:6379"], 2, "expected redis://"),
         (&["fleet-cold", "--against", "redis://127.0.0.1:1"], 1, "Connection refused"),
+        (&["fleet-cold", "--against", &open], 1, "BELLWETHER_DRILL_PASSWORD"),
+        (&["fleet-cold", "--against", &wrong], 1, "BELLWETHER_DRILL_PASSWORD"),
         (&["redis-down", "--json", "/nosuch/report.json"], 2, "the report can't be written"),
     ] {
         let (ended, out, err) = drill(arguments);

@@ -4,6 +4,9 @@
 //! together is written together.
 
 use std::collections::HashMap;
+use std::fs::{OpenOptions, Permissions};
+use std::io;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -74,6 +77,10 @@ impl SqliteLedger {
 }
 
 fn open(path: &Path) -> rusqlite::Result<Connection> {
+    private(path).map_err(|error| {
+        let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CANTOPEN);
+        rusqlite::Error::SqliteFailure(code, Some(error.to_string()))
+    })?;
     let db = Connection::open(path)?;
     db.busy_timeout(LOCKED)?;
     db.pragma_update(None, "journal_mode", "WAL")?;
@@ -82,6 +89,13 @@ fn open(path: &Path) -> rusqlite::Result<Connection> {
         "CREATE TABLE IF NOT EXISTS debts (name BLOB PRIMARY KEY, verb INTEGER NOT NULL, tries INTEGER NOT NULL) WITHOUT ROWID",
     )?;
     Ok(db)
+}
+
+/// The file, for its owner alone: keys are in it. SQLite makes what lies beside it like it.
+fn private(path: &Path) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    let file = options.write(true).create(true).truncate(false).mode(0o600).open(path)?;
+    file.set_permissions(Permissions::from_mode(0o600))
 }
 
 fn read(db: &Connection) -> rusqlite::Result<Vec<Debt>> {
@@ -172,6 +186,10 @@ mod tests {
         let path = home.path().join("owed.db");
         let ledger = SqliteLedger::open(&path).unwrap();
         assert_eq!(ledger.debts(), []);
+        for name in ["owed.db", "owed.db-wal"] {
+            let mode = std::fs::metadata(home.path().join(name)).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600, "{name}: for its owner alone");
+        }
         ledger.owe(debt("a", 1)).await;
         ledger.owe(debt("b", 1)).await;
         ledger.owe(debt("a", 2)).await;

@@ -4,6 +4,8 @@
 mod breaker;
 #[cfg(feature = "disk")]
 pub mod disk;
+#[cfg(any(feature = "redis", feature = "memcached"))]
+mod health;
 #[cfg(feature = "memcached")]
 pub mod memcached;
 #[cfg(feature = "redis")]

@@ -154,6 +154,10 @@ fn what_is_too_long_is_told_and_what_lies_there_too_long_is_not_taken_in() {
         Plain::of(&servers[0]).set("bw:theirs", 0, &noise[..900_000]);
         let refused = tier.get(b"theirs").await.unwrap_err();
         assert!(refused.kind == TierTrouble::Unfit && refused.text.contains("900000"), "{refused:?}");
+        // G2: it is removed all the same.
+        let raised = tier.invalidate(b"theirs", Invalidation::Remove, Fence::ZERO).await.unwrap();
+        assert!(raised.was_resident);
+        assert_eq!(body(&tier, b"theirs").await, None);
         store(&tier, b"small", entry("still works")).await;
         assert_eq!(body(&tier, b"small").await.unwrap(), "still works");
     });

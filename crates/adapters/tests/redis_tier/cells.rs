@@ -211,7 +211,6 @@ async fn a_key_of_another_type_is_passed_by() {
         tier.acquire(b"list", ask(Mode::Miss)).await.map(drop),
         tier.publish(b"list", Fence(1), entry("v")).await.map(drop),
         tier.put(b"list", Fence(u64::MAX >> 1), entry("v")).await.map(drop),
-        tier.invalidate(b"list", Invalidation::Remove, Fence::ZERO).await.map(drop),
         tier.verify(b"list").await.map(drop),
     ];
     for result in trouble {
@@ -222,6 +221,23 @@ async fn a_key_of_another_type_is_passed_by() {
         matches!(&many[..], [Found::Nothing { .. }, Found::Entry { .. }]),
         "one key does not take the others along"
     );
+    assert!(tier.counts().wrong_type >= 5);
+}
+
+/// G2: what stands in the way of a value goes as any value does, and what is written then is there.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_of_another_type_is_removed_like_any_other() {
+    let server = redis(&[]).await;
+    let tier = calm(&server.url());
+    for (command, verb) in [("LPUSH", Invalidation::Remove), ("SADD", Invalidation::Expire)] {
+        call(&server, &[command, "bw:k", "x"]).await;
+        let raised = tier.invalidate(b"k", verb, Fence::ZERO).await.unwrap();
+        assert!(raised.was_resident, "{command}");
+        assert_eq!(body(tier.get(b"k").await), None, "a tombstone stands there");
+        assert_eq!(tier.put(b"k", raised.fence, entry("v")).await.unwrap(), Stored::Yes(raised.fence));
+        assert_eq!(body(tier.get(b"k").await).as_deref(), Some(&b"v"[..]));
+        call(&server, &["DEL", "bw:k"]).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,6 +5,7 @@
 mod cells;
 mod cluster;
 mod crossed;
+mod health;
 mod leases;
 mod sentinel;
 mod setup;

@@ -157,7 +157,7 @@ async fn a_replica_and_a_node_of_a_cluster_are_told_what_to_write_instead() {
         tier.acquire(b"k", ask(Mode::Miss)).await.err().filter(|error| error.text.contains("replica"))
     })
     .await;
-    assert_eq!(error.kind, TierTrouble::Unreachable);
+    assert_eq!(error.kind, TierTrouble::ReadOnly);
     let told = fatal(&tier.check().await);
     assert!(told.contains("redis+sentinel://"), "{told}");
     let lonely = redis(&["--cluster-enabled", "yes"]).await;

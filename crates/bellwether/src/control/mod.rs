@@ -2,5 +2,6 @@
 
 pub(crate) mod brakes;
 pub(crate) mod follow;
+pub(crate) mod pace;
 pub(crate) mod react;
 pub(crate) mod resync;

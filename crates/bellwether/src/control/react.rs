@@ -217,7 +217,6 @@ fn situation(
     sight: Sight,
 ) -> Situation {
     let shared = engine.tier.is_some() && space.travel.as_ref().is_some_and(|travel| travel.on_shared);
-    let (running, waiting) = space.gate.load();
     Situation {
         hot,
         allowed: Allowed {
@@ -233,7 +232,7 @@ fn situation(
         nodes: sight.nodes,
         replicas: 0,
         capacity: sight.capacity,
-        degraded: waiting > 0 && running as u64 >= u64::from(space.gate.max_concurrency()),
+        degraded: space.gate.is_degraded(),
         announced,
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bellwether_core::entry::{Kind, Meta};
+use bellwether_core::fence::Fence;
 use bellwether_core::read::walk::{Event, Heard, LONE_FRESH, Parting, Right, Seen, Step, unproven};
 use bellwether_core::time::Span;
 
@@ -138,7 +139,13 @@ impl Leader {
                     Ok(Stored::Yes(_)) => self.engine.shelve(&self.space, &self.key, &entry, seen),
                     // An invalidation elsewhere, or another writer, came first: what is here is no better.
                     Ok(Stored::Refused) => self.engine.forget(&self.key, entry.fence()),
-                    Err(TierTrouble::Unfit | TierTrouble::WrongType) => self.unproven(&entry, self.engine.resync),
+                    Err(trouble @ (TierTrouble::Unfit | TierTrouble::WrongType)) => {
+                        self.unproven(&entry, self.engine.resync);
+                        let replaces = self.link.as_ref().is_some_and(|link| link.holds != Fence::ZERO);
+                        if trouble == TierTrouble::Unfit && replaces {
+                            self.engine.outgrown(&self.space, &self.key).await;
+                        }
+                    }
                     Err(_) => self.unproven(&entry, LONE_FRESH),
                 },
                 None => {

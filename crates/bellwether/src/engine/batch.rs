@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use bellwether_core::guard::gate::Ticket;
+use bellwether_core::guard::gate::{Ended, Ticket};
 use bellwether_core::read::walk::{Event, Parting, Step};
 use bellwether_core::time::Tick;
 use futures_util::future::{BoxFuture, join_all};
@@ -12,6 +12,7 @@ use futures_util::future::{BoxFuture, join_all};
 use crate::engine::ask::{Answer, Ask};
 use crate::engine::body::{AnyBody, AnyLoaded, LoadFn};
 use crate::engine::cell::{FlightCell, Outcome};
+use crate::engine::due::Due;
 use crate::engine::hit::Look;
 use crate::engine::lead::{Begun, Cargo, Leader, Start, bounded};
 use crate::engine::miss::Entered;
@@ -70,7 +71,7 @@ impl Engine {
                 Look::Serve { entry, why, at: as_of, refresh } => {
                     self.resync(space, || key.clone(), &entry, as_of);
                     if refresh {
-                        self.refresh(space, key, entry.fence(), single(&load, at));
+                        self.refresh(space, key, &Due::of(&entry, self), single(&load, at));
                     }
                     Some(Ok((entry, why, as_of)))
                 }
@@ -197,14 +198,14 @@ async fn lead_batch(ticket: Ticket, leaders: HashMap<usize, Leader>, load: Batch
     let deadline = started + space.gate.timeout();
     let input = BatchInput { deadline, clock: engine.clock.clone() };
     let loaded = bounded(&engine, deadline, async { load(positions, input).await }).await;
-    drop(permit);
+    permit.end(match &loaded {
+        Ok(_) => Ended::Answered { took_us: None },
+        Err(error) => Ended::Failed { class: error.class, again: false },
+    });
     space.note_load(began_us, engine.clock.now_us(), loaded.is_ok());
-    let Ok(found) = loaded else {
-        for (at, leader, _) in begun {
-            // By the right that it has: a lease of its own is kept.
-            engine.runtime().spawn(leader.lead(Step::Admit, None, single(&load, at)));
-        }
-        return;
+    let found = match loaded {
+        Ok(found) => found,
+        Err(error) => return once_more(&engine, &space, begun, &error, &load).await,
     };
     let mut found: HashMap<usize, Loaded<AnyBody>> = found.into_iter().collect();
     // All land before any is published: a slow tier holds up nobody.
@@ -216,6 +217,29 @@ async fn lead_batch(ticket: Ticket, leaders: HashMap<usize, Leader>, load: Batch
         landed.push(async move { leader.part(parting, kept).await });
     }
     join_all(landed).await;
+}
+
+/// A batch failed: each of its keys is tried once more on its own, as far as the origin's budget for that goes. The
+/// others share the batch's error.
+async fn once_more(
+    engine: &Arc<Engine>,
+    space: &SpaceState,
+    begun: Vec<(usize, Leader, Begun)>,
+    error: &LoadError,
+    load: &BatchFn,
+) {
+    let mut denied = Vec::new();
+    for (at, mut leader, begun) in begun {
+        if space.gate.may_retry() {
+            // By the right that it has: a lease of its own is kept.
+            engine.runtime().spawn(leader.lead(Step::Admit, None, single(load, at)));
+            continue;
+        }
+        let (event, cargo) = leader.digest(begun, Err(error.clone()));
+        let (parting, kept) = leader.settle_after(event, cargo);
+        denied.push(async move { leader.part(parting, kept).await });
+    }
+    join_all(denied).await;
 }
 
 /// Those of a batch's leaders whose keys are not on disk, or not so that it would do.
@@ -233,7 +257,7 @@ async fn beyond_disk(engine: &Arc<Engine>, leaders: Vec<(usize, Leader)>, load: 
             Next::Step(_) => beyond.push((at, leader)),
             Next::Landed { entry, refresh } => {
                 if refresh {
-                    engine.refresh(&leader.space, &leader.key, entry.fence(), single(load, at));
+                    engine.refresh(&leader.space, &leader.key, &Due::of(&entry, engine), single(load, at));
                 }
             }
         }
@@ -294,7 +318,7 @@ async fn with_rights(engine: &Arc<Engine>, leaders: Vec<(usize, Leader)>, load: 
             Next::Step(step) => own_way(at, leader, step),
             Next::Landed { entry, refresh } => {
                 if refresh {
-                    engine.refresh(&leader.space, &leader.key, entry.fence(), single(load, at));
+                    engine.refresh(&leader.space, &leader.key, &Due::of(&entry, engine), single(load, at));
                 }
             }
         }

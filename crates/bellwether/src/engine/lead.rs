@@ -7,10 +7,10 @@ use std::sync::atomic::Ordering;
 use bellwether_core::entry::Kind;
 use bellwether_core::failure::FailClass;
 use bellwether_core::fence::Fence;
-use bellwether_core::guard::gate::Ticket;
+use bellwether_core::guard::cooldown::Cooling;
+use bellwether_core::guard::gate::{Ended, Ticket};
 use bellwether_core::policy::Priority;
-use bellwether_core::read::decide::Demand;
-use bellwether_core::read::flight::{Asker, FlightId};
+use bellwether_core::read::flight::FlightId;
 use bellwether_core::read::walk::{self, Event, Report, Step, Walk};
 use bellwether_core::time::Tick;
 use futures_util::FutureExt;
@@ -18,6 +18,7 @@ use futures_util::FutureExt;
 use crate::engine::ask::Ask;
 use crate::engine::body::{AnyBody, AnyLoaded, LoadFn, LoadInput};
 use crate::engine::cell::{FlightCell, Outcome};
+use crate::engine::due::Due;
 use crate::engine::space::SpaceState;
 use crate::engine::tier::{Link, Next};
 use crate::engine::{Engine, draw};
@@ -25,11 +26,9 @@ use crate::entry::{Aside, Extra, Resident, Tag, TierMark};
 use crate::error::Error;
 use crate::key::Key;
 use crate::load::{Found, Keep, LoadError, Terms};
-use crate::state::flights::{Ending, Joined, Led};
+use crate::state::flights::Ending;
 use crate::state::gate::{KeyShare, Permit, Turned};
 
-/// Background refreshes of a process that may be under way; what comes beyond waits for its next reader.
-const MOST_REFRESHING: usize = 1_000;
 /// A flight that is to be led.
 #[derive(Clone, Copy)]
 pub(crate) struct Start {
@@ -49,6 +48,8 @@ pub(crate) struct Leader {
     /// Class and deadline of a load that is not in the table.
     alone: (Priority, Tick),
     refresh: bool,
+    /// It has called its loader.
+    loaded: bool,
     /// Its walk begins on the disk.
     looks: bool,
     pub(crate) landed: bool,
@@ -104,6 +105,7 @@ impl Leader {
             cell,
             alone: (Priority::Normal, Tick::NEVER),
             refresh,
+            loaded: false,
             looks,
             landed: false,
             walk,
@@ -145,6 +147,21 @@ impl Leader {
         engine.runtime().spawn(leader.lead(first, None, load));
     }
 
+    /// Leads a refresh that nobody waits for.
+    pub(crate) fn launch_refresh(
+        engine: &Arc<Engine>,
+        space: &Arc<SpaceState>,
+        key: &Key,
+        start: Start,
+        cell: Arc<FlightCell>,
+        load: LoadFn,
+    ) {
+        engine.refreshing.fetch_add(1, Ordering::Relaxed);
+        let leader = Leader::new(engine, space, key, Some(start.id), cell, true);
+        let first = leader.first(start.parked.is_some());
+        engine.runtime().spawn(leader.lead(first, start.parked.flatten(), load));
+    }
+
     /// Takes over a flight whose batch ended without an answer for it; it is in the table and may run.
     pub(crate) fn take_over(
         engine: &Arc<Engine>,
@@ -171,7 +188,7 @@ impl Leader {
                     }
                     Next::Landed { entry, refresh } => {
                         if let Some(load) = load.filter(|_| refresh) {
-                            self.engine.refresh(&self.space, &self.key, entry.fence(), load);
+                            self.engine.refresh(&self.space, &self.key, &Due::of(&entry, &self.engine), load);
                         }
                         return;
                     }
@@ -191,6 +208,7 @@ impl Leader {
                 },
                 Step::Load => match (load.take(), permit.take()) {
                     (Some(load), Some(permit)) => {
+                        self.loaded = true;
                         let event;
                         (event, cargo) = self.load(load, permit).await;
                         event
@@ -265,8 +283,14 @@ impl Leader {
         let began_us = self.engine.clock.now_us();
         let input = LoadInput { have: begun.have.clone(), deadline, clock: self.engine.clock.clone() };
         let loaded = bounded(&self.engine, deadline, async move { load(input).await }).await;
-        drop(permit);
-        self.space.note_load(began_us, self.engine.clock.now_us(), loaded.is_ok());
+        let ended_us = self.engine.clock.now_us();
+        let (permit, share) = permit;
+        permit.end(match &loaded {
+            Ok(_) => Ended::Answered { took_us: Some(ended_us.saturating_sub(began_us)) },
+            Err(error) => Ended::Failed { class: error.class, again: self.last_failure().is_some() },
+        });
+        drop(share);
+        self.space.note_load(began_us, ended_us, loaded.is_ok());
         self.digest(begun, loaded)
     }
 
@@ -302,10 +326,15 @@ impl Leader {
     }
 
     fn fail(&self, error: LoadError) -> (Event, Cargo) {
-        let now = self.engine.clock.now();
         tracing::debug!(space = &*self.space.name, key = self.key.hash, class = error.class.as_str(), "load failed");
-        let before = self.engine.flights.locked(&self.key, |shard| shard.last_failure(&self.key, now));
-        (Event::Failed(error.class, before), Cargo { body: Body::Error(error), aside: Aside::default() })
+        let event = Event::Failed(error.class, self.last_failure());
+        (event, Cargo { body: Body::Error(error), aside: Aside::default() })
+    }
+
+    /// The key's failed state, if its last load failed a moment ago.
+    fn last_failure(&self) -> Option<Cooling> {
+        let now = self.engine.clock.now();
+        self.engine.flights.locked(&self.key, |shard| shard.last_failure(&self.key, now))
     }
 }
 
@@ -334,54 +363,14 @@ fn panicked(panic: &(dyn std::any::Any + Send)) -> LoadError {
     LoadError::new(FailClass::Failed, format!("the loader panicked: {text}"))
 }
 
-impl Engine {
-    /// Starts a refresh that nobody waits for, unless one runs, the key cools down, or too many run already.
-    ///
-    /// `seen` is the fence of the entry that a reader found due: a newer one needs no refresh yet.
-    pub(crate) fn refresh(self: &Arc<Engine>, space: &Arc<SpaceState>, key: &Key, seen: Fence, load: LoadFn) -> bool {
-        self.refreshing.load(Ordering::Relaxed) < MOST_REFRESHING && self.begin_refresh(space, key, seen, load)
-    }
-
-    /// As [`Engine::refresh`], of a key that has a worker of its own: it is not kept waiting by how many refreshes run.
-    /// False as well if nobody said how its space is loaded.
-    pub(crate) fn refresh_unasked(self: &Arc<Engine>, space: &Arc<SpaceState>, key: &Key, seen: Fence) -> bool {
-        space.unasked(&key.bytes).is_some_and(|load| self.begin_refresh(space, key, seen, load))
-    }
-
-    fn begin_refresh(self: &Arc<Engine>, space: &Arc<SpaceState>, key: &Key, seen: Fence, load: LoadFn) -> bool {
-        let asker = Asker {
-            demand: Demand::Any,
-            priority: Priority::Background,
-            deadline: None,
-            floor: space.floor().newest(),
-        };
-        let led = Led::Here { hedge: space.successor_after() };
-        let joined = self.flights.locked(key, |shard| {
-            let now = self.clock.now();
-            let loading = shard.flights(key).is_some_and(|flights| flights.covers(&asker, now));
-            let landed = self.memory.peek(key.by_ref()).is_some_and(|entry| entry.fence() > seen);
-            if loading || landed || shard.cooling(key, now).is_some() {
-                return None;
-            }
-            Some(self.flights.join(shard, key, led, &asker, now, |id| Arc::new(FlightCell::new(id, &self.clock))))
-        });
-        let (id, cell, parked) = match joined {
-            Some(Joined::Lead { id, cell }) => (id, cell, None),
-            Some(Joined::LeadLater { id, cell, at }) => (id, cell, Some(at)),
-            Some(Joined::Follow { .. } | Joined::Full) | None => return false,
-        };
-        self.refreshing.fetch_add(1, Ordering::Relaxed);
-        let leader = Leader::new(self, space, key, Some(id), cell, true);
-        let first = leader.first(parked.is_some());
-        self.runtime().spawn(leader.lead(first, parked.flatten(), load));
-        true
-    }
-}
-
 impl Drop for Leader {
     fn drop(&mut self) {
         if self.refresh {
             self.engine.refreshing.fetch_sub(1, Ordering::Relaxed);
+            if !self.loaded {
+                // Another process had made it, or the guard turned it away: its turn is another's.
+                self.space.paced.refund();
+            }
         }
         if !self.landed {
             // The task was aborted or its runtime ended: nobody may wait for it in vain.

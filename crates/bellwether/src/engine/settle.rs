@@ -8,10 +8,10 @@ use bellwether_core::fence::Floor;
 use bellwether_core::read::walk::{Right, Step, supersedes};
 use bellwether_core::why::Why;
 
-use crate::engine::Engine;
 use crate::engine::cell::{FlightCell, Outcome};
 use crate::engine::lead::{Body, Cargo, Leader};
 use crate::engine::space::SpaceState;
+use crate::engine::{Engine, draw};
 use crate::entry::{Entry, Resident, relabelled};
 use crate::error::Error;
 use crate::key::Key;
@@ -35,6 +35,7 @@ impl Leader {
         let mut stored = None;
         match end {
             Step::Keep(meta) => {
+                let meta = self.engine.memory.counts().spread(self.space.id, meta, draw());
                 let entry = self.entry(cargo, self.engine.extended(&self.key, meta))?;
                 let lone = self.walk.right() == Right::Lone;
                 if lone {

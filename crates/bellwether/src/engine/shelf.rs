@@ -4,14 +4,17 @@
 use bellwether_core::entry::Kind;
 use bellwether_core::fence::{Fence, Floor};
 use bellwether_core::position::Position;
+use bellwether_core::read::decide::{self, Decision, Demand, decide};
 use bellwether_core::read::doubt::from_disk;
 use bellwether_core::read::shelf::{Shelved, after_restart};
 use bellwether_core::read::walk::{Event, Step};
 use bellwether_core::time::Span;
+use bellwether_core::why::Why;
 use bellwether_core::write::stamp::{Travelled, adopted};
 use tokio::task::JoinHandle;
 
 use crate::disk::{Held, Scope};
+use crate::engine::ask::Answer;
 use crate::engine::cell::Outcome;
 use crate::engine::lead::Leader;
 use crate::engine::space::{SpaceState, Travel};
@@ -29,6 +32,8 @@ struct Fetched {
     /// What covers it by the fleet's order of invalidations.
     floor: Floor,
     earlier: bool,
+    /// By its own ttl it would be fresh.
+    in_time: bool,
 }
 
 impl Engine {
@@ -113,9 +118,29 @@ impl Engine {
         if self.memory.peek(key.by_ref()).is_some() {
             return None;
         }
-        let Fetched { entry, floor, earlier } = self.fetch(space, key).await?;
+        let Fetched { entry, floor, earlier, .. } = self.fetch(space, key).await?;
         let shared = self.tier.is_some() && space.travel.as_ref().is_some_and(|travel| travel.on_shared);
         (!earlier || !shared).then_some(Offer { entry, floor, newer: true, lease: None })
+    }
+
+    /// What an earlier life of this process left of a key that is its clients' alone, as long as its own ttl lasts. It
+    /// is not fresh, because nobody can say that it is, and it stays where it is: whoever writes the key ends it.
+    pub(crate) async fn left_over(&self, space: &SpaceState, key: &Key) -> Option<Answer> {
+        if self.tier.is_some() && space.travel.as_ref().is_some_and(|travel| travel.on_shared) {
+            // Others may have written it meanwhile.
+            return None;
+        }
+        let Fetched { entry, floor, earlier, in_time } = self.fetch(space, key).await?;
+        let (meta, now) = (entry.meta(), self.clock.now());
+        if !earlier || !in_time || meta.kind != Kind::Value {
+            return None;
+        }
+        let floor = self.flights.locked(key, |shard| shard.floor(key)).merge(self.floor_of(space, &entry)).merge(floor);
+        let found = Some(decide::Resident { meta: &meta, hits: 0 });
+        match decide(found, floor, Demand::CachedOnly, now, &space.policy, draw()) {
+            Decision::Serve(_) | Decision::ServeAndRefresh(_) => Some((entry, Why::Suspect, now)),
+            _ => None,
+        }
     }
 
     fn unpack(&self, space: &SpaceState, key: &Key, held: Held, fence: Fence) -> Option<Fetched> {
@@ -130,7 +155,7 @@ impl Engine {
             hard_ms: envelope.hard_ms,
             cost_ms: envelope.cost_ms,
         };
-        let (now, (p99, mean)) = (self.clock.now(), space.load_times());
+        let (now, (p99, mean), in_time) = (self.clock.now(), space.load_times(), envelope.fresh_ms > 0);
         let mut meta = adopted(travelled, p99, mean, &space.policy, now, draw());
         if earlier {
             meta = after_restart(meta, shelf.disk.on_restart(), now)?;
@@ -157,7 +182,7 @@ impl Engine {
             Kind::Negative => Entry::new(key, meta, aside, 0, ()),
             Kind::HitForMiss => return None,
         };
-        Some(Fetched { entry, floor, earlier })
+        Some(Fetched { entry, floor, earlier, in_time })
     }
 }
 
@@ -176,7 +201,7 @@ impl Leader {
     pub(crate) async fn look(&mut self) -> Next {
         let (engine, key) = (self.engine.clone(), self.key.clone());
         let fetched = engine.fetch(&self.space, &key).await;
-        let (Some(Fetched { entry, floor, earlier }), Some(id)) = (fetched, self.id) else {
+        let (Some(Fetched { entry, floor, earlier, .. }), Some(id)) = (fetched, self.id) else {
             return Next::Step(self.looked(None));
         };
         let (step, landed) = engine.flights.locked(&key, |shard| {

@@ -15,9 +15,11 @@ use parking_lot::Mutex;
 
 use crate::codec::Erased;
 use crate::engine::body::{AnyCodec, LoadFn, Unasked};
+use crate::key::Key;
 use crate::observe::counters::{Histogram, TIME_BOUNDS, WhyCounts};
 use crate::shared::{Naming, Prefix, Sharing, tag_hash};
 use crate::state::gate::OriginGate;
+use crate::state::paced::Paced;
 use crate::weigh::Value;
 
 /// How long a successor waits for an overtaken load before it starts beside it, while load times are unknown.
@@ -42,6 +44,18 @@ pub(crate) struct SpaceState {
     pub(crate) load_seconds: Arc<Histogram<14>>,
     pub(crate) loads: Arc<LoadCounts>,
     times: Arc<Times>,
+    /// Refreshes that wait for their turn.
+    pub(crate) paced: Arc<Paced<Waiting>>,
+}
+
+/// A refresh that waits for its turn.
+pub(crate) struct Waiting {
+    /// As it was when the refresh was due.
+    pub(crate) space: Arc<SpaceState>,
+    pub(crate) key: Key,
+    /// The fence of the entry that was due.
+    pub(crate) seen: Fence,
+    pub(crate) load: LoadFn,
 }
 
 /// How a space's values live in the shared tier.
@@ -131,13 +145,19 @@ impl SpaceState {
             load_seconds: Arc::new(Histogram::new(&TIME_BOUNDS)),
             loads: Arc::default(),
             times: Arc::default(),
+            paced: Arc::default(),
         }
     }
 
     /// The same space under other promises: its entries, flights, floors, load times and counts are
     /// these. Loads under way end under the promises they began with.
     pub(crate) fn under(&self, policy: Policy, gate: Arc<OriginGate>) -> SpaceState {
-        SpaceState { floors: self.floors.clone(), times: self.times.clone(), ..self.renewed(self.id, policy, gate) }
+        SpaceState {
+            floors: self.floors.clone(),
+            times: self.times.clone(),
+            paced: self.paced.clone(),
+            ..self.renewed(self.id, policy, gate)
+        }
     }
 
     /// The same space, whose values live in the shared tier as `travel` says.

@@ -266,12 +266,10 @@ impl Link {
 
     /// No answer that is of use.
     pub(crate) fn trouble(&self, trouble: TierTrouble) -> Said {
-        match trouble {
-            TierTrouble::WrongType | TierTrouble::Unfit => Said::Plain(Heard::Passing),
-            TierTrouble::Unreachable | TierTrouble::Full | TierTrouble::Failed => {
-                Said::Plain(Heard::Unreachable { idle: false })
-            }
+        if trouble.is_of_the_key() {
+            return Said::Plain(Heard::Passing);
         }
+        Said::Plain(Heard::Unreachable { idle: false })
     }
 
     /// One call, within what is left of the flight's budget.
@@ -331,7 +329,7 @@ impl Engine {
                 TierTrouble::Unreachable
             }
         };
-        self.tier_silent.store(trouble == TierTrouble::Unreachable, Ordering::Relaxed);
+        self.tier_silent.store(trouble.is_out_of_reach(), Ordering::Relaxed);
         self.tally.trouble(trouble);
         Err(trouble)
     }

@@ -147,11 +147,11 @@ impl Engine {
 
     /// A try failed: whoever is told that it will be tried again can count on it.
     async fn remember(&self, key: &Key, trouble: TierTrouble) {
-        let answered = !matches!(trouble, TierTrouble::Unreachable | TierTrouble::Full);
-        let Some(owed) = self.pending.failed(key, answered) else { return };
-        if owed.refusals == MOST_REFUSALS {
+        let Some(owed) = self.pending.failed(key, trouble, self.clock.now()) else { return };
+        if owed.refusals == MOST_REFUSALS && trouble.is_refusal() {
             tracing::error!(
                 space = &*owed.space.name,
+                cause = trouble.as_str(),
                 "the shared tier refuses an invalidation again and again: it is a dead letter now (`bellwether dlq`)"
             );
         }
@@ -167,10 +167,8 @@ impl Engine {
         let name = name(owed, key);
         let raised = match self.within_budget(&owed.space, tier.invalidate(&name, owed.verb, owed.at_least)).await {
             Ok(raised) => raised,
-            // What the tier can't hold it need not give up: to try again would be for ever.
-            Err(TierTrouble::Unfit | TierTrouble::WrongType) => {
-                return Ok(Raised { fence: Fence::ZERO, was_resident: false });
-            }
+            // A key that the tier can't have, by its length: there is nothing to give up.
+            Err(TierTrouble::Unfit) => return Ok(Raised { fence: Fence::ZERO, was_resident: false }),
             Err(trouble) => return Err(trouble),
         };
         add(&self.tally.told);
@@ -259,10 +257,7 @@ async fn retry(engine: Arc<Engine>) {
     loop {
         clock.sleep_until(clock.now() + pause).await;
         let Some(engine) = weak.upgrade() else { return };
-        let keys = engine.pending.some(AT_ONCE);
-        if keys.is_empty() {
-            return;
-        }
+        let Some(keys) = engine.pending.some(AT_ONCE, clock.now()) else { return };
         let told = join_all(keys.iter().map(|key| {
             add(&engine.tally.retried);
             engine.try_to_tell(key)

@@ -1,6 +1,6 @@
 //! What happens when somebody writes or invalidates? The floor is the truth; deleting bytes is tidying.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use bellwether_core::entry::{Kind, Meta};
@@ -17,6 +17,7 @@ use crate::engine::{Engine, draw};
 use crate::entry::{Aside, Entry, Extra, Resident, Tag, TierMark, relabelled};
 use crate::key::{Key, KeyRef};
 use crate::load::{Found, Keep, Loaded, Terms};
+use crate::shared::tag_hash;
 use crate::state::flights::Shard;
 use crate::state::pending::Owed;
 
@@ -100,6 +101,19 @@ impl Engine {
         match self.pending.owe(space, key, verb, held, written) {
             Ok(()) => ToTell::Tier,
             Err(owed) => ToTell::Once(owed),
+        }
+    }
+
+    /// The tier can't hold what was loaded in place of its value: nobody else must go on with that one. The value here
+    /// stays.
+    pub(crate) async fn outgrown(self: &Arc<Engine>, space: &Arc<SpaceState>, key: &Key) {
+        let verb = Invalidation::Remove;
+        let to_tell = self.flights.locked(key, |_| self.owe(space, key, verb, None));
+        self.announce(space, key, verb, &to_tell);
+        match to_tell {
+            ToTell::Nobody => {}
+            ToTell::Tier => drop(self.clone().tell(key.clone()).await),
+            ToTell::Once(owed) => drop(self.clone().tell_once(owed, key.clone()).await),
         }
     }
 
@@ -248,6 +262,20 @@ impl Engine {
                 ..meta
             })
         })
+    }
+
+    /// Makes every value stale that carries a tag. No lock is held between two of them.
+    pub(crate) fn make_tag_stale(&self, tag: &str) -> usize {
+        let hash = tag_hash(tag);
+        let spaces: HashMap<u32, Arc<SpaceState>> =
+            self.spaces.read().values().map(|space| (space.id, space.clone())).collect();
+        let carries = |entry: &Entry| entry.tags().iter().any(|tag| tag.hash == hash);
+        let found = self.memory.entries().filter(|(_, _, entry)| carries(entry));
+        let stale = found.filter(|(space, bytes, _)| {
+            let key = KeyRef::new(*space, bytes, &self.seed).to_key();
+            spaces.get(space).is_some_and(|space| self.make_stale(space, &key))
+        });
+        stale.count()
     }
 
     /// Gives a fresh value its space's whole time again, with the windows behind it.

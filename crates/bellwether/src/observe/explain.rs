@@ -2,6 +2,7 @@
 
 use bellwether_core::draw::Draw;
 use bellwether_core::entry::Kind;
+use bellwether_core::guard::standing::Standing;
 use bellwether_core::heat::hot::Stage;
 use bellwether_core::heat::plan::{Estimate, Reaction, Undone};
 use bellwether_core::read::decide::{self, Decision, Demand, decide};
@@ -19,7 +20,7 @@ use crate::state::plan::Planned;
 pub struct Explain {
     /// Its space.
     pub space: String,
-    /// How a read would be answered now: `hit`, `stale_refreshing`, `negative`, `cooling`, or
+    /// How a read would be answered now: `hit`, `stale_refreshing`, `negative`, `cooling`, `breaker_open`, or
     /// `loaded` for one that would have to load.
     pub would: Why,
     /// The entry, if one is resident.
@@ -34,10 +35,12 @@ pub struct Explain {
     pub failed: Option<(&'static str, u32, Span)>,
     /// An invalidation of the key holds here that the shared tier could not be told yet: its copy is not believed.
     pub pending: bool,
+    /// Of the key's space more is invalidated than memory serves: memory is passed by.
+    pub memory_off: bool,
     /// What is done about it because it is hot, or was announced.
     pub reaction: Option<ExplainReaction>,
-    /// Its origin: loads running, loads waiting, loads allowed at once.
-    pub origin: (usize, usize, u32),
+    /// Its origin's guard: loads running and waiting, limit, breaker and more.
+    pub origin: Standing,
 }
 
 /// A resident entry.
@@ -160,7 +163,10 @@ impl Engine {
         if would == Why::Loaded && cooling.is_some_and(|cooling| cooling.remaining(now).is_some()) {
             would = Why::Cooling;
         }
-        let (running, waiting) = space.gate.load();
+        let origin = space.gate.standing();
+        if would == Why::Loaded && origin.probes_in.is_some_and(|left| left > Span::ZERO) {
+            would = Why::BreakerOpen;
+        }
         Explain {
             space: space.name.to_string(),
             would,
@@ -187,8 +193,9 @@ impl Engine {
             flights,
             failed: cooling.map(|c| (c.class.as_str(), c.attempts, c.remaining(now).unwrap_or(Span::ZERO))),
             pending: self.pending.owed(key).is_some(),
+            memory_off: space.is_braked(),
             reaction: self.plans.of(key, |planned| Some(ExplainReaction::of(planned, now))),
-            origin: (running, waiting, space.gate.max_concurrency()),
+            origin,
         }
     }
 }

@@ -47,7 +47,11 @@ tally! {
     forgotten "Invalidations that were not tried again, because too many waited already.",
     unreachable "Calls that were not answered within their time, or not at all.",
     full "Calls that found the tier full.",
-    unfit "Calls for keys or values that the tier can't hold.",
+    read_only "Calls that found a replica where writes go.",
+    turned_away "Calls that the tier answered by turning us away: rights are missing.",
+    not_ready "Calls that found the tier starting, or without a majority.",
+    wrong_type "Calls for keys that hold another type of the engine.",
+    too_large "Values, or keys, that the tier can't hold.",
     failed "Calls that were answered by another error.",
 }
 
@@ -56,7 +60,11 @@ impl Tally {
         let count = match trouble {
             TierTrouble::Unreachable => &self.unreachable,
             TierTrouble::Full => &self.full,
-            TierTrouble::WrongType | TierTrouble::Unfit => &self.unfit,
+            TierTrouble::ReadOnly => &self.read_only,
+            TierTrouble::Denied => &self.turned_away,
+            TierTrouble::NotReady => &self.not_ready,
+            TierTrouble::WrongType => &self.wrong_type,
+            TierTrouble::Unfit => &self.too_large,
             TierTrouble::Failed => &self.failed,
         };
         add(count);

@@ -2,7 +2,10 @@
 
 use std::sync::atomic::Ordering;
 
+use bellwether_core::guard::standing::Standing;
+use bellwether_core::time::{Span, Tick};
 use bellwether_core::why::Why;
+use bellwether_core::write::ends::Crowd;
 
 use crate::disk::DiskCounts;
 use crate::engine::Engine;
@@ -55,6 +58,26 @@ pub struct SpaceCounts {
     pub loads_failed: u64,
     /// Its memory tier is off, because more was invalidated than served from it: reads ask the shared tier.
     pub memory_off: bool,
+    /// What memory holds of it.
+    pub held: SpaceHeld,
+    /// Refreshes that wait for their turn.
+    pub refreshes_waiting: usize,
+    /// Refreshes a second that begin at most; `None`: the space is small, they begin at once.
+    pub refresh_pace: Option<f64>,
+}
+
+/// What memory holds of a space, and when it ends.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SpaceHeld {
+    /// Entries with a value.
+    pub values: u64,
+    /// Entries that say that there is none, or that it may not be kept.
+    pub nothings: u64,
+    /// Values that stop being fresh within a minute, ten minutes and an hour, to 10 s (10 min for those that live
+    /// longer than an hour).
+    pub ending: [(Span, u64); 3],
+    /// The largest crowd of values that stop being fresh together, if there is one.
+    pub crowd: Option<Crowd>,
 }
 
 impl SpaceCounts {
@@ -83,8 +106,10 @@ pub struct OriginCounts {
     pub running: usize,
     /// Loads that wait for a permit now.
     pub waiting: usize,
-    /// Loads that may run at once.
+    /// The most loads that may ever run at once.
     pub max_concurrency: u32,
+    /// Its limit, breaker, shedding and retries.
+    pub guard: Standing,
 }
 
 /// The memory tier's counts.
@@ -108,10 +133,33 @@ pub struct MemoryCounts {
     pub invalidated: u64,
     /// Not kept because a single entry was too large.
     pub too_large: u64,
+    /// Entries without a value: rows that are known not to exist, keys whose answers may not be kept.
+    pub nothings: u64,
+    /// Their bytes.
+    pub nothing_bytes: u64,
+    /// The part of the limit that is theirs, and nobody else's.
+    pub nothing_limit: u64,
+    /// Of them, pushed out by others of the kind.
+    pub nothings_evicted: u64,
 }
 
+/// How far ahead ends are told.
+const AHEAD: [Span; 3] = [Span::secs(60), Span::secs(600), Span::secs(3600)];
+
 impl Engine {
+    /// What memory holds of a space.
+    pub(crate) fn held(&self, space: u32, now: Tick) -> SpaceHeld {
+        let held = self.memory.counts().held(space);
+        SpaceHeld {
+            values: held.values,
+            nothings: held.nothings,
+            ending: AHEAD.map(|ahead| (ahead, held.ends.within(ahead, now))),
+            crowd: held.ends.crowd(now),
+        }
+    }
+
     pub(crate) fn snapshot(&self) -> Snapshot {
+        let now = self.clock.now();
         let mut spaces: Vec<_> = self.spaces.read().values().cloned().collect();
         spaces.sort_by(|a, b| a.name.cmp(&b.name));
         let of_space = |space: &std::sync::Arc<crate::engine::space::SpaceState>| SpaceCounts {
@@ -122,13 +170,23 @@ impl Engine {
             loads_succeeded: space.loads.succeeded.load(Ordering::Relaxed),
             loads_failed: space.loads.failed.load(Ordering::Relaxed),
             memory_off: space.is_braked(),
+            held: self.held(space.id, now),
+            refreshes_waiting: space.paced.load().0,
+            refresh_pace: space.paced.load().1,
         };
         let origins = self.origins.read();
         let of_origin = |gate: &std::sync::Arc<crate::state::gate::OriginGate>| {
-            let (running, waiting) = gate.load();
-            OriginCounts { name: gate.name.to_string(), running, waiting, max_concurrency: gate.max_concurrency() }
+            let guard = gate.standing();
+            OriginCounts {
+                name: gate.name.to_string(),
+                running: guard.running,
+                waiting: guard.waiting,
+                max_concurrency: gate.max_concurrency(),
+                guard,
+            }
         };
         let counts = self.memory.counts();
+        let (nothings, nothing_bytes, nothing_limit) = self.memory.nothings();
         Snapshot {
             spaces: spaces.iter().map(of_space).collect(),
             origins: origins.iter().map(of_origin).collect(),
@@ -145,6 +203,10 @@ impl Engine {
                 expired: counts.expired.load(Ordering::Relaxed),
                 invalidated: counts.invalidated.load(Ordering::Relaxed),
                 too_large: counts.too_large.load(Ordering::Relaxed),
+                nothings,
+                nothing_bytes,
+                nothing_limit,
+                nothings_evicted: counts.crowded_out.load(Ordering::Relaxed),
             },
             reactions: self.plans.counts(),
             shared: self.tier.as_ref().map(|_| self.tally.counts(self.pending.len() as u64)),

@@ -2,9 +2,12 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use bellwether_core::guard::gate::{Admission, Gate, Ticket};
+use bellwether_core::draw::Draw;
+use bellwether_core::guard::gate::{Admission, Ended, Gate, Pass, Ticket};
 use bellwether_core::guard::share::{Entry, Shares};
+use bellwether_core::guard::standing::Standing;
 use bellwether_core::policy::{Budget, Priority};
 use bellwether_core::read::flight::Flight;
 use bellwether_core::time::{Span, Tick};
@@ -14,6 +17,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{Notify, oneshot};
 
 use crate::port::clock::Clock;
+use crate::state::gate_log::{Mood, tell};
 
 /// The guard of one origin: every load passes here, by whatever path it comes (G9).
 pub(crate) struct OriginGate {
@@ -22,6 +26,10 @@ pub(crate) struct OriginGate {
     budget: RwLock<Budget>,
     inner: Mutex<Inner>,
     shares: Mutex<KeyShares>,
+    /// The breaker is open until this tick: nobody needs to ask before. 0: it is not.
+    quiet_until: AtomicU64,
+    degraded: AtomicBool,
+    slow: AtomicBool,
     /// Wakes the pump: the next moment of interest may have moved.
     earlier: Notify,
     clock: Clock,
@@ -31,6 +39,8 @@ pub(crate) struct OriginGate {
 struct Inner {
     gate: Gate,
     waiting: HashMap<Ticket, oneshot::Sender<Result<Permit, Turned>>>,
+    /// What the log was last told.
+    mood: Mood,
     /// When the gate wants to be looked at again if nothing happens before.
     next: Option<Tick>,
     /// A task looks at it then. It ends with the queue.
@@ -78,12 +88,27 @@ impl Drop for Unqueue<'_> {
 pub(crate) type Turned = (Why, Option<Span>);
 
 /// The right to run one load. Dropped = given back.
-pub(crate) struct Permit(Arc<OriginGate>);
+pub(crate) struct Permit {
+    gate: Arc<OriginGate>,
+    pass: Pass,
+    ended: Ended,
+}
+
+impl Permit {
+    fn new(gate: &Arc<OriginGate>, pass: Pass) -> Permit {
+        Permit { gate: gate.clone(), pass, ended: Ended::GivenUp }
+    }
+
+    /// Gives it back, and tells the guard how the load ended. Without this nobody knows.
+    pub(crate) fn end(mut self, ended: Ended) {
+        self.ended = ended;
+    }
+}
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.0.inner.lock().gate.release(self.0.clock.now());
-        self.0.advance();
+        self.gate.inner.lock().gate.end(self.pass, self.ended, self.gate.clock.now());
+        self.gate.advance();
     }
 }
 
@@ -102,13 +127,18 @@ impl Drop for Withdraw<'_> {
 
 impl OriginGate {
     pub(crate) fn new(name: Arc<str>, budget: Budget, clock: Clock, runtime: Handle) -> Arc<OriginGate> {
-        let inner = Inner { gate: Gate::new(&budget), waiting: HashMap::new(), next: None, pumping: false };
+        // Processes of a fleet start at moments of their own: their probes do not come in step.
+        let gate = Gate::new(&budget).drawing(Draw(clock.now_us()));
+        let inner = Inner { gate, waiting: HashMap::new(), mood: Mood::default(), next: None, pumping: false };
         let shares = Shares::new(budget.max_concurrency, budget.queue_limit);
         Arc::new(OriginGate {
             name,
             budget: RwLock::new(budget),
             inner: Mutex::new(inner),
             shares: Mutex::new(KeyShares { shares, waiting: HashMap::new() }),
+            quiet_until: AtomicU64::new(0),
+            degraded: AtomicBool::new(false),
+            slow: AtomicBool::new(false),
             earlier: Notify::new(),
             clock,
             runtime,
@@ -134,6 +164,37 @@ impl OriginGate {
     /// After this long a load is cut off.
     pub(crate) fn timeout(&self) -> Span {
         self.budget.read().timeout
+    }
+
+    /// Whether a refresh would be turned away, so that it need not be started: the breaker is open.
+    pub(crate) fn is_quiet(&self) -> bool {
+        match self.quiet_until.load(Ordering::Relaxed) {
+            0 => false,
+            until => self.clock.now().0 < until,
+        }
+    }
+
+    /// The origin is in trouble, or has been a moment ago: it fails, it is slow, or classes are being shed.
+    pub(crate) fn is_degraded(&self) -> bool {
+        self.degraded.load(Ordering::Relaxed)
+    }
+
+    /// Its loads take longer than usual by more than is put up with.
+    #[allow(dead_code, reason = "for reactions to hot keys and for the ramp")]
+    pub(crate) fn is_slow(&self) -> bool {
+        self.slow.load(Ordering::Relaxed)
+    }
+
+    /// May a load that failed be tried once more? It asks for a permit of its own then.
+    pub(crate) fn may_retry(&self) -> bool {
+        self.inner.lock().gate.may_retry(self.clock.now())
+    }
+
+    /// Everything that can be seen of it; loads that wait for a place in their key's share wait too.
+    pub(crate) fn standing(&self) -> Standing {
+        let in_shares = self.shares.lock().shares.waiting();
+        let standing = self.inner.lock().gate.standing(self.clock.now());
+        Standing { waiting: standing.waiting + in_shares, ..standing }
     }
 
     /// Loads that may run at once.
@@ -177,7 +238,7 @@ impl OriginGate {
         let answer = {
             let mut inner = self.inner.lock();
             match inner.gate.ask(ticket, class, waiters, give_up, self.clock.now()) {
-                Admission::Go => return Ok(Permit(self.clone())),
+                Admission::Go(pass) => return Ok(Permit::new(self, pass)),
                 Admission::Shed(why, retry_after) => return Err((why, retry_after)),
                 Admission::Wait => {
                     let (sender, answer) = oneshot::channel();
@@ -201,13 +262,6 @@ impl OriginGate {
         self.advance();
     }
 
-    /// Loads that run and loads that wait.
-    pub(crate) fn load(&self) -> (usize, usize) {
-        let in_shares = self.shares.lock().shares.waiting();
-        let inner = self.inner.lock();
-        (inner.gate.running(), inner.gate.waiting() + in_shares)
-    }
-
     /// Lets go and sheds what is due; the answers are sent outside the lock, because an answer that
     /// nobody takes gives its permit back at once.
     fn advance(self: &Arc<Self>) {
@@ -220,20 +274,26 @@ impl OriginGate {
         for (ticket, admission) in verdicts {
             let Some(sender) = inner.waiting.remove(&ticket) else {
                 // Its task is just withdrawing; a permit must not be lost with it.
-                if admission == Admission::Go {
-                    answers.push((None, Ok(Permit(self.clone()))));
+                if let Admission::Go(pass) = admission {
+                    answers.push((None, Ok(Permit::new(self, pass))));
                 }
                 continue;
             };
             match admission {
-                Admission::Go => answers.push((Some(sender), Ok(Permit(self.clone())))),
+                Admission::Go(pass) => answers.push((Some(sender), Ok(Permit::new(self, pass)))),
                 Admission::Shed(why, retry_after) => answers.push((Some(sender), Err((why, retry_after)))),
                 Admission::Wait => unreachable!("advance only tells ends"),
             }
         }
         let start = next.is_some() && !inner.pumping;
         inner.pumping |= start;
+        self.quiet_until.store(inner.gate.open_until().map_or(0, |until| until.0), Ordering::Relaxed);
+        self.degraded.store(inner.gate.is_degraded(), Ordering::Relaxed);
+        self.slow.store(inner.gate.is_slow(), Ordering::Relaxed);
+        let Inner { gate, mood, .. } = &mut *inner;
+        let news = mood.renew(gate);
         drop(inner);
+        news.into_iter().flatten().for_each(|news| tell(&self.name, news));
         for (sender, answer) in answers {
             // Without a receiver the answer, and with it the permit, is dropped right here.
             if let Some(sender) = sender {

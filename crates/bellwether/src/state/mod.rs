@@ -3,7 +3,9 @@
 pub(crate) mod fleet;
 pub(crate) mod flights;
 pub(crate) mod gate;
+pub(crate) mod gate_log;
 pub(crate) mod memory;
+pub(crate) mod paced;
 pub(crate) mod pending;
 pub(crate) mod plan;
 pub(crate) mod shelf;

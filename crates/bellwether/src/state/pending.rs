@@ -10,12 +10,15 @@ use tokio::sync::Notify;
 
 use crate::engine::space::SpaceState;
 use crate::key::{ByCarriedHash, Key};
+use crate::shared::TierTrouble;
 
 /// Keys that may be pending; an invalidation beyond that is tried once.
 pub(crate) const MOST_PENDING: usize = 100_000;
-/// An invalidation that the tier has answered with an error so often is a dead letter: only a read of its key, or
-/// somebody who says so, tries it again. A tier that does not answer at all is tried for ever.
+/// An invalidation that the tier has refused so often is a dead letter: somebody should look at it. A tier that does not
+/// answer, is full, a replica or not ready refuses nothing: it is tried for ever.
 pub(crate) const MOST_REFUSALS: u32 = 10;
+/// A dead letter is tried again so often all the same: rights that were given back must not wait for people.
+const DEAD_PAUSE: Span = Span::secs(60);
 /// Keys whose last fence in the tier is remembered.
 const MOST_RAISED: usize = 10_000;
 
@@ -46,8 +49,10 @@ pub(crate) struct Owed {
     pub(crate) written: Option<Fence>,
     /// Tries that failed.
     pub(crate) tries: u32,
-    /// Of them: those that were answered.
+    /// Of them: refusals.
     pub(crate) refusals: u32,
+    /// What kept the tier from being told at the last try, and when that was.
+    pub(crate) failed: Option<(TierTrouble, Tick)>,
     /// It stands in the ledger, if there is one.
     pub(crate) remembered: bool,
     /// Rises with each invalidation of any key: one that comes while the tier is told is told after it.
@@ -66,6 +71,11 @@ impl Owed {
     /// A dead letter.
     pub(crate) fn is_dead(&self) -> bool {
         self.refusals >= MOST_REFUSALS
+    }
+
+    /// Whether it is to be tried again now.
+    fn is_due(&self, now: Tick) -> bool {
+        !self.is_dead() || self.failed.is_none_or(|(_, when)| now.since(when) >= DEAD_PAUSE)
     }
 }
 
@@ -128,6 +138,7 @@ impl Pending {
             written,
             tries: 0,
             refusals: 0,
+            failed: None,
             remembered: false,
             generation,
             gathering: None,
@@ -212,12 +223,13 @@ impl Pending {
         }
     }
 
-    /// A try failed; `answered`: by an error of the tier's. What is owed now, and how often it was tried.
-    pub(crate) fn failed(&self, key: &Key, answered: bool) -> Option<Owed> {
+    /// A try failed. What is owed now, and how often it was tried.
+    pub(crate) fn failed(&self, key: &Key, trouble: TierTrouble, now: Tick) -> Option<Owed> {
         let mut inner = self.0.lock();
         let owed = inner.owed.get_mut(key)?;
         owed.tries = owed.tries.saturating_add(1);
-        owed.refusals = owed.refusals.saturating_add(u32::from(answered));
+        owed.refusals = owed.refusals.saturating_add(u32::from(trouble.is_refusal()));
+        owed.failed = Some((trouble, now));
         owed.remembered = true;
         Some(owed.clone())
     }
@@ -266,15 +278,15 @@ impl Pending {
         !std::mem::replace(&mut self.0.lock().retrying, true)
     }
 
-    /// Up to `most` keys that are pending; if there are none, whoever retried has ended. From anywhere among them:
-    /// those of a node that is gone must not keep others from their turn.
-    pub(crate) fn some(&self, most: usize) -> Vec<Key> {
+    /// Up to `most` keys that are to be tried now; `None`: nothing is owed, and whoever retried has ended. From anywhere
+    /// among them: those of a node that is gone must not keep others from their turn.
+    pub(crate) fn some(&self, most: usize, now: Tick) -> Option<Vec<Key>> {
         let mut inner = self.0.lock();
+        inner.retrying = !inner.owed.is_empty();
         let skip = fastrand::usize(..=inner.owed.len().saturating_sub(most));
-        let alive = inner.owed.iter().cycle().skip(skip).take(inner.owed.len()).filter(|(_, owed)| !owed.is_dead());
-        let keys: Vec<Key> = alive.take(most).map(|(key, _)| key.clone()).collect();
-        inner.retrying = !keys.is_empty();
-        keys
+        let due = inner.owed.iter().cycle().skip(skip).take(inner.owed.len()).filter(|(_, owed)| owed.is_due(now));
+        let keys = due.take(most).map(|(key, _)| key.clone()).collect();
+        inner.retrying.then_some(keys)
     }
 
     pub(crate) fn len(&self) -> usize {

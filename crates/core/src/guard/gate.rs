@@ -3,23 +3,40 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::breaker::{Breaker, Position, Round};
 use super::bucket::Bucket;
+pub use super::ended::Ended;
+use super::limiter::Limiter;
+use super::retries::Retries;
+use super::shed::Shedder;
+use super::standing::{Sheds, Standing};
+use crate::draw::Draw;
 use crate::policy::{Budget, Priority};
 use crate::time::{Span, Tick};
 use crate::why::Why;
 
 /// The least `retry_after`: below it a retry would only find the same queue.
 const RETRY_FLOOR: Span = Span::ms(10);
+/// The `retry_after` while probes are under way: about as long as one takes.
+const PROBE: Span = Span::ms(100);
 
 /// One load that asks for a permit; numbers are the caller's and never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket(pub u64);
 
+/// The right to run one load, to be given back by [`Gate::end`] once. It knows in which of the breaker's states the load
+/// began, and whether the limit was low just then to see what loads take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pass {
+    round: Round,
+    in_dip: bool,
+}
+
 /// What becomes of a ticket. Each ends exactly once: `Go`, `Shed`, or withdrawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Admission {
-    /// It holds a permit, to be given back by [`Gate::release`].
-    Go,
+    /// It holds a permit.
+    Go(Pass),
     /// It is in the queue; [`Gate::advance`] will tell.
     Wait,
     /// Turned away, why, and after which time another try makes sense: time to the next token,
@@ -39,6 +56,7 @@ struct Place {
 #[derive(Clone, Copy, Debug)]
 struct Waiting {
     place: Place,
+    since: Tick,
     /// Enqueued + `queue_wait`.
     latest: Tick,
     /// The flight's latest caller deadline.
@@ -52,10 +70,13 @@ impl Waiting {
     }
 }
 
-/// One origin's guard (G9): permits, rates and a queue.
+/// One origin's guard (G9). Who asks passes, in this order: the queue (most important class first, then most waiters,
+/// and under pressure the lowest class is shed), the limit of loads at once (at most `max_concurrency`, less where
+/// the origin bears less), the rates, and the breaker.
 ///
-/// After `ask` said [`Admission::Wait`], and after every `raise` and `release`, call
-/// [`Gate::advance`] and again at the moment it names. Every operation costs O(log n) of the queue's length.
+/// After `ask` said [`Admission::Wait`], and after every `raise` and `end`, call
+/// [`Gate::advance`] and again at the moment it names. Every operation costs O(log n) of the queue's length; when the
+/// breaker opens, the whole queue is told at once.
 #[derive(Clone, Debug)]
 pub struct Gate {
     max_concurrency: usize,
@@ -65,6 +86,14 @@ pub struct Gate {
     /// On top of `rate`, for what nobody waits for. Such tickets are the last class of all, so
     /// one that waits for a refresh token stands in the way of its like only.
     refresh_rate: Option<Bucket>,
+    /// `None`: the limit is `max_concurrency`.
+    limiter: Option<Limiter>,
+    breaker: Option<Breaker>,
+    shedder: Shedder,
+    retries: Retries,
+    sheds: Sheds,
+    retries_denied: u64,
+    draw: Draw,
     running: usize,
     /// Length <= `queue_limit`, like the next three.
     waiting: BTreeMap<Ticket, Waiting>,
@@ -90,6 +119,13 @@ impl Gate {
             queue_wait: budget.queue_wait,
             rate: budget.rate.map(Bucket::of_rate),
             refresh_rate: budget.refresh_rate.map(Bucket::of_rate),
+            limiter: budget.adaptive.then(|| Limiter::new(budget.max_concurrency)),
+            breaker: budget.breaker.then(|| Breaker::new(Draw(0))),
+            shedder: Shedder::default(),
+            retries: Retries::default(),
+            sheds: Sheds::default(),
+            retries_denied: 0,
+            draw: Draw(0),
             running: 0,
             waiting: BTreeMap::new(),
             queue: BTreeMap::new(),
@@ -102,6 +138,19 @@ impl Gate {
         }
     }
 
+    /// The same gate, whose probes come at moments of its own: a fleet must not probe in step.
+    #[must_use]
+    pub fn drawing(self, draw: Draw) -> Gate {
+        Gate { breaker: self.breaker.map(|_| Breaker::new(draw)), draw, ..self }
+    }
+
+    /// The same gate, whose limit starts lower than `max_concurrency`.
+    #[must_use]
+    pub fn starting_at(self, start: u32) -> Gate {
+        let pool = u32::try_from(self.max_concurrency).unwrap_or(u32::MAX);
+        Gate { limiter: self.limiter.map(|_| Limiter::starting_at(start, pool)), ..self }
+    }
+
     /// Another budget from now on. Permits in use stay in use and count: where fewer are allowed
     /// than run, nobody starts until enough came back. A bucket goes on from the tokens it holds, so
     /// that a change is no second burst; who waits keeps the deadline it was queued with.
@@ -109,6 +158,12 @@ impl Gate {
         self.max_concurrency = usize::try_from(budget.max_concurrency).unwrap_or(usize::MAX);
         self.queue_limit = budget.queue_limit;
         self.queue_wait = budget.queue_wait;
+        self.limiter = budget.adaptive.then(|| {
+            let mut limiter = self.limiter.take().unwrap_or_else(|| Limiter::new(budget.max_concurrency));
+            limiter.set_pool(budget.max_concurrency);
+            limiter
+        });
+        self.breaker = budget.breaker.then(|| self.breaker.take().unwrap_or_else(|| Breaker::new(self.draw)));
         for (bucket, rate) in [(&mut self.rate, budget.rate), (&mut self.refresh_rate, budget.refresh_rate)] {
             *bucket = match (bucket.take(), rate) {
                 (Some(old), Some(rate)) => Some(old.at_rate(rate, now)),
@@ -123,21 +178,29 @@ impl Gate {
     ///
     /// A free permit is given even past `give_up`: the load still fills the cache. Otherwise a
     /// newcomer is shed for the rate only if not even the next token comes in time. Its rank
-    /// does not count: followers may still carry it to the front.
+    /// does not count: followers may still carry it to the front. While the breaker is open nobody queues.
     pub fn ask(&mut self, ticket: Ticket, class: Priority, waiters: u32, give_up: Tick, now: Tick) -> Admission {
         if self.waiting.contains_key(&ticket) {
             self.raise(ticket, class, waiters, give_up);
             return Admission::Wait;
         }
+        self.shedder.seen(class, now);
+        if !self.breaker_allows(now) {
+            return self.shed(Why::BreakerOpen, class, now);
+        }
         let place = Place { class: Reverse(class), waiters: Reverse(waiters), number: self.next_number };
         let goes_first = self.queue.first_key_value().is_none_or(|(head, _)| place < *head);
-        if goes_first && self.start(class, now) {
-            return Admission::Go;
+        if goes_first && let Some(pass) = self.start(class, now) {
+            self.shedder.waited(class, Span::ZERO, now);
+            return Admission::Go(pass);
         }
-        let entry = Waiting { place, latest: now + self.queue_wait, give_up };
+        let entry = Waiting { place, since: now, latest: now + self.queue_wait, give_up };
         let dry = self.token_wait(class, now);
         if dry > Span::ZERO && now + dry >= entry.deadline() {
             return self.shed(Why::ShedRate, class, now);
+        }
+        if !self.shedder.admits(class, now) {
+            return self.shed(Why::ShedPriority, class, now);
         }
         if entry.deadline() <= now || !self.make_room(class, now) {
             return self.shed(Why::ShedQueue, class, now);
@@ -162,10 +225,16 @@ impl Gate {
         self.remove(ticket).is_some()
     }
 
-    /// A permit comes back, once for every `Go`.
-    pub fn release(&mut self, now: Tick) {
+    /// A load has ended and its permit comes back, once for every `Go`.
+    pub fn end(&mut self, pass: Pass, ended: Ended, now: Tick) {
         debug_assert!(self.running > 0, "a permit came back that nobody holds");
         self.running = self.running.saturating_sub(1);
+        if let (Some(limiter), Some(sample)) = (&mut self.limiter, ended.sample()) {
+            limiter.ended(sample, pass.in_dip, now);
+        }
+        if let Some(breaker) = &mut self.breaker {
+            breaker.ended(pass.round, ended.verdict(), now);
+        }
         if self.waiting.is_empty() {
             self.last_release = None; // an idle gap says nothing about the origin's pace
             return;
@@ -175,6 +244,13 @@ impl Gate {
             self.pace_us = Some(self.pace_us.map_or(gap, |old| old - old / 8 + gap / 8));
         }
         self.last_release = Some(now);
+    }
+
+    /// May a load that failed be tried once more? It asks for a permit like any other then.
+    pub fn may_retry(&mut self, now: Tick) -> bool {
+        let granted = self.retries.spend(now);
+        self.retries_denied += u64::from(!granted);
+        granted
     }
 
     /// Reports to `out` who was shed and who may go, in this order. Returns when to call again
@@ -187,14 +263,21 @@ impl Gate {
             && let Some(entry) = self.remove(ticket)
         {
             let class = entry.place.class.0;
+            self.shedder.waited(class, now.since(entry.since), now);
             let dry = self.has_permit() && self.token_wait(class, now) > Span::ZERO;
             out.push((ticket, self.shed(if dry { Why::ShedRate } else { Why::ShedQueue }, class, now)));
         }
         while let Some((place, &ticket)) = self.queue.first_key_value()
-            && self.start(place.class.0, now)
+            && let class = place.class.0
+            && let Some(pass) = self.start(class, now)
         {
-            self.remove(ticket);
-            out.push((ticket, Admission::Go));
+            if let Some(entry) = self.remove(ticket) {
+                self.shedder.waited(class, now.since(entry.since), now);
+            }
+            out.push((ticket, Admission::Go(pass)));
+        }
+        if !self.waiting.is_empty() && !self.breaker_allows(now) {
+            self.turn_all_away(now, out);
         }
         let class = self.queue.first_key_value()?.0.class.0;
         let deadline = self.deadlines.first()?.0;
@@ -218,19 +301,95 @@ impl Gate {
         self.per_class[class as usize]
     }
 
+    /// Loads that may run at once now: `max_concurrency`, or less where the origin bears less.
+    pub fn limit(&self) -> usize {
+        self.limiter.as_ref().map_or(self.max_concurrency, Limiter::limit)
+    }
+
+    /// The breaker is open until this moment: whoever asks before is turned away, so nobody needs to ask.
+    pub fn open_until(&self) -> Option<Tick> {
+        self.breaker.as_ref().and_then(Breaker::open_until)
+    }
+
+    /// The most loads that may ever run at once.
+    pub fn max_concurrency(&self) -> usize {
+        self.max_concurrency
+    }
+
+    /// Whether loads go through.
+    pub fn breaker(&self) -> Position {
+        self.breaker.as_ref().map_or(Position::Closed, Breaker::position)
+    }
+
+    /// Lower classes are being turned away so that others do not wait behind them.
+    pub fn sheds_classes(&self) -> bool {
+        self.shedder.is_shedding()
+    }
+
+    /// The limit is low for a moment only, to see what loads take.
+    pub fn is_dipping(&self) -> bool {
+        self.limiter.as_ref().is_some_and(Limiter::is_dipping)
+    }
+
+    /// Loads take longer than they usually do, by more than the limit puts up with.
+    pub fn is_slow(&self) -> bool {
+        self.limiter.as_ref().is_some_and(Limiter::is_slow)
+    }
+
+    /// The origin is in trouble, or has been a moment ago: it fails, it is slow, or classes are being shed.
+    pub fn is_degraded(&self) -> bool {
+        self.breaker() != Position::Closed || self.sheds_classes() || self.is_slow()
+    }
+
+    /// Everything that can be seen of it at `now`.
+    pub fn standing(&self, now: Tick) -> Standing {
+        Standing {
+            running: self.running,
+            waiting: self.waiting.len(),
+            max_concurrency: self.max_concurrency,
+            limit: self.limit(),
+            adaptive: self.limiter.is_some(),
+            usual_us: self.limiter.as_ref().and_then(Limiter::long_us),
+            recent_us: self.limiter.as_ref().and_then(Limiter::short_us),
+            share: self.shedder.share(),
+            breaker: self.breaker(),
+            opened: self.breaker.as_ref().map_or(0, Breaker::opened),
+            probes_in: self.open_until().map(|until| until.since(now)),
+            sheds: self.sheds,
+            retries_denied: self.retries_denied,
+        }
+    }
+
     fn has_permit(&self) -> bool {
-        self.running < self.max_concurrency
+        self.running < self.limit()
+    }
+
+    fn breaker_allows(&mut self, now: Tick) -> bool {
+        self.breaker.as_mut().is_none_or(|breaker| breaker.allows(now))
     }
 
     /// Takes a permit and the tokens of `class`: all of them or nothing.
-    fn start(&mut self, class: Priority, now: Tick) -> bool {
-        if !self.has_permit() || self.token_wait(class, now) > Span::ZERO {
-            return false;
+    fn start(&mut self, class: Priority, now: Tick) -> Option<Pass> {
+        if !self.has_permit() || self.token_wait(class, now) > Span::ZERO || !self.breaker_allows(now) {
+            return None;
         }
         let taken = self.buckets(class).all(|bucket| bucket.take(now).is_ok());
         debug_assert!(taken, "every bucket has just said that it holds a token");
         self.running += 1;
-        true
+        self.retries.earn();
+        Some(Pass {
+            round: self.breaker.as_mut().map(Breaker::start).unwrap_or_default(),
+            in_dip: self.limiter.as_mut().is_some_and(|limiter| limiter.started(self.running)),
+        })
+    }
+
+    /// The breaker has opened: who waits would wait in vain.
+    fn turn_all_away(&mut self, now: Tick, out: &mut Vec<(Ticket, Admission)>) {
+        while let Some((place, &ticket)) = self.queue.first_key_value() {
+            let class = place.class.0;
+            self.remove(ticket);
+            out.push((ticket, self.shed(Why::BreakerOpen, class, now)));
+        }
     }
 
     /// The buckets that a load of `class` draws on.
@@ -251,7 +410,8 @@ impl Gate {
         match self.queue.last_key_value().map(|(place, &ticket)| (place.class.0, ticket)) {
             Some((lowest, victim)) if lowest < class && self.victims.len() < self.queue_limit => {
                 self.remove(victim);
-                let retry = self.retry_after(lowest, now);
+                let retry = self.retry_after(Why::ShedPriority, lowest, now);
+                self.sheds.count(lowest, Why::ShedPriority);
                 self.victims.push((victim, retry));
                 true
             }
@@ -260,10 +420,14 @@ impl Gate {
     }
 
     fn shed(&mut self, why: Why, class: Priority, now: Tick) -> Admission {
-        Admission::Shed(why, Some(self.retry_after(class, now)))
+        self.sheds.count(class, why);
+        Admission::Shed(why, Some(self.retry_after(why, class, now)))
     }
 
-    fn retry_after(&mut self, class: Priority, now: Tick) -> Span {
+    fn retry_after(&mut self, why: Why, class: Priority, now: Tick) -> Span {
+        if why == Why::BreakerOpen {
+            return self.open_until().map_or(PROBE, |until| until.since(now)).max(RETRY_FLOOR);
+        }
         let ahead = self.per_class[class as usize..].iter().sum::<usize>() as u64;
         let by_rate = self.buckets(class).map(|bucket| bucket.span_of(ahead)).max().unwrap_or_default();
         let by_pace = match self.pace_us {
@@ -291,5 +455,7 @@ impl Gate {
     }
 }
 
+#[cfg(test)]
+mod overload;
 #[cfg(test)]
 mod tests;

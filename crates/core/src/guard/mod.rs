@@ -1,9 +1,15 @@
-//! How is the origin kept within its budget (G9)? Permits, rates, a queue by class, and cool-downs.
+//! How is the origin kept within its budget (G9)? A queue by class, an adaptive limit, rates, a breaker, cool-downs.
 
 pub mod brake;
+pub mod breaker;
 pub mod bucket;
 pub mod cooldown;
+pub mod ended;
 pub mod gate;
+pub mod limiter;
 pub mod pacer;
 pub mod ramp;
+pub mod retries;
 pub mod share;
+pub mod shed;
+pub mod standing;

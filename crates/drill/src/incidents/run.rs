@@ -136,8 +136,9 @@ async fn set(incident: &Incident, options: &Options, kind: Kind, run: &str) -> R
     let origin = Origin::bind(address).map_err(|source| DrillError::Origin { address, source })?;
     let engine = match &options.against {
         Some(target) => {
-            let open = Client::open(target).await;
-            open.map_err(|error| DrillError::Unreachable { target: target.to_string(), error })?;
+            let let_in = async { Client::open(target).await?.is_let_in().await };
+            let let_in: Result<(), ClientError> = let_in.await;
+            let_in.map_err(|error| DrillError::Unreachable { target: target.to_string(), error })?;
             Engine::Elsewhere(target.clone())
         }
         None => blocking(move || Engine::start(kind)).await?,

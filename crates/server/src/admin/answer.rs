@@ -6,7 +6,7 @@ use hyper::header::{
 use hyper::{Method, Request, Response, StatusCode};
 
 use super::guard::{Guard, Refused};
-use super::{dlq, explain, metrics, page};
+use super::{dlq, explain, forecast, metrics, page};
 use crate::connections::Connections;
 use crate::face::http::reply::{self, Body};
 use crate::face::http::target::decoded;
@@ -15,6 +15,7 @@ use crate::shutdown::Shutdown;
 
 /// What is owed to the shared tier; verbs and keys are below.
 const DLQ: &str = "/api/dlq";
+const RETRY: &str = "/api/dlq/retry";
 /// Explanations of keys are below.
 const EXPLAIN: &str = "/api/explain/";
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -33,11 +34,31 @@ pub(super) struct Admin {
 
 /// Answers one request. Nothing here waits.
 pub(super) fn answer<B>(admin: &Admin, request: &Request<B>) -> Response<Body> {
-    let mut response = match *request.method() {
+    dressed(match *request.method() {
         Method::GET | Method::HEAD => page_of(admin, request),
         Method::POST if request.uri().path().starts_with(DLQ) => page_of(admin, request),
         _ => reply::method_not_allowed("GET, HEAD"),
-    };
+    })
+}
+
+/// What this request wants tried again, if it wants that and may: a key by its name, or all that is owed. The one
+/// thing that is waited for: what comes of it is the answer.
+pub(super) fn to_retry<B>(admin: &Admin, request: &Request<B>) -> Option<Option<Vec<u8>>> {
+    let key = request.uri().path().strip_prefix(RETRY).filter(|_| request.method() == Method::POST)?;
+    admin.guard.check(request.headers()).ok()?;
+    match key.strip_prefix('/') {
+        Some(key) => decoded(key).ok().filter(|key| !key.is_empty()).map(|key| Some(key.to_vec())),
+        None if key.is_empty() => Some(None),
+        None => None,
+    }
+}
+
+/// What was tried again, and what came of it.
+pub(super) async fn retried(admin: &Admin, key: Option<Vec<u8>>) -> Response<Body> {
+    dressed(reply::json(StatusCode::OK, dlq::retry(&admin.service, key.as_deref()).await.to_string()))
+}
+
+fn dressed(mut response: Response<Body>) -> Response<Body> {
     let headers = response.headers_mut();
     headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -53,11 +74,12 @@ fn page_of<B>(admin: &Admin, request: &Request<B>) -> Response<Body> {
         "/readyz" if admin.shutdown.is_leaving() => {
             return text_page(StatusCode::SERVICE_UNAVAILABLE, TEXT, "draining\n".to_owned());
         }
-        // Without the tier it serves all the same.
-        "/readyz" if admin.service.shared_state().is_some_and(|state| state.is_degraded()) => {
-            return text_page(StatusCode::OK, TEXT, "ready, degraded: the shared tier can't be used\n".to_owned());
+        // Without its tiers it serves all the same.
+        "/readyz" => {
+            let degraded = admin.service.degraded();
+            let said = if degraded.is_empty() { String::new() } else { format!(", degraded: {}", degraded.join("; ")) };
+            return text_page(StatusCode::OK, TEXT, format!("ready{said}\n"));
         }
-        "/readyz" => return text_page(StatusCode::OK, TEXT, "ready\n".to_owned()),
         _ => {}
     }
     let refused = |words| reply::error(StatusCode::FORBIDDEN, words, None, None);
@@ -73,6 +95,7 @@ fn page_of<B>(admin: &Admin, request: &Request<B>) -> Response<Body> {
     }
     match request.uri().path() {
         path if path.starts_with(DLQ) => owed(admin, request.method(), &path[DLQ.len()..]),
+        "/api/forecast" => reply::json(StatusCode::OK, forecast::json(&admin.service).to_string()),
         "/" => text_page(StatusCode::OK, HTML, page::index(&admin.service)),
         "/metrics" => match metrics::text(&admin.service, admin.connections.clone()) {
             Ok(text) => text_page(StatusCode::OK, OPENMETRICS, text),
@@ -102,7 +125,6 @@ fn owed(admin: &Admin, method: &Method, path: &str) -> Response<Body> {
     };
     let key = key.as_deref();
     let done = match (method, verb) {
-        (&Method::POST, "retry") => dlq::retry(&admin.service, key),
         (&Method::POST, "drop") => dlq::give_up(&admin.service, key),
         (_, "retry" | "drop") => return reply::method_not_allowed("POST"),
         (&Method::POST, _) => return reply::method_not_allowed("GET, HEAD"),

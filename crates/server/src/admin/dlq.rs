@@ -1,6 +1,7 @@
 //! What does the shared tier not know yet? Invalidations that are owed to it: listed, tried again, given up.
 
-use bellwether::{Invalidation, Owing};
+use bellwether::shared::TierTrouble;
+use bellwether::{Invalidation, Owing, Retried};
 use serde_json::{Value, json};
 
 use crate::service::{Service, shown};
@@ -26,12 +27,17 @@ fn row(owing: &Owing) -> Value {
         "verb": verb,
         "tries": owing.tries,
         "state": if owing.dead { "dead" } else { "retrying" },
+        "cause": owing.trouble.map(TierTrouble::as_str),
     })
 }
 
-/// Tries again what is owed for `key`, or for all.
-pub(super) fn retry(service: &Service, key: Option<&[u8]>) -> Value {
-    json!({ "retried": service.retry_owed(key) })
+/// Tries again what is owed for `key`, or for all, and says what came of it.
+pub(super) async fn retry(service: &Service, key: Option<&[u8]>) -> Value {
+    let Retried { told, owed, untried } = service.retry_owed(key).await;
+    let causes: serde_json::Map<String, Value> =
+        owed.iter().map(|(trouble, count)| (trouble.as_str().to_owned(), (*count).into())).collect();
+    let all = told + untried + owed.values().sum::<usize>();
+    json!({ "retried": all, "told": told, "owed": causes, "untried": untried })
 }
 
 /// Gives up what is owed for `key`, or for all.

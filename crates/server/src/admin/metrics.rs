@@ -2,9 +2,12 @@
 //!
 //! Nothing is counted here: each scrape renders one snapshot.
 
+mod ahead;
+
 use std::fmt;
 
 use bellwether::disk::DiskState;
+use bellwether::shared::TierTrouble;
 use bellwether::{HistogramCounts, SharedCounts, Snapshot, SpaceCounts};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet, text::encode};
@@ -43,6 +46,7 @@ impl Collector for Scrape {
         self.backplane(&mut out)?;
         self.brakes(&mut out)?;
         self.memory(&mut out)?;
+        self.ahead(&mut out)?;
         self.origins(&mut out)?;
         self.shared(&mut out)?;
         self.disk(&mut out)?;
@@ -180,6 +184,13 @@ impl Scrape {
             let mut nodes = state.nodes.iter();
             nodes.try_for_each(|(node, up)| family.sample(&[("node", node.as_str())], u64::from(*up)))
         })?;
+        let help = "Servers of the shared tier that take no writes, by cause";
+        out.gauge("shared_unwritable", help, |family| {
+            TierTrouble::ALL.into_iter().filter(|cause| !cause.is_of_the_key()).try_for_each(|cause| {
+                let servers = state.unwritable.iter().filter(|(_, trouble)| *trouble == cause).count();
+                family.sample(&[("cause", cause.as_str())], servers as u64)
+            })
+        })?;
         let help = "Whether any part of the shared tier can't be used: this process loads for itself";
         out.gauge("shared_degraded", help, |family| family.sample(&[], u64::from(state.is_degraded())))
     }
@@ -259,7 +270,11 @@ fn events(counts: &SharedCounts) -> Vec<(&'static str, u64)> {
         ("forgotten", counts.forgotten),
         ("unreachable", counts.unreachable),
         ("full", counts.full),
-        ("unfit", counts.unfit),
+        ("read_only", counts.read_only),
+        ("turned_away", counts.turned_away),
+        ("not_ready", counts.not_ready),
+        ("wrong_type", counts.wrong_type),
+        ("too_large", counts.too_large),
         ("failed", counts.failed),
     ]
 }

@@ -3,6 +3,7 @@
 mod answer;
 mod dlq;
 mod explain;
+mod forecast;
 mod guard;
 mod metrics;
 mod page;
@@ -52,7 +53,12 @@ pub async fn serve(service: Service, listener: TcpListener, shutdown: Shutdown, 
         tokio::spawn(async move {
             let answer = service_fn(move |request| {
                 let admin = admin.clone();
-                async move { Ok::<_, Infallible>(answer::answer(&admin, &request)) }
+                async move {
+                    Ok::<_, Infallible>(match answer::to_retry(&admin, &request) {
+                        Some(key) => answer::retried(&admin, key).await,
+                        None => answer::answer(&admin, &request),
+                    })
+                }
             });
             drive(stream, answer, &never, HEAD_TIMEOUT).await;
             drop(open);

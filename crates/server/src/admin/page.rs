@@ -14,6 +14,7 @@ pub(super) fn index(service: &Service) -> String {
          <li><a href=\"/readyz\">/readyz</a>: it takes requests (503 while it drains)</li>\n\
          <li>/api/explain/KEY: how a read of KEY would be answered now, as JSON; \
          <code>bellwether explain KEY</code> shows it as a table</li>\n\
+         <li><a href=\"/api/forecast\">/api/forecast</a>: which values stop being fresh when, and how many together</li>\n\
          </ul>\n<h2>Spaces</h2>\n<ul>{spaces}</ul>\n</html>\n",
         env!("CARGO_PKG_VERSION")
     )

@@ -131,7 +131,7 @@ fn careless(read: &tiers::Read, shared: &Shared, spaces: &[space::Read], report:
 }
 
 /// Names may lead anywhere; that of this machine does not.
-fn leaves_the_machine(url: &RedisUrl) -> bool {
+pub(crate) fn leaves_the_machine(url: &RedisUrl) -> bool {
     let nodes = match &url.at {
         RedisAt::One(node) => std::slice::from_ref(node),
         RedisAt::Socket(_) => return false,

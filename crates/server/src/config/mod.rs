@@ -31,6 +31,7 @@ mod units;
 mod tests;
 
 pub use change::{Changes, OriginChange, SpaceChange, changes, until_next_start};
+pub(crate) use guarantee::leaves_the_machine;
 pub use problem::{Place, Problem};
 pub use resolved::{
     Backplane, BackplaneMode, Config, Disk, HttpBase, HttpSource, Listen, Memory, Node, OnRestart, OnStart,

@@ -2,7 +2,7 @@
 
 use super::host::host_and_port;
 use super::path::is_plain;
-use super::problem::{Place, Wrong};
+use super::problem::{Place, Wrong, did_you_mean};
 use super::raw::Fields;
 use super::resolved::{HttpBase, OriginConfig, OriginKind};
 use super::section::{Context, Section};
@@ -24,7 +24,8 @@ pub(super) struct Declared {
 /// What a space must say to an origin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Speaks {
-    Sql(Dialect),
+    /// In whose words; `None`: its address does not say.
+    Sql(Option<Dialect>),
     Http,
 }
 
@@ -36,10 +37,11 @@ enum Database {
 }
 
 /// Whose SQL it is: known even where the rest of the address is wrong.
-fn dialect(address: &str) -> Dialect {
+fn dialect(address: &str) -> Option<Dialect> {
     match address.split_once(':') {
-        Some(("postgres" | "postgresql", _)) => Dialect::Postgres,
-        _ => Dialect::Sqlite,
+        Some(("postgres" | "postgresql", _)) => Some(Dialect::Postgres),
+        Some(("sqlite", _)) => Some(Dialect::Sqlite),
+        _ => None,
     }
 }
 
@@ -52,7 +54,8 @@ pub(super) fn origin(cx: &mut Context<'_>, name: &str, place: Place, fields: Fie
         section.say(&place, found, Wrong::expected("a name of letters, digits, `-` and `_`"));
     }
     let base = section.cx.base;
-    let mut of = Dialect::Sqlite;
+    // Of an address that can't be read, because a variable in it is not set, nothing is known.
+    let mut of = None;
     let database = section.parsed("sql", |text| {
         of = dialect(text);
         database(text, of, base)
@@ -77,7 +80,7 @@ pub(super) fn origin(cx: &mut Context<'_>, name: &str, place: Place, fields: Fie
     Declared { name: name.to_owned(), speaks, config }
 }
 
-fn speaks(section: &mut Section<'_, '_>, dialect: Dialect) -> Option<Speaks> {
+fn speaks(section: &mut Section<'_, '_>, dialect: Option<Dialect>) -> Option<Speaks> {
     match (section.setting("sql"), section.setting("http")) {
         (Some(_), None) => Some(Speaks::Sql(dialect)),
         (None, Some(_)) => Some(Speaks::Http),
@@ -114,10 +117,10 @@ fn budget(section: &mut Section<'_, '_>) -> Budget {
 /// The most loads at once that an origin may be given: each holds a connection and a thread or a socket.
 const MAX_CONCURRENCY: i64 = 10_000;
 
-fn database(text: &str, dialect: Dialect, base: &Path) -> Result<Database, Wrong> {
+fn database(text: &str, dialect: Option<Dialect>, base: &Path) -> Result<Database, Wrong> {
     match dialect {
-        Dialect::Postgres => postgres(text, base),
-        Dialect::Sqlite => sqlite_path(text, base).map(Database::Sqlite),
+        Some(Dialect::Postgres) => postgres(text, base),
+        Some(Dialect::Sqlite) | None => sqlite_path(text, base).map(Database::Sqlite),
     }
 }
 
@@ -136,6 +139,9 @@ fn postgres(_: &str, _: &Path) -> Result<Database, Wrong> {
     Err(Wrong::expected("a SQLite file such as \"sqlite://shop.db\"").hint(hint))
 }
 
+/// What an address of a database begins with.
+const SCHEMES: [&str; 3] = ["sqlite", "postgres", "postgresql"];
+
 fn sqlite_path(text: &str, base: &Path) -> Result<PathBuf, Wrong> {
     let wrong = || Wrong::expected("a SQLite file such as \"sqlite://shop.db\"");
     let Some(path) = text.strip_prefix("sqlite://") else {
@@ -145,7 +151,10 @@ fn sqlite_path(text: &str, base: &Path) -> Result<PathBuf, Wrong> {
             Some(("sqlite" | "file", path)) => {
                 wrong().hint(format!("write \"sqlite://{}\"", path.trim_start_matches("//")))
             }
-            Some(_) => wrong(),
+            Some((scheme, _)) => match did_you_mean(scheme, SCHEMES) {
+                Some(meant) => wrong().hint(format!("did you mean {meant}://?")),
+                None => wrong(),
+            },
             None => wrong().hint(format!("write \"sqlite://{text}\"")),
         });
     };

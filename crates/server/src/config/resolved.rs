@@ -133,6 +133,8 @@ pub struct Shared {
     pub backplane: Backplane,
     /// Where `url` is written.
     pub place: Place,
+    /// Where `backplane` is written; where it is not, the same.
+    pub backplane_place: Place,
 }
 
 /// What the shared tier is, and where.

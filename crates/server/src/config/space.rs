@@ -232,12 +232,21 @@ fn source(section: &mut Section<'_, '_>, template: Option<&Template>, origins: &
     }
 }
 
-/// Whose SQL a space's statements are in; as long as nobody knows, in the one of the embedded database.
-fn dialect(origin: Option<&Text>, origins: &[Declared]) -> Dialect {
+/// Whose SQL a space's statements are in, as far as is known.
+fn dialect(origin: Option<&Text>, origins: &[Declared]) -> Option<Dialect> {
     let declared = origin.and_then(|origin| origins.iter().find(|declared| declared.name == origin.value));
     match declared.and_then(|declared| declared.speaks) {
         Some(Speaks::Sql(dialect)) => dialect,
-        Some(Speaks::Http) | None => Dialect::Sqlite,
+        Some(Speaks::Http) | None => None,
+    }
+}
+
+/// What is wrong with a statement; where nobody knows whose it is, what is wrong with it in either's words.
+fn judged(dialect: Option<Dialect>, check: impl Fn(Dialect) -> Vec<sql::Fault>) -> Vec<sql::Fault> {
+    match dialect {
+        Some(dialect) => check(dialect),
+        None if check(Dialect::Postgres).is_empty() => Vec::new(),
+        None => check(Dialect::Sqlite),
     }
 }
 
@@ -286,14 +295,14 @@ struct SqlKnobs {
 }
 
 /// `captures` are `None` if the template can't be read: then nothing is said about names.
-fn sql_knobs(section: &mut Section<'_, '_>, captures: Option<&[&str]>, dialect: Dialect) -> SqlKnobs {
+fn sql_knobs(section: &mut Section<'_, '_>, captures: Option<&[&str]>, dialect: Option<Dialect>) -> SqlKnobs {
     let query = section.text("query");
     let many = section.text("many");
     if let (Some(text), Some(captures)) = (&query, captures) {
-        faults(section, text, sql::check_query(&text.value, captures, dialect));
+        faults(section, text, judged(dialect, |dialect| sql::check_query(&text.value, captures, dialect)));
     }
     if let (Some(text), Some(captures)) = (&many, captures) {
-        faults(section, text, sql::check_many(&text.value, captures, dialect));
+        faults(section, text, judged(dialect, |dialect| sql::check_many(&text.value, captures, dialect)));
         if captures.len() != 1 {
             let found = format!("`many` beside a `match` with {} captures", captures.len());
             section.say(&text.place, found, Wrong::expected("exactly one capture: `:ids` is a list of its values"));

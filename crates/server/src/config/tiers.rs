@@ -90,6 +90,7 @@ pub(super) fn shared(cx: &mut Context<'_>, place: Place, fields: Fields) -> Read
     let backplane = backplane(&mut section, at.as_ref());
     let set = TOLD.iter().filter_map(|key| section.setting(key).map(|(place, shown)| (*key, place, shown))).collect();
     let url_place = section.setting("url").map_or_else(|| place.clone(), |(place, _)| place);
+    let backplane_place = section.setting("backplane").map_or_else(|| url_place.clone(), |(place, _)| place);
     section.finish();
     let config = at.map(|at| Shared {
         at,
@@ -100,6 +101,7 @@ pub(super) fn shared(cx: &mut Context<'_>, place: Place, fields: Fields) -> Read
         replica_reads,
         backplane,
         place: url_place,
+        backplane_place,
     });
     Read { config, place, set }
 }

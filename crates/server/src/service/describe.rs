@@ -1,18 +1,51 @@
 //! How would a key be answered now, and why? One description for every face.
 
-use bellwether::{Explain, Kind};
+use bellwether::disk::DiskState;
+use bellwether::{Explain, Kind, Standing};
 use serde_json::{Value, json};
 
+use super::serving::Belongs;
 use super::{Service, shown};
 
 impl Service {
     /// What is known of `key`; `None` if it belongs to no space, or can't have a row.
     pub fn describe(&self, key: &[u8]) -> Option<Value> {
-        self.explain(key).map(|explain| described(key, &explain, self.shared_name(key)))
+        let explain = self.explain(key)?;
+        let mut described = described(key, &explain);
+        let name = self.shared_name(key).map(|name| shown(&name));
+        described["shared_as"] = json!(name);
+        described["shared"] = match (self.shared_state(), name) {
+            (Some(state), Some(_)) => json!({ "troubles": state.troubles(), "owed": explain.pending }),
+            _ => Value::Null,
+        };
+        described["disk"] = json!(self.disk_of(key).map(DiskState::as_str));
+        Some(described)
+    }
+
+    /// How the disk tier is, where the key's space has one.
+    fn disk_of(&self, key: &[u8]) -> Option<DiskState> {
+        let serving = self.serving();
+        let Belongs::To(served, _) = serving.belongs(key) else { return None };
+        if served.on_disk { self.0.cache.disk_state() } else { None }
     }
 }
 
-fn described(key: &[u8], explain: &Explain, shared_as: Option<Vec<u8>>) -> Value {
+/// An origin's guard, as `/api` shows it.
+fn guard(standing: &Standing) -> Value {
+    json!({
+        "running": standing.running,
+        "waiting": standing.waiting,
+        "limit": standing.limit,
+        "max_concurrency": standing.max_concurrency,
+        "usual_load_us": standing.usual_us,
+        "recent_load_us": standing.recent_us,
+        "queue_share": standing.share,
+        "breaker": standing.breaker.as_str(),
+        "probes_in_ms": standing.probes_in.map(|span| span.0),
+    })
+}
+
+fn described(key: &[u8], explain: &Explain) -> Value {
     let entry = explain.entry.as_ref().map(|entry| {
         json!({
             "kind": match entry.kind {
@@ -31,6 +64,9 @@ fn described(key: &[u8], explain: &Explain, shared_as: Option<Vec<u8>>) -> Value
             "version": entry.version,
             "tags": entry.tags,
             "invalidated": entry.invalidated,
+            "shared": entry.shared.map(|shared| {
+                json!({ "fence": shared.fence, "compared_in_ms": shared.compared_in.map(|span| span.0) })
+            }),
         })
     });
     let flight = |flight: &bellwether::ExplainFlight| {
@@ -44,7 +80,6 @@ fn described(key: &[u8], explain: &Explain, shared_as: Option<Vec<u8>>) -> Value
     let failed = explain
         .failed
         .map(|(class, attempts, left)| json!({ "class": class, "attempts": attempts, "cooling_for_ms": left.0 }));
-    let (running, waiting, most) = explain.origin;
     json!({
         "key": shown(key),
         "space": explain.space,
@@ -54,7 +89,7 @@ fn described(key: &[u8], explain: &Explain, shared_as: Option<Vec<u8>>) -> Value
         "floor": { "removed": explain.floor_removed, "expired": explain.floor_expired },
         "flights": explain.flights.iter().map(flight).collect::<Vec<_>>(),
         "last_failure": failed,
-        "origin": { "running": running, "waiting": waiting, "max_concurrency": most },
-        "shared_as": shared_as.map(|name| shown(&name)),
+        "memory_off": explain.memory_off,
+        "origin": guard(&explain.origin),
     })
 }

@@ -31,6 +31,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use arc_swap::{ArcSwap, Guard};
+use bellwether::disk::DiskState;
 use bellwether::{Cache, Eviction, Explain, Snapshot, Span, Tick, Why};
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
@@ -39,6 +40,7 @@ use crate::config::{Config, Memory, Problem, Secret};
 use collector::Collector;
 use fleet::Fleet;
 use front::Current;
+use open::Purpose;
 use serving::{Belongs, Serving};
 use watch::{ClientId, Watch};
 
@@ -54,6 +56,8 @@ pub use write::{Ends, When, WriteTerms, Written};
 const WRITE_LOCKS: usize = 64;
 /// A start waits so long to hear the fleet's invalidations, where its tier is there.
 const LISTENS: Span = Span::secs(2);
+/// Somebody who asks for what is owed to be told waits for it so long.
+const RETRIES: Span = Span::secs(3);
 /// The space under which requests are counted that no space matches.
 const NO_SPACE: &str = "";
 
@@ -94,11 +98,23 @@ impl Service {
     /// # Errors
     /// Every origin, statement and space that can't be used, at once.
     pub async fn start(config: Config, loads: Handle) -> Result<Service, Vec<Problem>> {
+        Service::begin(config, loads, Purpose::Serve).await
+    }
+
+    /// The same, to see whether it could be started: it serves nobody, and the disk tier is looked at from outside.
+    ///
+    /// # Errors
+    /// As `start`.
+    pub async fn rehearse(config: Config, loads: Handle) -> Result<Service, Vec<Problem>> {
+        Service::begin(config, loads, Purpose::Check).await
+    }
+
+    async fn begin(config: Config, loads: Handle, purpose: Purpose) -> Result<Service, Vec<Problem>> {
         let (password, memory) = (config.listen.password.clone(), config.memory.clone());
         let fleet = fleet::open(&config, &loads).await?;
         let has_disk = config.disk.is_some();
         let watch = Arc::<Watch>::default();
-        let (cache, serving) = open::open(config, loads.clone(), fleet.as_ref(), &watch)?;
+        let (cache, serving) = open::open(config, loads.clone(), fleet.as_ref(), &watch, purpose)?;
         ready::ready(&serving).await?;
         if fleet.as_ref().is_some_and(|fleet| !fleet.state().is_degraded()) {
             // Until then nothing of the tier is believed: it may have been invalidated before we listened.
@@ -179,9 +195,23 @@ impl Service {
         self.0.cache.owing()
     }
 
-    /// Tries them again: that of one key, by its name in the shared tier, or all. How many that are.
-    pub fn retry_owed(&self, name: Option<&[u8]>) -> usize {
-        self.0.cache.retry_owed(name)
+    /// Tries them again: that of one key, by its name in the shared tier, or all; and what came of it.
+    pub async fn retry_owed(&self, name: Option<&[u8]>) -> bellwether::Retried {
+        self.0.cache.retry_owed_within(name, RETRIES).await
+    }
+
+    /// What it has to do without, each in a few words: it serves all the same. Nothing: all is well.
+    pub fn degraded(&self) -> Vec<String> {
+        let shared = self.shared_state().filter(SharedState::is_degraded);
+        let mut all: Vec<String> =
+            shared.map(|state| format!("shared tier: {}", state.troubles().join(", "))).into_iter().collect();
+        if !self.0.cache.is_live() {
+            all.push("backplane: not live".to_owned());
+        }
+        if self.0.cache.disk_state() == Some(DiskState::Off) {
+            all.push("disk tier: off".to_owned());
+        }
+        all
     }
 
     /// Gives them up. How many that were.
@@ -240,6 +270,20 @@ impl Service {
     pub fn tag_expire(&self, tag: &[u8]) {
         self.clears(self.0.cache.expire_tag(&String::from_utf8_lossy(tag)));
         self.0.watch.tag_changed(tag);
+    }
+
+    /// Makes stale whatever carries one of these tags: it may be served while it is refreshed, the most read first and
+    /// in turn. How many values that were, in this process. Walks memory: off the threads that serve.
+    pub async fn tags_refresh(&self, tags: Vec<Vec<u8>>) -> usize {
+        let service = self.clone();
+        // One walker at a time, as for SCAN.
+        let _walker = self.0.scan.clone().lock_owned().await;
+        let walk = move || {
+            let refresh = |tag: &Vec<u8>| service.0.cache.refresh_tag(&String::from_utf8_lossy(tag));
+            tags.iter().map(refresh).sum()
+        };
+        // Only a process that ends does not walk.
+        self.0.loads.spawn_blocking(walk).await.unwrap_or_default()
     }
 
     /// Hard: from the moment this returns, no read that begins gets a value that carries the tag.

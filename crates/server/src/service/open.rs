@@ -24,7 +24,7 @@ use super::shelf::{self, Shelf};
 use super::tally::Tally;
 use super::watch::Watch;
 use crate::config::{
-    self, Changes, Config, HttpSource, OriginChange, OriginConfig, OriginKind, Place, Problem, SpaceChange,
+    self, Changes, Config, Disk, HttpSource, OriginChange, OriginConfig, OriginKind, Place, Problem, SpaceChange,
     SpaceConfig, SqlSource, Tiers,
 };
 
@@ -41,21 +41,34 @@ struct Guarded<'c> {
 /// What is at work, and what is to become of it.
 pub(super) type Before<'b> = Option<(&'b Serving, &'b Changes)>;
 
+/// What something is opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// To serve.
+    Serve,
+    /// To see whether it could: nothing is left behind on this machine's disk.
+    Check,
+}
+
 /// A cache with a configuration at work.
 pub(super) fn open(
     config: Config,
     loads: Handle,
     fleet: Option<&Fleet>,
     watch: &Arc<Watch>,
+    purpose: Purpose,
 ) -> Result<(Cache, Serving), Vec<Problem>> {
     let (memory, clock) = (&config.memory, Clock::system());
     let cache = Cache::builder().memory_bytes(memory.limit).eviction(memory.eviction).clock(clock.clone());
     let mut cache = cache.origin_name(NO_ORIGIN).runtime(loads);
-    if let Some(disk) = &config.disk {
+    let of_disk = |disk: &Disk, error: SetupError| {
+        vec![Problem { file: config.file.clone(), ..*setup_problem(&disk.place, "[disk]", &error) }]
+    };
+    if let (Some(disk), Purpose::Check) = (&config.disk, purpose) {
+        shelf::look(disk).map_err(|error| of_disk(disk, error))?;
+    } else if let Some(disk) = &config.disk {
         let opened = shelf::open(disk, fleet.is_some(), clock);
-        let Shelf { tier, ledger } = opened.map_err(|error| {
-            vec![Problem { file: config.file.clone(), ..*setup_problem(&disk.place, "[disk]", &error) }]
-        })?;
+        let Shelf { tier, ledger } = opened.map_err(|error| of_disk(disk, error))?;
         cache = cache.disk(tier);
         if let Some(ledger) = ledger {
             cache = cache.ledger(ledger);

@@ -177,6 +177,14 @@ fn fits(cached: &Cached<Payload>, terms: &Terms) -> bool {
     }
 }
 
+/// Whether it is of an age that the caller takes.
+fn is_young(cached: &Cached<Payload>, terms: &Terms) -> bool {
+    match terms.demand {
+        Demand::MaxAge(most) => cached.age() <= most,
+        _ => true,
+    }
+}
+
 impl Served {
     /// A plain space never loads. What is stale, or too old for the caller, is not there: a client
     /// that was answered with it would have no reason to write it anew. The grace of a plain space
@@ -191,7 +199,14 @@ impl Served {
 
     /// As [`Served::read_plain`], of what memory or the tier has.
     async fn find_plain(&self, stored: &[u8], terms: &Terms) -> Outcome {
-        match self.outcome(self.space.find(stored).await) {
+        let found = match self.on_disk {
+            true => self.space.find_or_left_over(stored).await,
+            false => self.space.find(stored).await,
+        };
+        match self.outcome(found) {
+            Outcome::Value(cached) if cached.why() == Why::Suspect && is_young(&cached, terms) => {
+                Outcome::Value(cached)
+            }
             Outcome::Value(cached) if !fits(&cached, terms) => Outcome::Missing(Why::NotCached),
             // A plain space never fails: what can't be asked has nothing.
             Outcome::Failed(_) => Outcome::Missing(Why::NotCached),

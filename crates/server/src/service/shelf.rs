@@ -40,6 +40,14 @@ pub(super) fn open(disk: &Disk, is_shared: bool, clock: Clock) -> Result<Shelf, 
     Ok(Shelf { tier, ledger })
 }
 
+/// Whether `[disk]` could be opened, for `check`: nothing is made, and nobody who uses it is disturbed.
+///
+/// # Errors
+/// It can't be.
+pub(super) fn look(disk: &Disk) -> Result<(), SetupError> {
+    DiskTier::look(&disk.path)
+}
+
 /// How a space's values are made, as a number: what an earlier life left behind under another one is not used.
 pub(super) fn recipe(config: &SpaceConfig, origin: Option<&OriginConfig>) -> u64 {
     let from = origin.map(|origin| match &origin.kind {

@@ -75,5 +75,8 @@ fn nothing(name: &str) -> SpaceCounts {
         loads_succeeded: 0,
         loads_failed: 0,
         memory_off: false,
+        held: Default::default(),
+        refreshes_waiting: 0,
+        refresh_pace: None,
     }
 }

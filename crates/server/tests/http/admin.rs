@@ -224,3 +224,27 @@ fn with_a_password_only_probes_need_none() {
     client.send(b"GET /metrics HTTP/1.1\r\nhost: bellwether.internal:9090\r\nauthorization: Bearer secret\r\n\r\n");
     assert_eq!(client.answer(false).expect("an answer").status, 200);
 }
+
+#[test]
+fn what_is_ahead_is_told_as_json_and_as_metrics() {
+    let server = Server::start();
+    server.get("/v1/product:1");
+    server.get("/v1/product:99");
+    let forecast = admin(&server, "/api/forecast", &[]);
+    assert_eq!((forecast.status, forecast.header("content-type")), (200, Some("application/json")));
+    let told: serde_json::Value = serde_json::from_str(&forecast.text()).expect("JSON");
+    let product = told["spaces"].as_array().expect("spaces").iter().find(|space| space["space"] == "product");
+    let product = product.expect("the space that was asked");
+    assert_eq!((&product["values"], &product["missing"]), (&1.into(), &1.into()));
+    // Its ttl is a minute: it ends within the next stretch of 10 s at the latest.
+    assert_eq!((&product["ending_within"]["10m"], &product["crowd"]), (&1.into(), &serde_json::Value::Null));
+    let samples = admin(&server, "/metrics", &[]).text();
+    for line in [
+        "bellwether_space_values{space=\"product\"} 1",
+        "bellwether_ending_values{space=\"product\",within_seconds=\"600\"} 1",
+        "bellwether_crowd_values{space=\"product\"} 0",
+        "bellwether_missing_entries 1",
+    ] {
+        assert!(samples.contains(line), "{line} in\n{samples}");
+    }
+}

@@ -4,7 +4,7 @@ use bellwether_core::entry::Meta;
 use bellwether_core::failure::FailClass;
 use bellwether_core::fence::{Fence, Floor};
 use bellwether_core::guard::cooldown::Cooling;
-use bellwether_core::guard::gate::{Admission, Ticket};
+use bellwether_core::guard::gate::{Admission, Ended, Ticket};
 use bellwether_core::lease;
 use bellwether_core::policy::Priority;
 use bellwether_core::read::decide::{Decision, Demand, Resident, decide};
@@ -227,9 +227,9 @@ impl Fleet<'_> {
 
     fn admitted(&mut self, id: u64, verdict: Admission) {
         match verdict {
-            Admission::Go => {
+            Admission::Go(pass) => {
                 if let Some(task) = &mut self.tasks[id as usize] {
-                    task.holds_permit = true;
+                    task.pass = Some(pass);
                 }
                 self.walk(id, Walked::Admitted);
             }
@@ -290,7 +290,7 @@ impl Fleet<'_> {
         let times = &mut self.times[process as usize];
         times.record(now.since(started));
         let times = (times.p99(), times.ewma());
-        self.loaded(id);
+        self.loaded(id, Ended::Answered { took_us: Some(now.since(started).0 * 1000) });
         self.walk(id, Walked::Loaded(Report { started, fence, found: Found::Value, ttl: None, times }));
     }
 
@@ -300,19 +300,20 @@ impl Fleet<'_> {
             return;
         }
         let key = task.key as usize;
-        self.loaded(id);
+        let before = self.tier.last_failure(key);
+        self.loaded(id, Ended::Failed { class: FailClass::Timeout, again: before.is_some() });
         self.record.load_failed();
-        self.walk(id, Walked::Failed(FailClass::Timeout, self.tier.last_failure(key)));
+        self.walk(id, Walked::Failed(FailClass::Timeout, before));
     }
 
     /// The load is over for its process: the permit comes back.
-    fn loaded(&mut self, id: u64) {
+    fn loaded(&mut self, id: u64, ended: Ended) {
         let Some(task) = &mut self.tasks[id as usize] else { return };
         task.loads = false;
         let (process, key) = (task.process, task.key as usize);
         self.under_way[key] -= 1;
-        if std::mem::take(&mut task.holds_permit) {
-            self.gates[process as usize].release(self.now);
+        if let Some(pass) = task.pass.take() {
+            self.gates[process as usize].end(pass, ended, self.now);
             self.guard(process);
         }
     }

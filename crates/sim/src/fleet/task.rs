@@ -3,6 +3,7 @@
 use bellwether_core::entry::Meta;
 use bellwether_core::fence::Fence;
 use bellwether_core::guard::cooldown::Cooling;
+use bellwether_core::guard::gate::Pass;
 use bellwether_core::read::walk::{Sharing, Step, Walk};
 use bellwether_core::time::Tick;
 
@@ -21,7 +22,8 @@ pub(super) struct Task {
     pub(super) fence: Fence,
     pub(super) started: Tick,
     pub(super) holds_lease: bool,
-    pub(super) holds_permit: bool,
+    /// Its permit, while it holds one.
+    pub(super) pass: Option<Pass>,
     pub(super) loads: bool,
     /// Times it found the lease held.
     pub(super) refused: u32,
@@ -44,7 +46,7 @@ impl Task {
             fence: Fence::ZERO,
             started: Tick(0),
             holds_lease: false,
-            holds_permit: false,
+            pass: None,
             loads: false,
             refused: 0,
             brings: None,

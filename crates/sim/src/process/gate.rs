@@ -1,12 +1,13 @@
 //! May this load go to its origin now? The core's gate, with leaders waiting at it.
 
-use bellwether_core::guard::gate::{Admission, Ticket};
+use bellwether_core::guard::gate::{Admission, Ended, Pass, Ticket};
 use bellwether_core::policy::Priority;
 use bellwether_core::read::flight::FlightId;
 use bellwether_core::time::Tick;
 
 use super::Process;
 use super::event::Event;
+use crate::origin::Says;
 use crate::rules::Rule;
 
 impl Process {
@@ -36,7 +37,7 @@ impl Process {
         }
         let now = self.now();
         match self.gate.ask(Ticket(id), class, waiters, give_up, now) {
-            Admission::Go => self.go(id, class == Priority::Background),
+            Admission::Go(pass) => self.go(id, pass, class == Priority::Background),
             Admission::Shed(why, retry_after) => self.world.at(now, Event::Shed { id, why, retry_after }),
             Admission::Wait => {
                 if let Some(leader) = self.leaders.get_mut(&id) {
@@ -80,9 +81,9 @@ impl Process {
             let Some(leader) = self.leaders.get_mut(&id) else { continue };
             leader.queued = false;
             match admission {
-                Admission::Go => {
+                Admission::Go(pass) => {
                     let background = self.place(id).is_some_and(|(class, ..)| class == Priority::Background);
-                    self.go(id, background);
+                    self.go(id, pass, background);
                 }
                 Admission::Shed(why, retry_after) => self.world.at(now, Event::Shed { id, why, retry_after }),
                 Admission::Wait => {}
@@ -96,10 +97,10 @@ impl Process {
         }
     }
 
-    fn go(&mut self, id: u64, background: bool) {
+    fn go(&mut self, id: u64, pass: Pass, background: bool) {
         let now = self.now();
         if let Some(leader) = self.leaders.get_mut(&id) {
-            leader.permit = true;
+            leader.pass = Some(pass);
         }
         self.check.granted(now, background);
         let delay = self.delay();
@@ -108,11 +109,25 @@ impl Process {
 
     pub(super) fn give_back(&mut self, id: u64) {
         let now = self.now();
-        if let Some(leader) = self.leaders.get_mut(&id)
-            && std::mem::take(&mut leader.permit)
-        {
-            self.gate.release(now);
+        let ended = self.ended(id);
+        if let Some(pass) = self.leaders.get_mut(&id).and_then(|leader| leader.pass.take()) {
+            self.gate.end(pass, ended, now);
             self.advance();
+        }
+    }
+
+    /// How a leader's load ended, as the guard is told.
+    fn ended(&self, id: u64) -> Ended {
+        let Some(leader) = self.leaders.get(&id) else { return Ended::GivenUp };
+        let Some((begun, said)) = leader.begun.and_then(|begun| Some((begun, begun.said?))) else {
+            return Ended::GivenUp;
+        };
+        match said {
+            Says::Error(class) => {
+                let before = self.slots.get(&leader.key).and_then(|slot| slot.flights.cooling);
+                Ended::Failed { class, again: before.is_some_and(|cooling| !cooling.forgotten(self.now())) }
+            }
+            _ => Ended::Answered { took_us: Some(begun.ended.since(begun.started).0 * 1000) },
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use bellwether_core::fence::Fence;
 use bellwether_core::guard::cooldown::Cooling;
+use bellwether_core::guard::gate::Pass;
 use bellwether_core::policy::Priority;
 use bellwether_core::read::walk::{Step, Walk};
 use bellwether_core::time::Tick;
@@ -24,7 +25,8 @@ pub(crate) struct Leader {
     /// Its turn came before its task ran.
     pub(super) turned: bool,
     pub(super) queued: bool,
-    pub(super) permit: bool,
+    /// Its permit, while it holds one.
+    pub(super) pass: Option<Pass>,
     pub(super) begun: Option<Begun>,
     /// The loader runs.
     pub(super) loads: bool,
@@ -66,7 +68,7 @@ impl Leader {
             awaits_turn: false,
             turned: false,
             queued: false,
-            permit: false,
+            pass: None,
             begun: None,
             loads: false,
             end: None,

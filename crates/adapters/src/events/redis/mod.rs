@@ -4,6 +4,7 @@
 //! is read in the floors is one story. The same script notices that the story broke, by a restart, a failover, a
 //! deleted key or somebody else's writing, and begins a new epoch then.
 
+mod check;
 mod incoming;
 mod link;
 mod names;
@@ -112,29 +113,31 @@ impl RedisEvents {
 
     /// One step: writes `batch` or, if it is `None`, a heartbeat where one is due.
     async fn step(&self, batch: Option<&Batch>) -> Result<Head, TransportError> {
+        let (epoch, number, run) = self.ask(async |_| self.step_at(&self.names, batch).await).await?;
+        Ok(Head { at: Position { epoch, number }, source: source(&run) })
+    }
+
+    /// The same on keys of any name.
+    async fn step_at(&self, names: &Names, batch: Option<&Batch>) -> RedisResult<(u64, u64, String)> {
         let fields = batch.map(raised).unwrap_or_default();
         let bytes = batch.cloned().unwrap_or_default().to_bytes();
         let channel = match self.delivery {
             Delivery::Replayed => "",
-            Delivery::BestEffort => &self.names.channel,
+            Delivery::BestEffort => &names.channel,
         };
         let command = |verb: &str, script: &str| {
             let mut command = cmd(verb);
-            command.arg(script).arg(3).arg(&self.names.stream).arg(&self.names.floors).arg(&self.names.ages);
+            command.arg(script).arg(3).arg(&names.stream).arg(&names.floors).arg(&names.ages);
             command.arg(if batch.is_some() { "batch" } else { "head" }).arg(channel).arg(&bytes).arg(HEARTBEAT.0);
             command.arg(self.floors_kept.0).arg(MOST_TAGS).arg(LONGEST_STREAM).arg(&fields);
             command
         };
-        let answer = self.ask(async |mut wire| {
-            let known = command("EVALSHA", self.step.get_hash()).query_async(&mut wire).await;
-            match known {
-                // Scripts are not replicated: after a failover or a restart nobody knows them.
-                Err(error) if error.code() == Some("NOSCRIPT") => command("EVAL", STEP).query_async(&mut wire).await,
-                known => known,
-            }
-        });
-        let (epoch, number, run): (u64, u64, String) = answer.await?;
-        Ok(Head { at: Position { epoch, number }, source: source(&run) })
+        let mut wire = self.wire().await?;
+        match command("EVALSHA", self.step.get_hash()).query_async(&mut wire).await {
+            // Scripts are not replicated: after a failover or a restart nobody knows them.
+            Err(error) if error.code() == Some("NOSCRIPT") => command("EVAL", STEP).query_async(&mut wire).await,
+            known => known,
+        }
     }
 
     async fn read_floors(&self) -> Result<(Position, Vec<Raised>), TransportError> {

@@ -14,6 +14,8 @@ pub(super) struct Names {
     pub(super) ages: String,
     /// Where what travels as best effort is published.
     pub(super) channel: String,
+    /// A word by which it is known to be the same, whatever it is called.
+    pub(super) fleet: String,
 }
 
 impl Names {
@@ -21,8 +23,27 @@ impl Names {
     pub(super) fn beside(prefix: &str) -> Names {
         let name: String = prefix.trim_end_matches(':').chars().filter(|c| !matches!(c, '{' | '}')).collect();
         let name = if name.is_empty() { "bw".to_owned() } else { name };
-        let of = |what: &str| format!("{{{name}}}:{what}");
-        Names { stream: of("stream"), floors: of("floors"), ages: of("floors:ages"), channel: of("events") }
+        Names::within(&format!("{{{name}}}:"))
+    }
+
+    /// Names of the same slot and under the same patterns that nobody uses.
+    pub(super) fn apart(&self, number: u64) -> Names {
+        Names::within(&format!("{}check:{number:016x}:", self.beginning()))
+    }
+
+    /// Which keys and which channels an ACL user needs.
+    pub(super) fn patterns(&self) -> (String, String) {
+        (format!("~{}*", self.beginning()), format!("&{}*", self.beginning()))
+    }
+
+    fn beginning(&self) -> &str {
+        self.stream.trim_end_matches("stream")
+    }
+
+    fn within(beginning: &str) -> Names {
+        let of = |what: &str| format!("{beginning}{what}");
+        let (stream, floors, ages) = (of("stream"), of("floors"), of("floors:ages"));
+        Names { stream, floors, ages, channel: of("events"), fleet: of("fleet") }
     }
 }
 
@@ -70,6 +91,10 @@ mod tests {
         assert_eq!(Names::beside("shop:eu:").floors, "{shop:eu}:floors");
         assert_eq!(Names::beside("{x}y").channel, "{xy}:events");
         assert_eq!(Names::beside("").ages, "{bw}:floors:ages");
+        assert_eq!(Names::beside("bw:").fleet, "{bw}:fleet");
+        let apart = Names::beside("bw:").apart(10);
+        assert_eq!(apart.stream, "{bw}:check:000000000000000a:stream");
+        assert_eq!(Names::beside("bw:").patterns(), ("~{bw}:*".to_owned(), "&{bw}:*".to_owned()));
     }
 
     #[test]

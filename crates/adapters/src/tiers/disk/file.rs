@@ -42,6 +42,8 @@ pub(super) struct File {
     about: About,
     /// Entries make room until there is plenty.
     crowded: bool,
+    /// Which file it is.
+    identity: (u64, u64),
 }
 
 /// What became of an order.
@@ -85,7 +87,7 @@ impl File {
         let about = About { left, life: 1, all: Seq::default() };
         schema::create(&connection, &about)?;
         let clock = FileClock::new(terms.clock.clone(), anchor);
-        Ok((File::new(terms, connection, about, clock), Floors::default()))
+        Ok((File::new(terms, connection, about, clock)?, Floors::default()))
     }
 
     fn go_on(
@@ -109,11 +111,17 @@ impl File {
         connection.pragma_update(None, "synchronous", synchronous)?;
         schema::write_about(&connection, &about)?;
         connection.pragma_update(None, "synchronous", "NORMAL")?;
-        Ok((File::new(terms, connection, about, clock), floors))
+        Ok((File::new(terms, connection, about, clock)?, floors))
     }
 
-    fn new(terms: &Terms, connection: Connection, about: About, clock: FileClock) -> File {
-        File { connection, place: terms.place.clone(), limits: terms.limits, clock, about, crowded: false }
+    fn new(terms: &Terms, connection: Connection, about: About, clock: FileClock) -> Result<File, Trouble> {
+        let (place, identity) = (terms.place.clone(), terms.place.identity()?);
+        Ok(File { connection, place, limits: terms.limits, clock, about, crowded: false, identity })
+    }
+
+    /// Whether it still lies where it was opened: what is written to a file that nobody finds again is lost.
+    pub(super) fn is_in_place(&self) -> bool {
+        self.place.identity().is_ok_and(|there| there == self.identity)
     }
 
     /// For those who read it.

@@ -20,7 +20,7 @@ mod trouble;
 mod underway;
 mod writer;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
@@ -103,6 +103,15 @@ impl DiskTier {
     /// or if the limit is too small. Nothing is touched then.
     pub fn open(config: DiskConfig) -> Result<DiskTier, SetupError> {
         DiskTier::open_on(config, &Machine::now())
+    }
+
+    /// Whether a tier could be opened in `directory`, touching nothing: neither does it make it, nor is it in the way of
+    /// a process that uses it.
+    ///
+    /// # Errors
+    /// It is no directory, or can't be written.
+    pub fn look(directory: &Path) -> Result<(), SetupError> {
+        Place::new(directory.to_owned()).look()
     }
 
     fn open_on(config: DiskConfig, machine: &Machine) -> Result<DiskTier, SetupError> {

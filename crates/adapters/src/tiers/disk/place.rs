@@ -2,9 +2,12 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+
+use rustix::fs::{Access, access};
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::trouble::Trouble;
 use crate::SetupError;
@@ -19,6 +22,8 @@ const LOCK_WAIT: Duration = Duration::from_secs(1);
 const LOCK_STEP: Duration = Duration::from_millis(20);
 /// In the name of a damaged file that was set aside.
 const ASIDE: &str = "entries.sqlite.corrupt-";
+/// Outlives a machine's start, and everybody may write there.
+const EVERYBODYS: &str = "/var/tmp";
 /// What SQLite adds to a name: its log, and the log's index.
 const COMPANIONS: [&str; 2] = ["-wal", "-shm"];
 
@@ -94,6 +99,90 @@ impl Place {
             format!("{} is in use by {whose}", self.directory.display()),
             "give each process a directory of its own, or stop the other one",
         )
+    }
+
+    /// Whether the entries' file is there. That nobody may say is no "no".
+    pub(super) fn has_file(&self) -> Result<bool, Trouble> {
+        let path = self.file();
+        match fs::exists(&path) {
+            // Below a file there are no files.
+            Err(error) if error.kind() == io::ErrorKind::NotADirectory => Ok(false),
+            there => there.map_err(|error| Trouble::io("looking for", &path, &error)),
+        }
+    }
+
+    /// Which file that is: another one under its name is not it.
+    pub(super) fn identity(&self) -> Result<(u64, u64), Trouble> {
+        let path = self.file();
+        let about = fs::metadata(&path).map_err(|error| Trouble::io("looking for", &path, &error))?;
+        Ok((about.dev(), about.ino()))
+    }
+
+    /// Something was removed that may still be in the file, and this process can neither note that in it nor delete
+    /// it: whoever opens it next must be told, by a note outside. False: it could be left nowhere.
+    pub(super) fn distrust(&self) -> bool {
+        self.notes().iter().any(|note| {
+            // Not through a link that somebody has laid there.
+            let made = OpenOptions::new().write(true).create_new(true).mode(0o644).open(note);
+            made.is_ok() || note.exists()
+        })
+    }
+
+    /// Whether such a note lies anywhere.
+    pub(super) fn is_distrusted(&self) -> bool {
+        self.notes().iter().any(|note| note.exists())
+    }
+
+    /// What was not to be trusted is gone.
+    pub(super) fn trust(&self) {
+        for note in self.notes().iter().filter(|note| note.exists()) {
+            if let Err(error) = fs::remove_file(note) {
+                tracing::warn!(note = %note.display(), %error, "delete it: as long as it is there the disk tier begins anew at each start");
+            }
+        }
+    }
+
+    /// Where notes may lie: beside the directory, and where everybody can write.
+    fn notes(&self) -> Vec<PathBuf> {
+        // By whatever way it is named.
+        let whole = fs::canonicalize(&self.directory).or_else(|_| std::path::absolute(&self.directory));
+        let whole = whole.unwrap_or_else(|_| self.directory.clone());
+        let mut notes = Vec::new();
+        if let (Some(parent), Some(name)) = (whole.parent(), whole.file_name()) {
+            notes.push(parent.join(format!(".{}.distrusted", name.to_string_lossy())));
+        }
+        let name = format!("bellwether-distrusted-{:016x}", xxh3_64(whole.as_os_str().as_encoded_bytes()));
+        notes.extend([Path::new(EVERYBODYS).join(&name), std::env::temp_dir().join(&name)]);
+        notes
+    }
+
+    /// Whether a tier could be here, touching nothing.
+    pub(super) fn look(&self) -> Result<(), SetupError> {
+        let problem =
+            |said: String| Err(SetupError::new(said, "name a directory of the tier's own that this user may write"));
+        let shown = self.directory.display();
+        if fs::exists(&self.directory).is_ok_and(|there| there) && !self.directory.is_dir() {
+            return problem(format!("{shown} is not a directory"));
+        }
+        // What is not there yet is made in the nearest that is.
+        let whole = std::path::absolute(&self.directory).unwrap_or_else(|_| self.directory.clone());
+        let Some(nearest) = whole.ancestors().find(|path| fs::exists(path).is_ok_and(|there| there)) else {
+            return problem(format!("{shown} can't be looked at"));
+        };
+        if !nearest.is_dir() {
+            return problem(format!("{} is not a directory", nearest.display()));
+        }
+        let rights = Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK;
+        let files = [self.file(), self.directory.join(LOCK)];
+        let existing = files.iter().filter(|path| fs::exists(path).is_ok_and(|there| there));
+        for (path, rights) in
+            existing.map(|path| (path.as_path(), Access::READ_OK | Access::WRITE_OK)).chain([(nearest, rights)])
+        {
+            if let Err(error) = access(path, rights) {
+                return problem(format!("{} can't be written: {error}", path.display()));
+            }
+        }
+        Ok(())
     }
 
     /// The entries' file, empty if it is new; for its owner alone, as SQLite makes the others like it.

@@ -27,6 +27,8 @@ const BREATH: Duration = Duration::from_millis(1);
 const DAMAGE_AGAIN: Duration = Duration::from_secs(60);
 /// How often floors are looked through.
 const FLOORS_EVERY: Duration = Duration::from_secs(60);
+/// How often the file is looked for: somebody may delete it, or its directory.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// The wait before a disk that failed is tried again doubles up to this.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
@@ -44,6 +46,7 @@ pub(super) struct Writer {
     /// The first wait after a failure.
     pause: Duration,
     floors_due: Instant,
+    look_due: Instant,
     /// There is more to tidy.
     untidy: bool,
     /// When the file was last found damaged.
@@ -80,6 +83,7 @@ impl Writer {
             openings: 0,
             pause,
             floors_due: Instant::now() + FLOORS_EVERY,
+            look_due: Instant::now() + LOOK_EVERY,
             untidy: false,
             damaged: None,
         };
@@ -133,8 +137,10 @@ impl Writer {
         if self.taken.is_none() {
             self.taken = Some(self.terms.place.take()?);
         }
-        if let State::Off { owes_wipe: true, .. } = self.state {
+        let owes_wipe = matches!(self.state, State::Off { owes_wipe: true, .. });
+        if owes_wipe || self.terms.place.is_distrusted() {
             self.terms.place.wipe()?;
+            self.terms.place.trust();
         }
         let (file, floors) = match File::open(&self.terms, machine) {
             Err(Trouble::Damaged(text)) => self.begin_anew(machine, &text)?,
@@ -283,13 +289,24 @@ impl Writer {
 
     fn wipe(&mut self) -> Result<bool, TierError> {
         let place = &self.terms.place;
-        let wiped = match (&self.taken, place.file().exists()) {
-            (_, false) => Ok(()),
-            (Some(_), true) => place.wipe(),
-            (None, true) => Err(Trouble::Failed(format!("{} can't be written to", place.directory().display()))),
+        let there = place.has_file();
+        // What is not there now may be there later: a directory that was moved away, a disk that was not mounted.
+        let is_gone = matches!((&self.taken, &there), (Some(_), Ok(true)));
+        let wiped = match (&self.taken, there) {
+            (_, Ok(false)) => Ok(()),
+            (Some(_), Ok(true)) => place.wipe(),
+            (None, Ok(true)) => Err(Trouble::Failed(format!("{} can't be written to", place.directory().display()))),
+            (_, Err(trouble)) => Err(trouble),
         };
+        // Another process may have the rights that this one lacks, and this one may be killed before it has them.
+        if wiped.is_err() && !place.distrust() {
+            tracing::error!(
+                directory = %place.directory().display(),
+                "something was removed that the disk tier's file may still hold, and nobody can be told: delete the directory"
+            );
+        }
         if let State::Off { owes_wipe, .. } = &mut self.state {
-            *owes_wipe = wiped.is_err();
+            *owes_wipe = !is_gone || wiped.is_err();
         }
         wiped.map(|()| false).map_err(|trouble| trouble.to_tier_error())
     }
@@ -302,9 +319,23 @@ impl Writer {
             }
             return;
         }
+        if Instant::now() >= self.look_due {
+            self.look_due = Instant::now() + LOOK_EVERY;
+            if matches!(&self.state, State::On(file) if !file.is_in_place()) {
+                return self.lose();
+            }
+        }
         if let Err(trouble) = self.tidy() {
             self.fail(&trouble);
         }
+    }
+
+    /// The file was deleted, or moved away, or another one lies in its place: of that nothing is believed.
+    fn lose(&mut self) {
+        let path = self.terms.place.file();
+        // The lock may be gone with its directory: who begins anew takes it anew.
+        self.taken = None;
+        self.go_off(&Trouble::Failed(format!("{} was deleted or replaced while it was in use", path.display())), true);
     }
 
     fn try_again(&mut self, owes_wipe: bool) {

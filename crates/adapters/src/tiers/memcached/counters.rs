@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use bellwether::shared::TierTrouble;
+
 use crate::tiers::wire::Misread;
 
 /// One number that only grows.
@@ -52,4 +54,6 @@ pub struct MemcachedCounts {
     pub misread: Vec<(&'static str, u64)>,
     /// Servers, and whether they can be asked.
     pub servers: Vec<(String, bool)>,
+    /// Of these: those that take no writes, and what keeps them from it.
+    pub troubles: Vec<(String, TierTrouble)>,
 }

@@ -129,6 +129,7 @@ impl MemcachedTier {
             untrusted: counters.untrusted.get(),
             misread: counters.misread.counts().to_vec(),
             servers: nodes.iter().map(|node| (node.label.clone(), node.is_up() == Some(true))).collect(),
+            troubles: nodes.iter().filter_map(|node| Some((node.label.clone(), trouble_of(node)?))).collect(),
         }
     }
 
@@ -136,6 +137,19 @@ impl MemcachedTier {
     pub async fn check(&self) -> Vec<(String, String)> {
         join_all(self.inner.nodes.iter().map(Node::settled)).await;
         self.inner.nodes.iter().filter_map(|node| Some((node.label.clone(), node.trouble()?))).collect()
+    }
+
+    /// Writes a little to every server that can be reached: whether it takes writes is known then although nobody asks.
+    pub async fn probe(&self) {
+        let prefix = String::from_utf8_lossy(&self.inner.options.prefix);
+        join_all(self.inner.nodes.iter().filter(|node| node.is_up() == Some(true)).map(async |node| {
+            let name = Bytes::from(format!("{}{prefix}probe:{:016x}", char::from(name::OWN), fastrand::u64(..)));
+            let data = Bytes::from_static(&[0; bellwether_envelope::HEADER]);
+            let set = Request::Set { name, swap: Swap::Absent, ttl: Some(1), flags: 0, data };
+            // What comes of it is noted on the way.
+            let _ = self.inner.call(node, set).await;
+        }))
+        .await;
     }
 
     /// Which server has a key, as `host:port`.
@@ -189,7 +203,15 @@ impl Inner {
 
     async fn call(&self, node: &Node, request: Request) -> Result<Reply, TierError> {
         self.counters.calls.add();
-        node.call(request).await.map_err(|fault| {
+        let writes = matches!(request, Request::Set { .. });
+        let answer = node.call(request).await;
+        if writes && matches!(answer, Ok(Reply::Done)) {
+            node.health.wrote(&node.label);
+        }
+        answer.map_err(|fault| {
+            if let Fault::Full(why) = &fault {
+                node.health.refused(&node.label, TierTrouble::Full, why);
+            }
             match &fault {
                 Fault::Down(_) | Fault::Lost(_) | Fault::Silent => self.counters.unreachable.add(),
                 Fault::Full(_) => self.counters.full.add(),
@@ -296,6 +318,11 @@ impl Inner {
     }
 }
 
+/// What keeps a server from taking writes.
+fn trouble_of(node: &Node) -> Option<TierTrouble> {
+    if node.is_up() == Some(false) { Some(TierTrouble::Unreachable) } else { node.health.trouble() }
+}
+
 fn failed(text: &str) -> TierError {
     TierError { kind: TierTrouble::Failed, text: text.to_owned() }
 }
@@ -376,7 +403,19 @@ impl Tier for MemcachedTier {
             let reply = Raised { fence: raised.fence, was_resident: raised.was_resident };
             Ok(Step::Write { next, body: None, reply })
         };
-        self.inner.step(key, STUBBORN, decide).boxed()
+        async move {
+            match self.inner.step(key, STUBBORN, decide).await {
+                // Somebody's value, too long to be looked at: it goes unseen, as it would with a `delete` of theirs.
+                Err(error) if error.kind == TierTrouble::Unfit => {
+                    let name = Name::new(&self.inner.options.prefix, key);
+                    self.inner.call(self.inner.node(&name)?, Request::Remove(name.stored.clone())).await?;
+                    let raised = self.inner.step(key, STUBBORN, decide).await?;
+                    Ok(Raised { was_resident: true, ..raised })
+                }
+                done => done,
+            }
+        }
+        .boxed()
     }
 
     fn put<'a>(&'a self, key: &'a [u8], fence: Fence, envelope: Entry) -> BoxFuture<'a, Result<Stored, TierError>> {

@@ -17,6 +17,7 @@ use super::options::MemcachedOptions;
 use super::proto::{Reply, Request};
 use super::url::MemcachedAddress;
 use crate::tiers::breaker::{Breaker, pause};
+use crate::tiers::health::Health;
 
 /// The first version whose meta commands have all flags that are used here.
 const OLDEST: [u32; 3] = [1, 6, 12];
@@ -35,6 +36,8 @@ enum State {
 pub(super) struct Node {
     /// Where it is, for people and for placement.
     pub(super) label: String,
+    /// Whether it takes writes.
+    pub(super) health: Health,
     shared: Arc<Shared>,
     keeper: AbortHandle,
 }
@@ -58,7 +61,7 @@ impl Node {
         let (state, _) = watch::channel(State::Connecting);
         let shared = Arc::new(Shared { address, options, state, breaker: Breaker::default(), give_up: Notify::new() });
         let keeper = runtime.spawn(keep(shared.clone(), greet)).abort_handle();
-        Node { label, shared, keeper }
+        Node { label, health: Health::default(), shared, keeper }
     }
 
     /// One request, and its reply.

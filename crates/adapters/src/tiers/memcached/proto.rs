@@ -38,6 +38,8 @@ pub(super) enum Request {
     },
     /// Deletes, if nobody was quicker.
     Delete(Bytes, u64),
+    /// Deletes whatever is there.
+    Remove(Bytes),
 }
 
 impl Request {
@@ -65,6 +67,11 @@ impl Request {
                 out.extend_from_slice(b"md ");
                 out.extend_from_slice(name);
                 out.extend_from_slice(format!(" C{cas} O{opaque}\r\n").as_bytes());
+            }
+            Request::Remove(name) => {
+                out.extend_from_slice(b"md ");
+                out.extend_from_slice(name);
+                out.extend_from_slice(format!(" O{opaque}\r\n").as_bytes());
             }
         }
     }

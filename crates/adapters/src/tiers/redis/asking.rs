@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use bellwether::shared::{Acquired, Ask, Envelope, Found, Raised, TierError, TierTrouble, Verified};
+use bellwether::shared::{Acquired, Ask, Draw, Envelope, Found, Mode, Raised, TierError, TierTrouble, Verified};
 use bellwether::{Fence, Invalidation, Span};
 use bellwether_envelope::{Header, Unreadable};
 use bytes::Bytes;
@@ -25,6 +25,8 @@ use crate::tiers::wire::{is_expired, seal};
 const AROUND: u64 = 128 * 1024;
 /// Keys asked for in one write.
 const BATCH: usize = 128;
+/// A key that is written to see whether it can be goes by itself after so long.
+const PROBE: Span = Span::secs(1);
 /// A damaged cell is removed and asked for again, so often.
 const MENDS: u32 = 1;
 
@@ -43,7 +45,9 @@ impl RedisTier {
         counters.calls.add();
         if let Err(error) = &result {
             match error.kind {
-                TierTrouble::Unreachable => &counters.unreachable,
+                TierTrouble::Unreachable | TierTrouble::ReadOnly | TierTrouble::Denied | TierTrouble::NotReady => {
+                    &counters.unreachable
+                }
                 TierTrouble::Full => &counters.full,
                 TierTrouble::WrongType => &counters.wrong_type,
                 TierTrouble::Unfit => &counters.unfit,
@@ -167,6 +171,7 @@ impl RedisTier {
             let now_ms = words.now_us / 1000;
             let damaged = match words.acquire().map_err(|fault| fault.into_error(&node.label))? {
                 Acquire::Granted { token, stale } => {
+                    node.health.wrote(&node.label);
                     return Ok(Acquired::Granted { token, stale: self.stale(key, stale, now_ms).await });
                 }
                 Acquire::Denied { left, stale } => {
@@ -249,9 +254,28 @@ impl RedisTier {
         Ok((seal(key, envelope, false, self.common.options.packing)?, windows(envelope)))
     }
 
-    /// Whether a script said yes.
+    /// Whether a script said yes: then it has stored something.
     pub(super) async fn said_yes(&self, key: &[u8], call: &Call, twice: bool) -> Result<bool, TierError> {
-        Ok(self.run(key, call, twice).await?.0.status == 1)
+        let (words, node) = self.run(key, call, twice).await?;
+        if words.status == 1 {
+            node.health.wrote(&node.label);
+        }
+        Ok(words.status == 1)
+    }
+
+    /// Writes a little to every server that takes writes, by the way of all leases: whether they do is known then
+    /// although nobody asks.
+    pub async fn probe(&self) {
+        let Ok(nodes) = self.route.primaries().await else { return };
+        for node in nodes {
+            let Some(key) = self.route.key_at(&node, || self.stored(&probe_name())).await else { continue };
+            let draw = Draw(fastrand::u64(..));
+            let ask = Ask { lease: PROBE, mode: Mode::Miss, holds: Fence::ZERO, at_least: Fence::ZERO, draw };
+            // What comes of it is noted on the way.
+            if let Ok(Acquired::Granted { token, .. }) = self.acquired(&key, ask).await {
+                let _ = self.run(&key, &script::release(token, None), false).await;
+            }
+        }
     }
 
     pub(super) async fn found_many(&self, keys: &[Vec<u8>]) -> Result<Vec<Found>, TierError> {
@@ -319,6 +343,11 @@ impl RedisTier {
             header.kind.has_body() && !is_expired(&header) && self.now_ms(key).await? < header.stamp.hard_until;
         Ok(if resident { Verified::Holds(Fence(header.stamp.fence)) } else { Verified::Gone })
     }
+}
+
+/// No key of anybody's.
+fn probe_name() -> Vec<u8> {
+    format!("@@probe:{:016x}", fastrand::u64(..)).into_bytes()
 }
 
 fn too_long(length: u64, most: u64) -> TierError {

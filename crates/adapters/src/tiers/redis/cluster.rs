@@ -163,6 +163,18 @@ impl Cluster {
         map.nodes.iter().flat_map(|member| std::iter::once(&member.node).chain(&member.replicas)).cloned().collect()
     }
 
+    /// Whether plain reads go to replicas.
+    pub(super) fn reads_replicas(&self) -> bool {
+        self.common.options.reads == Reads::Replica
+    }
+
+    /// Whether the map has it as somebody's replica alone.
+    pub(super) fn is_replica(&self, node: &Arc<Node>) -> bool {
+        let map = self.map.read();
+        let is = |other: &Arc<Node>| Arc::ptr_eq(other, node);
+        map.nodes.iter().any(|member| member.replicas.iter().any(is)) && !map.nodes.iter().any(|m| is(&m.node))
+    }
+
     /// The primaries, once the map is there.
     pub(super) async fn primaries(self: &Arc<Cluster>) -> Result<Vec<Arc<Node>>, Fault> {
         if self.map.read().slots.is_empty() {

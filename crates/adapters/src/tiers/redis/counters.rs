@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use bellwether::shared::TierTrouble;
+
 use crate::tiers::wire::Misread;
 
 /// One number that only grows.
@@ -44,7 +46,7 @@ pub(super) struct Counters {
 pub struct RedisCounts {
     /// Calls of the tier.
     pub calls: u64,
-    /// Calls that failed because no node could be reached in time.
+    /// Calls that failed because no node could be reached in time, or none that takes writes.
     pub unreachable: u64,
     /// Of these: turned away by a breaker without a word to the node.
     pub turned_away: u64,
@@ -87,6 +89,10 @@ pub struct NodeState {
     pub open: bool,
     /// Whether there is a connection.
     pub connected: bool,
+    /// Whether calls go to it: to a replica only where reads do.
+    pub in_use: bool,
+    /// What keeps it from taking writes, as far as is known; always `None` of a replica.
+    pub trouble: Option<TierTrouble>,
     /// How far its clock is ahead of this machine's, in µs, and by how much that may be wrong, if it is known.
     pub clock_us: Option<(i64, u64)>,
 }

@@ -28,6 +28,8 @@ pub(super) enum Fault {
     WrongType,
     /// Wrong password, or rights are missing.
     Denied(String),
+    /// It could not save, or has too few replicas, and is set to take no writes then.
+    Unsafe(String),
     /// Any other error, or an answer of an unexpected shape.
     Other(String),
 }
@@ -94,32 +96,57 @@ impl Fault {
             "OOM" => Fault::Full,
             "WRONGTYPE" => Fault::WrongType,
             "NOPERM" | "NOAUTH" | "WRONGPASS" => Fault::Denied(format!("{code} {detail}")),
+            "MISCONF" | "NOREPLICAS" => Fault::Unsafe(format!("{code} {detail}")),
+            // As Redis 7 says it of a script; its code is ERR.
+            _ if detail.contains("user executing the script") => Fault::Denied(format!("NOPERM {detail}")),
             _ => Fault::Other(format!("{code} {detail}")),
+        }
+    }
+
+    /// What it is to the engine.
+    pub(super) fn trouble(&self) -> TierTrouble {
+        match self {
+            Fault::Open(_) | Fault::Lost(_) | Fault::Silent(_) | Fault::Moved(..) | Fault::Ask(_) => {
+                TierTrouble::Unreachable
+            }
+            Fault::ReadOnly => TierTrouble::ReadOnly,
+            Fault::Later(_) => TierTrouble::NotReady,
+            Fault::NoScript | Fault::Unsafe(_) | Fault::Other(_) => TierTrouble::Failed,
+            Fault::Full => TierTrouble::Full,
+            Fault::WrongType => TierTrouble::WrongType,
+            Fault::Denied(_) => TierTrouble::Denied,
+        }
+    }
+
+    /// In words, with where it happened.
+    pub(super) fn text(&self, node: &str) -> String {
+        match self {
+            Fault::Open(why) => format!("{node} is not asked for now: {why}"),
+            Fault::Lost(why) => format!("no connection to {node}: {why}"),
+            Fault::Silent(why) | Fault::Other(why) => format!("{node}: {why}"),
+            Fault::Moved(slot, to) => {
+                format!("{node} sends slot {slot} on to {to}: it is a node of a cluster, or nodes disagree")
+            }
+            Fault::Ask(to) => format!("{node} sends on to {to}: nodes disagree"),
+            Fault::ReadOnly => format!("{node} is a replica: it takes no writes"),
+            Fault::Later(code) => format!("{node} is not ready: {code}"),
+            Fault::NoScript => format!("{node} does not keep scripts"),
+            Fault::Full => format!("{node} is full and evicts nothing (maxmemory-policy noeviction)"),
+            Fault::WrongType => "the key holds another type than a string".to_owned(),
+            Fault::Denied(why) => format!("{node} turns us away: {why}"),
+            Fault::Unsafe(why) => format!("{node} refuses writes by its own settings: {why}"),
         }
     }
 
     /// For the engine, with where it happened.
     pub(super) fn into_error(self, node: &str) -> TierError {
-        let (kind, text) = match self {
-            Fault::Open(why) => (TierTrouble::Unreachable, format!("{node} is not asked for now: {why}")),
-            Fault::Lost(why) => (TierTrouble::Unreachable, format!("no connection to {node}: {why}")),
-            Fault::Silent(why) => (TierTrouble::Unreachable, format!("{node}: {why}")),
-            Fault::Moved(slot, to) => (
-                TierTrouble::Unreachable,
-                format!("{node} sends slot {slot} on to {to}: it is a node of a cluster, or nodes disagree"),
-            ),
-            Fault::Ask(to) => (TierTrouble::Unreachable, format!("{node} sends on to {to}: nodes disagree")),
-            Fault::ReadOnly => (TierTrouble::Unreachable, format!("{node} is a replica: it takes no writes")),
-            Fault::Later(code) => (TierTrouble::Unreachable, format!("{node} is not ready: {code}")),
-            Fault::NoScript => (TierTrouble::Failed, format!("{node} does not keep scripts")),
-            Fault::Full => {
-                (TierTrouble::Full, format!("{node} is full and evicts nothing (maxmemory-policy noeviction)"))
-            }
-            Fault::WrongType => (TierTrouble::WrongType, "the key holds another type than a string".to_owned()),
-            Fault::Denied(why) => (TierTrouble::Unreachable, format!("{node} turns us away: {why}")),
-            Fault::Other(why) => (TierTrouble::Failed, format!("{node}: {why}")),
-        };
-        TierError { kind, text }
+        TierError { kind: self.trouble(), text: self.text(node) }
+    }
+
+    /// Whether it says of the server, and not of what was asked, that it takes no writes.
+    pub(super) fn is_of_the_server(&self) -> bool {
+        use Fault::{Denied, Full, Later, ReadOnly, Unsafe};
+        matches!(self, ReadOnly | Later(_) | Full | Denied(_) | Unsafe(_))
     }
 }
 

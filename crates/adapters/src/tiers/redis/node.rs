@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
+use bellwether::shared::TierTrouble;
 use parking_lot::Mutex;
 use redis::{
     AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ErrorKind, Pipeline, ProtocolVersion, PushInfo, PushKind,
@@ -20,6 +21,7 @@ use super::url::{RedisAddress, RedisShape};
 use super::waits::Waits;
 use crate::SetupError;
 use crate::tiers::breaker::{Breaker, pause};
+use crate::tiers::health::Health;
 
 /// Commands that wait for room in a connection's buffer.
 const QUEUE: usize = 256;
@@ -39,6 +41,8 @@ pub(super) struct Node {
     pub(super) breaker: Breaker,
     /// Why the breaker opened.
     why: Mutex<String>,
+    /// Whether it takes writes.
+    pub(super) health: Health,
     pub(super) clock: NodeClock,
     main: Lane,
     bulk: Lane,
@@ -65,6 +69,7 @@ impl Node {
             in_cluster: matches!(common.target.shape, RedisShape::Cluster(_)),
             breaker: Breaker::default(),
             why: Mutex::default(),
+            health: Health::default(),
             clock: NodeClock::default(),
             main: Lane::new(),
             bulk: Lane::new(),
@@ -160,7 +165,10 @@ impl Node {
         }
         // A password is in none of these texts: they are the server's and the system's.
         let mut conn = made.map_err(|error| match Fault::of(&error) {
-            Fault::Denied(why) => format!("it turns us away: {why}"),
+            Fault::Denied(why) => {
+                self.health.refused(&self.label, TierTrouble::Denied, &why);
+                format!("it turns us away: {why}")
+            }
             Fault::Silent(_) => "no answer while connecting".into(),
             Fault::Lost(why) | Fault::Other(why) => why,
             other => format!("{other:?}"),
@@ -288,6 +296,15 @@ impl Node {
         Ok(())
     }
 
+    /// What keeps it from taking writes. One that turns us away can't be reached either: that says less.
+    fn trouble(&self) -> Option<TierTrouble> {
+        match self.health.trouble() {
+            Some(TierTrouble::Denied) => Some(TierTrouble::Denied),
+            _ if self.breaker.is_open() => Some(TierTrouble::Unreachable),
+            trouble => trouble,
+        }
+    }
+
     /// Asks what only one answer fits. A connection whose answers belong to other questions would go on so for ever: it
     /// is given up.
     pub(super) async fn check_step(self: &Arc<Node>, purpose: Purpose) {
@@ -307,6 +324,8 @@ impl Node {
             address: self.label.clone(),
             open: self.breaker.is_open(),
             connected: self.main.is_up(),
+            in_use: true,
+            trouble: self.trouble(),
             clock_us: self.clock.offset(wall_us).map(|(error, offset)| (offset, error.as_micros() as u64)),
         }
     }

@@ -21,6 +21,8 @@ use crate::SetupError;
 
 /// So often one call is sent at most: redirects, retries and scripts in full included.
 const ATTEMPTS: u32 = 6;
+/// Keys that are made up at most to find one of a node's.
+const MOST_KEYS: usize = 1_000;
 /// The first wait for a node that is not ready; each further one is twice as long.
 const FIRST_WAIT: Duration = Duration::from_millis(5);
 
@@ -95,10 +97,29 @@ impl Route {
     pub(super) fn states(&self, wall_us: u64) -> Vec<NodeState> {
         let nodes = match self {
             Route::One(node) => vec![node.clone()],
-            Route::Cluster(cluster) => cluster.nodes(),
+            Route::Cluster(cluster) => {
+                let of = |node: &Arc<Node>| {
+                    let (state, writes) = (node.state(wall_us), !cluster.is_replica(node));
+                    let in_use = writes || cluster.reads_replicas();
+                    NodeState { trouble: state.trouble.filter(|_| writes), in_use, ..state }
+                };
+                return cluster.nodes().iter().map(of).collect();
+            }
             Route::Sentinels(sentinels) => sentinels.nodes(),
         };
         nodes.iter().map(|node| node.state(wall_us)).collect()
+    }
+
+    /// A key that `node` has, of those that `make` makes.
+    pub(super) async fn key_at(&self, node: &Arc<Node>, make: impl Fn() -> Vec<u8>) -> Option<Vec<u8>> {
+        let Route::Cluster(cluster) = self else { return Some(make()) };
+        for _ in 0..MOST_KEYS {
+            let key = make();
+            if cluster.owner(slot(&key)).await.is_ok_and(|owner| Arc::ptr_eq(&owner, node)) {
+                return Some(key);
+            }
+        }
+        None
     }
 
     /// A node did not do its part: it may not be the right one any more.
@@ -146,10 +167,18 @@ impl Route {
                 Ok(value) => return Ok(Answer { value, node, asked }),
                 Err(fault) => fault,
             };
+            let known = node.health.trouble() == Some(fault.trouble());
+            if fault.is_of_the_server() {
+                node.health.refused(&node.label, fault.trouble(), &fault.text(&node.label));
+            }
             if attempt >= ATTEMPTS {
                 return Err(fault.into_error(&node.label));
             }
             match &fault {
+                // That is how it has been for a while, and nobody is there to take its place: no caller waits for it.
+                Fault::ReadOnly | Fault::Later(_) if known && matches!(self, Route::One(_)) => {
+                    return Err(fault.into_error(&node.label));
+                }
                 Fault::NoScript if !in_full => {
                     common.counters.script_fallbacks.add();
                     in_full = true;

@@ -89,7 +89,7 @@ impl Auto {
         let mut evicted = Vec::new();
         self.store.insert_with_lifecycle(Slot::new(key.by_ref()), entry, &mut evicted);
         for (slot, entry) in evicted {
-            books.evicted(self.by_key.of(&slot), &entry);
+            books.evicted(slot.parts().0, self.by_key.of(&slot), &entry);
         }
     }
 
@@ -97,9 +97,10 @@ impl Auto {
         self.store.remove(&key).map(|(_, entry)| entry)
     }
 
-    /// True if the entry of this hash was past its hard end and is gone.
-    pub(super) fn remove_due(&self, hash: u64, now: Tick) -> bool {
-        self.store.remove_if(&ByHash(hash, &self.by_key), |entry| entry.hard_until() <= now).is_some()
+    /// The entry of this hash, if it was past its hard end, and its space: it is gone.
+    pub(super) fn remove_due(&self, hash: u64, now: Tick) -> Option<(u32, Resident)> {
+        let (slot, entry) = self.store.remove_if(&ByHash(hash, &self.by_key), |entry| entry.hard_until() <= now)?;
+        Some((slot.parts().0, entry))
     }
 
     pub(super) fn entries(&self) -> impl Iterator<Item = Found> + '_ {

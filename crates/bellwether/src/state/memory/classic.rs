@@ -74,7 +74,7 @@ impl EventListener for Leaving {
     type Value = ();
     fn on_leave(&self, reason: Event, held: &Held, (): &()) {
         match reason {
-            Event::Evict => self.0.evicted(held.hash, &held.entry),
+            Event::Evict => self.0.evicted(held.slot.parts().0, held.hash, &held.entry),
             Event::Replace | Event::Remove | Event::Clear => {}
         }
     }
@@ -113,9 +113,11 @@ impl Classic {
         self.store.remove(&of(key)).map(|found| found.key().entry.clone())
     }
 
-    /// True if the entry of this hash was past its hard end and is gone.
-    pub(super) fn remove_due(&self, hash: u64, now: Tick) -> bool {
-        self.store.remove(&Query(hash, |held: &Held| held.entry.hard_until() <= now)).is_some()
+    /// The entry of this hash, if it was past its hard end, and its space: it is gone.
+    pub(super) fn remove_due(&self, hash: u64, now: Tick) -> Option<(u32, Resident)> {
+        let gone = self.store.remove(&Query(hash, |held: &Held| held.entry.hard_until() <= now))?;
+        let held = gone.key();
+        Some((held.slot.parts().0, held.entry.clone()))
     }
 
     /// The entries of these hashes; the store itself can't be walked.

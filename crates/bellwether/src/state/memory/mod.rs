@@ -14,12 +14,14 @@ mod tests;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use bellwether_core::entry::Kind;
 use bellwether_core::time::Tick;
 
 use crate::entry::Resident;
 use crate::eviction::Eviction;
 use crate::key::{Key, KeyRef};
 use crate::port::clock::Clock;
+use auto::Auto;
 use books::Books;
 use copies::Copies;
 use slot::Found;
@@ -29,10 +31,18 @@ use store::Store;
 const SWEEP_BATCH: usize = 256;
 /// Below this a limit is a mistake.
 pub(crate) const LEAST_LIMIT: u64 = 64 * 1024;
+/// The part of the limit that belongs to what has no value: rows that do not exist, keys whose answers may not be
+/// kept. A scan over keys that do not exist pushes out others of the kind, never a value.
+const NOTHINGS_SHARE: u64 = 20;
+/// What has no value is small: parts of its store hold at least so much.
+const NOTHINGS_PART: u64 = 64 * 1024;
 
 /// The memory tier: one store and one limit for all spaces of a process.
 pub(crate) struct Memory {
+    /// Values.
     store: Store,
+    /// What has none: another store, so that neither can crowd out the other. Whatever the policy, the same kind.
+    nothings: Auto,
     books: Arc<Books>,
     /// References of threads to the hottest of them.
     pub(crate) copies: Copies,
@@ -58,9 +68,12 @@ impl Memory {
         // A store may round up to a power of two, which would make shards smaller than asked.
         let shards = 1u64 << (4 * cores).min(most).ilog2();
         let books = Arc::new(Books::new(clock));
-        let store = Store::new(policy, limit, shards, seed, &books)?;
+        let of_nothings = limit / NOTHINGS_SHARE;
+        let parts = 1u64 << (4 * cores).min((of_nothings / NOTHINGS_PART).max(1)).ilog2();
+        let nothings = Auto::new(of_nothings, parts, seed);
+        let store = Store::new(policy, limit - of_nothings, shards, seed, &books)?;
         let largest = store.largest();
-        Some(Memory { store, books, copies: Copies::new(), policy, limit, largest })
+        Some(Memory { store, nothings, books, copies: Copies::new(), policy, limit, largest })
     }
 
     /// The entry, and a note that it was asked for.
@@ -69,12 +82,21 @@ impl Memory {
     /// written in, and the processor waits for that about as long as for the rest of the lookup.
     #[inline]
     pub(crate) fn get(&self, key: &KeyRef<'_>) -> Option<Resident> {
-        self.store.get(key)
+        match self.store.get(key) {
+            None => self.nothing(key),
+            found => found,
+        }
+    }
+
+    /// Apart, so that the path of a value stays small.
+    #[cold]
+    fn nothing(&self, key: &KeyRef<'_>) -> Option<Resident> {
+        self.nothings.get(key)
     }
 
     /// The entry, unnoticed.
     pub(crate) fn peek(&self, key: KeyRef<'_>) -> Option<Resident> {
-        self.store.peek(key)
+        self.store.peek(key).or_else(|| self.nothings.peek(key))
     }
 
     /// Keeps `entry` in place of what was there; false if it is too large to be kept.
@@ -82,14 +104,26 @@ impl Memory {
     /// Writers of one key come one at a time: they hold the lock of its flights.
     pub(crate) fn put(&self, key: &Key, entry: Resident) -> bool {
         let _changing = self.copies.changing(key.hash);
-        if u64::from(entry.weight) > self.largest {
+        let is_value = entry.kind() == Kind::Value;
+        let largest = if is_value { self.largest } else { self.nothings.largest() };
+        if u64::from(entry.weight) > largest {
             self.books.too_large.fetch_add(1, Ordering::Relaxed);
             self.drop_entry(key.by_ref());
             return false;
         }
-        let old = self.store.peek(key.by_ref());
-        self.books.replaced(key.hash, old.as_ref(), &entry);
-        self.store.insert(key, entry, &self.books);
+        let old = self.peek(key.by_ref());
+        self.books.replaced(key.space, key.hash, old.as_ref(), &entry);
+        // First the new one: whoever looks meanwhile finds one of the two.
+        if is_value {
+            self.store.insert(key, entry, &self.books);
+        } else {
+            self.nothings.insert(key, entry, &self.books);
+        }
+        let elsewhere = old.filter(|old| (old.kind() == Kind::Value) != is_value);
+        if elsewhere.is_some() {
+            // The books have let go of it already.
+            drop(if is_value { self.nothings.remove(key.by_ref()) } else { self.store.remove(key.by_ref()) });
+        }
         true
     }
 
@@ -105,27 +139,38 @@ impl Memory {
     pub(crate) fn sweep(&self, now: Tick) -> bool {
         let (due, more) = self.books.due(now, SWEEP_BATCH);
         // Between the wheel's turn and here a younger entry may have come: it has its own timer.
-        let gone = due.into_iter().filter(|hash| self.store.remove_due(*hash, now)).count();
-        self.books.expired.fetch_add(gone as u64, Ordering::Relaxed);
+        for hash in due {
+            // Two keys may have one hash, one of them in each store.
+            for (space, entry) in
+                [self.store.remove_due(hash, now), self.nothings.remove_due(hash, now)].into_iter().flatten()
+            {
+                self.books.ended(space, hash, &entry);
+            }
+        }
         more
     }
 
     /// Entries of all spaces, in no order. Walks the store: for SCAN and the dashboard, never for a request's path.
     pub(crate) fn entries(&self) -> impl Iterator<Item = Found> + '_ {
-        self.store.entries(&self.books)
+        self.store.entries(&self.books).chain(self.nothings.entries())
     }
 
     pub(crate) fn bytes(&self) -> u64 {
-        self.store.bytes()
+        self.store.bytes() + self.nothings.bytes()
+    }
+
+    /// What has no value: entries, bytes, and their own limit.
+    pub(crate) fn nothings(&self) -> (u64, u64, u64) {
+        (self.nothings.len() as u64, self.nothings.bytes(), self.limit / NOTHINGS_SHARE)
     }
 
     /// What an entry counts against the limit: its weight, and what this policy's store keeps beside it.
     pub(crate) fn cost(&self, entry: &Resident) -> u32 {
-        entry.weight.saturating_add(self.store.overhead())
+        entry.weight.saturating_add(if entry.kind() == Kind::Value { self.store.overhead() } else { 0 })
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.store.len()
+        self.store.len() + self.nothings.len()
     }
 
     pub(crate) fn limit(&self) -> u64 {
@@ -142,8 +187,8 @@ impl Memory {
     }
 
     fn drop_entry(&self, key: KeyRef<'_>) -> Option<Resident> {
-        let entry = self.store.remove(key)?;
-        self.books.removed(key.hash, &entry);
+        let entry = self.store.remove(key).or_else(|| self.nothings.remove(key))?;
+        self.books.removed(key.space, key.hash, &entry);
         Some(entry)
     }
 }

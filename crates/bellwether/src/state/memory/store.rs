@@ -76,8 +76,8 @@ impl Store {
         either!(self, store => store.remove(key))
     }
 
-    /// True if the entry of this hash was past its hard end and is gone.
-    pub(super) fn remove_due(&self, hash: u64, now: Tick) -> bool {
+    /// The entry of this hash, if it was past its hard end, and its space: it is gone.
+    pub(super) fn remove_due(&self, hash: u64, now: Tick) -> Option<(u32, Resident)> {
         either!(self, store => store.remove_due(hash, now))
     }
 

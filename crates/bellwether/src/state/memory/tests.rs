@@ -67,6 +67,84 @@ impl Tier {
     }
 }
 
+impl Tier {
+    fn put_missing(&self, n: u64) -> bool {
+        let key = self.key(n);
+        let meta = Meta { kind: Kind::Negative, ..self.entry(&key, 0, MINUTE).meta() };
+        self.memory.put(&key, Entry::new(&key, meta, None, 0, ()))
+    }
+}
+
+#[test]
+fn a_scan_of_keys_that_do_not_exist_pushes_out_no_value() {
+    under_every_policy(1 << 20, 1 << 10, |tier| {
+        // As many values as find room, and no more.
+        for n in 0..700 {
+            tier.put(n, 1 << 10, MINUTE);
+        }
+        let values = || (0..700).filter(|n| tier.has(*n)).count();
+        let (before, pushed_out) = (values(), tier.count(|counts| &counts.pressure));
+        assert!(before > 500, "{before}");
+        for n in 1_000_000..1_020_000 {
+            assert!(tier.put_missing(n));
+        }
+        assert_eq!((values(), tier.count(|counts| &counts.pressure)), (before, pushed_out));
+        let (nothings, bytes, limit) = tier.memory.nothings();
+        assert!(nothings > 50 && bytes <= limit && limit == tier.memory.limit() / 20, "{nothings} {bytes} {limit}");
+        assert_eq!(tier.count(|counts| &counts.crowded_out), 20_000 - nothings);
+        // The control: twenty thousand small values push out most of what was there.
+        for n in 1_000_000..1_020_000 {
+            tier.put(n, 1, MINUTE);
+        }
+        assert!(tier.count(|counts| &counts.pressure) > 15_000);
+    });
+}
+
+#[test]
+fn a_value_and_what_says_that_there_is_none_take_each_others_place() {
+    under_every_policy(1 << 20, 1 << 10, |tier| {
+        let kind = || tier.memory.peek(tier.key(1).by_ref()).map(|entry| entry.kind());
+        assert!(tier.put_missing(1) && kind() == Some(Kind::Negative));
+        assert!(tier.put(1, 10, MINUTE) && kind() == Some(Kind::Value));
+        assert_eq!((tier.memory.nothings().0, tier.memory.len()), (0, 1));
+        assert!(tier.put_missing(1) && kind() == Some(Kind::Negative));
+        assert_eq!((tier.memory.nothings().0, tier.memory.len()), (1, 1));
+        assert_eq!((tier.memory.books.values(0), tier.memory.books.held(0).nothings), (0, 1));
+        assert!(tier.memory.remove(tier.key(1).by_ref()).is_some() && tier.memory.len() == 0);
+        tier.put_missing(2);
+        tier.clock.advance(Span::secs(61));
+        tier.sweep();
+        assert_eq!((tier.memory.len(), tier.count(|counts| &counts.expired)), (0, 1), "it ends as values do");
+    });
+}
+
+#[test]
+fn what_a_space_holds_is_known_whatever_comes_and_goes() {
+    under_every_policy(256 << 10, 1 << 10, |tier| {
+        let mut rng = fastrand::Rng::with_seed(5);
+        for _ in 0..20_000 {
+            let n = rng.u64(..600);
+            match rng.u8(..8) {
+                0 => drop(tier.memory.remove(tier.key(n).by_ref())),
+                1 => drop(tier.put_missing(n)),
+                2 => {
+                    tier.clock.advance(Span::ms(rng.u64(..300)));
+                    tier.sweep();
+                }
+                _ => drop(tier.put(n, rng.usize(..2_000), Span::secs(rng.u64(1..90)))),
+            }
+        }
+        let held = tier.memory.books.held(0);
+        let (values, nothings): (Vec<_>, Vec<_>) = tier.memory.entries().partition(|e| e.2.kind() == Kind::Value);
+        assert_eq!((held.values, held.nothings), (values.len() as u64, nothings.len() as u64));
+        assert!(!values.is_empty() && !nothings.is_empty());
+        // What has ended and was not swept out yet is the only difference there may be.
+        let ahead = values.iter().filter(|e| e.2.fresh_until() >= tier.clock.now()).count() as u64;
+        let (foretold, slack) = (held.ends.within(Span::secs(200), tier.clock.now()), 50);
+        assert!((ahead..=ahead + slack).contains(&foretold), "{foretold} of {ahead}");
+    });
+}
+
 const MINUTE: Span = Span::secs(60);
 
 #[test]
@@ -251,7 +329,7 @@ fn g2_a_reference_is_void_once_its_key_was_written_or_removed() {
         };
         take();
         tier.memory.store.remove(key.by_ref()).expect("it is there");
-        tier.memory.books.removed(key.hash, &old);
+        tier.memory.books.removed(key.space, key.hash, &old);
         assert!(held(), "the control: a change that nobody marks is not noticed");
         take();
         tier.memory.remove(key.by_ref()).expect("it is there");

@@ -1,6 +1,7 @@
 //! Does the gate keep the budget under any interleaving? A plain model watches every answer.
 
 use super::*;
+use crate::failure::FailClass;
 use proptest::prelude::*;
 
 fn budget(max_concurrency: u32) -> Budget {
@@ -13,15 +14,34 @@ fn advance(gate: &mut Gate, now: u64) -> (Vec<(Ticket, Admission)>, Option<Tick>
     (out, wake)
 }
 
+fn first() -> Pass {
+    Pass { round: Round::default(), in_dip: false }
+}
+
+/// A permit of a gate whose breaker has never changed.
+fn go() -> Admission {
+    Admission::Go(first())
+}
+
+/// A permit, whichever.
+fn goes(admission: Admission) -> bool {
+    matches!(admission, Admission::Go(_))
+}
+
+/// A load that began before anything happened ends and was answered.
+fn release(gate: &mut Gate, now: u64) {
+    gate.end(first(), Ended::Answered { took_us: Some(1000) }, Tick(now));
+}
+
 fn went(out: &[(Ticket, Admission)]) -> Vec<u64> {
-    out.iter().filter(|(_, a)| *a == Admission::Go).map(|(t, _)| t.0).collect()
+    out.iter().filter(|(_, a)| goes(*a)).map(|(t, _)| t.0).collect()
 }
 
 #[test]
 fn classes_then_waiters_then_first_come() {
     let mut gate = Gate::new(&budget(1));
     let mut ask = |n, class, waiters| gate.ask(Ticket(n), class, waiters, Tick::NEVER, Tick(0));
-    assert_eq!(ask(0, Priority::Low, 1), Admission::Go);
+    assert_eq!(ask(0, Priority::Low, 1), go());
     for (n, class, waiters) in [
         (1, Priority::Background, 0),
         (2, Priority::Normal, 1),
@@ -34,7 +54,7 @@ fn classes_then_waiters_then_first_come() {
     }
     let mut order = Vec::new();
     for now in 1..=6 {
-        gate.release(Tick(now));
+        release(&mut gate, now);
         order.extend(went(&advance(&mut gate, now).0));
     }
     assert_eq!(order, [5, 3, 2, 4, 6, 1]);
@@ -43,13 +63,13 @@ fn classes_then_waiters_then_first_come() {
 #[test]
 fn a_newcomer_does_not_overtake_a_queued_equal_but_a_higher_one_may() {
     let mut gate = Gate::new(&budget(1));
-    assert_eq!(gate.ask(Ticket(0), Priority::Normal, 1, Tick::NEVER, Tick(0)), Admission::Go);
+    assert_eq!(gate.ask(Ticket(0), Priority::Normal, 1, Tick::NEVER, Tick(0)), go());
     assert_eq!(gate.ask(Ticket(1), Priority::Normal, 1, Tick::NEVER, Tick(0)), Admission::Wait);
-    gate.release(Tick(5));
+    release(&mut gate, 5);
     assert_eq!(gate.ask(Ticket(2), Priority::Normal, 1, Tick::NEVER, Tick(5)), Admission::Wait);
-    assert_eq!(gate.ask(Ticket(3), Priority::Critical, 1, Tick::NEVER, Tick(5)), Admission::Go);
+    assert_eq!(gate.ask(Ticket(3), Priority::Critical, 1, Tick::NEVER, Tick(5)), go());
     assert_eq!(went(&advance(&mut gate, 5).0), [] as [u64; 0]);
-    gate.release(Tick(6));
+    release(&mut gate, 6);
     assert_eq!(went(&advance(&mut gate, 6).0), [1]);
 }
 
@@ -57,7 +77,7 @@ fn a_newcomer_does_not_overtake_a_queued_equal_but_a_higher_one_may() {
 fn a_full_queue_sheds_the_lowest_newest_for_a_higher_class_and_else_the_newcomer() {
     let mut gate = Gate::new(&Budget { queue_limit: 2, ..budget(1) });
     let mut ask = |n, class| gate.ask(Ticket(n), class, 1, Tick::NEVER, Tick(0));
-    assert_eq!(ask(0, Priority::Normal), Admission::Go);
+    assert_eq!(ask(0, Priority::Normal), go());
     assert_eq!(ask(1, Priority::Low), Admission::Wait);
     assert_eq!(ask(2, Priority::Low), Admission::Wait);
     assert!(matches!(ask(3, Priority::Low), Admission::Shed(Why::ShedQueue, Some(_))));
@@ -70,26 +90,26 @@ fn a_full_queue_sheds_the_lowest_newest_for_a_higher_class_and_else_the_newcomer
 #[test]
 fn a_dry_bucket_makes_a_ticket_wait_if_the_token_comes_in_time_and_else_sheds_it_at_once() {
     let mut gate = Gate::new(&Budget { rate: Some(4.0), ..budget(9) });
-    assert_eq!(gate.ask(Ticket(0), Priority::Normal, 1, Tick(900), Tick(0)), Admission::Go);
+    assert_eq!(gate.ask(Ticket(0), Priority::Normal, 1, Tick(900), Tick(0)), go());
     assert_eq!(gate.ask(Ticket(1), Priority::Normal, 1, Tick(900), Tick(0)), Admission::Wait);
     let late = gate.ask(Ticket(2), Priority::Normal, 1, Tick(250), Tick(0));
     // 250 ms to the next token, and another 250 ms for the one that waits already.
     assert_eq!(late, Admission::Shed(Why::ShedRate, Some(Span(500))));
     assert_eq!(advance(&mut gate, 0), (vec![], Some(Tick(250))));
-    assert_eq!(advance(&mut gate, 250), (vec![(Ticket(1), Admission::Go)], None));
+    assert_eq!(advance(&mut gate, 250), (vec![(Ticket(1), go())], None));
 }
 
 #[test]
 fn a_background_ticket_without_a_refresh_token_blocks_nobody_else() {
     let mut gate = Gate::new(&Budget { rate: Some(1000.0), refresh_rate: Some(5.0), ..budget(9) });
     let mut ask = |n, class| gate.ask(Ticket(n), class, 0, Tick::NEVER, Tick(0));
-    assert_eq!(ask(0, Priority::Background), Admission::Go);
+    assert_eq!(ask(0, Priority::Background), go());
     assert_eq!(ask(1, Priority::Background), Admission::Wait);
-    assert_eq!(ask(2, Priority::Low), Admission::Go);
+    assert_eq!(ask(2, Priority::Low), go());
     assert_eq!(advance(&mut gate, 0), (vec![], Some(Tick(200))));
     // A caller joins the refresh: it is no refresh any more and goes at once.
     gate.raise(Ticket(1), Priority::Normal, 1, Tick(50));
-    assert_eq!(advance(&mut gate, 0).0, [(Ticket(1), Admission::Go)]);
+    assert_eq!(advance(&mut gate, 0).0, [(Ticket(1), go())]);
 }
 
 #[test]
@@ -123,7 +143,7 @@ fn retry_after_follows_the_pace_of_the_origin() {
     let unknown = Admission::Shed(Why::ShedQueue, Some(Span(500)));
     assert_eq!(full(&mut gate, 0), unknown);
     for now in [20, 40, 60] {
-        gate.release(Tick(now));
+        release(&mut gate, now);
         advance(&mut gate, now);
         gate.ask(Ticket(100 + now), Priority::Normal, 1, Tick::NEVER, Tick(now));
     }
@@ -144,7 +164,8 @@ enum Op {
         patience: u64,
     },
     Withdraw(usize),
-    Release,
+    /// A load ends: well, or not.
+    Release(bool),
     Advance,
     Sleep(u64),
     /// Sleeps until the gate wants to be called.
@@ -158,7 +179,7 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
         2 => (0usize..8, 0usize..4, 0u32..6, patience())
             .prop_map(|(which, class, waiters, patience)| Op::Raise { which, class, waiters, patience }),
         1 => (0usize..8).prop_map(Op::Withdraw),
-        3 => Just(Op::Release),
+        3 => prop::bool::ANY.prop_map(Op::Release),
         3 => Just(Op::Advance),
         2 => prop_oneof![1u64..40, 40u64..700].prop_map(Op::Sleep),
         2 => Just(Op::SleepToWake),
@@ -189,7 +210,9 @@ struct Model {
     wake: Option<Tick>,
     queued: Vec<Queued>,
     victims: Vec<Ticket>,
-    running: usize,
+    passes: Vec<Pass>,
+    /// The highest class that ever asked.
+    highest: Priority,
     ended: BTreeSet<Ticket>,
     asked: u64,
     rate: Option<Bucket>,
@@ -205,7 +228,8 @@ impl Model {
             wake: None,
             queued: Vec::new(),
             victims: Vec::new(),
-            running: 0,
+            passes: Vec::new(),
+            highest: Priority::Background,
             ended: BTreeSet::new(),
             asked: 0,
             rate: budget.rate.map(Bucket::of_rate),
@@ -219,11 +243,11 @@ impl Model {
         assert!(self.ended.insert(ticket), "{ticket:?} ended twice");
     }
 
-    fn started(&mut self, who: Queued) {
+    fn started(&mut self, who: Queued, pass: Pass) {
         assert!(self.queued.iter().all(|other| who.before(other)), "{who:?} overtook one of {:?}", self.queued);
         self.end(who.ticket);
-        self.running += 1;
-        assert!(self.running <= self.budget.max_concurrency as usize, "more permits than there are");
+        self.passes.push(pass);
+        assert!(self.passes.len() <= self.budget.max_concurrency as usize, "more permits than there are");
         self.starts.push((self.now.0, who.class));
         if let Some(bucket) = &mut self.rate {
             assert_eq!(bucket.take(self.now), Ok(()));
@@ -236,7 +260,9 @@ impl Model {
     fn admissible(&mut self, who: Queued) -> bool {
         let now = self.now;
         let dry = |bucket: &mut Option<Bucket>| bucket.as_mut().is_some_and(|b| b.wait(now) > Span::ZERO);
-        self.running < self.budget.max_concurrency as usize
+        let most = self.gate.limit();
+        assert!((1..=self.budget.max_concurrency as usize).contains(&most));
+        self.passes.len() < most
             && !dry(&mut self.rate)
             && !(who.class == Priority::Background && dry(&mut self.refresh))
     }
@@ -246,9 +272,10 @@ impl Model {
         self.asked += 1;
         let give_up = self.now + Span(patience);
         let who = Queued { ticket, class, waiters, deadline: (self.now + self.budget.queue_wait, give_up) };
+        self.highest = self.highest.max(class);
         let could_go = self.admissible(who) && self.queued.iter().all(|other| who.before(other));
         match self.gate.ask(ticket, class, waiters, give_up, self.now) {
-            Admission::Go => self.started(who),
+            Admission::Go(pass) => self.started(who, pass),
             Admission::Wait => {
                 assert!(!could_go && patience > 0, "{who:?} waits for nothing");
                 if self.queued.len() == self.budget.queue_limit {
@@ -260,7 +287,11 @@ impl Model {
                 self.queued.push(who);
             }
             Admission::Shed(why, retry) => {
-                assert!(!could_go && matches!(why, Why::ShedQueue | Why::ShedRate), "{who:?} {why:?}");
+                match why {
+                    Why::BreakerOpen => assert_ne!(self.gate.standing(self.now).breaker, Position::Closed),
+                    Why::ShedPriority => assert!(!could_go && class < self.highest && self.gate.shedder.share() < 1.0),
+                    why => assert!(!could_go && matches!(why, Why::ShedQueue | Why::ShedRate), "{who:?} {why:?}"),
+                }
                 assert!(retry >= Some(RETRY_FLOOR));
                 self.end(ticket);
             }
@@ -280,8 +311,13 @@ impl Model {
             let index = self.queued.iter().position(|q| q.ticket == ticket).expect("only queued tickets end here");
             let who = self.queued.remove(index);
             match admission {
-                Admission::Go => self.started(who),
+                Admission::Go(pass) => self.started(who, pass),
                 Admission::Wait => panic!("{who:?} was told to wait again"),
+                Admission::Shed(Why::BreakerOpen, retry) => {
+                    assert_ne!(self.gate.standing(self.now).breaker, Position::Closed);
+                    assert!(retry >= Some(RETRY_FLOOR));
+                    self.end(ticket);
+                }
                 Admission::Shed(_, retry) => {
                     assert!(who.deadline.0.min(who.deadline.1) <= self.now, "{who:?} was shed before its time");
                     assert!(retry >= Some(RETRY_FLOOR));
@@ -328,16 +364,18 @@ impl Model {
                 }
                 assert!(self.victims.iter().all(|victim| !self.gate.withdraw(*victim)));
             }
-            Op::Release if self.running == 0 => {}
-            Op::Release => {
-                self.running -= 1;
-                self.gate.release(self.now);
+            Op::Release(well) => {
+                let failed = Ended::Failed { class: FailClass::Timeout, again: false };
+                let ended = if well { Ended::Answered { took_us: Some(1000) } } else { failed };
+                if let Some(pass) = self.passes.pop() {
+                    self.gate.end(pass, ended, self.now);
+                }
             }
             Op::Advance => self.advance(),
             Op::Sleep(ms) => self.now = self.now + Span(ms),
             Op::SleepToWake => self.now = self.now.max(self.wake.unwrap_or(self.now)),
         }
-        assert_eq!((self.gate.running(), self.gate.waiting()), (self.running, self.queued.len()));
+        assert_eq!((self.gate.running(), self.gate.waiting()), (self.passes.len(), self.queued.len()));
         let normal = self.queued.iter().filter(|q| q.class == Priority::Normal).count();
         assert_eq!(self.gate.waiting_of(Priority::Normal), normal);
         assert!(self.gate.waiting() <= self.budget.queue_limit && self.gate.victims.len() <= self.budget.queue_limit);
@@ -379,10 +417,11 @@ proptest! {
         share in prop::option::of(0.05f64..1.0),
         queue_limit in 0usize..8,
         queue_wait in prop_oneof![Just(0u64), 1u64..600],
+        (adaptive, breaker) in any::<(bool, bool)>(),
         ops in ops(),
     ) {
         let refresh_rate = share.map(|share| share * rate.unwrap_or(50.0));
-        let budget = Budget { max_concurrency, rate, refresh_rate, queue_limit, queue_wait: Span(queue_wait), ..Budget::default() };
+        let budget = Budget { max_concurrency, rate, refresh_rate, queue_limit, queue_wait: Span(queue_wait), adaptive, breaker, ..Budget::default() };
         prop_assert_eq!(budget.mistakes(), []);
         let mut model = Model::new(budget);
         for op in ops {
@@ -399,22 +438,127 @@ fn g9_another_budget_counts_what_runs_and_is_no_second_burst() {
     let budget = |most, rate: Option<f64>| Budget { max_concurrency: most, rate, ..Budget::default() };
     let ask = |gate: &mut Gate, n, now| gate.ask(Ticket(n), Priority::Normal, 1, Tick::NEVER, Tick(now));
     let mut gate = Gate::new(&budget(4, None));
-    assert!((0..4).all(|n| ask(&mut gate, n, 0) == Admission::Go));
+    assert!((0..4).all(|n| ask(&mut gate, n, 0) == go()));
     gate.set_budget(&budget(2, None), Tick(1));
     assert_eq!((ask(&mut gate, 10, 1), gate.running()), (Admission::Wait, 4));
     let mut out = Vec::new();
     for (released, go) in [(1, 0), (2, 0), (3, 1)] {
-        gate.release(Tick(1 + released));
+        release(&mut gate, 1 + released);
         gate.advance(Tick(1 + released), &mut out);
         assert_eq!(out.len(), go, "after {released} of 4 came back, 2 allowed");
     }
     gate.set_budget(&budget(4, None), Tick(9));
-    assert_eq!(ask(&mut gate, 11, 9), Admission::Go, "control: more are allowed at once");
+    assert_eq!(ask(&mut gate, 11, 9), go(), "control: more are allowed at once");
 
     let mut gate = Gate::new(&budget(1000, Some(100.0)));
-    let burst = |gate: &mut Gate, from: u64| (0..50).filter(|n| ask(gate, from + n, 0) == Admission::Go).count();
+    let burst = |gate: &mut Gate, from: u64| (0..50).filter(|n| ask(gate, from + n, 0) == go()).count();
     assert_eq!(burst(&mut gate, 0), 10);
     gate.set_budget(&budget(1000, Some(200.0)), Tick(0));
     gate.set_budget(&budget(1000, Some(100.0)), Tick(0));
     assert_eq!(burst(&mut gate, 100), 0, "the tokens were spent");
+}
+
+/// A gate of four permits whose origin has just failed twenty times.
+fn broken() -> Gate {
+    let mut gate = Gate::new(&budget(4));
+    for n in 0..20 {
+        let Admission::Go(pass) = gate.ask(Ticket(n), Priority::Normal, 1, Tick::NEVER, Tick(0)) else { panic!() };
+        gate.end(pass, Ended::Failed { class: FailClass::Refused, again: false }, Tick(0));
+    }
+    gate
+}
+
+#[test]
+fn an_open_breaker_answers_at_once_and_empties_the_queue() {
+    let mut gate = broken();
+    let ask = |gate: &mut Gate, n, now| gate.ask(Ticket(n), Priority::Critical, 9, Tick::NEVER, Tick(now));
+    let until = gate.open_until().expect("it is open").0;
+    assert!((1000..=1200).contains(&until), "{until}");
+    assert_eq!(ask(&mut gate, 30, 1), Admission::Shed(Why::BreakerOpen, Some(Span(until - 1))));
+    assert!(goes(ask(&mut gate, 31, until)), "the probe");
+    assert_eq!(ask(&mut gate, 32, until), Admission::Shed(Why::BreakerOpen, Some(PROBE)), "one is enough");
+
+    let mut gate = Gate::new(&budget(1));
+    let mut now = 0;
+    let mut pass = None;
+    for n in 0..40 {
+        match gate.ask(Ticket(n), Priority::Normal, 1, Tick::NEVER, Tick(now)) {
+            Admission::Go(first) => pass = Some(first),
+            other => assert_eq!(other, Admission::Wait),
+        }
+    }
+    let mut told = 0;
+    while let Some(ended) = pass.take() {
+        now += 1;
+        gate.end(ended, Ended::Failed { class: FailClass::Timeout, again: false }, Tick(now));
+        for (_, admission) in advance(&mut gate, now).0 {
+            match admission {
+                Admission::Go(next) => pass = Some(next),
+                Admission::Shed(Why::BreakerOpen, Some(_)) => told += 1,
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+    assert_eq!((told, gate.waiting(), gate.running()), (20, 0, 0), "who waits would wait in vain");
+    assert_eq!(gate.standing(Tick(now)).sheds.of(Priority::Normal, Why::BreakerOpen), 20);
+}
+
+#[test]
+fn without_a_breaker_a_failing_origin_is_asked_on_and_on() {
+    let mut gate = Gate::new(&Budget { breaker: false, ..budget(4) });
+    for n in 0..500 {
+        let Admission::Go(pass) = gate.ask(Ticket(n), Priority::Normal, 1, Tick::NEVER, Tick(n)) else { panic!() };
+        gate.end(pass, Ended::Failed { class: FailClass::Refused, again: false }, Tick(n));
+    }
+    assert_eq!(gate.standing(Tick(500)).breaker, Position::Closed);
+}
+
+#[test]
+fn one_broken_key_and_unacceptable_answers_do_not_shut_out_the_others() {
+    let ends = [
+        (Ended::Failed { class: FailClass::Rejected, again: false }, Position::Closed),
+        (Ended::Failed { class: FailClass::Failed, again: true }, Position::Closed),
+        (Ended::GivenUp, Position::Closed),
+        (Ended::Failed { class: FailClass::Failed, again: false }, Position::Open),
+        (Ended::Failed { class: FailClass::Overloaded, again: true }, Position::Open),
+    ];
+    for (ended, position) in ends {
+        let mut gate = Gate::new(&budget(4));
+        for n in 0..30 {
+            if let Admission::Go(pass) = gate.ask(Ticket(n), Priority::Normal, 1, Tick::NEVER, Tick(n)) {
+                gate.end(pass, ended, Tick(n));
+            }
+        }
+        assert_eq!(gate.standing(Tick(30)).breaker, position, "{ended:?}");
+    }
+}
+
+#[test]
+fn the_limit_shrinks_under_slow_loads_only_where_it_may() {
+    let limit = |adaptive| {
+        let mut gate = Gate::new(&Budget { adaptive, ..budget(64) });
+        let mut now = 0;
+        for (took, loads) in [(10, 2000), (200, 2000)] {
+            for n in 0..loads {
+                if let Admission::Go(pass) =
+                    gate.ask(Ticket(now * 10_000 + n), Priority::Normal, 1, Tick::NEVER, Tick(now))
+                {
+                    now += 5;
+                    gate.end(pass, Ended::Answered { took_us: Some(took * 1000) }, Tick(now));
+                }
+            }
+        }
+        gate.limit()
+    };
+    assert_eq!(limit(false), 64);
+    assert!(limit(true) < 64, "{}", limit(true));
+}
+
+#[test]
+fn retries_have_a_budget() {
+    let mut gate = Gate::new(&budget(4));
+    let granted = (0..500).filter(|_| gate.may_retry(Tick(0))).count();
+    assert!((80..=100).contains(&granted), "{granted}");
+    assert_eq!(gate.standing(Tick(0)).retries_denied, 500 - granted as u64);
+    assert!(gate.may_retry(Tick(2_000)), "one a second comes back");
 }

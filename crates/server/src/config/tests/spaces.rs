@@ -259,3 +259,30 @@ fn there_may_be_only_so_many_spaces() {
     valid(&spaces(1024));
     one(&spaces(1025), &["1025 of `space`", "at most 1024"]);
 }
+
+/// What is wrong with an address says nothing of the statements of its spaces.
+#[test]
+fn an_address_that_can_not_be_read_is_one_problem() {
+    let text = |address: &str, many: &str| {
+        format!(
+            "[origin.db]\nsql = \"{address}\"\n[[space]]\nmatch = \"p:{{id:int}}\"\norigin = \"db\"\nttl = \"1s\"\n\
+             query = \"SELECT id FROM p WHERE id = :id\"\nmany = \"{many}\"\n"
+        )
+    };
+    let any = "SELECT id FROM p WHERE id = ANY (:ids)";
+    for (address, words) in [
+        ("postgre://h/db", ["b.toml:2:7", "did you mean postgres://?"]),
+        ("postgress://h/db", ["b.toml:2:7", "did you mean postgres://?"]),
+        ("posgresql://h/db", ["b.toml:2:7", "did you mean postgresql://?"]),
+        ("sqlit://shop.db", ["b.toml:2:7", "did you mean sqlite://?"]),
+        ("postgres://u:${BW_NOT_SET}@h/db", ["b.toml:2:7", "BW_NOT_SET"]),
+        ("oracle://h", ["b.toml:2:7", "a SQLite file"]),
+    ] {
+        one(&text(address, any), &words);
+    }
+    // Control: what is wrong in anybody's words is told beside it.
+    let both = wrong(&text("postgre://h/db", "SELECT id FROM p WHERE id IN (:other)"));
+    assert!(both.contains("did you mean") && both.contains(":other") && both.lines().count() >= 2, "{both}");
+    // And where it is known whose words they are, they are judged by them.
+    one(&text("sqlite://shop.db", any), &["`IN (:ids)` exactly once"]);
+}

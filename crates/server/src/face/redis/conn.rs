@@ -1,5 +1,7 @@
 //! What do these bytes make of a connection? Commands in, replies out; no socket anywhere.
 
+use std::borrow::Cow;
+
 use bellwether_resp::{Limits, Parsed, Parser, ProtocolError};
 
 use super::client::Client;
@@ -7,6 +9,9 @@ use super::replies::HIGH_WATER;
 
 /// Bytes of one command as sent: above any value that can be kept, far below what could hurt.
 const MAX_COMMAND: usize = 16 << 20;
+
+/// What is answered to a longer one, in the words that Redis has for a length that it does not take.
+const TOO_LONG: &str = "ERR Protocol error: invalid bulk length (a command may have 16 MiB)";
 
 /// A connection without its socket.
 pub(super) struct Conn {
@@ -130,7 +135,10 @@ impl Conn {
         }
         tracing::debug!(peer = %self.client.peer, %error, "protocol error: closed");
         self.client.closing = true;
-        match error.reply() {
+        // Redis says nothing where its buffer is full. A client that is told why it is left does not try again.
+        let too_long =
+            (error == ProtocolError::QueryBufferFull && self.trusted).then_some(Cow::Borrowed(TOO_LONG.as_bytes()));
+        match error.reply().or(too_long) {
             Some(words) => {
                 self.client.error(words);
                 Stop::End

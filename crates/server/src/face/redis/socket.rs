@@ -37,9 +37,11 @@ const STALLED: Duration = Duration::from_secs(1);
 const GONE: Duration = Duration::from_secs(30);
 /// A client that needs a password has so long to say it.
 const BEFORE_AUTH: Duration = Duration::from_secs(5);
-/// After the last reply, what the client still sends is read and dropped for so long: closing with
+/// After the last reply, what the client still sends is read and dropped until it pauses for so long: closing with
 /// unread input would make the kernel throw away replies that are on their way.
 const LINGER: Duration = Duration::from_millis(500);
+/// However much it sends, for so long at most: a large value takes its time, and is heard out.
+const LONGEST_LINGER: Duration = Duration::from_secs(5);
 /// Output memory that a thread keeps for its next connection.
 const KEEP: usize = 256 << 10;
 
@@ -314,11 +316,15 @@ impl Socket {
             return Ok(());
         }
         // On the heap: every idle connection carries what is on this future's stack.
-        let mut dropped = vec![0; 4096];
+        let mut dropped = vec![0; READ];
         let drain = async {
-            while self.stream.read(&mut dropped).await? > 0 {}
+            while let Ok(read) = timeout(LINGER, self.stream.read(&mut dropped)).await {
+                if read? == 0 {
+                    break;
+                }
+            }
             Ok(())
         };
-        timeout(LINGER, drain).await.unwrap_or(Ok(()))
+        timeout(LONGEST_LINGER, drain).await.unwrap_or(Ok(()))
     }
 }

@@ -181,6 +181,10 @@ fn origin_spaces_read_through_and_are_not_written() {
         ("TTL product:1", ":-2"),
         ("BW.GET product:3 CACHED", "*5 $-1 $10 not_cached :0 $-1 :0"),
         ("BW.REFRESH product:3", ":0"),
+        ("BW.TAG.REFRESH p:77", ":0"),
+        ("BW.TAG.REFRESH p:2 p:77", ":1"),
+        ("TTL product:2", ":0"),
+        ("GET product:2", "$8 {\"id\":2}"),
         ("BW.TAG.REMOVE p:2", "+OK"),
         ("TTL product:2", ":-2"),
     ]);

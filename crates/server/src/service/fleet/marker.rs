@@ -73,7 +73,8 @@ fn compared(theirs: &[u8], ours: &Value) -> Fits {
     }
 }
 
-fn marker(settings: &Value) -> Envelope {
+/// What is written down, as an entry.
+pub(super) fn marker(settings: &Value) -> Envelope {
     Envelope {
         kind: Kind::Value,
         fence: Fence::ZERO,

@@ -2,6 +2,7 @@
 
 pub(super) mod backplane;
 pub(super) mod codec;
+mod identity;
 pub(super) mod marker;
 pub(super) mod naming;
 mod start;

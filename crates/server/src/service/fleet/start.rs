@@ -4,24 +4,41 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use bellwether_adapters::events::RedisEvents;
+use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
+use super::backplane::backplane;
+use super::identity::{self, Same};
 use super::marker::{self, Fits, NAME};
 use super::tier::{SharedState, SharedTier};
-use crate::config::{Config, OnStart, Place, Problem, Shared};
+use crate::config::{Backplane, Config, OnStart, Place, Problem, RedisUrl, Shared};
 
 /// A start waits so long for the tier.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// So often it is looked for while it is not there.
 const AGAIN: Duration = Duration::from_secs(5);
+/// So often it is tried whether the tier takes writes, while it does and while it does not.
+const PROBES: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(1));
 
 /// The tier of this process, and what is known of it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Fleet {
     pub(crate) tier: SharedTier,
     pub(crate) shared: Arc<Shared>,
-    /// Others use the tier by other settings.
+    /// Others use the tier by other settings, or hear each other over another backplane.
     stranger: Arc<AtomicBool>,
+    /// The backplane, to be asked what it is; messages go over connections of their own.
+    backplane: Option<Heard>,
+}
+
+/// Where the fleet hears of invalidations.
+#[derive(Clone)]
+struct Heard {
+    events: Arc<RedisEvents>,
+    url: RedisUrl,
+    /// The word by which it is known, once that is known.
+    id: Arc<Mutex<Option<String>>>,
 }
 
 /// Opens the tier that `config` names, and looks whether it is there and ours.
@@ -36,8 +53,20 @@ pub(crate) async fn open(config: &Config, runtime: &Handle) -> Result<Option<Fle
     };
     let tier = SharedTier::open(shared, runtime)
         .map_err(|(found, hint)| vec![said(found, "a tier that can be opened", hint)])?;
-    let fleet = Fleet { tier, shared: Arc::new(shared.clone()), stranger: Arc::default() };
-    match fleet.look().await {
+    let events =
+        backplane(shared).map_err(|(found, hint)| vec![said(found, "a backplane that can be opened", hint)])?;
+    let heard = match (&shared.backplane, events) {
+        (Backplane::On { url, .. }, Some(events)) => {
+            Some(Heard { events: Arc::new(events), url: url.clone(), id: Arc::default() })
+        }
+        _ => None,
+    };
+    let fleet = Fleet { tier, shared: Arc::new(shared.clone()), stranger: Arc::default(), backplane: heard };
+    let looked = fleet.look().await;
+    if !matches!(looked, Looked::Stranger(_)) {
+        runtime.spawn(fleet.clone().watch());
+    }
+    match looked {
         Looked::Fine => Ok(Some(fleet)),
         Looked::Stranger(problem) => Err(vec![Problem { file: config.file.clone(), ..*problem }]),
         Looked::Away(problems) if shared.on_start == OnStart::Refuse => {
@@ -45,12 +74,7 @@ pub(crate) async fn open(config: &Config, runtime: &Handle) -> Result<Option<Fle
         }
         Looked::Away(problems) => {
             for problem in &problems {
-                tracing::warn!(
-                    "{}: {}: {}; starting without it (on_start = \"degraded\")",
-                    problem.subject,
-                    shared.at,
-                    problem.found
-                );
+                tracing::warn!("{}: {}; starting without it (on_start = \"degraded\")", problem.subject, problem.found);
             }
             runtime.spawn(fleet.clone().look_again());
             Ok(Some(fleet))
@@ -69,7 +93,72 @@ enum Looked {
 
 impl Fleet {
     async fn look(&self) -> Looked {
-        let away = |found: String, hint: String| problem(&self.shared, found, "a tier that can be used", hint);
+        let (tier, backplane) = tokio::join!(self.look_at_tier(), self.look_at_backplane());
+        match (tier, backplane) {
+            (Looked::Away(mut problems), more) => {
+                problems.extend(more);
+                Looked::Away(problems)
+            }
+            (Looked::Fine, Some(problem)) => Looked::Away(vec![problem]),
+            // Both are there: do they belong together?
+            (Looked::Fine, None) => self.look_at_both().await,
+            (stranger, _) => stranger,
+        }
+    }
+
+    /// Why the backplane can't be used, if it can't.
+    async fn look_at_backplane(&self) -> Option<Problem> {
+        let heard = self.backplane.as_ref()?;
+        let expected = "a backplane that can be used";
+        match tokio::time::timeout(PATIENCE, heard.events.check()).await {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => {
+                let found = format!("{}: {}", heard.url, error.problem());
+                Some(of_backplane(&self.shared, found, expected, error.hint().to_owned()))
+            }
+            Err(_) => {
+                let found = format!("{}: no answer within {} s", heard.url, PATIENCE.as_secs());
+                let hint = "is the address of `backplane` right, and does it run?".to_owned();
+                Some(of_backplane(&self.shared, found, expected, hint))
+            }
+        }
+    }
+
+    async fn look_at_both(&self) -> Looked {
+        let Some(heard) = &self.backplane else { return Looked::Fine };
+        match identity::look(&self.tier, &heard.events, &heard.url).await {
+            Ok(Same::Yes(id)) => {
+                *heard.id.lock() = Some(id);
+                Looked::Fine
+            }
+            Ok(Same::No(theirs)) => Looked::Stranger(Box::new(self.another_backplane(heard, &theirs))),
+            Err(why) => Looked::Away(vec![of_backplane(
+                &self.shared,
+                format!("{}: {why}", heard.url),
+                "a backplane that can be compared with the fleet's",
+                "look at its log".to_owned(),
+            )]),
+        }
+    }
+
+    fn another_backplane(&self, heard: &Heard, theirs: &str) -> Problem {
+        let (at, prefix) = (&self.shared.at, &self.shared.prefix);
+        let found = format!(
+            "the backplane {}, while the processes that use {at} hear each other over another one: {theirs}",
+            identity::called(&heard.url)
+        );
+        let hint = format!(
+            "write in `backplane` what the others have; or, if the fleet moves to another one, stop all of it and delete the key {prefix}{}; or give this fleet a `prefix` of its own",
+            identity::NAME
+        );
+        let expected = "one backplane for the whole fleet: the same server and database, by whatever name";
+        of_backplane(&self.shared, found, expected, hint)
+    }
+
+    async fn look_at_tier(&self) -> Looked {
+        let away = |found: String, hint: String| {
+            problem(&self.shared, format!("{}: {found}", self.shared.at), "a tier that can be used", hint)
+        };
         let Ok(look) = tokio::time::timeout(PATIENCE, self.tier.look()).await else {
             let found = format!("no answer within {} s", PATIENCE.as_secs());
             return Looked::Away(vec![away(found, "is the address right, and does it run?".to_owned())]);
@@ -120,7 +209,7 @@ impl Fleet {
             tokio::time::sleep(AGAIN).await;
             match self.look().await {
                 Looked::Fine => {
-                    tracing::info!("[shared]: {} is there", self.shared.at);
+                    tracing::info!("[shared]: {} is there, and its backplane", self.shared.at);
                     return;
                 }
                 Looked::Stranger(problem) => {
@@ -133,10 +222,46 @@ impl Fleet {
         }
     }
 
+    /// Tries whether the tier takes writes, and whether the backplane is the fleet's, as long as this process runs.
+    async fn watch(self) {
+        loop {
+            let pause = if self.tier.state().unwritable.is_empty() { PROBES.0 } else { PROBES.1 };
+            tokio::time::sleep(pause).await;
+            // One that is frozen is the breaker's to tell of.
+            let _ = tokio::time::timeout(PATIENCE, self.tier.probe()).await;
+            let _ = tokio::time::timeout(PATIENCE, self.compare()).await;
+        }
+    }
+
+    /// Whether the backplane is still the fleet's. What either side has lost it is given again.
+    async fn compare(&self) {
+        let Some(heard) = &self.backplane else { return };
+        let Some(id) = heard.id.lock().clone() else { return };
+        match identity::again(&self.tier, &heard.events, &heard.url, &id).await {
+            Ok(Same::Yes(_)) => {
+                if self.stranger.swap(false, Ordering::Relaxed) {
+                    tracing::info!("[shared] backplane: it is the fleet's again");
+                }
+            }
+            Ok(Same::No(theirs)) => {
+                if !self.stranger.swap(true, Ordering::Relaxed) {
+                    tracing::error!("{}", self.another_backplane(heard, &theirs));
+                }
+            }
+            // That it can't be reached is told by whoever needs it.
+            Err(why) => tracing::debug!(why, "the backplane can't be compared with the fleet's"),
+        }
+    }
+
     /// How the tier is.
     pub(crate) fn state(&self) -> SharedState {
         SharedState { stranger: self.stranger.load(Ordering::Relaxed), ..self.tier.state() }
     }
+}
+
+fn of_backplane(shared: &Shared, found: String, expected: &str, hint: String) -> Problem {
+    let place = shared.backplane_place.clone();
+    Problem { place, subject: "[shared] backplane".to_owned(), ..problem(shared, found, expected, hint) }
 }
 
 fn problem(shared: &Shared, found: String, expected: &str, hint: String) -> Problem {

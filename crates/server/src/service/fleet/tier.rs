@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use bellwether::shared::{Acquired, Ask, Envelope, Found, Raised, Stored, Tier, TierError, Verified};
+use bellwether::shared::{Acquired, Ask, Envelope, Found, Raised, Stored, Tier, TierError, TierTrouble, Verified};
 use bellwether::{FailClass, Fence, Invalidation, Span};
 use bellwether_adapters::SetupError;
 use bellwether_adapters::tiers::memcached::{self, MemcachedAddress, MemcachedOptions, MemcachedTier};
@@ -35,8 +35,10 @@ pub struct SharedState {
     pub lost: u64,
     /// What was there and could not be read, by reason.
     pub misread: Vec<(&'static str, u64)>,
-    /// Its servers, and whether each can be used right now.
+    /// Its servers, and whether each can be reached right now.
     pub nodes: Vec<(String, bool)>,
+    /// Of these: those that take no writes, and why.
+    pub unwritable: Vec<(String, TierTrouble)>,
     /// Others use it by other settings, which was found out too late to refuse the start.
     pub stranger: bool,
 }
@@ -44,7 +46,20 @@ pub struct SharedState {
 impl SharedState {
     /// Whether some of it can't be used: this process loads for itself where the tier would have spared it.
     pub fn is_degraded(&self) -> bool {
-        self.nodes.is_empty() || self.stranger || self.nodes.iter().any(|(_, up)| !up)
+        let unused = || self.nodes.iter().any(|(_, up)| !up) || !self.unwritable.is_empty();
+        self.nodes.is_empty() || self.stranger || unused()
+    }
+
+    /// What is wrong with it, in words of closed lists; nothing: all is well.
+    pub fn troubles(&self) -> Vec<&'static str> {
+        let mut words: Vec<&'static str> = self.unwritable.iter().map(|(_, trouble)| trouble.as_str()).collect();
+        if self.nodes.is_empty() || self.nodes.iter().any(|(_, up)| !up) {
+            words.push(TierTrouble::Unreachable.as_str());
+        }
+        words.extend(self.stranger.then_some("other_fleet"));
+        words.sort_unstable();
+        words.dedup();
+        words
     }
 
     /// How it is, in a word.
@@ -117,12 +132,15 @@ impl SharedTier {
     pub(crate) fn state(&self) -> SharedState {
         match &*self.0 {
             Kind::Redis(tier) => {
-                let counts = tier.counts();
+                let mut counts = tier.counts();
+                // A replica that is not asked may be connected or not: nobody misses anything.
+                counts.nodes.retain(|node| node.in_use);
                 SharedState {
                     calls: counts.calls,
                     connects: counts.connects,
                     lost: counts.lost,
                     misread: counts.misread,
+                    unwritable: counts.nodes.iter().filter_map(|n| Some((n.address.clone(), n.trouble?))).collect(),
                     nodes: counts.nodes.into_iter().map(|node| (node.address, node.connected && !node.open)).collect(),
                     stranger: false,
                 }
@@ -133,9 +151,18 @@ impl SharedTier {
                     calls: counts.calls,
                     misread: counts.misread,
                     nodes: counts.servers,
+                    unwritable: counts.troubles,
                     ..SharedState::default()
                 }
             }
+        }
+    }
+
+    /// Writes a little to every server: whether they take writes is known then although nobody asks.
+    pub(crate) async fn probe(&self) {
+        match &*self.0 {
+            Kind::Redis(tier) => tier.probe().await,
+            Kind::Memcached(tier) => tier.probe().await,
         }
     }
 

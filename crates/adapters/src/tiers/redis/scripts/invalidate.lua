@@ -1,6 +1,15 @@
 -- Voids every token given out before. ARGV: verb (0 remove, 1 expire), tombstone ms, at least.
 local expire, tombstone, at_least = ARGV[1] == '1', tonumber(ARGV[2]), fence(ARGV[3])
-local cell = look()
+local function says(trouble, word)
+  return string.find(type(trouble) == 'table' and trouble.err or tostring(trouble), word, 1, true)
+end
+
+-- Somebody's list, hash or set is no value of ours, and goes as any other foreign value does.
+local seen, cell = pcall(look)
+if not seen then
+  if not says(cell, 'WRONGTYPE') then error(cell) end
+  cell = {kind = FOREIGN}
+end
 local new = next_fence(cell, at_least)
 local resident = cell and (cell.kind == FOREIGN or (cell.kind == VALUE and now < cell.hard))
 local function raise()
@@ -23,7 +32,7 @@ end
 -- the tombstone is missing.
 local done, trouble = pcall(raise)
 if not done then
-  if not string.find(type(trouble) == 'table' and trouble.err or tostring(trouble), 'OOM', 1, true) then error(trouble) end
+  if not says(trouble, 'OOM') then error(trouble) end
   redis.call('DEL', key)
 end
 return {1, now_us, bytes(new), resident and 1 or 0}

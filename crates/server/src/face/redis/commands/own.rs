@@ -175,6 +175,16 @@ pub(super) fn tag_expire(client: &mut Client, args: Args<'_>) {
     client.ok();
 }
 
+/// The number of values made stale: each is served until it was refreshed.
+pub(super) fn tag_refresh(client: &mut Client, args: Args<'_>) {
+    let tags: Vec<Vec<u8>> = args.from(1).iter().map(|tag| tag.to_vec()).collect();
+    let (service, protocol) = (client.service.clone(), client.protocol);
+    client.later(Box::pin(async move {
+        let refreshed = service.tags_refresh(tags).await;
+        written(protocol, |writer| int(writer, refreshed))
+    }));
+}
+
 pub(super) fn tag_remove(client: &mut Client, args: Args<'_>) {
     args.from(1).iter().for_each(|tag| client.service.tag_remove(tag));
     client.ok();

@@ -22,6 +22,7 @@ static COMMANDS: &[Command] = &[
     command("bw.release", -3, ONE, Write, own::release),
     command("bw.set", -4, ONE, Write, own::set),
     command("bw.tag.expire", -2, NONE, Write, own::tag_expire),
+    command("bw.tag.refresh", -2, NONE, Write, own::tag_refresh),
     command("bw.tag.remove", -2, NONE, Write, own::tag_remove),
     command("client", -2, NONE, Other, connection::client),
     command("cluster", -2, NONE, Other, connection::cluster),

@@ -1,0 +1,177 @@
+//! Does the limit find what an origin bears, and find back?
+
+use super::*;
+use proptest::prelude::*;
+
+/// An origin that runs `workers` loads at once, each `service` microseconds; more share it.
+fn rtt(workers: f64, service: f64, inflight: usize) -> u64 {
+    (service * (inflight as f64 / workers).max(1.0)) as u64
+}
+
+/// Keeps as many loads running as the limit allows, or `wanted`, for `ms`.
+fn run(limiter: &mut Limiter, from: u64, ms: u64, wanted: usize, took: impl Fn(usize, u64) -> u64) {
+    let mut now = from;
+    let mut n = 0;
+    while now < from + ms {
+        let inflight = limiter.limit().min(wanted).max(1);
+        let in_dip = limiter.started(inflight);
+        let us = took(inflight, n);
+        // So many loads end while one runs.
+        for _ in 0..inflight {
+            limiter.ended(Sample::Took(us), in_dip, Tick(now));
+        }
+        now += (us / 1000).max(1);
+        n += 1;
+    }
+}
+
+#[test]
+fn it_stays_at_the_pool_where_the_origin_bears_that() {
+    let mut limiter = Limiter::new(64);
+    run(&mut limiter, 0, 60_000, 64, |inflight, _| rtt(100.0, 20_000.0, inflight));
+    assert_eq!(limiter.limit(), 64);
+}
+
+#[test]
+fn it_shrinks_to_what_the_origin_bears() {
+    let mut limiter = Limiter::new(512);
+    // What loads take when nobody pushes.
+    run(&mut limiter, 0, 5_000, 4, |inflight, _| rtt(16.0, 20_000.0, inflight));
+    let mut most = 0;
+    for second in 5..35 {
+        run(&mut limiter, second * 1000, 1_000, 512, |inflight, _| rtt(16.0, 20_000.0, inflight));
+        if second > 15 {
+            most = most.max(limiter.limit());
+        }
+        assert!(limiter.limit() >= 14, "{} at {second} s: workers stand idle", limiter.limit());
+    }
+    assert!(most < 64, "{most}: the origin's queue is not the place to wait");
+}
+
+#[test]
+fn an_origin_that_was_overloaded_from_the_start_is_not_held_to_be_slow() {
+    let mut limiter = Limiter::new(512);
+    run(&mut limiter, 0, 60_000, 512, |inflight, _| rtt(16.0, 20_000.0, inflight));
+    assert!((14..64).contains(&limiter.limit()), "{}", limiter.limit());
+    let usual = limiter.long_us().unwrap();
+    assert!((18_000..30_000).contains(&usual), "{usual}");
+}
+
+#[test]
+fn a_busy_origin_at_its_usual_pace_sees_no_dip_but_the_first() {
+    let mut limiter = Limiter::new(32);
+    let mut dips = 0;
+    for now in (0..60_000u64).step_by(2) {
+        let before = limiter.dip.is_some();
+        let in_dip = limiter.started(limiter.limit());
+        limiter.ended(Sample::Took(20_000), in_dip, Tick(now));
+        dips += u32::from(limiter.dip.is_some() && !before);
+    }
+    assert_eq!((dips, limiter.limit()), (1, 32));
+}
+
+#[test]
+fn it_recovers_after_a_slow_phase() {
+    for start in [16, 64] {
+        let mut limiter = Limiter::new(start);
+        run(&mut limiter, 0, 10_000, 999, |_, _| 20_000);
+        assert_eq!(limiter.limit() as u32, start);
+        run(&mut limiter, 10_000, 10_000, 999, |_, _| 200_000);
+        assert!((limiter.limit() as u32) <= start, "{}", limiter.limit());
+        run(&mut limiter, 20_000, 10_000, 999, |_, _| 20_000);
+        assert_eq!(limiter.limit() as u32, start, "back within ten seconds");
+    }
+}
+
+#[test]
+fn an_origin_that_became_slower_for_good_gets_its_limit_back() {
+    let mut limiter = Limiter::new(32);
+    run(&mut limiter, 0, 10_000, 999, |_, _| 20_000);
+    let mut least = 32;
+    for second in 10..60 {
+        run(&mut limiter, second * 1000, 1000, 999, |_, _| 80_000);
+        least = least.min(limiter.limit());
+    }
+    assert!(least < 28, "control: at first it was held to be overloaded: {least}");
+    assert_eq!(limiter.limit(), 32, "it was not the limit that made it slow");
+}
+
+#[test]
+fn one_outlier_does_not_make_it_collapse() {
+    let mut limiter = Limiter::new(32);
+    run(&mut limiter, 0, 10_000, 999, |_, _| 20_000);
+    for n in 0..40 {
+        let in_dip = limiter.started(32);
+        limiter.ended(Sample::Took(if n == 7 { 30_000_000 } else { 20_000 }), in_dip, Tick(10_000 + n * 10));
+    }
+    assert!(limiter.limit() >= 28, "{}", limiter.limit());
+}
+
+#[test]
+fn it_does_not_grow_while_it_is_not_used() {
+    let mut limiter = Limiter::starting_at(8, 64);
+    run(&mut limiter, 0, 30_000, 3, |_, _| 20_000);
+    assert_eq!(limiter.limit(), 8);
+    run(&mut limiter, 30_000, 10_000, 64, |_, _| 20_000);
+    assert!(limiter.limit() > 32, "control: used, it grows: {}", limiter.limit());
+}
+
+#[test]
+fn an_origin_that_says_no_is_asked_one_at_a_time() {
+    let mut limiter = Limiter::new(64);
+    let mut now = 0;
+    for _ in 0..600 {
+        let in_dip = limiter.started(limiter.limit());
+        limiter.ended(Sample::PushedBack, in_dip, Tick(now));
+        now += 20;
+    }
+    assert_eq!(limiter.limit(), 1);
+    run(&mut limiter, now, 20_000, 999, |_, _| 20_000);
+    assert_eq!(limiter.limit(), 64, "and found again when it answers");
+}
+
+#[test]
+fn times_that_vary_do_not_starve_an_origin_that_is_not_overloaded() {
+    // Exponentially distributed times, as far from constant as queries usually are.
+    let mut limiter = Limiter::new(32);
+    let mut state = 1u64;
+    let (mut sum, mut count) = (0usize, 0usize);
+    for step in 0..20_000u64 {
+        let in_dip = limiter.started(limiter.limit());
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let unit = ((state >> 11) as f64 + 1.0) / (1u64 << 53) as f64;
+        limiter.ended(Sample::Took((-20_000.0 * unit.ln()) as u64), in_dip, Tick(step * 20));
+        (sum, count) = (sum + limiter.limit(), count + 1);
+    }
+    assert!(sum / count >= 16, "{} on average", sum / count);
+}
+
+#[test]
+fn another_pool_is_kept_to() {
+    let mut limiter = Limiter::new(8);
+    limiter.set_pool(20);
+    assert_eq!(limiter.limit(), 20, "what was at the old one is at the new one");
+    limiter.set_pool(3);
+    assert_eq!(limiter.limit(), 3);
+    let mut low = Limiter::starting_at(4, 8);
+    low.set_pool(20);
+    assert_eq!(low.limit(), 4);
+}
+
+proptest! {
+    #[test]
+    fn it_stays_between_one_and_the_pool(
+        pool in 1u32..200,
+        start in 0u32..300,
+        ends in prop::collection::vec((prop::option::weighted(0.8, prop_oneof![Just(0u64), 1u64..50_000, Just(u64::MAX)]), 0u64..300, 0usize..300), 1..500),
+    ) {
+        let mut limiter = Limiter::starting_at(start, pool);
+        let mut now = 3;
+        for (took, gap, running) in ends {
+            now += gap;
+            let in_dip = limiter.started(running);
+            limiter.ended(took.map_or(Sample::PushedBack, Sample::Took), in_dip, Tick(now));
+            prop_assert!((1..=pool as usize).contains(&limiter.limit()), "{}", limiter.limit());
+        }
+    }
+}
