@@ -9,6 +9,7 @@ mod dlq;
 mod drill;
 mod explain;
 mod failure;
+mod hot;
 mod input;
 mod output;
 mod report;
@@ -90,6 +91,15 @@ enum Verb {
         #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9090", global = true)]
         admin: String,
     },
+    /// Say of a running server's key that it will be hot
+    Hot {
+        /// What to say
+        #[command(subcommand)]
+        what: hot::Hot,
+        /// The server's admin listener; its password, if any, is read from BELLWETHER_ADMIN_PASSWORD
+        #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9090", global = true)]
+        admin: String,
+    },
     /// Reproduce races and incidents on a real server, and judge it
     Drill {
         /// Which; `drill list` tells them
@@ -109,6 +119,7 @@ fn main() -> ExitCode {
         Verb::Check { file, connect, insecure } => check::check(&file, connect, insecure),
         Verb::Explain { key, admin } => explain::explain(&key, &admin),
         Verb::Dlq { what, admin } => dlq::dlq(&what, &admin),
+        Verb::Hot { what, admin } => hot::hot(&what, &admin),
         Verb::Drill { drill } => drill::drill(drill),
         Verb::Bench(arguments) => bench::bench(&arguments),
         Verb::Simulate(arguments) => simulate::simulate(&arguments),

@@ -96,14 +96,16 @@ impl Engine {
                     self.spared(key);
                     return others(true);
                 }
-                Turn::Others(over, generation) => match self.wait_for(key, &over, *first.get_or_insert(generation)).await {
-                    Standing::Told => {
-                        self.spared(key);
-                        return others(true);
+                Turn::Others(over, generation) => {
+                    match self.wait_for(key, &over, *first.get_or_insert(generation)).await {
+                        Standing::Told => {
+                            self.spared(key);
+                            return others(true);
+                        }
+                        Standing::Failed => return others(false),
+                        Standing::BeingTold | Standing::Left => {}
                     }
-                    Standing::Failed => return others(false),
-                    Standing::BeingTold | Standing::Left => {}
-                },
+                }
                 Turn::Mine(owed) => break owed,
             }
         };

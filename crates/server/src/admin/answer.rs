@@ -6,7 +6,7 @@ use hyper::header::{
 use hyper::{Method, Request, Response, StatusCode};
 
 use super::guard::{Guard, Refused};
-use super::{dlq, explain, forecast, metrics, page};
+use super::{announce, dlq, explain, forecast, metrics, page};
 use crate::connections::Connections;
 use crate::face::http::reply::{self, Body};
 use crate::face::http::target::decoded;
@@ -16,6 +16,8 @@ use crate::shutdown::Shutdown;
 /// What is owed to the shared tier; verbs and keys are below.
 const DLQ: &str = "/api/dlq";
 const RETRY: &str = "/api/dlq/retry";
+/// A key that will be hot is below.
+const ANNOUNCE: &str = "/api/hot/announce/";
 /// Explanations of keys are below.
 const EXPLAIN: &str = "/api/explain/";
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -36,9 +38,14 @@ pub(super) struct Admin {
 pub(super) fn answer<B>(admin: &Admin, request: &Request<B>) -> Response<Body> {
     dressed(match *request.method() {
         Method::GET | Method::HEAD => page_of(admin, request),
-        Method::POST if request.uri().path().starts_with(DLQ) => page_of(admin, request),
+        Method::POST if changes(request.uri().path()) => page_of(admin, request),
         _ => reply::method_not_allowed("GET, HEAD"),
     })
+}
+
+/// Whether a path is one that changes something.
+fn changes(path: &str) -> bool {
+    path.starts_with(DLQ) || path.starts_with(ANNOUNCE)
 }
 
 /// What this request wants tried again, if it wants that and may: a key by its name, or all that is owed. The one
@@ -94,6 +101,10 @@ fn page_of<B>(admin: &Admin, request: &Request<B>) -> Response<Body> {
         Err(Refused::Origin) => return refused("a page of another origin may not ask here"),
     }
     match request.uri().path() {
+        path if path.starts_with(ANNOUNCE) && *request.method() != Method::POST => reply::method_not_allowed("POST"),
+        path if path.starts_with(ANNOUNCE) => {
+            announce::announce(&admin.service, &path[ANNOUNCE.len()..], request.uri().query())
+        }
         path if path.starts_with(DLQ) => owed(admin, request.method(), &path[DLQ.len()..]),
         "/api/forecast" => reply::json(StatusCode::OK, forecast::json(&admin.service).to_string()),
         "/" => text_page(StatusCode::OK, HTML, page::index(&admin.service)),

@@ -3,6 +3,7 @@
 //! A face parses and writes; everything between is here, once: which space a key belongs to, what is
 //! stored under it, how a miss becomes a load, and which outcomes never reach the cache but count.
 
+mod announce;
 mod collector;
 mod describe;
 mod fleet;
@@ -37,6 +38,7 @@ use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
 use crate::config::{Config, Memory, Problem, Secret};
+pub use announce::{NotTaken, Taken};
 use collector::Collector;
 use fleet::Fleet;
 use front::Current;
