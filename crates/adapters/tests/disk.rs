@@ -444,4 +444,14 @@ fn a_look_at_a_directory_touches_nothing_and_says_what_can_not_be() {
     let in_use = DiskTier::open(config(&absent)).expect("opens");
     DiskTier::look(&absent).expect("whoever uses it is not disturbed");
     drop(in_use);
+    DiskTier::look(&absent).expect("it is ours");
+    let theirs = home.path().join("theirs");
+    fs::create_dir(&theirs).expect("made");
+    let file = theirs.join("entries.sqlite");
+    let db = rusqlite::Connection::open(&file).expect("made");
+    db.execute_batch("CREATE TABLE mine (x)").expect("a table");
+    drop(db);
+    let said = DiskTier::look(&theirs).expect_err("somebody else's").to_string();
+    assert!(said.contains("a database of another program"), "{said}");
+    assert_eq!(fs::read_dir(&theirs).expect("there").count(), 1, "nothing was left beside it");
 }

@@ -5,13 +5,14 @@ use std::marker::PhantomData;
 use std::sync::{Arc, Weak};
 
 use bellwether_core::fence::{Fence, Invalidation};
+use bellwether_core::heat::policy::HotPolicy;
 use bellwether_core::policy::Budget;
 use bellwether_core::time::Span;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::runtime::{Handle, Runtime, RuntimeFlavor};
 
-use crate::control::{brakes, follow, pace, react, resync};
+use crate::control::{brakes, follow, heat, pace, resync};
 use crate::disk::Disk;
 use crate::engine::debts::{Owing, Retried};
 use crate::engine::space::{SpaceState, Travel};
@@ -80,6 +81,7 @@ pub struct CacheBuilder {
     listener: Option<Listener>,
     disk: Option<Arc<dyn Disk>>,
     hash_seed: Option<u64>,
+    hot: HotPolicy,
 }
 
 impl CacheBuilder {
@@ -203,12 +205,20 @@ impl CacheBuilder {
         self
     }
 
+    /// From when on a key is hot. Default: from half of what one node bears on, and that is measured.
+    #[must_use]
+    pub fn hot(mut self, policy: HotPolicy) -> CacheBuilder {
+        self.hot = policy;
+        self
+    }
+
     /// Builds the cache.
     ///
     /// # Errors
-    /// A limit that can't be read or is below 64 KiB, an eviction policy that this build lacks, a budget
-    /// without sense, or no threads for loads.
+    /// A limit that can't be read or is below 64 KiB, an eviction policy that this build lacks, a budget or
+    /// thresholds of hot keys without sense, or no threads for loads.
     pub fn build(self) -> Result<Cache, SetupError> {
+        heat::sensible(&self.hot)?;
         let limit = self.memory.map_err(SetupError::Memory)?;
         if limit < LEAST_LIMIT {
             return Err(SetupError::Memory(format!("{limit} bytes are too few: at least 64 KiB")));
@@ -232,14 +242,14 @@ impl CacheBuilder {
         let fleet = self.backplane.as_ref().map(|to| Fleet::new(to.delivery(), resync, clock.clone(), listener));
         let shared =
             SharedTier { tier: self.tier, budget, resync, fleet: fleet.clone(), ledger: self.ledger, disk: self.disk };
-        let engine = Engine::new(memory, clock, seed, shared, runtime, own);
+        let engine = Engine::new(memory, clock, seed, shared, self.hot, runtime, own);
         if let (Some(fleet), Some(transport)) = (fleet, self.backplane) {
             follow::start(&engine, fleet, transport);
         }
         resync::start(&engine);
         brakes::start(&engine);
+        heat::start(&engine);
         pace::start(&engine);
-        react::start(&engine);
         let default_origin = declare_origin(&engine, &self.origin_name, self.budget)?;
         Ok(Cache { engine, default_origin })
     }
@@ -298,6 +308,7 @@ impl Cache {
             listener: None,
             disk: None,
             hash_seed: None,
+            hot: HotPolicy::default(),
         }
     }
 
@@ -506,8 +517,7 @@ impl Cache {
     /// Names and keys of what is resident and may be served, in no order: space and key bytes.
     /// Walks the whole memory tier; not for a request's path.
     pub fn resident(&self) -> impl Iterator<Item = (Arc<str>, Box<[u8]>)> + '_ {
-        let spaces: std::collections::HashMap<u32, Arc<SpaceState>> =
-            self.engine.spaces.read().values().map(|space| (space.id, space.clone())).collect();
+        let spaces = self.engine.spaces_by_id();
         self.engine.memory.entries().filter_map(move |(space, key, entry)| {
             let space = spaces.get(&space)?;
             self.engine.is_live(space, &entry).then(|| (space.name.clone(), key))

@@ -171,6 +171,12 @@ pub enum SetupError {
         /// A sentence each, beginning with the knob.
         mistakes: Vec<String>,
     },
+    /// From when on a key is hot makes no sense.
+    #[error("hot keys: {}", .0.join("; "))]
+    Hot(
+        /// A sentence each, beginning with the knob.
+        Vec<String>,
+    ),
     /// An origin's budget makes no sense.
     #[error("origin '{origin}': {}", .mistakes.join("; "))]
     Budget {

@@ -186,9 +186,12 @@ impl<B: Borrow<K>, K: CacheKey + ?Sized, V: Value> GetMany<'_, B, K, V> {
         // A key named twice is asked once and answered twice.
         let results: Vec<_> = mentions.iter().map(|place| typed(answers[*place].clone())).collect();
         let now_us = shared.engine.clock.now_us();
-        for result in &results {
+        for (result, place) in results.iter().zip(&mentions) {
             let why = why_of(result);
-            shared.state.count(why);
+            if let Some(nth) = shared.state.count_drawn(why) {
+                let entry = answers[*place].as_ref().ok().map(|(entry, ..)| &**entry);
+                shared.engine.look_at_read(&shared.state, &unique[*place].bytes, entry, nth);
+            }
             if why != Why::Hit {
                 shared.state.request_seconds.record_since(ask.asked_us, now_us);
             }
@@ -241,8 +244,18 @@ impl<'a, K: CacheKey + ?Sized, V: Value> Space<K, V> {
             shared.engine.glance(&shared.state, &key, demand)
         });
         let (entry, at) = glance?;
-        shared.state.count(Why::Hit);
+        if let Some(nth) = shared.state.count_drawn(Why::Hit) {
+            self.look_at(key, &entry, nth);
+        }
         Ok(Cached::of_value(entry, Why::Hit, at))
+    }
+
+    /// A read that was drawn for the detector of hot keys.
+    #[cold]
+    #[inline(never)]
+    fn look_at(&self, key: &K, entry: &Resident, nth: u64) {
+        let shared = &*self.shared;
+        key.with_bytes(|bytes| shared.engine.look_at_read(&shared.state, bytes, Some(entry), nth));
     }
 
     /// A fresh value that carries tags, or is early but not yet to be refreshed.
@@ -252,7 +265,9 @@ impl<'a, K: CacheKey + ?Sized, V: Value> Space<K, V> {
         match engine.judge(state, || self.owned(key), Some(found), Demand::Any, at) {
             Look::Serve { entry, why: Why::Hit, at, refresh: false } => {
                 engine.resync(state, || self.owned(key), &entry, at);
-                state.count(Why::Hit);
+                if let Some(nth) = state.count_drawn(Why::Hit) {
+                    self.look_at(key, &entry, nth);
+                }
                 Cached::new(entry, Why::Hit, at)
             }
             _ => None,
@@ -272,7 +287,9 @@ impl<'a, K: CacheKey + ?Sized, V: Value> Space<K, V> {
         match engine.judge(state, || self.owned(key), found, demand, at) {
             Look::Serve { entry, why, at, refresh } => {
                 engine.resync(state, || self.owned(key), &entry, at);
-                state.count(why);
+                if let Some(nth) = state.count_drawn(why) {
+                    self.look_at(key, &entry, nth);
+                }
                 match Cached::new(entry, why, at) {
                     Some(cached) => Ok(Some((cached, refresh))),
                     None => Err(Error::new(Why::Negative)),
@@ -294,8 +311,9 @@ impl<'a, K: CacheKey + ?Sized, V: Value> Space<K, V> {
     pub async fn find(&self, key: &K) -> Result<Cached<V>, Error> {
         let shared = self.shared.clone();
         let asked_us = shared.engine.clock.now_us();
-        let answer = shared.engine.find(&shared.state, &self.owned(key)).await;
-        shared.counted(answer, asked_us)
+        let key = self.owned(key);
+        let answer = shared.engine.find(&shared.state, &key).await;
+        shared.counted(&key, answer, asked_us)
     }
 
     /// The same, and of what an earlier life of this process left on disk whatever would still be fresh by its own ttl,
@@ -311,7 +329,7 @@ impl<'a, K: CacheKey + ?Sized, V: Value> Space<K, V> {
             Some(answer) => Ok(answer),
             None => shared.engine.find(&shared.state, &owned).await,
         };
-        shared.counted(answer, asked_us)
+        shared.counted(&owned, answer, asked_us)
     }
 
     /// As [`Space::refresh`], and the refresh begins at once, in the class of those that nobody
@@ -374,22 +392,25 @@ impl<V: Value> Shared<V> {
         if terms.bypass {
             return async move {
                 let answer = self.engine.alone(&self.state, &key, &ask, load, Why::Bypass).await;
-                self.counted(answer, ask.asked_us)
+                self.counted(&key, answer, ask.asked_us)
             }
             .boxed();
         }
         let mut load = Some(load);
         async move {
             let answer = self.engine.miss(&self.state, &key, &ask, &mut load).await;
-            self.counted(answer, ask.asked_us)
+            self.counted(&key, answer, ask.asked_us)
         }
         .boxed()
     }
 
     /// The end of a request that left the hit path.
-    fn counted(&self, answer: Result<Answer, Error>, began_us: u64) -> Result<Cached<V>, Error> {
+    fn counted(&self, key: &Key, answer: Result<Answer, Error>, began_us: u64) -> Result<Cached<V>, Error> {
+        let entry = answer.as_ref().ok().map(|(entry, ..)| entry.clone());
         let result = typed(answer);
-        self.state.count(why_of(&result));
+        if let Some(nth) = self.state.count_drawn(why_of(&result)) {
+            self.engine.look_at_read(&self.state, &key.bytes, entry.as_deref(), nth);
+        }
         self.state.request_seconds.record_since(began_us, self.engine.clock.now_us());
         result
     }

@@ -222,6 +222,7 @@ impl<K: CacheKey + ?Sized, V: Value> Space<K, V> {
     fn invalidate(&self, key: &K, verb: Invalidation) -> Invalidated {
         let Shared { engine, state, .. } = &*self.shared;
         let key = self.owned(key);
+        engine.look_at_write(state, &key.bytes);
         let Invalidating { was_resident, to_tell, on_disk } = engine.invalidate(state, &key, verb);
         Invalidated { resident: was_resident, tier: self.tell_tier(key, to_tell), disk: on_disk }
     }
@@ -267,6 +268,7 @@ impl<K: CacheKey + ?Sized, V: Value> Space<K, V> {
     pub fn write(&self, key: &K, loaded: impl Into<Loaded<V>>) -> Written {
         let loaded = loaded.into().map(|value| Box::new(value) as AnyBody);
         let key = self.owned(key);
+        self.shared.engine.look_at_write(&self.shared.state, &key.bytes);
         let Writing { kept, to_tell, on_disk } = self.shared.engine.put(&self.shared.state, &key, loaded);
         Written { kept, tier: self.tell_tier(key, to_tell), disk: on_disk }
     }
@@ -311,7 +313,9 @@ impl<K: CacheKey + ?Sized, V: Value> Space<K, V> {
             Ok(Leased::Gone) => return Err(Error::new(Why::NotCached)),
             Err(error) => (error.why(), Err(error)),
         };
-        shared.state.count(why);
+        if let Some(nth) = shared.state.count_drawn(why) {
+            shared.engine.look_at_read(&shared.state, &owned.bytes, None, nth);
+        }
         lease
     }
 
@@ -326,6 +330,7 @@ impl<K: CacheKey + ?Sized, V: Value> Space<K, V> {
     pub fn publish(&self, key: &K, token: Fence, loaded: impl Into<Loaded<V>>) -> bool {
         let loaded = loaded.into().map(|value| Box::new(value) as AnyBody);
         let key = self.owned(key);
+        self.shared.engine.look_at_write(&self.shared.state, &key.bytes);
         let kept = self.shared.engine.publish(&self.shared.state, &key, token, loaded);
         if kept {
             let to_tell = self.shared.engine.tell_of_published(&self.shared.state, &key, token);

@@ -40,7 +40,7 @@ fn the_same_seed_makes_the_same_bytes_and_another_seed_others() {
     let [json, csv, html] = &once.1;
     let parsed: serde_json::Value = serde_json::from_str(json).expect("JSON");
     assert_eq!(parsed["cases"].as_array().map(Vec::len), Some(2));
-    assert_eq!(csv.lines().count(), 1 + 2 * 7, "a heading, and a line for each scenario and set");
+    assert_eq!(csv.lines().count(), 1 + 2 * 8, "a heading, and a line for each scenario and set");
     let columns: Vec<usize> = csv.lines().map(|line| line.split(',').count()).collect();
     assert!(columns.iter().all(|n| *n == columns[0]), "{columns:?}");
     assert!(html.starts_with("<!doctype html>") && html.contains("<svg") && !html.contains("<script"));
@@ -70,6 +70,21 @@ fn list_names_scenarios_and_policy_sets() {
     for word in ["S1", "S2", "S6", "S10", "naive", "per-process", "swr", "xfetch", "xfetch-local", "lease", "lead"] {
         assert!(out.contains(&format!("  {word} ")), "{word}: {out}");
     }
+    assert_eq!(simulate(&["--list"], &std::env::temp_dir()).1, out, "as an option, too");
+    for scenario in bellwether_sim::scenarios::Scenario::ALL {
+        assert!(out.contains(scenario.says()), "{scenario:?}: {out}");
+    }
+}
+
+#[test]
+fn a_level_stands_for_its_sets_and_a_set_that_a_scenario_has_not_leaves_it_out() {
+    let small = ["S1", "S3", "--rate", "2000/s", "--processes", "5"];
+    let (code, out, _) = simulate(&[&small[..], &["--policy", "lock,full"]].concat(), &std::env::temp_dir());
+    assert_eq!(code, Some(0));
+    let rows = |word: &str| out.lines().filter(|line| line.starts_with(&format!("  {word} "))).count();
+    assert_eq!((rows("lock"), rows("full"), rows("lead")), (2, 3, 0), "S1 has no lock, S3 two cases: {out}");
+    assert!(out.contains("misses blocked") && out.contains("holds"), "verdicts: {out}");
+    assert!(out.contains("At a glance"), "{out}");
 }
 
 #[test]

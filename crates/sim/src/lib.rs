@@ -25,11 +25,13 @@ pub mod fleet;
 mod guarantee;
 pub mod leases;
 mod origin;
+mod parallel;
 mod process;
 pub mod replay;
 mod report;
 mod rules;
 mod scenario;
+pub mod scenarios;
 pub mod show;
 mod world;
 

@@ -2,7 +2,7 @@
 //! is hot no more.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
 use bellwether_core::entry::Kind;
 use bellwether_core::heat::hot::{Hot, Stage};
@@ -12,7 +12,6 @@ use bellwether_core::time::{Span, Tick};
 use crate::engine::Engine;
 use crate::engine::space::SpaceState;
 use crate::key::{ByCarriedHash, Key};
-use crate::port::clock::Clock;
 use crate::state::memory::copies::Copies;
 use crate::state::plan::{Plan, Planned, Sight, Toll, Verdict};
 
@@ -72,7 +71,6 @@ impl Reactor {
         self.work(engine, &spaces, sight.now);
     }
 
-    #[allow(dead_code)] // for detection within a window, which is not here yet
     /// A key was found hot within a window: it is reacted to at once, beside those that are.
     pub(crate) fn react_now(&mut self, engine: &Arc<Engine>, verdict: &Verdict, sight: Sight) {
         let spaces: Spaces = engine.spaces.read().values().map(|space| (space.id, space.clone())).collect();
@@ -243,23 +241,5 @@ fn situation(
         capacity: sight.capacity,
         degraded: space.gate.is_degraded(),
         announced,
-    }
-}
-
-/// How often what was announced is looked at.
-const TICK: Span = Span::ms(100);
-
-/// Reacts until the cache is gone.
-pub(crate) fn start(engine: &Arc<Engine>) {
-    engine.runtime().spawn(run(Arc::downgrade(engine), engine.clock.clone()));
-}
-
-async fn run(engine: Weak<Engine>, clock: Clock) {
-    let mut reactor = Reactor::default();
-    loop {
-        clock.sleep_until(clock.now() + TICK).await;
-        let Some(engine) = engine.upgrade() else { return };
-        let sight = Sight { now: clock.now(), capacity: 100_000.0, instances: 1, nodes: 1, extend_ttl: false };
-        reactor.react(&engine, &[], sight);
     }
 }

@@ -13,6 +13,7 @@ pub(crate) mod hit;
 pub(crate) mod lead;
 pub(crate) mod lease;
 pub(crate) mod miss;
+pub(crate) mod notice;
 pub(crate) mod refresh;
 pub(crate) mod resync;
 pub(crate) mod settle;
@@ -29,6 +30,7 @@ use std::sync::{Arc, Weak};
 
 use bellwether_core::draw::Draw;
 use bellwether_core::fence::{Fence, Floor, Invalidation};
+use bellwether_core::heat::policy::HotPolicy;
 use bellwether_core::position::Position;
 use bellwether_core::read::doubt::Ageing;
 use bellwether_core::time::Span;
@@ -48,6 +50,7 @@ use crate::shared::{Tier, tag_hash};
 use crate::state::fleet::Fleet;
 use crate::state::flights::FlightTable;
 use crate::state::gate::OriginGate;
+use crate::state::heat::Heat;
 use crate::state::memory::Memory;
 use crate::state::pending::Pending;
 use crate::state::plan::Plans;
@@ -72,6 +75,8 @@ pub(crate) struct Engine {
     pub(crate) memory: Memory,
     pub(crate) flights: FlightTable<Arc<FlightCell>>,
     pub(crate) tags: TagFloors,
+    /// Which keys are hot.
+    pub(crate) heat: Arc<Heat>,
     pub(crate) clock: Clock,
     pub(crate) seed: ahash::RandomState,
     pub(crate) tier: Option<Arc<dyn Tier>>,
@@ -121,6 +126,7 @@ impl Engine {
         clock: Clock,
         seed: ahash::RandomState,
         shared: SharedTier,
+        hot: HotPolicy,
         runtime: Handle,
         own_runtime: Option<Runtime>,
     ) -> Arc<Engine> {
@@ -130,6 +136,7 @@ impl Engine {
             memory,
             flights: FlightTable::new(shared.tier.is_some() || shared.disk.is_some()),
             tags: TagFloors::new(&seed),
+            heat: Arc::new(Heat::new(hot)),
             clock,
             seed,
             tier: shared.tier,
@@ -202,6 +209,11 @@ impl Engine {
             fence
         });
         self.unshelve_tag(tag, fence)
+    }
+
+    /// The spaces by their numbers.
+    pub(crate) fn spaces_by_id(&self) -> HashMap<u32, Arc<SpaceState>> {
+        self.spaces.read().values().map(|space| (space.id, space.clone())).collect()
     }
 
     /// How far this process has followed the fleet's invalidations.

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bellwether_core::fence::{Fence, Floor, Invalidation};
 use bellwether_core::guard::brake::Traffic;
+use bellwether_core::heat::sample::is_due;
 use bellwether_core::loadtimes::LoadTimes;
 use bellwether_core::policy::Policy;
 use bellwether_core::read::doubt::Marks;
@@ -29,6 +30,8 @@ const HEDGE_UNKNOWN: Span = Span::ms(50);
 pub(crate) struct SpaceState {
     pub(crate) id: u32,
     pub(crate) name: Arc<str>,
+    /// By it the detector of hot keys tells equal keys of two spaces apart: the same in every process.
+    pub(crate) heat_seed: u64,
     pub(crate) policy: Policy,
     pub(crate) gate: Arc<OriginGate>,
     /// Of keys and values: a second declaration with other types would misread entries.
@@ -133,6 +136,7 @@ impl SpaceState {
     ) -> SpaceState {
         SpaceState {
             id,
+            heat_seed: tag_hash(&name),
             name,
             policy,
             gate,
@@ -206,6 +210,13 @@ impl SpaceState {
     #[inline]
     pub(crate) fn count(&self, why: Why) {
         self.counts.add(why);
+    }
+
+    /// Counts, and says whether this is one of those that the detector of hot keys looks at: by its number.
+    #[inline]
+    pub(crate) fn count_drawn(&self, why: Why) -> Option<u64> {
+        let counted = self.counts.add(why);
+        is_due(counted).then_some(counted)
     }
 
     pub(crate) fn counted(&self, why: Why) -> u64 {

@@ -60,19 +60,22 @@ impl WhyCounts {
         WhyCounts { stripes: Arc::new(std::array::from_fn(|_| Stripe(std::array::from_fn(|_| AtomicU64::new(0))))) }
     }
 
+    /// Counts, and says how many this thread, or those that share its stripe, have counted so far.
     #[inline]
-    pub(crate) fn add(&self, why: Why) {
+    pub(crate) fn add(&self, why: Why) -> u64 {
         let stripe = STRIPE.get();
         if stripe == SHARED {
             return self.add_first(why);
         }
         let count = &self.stripes[stripe % STRIPES].0[why as usize];
-        count.store(count.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        let counted = count.load(Ordering::Relaxed) + 1;
+        count.store(counted, Ordering::Relaxed);
+        counted
     }
 
     /// A thread's first count, or any of one that found no stripe to itself.
     #[cold]
-    fn add_first(&self, why: Why) {
+    fn add_first(&self, why: Why) -> u64 {
         // A thread that is being torn down has no stripe any more.
         if let Ok(stripe) = CLAIM.try_with(|claim| claim.0)
             && stripe != SHARED
@@ -80,7 +83,7 @@ impl WhyCounts {
             STRIPE.set(stripe);
             return self.add(why);
         }
-        self.stripes[SHARED].0[why as usize].fetch_add(1, Ordering::Relaxed);
+        self.stripes[SHARED].0[why as usize].fetch_add(1, Ordering::Relaxed) + 1
     }
 
     pub(crate) fn get(&self, why: Why) -> u64 {
@@ -158,7 +161,7 @@ mod tests {
         let counts = WhyCounts::new();
         std::thread::scope(|scope| {
             for _ in 0..STRIPES * 2 {
-                scope.spawn(|| (0..1000).for_each(|_| counts.add(Why::Hit)));
+                scope.spawn(|| (0..1000).for_each(|_| _ = counts.add(Why::Hit)));
             }
         });
         assert_eq!(counts.get(Why::Hit), STRIPES as u64 * 2000);
@@ -171,7 +174,7 @@ mod tests {
         for _ in 0..20 {
             std::thread::scope(|scope| {
                 for _ in 0..STRIPES {
-                    scope.spawn(|| (0..100).for_each(|_| counts.add(Why::Hit)));
+                    scope.spawn(|| (0..100).for_each(|_| _ = counts.add(Why::Hit)));
                 }
             });
         }

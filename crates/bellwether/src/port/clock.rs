@@ -102,6 +102,11 @@ impl Clock {
         }
     }
 
+    /// Whether it is driven by hand.
+    pub(crate) fn is_manual(&self) -> bool {
+        self.0.moved.is_some()
+    }
+
     /// Moves a manual clock as if the process had stood still meanwhile: stopped, suspended, or starved.
     pub fn stand_still(&self, pause: Span) {
         if let Some(moved) = &self.0.moved {

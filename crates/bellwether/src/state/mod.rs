@@ -4,6 +4,7 @@ pub(crate) mod fleet;
 pub(crate) mod flights;
 pub(crate) mod gate;
 pub(crate) mod gate_log;
+pub(crate) mod heat;
 pub(crate) mod memory;
 pub(crate) mod paced;
 pub(crate) mod pending;

@@ -2,15 +2,16 @@
 
 use std::path::PathBuf;
 
-use bellwether_sim::fleet::{PolicySet, Scenario};
 use bellwether_sim::replay::Format;
+use bellwether_sim::scenarios::{Level, Scenario, Set};
 
 /// The most seeds of one run.
 pub(super) const MOST_SEEDS: u64 = 1_000;
 
 const EXAMPLES: &str = "Examples:\n  \
     bellwether simulate                              every scenario, every policy set\n  \
-    bellwether simulate list                         what there is\n  \
+    bellwether simulate --list                       what there is\n  \
+    bellwether simulate S4 --seed 7 --html out.html  one scenario, with its pictures\n  \
     bellwether simulate S2 --policy naive,lead --html report.html\n  \
     bellwether simulate --trace requests.csv --memory 64MiB,256MiB --ttl 60s,10m --eviction auto,lru\n\n\
     The same arguments make the same bytes.";
@@ -21,7 +22,10 @@ pub(crate) struct Arguments {
     /// Which scenarios, or `list`; all of them unless named
     #[arg(value_name = "SCENARIO", conflicts_with = "trace")]
     pub(super) scenarios: Vec<String>,
-    /// Which policy sets, divided by commas; all of them unless named
+    /// Tell scenarios and policy sets, and run nothing
+    #[arg(long, conflicts_with = "trace")]
+    pub(super) list: bool,
+    /// Which policy sets, or levels (naive, partial, full), divided by commas; all of them unless named
     #[arg(long, value_name = "SET", value_delimiter = ',', conflicts_with = "trace")]
     pub(super) policy: Vec<String>,
     /// Chooses the requests, service times and every draw
@@ -99,7 +103,7 @@ pub(super) fn scenarios(words: &[String], wrong: &mut Vec<String>) -> Vec<Scenar
     let known = Scenario::ALL.map(Scenario::as_str);
     let read = |word: &str| {
         Scenario::parse(word)
-            .ok_or_else(|| unknown("scenario", word, &known) + " (bellwether simulate list shows them)")
+            .ok_or_else(|| unknown("scenario", word, &known) + " (bellwether simulate --list shows them)")
     };
     let mut named = each(words, read, wrong);
     named.sort_unstable();
@@ -107,13 +111,31 @@ pub(super) fn scenarios(words: &[String], wrong: &mut Vec<String>) -> Vec<Scenar
     if words.is_empty() { Scenario::ALL.to_vec() } else { named }
 }
 
-pub(super) fn policies(words: &[String], wrong: &mut Vec<String>) -> Vec<PolicySet> {
-    let known = PolicySet::ALL.map(PolicySet::as_str);
-    let mut named =
-        each(words, |word| PolicySet::parse(word).ok_or_else(|| unknown("policy set", word, &known)), wrong);
-    named.sort_unstable();
-    named.dedup();
-    if words.is_empty() { PolicySet::ALL.to_vec() } else { named }
+/// Which sets are asked for: words of sets, or of levels.
+pub(super) struct Asked(Vec<String>);
+
+impl Asked {
+    /// Whether this set is meant.
+    pub(super) fn for_set(&self, set: &Set) -> bool {
+        let meant =
+            |word: &String| word.eq_ignore_ascii_case(set.word) || word.eq_ignore_ascii_case(set.level.as_str());
+        self.0.is_empty() || self.0.iter().any(meant)
+    }
+}
+
+/// `known`: the sets of the scenarios that are asked for.
+pub(super) fn policies(words: &[String], known: &[Set], wrong: &mut Vec<String>) -> Asked {
+    let mut names: Vec<&str> = Vec::new();
+    for name in known.iter().map(|set| set.word).chain(Level::ALL.map(Level::as_str)) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    let read = |word: &str| match names.iter().any(|name| name.eq_ignore_ascii_case(word)) {
+        true => Ok(word.to_owned()),
+        false => Err(unknown("policy set", word, &names)),
+    };
+    Asked(each(words, read, wrong))
 }
 
 pub(super) fn format(word: &str, wrong: &mut Vec<String>) -> Format {

@@ -2,6 +2,7 @@
 
 mod arguments;
 mod files;
+mod progress;
 mod scenarios;
 mod whatif;
 
@@ -12,7 +13,7 @@ use crate::failure::Failure;
 pub(crate) fn simulate(arguments: &Arguments) -> Result<(), Failure> {
     match &arguments.trace {
         Some(file) => whatif::replay(arguments, file),
-        None if arguments.scenarios.iter().any(|word| word == "list") => {
+        None if arguments.list || arguments.scenarios.iter().any(|word| word == "list") => {
             scenarios::list();
             Ok(())
         }

@@ -2,25 +2,38 @@
 
 use std::fmt::Write as _;
 
-use bellwether_sim::fleet::{Case, PolicySet, Scenario};
+use bellwether_sim::scenarios::{Scenario, Set, Sizes, Study, studies};
 use bellwether_sim::show::{self, Comparison};
 use serde_json::json;
 
 use super::arguments::{self, Arguments, MOST_SEEDS};
 use super::files::Files;
+use super::progress::Progress;
 use crate::failure::Failure;
 use crate::output::say;
 
 pub(super) fn list() {
     let mut text = "scenarios\n".to_owned();
+    let mut sets: Vec<Set> = Vec::new();
     for scenario in Scenario::ALL {
         // Writing into a String can't fail, here and below.
         let _ = writeln!(text, "  {:<13} {}", scenario.as_str(), scenario.says());
-        let _ = writeln!(text, "  {:<13} measure: {}; bound: {}", "", scenario.measure(), scenario.bound_says());
+        let cases = studies(scenario, &Sizes::default());
+        for about in cases.iter().map(|study| study.about()) {
+            let variant = if about.variant.is_empty() { String::new() } else { format!("{}: ", about.variant) };
+            let _ = writeln!(text, "  {:<13} {variant}{}; bound: {}", "", about.measure.heading(), about.bound_says);
+            let words: Vec<&str> = about.sets.iter().map(|set| set.word).collect();
+            let _ = writeln!(text, "  {:<13} sets: {}", "", words.join(", "));
+            sets.extend(about.sets);
+        }
     }
-    text.push_str("\npolicy sets\n");
-    for set in PolicySet::ALL {
-        let _ = writeln!(text, "  {set:<13} {}", set.says());
+    text.push_str("\npolicy sets (--policy takes these words, or a level: naive, partial, full)\n");
+    let mut told: Vec<Set> = Vec::new();
+    for set in sets {
+        if !told.contains(&set) {
+            let _ = writeln!(text, "  {:<13} {:<8} {}", set.word, set.level.as_str(), set.says);
+            told.push(set);
+        }
     }
     say(text.trim_end());
 }
@@ -28,7 +41,6 @@ pub(super) fn list() {
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let mut wrong = Vec::new();
     let scenarios = arguments::scenarios(&arguments.scenarios, &mut wrong);
-    let sets = arguments::policies(&arguments.policy, &mut wrong);
     let rate = arguments::rate(arguments.rate.as_ref(), &mut wrong);
     if !(1..=MOST_SEEDS).contains(&arguments.seeds) {
         wrong.push(format!("bellwether: --seeds: expected 1 to {MOST_SEEDS}, found {}", arguments.seeds));
@@ -41,24 +53,36 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     if arguments.processes == Some(0) {
         wrong.push("bellwether: --processes: expected at least 1, found 0".to_owned());
     }
+    let sizes = Sizes { small: false, processes: arguments.processes.filter(|n| *n > 0), rate, beta: arguments.beta };
+    let named = if scenarios.is_empty() { Scenario::ALL.to_vec() } else { scenarios.clone() };
+    let cases: Vec<Box<dyn Study>> = named.iter().flat_map(|scenario| studies(*scenario, &sizes)).collect();
+    let known: Vec<Set> = cases.iter().flat_map(|study| study.about().sets).collect();
+    let asked = arguments::policies(&arguments.policy, &known, &mut wrong);
     if !wrong.is_empty() {
         return Err(Failure::Input(wrong));
     }
     let files = Files::reserve(arguments)?;
     let mut comparisons = Vec::new();
-    for case in scenarios.iter().flat_map(|scenario| Case::all(*scenario)) {
-        let case = Case {
-            processes: arguments.processes.unwrap_or(case.processes),
-            rate: rate.unwrap_or(case.rate),
-            beta: arguments.beta.unwrap_or(case.beta),
-            ..case
-        };
-        let comparison = Comparison::run(case, &sets, arguments.seed, arguments.seeds)
-            .map_err(|words| Failure::Input(vec![format!("bellwether: {words}")]))?;
+    let mut progress = Progress::of(cases.len());
+    for (number, study) in cases.iter().enumerate() {
+        let about = study.about();
+        let sets: Vec<usize> = (0..about.sets.len()).filter(|at| asked.for_set(&about.sets[*at])).collect();
+        // A scenario that has none of the sets that are asked for is left out: another one has.
+        if sets.is_empty() {
+            continue;
+        }
+        progress.begins(number, &about.name());
+        let comparison = Comparison::run(&**study, &sets, arguments.seed, arguments.seeds)
+            .map_err(|words| Failure::Input(vec![format!("bellwether: {}: {words}", about.name())]));
+        progress.clear();
+        let comparison = comparison?;
         say(&comparison.table());
         comparisons.push(comparison);
     }
-    let command = command(arguments, &scenarios, &sets);
+    if comparisons.len() > 1 {
+        say(&format!("At a glance\n\n{}", show::summary(&comparisons)));
+    }
+    let command = command(arguments, &scenarios);
     let json = || {
         let cases: Vec<_> = comparisons.iter().map(Comparison::json).collect();
         format!(
@@ -66,20 +90,19 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
             json!({ "command": command, "seed": arguments.seed, "seeds": arguments.seeds, "cases": cases })
         )
     };
-    let csv = || Comparison::CSV_HEADER.to_owned() + &comparisons.iter().map(Comparison::csv_lines).collect::<String>();
+    let csv = || Comparison::csv_header() + &comparisons.iter().map(Comparison::csv_lines).collect::<String>();
     files.write(json, csv, || show::scenarios(&comparisons, &command))
 }
 
 /// The command that makes the same figures; where they are written does not matter.
-fn command(arguments: &Arguments, scenarios: &[Scenario], sets: &[PolicySet]) -> String {
+fn command(arguments: &Arguments, scenarios: &[Scenario]) -> String {
     let names: Vec<&str> = scenarios.iter().map(|scenario| scenario.as_str()).collect();
     let mut text = format!("bellwether simulate {} --seed {}", names.join(" "), arguments.seed);
     if arguments.seeds != 1 {
         let _ = write!(text, " --seeds {}", arguments.seeds);
     }
-    if sets != PolicySet::ALL {
-        let names: Vec<&str> = sets.iter().map(|set| set.as_str()).collect();
-        let _ = write!(text, " --policy {}", names.join(","));
+    if !arguments.policy.is_empty() {
+        let _ = write!(text, " --policy {}", arguments.policy.join(","));
     }
     if let Some(processes) = arguments.processes {
         let _ = write!(text, " --processes {processes}");

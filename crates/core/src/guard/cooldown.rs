@@ -8,6 +8,8 @@ use crate::time::{Span, Tick};
 pub const FIRST: Span = Span::ms(200);
 /// The longest pause.
 pub const LONGEST: Span = Span::secs(10);
+/// So often it doubles: 2^6 * 200 ms is past the longest pause already.
+const DOUBLINGS: u32 = 6;
 /// Share of a pause that may be taken off at random, so that keys that failed together are not retried together.
 pub const JITTER: f64 = 0.20;
 /// How long after its pause a failure is remembered: a load that fails within it doubles the
@@ -31,10 +33,19 @@ impl Cooling {
     #[must_use]
     pub fn after(previous: Option<&Cooling>, class: FailClass, now: Tick, draw: Draw) -> Cooling {
         let before = previous.filter(|p| !p.forgotten(now)).map_or(0, |p| p.attempts);
-        // 2^6 * 200 ms is past the longest pause already.
-        let pause = Span(FIRST.0 << before.min(6)).at_most(LONGEST);
+        let pause = Span(FIRST.0 << before.min(DOUBLINGS)).at_most(LONGEST);
         let pause = Span(pause.0 - pause.scale(JITTER * draw.unit()).0);
         Cooling { until: now + pause, attempts: before.saturating_add(1), class }
+    }
+
+    /// What a failure of another process is here: the tier tells for how long the key is left alone, not how often its
+    /// load failed. The pause has doubled as often as it takes to be so long: exact if it is heard of at once, because
+    /// jitter takes less than half off, and too few if it is heard of late. Counting it as the first one instead would
+    /// keep a whole fleet at its shortest pause, each process beginning anew with every failure of another.
+    #[must_use]
+    pub fn heard(left: Span, class: FailClass, now: Tick) -> Cooling {
+        let doublings = (0..DOUBLINGS).take_while(|n| FIRST.0 << n < left.0).count() as u32;
+        Cooling { until: now + left, attempts: doublings + 1, class }
     }
 
     /// How long the key still cools down; `None` once it may be loaded again.
@@ -71,6 +82,24 @@ mod tests {
         let expected = [200, 400, 800, 1600, 3200, 6400, 10_000, 10_000, 10_000];
         assert_eq!(pauses, expected.map(Some));
         assert_eq!(state.map(|s| s.attempts), Some(9));
+    }
+
+    #[test]
+    fn a_fleet_counts_on_where_another_process_left_off() {
+        // Two processes take turns at a dead origin; each hears of the other's failure at once.
+        for draw in [Draw(0), Draw(u64::MAX), Draw(77)] {
+            let (mut known, mut now, mut attempts) = (None::<Cooling>, Tick(5), Vec::new());
+            for _ in 0..8 {
+                let failed = Cooling::after(known.as_ref(), FailClass::Timeout, now, draw);
+                attempts.push(failed.attempts);
+                let left = failed.remaining(now).expect("it cools");
+                known = Some(Cooling::heard(left, FailClass::Timeout, now));
+                now = failed.until;
+            }
+            assert_eq!(attempts, [1, 2, 3, 4, 5, 6, 7, 8]);
+        }
+        assert_eq!(Cooling::heard(Span(1), FailClass::Failed, Tick(0)).attempts, 1, "heard late: too few, never none");
+        assert_eq!(Cooling::heard(Span(u64::MAX), FailClass::Failed, Tick(0)).attempts, 7);
     }
 
     #[test]

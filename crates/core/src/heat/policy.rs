@@ -27,11 +27,21 @@ pub struct HotPolicy {
     /// From so many operations a second of the whole fleet on a key is hot whatever a node bears; `watch` and `leave`
     /// keep their ratio to `enter`.
     pub absolute: Option<f64>,
+    /// The freshness of a hot key may be extended, within its space's staleness budget. `false`
+    pub extend_ttl: bool,
 }
 
 impl Default for HotPolicy {
     fn default() -> HotPolicy {
-        HotPolicy { capacity: None, enter: 0.5, watch: 0.25, leave: 0.2, hold: Span::secs(60), absolute: None }
+        HotPolicy {
+            capacity: None,
+            enter: 0.5,
+            watch: 0.25,
+            leave: 0.2,
+            hold: Span::secs(60),
+            absolute: None,
+            extend_ttl: false,
+        }
     }
 }
 

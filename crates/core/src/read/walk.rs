@@ -302,7 +302,7 @@ impl Walk {
             Heard::Granted => self.admit(Right::Lease),
             Heard::HitForMiss | Heard::Passing => self.admit(Right::Beside),
             Heard::Failed(left, class) => {
-                let cooling = Cooling { until: now + left, attempts: 1, class };
+                let cooling = Cooling::heard(left, class, now);
                 Step::Fail { why: Why::Cooling, retry_after: Some(left), cooling: Some(cooling) }
             }
             Heard::Unreachable { idle: true } => Step::Leave,

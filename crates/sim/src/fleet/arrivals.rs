@@ -1,9 +1,11 @@
 //! Who asks when? Requests as a pure function of seed, millisecond and number: every policy set sees the same.
 
+use std::sync::Arc;
+
 use bellwether_core::draw::Draw;
 use bellwether_core::time::Span;
 
-use super::case::{Arrivals, Case};
+use super::case::{Arrivals, Case, Popularity};
 
 /// Purposes of the seed.
 const COUNTS: u64 = 0xA1;
@@ -15,6 +17,8 @@ pub(crate) struct Crowd {
     picks: Draw,
     processes: u64,
     keys: u64,
+    /// `P(key <= n)`, where keys differ.
+    below: Arc<[f64]>,
 }
 
 /// One request.
@@ -38,7 +42,11 @@ impl Crowd {
             Arrivals::EvenFor(_) => ((ms + 1) as f64 * per_ms) as u32 - (ms as f64 * per_ms) as u32,
         };
         let counts = (0..case.length.0).map(count).collect();
-        Crowd { counts, picks, processes: u64::from(case.processes), keys: u64::from(case.keys) }
+        let below = match case.popularity {
+            Popularity::Equal => Arc::default(),
+            Popularity::Zipf(exponent) => masses(case.keys, exponent).into(),
+        };
+        Crowd { counts, picks, processes: u64::from(case.processes), keys: u64::from(case.keys), below }
     }
 
     /// Requests in the millisecond that begins at `at`.
@@ -49,18 +57,36 @@ impl Crowd {
     /// Those requests.
     pub(crate) fn requests(&self, at: Span) -> impl Iterator<Item = Request> + use<> {
         let (of_ms, processes, keys) = (self.picks.fork(at.0), self.processes, self.keys);
+        let below = Arc::clone(&self.below);
         (0..u64::from(self.count(at))).map(move |number| {
             let draw = of_ms.fork(number);
             // Multiply and shift: each half of the draw picks evenly.
             let process = ((draw.0 >> 32) * processes) >> 32;
-            let key = ((draw.0 & 0xFFFF_FFFF) * keys) >> 32;
+            let low = draw.0 & 0xFFFF_FFFF;
+            let key = match below.last() {
+                None => (low * keys) >> 32,
+                Some(whole) => {
+                    let at = low as f64 / (1u64 << 32) as f64 * whole;
+                    below.partition_point(|mass| *mass <= at) as u64
+                }
+            };
             Request { process: process as u32, key: key as u32, draw: draw.fork(0xDEC) }
         })
     }
 }
 
+/// What the most popular keys make up together, in their order; the last is the whole.
+pub(crate) fn masses(keys: u32, exponent: f64) -> Vec<f64> {
+    let mut sum = 0.0;
+    let mass = |rank: u32| {
+        sum += f64::from(rank).powf(-exponent);
+        sum
+    };
+    (1..=keys).map(mass).collect()
+}
+
 /// Counts of a Poisson process, by a table of its distribution.
-struct Poisson {
+pub(crate) struct Poisson {
     /// `P(count <= n)`.
     below: Vec<f64>,
     /// Summands: a large mean is the sum of several small ones, which are exact.
@@ -71,7 +97,7 @@ struct Poisson {
 const LARGEST_MEAN: f64 = 200.0;
 
 impl Poisson {
-    fn of(mean: f64) -> Poisson {
+    pub(crate) fn of(mean: f64) -> Poisson {
         let parts = (mean / LARGEST_MEAN).ceil().max(1.0);
         let mean = mean / parts;
         let mut probability = (-mean).exp();
@@ -85,7 +111,7 @@ impl Poisson {
         Poisson { below, parts: parts as u64 }
     }
 
-    fn draw(&self, draw: Draw) -> u32 {
+    pub(crate) fn draw(&self, draw: Draw) -> u32 {
         let one = |part| {
             let unit = draw.fork(part).unit();
             self.below.partition_point(|below| *below <= unit) as u32
@@ -113,7 +139,7 @@ mod tests {
 
     #[test]
     fn an_even_crowd_is_exactly_as_large_as_said_and_picks_everybody() {
-        let case = &Case::all(super::super::case::Scenario::S1)[0];
+        let case = &crate::scenarios::ladder(crate::scenarios::Scenario::S1)[0];
         let crowd = Crowd::of(case, 1);
         assert_eq!((0..3000).map(|ms| crowd.count(Span(ms))).sum::<u32>(), 20_000);
         let mut asked = vec![0; case.processes as usize];

@@ -1,69 +1,6 @@
-//! What is done to the fleet? The scenarios, from the incidents this product exists for.
+//! What is a run of the fleet made of? Its processes, keys, requests and origin, and what goes wrong.
 
 use bellwether_core::time::Span;
-
-/// An incident.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Scenario {
-    /// A flash sale finds its key expired.
-    S1,
-    /// A popular key expires again and again.
-    S2,
-    /// Thousands of keys that were stored together expire together.
-    S6,
-    /// The origin becomes slow, or dies, for a minute.
-    S10,
-}
-
-impl Scenario {
-    /// Every scenario.
-    pub const ALL: [Scenario; 4] = [Scenario::S1, Scenario::S2, Scenario::S6, Scenario::S10];
-
-    /// The word on the command line and in files.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Scenario::S1 => "S1",
-            Scenario::S2 => "S2",
-            Scenario::S6 => "S6",
-            Scenario::S10 => "S10",
-        }
-    }
-
-    /// What happens, in a line.
-    pub const fn says(self) -> &'static str {
-        match self {
-            Scenario::S1 => "20,000 concurrent requests on one expired key (a flash sale)",
-            Scenario::S2 => "one key at 20,000 requests/s expires every minute",
-            Scenario::S6 => "5,000 keys expire at :00 every hour",
-            Scenario::S10 => "the origin is 10 x slower, or dead, for 60 s",
-        }
-    }
-
-    /// What is measured against the bound, and what the bound is.
-    pub const fn measure(self) -> &'static str {
-        match self {
-            Scenario::S1 => "loads",
-            Scenario::S2 => "loads per period",
-            Scenario::S6 => "peak loads in 1 s",
-            Scenario::S10 => "amplification",
-        }
-    }
-
-    /// Why nothing can do better.
-    pub const fn bound_says(self) -> &'static str {
-        match self {
-            Scenario::S1 => "1 load; 0 blocked if any copy exists",
-            Scenario::S2 => "1 load a period; elapsed / mean(stamped ttl - lead) loads in all",
-            Scenario::S6 => "keys / ttl: the same loads spread evenly",
-            Scenario::S10 => "no more loads than without the fault; 100 % answered from stale",
-        }
-    }
-
-    /// The scenario named `word`, in any letter case.
-    pub fn parse(word: &str) -> Option<Scenario> {
-        Scenario::ALL.into_iter().find(|scenario| scenario.as_str().eq_ignore_ascii_case(word))
-    }
-}
 
 /// What the origin goes through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,12 +25,16 @@ pub struct Fault {
 /// What the caches hold when a run begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start {
+    /// Nothing.
+    Empty,
     /// Every key was stored at some moment of the last ttl.
     Spread,
     /// Every key was stored at this very moment.
     Together,
     /// Every key has just expired; those who keep a grace still hold it.
     Expired,
+    /// Most keys, as they lay on a disk: all past their ttl.
+    Snapshot,
 }
 
 /// When requests come.
@@ -105,25 +46,48 @@ pub enum Arrivals {
     EvenFor(Span),
 }
 
+/// How requests choose their keys.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Popularity {
+    /// Each key is as popular as the others.
+    Equal,
+    /// The n-th key is asked for 1 / n^exponent times as often as the first one (Zipf).
+    Zipf(f64),
+}
+
+/// What processes remember themselves, beside the shared tier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Memory {
+    /// Copies, as long as they are fresh or in grace.
+    Whole,
+    /// Copies, each for so long at most (up to a tenth shorter), then it is asked for again.
+    For(Span),
+    /// None: every read is one of the shared tier. What reaches the origin is the same, and a fleet
+    /// of a thousand processes needs no thousand copies of its keys here.
+    None,
+}
+
 /// One run's parameters. The same for every policy set, which therefore all see the same requests.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Case {
-    /// Of which scenario.
-    pub scenario: Scenario,
     /// What sets it apart from the scenario's other cases; empty if it has none.
     pub variant: &'static str,
     /// What happens, in a line.
     pub says: &'static str,
     /// Processes of the fleet.
     pub processes: u32,
-    /// Keys, equally popular.
+    /// Keys.
     pub keys: u32,
+    /// How popular each is.
+    pub popularity: Popularity,
     /// Requests a second, all processes together.
     pub rate: f64,
     /// How they come.
     pub arrivals: Arrivals,
     /// What is stored at the start.
     pub start: Start,
+    /// What processes remember themselves.
+    pub memory: Memory,
     /// Of the space.
     pub ttl: Span,
     /// Of the space, for the sets that keep a grace.
@@ -142,25 +106,30 @@ pub struct Case {
     pub capacity: Option<u32>,
     /// After this long a process gives up on a load.
     pub load_timeout: Span,
-    /// What goes wrong.
+    /// What goes wrong at the origin.
     pub fault: Option<Fault>,
+    /// From then on the next process that loads dies in the middle of its load.
+    pub crash: Option<Span>,
+    /// One load in all is what nothing can avoid, however long the run.
+    pub once: bool,
     /// Of the run.
     pub length: Span,
     /// Width of a point in the plots.
     pub bin: Span,
 }
 
-impl Case {
-    fn of(scenario: Scenario) -> Case {
+impl Default for Case {
+    fn default() -> Case {
         Case {
-            scenario,
             variant: "",
-            says: scenario.says(),
+            says: "",
             processes: 50,
             keys: 1,
+            popularity: Popularity::Equal,
             rate: 20_000.0,
             arrivals: Arrivals::Random,
             start: Start::Spread,
+            memory: Memory::Whole,
             ttl: Span::secs(60),
             grace: Span::secs(600),
             jitter: 0.10,
@@ -171,111 +140,31 @@ impl Case {
             capacity: None,
             load_timeout: Span::secs(2),
             fault: None,
+            crash: None,
+            once: false,
             length: Span::secs(600),
             bin: Span::secs(2),
         }
     }
+}
 
-    /// A scenario's cases at the size that the design names.
-    pub fn all(scenario: Scenario) -> Vec<Case> {
-        let case = Case::of(scenario);
-        match scenario {
-            Scenario::S1 => vec![Case {
-                rate: 200_000.0,
-                arrivals: Arrivals::EvenFor(Span::ms(100)),
-                start: Start::Expired,
-                capacity: Some(100),
-                length: Span::secs(3),
-                bin: Span::ms(20),
-                ..case
-            }],
-            Scenario::S2 => vec![case],
-            Scenario::S6 => {
-                let hourly = Case {
-                    keys: 5_000,
-                    start: Start::Together,
-                    ttl: Span::secs(3_600),
-                    grace: Span::secs(3_600),
-                    length: Span::secs(2 * 3_600 + 600),
-                    bin: Span::secs(20),
-                    ..case
-                };
-                let even = Case {
-                    variant: "no jitter",
-                    says: "5,000 keys stored together expire together, every hour",
-                    jitter: 0.0,
-                    ..hourly.clone()
-                };
-                vec![
-                    even,
-                    Case {
-                        variant: "10 % jitter",
-                        says: "5,000 keys stored together, each ttl up to 10 % shorter",
-                        ..hourly
-                    },
-                ]
-            }
-            Scenario::S10 => {
-                let minute = |trouble| Some(Fault { from: Span::secs(60), until: Span::secs(120), trouble });
-                let troubled = Case {
-                    keys: 50,
-                    ttl: Span::secs(10),
-                    load: Span::ms(50),
-                    capacity: Some(64),
-                    length: Span::secs(240),
-                    bin: Span::secs(1),
-                    ..case
-                };
-                let slow = Case {
-                    variant: "slow",
-                    says: "the origin is 10 x slower for 60 s",
-                    fault: minute(Trouble::Slow(10)),
-                    ..troubled.clone()
-                };
-                vec![
-                    slow,
-                    Case {
-                        variant: "dead",
-                        says: "the origin is dead for 60 s: every load hangs until it is given up",
-                        fault: minute(Trouble::Dead),
-                        ..troubled
-                    },
-                ]
-            }
-        }
-    }
-
-    /// "S6, no jitter".
-    pub fn name(&self) -> String {
-        match self.variant {
-            "" => self.scenario.as_str().to_owned(),
-            variant => format!("{}, {variant}", self.scenario.as_str()),
-        }
-    }
-
-    /// What nothing can do better than, in the scenario's measure.
-    pub fn bound(&self) -> f64 {
-        match self.scenario {
-            Scenario::S1 | Scenario::S2 | Scenario::S10 => 1.0,
-            Scenario::S6 => f64::from(self.keys) * 1000.0 / self.ttl.0 as f64,
-        }
-    }
-
+impl Case {
     /// Every parameter that a reader needs to judge the figures, in words.
     pub fn parameters(&self) -> Vec<(&'static str, String)> {
         let percent = |share: f64| format!("{} %", (share * 1000.0).round() / 10.0);
-        let mut all = vec![
-            ("processes", self.processes.to_string()),
-            ("keys", self.keys.to_string()),
-            ("requests", format!("{}/s", self.rate)),
-        ];
+        let keys = match self.popularity {
+            Popularity::Equal => self.keys.to_string(),
+            Popularity::Zipf(exponent) => format!("{} (Zipf {exponent})", self.keys),
+        };
+        let mut all =
+            vec![("processes", self.processes.to_string()), ("keys", keys), ("requests", format!("{}/s", self.rate))];
         if let Arrivals::EvenFor(span) = self.arrivals {
             all.push(("for", span.to_string()));
         }
         all.extend([
             ("run", self.length.to_string()),
             ("ttl", self.ttl.to_string()),
-            ("grace", format!("{} (swr, lead)", self.grace)),
+            ("grace", format!("{} (swr, lead, full)", self.grace)),
             ("jitter", percent(self.jitter)),
             ("a caller waits", self.timeout.to_string()),
             ("a load takes", format!("{} (lognormal, sigma {})", self.load, self.spread)),
@@ -283,6 +172,11 @@ impl Case {
             ("origin works on", self.capacity.map_or("any number at once".to_owned(), |n| format!("{n} at once"))),
             ("XFetch beta", self.beta.to_string()),
         ]);
+        match self.memory {
+            Memory::Whole => {}
+            Memory::For(span) => all.push(("a copy in memory lives", span.to_string())),
+            Memory::None => all.push(("memory", "none: reads are of the shared tier".to_owned())),
+        }
         all
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! Decisions are the core's, as it is: [`decide`](bellwether_core::read::decide::decide),
 //! [`stamp`](bellwether_core::write::stamp::stamp), early refresh, the walk, flights, cool-down and the
-//! guard. What is built here is what surrounds them: requests, an origin with a queue, a shared tier.
+//! guard; the shared tier's cells change by the core's rules. What is built here is what surrounds them: requests, an
+//! origin with a queue, the way to the tier and back.
 //!
 //! Time runs in steps of one millisecond, the core's own. Requests are a pure function of the seed, so
 //! every policy set sees the very same ones, and leaving some out changes nothing for the others:
@@ -11,8 +12,10 @@
 
 mod arrivals;
 mod case;
+mod lead;
 mod origin;
 mod outcome;
+mod pace;
 mod policy_set;
 mod process;
 mod record;
@@ -20,11 +23,14 @@ mod task;
 mod tier;
 mod world;
 
-pub use case::{Arrivals, Case, Fault, Scenario, Start, Trouble};
+pub use case::{Arrivals, Case, Fault, Memory, Popularity, Start, Trouble};
 pub use outcome::{Bin, Outcome, Through, Waits};
 pub use policy_set::PolicySet;
 pub use task::MOST_TASKS;
 
+pub(crate) use arrivals::{Poisson, masses};
+
+use crate::parallel::side_by_side;
 use arrivals::Crowd;
 use world::{Calm, Fleet};
 
@@ -33,14 +39,14 @@ pub const MOST_PLACES: u64 = 20_000_000;
 /// Requests of a run.
 pub const MOST_REQUESTS: f64 = 4e9;
 
-/// Every policy set of `sets` under the same requests.
+/// Every policy set of `sets` under the same requests, side by side on the machine's processors.
 ///
 /// # Errors
 /// A sentence, if the case is too large or makes no sense.
 pub fn compare(case: &Case, sets: &[PolicySet], seed: u64) -> Result<Vec<Outcome>, String> {
     sensible(case)?;
     let crowd = Crowd::of(case, seed);
-    Ok(sets.iter().map(|set| Fleet::new(case, *set, seed, &crowd, Calm::Counted).run()).collect())
+    Ok(side_by_side(sets, |set| Fleet::new(case, *set, seed, &crowd, Calm::Counted).run()))
 }
 
 fn sensible(case: &Case) -> Result<(), String> {
@@ -50,7 +56,7 @@ fn sensible(case: &Case) -> Result<(), String> {
     if !(case.rate.is_finite() && case.rate > 0.0) {
         return Err(format!("expected a rate above zero, found {}", case.rate));
     }
-    if u64::from(case.processes) * u64::from(case.keys) > MOST_PLACES {
+    if case.memory != Memory::None && u64::from(case.processes) * u64::from(case.keys) > MOST_PLACES {
         let (processes, keys) = (case.processes, case.keys);
         return Err(format!("{processes} processes x {keys} keys are more than the limit of {MOST_PLACES} places"));
     }

@@ -88,7 +88,7 @@ impl Origin {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fleet::case::Scenario;
+    use crate::scenarios::{Scenario, ladder};
 
     fn origin(case: &Case) -> Origin {
         Origin::new(case, 3, Tick(0))
@@ -96,7 +96,7 @@ mod tests {
 
     #[test]
     fn loads_take_the_mean_that_was_asked_for() {
-        let mut origin = origin(&Case::all(Scenario::S2)[0]);
+        let mut origin = origin(&ladder(Scenario::S2)[0]);
         let n = 20_000;
         let sum: u64 = (0..n).filter_map(|load| origin.arrive(load, Tick(0))).map(|span| span.0).sum();
         let mean = sum as f64 / n as f64;
@@ -105,7 +105,7 @@ mod tests {
 
     #[test]
     fn what_exceeds_the_workers_waits_its_turn_and_what_meets_a_dead_origin_is_lost() {
-        let mut case = Case::all(Scenario::S10).remove(1);
+        let mut case = ladder(Scenario::S10).remove(1);
         case.capacity = Some(1);
         let mut origin = origin(&case);
         assert!(origin.arrive(1, Tick(0)).is_some());

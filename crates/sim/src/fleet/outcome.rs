@@ -11,7 +11,7 @@ pub struct Outcome {
     pub policy: PolicySet,
     /// Which seed.
     pub seed: u64,
-    /// Requests = fresh + stale + failed.
+    /// Requests = fresh + stale + failed + lost.
     pub requests: u64,
     /// Answered with a fresh value.
     pub fresh: u64,
@@ -37,14 +37,14 @@ pub struct Outcome {
     pub peak_loads: u64,
     /// The most loads that the origin had at once, those that wait there included.
     pub peak_at_origin: u64,
-    /// Questions to the shared tier by leaders, repeated ones included.
-    pub probes: u64,
+    /// Questions to the shared tier by leaders and by those who wait for a lease, repeated ones included.
+    pub polls: u64,
+    /// Requests that ended with the process that they were made of: in none of the other counts.
+    pub lost: u64,
+    /// From the start until nearly every request is a hit; `None`: not within the run.
+    pub filled: Option<Span>,
     /// How the fleet came through a time of trouble.
     pub fault: Option<Through>,
-    /// The scenario's measure, and its bound.
-    pub measured: f64,
-    /// What nothing can do better than.
-    pub bound: f64,
     /// What happened when.
     pub series: Vec<Bin>,
     /// The run was ended because it had more loads than [`super::MOST_TASKS`].
@@ -52,9 +52,9 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// How far the measure is from its bound: 1 is perfect.
-    pub fn ratio(&self) -> f64 {
-        self.measured / self.bound
+    /// Loads of a key between one time that none was under way and the next.
+    pub fn loads_per_period(&self) -> f64 {
+        self.loads as f64 / self.periods.max(1) as f64
     }
 
     /// Loads / loads that nothing can avoid.
@@ -105,6 +105,8 @@ pub struct Bin {
     pub loads: u64,
     /// The most loads at the origin.
     pub at_origin: u64,
+    /// Questions to the shared tier by leaders.
+    pub polls: u64,
     /// 99 % of its answers waited at most so long.
     pub p99: Span,
 }

@@ -3,8 +3,12 @@
 use std::fmt;
 
 use bellwether_core::policy::{Early, Policy};
+use bellwether_core::time::Span;
 
 use super::case::Case;
+
+/// Of a fixed ramp.
+const RAMP: Span = Span::secs(300);
 
 /// What a fleet does about a popular key's expiry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,11 +27,21 @@ pub enum PolicySet {
     Lease,
     /// The lease with grace and early refresh by lead.
     Lead,
+    /// All of that, with refreshes that are due together paced over their grace, and a guard that follows its origin.
+    Full,
+    /// A lock in the shared cache without a heartbeat; who does not get it looks again and again.
+    Lock,
+    /// The lease in a fleet that lets requests in by and by.
+    Ramp,
+    /// Every read is one of the shared tier.
+    Direct,
+    /// Copies in each process, and each reader who finds one too old asks the shared tier himself.
+    Apart,
 }
 
 impl PolicySet {
-    /// From no defence to all of them.
-    pub const ALL: [PolicySet; 7] = [
+    /// From no defence to all of them: what an expiry is compared under.
+    pub const ALL: [PolicySet; 8] = [
         PolicySet::Naive,
         PolicySet::PerProcess,
         PolicySet::Stale,
@@ -35,6 +49,7 @@ impl PolicySet {
         PolicySet::XFetchLocal,
         PolicySet::Lease,
         PolicySet::Lead,
+        PolicySet::Full,
     ];
 
     /// The word on the command line and in files.
@@ -47,6 +62,11 @@ impl PolicySet {
             PolicySet::XFetchLocal => "xfetch-local",
             PolicySet::Lease => "lease",
             PolicySet::Lead => "lead",
+            PolicySet::Full => "full",
+            PolicySet::Lock => "lock",
+            PolicySet::Ramp => "ramp",
+            PolicySet::Direct => "direct",
+            PolicySet::Apart => "apart",
         }
     }
 
@@ -58,24 +78,58 @@ impl PolicySet {
             PolicySet::Stale => "stale-while-revalidate alone: whoever sees a stale value refreshes it",
             PolicySet::XFetch => "XFetch alone: probabilistic early loads, nobody coordinates them",
             PolicySet::XFetchLocal => "XFetch, loads coalesced in each process",
-            PolicySet::Lease => "coalescing, one lease per key in the fleet, guard; no grace",
-            PolicySet::Lead => "lease, grace, early refresh by lead: Bellwether's default",
+            PolicySet::Lease => "coalescing, one lease per key in the fleet, 16 permits a process; no grace",
+            PolicySet::Lead => "lease, grace, early refresh by lead",
+            PolicySet::Full => "lead, pacer, adaptive limit and breaker: all of Bellwether, as it is by default",
+            PolicySet::Lock => "a lock in the shared cache (SET NX), no heartbeat; who does not get it polls",
+            PolicySet::Ramp => "the lease, and a fixed ramp: requests are let in over 5 minutes",
+            PolicySet::Direct => "no memory tier: every read is one of the shared tier",
+            PolicySet::Apart => "a memory tier, but everybody who finds a copy too old asks the shared tier himself",
         }
-    }
-
-    /// The set named `word`.
-    pub fn parse(word: &str) -> Option<PolicySet> {
-        PolicySet::ALL.into_iter().find(|set| set.as_str().eq_ignore_ascii_case(word))
     }
 
     /// Whether a process loads a key once at a time.
     pub(crate) const fn coalesces(self) -> bool {
-        !matches!(self, PolicySet::Naive | PolicySet::Stale | PolicySet::XFetch)
+        !matches!(self, PolicySet::Naive | PolicySet::Stale | PolicySet::XFetch | PolicySet::Lock)
+            && !matches!(self, PolicySet::Direct | PolicySet::Apart)
     }
 
     /// Whether a fleet loads a key once at a time: with memory tiers, guard and cool-down, as the product does.
     pub(crate) const fn leases(self) -> bool {
-        matches!(self, PolicySet::Lease | PolicySet::Lead)
+        matches!(self, PolicySet::Lease | PolicySet::Lead | PolicySet::Full | PolicySet::Ramp)
+    }
+
+    /// Whether somebody who finds nothing asks the shared tier who may load.
+    pub(crate) const fn asks_tier(self) -> bool {
+        self.leases() || self.polls() || matches!(self, PolicySet::Apart)
+    }
+
+    /// Whether those who wait poll, for a lock that nobody takes from a holder that is gone.
+    pub(crate) const fn polls(self) -> bool {
+        matches!(self, PolicySet::Lock)
+    }
+
+    /// Whether each process has copies of its own.
+    pub(crate) const fn remembers(self) -> bool {
+        self.leases() || matches!(self, PolicySet::Apart)
+    }
+
+    /// Whether refreshes that are due together are spread over their grace.
+    pub(crate) const fn paces(self) -> bool {
+        matches!(self, PolicySet::Full)
+    }
+
+    /// Whether the guard follows its origin: an adaptive limit, and a breaker.
+    pub(crate) const fn guards(self) -> bool {
+        matches!(self, PolicySet::Full)
+    }
+
+    /// Over how long requests are let in by and by.
+    pub(crate) const fn ramp(self) -> Option<Span> {
+        match self {
+            PolicySet::Ramp => Some(RAMP),
+            _ => None,
+        }
     }
 
     /// The knobs of its one space.
@@ -85,13 +139,14 @@ impl PolicySet {
             timeout: case.timeout,
             early: match self {
                 PolicySet::XFetch | PolicySet::XFetchLocal => Early::XFetch { beta: case.beta },
-                PolicySet::Lead => Early::Lead,
-                PolicySet::Naive | PolicySet::PerProcess | PolicySet::Stale | PolicySet::Lease => Early::Off,
+                PolicySet::Lead | PolicySet::Full => Early::Lead,
+                PolicySet::Naive | PolicySet::PerProcess | PolicySet::Stale | PolicySet::Lock => Early::Off,
+                PolicySet::Lease | PolicySet::Ramp | PolicySet::Direct | PolicySet::Apart => Early::Off,
             },
             ..Policy::ttl(case.ttl)
         };
         match self {
-            PolicySet::Stale | PolicySet::Lead => knobs.grace(case.grace),
+            PolicySet::Stale | PolicySet::Lead | PolicySet::Full => knobs.grace(case.grace),
             _ => knobs,
         }
     }

@@ -4,12 +4,17 @@ use std::collections::BTreeMap;
 
 use bellwether_core::time::{Span, Tick};
 
-use super::case::{Case, Scenario};
+use super::case::Case;
 use super::outcome::{Bin, Outcome, Through, Waits};
 use super::policy_set::PolicySet;
 
 /// A fleet has recovered when a second's share of fresh answers is again this part of what is usual.
 const RECOVERED: f64 = 0.95;
+
+/// A cache is full when this part of the requests is answered without waiting,
+const FULL: f64 = 0.99;
+/// for so many seconds in a row.
+const STEADY: usize = 3;
 
 /// How a request ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +41,9 @@ pub(super) struct Record {
     peak_at_origin: u64,
     /// Sum and number of `stamped ttl - lead`.
     stamped: (u64, u64),
-    pub(super) probes: u64,
+    polls: u64,
+    /// Of a process that died.
+    lost: u64,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -45,6 +52,8 @@ struct Second {
     answers: u64,
     fresh: u64,
     failed: u64,
+    /// Answered without waiting.
+    hits: u64,
 }
 
 impl Record {
@@ -64,7 +73,8 @@ impl Record {
             periods: 0,
             peak_at_origin: 0,
             stamped: (0, 0),
-            probes: 0,
+            polls: 0,
+            lost: 0,
         }
     }
 
@@ -100,6 +110,9 @@ impl Record {
                 second.failed += n;
             }
         }
+        if wait == Span::ZERO && ending != Ending::Failed {
+            second.hits += n;
+        }
         if wait > Span::ZERO {
             *waits.entry(wait.0).or_default() += n;
         }
@@ -122,6 +135,18 @@ impl Record {
         bin.at_origin = bin.at_origin.max(at_origin);
     }
 
+    /// `n` questions to the shared tier.
+    pub(super) fn polls(&mut self, n: u64, at: Tick) {
+        let bin = self.bin_of(at);
+        self.bins[bin].polls += n;
+        self.polls += n;
+    }
+
+    /// `n` requests end with the process that they were made of: nobody can answer them.
+    pub(super) fn lost(&mut self, n: u64) {
+        self.lost += n;
+    }
+
     pub(super) fn load_failed(&mut self) {
         self.loads_failed += 1;
     }
@@ -142,18 +167,13 @@ impl Record {
             waits.iter().for_each(|(wait, n)| *all.entry(*wait).or_default() += n);
         }
         let peak_loads = self.seconds.iter().map(|second| second.loads).max().unwrap_or_default();
-        let due = match (case.scenario, self.stamped) {
-            (Scenario::S1, _) => 1.0,
-            (_, (_, 0)) => 0.0,
-            (_, (sum, n)) => case.length.0 as f64 * f64::from(case.keys) / (sum as f64 / n as f64),
+        let due = match self.stamped {
+            _ if case.once => 1.0,
+            (_, 0) => 0.0,
+            (sum, n) => case.length.0 as f64 * f64::from(case.keys) / (sum as f64 / n as f64),
         };
         let fault = self.through(case);
-        let measured = match case.scenario {
-            Scenario::S1 => loads as f64,
-            Scenario::S2 => loads as f64 / (self.periods.max(1)) as f64,
-            Scenario::S6 => peak_loads as f64,
-            Scenario::S10 => fault.map_or(0.0, |through| through.amplification),
-        };
+        let filled = self.filled(case);
         Outcome {
             policy,
             seed,
@@ -170,13 +190,21 @@ impl Record {
             due,
             peak_loads,
             peak_at_origin: self.peak_at_origin,
-            probes: self.probes,
+            polls: self.polls,
+            lost: self.lost,
+            filled,
             fault,
-            measured,
-            bound: case.bound(),
             series: self.bins,
             cut_short,
         }
+    }
+
+    /// The first of some seconds in a row in which nearly every request is a hit.
+    fn filled(&self, case: &Case) -> Option<Span> {
+        let seconds = &self.seconds[..((case.length.0 / 1000) as usize).min(self.seconds.len())];
+        let full = |second: &Second| second.answers > 0 && second.hits as f64 >= FULL * second.answers as f64;
+        let at = seconds.windows(STEADY).position(|few| few.iter().all(full))?;
+        Some(Span::secs(at as u64))
     }
 
     fn through(&self, case: &Case) -> Option<Through> {

@@ -1,11 +1,11 @@
 //! What does a load under way hold? A leader's task, or one request's own load where nobody coalesces.
 
 use bellwether_core::entry::Meta;
+use bellwether_core::failure::FailClass;
 use bellwether_core::fence::Fence;
-use bellwether_core::guard::cooldown::Cooling;
 use bellwether_core::guard::gate::Pass;
 use bellwether_core::read::walk::{Sharing, Step, Walk};
-use bellwether_core::time::Tick;
+use bellwether_core::time::{Span, Tick};
 
 /// Leaders of one run; a run with more is cut short and says so.
 pub const MOST_TASKS: usize = 30_000_000;
@@ -15,44 +15,47 @@ pub(super) struct Task {
     pub(super) process: u32,
     pub(super) key: u32,
     pub(super) walk: Walk,
+    /// What it asks the shared tier, or does next.
+    pub(super) step: Step,
     /// The fence of the value that a refresher saw: only a newer one is news to it.
     pub(super) seen: Fence,
     /// Those who wait, by the moment they came.
     pub(super) waiters: Vec<(Tick, u64)>,
     pub(super) fence: Fence,
     pub(super) started: Tick,
-    pub(super) holds_lease: bool,
+    /// The lease that it holds, and how long it lasts without a heartbeat.
+    pub(super) claim: Option<(Fence, Span)>,
     /// Its permit, while it holds one.
     pub(super) pass: Option<Pass>,
+    /// The pacer let it through.
+    pub(super) paced: bool,
     pub(super) loads: bool,
-    /// Times it found the lease held.
-    pub(super) refused: u32,
     /// What a holder is about to tell the shared tier.
     pub(super) brings: Option<Meta>,
-    /// ... or that its load failed.
-    pub(super) cooling: Option<Cooling>,
+    /// ... or that its load failed, and for how long the key is left alone.
+    pub(super) failed: Option<(Span, FailClass)>,
 }
 
 impl Task {
     /// A leader and its first step.
-    pub(super) fn new(process: u32, key: u32, tier: Option<Sharing>) -> (Task, Step) {
+    pub(super) fn new(process: u32, key: u32, tier: Option<Sharing>) -> Task {
         let (walk, step) = Walk::start(false, tier);
-        let task = Task {
+        Task {
             process,
             key,
             walk,
+            step,
             seen: Fence::ZERO,
             waiters: Vec::new(),
             fence: Fence::ZERO,
             started: Tick(0),
-            holds_lease: false,
+            claim: None,
             pass: None,
+            paced: false,
             loads: false,
-            refused: 0,
             brings: None,
-            cooling: None,
-        };
-        (task, step)
+            failed: None,
+        }
     }
 
     /// One more waits from now on.
@@ -69,6 +72,10 @@ impl Task {
 pub(super) enum Event {
     /// The shared tier has the leader's question.
     Tier(u64),
+    /// A pause before the next question is over.
+    Waited(u64),
+    /// A holder's heartbeat.
+    Beat(u64),
     /// The origin answers.
     Answer(u64),
     /// The load is given up.
@@ -77,4 +84,8 @@ pub(super) enum Event {
     Publish(u64),
     /// The guard of a process has something to say.
     Guard(u32),
+    /// The pacer of a process has something to say.
+    Pace(u32),
+    /// A process dies.
+    Crash(u32),
 }

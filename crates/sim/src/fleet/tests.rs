@@ -3,11 +3,12 @@
 use bellwether_core::time::Span;
 
 use super::arrivals::Crowd;
-use super::case::{Case, Scenario};
+use super::case::Case;
 use super::compare;
 use super::outcome::Outcome;
 use super::policy_set::PolicySet;
 use super::world::{Calm, Fleet};
+use crate::scenarios::{Scenario, ladder};
 
 fn run(case: &Case, set: PolicySet) -> Outcome {
     compare(case, &[set], 1).expect("a sensible case").remove(0)
@@ -15,7 +16,7 @@ fn run(case: &Case, set: PolicySet) -> Outcome {
 
 /// A scenario's first case, made smaller where a debug build would take long.
 fn case(scenario: Scenario) -> Case {
-    Case::all(scenario).remove(0)
+    ladder(scenario).remove(0)
 }
 
 /// S2 with five periods at a tenth of the rate.
@@ -50,22 +51,27 @@ fn s2_a_lead_makes_no_more_loads_than_the_bound_and_blocks_nobody() {
     let lead = run(&case, PolicySet::Lead);
     adds_up(&lead);
     assert!(lead.loads >= 5 && lead.loads_ratio() <= 1.02, "{} loads, {} due", lead.loads, lead.due);
-    assert_eq!((lead.blocked, lead.failed, lead.measured), (0, 0, 1.0));
+    assert_eq!((lead.blocked, lead.failed, lead.loads_per_period()), (0, 0, 1.0));
     let lease = run(&case, PolicySet::Lease);
-    assert_eq!(lease.measured, 1.0);
+    assert_eq!(lease.loads_per_period(), 1.0);
     assert!(lease.blocked > 0 && lease.failed == 0, "without grace an expiry is waited for");
-    let each = run(&case, PolicySet::PerProcess).measured;
+    let each = run(&case, PolicySet::PerProcess).loads_per_period();
     assert!((40.0..=50.0).contains(&each), "about one load a process: {each}");
     // Controls.
     let (naive, stale) = (run(&case, PolicySet::Naive), run(&case, PolicySet::Stale));
-    assert!(naive.measured > 100.0 && stale.measured > 100.0, "{} {}", naive.measured, stale.measured);
+    assert!(
+        naive.loads_per_period() > 100.0 && stale.loads_per_period() > 100.0,
+        "{} {}",
+        naive.loads_per_period(),
+        stale.loads_per_period()
+    );
     assert!(stale.blocked == 0 && naive.blocked > 500);
 }
 
 #[test]
 fn s6_jitter_turns_a_wall_into_a_hill() {
     let small = |case: Case| Case { keys: 500, processes: 5, rate: 2_000.0, length: Span::secs(3_900), ..case };
-    let mut cases = Case::all(Scenario::S6).into_iter().map(small);
+    let mut cases = ladder(Scenario::S6).into_iter().map(small);
     let (wall, hill) = (cases.next().expect("no jitter"), cases.next().expect("10 %"));
     let peak = |case: &Case| run(case, PolicySet::PerProcess).peak_loads;
     assert!(peak(&wall) > 450, "{}", peak(&wall));
@@ -74,16 +80,16 @@ fn s6_jitter_turns_a_wall_into_a_hill() {
 
 #[test]
 fn s10_whatever_the_origin_does_everybody_is_answered_from_stale() {
-    for case in Case::all(Scenario::S10) {
+    for case in ladder(Scenario::S10) {
         let case = Case { rate: 1_000.0, keys: 20, processes: 10, capacity: Some(4), length: Span::secs(150), ..case };
         let lead = run(&case, PolicySet::Lead);
         adds_up(&lead);
         let through = lead.fault.expect("a fault");
-        assert_eq!((through.answered, lead.failed), (1.0, 0), "{}", case.name());
+        assert_eq!((through.answered, lead.failed), (1.0, 0), "{}", case.variant);
         assert!(through.recovery.is_some_and(|span| span <= Span::secs(15)), "{through:?}");
         // Control: without grace or coalescing the fault is felt.
         let naive = run(&case, PolicySet::Naive).fault.expect("a fault");
-        assert!(naive.answered < 0.99, "{} {naive:?}", case.name());
+        assert!(naive.answered < 0.99, "{} {naive:?}", case.variant);
         assert!(naive.amplification > through.amplification);
     }
 }
@@ -99,12 +105,12 @@ fn counting_requests_while_everything_is_calm_changes_nothing() {
         processes: 4,
         ..cases[0].clone()
     });
-    cases.extend(Case::all(Scenario::S10).into_iter().map(|case| Case { rate: 200.0, keys: 10, ..case }));
+    cases.extend(ladder(Scenario::S10).into_iter().map(|case| Case { rate: 200.0, keys: 10, ..case }));
     for case in &cases {
         for set in PolicySet::ALL {
             let crowd = Crowd::of(case, 5);
             let outcome = |calm| Fleet::new(case, set, 5, &crowd, calm).run();
-            assert_eq!(outcome(Calm::Counted), outcome(Calm::Decided), "{} {set}", case.name());
+            assert_eq!(outcome(Calm::Counted), outcome(Calm::Decided), "{} {set}", case.variant);
         }
     }
 }
@@ -123,7 +129,7 @@ fn xfetch(beta: f64) -> f64 {
         length: Span((1_500.0 / beta) as u64 * ttl),
         ..case(Scenario::S2)
     };
-    run(&case, PolicySet::XFetch).measured
+    run(&case, PolicySet::XFetch).loads_per_period()
 }
 
 #[test]

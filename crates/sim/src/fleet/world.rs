@@ -1,12 +1,13 @@
 //! What happens next in the fleet? Millisecond by millisecond: what is due, then who asks.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeMap, BinaryHeap};
 
 use bellwether_core::draw::Draw;
 use bellwether_core::entry::{Kind, Meta};
 use bellwether_core::fence::Fence;
 use bellwether_core::guard::gate::Gate;
+use bellwether_core::guard::pacer::Pacer;
 use bellwether_core::loadtimes::LoadTimes;
 use bellwether_core::policy::{Budget, Policy};
 use bellwether_core::read::flight::Flights;
@@ -14,7 +15,7 @@ use bellwether_core::time::{Span, Tick};
 use bellwether_core::write::stamp::{Stamping, stamp};
 
 use super::arrivals::Crowd;
-use super::case::{Case, Start};
+use super::case::{Case, Memory, Start};
 use super::origin::Origin;
 use super::outcome::Outcome;
 use super::policy_set::PolicySet;
@@ -28,9 +29,17 @@ const START: Tick = Tick(1_000_000_000);
 const LOOK_EVERY: Span = Span::secs(1);
 /// Values that had expired when a run begins did so this long ago.
 const EXPIRED_SINCE: Span = Span::secs(1);
+/// Share of the keys that a disk kept.
+const KEPT: f64 = 0.95;
 /// Purposes of the seed.
 const STORED: u64 = 0x57;
 const DRAWS: u64 = 0xD4;
+const DIES: u64 = 0xD1;
+const GATES: u64 = 0x6A;
+/// Purpose of a request's draw.
+const RAMP: u64 = 0x4A;
+/// Copies that live for a while live up to so much shorter, each its own.
+const SHORTER: f64 = 0.10;
 
 /// What is done with requests while no decision can differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,10 +67,15 @@ pub(super) struct Fleet<'a> {
     pub(super) values: Vec<Option<Meta>>,
     /// Reads of each value since it was stored.
     pub(super) hits: Vec<u32>,
-    /// Flights by process and key, of those who coalesce.
-    pub(super) flights: Vec<Option<Box<Flights>>>,
+    /// When a copy in memory is no longer believed, where that is before its end.
+    dies: Vec<Tick>,
+    /// Flights by process and key, of those who coalesce: only where there is one, or was a moment ago.
+    pub(super) flights: BTreeMap<u64, Flights>,
     pub(super) gates: Vec<Gate>,
     pub(super) guard_wakes: Vec<Option<Tick>>,
+    /// Of each process, for those who pace.
+    pub(super) pacers: Vec<Pacer<u32>>,
+    pub(super) pace_wakes: Vec<Option<Tick>>,
     pub(super) times: Vec<LoadTimes>,
     /// By number; gone when done.
     pub(super) tasks: Vec<Option<Box<Task>>>,
@@ -74,13 +88,25 @@ pub(super) struct Fleet<'a> {
     fence: Fence,
     /// Before this moment every value is calm.
     calm_until: Tick,
+    /// A process that died.
+    pub(super) dead: Option<u32>,
 }
 
 impl<'a> Fleet<'a> {
     pub(super) fn new(case: &'a Case, set: PolicySet, seed: u64, crowd: &'a Crowd, calm: Calm) -> Fleet<'a> {
         let (processes, keys) = (case.processes as usize, case.keys as usize);
-        let budget = Budget { timeout: case.load_timeout, ..Budget::default() };
-        let stores = if set.leases() { processes } else { 1 };
+        // A fixed number of permits, or all that the guard knows.
+        let (adaptive, breaker) = (set.guards(), set.guards());
+        let budget = Budget { timeout: case.load_timeout, adaptive, breaker, ..Budget::default() };
+        let gate = |process| Gate::new(&budget).drawing(Draw(seed).fork(GATES).fork(process));
+        let stores = if set.remembers() && case.memory != Memory::None { processes } else { 1 };
+        // Copies that live for a while were made at any moment of it.
+        let dies = match case.memory {
+            Memory::For(span) => (0..stores * keys)
+                .map(|place| START + span.scale(Draw(seed).fork(DIES).fork(place as u64).unit()))
+                .collect(),
+            Memory::Whole | Memory::None => Vec::new(),
+        };
         let mut fleet = Fleet {
             case,
             set,
@@ -94,9 +120,12 @@ impl<'a> Fleet<'a> {
             tier: SharedTier::new(keys),
             values: vec![None; stores * keys],
             hits: vec![0; stores * keys],
-            flights: std::iter::repeat_with(|| None).take(if set.coalesces() { processes * keys } else { 0 }).collect(),
-            gates: vec![Gate::new(&budget); processes],
+            dies,
+            flights: BTreeMap::new(),
+            gates: (0..processes as u64).map(gate).collect(),
             guard_wakes: vec![None; processes],
+            pacers: vec![Pacer::default(); if set.paces() { processes } else { 0 }],
+            pace_wakes: vec![None; processes],
             times: vec![LoadTimes::default(); processes],
             tasks: Vec::new(),
             under_way: vec![0; keys],
@@ -106,8 +135,11 @@ impl<'a> Fleet<'a> {
             drawn: 0,
             fence: Fence::ZERO,
             calm_until: START,
+            dead: None,
         };
-        fleet.fill();
+        if case.start != Start::Empty {
+            fleet.fill();
+        }
         fleet
     }
 
@@ -115,17 +147,20 @@ impl<'a> Fleet<'a> {
     fn fill(&mut self) {
         for key in 0..self.case.keys {
             let draw = Draw(self.seed).fork(STORED).fork(u64::from(key));
+            if self.case.start == Start::Snapshot && draw.fork(3).unit() >= KEPT {
+                continue;
+            }
             let stored = match self.case.start {
                 Start::Together => START,
                 Start::Spread if self.case.keys == 1 => START,
                 Start::Spread => START - self.case.ttl.scale(draw.fork(1).unit()),
-                Start::Expired => START - self.case.ttl - EXPIRED_SINCE,
+                Start::Empty | Start::Expired | Start::Snapshot => START - self.case.ttl - EXPIRED_SINCE,
             };
             let (started, fence) = (stored - self.case.load, self.next_fence());
             let stamping =
                 Stamping { kind: Kind::Value, started, finished: stored, fence, ttl: None, p99: None, ewma: None };
             let meta = stamp(stamping, &self.policy, draw.fork(2));
-            self.tier.fill(key as usize, meta);
+            self.tier.fill(key as usize, &meta, START);
             self.values.iter_mut().skip(key as usize).step_by(self.case.keys as usize).for_each(|v| *v = Some(meta));
         }
     }
@@ -135,6 +170,7 @@ impl<'a> Fleet<'a> {
         let mut cut_short = false;
         while self.now < end && !cut_short {
             self.catch_up();
+            self.measure();
             self.requests();
             self.now = self.now + Span(1);
             cut_short = self.tasks.len() > MOST_TASKS;
@@ -176,8 +212,11 @@ impl<'a> Fleet<'a> {
     /// Requests that every value answers, whatever the draw.
     fn count(&mut self, at: Span, n: u32) {
         self.record.ended(u64::from(n), Ending::Fresh, Span::ZERO, self.now);
+        if self.set == PolicySet::Direct {
+            self.record.polls(u64::from(n), self.now);
+        }
         // Only a lead asks how often a value was read.
-        if self.set == PolicySet::Lead {
+        if matches!(self.set, PolicySet::Lead | PolicySet::Full) {
             for request in self.crowd.requests(at) {
                 let place = self.place(request.process, request.key);
                 self.hits[place] = self.hits[place].saturating_add(1);
@@ -186,7 +225,7 @@ impl<'a> Fleet<'a> {
     }
 
     fn all_calm(&mut self) -> bool {
-        if self.calm == Calm::Decided {
+        if self.calm == Calm::Decided || self.set.ramp().is_some() {
             return false;
         }
         if self.now < self.calm_until {
@@ -194,14 +233,32 @@ impl<'a> Fleet<'a> {
         }
         if self.now.since(START).0.is_multiple_of(LOOK_EVERY.0) {
             let calm_until = |value: &Option<Meta>| value.map_or(Tick(0), |meta| meta.calm_until());
-            self.calm_until = self.values.iter().map(calm_until).min().unwrap_or_default();
+            let calm = self.values.iter().map(calm_until).min().unwrap_or_default();
+            self.calm_until = self.dies.iter().copied().min().unwrap_or(Tick::NEVER).min(calm);
         }
         self.now < self.calm_until
     }
 
+    /// When the run began.
+    pub(super) fn start(&self) -> Tick {
+        START
+    }
+
+    /// Whether a fleet that warms up lets this request in.
+    pub(super) fn lets_in(&self, draw: Draw) -> bool {
+        let share = |over: Span| self.now.since(START).0 as f64 / over.0 as f64;
+        self.set.ramp().is_none_or(|over| draw.fork(RAMP).unit() < share(over))
+    }
+
+    /// Whether what is in memory is still believed.
+    pub(super) fn remembers(&self, place: usize) -> bool {
+        self.dies.get(place).is_none_or(|dies| self.now < *dies)
+    }
+
     /// Where a process finds a key's value.
     pub(super) fn place(&self, process: u32, key: u32) -> usize {
-        let store = if self.set.leases() { process as usize } else { 0 };
+        let own = self.set.remembers() && self.case.memory != Memory::None;
+        let store = if own { process as usize } else { 0 };
         store * self.case.keys as usize + key as usize
     }
 
@@ -210,6 +267,11 @@ impl<'a> Fleet<'a> {
         self.values[place] = Some(meta);
         self.hits[place] = 0;
         self.calm_until = self.calm_until.min(meta.calm_until());
+        if let Memory::For(span) = self.case.memory {
+            let off = span.scale(SHORTER * self.draw().unit());
+            self.dies[place] = self.now + Span(span.0 - off.0);
+            self.calm_until = self.calm_until.min(self.dies[place]);
+        }
     }
 
     pub(super) fn after(&mut self, span: Span, event: Event) {

@@ -11,6 +11,7 @@ mod whatif;
 pub use open::{Format, ReadError, read};
 pub use trace::{MOST_REQUESTS, MOST_SHOWN, Malformed, Op, Request, Trace};
 pub use whatif::{Figures, Setup, run, run_all};
+pub(crate) use whatif::{Watched, watched};
 
 // What setups are made of.
 pub use bellwether::{Eviction, Span};

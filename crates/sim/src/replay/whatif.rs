@@ -117,6 +117,39 @@ pub fn run(trace: &Trace, setup: &Setup) -> Result<Figures, SetupError> {
     Replay::new(trace, setup)?.run(trace)
 }
 
+/// What came of the requests of one stretch of time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Watched {
+    /// Reads of the keys that are watched.
+    pub(crate) reads: u64,
+    /// Of those, answered from memory.
+    pub(crate) hits: u64,
+    /// Misses of all other keys.
+    pub(crate) other_misses: u64,
+}
+
+/// Replays a timed `trace`, watching the first `keys` of its keys, second by second.
+///
+/// # Errors
+/// The library refuses the setup.
+pub(crate) fn watched(trace: &Trace, setup: &Setup, seconds: usize, keys: u32) -> Result<Vec<Watched>, SetupError> {
+    let mut replay = Replay::new(trace, setup)?;
+    let mut bins = vec![Watched::default(); seconds.max(1)];
+    for request in &trace.requests {
+        replay.advance(request.at);
+        let before = replay.figures.hits;
+        replay.ask(&trace.keys[request.key as usize], request);
+        let hit = replay.figures.hits - before;
+        let bin = &mut bins[((request.at / 1000) as usize).min(seconds.max(1) - 1)];
+        if request.key < keys {
+            (bin.reads, bin.hits) = (bin.reads + 1, bin.hits + hit);
+        } else {
+            bin.other_misses += 1 - hit;
+        }
+    }
+    Ok(bins)
+}
+
 struct Replay {
     setup: Setup,
     clock: Clock,

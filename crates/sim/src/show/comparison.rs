@@ -7,78 +7,79 @@ use serde_json::{Value, json};
 
 use super::table::Table;
 use super::words;
-use crate::fleet::{Case, Outcome, PolicySet, compare};
+use crate::scenarios::{About, Bar, Figure, Goal, Picture, Run, Set, Study, Unit};
 
-/// One case, its policy sets, and an outcome for each seed.
+/// One case, its policy sets, and a run for each seed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Comparison {
-    /// The case.
-    pub case: Case,
-    /// Per policy set, in order; per seed.
-    pub outcomes: Vec<Vec<Outcome>>,
+    /// What is said of the case.
+    pub about: About,
+    /// The sets that were run, each with its runs, one per seed.
+    pub sets: Vec<(Set, Vec<Run>)>,
+    /// The first seed; the others follow it.
+    pub seed: u64,
 }
 
 impl Comparison {
-    /// Runs `case` for every set under the seeds `first..first + seeds`.
+    /// Runs a case for the sets at these places of [`About::sets`] under the seeds `first..first + seeds`.
     ///
     /// # Errors
     /// The case makes no sense.
-    pub fn run(case: Case, sets: &[PolicySet], first: u64, seeds: u64) -> Result<Comparison, String> {
-        let mut outcomes: Vec<Vec<Outcome>> = vec![Vec::new(); sets.len()];
+    pub fn run(study: &dyn Study, sets: &[usize], first: u64, seeds: u64) -> Result<Comparison, String> {
+        let about = study.about();
+        let named = sets.iter().filter_map(|at| about.sets.get(*at)).copied();
+        let mut all: Vec<(Set, Vec<Run>)> = named.map(|set| (set, Vec::new())).collect();
         for seed in first..first.saturating_add(seeds) {
-            for (all, outcome) in outcomes.iter_mut().zip(compare(&case, sets, seed)?) {
-                all.push(outcome);
+            for ((_, runs), run) in all.iter_mut().zip(study.run(sets, seed)?) {
+                runs.push(run);
             }
         }
-        Ok(Comparison { case, outcomes })
+        Ok(Comparison { about, sets: all, seed: first })
     }
 
     /// The heading, the bound, and a table: means where there are several seeds.
     pub fn table(&self) -> String {
-        let scenario = self.case.scenario;
-        let parameters: Vec<String> =
-            self.case.parameters().iter().map(|(name, value)| format!("{name} {value}")).collect();
-        let mut text = format!("{}: {}\n", self.case.name(), self.case.says);
+        let about = &self.about;
+        let parameters: Vec<String> = about.parameters.iter().map(|(name, value)| format!("{name} {value}")).collect();
+        let mut text = format!("{}: {}\n", about.name(), about.says);
         for line in wrapped(&parameters, 110) {
-            // Writing into a String can't fail.
+            // Writing into a String can't fail, here and below.
             let _ = writeln!(text, "  {line}");
         }
-        let bound = words::number(self.case.bound());
-        let _ = writeln!(text, "  bound {bound}: {}\n", scenario.bound_says());
+        let _ = writeln!(text, "  bound {}: {}", written(about.measure, about.bound), about.bound_says);
+        let goals: Vec<String> = about.goals.iter().map(goal).collect();
+        let _ = writeln!(text, "  to reach: {}\n", goals.join(", "));
         let _ = write!(text, "{}", self.figures());
-        if self.outcomes.iter().flatten().any(|outcome| outcome.cut_short) {
+        if self.sets.iter().flat_map(|(_, runs)| runs).any(|run| run.cut_short) {
             text.push_str("  (cut short: too many loads; its figures are those until then)\n");
         }
         text
     }
 
+    /// What a link to its section is called.
+    pub(super) fn anchor(&self) -> String {
+        let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
+        self.about.name().chars().map(plain).collect()
+    }
+
     /// The figures alone.
     pub(crate) fn figures(&self) -> Table {
-        let mut headings = vec!["policy", self.case.scenario.measure(), "x bound"];
-        let troubled = self.case.fault.is_some();
-        if troubled {
-            headings.extend(["answered", "recovered after"]);
+        let about = &self.about;
+        let mut headings = vec!["policy", about.measure.heading()];
+        if about.bound > 0.0 {
+            headings.push("x bound");
         }
-        headings.extend(["loads", "x due", "blocked", "failed", "stale", "p99.9 wait", "oldest past ttl"]);
+        headings.extend(about.columns.iter().map(|figure| figure.heading()));
+        headings.push("verdict");
         let mut table = Table::new(&headings);
-        for all in &self.outcomes {
-            let Some(first) = all.first() else { continue };
-            let mean = Mean(all);
-            let mut row = vec![first.policy.to_string(), words::number(mean.of(|o| o.measured))];
-            row.push(words::number(mean.of(Outcome::ratio)));
-            if troubled {
-                row.extend([mean.answered(), mean.recovery()]);
+        for (set, runs) in &self.sets {
+            let all = Seeds(runs);
+            let mut row = vec![set.word.to_owned(), all.written(about.measure)];
+            if about.bound > 0.0 {
+                row.push(all.ratio(about).map_or("-".to_owned(), words::number));
             }
-            let requests = mean.of(|o| o.requests as f64);
-            row.extend([
-                words::number(mean.of(|o| o.loads as f64)),
-                words::number(mean.of(Outcome::loads_ratio)),
-                words::number(mean.of(|o| o.blocked as f64).round()),
-                words::percent(mean.of(|o| o.failed as f64), requests),
-                words::percent(mean.of(|o| o.stale as f64), requests),
-                words::time(Span(mean.of(|o| o.waits.p999.0 as f64).round() as u64)),
-                words::time(mean.oldest()),
-            ]);
+            row.extend(about.columns.iter().map(|figure| all.written(*figure)));
+            row.push(all.verdict(about));
             table.row(row);
         }
         table
@@ -86,132 +87,159 @@ impl Comparison {
 
     /// Everything, for programs.
     pub fn json(&self) -> Value {
+        let about = &self.about;
         let parameters: serde_json::Map<String, Value> =
-            self.case.parameters().into_iter().map(|(name, value)| (name.to_owned(), json!(value))).collect();
+            about.parameters.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
+        let goals = about.goals.iter().map(|goal| match goal.bar {
+            Bar::AtMost(most) => json!({ "figure": goal.figure.name(), "at_most": number(most) }),
+            Bar::AtLeast(least) => json!({ "figure": goal.figure.name(), "at_least": number(least) }),
+        });
+        let results = self.sets.iter().flat_map(|(set, runs)| {
+            runs.iter().zip(self.seed..).map(|(run, seed)| self.result(set, run, seed)).collect::<Vec<Value>>()
+        });
         json!({
-            "scenario": self.case.scenario.as_str(),
-            "variant": self.case.variant,
-            "says": self.case.says,
-            "measure": self.case.scenario.measure(),
-            "bound": self.case.bound(),
-            "bound_says": self.case.scenario.bound_says(),
+            "scenario": about.scenario.as_str(),
+            "variant": about.variant,
+            "says": about.says,
+            "measure": about.measure.name(),
+            "bound": number(about.bound),
+            "bound_says": about.bound_says,
+            "goals": goals.collect::<Vec<_>>(),
             "parameters": parameters,
-            "results": self.outcomes.iter().flatten().map(|outcome| result(outcome, self.case.bin)).collect::<Vec<_>>(),
+            "results": results.collect::<Vec<_>>(),
         })
     }
 
-    /// A line per policy set and seed.
+    fn result(&self, set: &Set, run: &Run, seed: u64) -> Value {
+        let series = |values: &[f64]| values.iter().map(|value| number(*value)).collect::<Vec<Value>>();
+        let map = |pairs: &[(&'static str, Vec<f64>)]| {
+            pairs
+                .iter()
+                .map(|(name, values)| ((*name).to_owned(), json!(series(values))))
+                .collect::<serde_json::Map<_, _>>()
+        };
+        let picture = |picture: &Picture| json!({ "title": picture.title, "series": map(&picture.layers) });
+        let figures: serde_json::Map<String, Value> =
+            run.figures.iter().map(|(figure, value)| (figure.name().to_owned(), number(*value))).collect();
+        let missed = self.about.missed(|figure| run.get(figure));
+        json!({
+            "policy": set.word,
+            "level": set.level.as_str(),
+            "seed": seed,
+            "measured": run.get(self.about.measure).map(number),
+            "ratio": run.get(self.about.measure).and_then(|value| self.about.ratio(value)).map(number),
+            "figures": figures,
+            "misses": missed.iter().map(|goal| goal.figure.name()).collect::<Vec<_>>(),
+            "cut_short": run.cut_short,
+            "bin_ms": self.about.bin.0,
+            "series": map(&run.more),
+            "pictures": run.pictures.iter().map(picture).collect::<Vec<_>>(),
+        })
+    }
+
+    /// A line per policy set and seed. What a scenario does not measure is empty.
     pub fn csv_lines(&self) -> String {
+        let about = &self.about;
         let mut text = String::new();
-        for o in self.outcomes.iter().flatten() {
-            let through = o.fault;
-            let optional = |value: Option<String>| value.unwrap_or_default();
-            let cells = [
-                self.case.scenario.as_str().to_owned(),
-                self.case.variant.to_owned(),
-                o.policy.to_string(),
-                o.seed.to_string(),
-                self.case.scenario.measure().to_owned(),
-                o.measured.to_string(),
-                o.bound.to_string(),
-                o.ratio().to_string(),
-                o.requests.to_string(),
-                o.fresh.to_string(),
-                o.stale.to_string(),
-                o.failed.to_string(),
-                o.blocked.to_string(),
-                o.loads.to_string(),
-                o.loads_failed.to_string(),
-                o.due.to_string(),
-                o.periods.to_string(),
-                o.peak_loads.to_string(),
-                o.peak_at_origin.to_string(),
-                o.probes.to_string(),
-                o.waits.p50.0.to_string(),
-                o.waits.p99.0.to_string(),
-                o.waits.p999.0.to_string(),
-                o.waits.max.0.to_string(),
-                o.oldest.0.to_string(),
-                optional(through.map(|t| t.answered.to_string())),
-                optional(through.and_then(|t| t.recovery).map(|span| span.0.to_string())),
-                optional(through.map(|t| t.amplification.to_string())),
-                o.cut_short.to_string(),
-            ];
-            // Writing into a String can't fail.
-            let _ = writeln!(text, "{}", cells.map(|cell| words::field(&cell)).join(","));
+        for (set, runs) in &self.sets {
+            for (run, seed) in runs.iter().zip(self.seed..) {
+                let optional = |value: Option<f64>| value.map(|value| value.to_string()).unwrap_or_default();
+                let measured = run.get(about.measure);
+                let missed = about.missed(|figure| run.get(figure));
+                let missed: Vec<&str> = missed.iter().map(|goal| goal.figure.name()).collect();
+                let mut cells = vec![
+                    about.scenario.as_str().to_owned(),
+                    about.variant.to_owned(),
+                    set.word.to_owned(),
+                    set.level.as_str().to_owned(),
+                    seed.to_string(),
+                    about.measure.name().to_owned(),
+                    optional(measured),
+                    about.bound.to_string(),
+                    optional(measured.and_then(|value| about.ratio(value))),
+                    missed.join(" "),
+                    run.cut_short.to_string(),
+                ];
+                cells.extend(Figure::ALL.map(|figure| optional(run.get(figure))));
+                let fields: Vec<String> = cells.iter().map(|cell| words::field(cell)).collect();
+                // Writing into a String can't fail.
+                let _ = writeln!(text, "{}", fields.join(","));
+            }
         }
         text
     }
 
     /// The first line of a CSV file.
-    pub const CSV_HEADER: &str = "scenario,variant,policy,seed,measure,measured,bound,ratio,requests,fresh,stale,failed,\
-        blocked,loads,loads_failed,loads_due,periods,peak_loads_1s,peak_at_origin,probes,wait_p50_ms,wait_p99_ms,\
-        wait_p999_ms,wait_max_ms,oldest_past_ttl_ms,fault_answered,fault_recovery_ms,fault_amplification,cut_short\n";
-}
-
-/// Means over seeds.
-pub(crate) struct Mean<'a>(pub(crate) &'a [Outcome]);
-
-impl Mean<'_> {
-    pub(crate) fn of(&self, figure: impl Fn(&Outcome) -> f64) -> f64 {
-        self.0.iter().map(figure).sum::<f64>() / self.0.len().max(1) as f64
-    }
-
-    fn answered(&self) -> String {
-        words::percent(self.of(|o| o.fault.map_or(0.0, |through| through.answered)), 1.0)
-    }
-
-    /// The slowest; never, if it was never once.
-    fn recovery(&self) -> String {
-        let all: Option<Vec<Span>> = self.0.iter().map(|o| o.fault.and_then(|through| through.recovery)).collect();
-        all.and_then(|all| all.into_iter().max()).map_or("never".to_owned(), words::time)
-    }
-
-    /// The oldest of all.
-    fn oldest(&self) -> Span {
-        self.0.iter().map(|o| o.oldest).max().unwrap_or_default()
+    pub fn csv_header() -> String {
+        let first =
+            ["scenario", "variant", "policy", "level", "seed", "measure", "measured", "bound", "ratio", "misses"];
+        let names: Vec<&str> = first.into_iter().chain(["cut_short"]).chain(Figure::ALL.map(Figure::name)).collect();
+        format!("{}\n", names.join(","))
     }
 }
 
-fn result(o: &Outcome, bin: Span) -> Value {
-    let series = |of: fn(&crate::fleet::Bin) -> u64| o.series.iter().map(of).collect::<Vec<_>>();
-    json!({
-        "policy": o.policy.as_str(),
-        "seed": o.seed,
-        "measured": o.measured,
-        "ratio": o.ratio(),
-        "requests": o.requests,
-        "fresh": o.fresh,
-        "stale": o.stale,
-        "failed": o.failed,
-        "blocked": o.blocked,
-        "loads": o.loads,
-        "loads_failed": o.loads_failed,
-        "loads_due": o.due,
-        "periods": o.periods,
-        "peak_loads_1s": o.peak_loads,
-        "peak_at_origin": o.peak_at_origin,
-        "probes": o.probes,
-        "wait_ms": { "p50": o.waits.p50.0, "p99": o.waits.p99.0, "p999": o.waits.p999.0, "max": o.waits.max.0 },
-        "oldest_past_ttl_ms": o.oldest.0,
-        "fault": o.fault.map(|through| json!({
-            "answered": through.answered,
-            "recovery_ms": through.recovery.map(|span| span.0),
-            "amplification": through.amplification,
-        })),
-        "cut_short": o.cut_short,
-        "series": {
-            "bin_ms": bin.0,
-            "requests": series(|bin| bin.requests),
-            "fresh": series(|bin| bin.fresh),
-            "stale": series(|bin| bin.stale),
-            "failed": series(|bin| bin.failed),
-            "blocked": series(|bin| bin.blocked),
-            "loads": series(|bin| bin.loads),
-            "at_origin": series(|bin| bin.at_origin),
-            "wait_p99_ms": series(|bin| bin.p99.0),
-        },
-    })
+/// The runs of one set, one per seed.
+pub(crate) struct Seeds<'a>(pub(crate) &'a [Run]);
+
+impl Seeds<'_> {
+    /// The mean; of what is told as the longest or the most, the worst.
+    pub(crate) fn figure(&self, figure: Figure) -> Option<f64> {
+        let values: Vec<f64> = self.0.iter().filter_map(|run| run.get(figure)).collect();
+        if values.is_empty() {
+            return None;
+        }
+        Some(match figure {
+            Figure::Oldest | Figure::WaitMax | Figure::Recovered | Figure::Filled | Figure::Detected => {
+                values.into_iter().fold(0.0, f64::max)
+            }
+            _ => values.iter().sum::<f64>() / values.len() as f64,
+        })
+    }
+
+    pub(crate) fn written(&self, figure: Figure) -> String {
+        self.figure(figure).map_or("-".to_owned(), |value| written(figure, value))
+    }
+
+    pub(crate) fn ratio(&self, about: &About) -> Option<f64> {
+        self.figure(about.measure).and_then(|value| about.ratio(value))
+    }
+
+    /// The numbers that some seed misses.
+    pub(crate) fn missed(&self, about: &About) -> Vec<Goal> {
+        let missed = |goal: &&Goal| self.0.iter().any(|run| !run.get(goal.figure).is_some_and(|value| goal.met(value)));
+        about.goals.iter().filter(missed).copied().collect()
+    }
+
+    /// "holds", or what is missed.
+    pub(crate) fn verdict(&self, about: &About) -> String {
+        let missed: Vec<&str> = self.missed(about).iter().map(|goal| goal.figure.heading()).collect();
+        if missed.is_empty() { "holds".to_owned() } else { format!("misses {}", missed.join(", ")) }
+    }
+}
+
+/// A figure as people read it.
+pub(crate) fn written(figure: Figure, value: f64) -> String {
+    match figure.unit() {
+        Unit::Number | Unit::PerSecond => words::number(value),
+        Unit::Time if !value.is_finite() => "never".to_owned(),
+        Unit::Time => words::time(Span(value.round() as u64)),
+        Unit::Share => words::percent(value, 1.0),
+    }
+}
+
+/// "loads <= 2".
+pub(crate) fn goal(goal: &Goal) -> String {
+    let (sign, value) = match goal.bar {
+        Bar::AtMost(most) => ("<=", most),
+        Bar::AtLeast(least) => (">=", least),
+    };
+    format!("{} {sign} {}", goal.figure.heading(), written(goal.figure, value))
+}
+
+/// Counts as whole numbers; what is no number is null.
+fn number(value: f64) -> Value {
+    const EXACT: f64 = (1u64 << 53) as f64;
+    if value.fract() == 0.0 && value.abs() < EXACT { json!(value as i64) } else { json!(value) }
 }
 
 /// Words on lines of at most `width` letters, divided by middle dots.

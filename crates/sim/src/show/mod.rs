@@ -2,6 +2,7 @@
 
 mod comparison;
 mod html;
+mod overview;
 mod plot;
 mod plots;
 mod table;
@@ -9,6 +10,7 @@ mod whatif;
 mod words;
 
 pub use comparison::Comparison;
+pub use overview::summary;
 pub use plots::scenarios;
 pub use table::Table;
 pub use whatif::WhatIf;

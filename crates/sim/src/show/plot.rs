@@ -50,6 +50,7 @@ impl Scale {
 
 /// A picture of `height`, with whatever has been drawn into it.
 pub(crate) struct Plot {
+    width: f64,
     height: f64,
     scale: Scale,
     drawn: String,
@@ -58,10 +59,15 @@ pub(crate) struct Plot {
 impl Plot {
     /// An empty picture with lines at the scale's marks; `label` says what a mark reads.
     pub(crate) fn new(height: f64, scale: Scale, label: impl Fn(f64) -> String) -> Plot {
-        let mut plot = Plot { height, scale, drawn: String::new() };
+        Plot::wide(WIDTH, height, scale, label)
+    }
+
+    /// The same of another width.
+    pub(crate) fn wide(width: f64, height: f64, scale: Scale, label: impl Fn(f64) -> String) -> Plot {
+        let mut plot = Plot { width, height, scale, drawn: String::new() };
         for mark in scale.marks() {
             let y = plot.y(mark);
-            plot.draw(format_args!("<path class=\"rule\" d=\"M{LEFT} {y:.1}H{:.1}\"/>", WIDTH - RIGHT));
+            plot.draw(format_args!("<path class=\"rule\" d=\"M{LEFT} {y:.1}H{:.1}\"/>", width - RIGHT));
             plot.draw(format_args!("<text x=\"{:.1}\" y=\"{:.1}\">{}</text>", LEFT - 4.0, y + 3.0, label(mark)));
         }
         plot
@@ -77,13 +83,13 @@ impl Plot {
         foot - self.scale.place(value) * (foot - TOP)
     }
 
-    fn x(share: f64) -> f64 {
-        LEFT + share.clamp(0.0, 1.0) * (WIDTH - RIGHT - LEFT)
+    fn x(&self, share: f64) -> f64 {
+        LEFT + share.clamp(0.0, 1.0) * (self.width - RIGHT - LEFT)
     }
 
     /// A stretch of time set apart: shares of the width.
     pub(crate) fn shade(&mut self, from: f64, until: f64) {
-        let (from, until) = (Plot::x(from), Plot::x(until));
+        let (from, until) = (self.x(from), self.x(until));
         let (width, height) = (until - from, self.height - 2.0 * TOP);
         self.draw(format_args!(
             "<rect class=\"shade\" x=\"{from:.1}\" y=\"{TOP}\" width=\"{width:.1}\" height=\"{height:.1}\"/>"
@@ -97,7 +103,7 @@ impl Plot {
     /// The area under a series, in the colour of `class`. Of many values each point shows the highest.
     pub(crate) fn area(&mut self, values: &[f64], class: &str) {
         let (line, foot) = (self.steps(values), self.height - TOP);
-        let (first, last) = (Plot::x(0.0), Plot::x(1.0));
+        let (first, last) = (self.x(0.0), self.x(1.0));
         self.draw(format_args!(
             "<path class=\"area {class}\" d=\"M{first:.1} {foot:.1}{line}L{last:.1} {foot:.1}Z\"/>"
         ));
@@ -124,18 +130,26 @@ impl Plot {
         for (at, (x, value)) in points.iter().enumerate() {
             let letter = if at == 0 { 'M' } else { 'L' };
             // Writing into a String can't fail.
-            let _ = write!(path, "{letter}{:.1} {:.1}", Plot::x(*x), self.y(*value));
+            let _ = write!(path, "{letter}{:.1} {:.1}", self.x(*x), self.y(*value));
         }
         self.draw(format_args!("<path class=\"line {class}\" d=\"{path}\"/>"));
         for (x, value) in points {
-            let (x, y) = (Plot::x(*x), self.y(*value));
+            let (x, y) = (self.x(*x), self.y(*value));
             self.draw(format_args!("<circle class=\"dot {class}\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"2.4\"/>"));
+        }
+    }
+
+    /// The outline of a series, in the colour of `class`.
+    pub(crate) fn outline(&mut self, values: &[f64], class: &str) {
+        let line = self.steps(values);
+        if let Some(rest) = line.strip_prefix('L') {
+            self.draw(format_args!("<path class=\"line {class}\" d=\"M{rest}\"/>"));
         }
     }
 
     /// A dotted line across.
     pub(crate) fn level(&mut self, value: f64) {
-        let (y, left, right) = (self.y(value), Plot::x(0.0), Plot::x(1.0));
+        let (y, left, right) = (self.y(value), self.x(0.0), self.x(1.0));
         self.draw(format_args!("<path class=\"level\" d=\"M{left:.1} {y:.1}H{right:.1}\"/>"));
     }
 
@@ -150,7 +164,7 @@ impl Plot {
             } else {
                 "middle"
             };
-            let x = Plot::x(*x);
+            let x = self.x(*x);
             self.draw(format_args!("<text x=\"{x:.1}\" y=\"{y:.1}\" style=\"text-anchor:{anchor}\">{word}</text>"));
         }
         self.height += 12.0;
@@ -163,15 +177,15 @@ impl Plot {
         for (at, value) in points.iter().enumerate() {
             let (from, until) = (at as f64 / points.len() as f64, (at + 1) as f64 / points.len() as f64);
             // Writing into a String can't fail.
-            let _ = write!(path, "L{:.1} {:.1}H{:.1}", Plot::x(from), self.y(*value), Plot::x(until));
+            let _ = write!(path, "L{:.1} {:.1}H{:.1}", self.x(from), self.y(*value), self.x(until));
         }
         path
     }
 
     /// The picture; `title` is what a screen reader says.
     pub(crate) fn svg(&self, title: &str) -> String {
-        let (height, drawn) = (self.height, &self.drawn);
-        format!("<svg viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" aria-label=\"{title}\">{drawn}</svg>\n")
+        let (width, height, drawn) = (self.width, self.height, &self.drawn);
+        format!("<svg viewBox=\"0 0 {width} {height}\" role=\"img\" aria-label=\"{title}\">{drawn}</svg>\n")
     }
 }
 

@@ -1,203 +1,212 @@
-//! What does a case look like? A card for each policy set, all on the same scales, and bars against the bound.
+//! What does a case look like? Its own picture, a card for each policy set on the same scales, bars against the bound.
 
 use std::fmt::Write as _;
 
-use bellwether_core::time::Span;
-
-use super::comparison::{Comparison, Mean};
+use super::comparison::{Comparison, Seeds, goal, written};
 use super::html;
+use super::overview::overview;
 use super::plot::{Plot, Scale};
 use super::words::{self, escaped};
-use crate::fleet::{Bin, Outcome};
+use crate::scenarios::{About, Height, Level, Picture, Run, Set};
 
 /// Heights of pictures.
 const TALL: f64 = 72.0;
 const SHORT: f64 = 46.0;
+/// Of a scenario's own picture.
+const WIDE: f64 = 760.0;
+const WIDE_TALL: f64 = 150.0;
+/// Colours of its lines: the worst, the one between, the best.
+const LINES: [&str; 3] = ["failed", "stale", "fresh"];
 
 /// The page of simulated scenarios. `command` is what makes it again.
 pub fn scenarios(comparisons: &[Comparison], command: &str) -> String {
     let sections: String = comparisons.iter().map(section).collect();
     let lead = "The same requests and the same origin, in virtual time, for each set of policies: what reaches the \
                 origin, who waits, and how far that is from what nothing can do better.";
-    html::page("One request leads, the herd follows", lead, command, &sections)
+    let body = overview(comparisons) + &sections;
+    html::page("One request leads, the herd follows", lead, command, &body)
 }
 
 /// The section of one case: the first seed's course, the mean of all seeds in bars and table.
 fn section(comparison: &Comparison) -> String {
-    let case = &comparison.case;
-    let mut text = format!("<section>\n<h2><span>{}</span> {}</h2>\n", escaped(&case.name()), escaped(case.says));
+    let about = &comparison.about;
+    let (name, says) = (escaped(&about.name()), escaped(&about.says));
+    let mut text = format!("<section id=\"{}\">\n<h2><span>{name}</span> {says}</h2>\n", comparison.anchor());
     text.push_str("<ul class=\"facts\">");
-    for (name, value) in case.parameters() {
+    for (name, value) in &about.parameters {
         // Writing into a String can't fail, here and below.
-        let _ = write!(text, "<li>{} <b>{}</b></li>", escaped(name), escaped(&value));
+        let _ = write!(text, "<li>{} <b>{}</b></li>", escaped(name), escaped(value));
     }
     text.push_str("</ul>\n");
+    text.push_str(&own(comparison));
     text.push_str(&bars(comparison));
-    text.push_str("<div class=\"cards\">\n");
-    let tops = Tops::of(comparison);
-    for outcome in comparison.outcomes.iter().filter_map(|all| all.first()) {
-        text.push_str(&card(comparison, outcome, &tops));
+    text.push_str("<details><summary>Each set over time</summary>\n<div class=\"cards\">\n");
+    for (set, runs) in &comparison.sets {
+        if let Some(run) = runs.first() {
+            text.push_str(&card(comparison, set, run, &Seeds(runs).verdict(about)));
+        }
     }
-    text.push_str("</div>\n<details><summary>All figures</summary>\n");
+    text.push_str("</div>\n</details>\n<details><summary>All figures</summary>\n");
     text.push_str(&html::table(&comparison.figures()));
     text.push_str("</details>\n</section>\n");
     text
 }
 
+/// One set of each level: the first without defence, the last that is not whole, the last that is.
+pub(super) fn three(comparison: &Comparison) -> Vec<(&Set, &[Run])> {
+    let of = |level| comparison.sets.iter().filter(move |(set, _)| set.level == level);
+    let chosen = [of(Level::Naive).next(), of(Level::Partial).next_back(), of(Level::Full).next_back()];
+    chosen.into_iter().flatten().map(|(set, runs)| (set, runs.as_slice())).collect()
+}
+
+/// The scenario's own picture: what it is about, for one set of each level.
+fn own(comparison: &Comparison) -> String {
+    let about = &comparison.about;
+    let chosen = three(comparison);
+    let lines: Vec<(&Set, &Picture)> =
+        chosen.iter().filter_map(|(set, runs)| Some((*set, runs.first()?.pictures.first()?))).collect();
+    let Some((_, first)) = lines.first() else { return String::new() };
+    let top = top_of(comparison, &first.title);
+    let (scale, label) = scale(first.height, top);
+    let mut plot = Plot::wide(WIDE, WIDE_TALL, scale, label);
+    let mut legend = String::new();
+    for (set, picture) in &lines {
+        let class = LINES[Level::ALL.iter().position(|level| *level == set.level).unwrap_or(0)];
+        plot.outline(&summed(picture), class);
+        let _ = write!(legend, "<span><i class=\"{class}\"></i> {}: {}</span>", escaped(set.word), escaped(set.says));
+    }
+    if let Some((from, until)) = shade(about, first) {
+        plot.shade(from, until);
+    }
+    plot.foot(&clock(whole(about, first)));
+    let title = escaped(&first.title);
+    format!("<figure><figcaption>{title}</figcaption>\n{}<p class=\"legend\">{legend}</p></figure>\n", plot.svg(&title))
+}
+
 /// How far each set is from the bound; a bar's length counts decades.
 fn bars(comparison: &Comparison) -> String {
-    let case = &comparison.case;
+    let about = &comparison.about;
+    let heading = if about.bound > 0.0 { ", as a multiple of the bound" } else { "" };
+    let goals: Vec<String> = about.goals.iter().map(goal).collect();
     let mut text = format!(
-        "<h3>{}, as a multiple of the bound <small>bound: {}</small></h3>\n<div class=\"bars\">\n",
-        escaped(case.scenario.measure()),
-        escaped(case.scenario.bound_says())
+        "<h3>{}{heading} <small>bound {}: {}. To reach: {}</small></h3>\n<div class=\"bars\">\n",
+        escaped(about.measure.heading()),
+        escaped(&written(about.measure, about.bound)),
+        escaped(about.bound_says),
+        escaped(&goals.join(", "))
     );
-    let top = comparison.outcomes.iter().map(|all| Mean(all).of(Outcome::ratio)).fold(10.0, f64::max);
-    for all in &comparison.outcomes {
-        let Some(first) = all.first() else { continue };
-        let (ratio, measured) = (Mean(all).of(Outcome::ratio), Mean(all).of(|o| o.measured));
+    // Where the bound is nothing at all, lengths are those of the figures themselves.
+    let length = |runs: &[Run]| match about.bound > 0.0 {
+        true => Seeds(runs).ratio(about).unwrap_or(1.0),
+        false => Seeds(runs).figure(about.measure).unwrap_or(0.0),
+    };
+    let finite = comparison.sets.iter().map(|(_, runs)| length(runs)).filter(|length| length.is_finite());
+    let top = finite.fold(10.0, f64::max);
+    for (set, runs) in &comparison.sets {
+        let all = Seeds(runs);
         // Where the bound is 1, the measure is its own multiple.
-        let multiple =
-            if case.bound() == 1.0 { String::new() } else { format!(" <small>{} x</small>", words::number(ratio)) };
-        let figure = format!("<b>{}</b>{multiple}", words::number(measured));
-        let length = 100.0 * (ratio.max(1.0).log10() / top.log10());
+        let multiple = match all.ratio(about) {
+            Some(ratio) if about.bound != 1.0 => format!(" <small>{} x</small>", words::number(ratio)),
+            _ => String::new(),
+        };
+        let missed = all.missed(about);
+        let class = match (missed.is_empty(), set.level) {
+            (true, _) => "good",
+            (false, Level::Full) => "poor",
+            (false, _) if length(runs) <= 10.0 => "fair",
+            (false, _) => "poor",
+        };
+        let share = 100.0 * (length(runs).clamp(1.0, top).log10() / top.log10());
         let _ = writeln!(
             text,
-            "<div class=\"name\">{}</div><div class=\"track\"><div class=\"bar {}\" style=\"width:{:.1}%\"></div></div>\
-             <div class=\"figure\">{}</div>",
-            first.policy,
-            verdict(ratio),
-            length.clamp(0.8, 100.0),
-            figure,
+            "<div class=\"name\">{}</div><div class=\"track\"><div class=\"bar {class}\" style=\"width:{:.1}%\"></div>\
+             </div><div class=\"figure\"><b>{}</b>{multiple}</div><div class=\"verdict {class}\">{}</div>",
+            escaped(set.word),
+            share.clamp(0.8, 100.0),
+            escaped(&all.written(about.measure)),
+            escaped(&all.verdict(about)),
         );
     }
     text.push_str("</div>\n");
     text
 }
 
-fn verdict(ratio: f64) -> &'static str {
-    match ratio {
-        ratio if ratio <= 1.1 => "good",
-        ratio if ratio <= 10.0 => "fair",
-        _ => "poor",
-    }
+/// A picture's layers as one.
+fn summed(picture: &Picture) -> Vec<f64> {
+    let length = picture.layers.first().map_or(0, |(_, values)| values.len());
+    (0..length).map(|at| picture.layers.iter().filter_map(|(_, values)| values.get(at)).sum()).collect()
 }
 
-/// The scales that all cards of a case share.
-struct Tops {
-    loads: f64,
-    at_origin: f64,
-    wait: f64,
+/// The highest of all pictures with a title: they share a scale.
+fn top_of(comparison: &Comparison, title: &str) -> f64 {
+    let runs = comparison.sets.iter().filter_map(|(_, runs)| runs.first());
+    let pictures = runs.flat_map(|run| &run.pictures).filter(|picture| picture.title == title);
+    pictures.flat_map(summed).fold(0.0, f64::max)
 }
 
-impl Tops {
-    fn of(comparison: &Comparison) -> Tops {
-        let most = |of: fn(&Bin) -> u64| {
-            let firsts = comparison.outcomes.iter().filter_map(|all| all.first());
-            firsts.flat_map(|outcome| &outcome.series).map(of).max().unwrap_or_default() as f64
-        };
-        Tops {
-            loads: per_second(most(|bin| bin.loads), comparison.case.bin),
-            at_origin: most(|bin| bin.at_origin),
-            wait: round_up(most(|bin| bin.p99.0)),
-        }
+type Label = fn(f64) -> String;
+
+fn scale(height: Height, top: f64) -> (Scale, Label) {
+    match height {
+        Height::Decades => (Scale::Log(top), short),
+        Height::Even => (Scale::Linear(round_up(top)), short),
+        Height::Time => (Scale::Linear(round_up(top)), ms),
+        Height::Stack => (Scale::Linear(1.0), |mark| format!("{:.0}%", mark * 100.0)),
     }
 }
 
 /// The next of 10, 20, 50, 100, …: a scale whose marks read well.
 fn round_up(value: f64) -> f64 {
-    let decade = 10f64.powf(value.max(10.0).log10().floor());
+    if value <= 2.0 {
+        return 2.0;
+    }
+    let decade = 10f64.powf(value.log10().floor());
     [1.0, 2.0, 5.0, 10.0].into_iter().map(|step| step * decade).find(|top| *top >= value).unwrap_or(value)
 }
 
-/// Bins shorter than a second show what came in them, longer ones a rate: a burst of 20,000 within
-/// 20 ms is 20,000 loads, not a million a second.
-fn per_second(count: f64, bin: Span) -> f64 {
-    count / (bin.0 as f64 / 1000.0).max(1.0)
+/// The time that a picture spans, in ms.
+fn whole(about: &About, picture: &Picture) -> f64 {
+    about.bin.0 as f64 * picture.layers.first().map_or(0, |(_, values)| values.len()) as f64
 }
 
-fn card(comparison: &Comparison, outcome: &Outcome, tops: &Tops) -> String {
-    let case = &comparison.case;
-    let bins = &outcome.series;
-    let series = |of: fn(&Bin) -> u64| bins.iter().map(|bin| of(bin) as f64).collect::<Vec<f64>>();
-    let whole = case.bin.0 as f64 * bins.len() as f64;
-    let shade = case.fault.map(|fault| (fault.from.0 as f64 / whole, fault.until.0 as f64 / whole));
-    let count = |mark: f64| short(mark);
-    let picture = |mut plot: Plot, values: &[f64], class: &str, last: bool, title: &str| {
-        plot.area(values, class);
-        if let Some((from, until)) = shade {
-            plot.shade(from, until);
-        }
-        if last {
-            plot.foot(&clock(whole));
-        }
-        plot.svg(title)
-    };
-    let loads: Vec<f64> = series(|bin| bin.loads).iter().map(|n| per_second(*n, case.bin)).collect();
-    let unit =
-        if case.bin.0 < 1000 { format!("loads per {}", words::time(case.bin)) } else { "loads per second".to_owned() };
+fn shade(about: &About, picture: &Picture) -> Option<(f64, f64)> {
+    let whole = whole(about, picture);
+    about.shade.map(|(from, until)| (from.0 as f64 / whole, until.0 as f64 / whole))
+}
+
+fn card(comparison: &Comparison, set: &Set, run: &Run, verdict: &str) -> String {
+    let about = &comparison.about;
     let mut text = format!(
         "<article><h4>{} <small>{}</small></h4>\n<p>{}</p>\n",
-        outcome.policy,
-        escaped(&gist(outcome)),
-        escaped(outcome.policy.says())
+        escaped(set.word),
+        escaped(verdict),
+        escaped(set.says)
     );
-    let _ = write!(
-        text,
-        "<h5>{unit}</h5>{}",
-        picture(Plot::new(TALL, Scale::Log(tops.loads), count), &loads, "loads", false, &unit)
-    );
-    let at_origin = series(|bin| bin.at_origin);
-    let title = "loads at the origin, queue included";
-    let _ = write!(
-        text,
-        "<h5>{title}</h5>{}",
-        picture(Plot::new(SHORT, Scale::Log(tops.at_origin), count), &at_origin, "origin", false, title)
-    );
-    let title = "p99 wait of a request";
-    let waits = series(|bin| bin.p99.0);
-    let ms = |mark: f64| if mark > 0.0 { words::time(Span(mark as u64)).replace(' ', "") } else { "0".to_owned() };
-    let _ = write!(
-        text,
-        "<h5>{title}</h5>{}",
-        picture(Plot::new(SHORT, Scale::Linear(tops.wait), ms), &waits, "wait", false, title)
-    );
-    let title = "answers: fresh, stale, none";
-    let _ = write!(
-        text,
-        "<h5>answers: <i class=\"fresh\"></i> fresh <i class=\"stale\"></i> stale <i class=\"failed\"></i> none</h5>{}",
-        answers(bins, whole, shade, title)
-    );
+    for (at, picture) in run.pictures.iter().enumerate() {
+        let (scale, label) = scale(picture.height, top_of(comparison, &picture.title));
+        let mut plot = Plot::new(if at == 0 { TALL } else { SHORT }, scale, label);
+        if picture.height == Height::Stack {
+            let layers: Vec<(&str, Vec<f64>)> = picture.layers.clone();
+            plot.stack(&layers);
+        } else {
+            picture.layers.iter().for_each(|(class, values)| plot.area(values, class));
+        }
+        if let Some((from, until)) = shade(about, picture) {
+            plot.shade(from, until);
+        }
+        if at + 1 == run.pictures.len() {
+            plot.foot(&clock(whole(about, picture)));
+        }
+        let title = escaped(&picture.title);
+        let legend = if picture.height == Height::Stack {
+            ": <i class=\"fresh\"></i> fresh <i class=\"stale\"></i> stale <i class=\"failed\"></i> none"
+        } else {
+            ""
+        };
+        let _ = write!(text, "<h5>{title}{legend}</h5>{}", plot.svg(&title));
+    }
     text.push_str("</article>\n");
     text
-}
-
-/// Shares of the answers of each bin.
-fn answers(bins: &[Bin], whole: f64, shade: Option<(f64, f64)>, title: &str) -> String {
-    let share = |of: fn(&Bin) -> u64| {
-        let of_bin = |bin: &Bin| of(bin) as f64 / (bin.fresh + bin.stale + bin.failed).max(1) as f64;
-        bins.iter().map(of_bin).collect::<Vec<f64>>()
-    };
-    let mut plot = Plot::new(SHORT, Scale::Linear(1.0), |mark| format!("{:.0}%", mark * 100.0));
-    plot.stack(&[
-        ("failed", share(|bin| bin.failed)),
-        ("stale", share(|bin| bin.stale)),
-        ("fresh", share(|bin| bin.fresh)),
-    ]);
-    if let Some((from, until)) = shade {
-        plot.shade(from, until);
-    }
-    plot.foot(&clock(whole));
-    plot.svg(title)
-}
-
-/// What matters most, in a line.
-fn gist(outcome: &Outcome) -> String {
-    if let Some(through) = outcome.fault {
-        return format!("{} answered in the fault", words::percent(through.answered, 1.0));
-    }
-    let failed = if outcome.failed > 0 { format!(", {} failed", words::whole(outcome.failed)) } else { String::new() };
-    format!("{} loads, {} blocked{failed}", words::whole(outcome.loads), words::whole(outcome.blocked))
 }
 
 /// "1", "100", "10k".
@@ -210,12 +219,18 @@ fn short(n: f64) -> String {
     }
 }
 
+fn ms(mark: f64) -> String {
+    if mark > 0.0 { words::time(bellwether_core::time::Span(mark as u64)).replace(' ', "") } else { "0".to_owned() }
+}
+
 /// Marks of a time axis: at most six, at round times.
 fn clock(whole_ms: f64) -> Vec<(f64, String)> {
-    const STEPS: [u64; 14] = [
-        100, 200, 500, 1_000, 5_000, 10_000, 20_000, 30_000, 60_000, 120_000, 600_000, 1_200_000, 1_800_000, 3_600_000,
+    use bellwether_core::time::Span;
+    const STEPS: [u64; 15] = [
+        100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 30_000, 60_000, 120_000, 600_000, 1_200_000, 1_800_000,
+        3_600_000,
     ];
-    let step = STEPS.into_iter().find(|step| whole_ms / (*step as f64) < 6.0).unwrap_or(whole_ms as u64 / 5);
+    let step = STEPS.into_iter().find(|step| whole_ms / (*step as f64) < 6.0).unwrap_or(whole_ms as u64 / 5).max(1);
     (0..6)
         .map(|n| n * step)
         .filter(|at| *at as f64 <= whole_ms)

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use rustix::fs::{Access, access};
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::schema;
 use super::trouble::Trouble;
 use crate::SetupError;
 
@@ -182,7 +183,7 @@ impl Place {
                 return problem(format!("{} can't be written: {error}", path.display()));
             }
         }
-        Ok(())
+        if fs::metadata(self.file()).is_ok_and(|file| file.len() > 0) { schema::look(&self.file()) } else { Ok(()) }
     }
 
     /// The entries' file, empty if it is new; for its owner alone, as SQLite makes the others like it.

@@ -73,6 +73,18 @@ pub(super) fn connect_reader(path: &Path) -> Result<Connection, Trouble> {
     Ok(connection)
 }
 
+/// Whether the file is somebody else's, as far as can be told without touching it or what lies beside it. A file that
+/// can't be read so says nothing.
+pub(super) fn look(path: &Path) -> Result<(), SetupError> {
+    let name = path.to_string_lossy().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let Ok(connection) = Connection::open_with_flags(format!("file:{name}?immutable=1"), flags) else { return Ok(()) };
+    match is_new(&connection, path) {
+        Err(Trouble::Refused(refusal)) => Err(refusal),
+        _ => Ok(()),
+    }
+}
+
 fn open(path: &Path, cache_kib: i64) -> Result<Connection, Trouble> {
     // No CREATE: the file is made beforehand, with its rights. No mutex: a connection never leaves its thread.
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;

@@ -1,0 +1,183 @@
+//! Which keys are hot? Judged at the end of each window, and at once for a key that is hot before its window is over.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Weak};
+
+use bellwether_core::heat::board::{Seen, Sight};
+use bellwether_core::heat::fleet::{Told, tells_every, top};
+use bellwether_core::heat::hot::Stage;
+use bellwether_core::heat::policy::{Bars, HotPolicy, WINDOW};
+use bellwether_core::heat::sketch::Id;
+use bellwether_core::heat::window::Counts;
+use bellwether_core::time::Tick;
+
+use crate::control::capacity;
+use crate::control::react::Reactor;
+use crate::engine::notice::value_size;
+use crate::engine::{Engine, draw};
+use crate::error::SetupError;
+use crate::key::KeyRef;
+use crate::port::clock::Clock;
+use crate::state::heat::{Closed, Heat, Judged, Known, Noted};
+use crate::state::plan::{self, Verdict};
+
+/// Keys of which counts are gathered to be told; beyond it no key more is taken up until they were.
+const MOST_UNTOLD: usize = 512;
+
+/// Judges until the cache is gone.
+pub(crate) fn start(engine: &Arc<Engine>) {
+    let (reactor, noted) = (Reactor::default(), Noted::new());
+    let watch = Watch { untold: HashMap::new(), told: engine.clock.now(), noted, reactor };
+    engine.runtime().spawn(watch.run(Arc::downgrade(engine), engine.heat.clone(), engine.clock.clone()));
+    capacity::start(engine);
+}
+
+/// Whether thresholds make sense.
+pub(crate) fn sensible(policy: &HotPolicy) -> Result<(), SetupError> {
+    let mistakes: Vec<String> = policy.mistakes().into_iter().map(|(knob, text)| format!("{knob} {text}")).collect();
+    if mistakes.is_empty() { Ok(()) } else { Err(SetupError::Hot(mistakes)) }
+}
+
+/// What the task itself remembers.
+struct Watch {
+    /// What was counted since others were told.
+    untold: HashMap<Id, Counts>,
+    /// When they were.
+    told: Tick,
+    noted: Noted,
+    reactor: Reactor,
+}
+
+impl Watch {
+    async fn run(mut self, engine: Weak<Engine>, heat: Arc<Heat>, clock: Clock) {
+        let mut began = clock.now();
+        loop {
+            let over = tokio::select! {
+                () = clock.sleep_until(began + WINDOW) => true,
+                () = heat.alarm.notified() => false,
+            };
+            let Some(engine) = engine.upgrade() else { return };
+            if over {
+                let ended = clock.now();
+                self.window(&engine, began, ended);
+                began = ended;
+            } else {
+                self.inside(&engine, clock.now());
+            }
+        }
+    }
+
+    /// A window is over.
+    fn window(&mut self, engine: &Arc<Engine>, began: Tick, now: Tick) {
+        let (heat, policy, bars) = (&engine.heat, engine.heat.policy(), engine.heat.bars());
+        let closed = heat.turn(&mut self.noted);
+        let mut judged = heat.judged();
+        judged.view.turn(now);
+        judged.windows += 1;
+        let instances = judged.view.instances(now);
+        heat.watch_for(instances);
+        if closed.is_empty() && judged.board.ids().next().is_none() && self.untold.is_empty() {
+            drop(judged);
+            self.reactor.react(engine, &[], seen_by(engine, instances, now));
+            return self.tell(engine, instances, now);
+        }
+        take_up(engine, &mut judged, self.noted.keys().map(|(key, name)| (key.id, key.space, key.size, name)));
+        let seen = seen(engine, &mut judged, &closed);
+        let sight = Sight { length: now.since(began), instances, bars: &bars, policy: &policy, now };
+        judged.board.judge(&seen, &sight);
+        let Judged { board, view, known, .. } = &mut *judged;
+        let spaces = engine.spaces_by_id();
+        board.retain(|id| known.get(&id).is_some_and(|known| spaces.contains_key(&known.key.space)));
+        known.retain(|id, _| board.stage(*id).is_some());
+        heat.want(view.above(bars.watch).map(|(id, _)| id).filter(|id| !known.contains_key(id)));
+        let verdicts: Vec<Verdict> =
+            board.hottest_first().into_iter().filter_map(|id| verdict(&judged, id, &bars)).collect();
+        drop(judged);
+        self.reactor.react(engine, &verdicts, seen_by(engine, instances, now));
+        for one in seen {
+            if self.untold.len() < MOST_UNTOLD || self.untold.contains_key(&one.id) {
+                let sum = self.untold.entry(one.id).or_default();
+                *sum = sum.plus(one.here);
+            }
+        }
+        self.tell(engine, instances, now);
+    }
+
+    /// Tells the others, if it is time.
+    fn tell(&mut self, engine: &Engine, instances: u32, now: Tick) {
+        if now.since(self.told) < tells_every(instances) {
+            return;
+        }
+        self.told = now;
+        let counted = self.untold.drain().map(|(id, counts)| Told { id, counts }).collect();
+        let _told = top(counted, draw());
+        let _ = engine;
+    }
+
+    /// Something is hot before its window is over.
+    fn inside(&mut self, engine: &Arc<Engine>, now: Tick) {
+        let (heat, policy, bars) = (&engine.heat, engine.heat.policy(), engine.heat.bars());
+        let (so_far, keys) = heat.so_far();
+        let mut judged = heat.judged();
+        let instances = judged.view.instances(now);
+        // Of a whole window, whatever is still to come.
+        let sight = Sight { length: WINDOW, instances, bars: &bars, policy: &policy, now };
+        let least = bars.local(instances);
+        let mut news = Vec::new();
+        for (key, name) in keys {
+            let here = so_far.counts(key.id, key.size);
+            if here.cost() < least || judged.board.stage(key.id) == Some(Stage::Hot) {
+                continue;
+            }
+            take_up(engine, &mut judged, [(key.id, key.space, key.size, &name[..])]);
+            let one = Seen { id: key.id, space: key.space, here, elsewhere: judged.view.rates(key.id) };
+            if judged.board.judge_now(&one, &sight) {
+                news.extend(verdict(&judged, key.id, &bars));
+            } else if judged.board.stage(key.id).is_none() {
+                judged.known.remove(&key.id);
+            }
+        }
+        drop(judged);
+        for verdict in news {
+            self.reactor.react_now(engine, &verdict, seen_by(engine, instances, now));
+        }
+    }
+}
+
+/// What is said of a key to those who react.
+fn verdict(judged: &Judged, id: Id, bars: &Bars) -> Option<Verdict> {
+    let key = judged.known.get(&id)?.key.clone();
+    Some(Verdict { key, hot: judged.board.hot(id, bars)? })
+}
+
+/// What they are told of the fleet.
+fn seen_by(engine: &Engine, instances: u32, now: Tick) -> plan::Sight {
+    let (capacity, extend_ttl) = (engine.heat.bars().capacity, engine.heat.policy().extend_ttl);
+    plan::Sight { now, capacity, instances, nodes: 1, extend_ttl }
+}
+
+/// Remembers the keys behind ids.
+fn take_up<'a>(engine: &Engine, judged: &mut Judged, keys: impl IntoIterator<Item = (Id, u32, u32, &'a [u8])>) {
+    for (id, space, size, name) in keys {
+        let known = judged.known.entry(id).or_insert_with(|| {
+            let key = KeyRef::new(space, name, &engine.seed).to_key();
+            Known { key, size }
+        });
+        if size > 0 {
+            known.size = size;
+        }
+    }
+}
+
+/// What the window says of all keys that are known.
+fn seen(engine: &Engine, judged: &mut Judged, closed: &Closed<'_>) -> Vec<Seen> {
+    let Judged { view, known, .. } = judged;
+    let seen = known.iter_mut().map(|(id, known)| {
+        if let Some(entry) = engine.memory.peek(known.key.by_ref()) {
+            known.size = value_size(&entry, known.key.bytes.len());
+        }
+        let here = closed.counts(*id, known.size);
+        Seen { id: *id, space: known.key.space, here, elsewhere: view.rates(*id) }
+    });
+    seen.collect()
+}

@@ -1,0 +1,38 @@
+//! Which access is counted for the detector of hot keys, and as whose?
+
+use bellwether_core::heat::sample::SAMPLE;
+use bellwether_core::heat::sketch::Id;
+
+use crate::engine::Engine;
+use crate::engine::space::SpaceState;
+use crate::entry::{ENTRY_OVERHEAD, Entry};
+use crate::state::heat::Access;
+
+impl Engine {
+    /// A read that was drawn, of what memory or a load had. Never inlined: seven of eight hits pass it by.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn look_at_read(&self, space: &SpaceState, key: &[u8], entry: Option<&Entry>, nth: u64) {
+        let size = entry.map_or(0, |entry| value_size(entry, key.len()));
+        self.heat.look(id(space, key), space.id, key, Access::Read(size), nth);
+    }
+
+    /// A write or an invalidation by this process: one in eight is looked at.
+    pub(crate) fn look_at_write(&self, space: &SpaceState, key: &[u8]) {
+        let draw = fastrand::u64(..);
+        if draw < u64::MAX / SAMPLE {
+            self.heat.look(id(space, key), space.id, key, Access::Write, draw);
+        }
+    }
+}
+
+/// The key as the whole fleet knows it.
+pub(crate) fn id(space: &SpaceState, key: &[u8]) -> Id {
+    Id(xxhash_rust::xxh3::xxh3_64_with_seed(key, space.heat_seed))
+}
+
+/// Bytes of an entry's value, nearly.
+pub(crate) fn value_size(entry: &Entry, key: usize) -> u32 {
+    let around = u32::try_from(ENTRY_OVERHEAD + key).unwrap_or(u32::MAX);
+    entry.weight.saturating_sub(around)
+}

@@ -1,0 +1,432 @@
+//! What was asked for in this window, and what is said of keys that are hot? Written to by hits, so: in fixed memory,
+//! without waiting, without allocating.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+
+use bellwether_core::draw::Draw;
+use bellwether_core::heat::board::Board;
+use bellwether_core::heat::fleet::FleetView;
+use bellwether_core::heat::policy::{Bars, HotPolicy, UNIT_BYTES};
+use bellwether_core::heat::sample::SAMPLE;
+use bellwether_core::heat::sketch::{Id, Sketch};
+use bellwether_core::heat::window::Counts;
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::Notify;
+
+use crate::key::Key;
+
+/// Keys that a window tells apart, by what their reads cost and by their writes: 128 KiB and 32 KiB for both windows.
+const READ_CELLS: usize = 8_192;
+const WRITE_CELLS: usize = 2_048;
+/// Keys that are noted in a window, and the bytes of all their names together.
+const MOST_NOTED: usize = 256;
+const NOTED_BYTES: usize = 16 << 10;
+/// Of both one part in so many is for keys that are hot, however many others there are.
+const RESERVE: usize = 8;
+/// From half of the room on the bar rises each time that so many more are noted.
+const STEP: usize = MOST_NOTED / 8;
+/// Keys that others find hot and whose names this process does not know: it notes them when they are asked for.
+const WANTED: usize = 64;
+/// What one node is taken to bear until that was measured: what a Redis on a common machine does.
+const ASSUMED_CAPACITY: u32 = 100_000;
+
+/// The detector of one cache.
+pub(crate) struct Heat {
+    windows: [Window; 2],
+    /// Which of them is counted in.
+    current: AtomicUsize,
+    /// A key is noted once so much was counted of it in a window: as low as leaves room for all that are.
+    note_at: AtomicU32,
+    /// So much, in one window, is hot: the control task is woken at once.
+    alarm_at: AtomicU32,
+    alarmed: AtomicBool,
+    pub(crate) alarm: Notify,
+    noted: Mutex<Noted>,
+    wanted: [AtomicU64; WANTED],
+    /// Operations a second that one node was measured to bear; 0: not yet.
+    measured: AtomicU32,
+    policy: RwLock<HotPolicy>,
+    judged: Mutex<Judged>,
+    /// Keys that could not be noted, because the place for their names was full or in use.
+    pub(crate) dropped: AtomicU64,
+}
+
+struct Window {
+    /// What reads cost: see [`cost_of`].
+    reads: Sketch,
+    writes: Sketch,
+    /// Nothing was counted in it.
+    empty: AtomicBool,
+}
+
+/// Keys that stood out in the window that runs. Its room is made beforehand: noting allocates nothing.
+pub(crate) struct Noted {
+    keys: Vec<NotedKey>,
+    names: Vec<u8>,
+}
+
+/// One of them.
+pub(crate) struct NotedKey {
+    pub(crate) id: Id,
+    pub(crate) space: u32,
+    /// Of the value that was read last.
+    pub(crate) size: u32,
+    name: std::ops::Range<usize>,
+}
+
+/// What is known at the end of the last window.
+#[derive(Default)]
+pub(crate) struct Judged {
+    pub(crate) board: Board,
+    pub(crate) view: FleetView,
+    pub(crate) windows: u64,
+    /// The keys behind the ids: of all that are on the board, and of those that were noted last.
+    pub(crate) known: HashMap<Id, Known>,
+}
+
+/// A key behind an id.
+#[derive(Clone)]
+pub(crate) struct Known {
+    pub(crate) key: Key,
+    /// Of its value, when it was last seen.
+    pub(crate) size: u32,
+}
+
+/// What was counted of a key that was looked at.
+pub(crate) enum Access {
+    /// A value of so many bytes was read.
+    Read(u32),
+    Write,
+}
+
+/// Where the capacity comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CapacitySource {
+    /// From the configuration.
+    Configured,
+    /// Measured when the cache was built: an estimate.
+    Measured,
+    /// Not measured yet.
+    Assumed,
+}
+
+impl CapacitySource {
+    /// As a word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            CapacitySource::Configured => "configured",
+            CapacitySource::Measured => "measured",
+            CapacitySource::Assumed => "assumed",
+        }
+    }
+}
+
+/// What a read of so many bytes costs: an operation, or one per KiB where that is more.
+pub(crate) fn cost_of(size: u32) -> u32 {
+    (size / UNIT_BYTES as u32).max(1)
+}
+
+impl Heat {
+    pub(crate) fn new(policy: HotPolicy) -> Heat {
+        let heat = Heat {
+            windows: std::array::from_fn(|_| Window {
+                reads: Sketch::new(READ_CELLS),
+                writes: Sketch::new(WRITE_CELLS),
+                empty: AtomicBool::new(true),
+            }),
+            current: AtomicUsize::new(0),
+            note_at: AtomicU32::new(1),
+            alarm_at: AtomicU32::new(u32::MAX),
+            alarmed: AtomicBool::new(false),
+            alarm: Notify::new(),
+            noted: Mutex::new(Noted::new()),
+            wanted: std::array::from_fn(|_| AtomicU64::new(0)),
+            measured: AtomicU32::new(0),
+            policy: RwLock::new(policy),
+            judged: Mutex::default(),
+            dropped: AtomicU64::new(0),
+        };
+        heat.watch_for(1);
+        heat
+    }
+
+    /// One access that was drawn to be looked at. `nth`: any number that differs from access to access.
+    pub(crate) fn look(&self, id: Id, space: u32, name: &[u8], access: Access, nth: u64) {
+        let window = &self.windows[self.current.load(Ordering::Relaxed)];
+        window.empty.store(false, Ordering::Relaxed);
+        let draw = Draw(nth).fork(id.0);
+        let (by, count, size) = match access {
+            Access::Read(size) => (cost_of(size), window.reads.add(id, cost_of(size), draw), size),
+            Access::Write => (1, window.writes.add(id, 1, draw), 0),
+        };
+        let passes = |bar: u32| count >= bar && count - by < bar;
+        let note_at = self.note_at.load(Ordering::Relaxed);
+        let alarm_at = self.alarm_at.load(Ordering::Relaxed);
+        // And again each time that it doubles: the first time there may have been no room.
+        let again = count > note_at && (count - by).leading_zeros() > count.leading_zeros();
+        if passes(note_at) || passes(alarm_at) || again || (count == by && self.is_wanted(id)) {
+            self.note(NotedKey { id, space, size, name: 0..0 }, name, count >= alarm_at);
+            if count >= alarm_at && !self.alarmed.swap(true, Ordering::Relaxed) {
+                self.alarm.notify_one();
+            }
+        }
+    }
+
+    fn note(&self, key: NotedKey, name: &[u8], hot: bool) {
+        // A hit never waits.
+        let kept = self.noted.try_lock().and_then(|mut noted| noted.keep(key, name, hot).then_some(noted.keys.len()));
+        if kept.is_some_and(|many| many * 2 >= MOST_NOTED && many % STEP == 0) {
+            self.raise_bar();
+        }
+        if kept.is_none() {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Ends the window: from now on is counted in the other one. `None`: nothing was asked for, and nothing is known.
+    pub(crate) fn turn(&self, into: &mut Noted) -> Closed<'_> {
+        let ended = self.current.load(Ordering::Relaxed);
+        let next = &self.windows[1 - ended];
+        if !next.empty.swap(true, Ordering::Relaxed) {
+            next.reads.clear();
+            next.writes.clear();
+        }
+        self.current.store(1 - ended, Ordering::Relaxed);
+        into.clear();
+        std::mem::swap(&mut *self.noted.lock(), into);
+        self.alarmed.store(false, Ordering::Relaxed);
+        self.adapt(into);
+        Closed(&self.windows[ended])
+    }
+
+    /// What is counted so far in the window that runs, and the keys that were noted in it.
+    pub(crate) fn so_far(&self) -> (Closed<'_>, Vec<(NotedKey, Vec<u8>)>) {
+        let noted = self.noted.lock();
+        let keys = noted.keys.iter().map(|key| (key.clone(), noted.name(key).to_vec())).collect();
+        drop(noted);
+        // Another key may become hot in the same window.
+        self.alarmed.store(false, Ordering::Relaxed);
+        (Closed(&self.windows[self.current.load(Ordering::Relaxed)]), keys)
+    }
+
+    /// As many keys are noted as there is room for.
+    fn adapt(&self, noted: &Noted) {
+        if noted.keys.len() * 8 < MOST_NOTED {
+            let now = self.note_at.load(Ordering::Relaxed);
+            self.note_at.store((now / 2).max(1), Ordering::Relaxed);
+        }
+    }
+
+    fn raise_bar(&self) {
+        // Not above what is hot, or nobody would be.
+        let most = self.alarm_at.load(Ordering::Relaxed).max(1);
+        let next = self.note_at.load(Ordering::Relaxed).saturating_mul(2);
+        self.note_at.store(next.min(most), Ordering::Relaxed);
+    }
+
+    /// What is hot in one of so many processes.
+    pub(crate) fn watch_for(&self, instances: u32) {
+        let looked_at = self.bars().local(instances).div_ceil(SAMPLE);
+        self.alarm_at.store(u32::try_from(looked_at).unwrap_or(u32::MAX), Ordering::Relaxed);
+    }
+
+    /// Keys whose names are to be noted when they are asked for.
+    pub(crate) fn want(&self, ids: impl Iterator<Item = Id>) {
+        let mut wanted = [0; WANTED];
+        for id in ids {
+            wanted[id.0 as usize % WANTED] = id.0;
+        }
+        self.wanted.iter().zip(wanted).for_each(|(slot, id)| slot.store(id, Ordering::Relaxed));
+    }
+
+    fn is_wanted(&self, id: Id) -> bool {
+        self.wanted[id.0 as usize % WANTED].load(Ordering::Relaxed) == id.0
+    }
+
+    pub(crate) fn judged(&self) -> parking_lot::MutexGuard<'_, Judged> {
+        self.judged.lock()
+    }
+
+    pub(crate) fn policy(&self) -> HotPolicy {
+        self.policy.read().clone()
+    }
+
+    pub(crate) fn set_policy(&self, policy: HotPolicy) {
+        *self.policy.write() = policy;
+    }
+
+    /// A node was measured to bear so many operations a second.
+    pub(crate) fn measured(&self, capacity: u32) {
+        self.measured.store(capacity.max(1), Ordering::Relaxed);
+    }
+
+    /// The thresholds in force.
+    pub(crate) fn bars(&self) -> Bars {
+        let measured = self.measured.load(Ordering::Relaxed);
+        self.policy.read().bars(f64::from(if measured == 0 { ASSUMED_CAPACITY } else { measured }))
+    }
+
+    pub(crate) fn capacity_source(&self) -> CapacitySource {
+        match (self.policy.read().capacity, self.measured.load(Ordering::Relaxed)) {
+            (Some(_), _) => CapacitySource::Configured,
+            (None, 0) => CapacitySource::Assumed,
+            (None, _) => CapacitySource::Measured,
+        }
+    }
+}
+
+/// A window that can be read.
+pub(crate) struct Closed<'a>(&'a Window);
+
+impl Closed<'_> {
+    /// Whether anything was counted.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.empty.load(Ordering::Relaxed)
+    }
+
+    /// What a key, whose value has so many bytes, was asked for.
+    pub(crate) fn counts(&self, id: Id, size: u32) -> Counts {
+        let reads = (u64::from(self.0.reads.count(id)) * SAMPLE).div_ceil(u64::from(cost_of(size)));
+        let writes = u64::from(self.0.writes.count(id)) * SAMPLE;
+        Counts { reads, writes, bytes: reads.saturating_mul(u64::from(size)) }
+    }
+}
+
+impl Noted {
+    pub(crate) fn new() -> Noted {
+        Noted { keys: Vec::with_capacity(MOST_NOTED), names: Vec::with_capacity(NOTED_BYTES) }
+    }
+
+    /// Each key once, with its name.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = (&NotedKey, &[u8])> {
+        self.keys.iter().map(|key| (key, self.name(key)))
+    }
+
+    fn name(&self, key: &NotedKey) -> &[u8] {
+        &self.names[key.name.clone()]
+    }
+
+    fn keep(&mut self, key: NotedKey, name: &[u8], hot: bool) -> bool {
+        if let Some(held) = self.keys.iter_mut().find(|held| held.id == key.id) {
+            held.size = held.size.max(key.size);
+            return true;
+        }
+        let open_to = |most: usize| if hot { most } else { most - most / RESERVE };
+        if self.keys.len() >= open_to(MOST_NOTED) || self.names.len() + name.len() > open_to(NOTED_BYTES) {
+            return false;
+        }
+        let from = self.names.len();
+        self.names.extend_from_slice(name);
+        self.keys.push(NotedKey { name: from..self.names.len(), ..key });
+        true
+    }
+
+    fn clear(&mut self) {
+        self.keys.clear();
+        self.names.clear();
+    }
+}
+
+impl Clone for NotedKey {
+    fn clone(&self) -> NotedKey {
+        NotedKey { name: self.name.clone(), ..*self }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reads(heat: &Heat, id: u64, times: u64) {
+        (0..times)
+            .for_each(|nth| heat.look(Id(id << 32 | id), 1, format!("key {id}").as_bytes(), Access::Read(10), nth));
+    }
+
+    fn turn(heat: &Heat, noted: &mut Noted) {
+        let _closed = heat.turn(noted);
+    }
+
+    fn names(noted: &Noted) -> Vec<String> {
+        let mut names: Vec<String> = noted.keys().map(|(_, name)| String::from_utf8_lossy(name).into()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_window_tells_what_was_asked_for_in_it_and_no_more() {
+        let (heat, mut noted) = (Heat::new(HotPolicy::default()), Noted::new());
+        reads(&heat, 1, 5);
+        heat.look(Id(2 << 32), 1, b"key 2", Access::Write, 0);
+        let closed = heat.turn(&mut noted);
+        assert_eq!(names(&noted), ["key 1", "key 2"]);
+        assert_eq!(closed.counts(Id(1 << 32 | 1), 10), Counts { reads: 40, writes: 0, bytes: 400 });
+        assert_eq!(closed.counts(Id(2 << 32), 10), Counts { reads: 0, writes: 8, bytes: 0 });
+        let closed = heat.turn(&mut noted);
+        assert_eq!((closed.counts(Id(1 << 32 | 1), 10).reads, names(&noted).len()), (0, 0));
+        assert!(closed.is_empty());
+    }
+
+    #[test]
+    fn large_values_are_counted_by_what_they_cost() {
+        let (heat, mut noted) = (Heat::new(HotPolicy::default()), Noted::new());
+        (0..3).for_each(|nth| heat.look(Id(1 << 32), 1, b"large", Access::Read(64 << 10), nth));
+        let counts = heat.turn(&mut noted).counts(Id(1 << 32), 64 << 10);
+        assert_eq!(counts, Counts { reads: 24, writes: 0, bytes: 24 * (64 << 10) });
+        assert_eq!(counts.cost(), 24 * 64);
+    }
+
+    #[test]
+    fn what_is_hot_inside_a_window_wakes_the_control_once() {
+        let heat = Heat::new(HotPolicy { capacity: Some(8_000.0), ..HotPolicy::default() });
+        heat.watch_for(1);
+        let woken = || futures_util::FutureExt::now_or_never(heat.alarm.notified()).is_some();
+        reads(&heat, 1, 49);
+        assert!(!woken(), "392 of 400");
+        reads(&heat, 1, 100);
+        assert!(woken() && !woken());
+        let (_, keys) = heat.so_far();
+        assert!(keys.iter().any(|(_, name)| name == b"key 1"));
+        reads(&heat, 2, 50);
+        assert!(woken(), "another one, in the same window");
+    }
+
+    #[test]
+    fn a_flood_of_keys_is_noted_up_to_a_bound_and_then_only_what_stands_out() {
+        let (heat, mut noted) = (Heat::new(HotPolicy::default()), Noted::new());
+        for _ in 0..10 {
+            (10..5_000).for_each(|id| reads(&heat, id, 1));
+            reads(&heat, 1, 500);
+            turn(&heat, &mut noted);
+            assert!(noted.keys.len() <= MOST_NOTED && noted.names.len() <= NOTED_BYTES);
+        }
+        assert!(names(&noted).contains(&"key 1".to_owned()), "{:?}", names(&noted));
+        // Names that are long find less room, and that is counted.
+        (10..20).for_each(|id| heat.look(Id(id << 32), 1, &[b'x'; 4096], Access::Read(0), id));
+        assert!(heat.dropped.load(Ordering::Relaxed) > 0);
+        turn(&heat, &mut noted);
+        // In the first window of another flood as well, where it is hot.
+        (10..5_000).for_each(|id| reads(&heat, id, 1));
+        reads(&heat, 2, 700);
+        assert!(heat.so_far().1.iter().any(|(_, name)| name == b"key 2"));
+        // Once the flood is over, what is asked for seldom is noted again.
+        (0..32).for_each(|_| turn(&heat, &mut noted));
+        reads(&heat, 7, 1);
+        turn(&heat, &mut noted);
+        assert_eq!(names(&noted), ["key 7"]);
+    }
+
+    #[test]
+    fn a_key_that_others_find_hot_is_noted_when_it_is_asked_for() {
+        let (heat, mut noted) = (Heat::new(HotPolicy::default()), Noted::new());
+        heat.note_at.store(100, Ordering::Relaxed);
+        reads(&heat, 7, 1);
+        turn(&heat, &mut noted);
+        assert_eq!(names(&noted).len(), 0);
+        heat.note_at.store(100, Ordering::Relaxed);
+        heat.want([Id(7 << 32 | 7)].into_iter());
+        reads(&heat, 7, 1);
+        turn(&heat, &mut noted);
+        assert_eq!(names(&noted), ["key 7"]);
+    }
+}

@@ -1,0 +1,38 @@
+//! S1: a flash sale finds its key expired.
+
+use bellwether_core::time::Span;
+
+use super::figure::Figure;
+use super::ladder::{COLUMNS, Ladder, Shows};
+use super::name::Scenario;
+use super::study::{Goal, Sizes, Study};
+use crate::fleet::{Arrivals, Case, PolicySet, Start};
+
+pub(super) fn cases() -> Vec<Case> {
+    vec![Case {
+        says: Scenario::S1.says(),
+        rate: 200_000.0,
+        arrivals: Arrivals::EvenFor(Span::ms(100)),
+        start: Start::Expired,
+        capacity: Some(100),
+        once: true,
+        length: Span::secs(3),
+        bin: Span::ms(20),
+        ..Case::default()
+    }]
+}
+
+pub(super) fn studies(sizes: &Sizes) -> Vec<Box<dyn Study>> {
+    let study = |case| Ladder {
+        scenario: Scenario::S1,
+        case,
+        sets: PolicySet::ALL.to_vec(),
+        measure: Figure::Loads,
+        bound: 1.0,
+        bound_says: "1 load; 0 blocked if any copy exists",
+        columns: COLUMNS[1..].to_vec(),
+        goals: vec![Goal::at_most(Figure::Loads, 1.0), Goal::at_most(Figure::Blocked, 0.0)],
+        shows: Shows::Loads,
+    };
+    cases().into_iter().map(|case| study(case).sized(sizes)).collect()
+}

@@ -1,0 +1,58 @@
+//! S10: the origin becomes slow, or dies, for a minute.
+
+use bellwether_core::time::Span;
+
+use super::figure::Figure;
+use super::ladder::{COLUMNS, Ladder, Shows};
+use super::name::Scenario;
+use super::study::{Goal, Sizes, Study};
+use crate::fleet::{Case, Fault, PolicySet, Trouble};
+
+pub(super) fn cases() -> Vec<Case> {
+    let minute = |trouble| Some(Fault { from: Span::secs(60), until: Span::secs(120), trouble });
+    let troubled = Case {
+        keys: 50,
+        ttl: Span::secs(10),
+        load: Span::ms(50),
+        capacity: Some(64),
+        length: Span::secs(240),
+        bin: Span::secs(1),
+        ..Case::default()
+    };
+    vec![
+        Case {
+            variant: "slow",
+            says: "the origin is 10 x slower for 60 s",
+            fault: minute(Trouble::Slow(10)),
+            ..troubled.clone()
+        },
+        Case {
+            variant: "dead",
+            says: "the origin is dead for 60 s: every load hangs until it is given up",
+            fault: minute(Trouble::Dead),
+            ..troubled
+        },
+    ]
+}
+
+pub(super) fn studies(sizes: &Sizes) -> Vec<Box<dyn Study>> {
+    let small = |case| {
+        if sizes.small {
+            Case { rate: 1_000.0, keys: 20, processes: 10, capacity: Some(4), length: Span::secs(150), ..case }
+        } else {
+            case
+        }
+    };
+    let study = |case| Ladder {
+        scenario: Scenario::S10,
+        case,
+        sets: PolicySet::ALL.to_vec(),
+        measure: Figure::Amplification,
+        bound: 1.0,
+        bound_says: "no more loads than without the fault; 100 % answered from stale",
+        columns: [&[Figure::Answered, Figure::Recovered], &COLUMNS[..]].concat(),
+        goals: vec![Goal::at_least(Figure::Answered, 1.0), Goal::at_most(Figure::Amplification, 1.1)],
+        shows: Shows::Loads,
+    };
+    cases().into_iter().map(|case| study(small(case)).sized(sizes)).collect()
+}
