@@ -98,7 +98,13 @@ fn body(n: usize) -> String {
 }
 
 fn ask(mode: Mode) -> Ask {
-    Ask { lease: Span::secs(1), mode, holds: Fence::ZERO, at_least: Fence::ZERO }
+    Ask {
+        lease: Span::secs(1),
+        mode,
+        holds: Fence::ZERO,
+        at_least: Fence::ZERO,
+        draw: bellwether::shared::Draw(fastrand::u64(..)),
+    }
 }
 
 fn envelope(n: usize) -> Envelope {
@@ -116,6 +122,7 @@ fn envelope(n: usize) -> Envelope {
         tags: Vec::new(),
         format: Format::Utf8,
         about: Vec::new(),
+        split: bellwether::shared::Split::No,
         body: body(n).into(),
     }
 }

@@ -7,7 +7,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bellwether::shared::{Acquired, Ask, Draw, Envelope, Format, Found, Mode, Position, Stored, Tier};
+use bellwether::shared::{Acquired, Ask, Envelope, Format, Found, Mode, Position, Stored, Tier};
 use bellwether::{Fence, Kind, Span};
 use bellwether_adapters::tiers::redis::{RedisOptions, RedisTarget, RedisTier};
 use bellwether_benches::cpu;
@@ -112,8 +112,13 @@ async fn main() {
 }
 
 async fn fill(tier: &RedisTier, key: &[u8], (length, shrinks): (usize, bool)) {
-    let draw = Draw(fastrand::u64(..));
-    let ask = Ask { lease: Span::secs(5), mode: Mode::Miss, holds: Fence::ZERO, at_least: Fence::ZERO, draw };
+    let ask = Ask {
+        lease: Span::secs(5),
+        mode: Mode::Miss,
+        holds: Fence::ZERO,
+        at_least: Fence::ZERO,
+        draw: bellwether::shared::Draw(fastrand::u64(..)),
+    };
     let token = match tier.acquire(key, ask).await {
         Ok(Acquired::Granted { token, .. }) => token,
         // Two rows read the same keys.
@@ -136,6 +141,7 @@ async fn fill(tier: &RedisTier, key: &[u8], (length, shrinks): (usize, bool)) {
         tags: Vec::new(),
         format: Format::Bytes,
         about: Vec::new(),
+        split: bellwether::shared::Split::No,
         body: body.into(),
     };
     assert_eq!(tier.publish(key, token, envelope).await.expect("stored"), Stored::Yes(token));

@@ -37,6 +37,7 @@ fn envelope(body: Vec<u8>, tags: Vec<u64>) -> Envelope {
         tags,
         format: Format::Bytes,
         about: Vec::new(),
+        split: bellwether::shared::Split::No,
         body: Bytes::from(body),
     }
 }

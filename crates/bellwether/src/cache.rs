@@ -31,6 +31,7 @@ use crate::state::fleet::{Fleet, Listener};
 use crate::state::gate::OriginGate;
 use crate::state::memory::{LEAST_LIMIT, Memory};
 use crate::state::plan::Planned;
+use crate::state::spread::SpreadTier;
 use crate::weigh::Value;
 
 /// Threads of the runtime that a cache starts for its loads where none is given.
@@ -240,8 +241,8 @@ impl CacheBuilder {
             .ok_or(SetupError::Eviction(self.eviction))?;
         let listener = self.listener;
         let fleet = self.backplane.as_ref().map(|to| Fleet::new(to.delivery(), resync, clock.clone(), listener));
-        let shared =
-            SharedTier { tier: self.tier, budget, resync, fleet: fleet.clone(), ledger: self.ledger, disk: self.disk };
+        let spread = self.tier.map(|tier| SpreadTier::new(tier, runtime.clone()));
+        let shared = SharedTier { spread, budget, resync, fleet: fleet.clone(), ledger: self.ledger, disk: self.disk };
         let engine = Engine::new(memory, clock, seed, shared, self.hot, runtime, own);
         if let (Some(fleet), Some(transport)) = (fleet, self.backplane) {
             follow::start(&engine, fleet, transport);

@@ -53,6 +53,7 @@ pub mod shared;
 mod space;
 mod state;
 pub mod testing;
+mod token;
 mod weigh;
 
 pub use bellwether_core::entry::Kind;
@@ -94,4 +95,6 @@ pub use space::{Cleared, Invalidated, Lease, Space, Written};
 pub use state::fleet::BackplaneCounts;
 pub use state::heat::CapacitySource;
 pub use state::plan::MeasureCounts;
+pub use state::spread::{SpreadCounts, SpreadTier};
+pub use token::{NoToken, Token};
 pub use weigh::{Value, Weigh};

@@ -51,8 +51,37 @@ pub struct Envelope {
     pub format: Format,
     /// What the space's codec adds to the body: pairs of a number of its own (64 to 255) and bytes.
     pub about: Vec<(u8, Bytes)>,
+    /// Whether its key is split.
+    pub split: Split,
     /// The encoded value; empty unless `kind` is a value.
     pub body: Bytes,
+}
+
+/// Whether a key's reads are shared out among copies on several nodes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Split {
+    /// One place holds it.
+    #[default]
+    No,
+    /// Copies of it lie under these salts: whoever replaces or invalidates it sees to them.
+    Into(Vec<u32>),
+    /// It is such a copy.
+    Copy(Copied),
+}
+
+/// What a copy of a split key says of the value that it is a copy of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Copied {
+    /// The value's own fence in the tier.
+    pub fence: Fence,
+    /// For how many ms the value was still fresh when the copy was made.
+    pub fresh_ms: u64,
+    /// Its `swr_ms` then.
+    pub swr_ms: u32,
+    /// Its `hard_ms` then.
+    pub hard_ms: u32,
+    /// For how many ms the copy was made: what is left of its own freshness tells how old it is.
+    pub life_ms: u32,
 }
 
 /// What the bytes of a stored body are.
@@ -173,12 +202,14 @@ pub enum Stored {
 }
 
 /// What an invalidation did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Raised {
     /// Nothing below this fence will be stored any more.
     pub fence: Fence,
     /// Whether a value was there.
     pub was_resident: bool,
+    /// Where copies of what was there lie, if it was split.
+    pub salts: Vec<u32>,
 }
 
 /// What a check of a copy finds: nothing of its body travels.
@@ -313,6 +344,18 @@ pub trait Tier: Send + Sync + 'static {
 
     /// Whether a copy made under a fence is still what the tier holds.
     fn verify<'a>(&'a self, key: &'a [u8]) -> BoxFuture<'a, Result<Verified, TierError>>;
+
+    /// Over how many nodes keys are spread: each key lies on one of them.
+    fn nodes(&self) -> usize {
+        1
+    }
+
+    /// Salts of `key` whose names ([`bellwether_core::ring::split::name`]) lie on other nodes than `key` and than one
+    /// another; `most` at most.
+    fn salts(&self, key: &[u8], most: usize) -> Vec<u32> {
+        let _ = (key, most);
+        Vec::new()
+    }
 
     /// Ends when `key` has probably changed since this was called, or when that can't be known any more. A tier that
     /// can't tell never ends it: whoever waits polls as well.

@@ -8,7 +8,7 @@ use bellwether_core::fence::{Fence, Invalidation};
 use bellwether_core::read::decide::Demand;
 use bellwether_core::time::{Span, Tick};
 use bellwether_core::why::Why;
-use futures_util::future::{BoxFuture, FutureExt};
+use futures_util::future::{BoxFuture, FutureExt, ready};
 use tokio::task::JoinHandle;
 
 use crate::cached::Cached;
@@ -25,6 +25,7 @@ use crate::error::Error;
 use crate::key::{CacheKey, Key};
 use crate::load::Loaded;
 use crate::state::plan::Announced;
+use crate::token::{Of, Token};
 use crate::weigh::Value;
 
 /// A family of keys with one policy, one origin and one value type. Cheap to clone.
@@ -50,11 +51,11 @@ impl<K: ?Sized, V> Clone for Space<K, V> {
 /// A value or the right to fill a plain space's key.
 pub enum Lease<V> {
     /// A value; stale and with a token if this caller should renew it.
-    Value(Cached<V>, Option<Fence>),
+    Value(Cached<V>, Option<Token>),
     /// Known not to exist.
     Missing,
     /// Nothing resident: load it, then [`Space::publish`] under this token.
-    Token(Fence),
+    Token(Token),
     /// Another holds the token, at most so much longer.
     Held(Span),
 }
@@ -219,6 +220,16 @@ impl<K: CacheKey + ?Sized, V: Value> Space<K, V> {
         self.invalidate(key, Invalidation::Expire)
     }
 
+    /// From now on reads of `key` at the shared tier are shared out among so many of its nodes (a Redis Cluster's, a
+    /// Memcached fleet's), as far as there are as many; fewer than two: no more. It begins with the next value that is
+    /// loaded. Without a shared tier, or where it is one node, nothing changes.
+    pub fn spread(&self, key: &K, nodes: u16) {
+        let Shared { engine, state, .. } = &*self.shared;
+        if let (Some(spread), Some(travel)) = (&engine.spread, &state.travel) {
+            spread.spread(&travel.name(&self.owned(key).bytes), nodes);
+        }
+    }
+
     fn invalidate(&self, key: &K, verb: Invalidation) -> Invalidated {
         let Shared { engine, state, .. } = &*self.shared;
         let key = self.owned(key);
@@ -288,6 +299,10 @@ impl<K: CacheKey + ?Sized, V: Value> Space<K, V> {
     /// Others get the stale value at once, or wait up to `wait` for the holder's value. A token
     /// ends after `lease`, or when anybody removes or writes the key.
     ///
+    /// In a space whose values live in a shared tier the token is the tier's lease: of all processes that share it one
+    /// client has one, and what anybody does to the key anywhere voids it. Where the tier can't be asked the token is
+    /// this process's alone: see [`Token::is_lone`].
+    ///
     /// # Errors
     /// The key cools down, or too many keys are being loaded.
     pub async fn lease(&self, key: &K, demand: Demand, lease: Span, wait: Span) -> Result<Lease<V>, Error> {
@@ -307,7 +322,9 @@ impl<K: CacheKey + ?Sized, V: Value> Space<K, V> {
                 Some(cached) => (why, Ok(Lease::Value(cached, token))),
                 None => (Why::Negative, Ok(Lease::Missing)),
             },
-            Ok(Leased::Token(token)) => (Why::NotCached, Ok(Lease::Token(token))),
+            Ok(Leased::Token(token)) => {
+                (if token.is_lone() { Why::Lone } else { Why::NotCached }, Ok(Lease::Token(token)))
+            }
             Ok(Leased::Held(left)) => (Why::Held, Ok(Lease::Held(left))),
             // Not counted: who asks what is in its place is counted there.
             Ok(Leased::Gone) => return Err(Error::new(Why::NotCached)),
@@ -326,24 +343,43 @@ impl<K: CacheKey + ?Sized, V: Value> Space<K, V> {
     }
 
     /// Stores a value under a token from [`Space::lease`]. False if the token is void: another
-    /// write, a removal or the end of the lease came first.
-    pub fn publish(&self, key: &K, token: Fence, loaded: impl Into<Loaded<V>>) -> bool {
+    /// write, a removal or the end of the lease came first, wherever that was.
+    ///
+    /// Without a shared tier it is done when this returns, and there is nothing to wait for. With one, the tier decides,
+    /// whoever waits for it; where it does not answer, or the token was given out because it did not, the value is kept
+    /// in this process for a second at most.
+    pub fn publish(&self, key: &K, token: Token, loaded: impl Into<Loaded<V>>) -> BoxFuture<'static, bool> {
+        let Shared { engine, state, .. } = &*self.shared;
         let loaded = loaded.into().map(|value| Box::new(value) as AnyBody);
         let key = self.owned(key);
-        self.shared.engine.look_at_write(&self.shared.state, &key.bytes);
-        let kept = self.shared.engine.publish(&self.shared.state, &key, token, loaded);
-        if kept {
-            let to_tell = self.shared.engine.tell_of_published(&self.shared.state, &key, token);
-            if matches!(to_tell, ToTell::Nobody) {
-                self.shared.engine.shelve_written(&self.shared.state, &key, token);
+        engine.look_at_write(state, &key.bytes);
+        match token.0 {
+            Of::Here(token) | Of::Lone(token) => {
+                let kept = engine.publish_here(state, &key, token, loaded);
+                if kept && !engine.is_in_fleet(state) {
+                    engine.shelve_written(state, &key, token);
+                }
+                ready(kept).boxed()
             }
-            drop(self.tell_tier(key, to_tell));
+            Of::Fleet(lease) => {
+                let task = engine.clone().publish_in_fleet(state.clone(), key, lease, loaded);
+                // A task that was aborted with its runtime has stored nothing.
+                engine.runtime().spawn(task).map(|stored| stored.unwrap_or(false)).boxed()
+            }
         }
-        kept
     }
 
-    /// Gives a token back unused. With a cool-down, readers get an error or a stale value for so long.
-    pub fn release(&self, key: &K, token: Fence, cool_down: Span) -> bool {
-        self.shared.engine.release(&self.owned(key), token, cool_down)
+    /// Gives a token back unused. With a cool-down, readers get an error or a stale value for so long. False if it was
+    /// void. As with [`Space::publish`], there is something to wait for only where there is a shared tier.
+    pub fn release(&self, key: &K, token: Token, cool_down: Span) -> BoxFuture<'static, bool> {
+        let Shared { engine, state, .. } = &*self.shared;
+        let key = self.owned(key);
+        match token.0 {
+            Of::Here(token) | Of::Lone(token) => ready(engine.release_here(&key, token, cool_down)).boxed(),
+            Of::Fleet(lease) => {
+                let task = engine.clone().release_in_fleet(state.clone(), key, lease, cool_down);
+                engine.runtime().spawn(task).map(|released| released.unwrap_or(false)).boxed()
+            }
+        }
     }
 }

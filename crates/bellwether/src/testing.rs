@@ -273,8 +273,10 @@ impl Tier for SharedMemory {
         self.changing(key, move |slot, calls, now| {
             calls.invalidations += 1;
             let (raised, next) = Cell::invalidate(slot.cell, verb, at_least, now);
+            // All its keys lie in one place.
+            let salts = Vec::new();
             slot.cell = Some(next);
-            Raised { fence: raised.fence, was_resident: raised.was_resident }
+            Raised { fence: raised.fence, was_resident: raised.was_resident, salts }
         })
     }
 

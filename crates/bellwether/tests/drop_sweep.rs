@@ -144,7 +144,7 @@ fn lease(stage: &Stage) -> Caller<'_> {
         let leased = stage.space.lease(&1, Demand::Any, Span::ms(20), Span::secs(5)).await;
         if let Ok(Lease::Token(token)) = leased {
             tokio::task::yield_now().await;
-            stage.space.publish(&1, token, 7);
+            stage.space.publish(&1, token, 7).await;
         }
     }
     .boxed()

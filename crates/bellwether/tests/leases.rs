@@ -3,7 +3,7 @@
 #[allow(dead_code, reason = "every test program uses its part of the helpers")]
 mod common;
 
-use bellwether::{Cached, Clock, Demand, Fence, Lease, Loaded, Space, Span, Why};
+use bellwether::{Cached, Clock, Demand, Lease, Loaded, Space, Span, Token, Why};
 use common::{Source, manual, minute, soon, until};
 use futures_util::FutureExt;
 
@@ -13,7 +13,7 @@ async fn lease(space: &Space<u64, u64>, wait: Span) -> Lease<u64> {
     soon("a lease", space.lease(&1, Demand::Any, LEASE, wait)).await.expect("no error")
 }
 
-async fn token(space: &Space<u64, u64>) -> Fence {
+async fn token(space: &Space<u64, u64>) -> Token {
     match lease(space, Span::ZERO).await {
         Lease::Token(token) => token,
         other => panic!("a token, not {}", told(&other)),
@@ -37,15 +37,15 @@ async fn g1_one_client_gets_the_token_the_others_wait_for_its_value() {
     let mut waiter = Box::pin(space.lease(&1, Demand::Any, LEASE, Span::secs(3)));
     assert!((&mut waiter).now_or_never().is_none());
     clock.advance(Span::secs(1));
-    assert!(space.publish(&1, held, 7));
+    assert!(space.publish(&1, held, 7).await);
     assert_eq!(told(&soon("the waiter", waiter).await.unwrap()), "value 7 false");
     let age = space.hit(&1).as_ref().map(Cached::age);
     assert_eq!(age, Some(Span::secs(1)), "its age counts from the token, before which nothing was read");
-    assert!(!space.publish(&1, held, 8), "a token is good for one value");
+    assert!(!space.publish(&1, held, 8).await, "a token is good for one value");
 
     let missing = space.lease(&2, Demand::Any, LEASE, Span::ZERO).await.unwrap();
     let Lease::Token(token) = missing else { panic!("a token") };
-    assert!(space.publish(&2, token, Loaded::missing()));
+    assert!(space.publish(&2, token, Loaded::missing()).await);
     assert_eq!(told(&space.lease(&2, Demand::Any, LEASE, Span::ZERO).await.unwrap()), "missing");
 }
 
@@ -69,7 +69,7 @@ async fn tokens_of_a_crowd(space: &Space<u64, u64>, clock: &Clock, demand: Deman
         if let Some(token) = holder {
             tokens += 1;
             clock.advance(load);
-            assert!(space.publish(&1, token, u64::from(tokens)));
+            assert!(space.publish(&1, token, u64::from(tokens)).await);
         }
         tokio::task::yield_now().await;
     }
@@ -96,7 +96,7 @@ async fn g1_whoever_waits_for_a_token_shares_its_value_whatever_age_it_asked_for
     let demand = Demand::MaxAge(Span::ms(200));
     let mut late: Vec<_> = (0..4).map(|_| Box::pin(space.lease(&1, demand, LEASE, Span::secs(60)))).collect();
     assert!(late.iter_mut().all(|caller| caller.now_or_never().is_none()));
-    assert!(space.publish(&1, held, 7));
+    assert!(space.publish(&1, held, 7).await);
     let mut next = Vec::new();
     until("one of them gets the token", || {
         next.extend(late.iter_mut().filter_map(|caller| caller.now_or_never()).map(|lease| lease.expect("no error")));
@@ -146,28 +146,28 @@ async fn g3_a_token_is_void_after_a_removal_an_expiry_a_write_a_clearing_a_tag_o
         let (_cache, space, clock) = manual(minute());
         let held = token(&space).await;
         void(&space, &clock);
-        assert!(!space.publish(&1, held, 7), "g3: {how}");
+        assert!(!space.publish(&1, held, 7).await, "g3: {how}");
         assert_ne!(space.peek(&1).map(|value| *value), Some(7), "{how}");
         if how == "put" {
             continue;
         }
         // Nobody has to wait for a holder that will never publish.
         let next = token(&space).await;
-        assert!(next > held && !space.release(&1, held, Span::ZERO), "{how}");
-        assert!(space.publish(&1, next, 8), "control: {how}");
+        assert!(next > held && !space.release(&1, held, Span::ZERO).await, "{how}");
+        assert!(space.publish(&1, next, 8).await, "control: {how}");
     }
     let (cache, space, _clock) = manual(minute());
     let held = token(&space).await;
     cache.remove_tag("team:7");
-    assert!(!space.publish(&1, held, Loaded::value(7).tag("team:7")), "its tag was invalidated since");
+    assert!(!space.publish(&1, held, Loaded::value(7).tag("team:7")).await, "its tag was invalidated since");
     assert!(space.hit(&1).is_none());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn g4_waiters_are_woken_by_a_release_a_removal_or_the_end_of_the_lease() {
-    type Ends = fn(&Space<u64, u64>, &Clock, Fence);
+    type Ends = fn(&Space<u64, u64>, &Clock, Token);
     let ways: [(&str, Ends); 4] = [
-        ("release", |space, _, token| assert!(space.release(&1, token, Span::ZERO))),
+        ("release", |space, _, token| assert_eq!(space.release(&1, token, Span::ZERO).now_or_never(), Some(true))),
         ("remove", |space, _, _| drop(space.remove(&1))),
         ("its end", |_, clock, _| clock.advance(LEASE)),
         ("put", |space, _, _| assert!(space.put(&1, 9))),
@@ -196,7 +196,7 @@ async fn a_stale_value_goes_to_all_and_the_token_to_renew_it_to_one() {
     assert_eq!(told(&lease(&space, Span::ZERO).await), "value 1 false");
     let Lease::Value(value, Some(token)) = first else { panic!("with a token") };
     assert_eq!(value.why(), Why::StaleRefreshing);
-    assert!(space.publish(&1, token, 2));
+    assert!(space.publish(&1, token, 2).await);
     assert_eq!(told(&lease(&space, Span::ZERO).await), "value 2 false");
 }
 
@@ -204,7 +204,7 @@ async fn a_stale_value_goes_to_all_and_the_token_to_renew_it_to_one() {
 async fn a_token_given_back_with_a_cool_down_keeps_others_away_for_so_long() {
     let (_cache, space, clock) = manual(minute());
     let held = token(&space).await;
-    assert!(space.release(&1, held, Span::secs(2)));
+    assert!(space.release(&1, held, Span::secs(2)).await);
     let cooling = space.lease(&1, Demand::Any, LEASE, Span::ZERO).await.err().expect("it cools down");
     assert_eq!((cooling.why(), cooling.retry_after()), (Why::Cooling, Some(Span::secs(2))));
     clock.advance(Span::secs(2));
@@ -220,7 +220,7 @@ async fn g4_loads_and_tokens_of_one_key_wait_for_each_other() {
     let held = token(&space).await;
     let mut reader = Box::pin(space.get(&1).or_load(source.loader(std::time::Duration::ZERO)));
     assert!((&mut reader).now_or_never().is_none(), "it follows the token");
-    assert!(space.release(&1, held, Span::ZERO));
+    assert!(space.release(&1, held, Span::ZERO).await);
     assert_eq!((soon("the reader", reader).await.unwrap().why(), source.runs()), (Why::Loaded, 1));
 
     // A token that a clearing made void must not hold up the load that waits for its turn behind it.
@@ -252,7 +252,7 @@ async fn g3_control_a_late_write_without_a_token_stores_the_older_value() {
     let read = row.version();
     row.write();
     drop(space.remove(&1));
-    assert!(!space.publish(&1, held, read), "with a token it is refused");
+    assert!(!space.publish(&1, held, read).await, "with a token it is refused");
     assert!(space.hit(&1).is_none());
 }
 
@@ -273,7 +273,7 @@ async fn g1_control_without_tokens_every_client_loads() {
     let leased = |_| async {
         if let Lease::Token(token) = lease(&space, Span::secs(8)).await {
             let value = source.read(std::time::Duration::from_millis(20)).await;
-            assert!(space.publish(&1, token, value));
+            assert!(space.publish(&1, token, value).await);
         }
     };
     soon("a herd", futures_util::future::join_all((0..20).map(leased))).await;

@@ -18,10 +18,44 @@ const TAGS: u8 = 2;
 const VERSION: u8 = 3;
 const FULL_KEY: u8 = 4;
 const SALTS: u8 = 5;
+const COPIED: u8 = 6;
 /// Type and length.
 const FRONT: usize = 3;
 
-/// What extensions say. Types 6 to 63 are reserved: a reader skips those it does not know.
+/// What a copy of a split key says of the value that it is a copy of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Copied {
+    /// The value's own fence.
+    pub fence: u64,
+    /// How long the value was still fresh when the copy was made, in ms.
+    pub fresh_ms: u64,
+    /// Its `stale_while_revalidate` then, in ms after that.
+    pub swr_ms: u32,
+    /// Its `stale_if_error` then, in ms after it was fresh.
+    pub hard_ms: u32,
+    /// For how long the copy was made, in ms: what is left of its own freshness tells its age.
+    pub life_ms: u32,
+}
+
+impl Copied {
+    const LENGTH: usize = 28;
+
+    fn to_bytes(self) -> Vec<u8> {
+        let mut bytes = [self.fence.to_le_bytes(), self.fresh_ms.to_le_bytes()].concat();
+        bytes.extend([self.swr_ms, self.hard_ms, self.life_ms].iter().flat_map(|ms| ms.to_le_bytes()));
+        bytes
+    }
+
+    fn read(bytes: &[u8]) -> Option<Copied> {
+        let bytes: &[u8; Copied::LENGTH] = bytes.try_into().ok()?;
+        let long = |at: usize| Some(u64::from_le_bytes(*bytes[at..].first_chunk()?));
+        let short = |at: usize| Some(u32::from_le_bytes(*bytes[at..].first_chunk()?));
+        let (fence, fresh_ms) = (long(0)?, long(8)?);
+        Some(Copied { fence, fresh_ms, swr_ms: short(16)?, hard_ms: short(20)?, life_ms: short(24)? })
+    }
+}
+
+/// What extensions say. Types 7 to 63 are reserved: a reader skips those it does not know.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Extensions {
     /// Epoch and number of the backplane's position that the loader had applied before it asked for the lease.
@@ -34,6 +68,8 @@ pub struct Extensions {
     pub full_key: Option<Bytes>,
     /// The salts in the names of a split key's copies.
     pub salts: Vec<u32>,
+    /// What a copy of a split key is a copy of.
+    pub copied: Option<Copied>,
     /// What the space's codec adds: pairs of a type of [`OWN_TYPES`] and bytes, in their order.
     pub own: Vec<(u8, Bytes)>,
 }
@@ -44,7 +80,7 @@ impl Extensions {
     }
 
     pub(crate) fn write(&self, out: &mut Vec<u8>) -> Result<(), Unfit> {
-        if self.own.len() > MOST - usize::from(SALTS) {
+        if self.own.len() > MOST - usize::from(COPIED) {
             return Err(Unfit::Extensions);
         }
         if let Some((epoch, number)) = self.seen {
@@ -62,6 +98,9 @@ impl Extensions {
         }
         if !self.salts.is_empty() {
             put(out, SALTS, &self.salts.iter().flat_map(|salt| salt.to_le_bytes()).collect::<Vec<_>>())?;
+        }
+        if let Some(copied) = self.copied {
+            put(out, COPIED, &copied.to_bytes())?;
         }
         for (kind, bytes) in &self.own {
             if !OWN_TYPES.contains(kind) {
@@ -112,6 +151,7 @@ impl Extensions {
                 self.salts = salts.iter().map(|salt| u32::from_le_bytes(*salt)).collect();
                 if rest.is_empty() { Ok(()) } else { Err(Unreadable::BadExtension) }
             }
+            COPIED => once(&mut self.copied, Copied::read(&bytes).ok_or(Unreadable::BadExtension)?),
             TAGS | SALTS => Err(Unreadable::BadExtension),
             own if OWN_TYPES.contains(&own) => {
                 self.own.push((own, bytes));

@@ -36,7 +36,7 @@ mod unreadable;
 mod write;
 
 pub use body::Compression;
-pub use extension::{Extensions, OWN_TYPES};
+pub use extension::{Copied, Extensions, OWN_TYPES};
 pub use header::{Format, HEADER, Header, Kind, Stamp, stamp};
 pub use read::{Envelope, LONGEST_MS, Limits, MAX_RAW, read};
 pub use unreadable::{Unfit, Unreadable};

@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "helpers outside #[test] may panic too: it is the report")]
 
 use bellwether_envelope::{
-    Compression, Draft, Extensions, Format, HEADER, Header, Kind, LONGEST_MS, Limits, MAX_RAW, Packing, Stamp, Unfit,
-    Unreadable, read, stamp, write,
+    Compression, Copied, Draft, Extensions, Format, HEADER, Header, Kind, LONGEST_MS, Limits, MAX_RAW, Packing, Stamp,
+    Unfit, Unreadable, read, stamp, write,
 };
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -62,10 +62,20 @@ fn extensions(key: Vec<u8>) -> impl Strategy<Value = Extensions> {
     let own = prop::collection::vec((64u8..=255, bytes_up_to(40).prop_map(Bytes::from)), 0..4);
     let numbers = (prop::option::of(any::<(u64, u64)>()), prop::option::of(any::<u64>()));
     let lists = (prop::collection::vec(any::<u64>(), 0..5), prop::collection::vec(any::<u32>(), 0..5));
-    (numbers, lists, any::<bool>(), own).prop_map(move |((seen, version), (tags, salts), hashed, own)| {
-        let full_key = hashed.then(|| Bytes::from(key.clone()));
-        Extensions { seen, tags, version, full_key, salts, own }
-    })
+    let copied = prop::option::of(any::<(u64, u64, u32, u32, u32)>());
+    (numbers, lists, any::<bool>(), copied, own).prop_map(
+        move |((seen, version), (tags, salts), hashed, copied, own)| {
+            let full_key = hashed.then(|| Bytes::from(key.clone()));
+            let copied = copied.map(|(fence, fresh_ms, swr_ms, hard_ms, life_ms)| Copied {
+                fence,
+                fresh_ms,
+                swr_ms,
+                hard_ms,
+                life_ms,
+            });
+            Extensions { seen, tags, version, full_key, salts, copied, own }
+        },
+    )
 }
 
 fn stamps() -> impl Strategy<Value = Stamp> {

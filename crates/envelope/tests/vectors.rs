@@ -183,6 +183,7 @@ fn readable() -> Vec<(String, Vec<u8>, Vec<u8>)> {
         version: Some(9),
         full_key: Some(Bytes::from(key.clone())),
         salts: vec![1, 0xFFFF_FFFF],
+        copied: None,
         own: vec![(64, Bytes::from_static(b"\"etag\"")), (255, Bytes::new()), (64, Bytes::from_static(&[0, 1]))],
     };
     let header_only = |kind, stamp| {

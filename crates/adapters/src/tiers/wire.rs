@@ -3,10 +3,11 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use bellwether::shared::{Envelope as Entry, Format, Position, TierError, TierTrouble};
+use bellwether::shared::{Copied, Envelope as Entry, Format, Position, Split, TierError, TierTrouble};
 use bellwether::{FailClass, Fence, Kind};
 use bellwether_envelope::{
-    Draft, Envelope, Extensions, Format as StoredFormat, Header, Kind as StoredKind, Packing, Stamp, Unreadable, write,
+    Copied as StoredCopied, Draft, Envelope, Extensions, Format as StoredFormat, Header, Kind as StoredKind, Packing,
+    Stamp, Unreadable, write,
 };
 use bytes::Bytes;
 
@@ -18,9 +19,11 @@ pub(crate) fn seal(key: &[u8], entry: &Entry, hashed: bool, packing: Packing) ->
         tags: entry.tags.clone(),
         version: entry.version,
         full_key: hashed.then(|| Bytes::copy_from_slice(key)),
-        salts: Vec::new(),
+        salts: if let Split::Into(salts) = &entry.split { salts.clone() } else { Vec::new() },
+        copied: if let Split::Copy(copied) = entry.split { Some(copied_out(copied)) } else { None },
         own: entry.about.clone(),
     };
+    let is_copy = extensions.copied.is_some();
     let kind = match entry.kind {
         Kind::Value => StoredKind::Value,
         Kind::Negative => StoredKind::Negative,
@@ -33,7 +36,7 @@ pub(crate) fn seal(key: &[u8], entry: &Entry, hashed: bool, packing: Packing) ->
         Format::MsgPack => StoredFormat::MsgPack,
         Format::Protobuf => StoredFormat::Protobuf,
     };
-    let draft = Draft { kind, format, is_copy: false, cost_ms: entry.cost_ms, extensions, payload: &entry.body };
+    let draft = Draft { kind, format, is_copy, cost_ms: entry.cost_ms, extensions, payload: &entry.body };
     write(key, &draft, packing)
         .map_err(|unfit| TierError { kind: TierTrouble::Unfit, text: format!("an entry can't be stored: {unfit}") })
 }
@@ -82,8 +85,23 @@ pub(crate) fn open(found: Envelope, now_ms: u64) -> Option<Entry> {
         tags: extensions.tags,
         format,
         about: extensions.own,
+        split: match extensions.copied {
+            Some(copied) => Split::Copy(copied_in(copied)),
+            None if extensions.salts.is_empty() => Split::No,
+            None => Split::Into(extensions.salts),
+        },
         body: payload,
     })
+}
+
+fn copied_out(copied: Copied) -> StoredCopied {
+    let Copied { fence, fresh_ms, swr_ms, hard_ms, life_ms } = copied;
+    StoredCopied { fence: fence.0, fresh_ms, swr_ms, hard_ms, life_ms }
+}
+
+fn copied_in(copied: StoredCopied) -> Copied {
+    let StoredCopied { fence, fresh_ms, swr_ms, hard_ms, life_ms } = copied;
+    Copied { fence: Fence(fence), fresh_ms, swr_ms, hard_ms, life_ms }
 }
 
 /// Whether an invalidation ended its windows (the verb *expire*): nothing of it is fresh after its birth.
@@ -152,6 +170,7 @@ mod tests {
             tags: vec![4, 5],
             format: Format::Json,
             about: vec![(64, Bytes::from_static(b"x"))],
+            split: Split::Into(vec![3, 1 << 31 | 5]),
             body: Bytes::from_static(b"{}"),
         }
     }

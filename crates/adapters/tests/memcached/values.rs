@@ -21,6 +21,7 @@ fn an_entry_comes_back_whole() {
                 tags: vec![1, u64::MAX],
                 format: Format::Json,
                 about: vec![(64, Bytes::from_static(b"etag"))],
+                split: bellwether::shared::Split::No,
                 age_ms: 20,
                 ..entry(body.to_owned())
             };

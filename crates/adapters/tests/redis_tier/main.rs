@@ -87,6 +87,7 @@ fn entry(body: impl Into<Bytes>) -> Envelope {
         tags: Vec::new(),
         format: Format::Bytes,
         about: Vec::new(),
+        split: bellwether::shared::Split::No,
         body: body.into(),
     }
 }

@@ -153,7 +153,7 @@ fn verdict(judged: &Judged, id: Id, bars: &Bars) -> Option<Verdict> {
 /// What they are told of the fleet.
 fn seen_by(engine: &Engine, instances: u32, now: Tick) -> plan::Sight {
     let (capacity, extend_ttl) = (engine.heat.bars().capacity, engine.heat.policy().extend_ttl);
-    plan::Sight { now, capacity, instances, nodes: 1, extend_ttl }
+    plan::Sight { now, capacity, instances, extend_ttl }
 }
 
 /// Remembers the keys behind ids.

@@ -7,3 +7,4 @@ pub(crate) mod heat;
 pub(crate) mod pace;
 pub(crate) mod react;
 pub(crate) mod resync;
+pub(crate) mod split;

@@ -9,6 +9,7 @@ use bellwether_core::heat::hot::{Hot, Stage};
 use bellwether_core::heat::plan::{Allowed, Candidate, Measure, Reaction, Situation, Undone, admitted, plan};
 use bellwether_core::time::{Span, Tick};
 
+use crate::control::split::Splits;
 use crate::engine::Engine;
 use crate::engine::space::SpaceState;
 use crate::key::{ByCarriedHash, Key};
@@ -32,6 +33,7 @@ pub(crate) struct Reactor {
     places: HashMap<usize, Key>,
     /// Threads may still have put down references since the last of them was given up.
     untidy: u32,
+    splits: Splits,
 }
 
 /// A key that is reacted to.
@@ -67,7 +69,7 @@ impl Reactor {
         }
         self.plan(engine, &spaces, wanted, sight);
         self.undo(&spaces, sight.now);
-        self.settle(engine, sight.now);
+        self.settle(engine, &spaces, sight.now);
         self.work(engine, &spaces, sight.now);
     }
 
@@ -79,7 +81,7 @@ impl Reactor {
             settled.map(|(key, kept)| (key.clone(), (kept.situation.hot, kept.situation.announced))).collect();
         wanted.entry(verdict.key.clone()).or_default().0 = Some(verdict.hot);
         self.plan(engine, &spaces, wanted, sight);
-        self.settle(engine, sight.now);
+        self.settle(engine, &spaces, sight.now);
     }
 
     /// Plans for those that there is room for; the others are to be undone.
@@ -136,7 +138,7 @@ impl Reactor {
     }
 
     /// Puts what is planned into force.
-    fn settle(&mut self, engine: &Engine, now: Tick) {
+    fn settle(&mut self, engine: &Arc<Engine>, spaces: &Spaces, now: Tick) {
         let planned = |kept: &Kept| {
             let reaction = kept.undone.of(kept.reaction);
             Planned {
@@ -151,6 +153,12 @@ impl Reactor {
         let by_key: HashMap<_, _, ByCarriedHash> =
             self.kept.iter().map(|(key, kept)| (key.clone(), planned(kept))).collect();
         self.place(engine, &by_key, now);
+        let split = by_key.iter().filter(|(_, planned)| planned.reaction.copies > 1);
+        self.splits.follow(
+            engine,
+            spaces,
+            &split.map(|(key, planned)| (key.clone(), planned.reaction.copies)).collect(),
+        );
         engine.plans.replace(Plan { by_key });
     }
 
@@ -236,7 +244,7 @@ fn situation(
         ttl: space.policy.ttl,
         value_bytes: engine.memory.peek(key.by_ref()).map_or(0, |entry| entry.weight),
         instances: sight.instances,
-        nodes: sight.nodes,
+        nodes: engine.tier.as_ref().map_or(1, |tier| u32::try_from(tier.nodes()).unwrap_or(u32::MAX)),
         replicas: 0,
         capacity: sight.capacity,
         degraded: space.gate.is_degraded(),

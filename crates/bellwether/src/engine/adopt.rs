@@ -9,6 +9,7 @@ use bellwether_core::time::Span;
 
 use crate::engine::cell::{FlightCell, Outcome};
 use crate::engine::lead::Leader;
+use crate::engine::space::SpaceState;
 use crate::engine::tier::{Next, Offer, Said};
 use crate::engine::{Engine, draw};
 use crate::entry::{Resident, relabelled};
@@ -110,18 +111,7 @@ impl Leader {
 
     /// What does not answer may still rescue, if the load fails and memory has nothing as new.
     pub(crate) fn keep_in_reserve(&self, shard: &mut Shard<Arc<FlightCell>>, offer: &Offer) {
-        let (engine, key, meta) = (&*self.engine, &self.key, offer.entry.meta());
-        let floor = shard.floor(key).merge(engine.floor_of(&self.space, &offer.entry));
-        let usable = meta.kind == Kind::Value && engine.clock.now() < meta.hard_until() && meta.fence > floor.removed;
-        let ended = offer.floor.merge(floor);
-        if !usable || meta.fence <= ended.removed || (engine.memory.peek(key.by_ref()).is_some() && !offer.newer) {
-            return;
-        }
-        if !ended.covers(meta.fence) {
-            engine.keep(&self.space, shard, key, &offer.entry);
-        } else if self.space.policy.rescue_invalidated {
-            engine.memory.put(key, relabelled(&offer.entry, meta, None, true));
-        }
+        self.engine.reserve(&self.space, shard, &self.key, offer);
     }
 
     /// Tells the tier how the load ended.
@@ -171,6 +161,22 @@ impl Leader {
 }
 
 impl Engine {
+    /// Keeps what does not answer and may be of use: see [`Leader::keep_in_reserve`]. Call it under the key's lock.
+    pub(crate) fn reserve(&self, space: &SpaceState, shard: &Shard<Arc<FlightCell>>, key: &Key, offer: &Offer) {
+        let meta = offer.entry.meta();
+        let floor = shard.floor(key).merge(self.floor_of(space, &offer.entry));
+        let usable = meta.kind == Kind::Value && self.clock.now() < meta.hard_until() && meta.fence > floor.removed;
+        let ended = offer.floor.merge(floor);
+        if !usable || meta.fence <= ended.removed || (self.memory.peek(key.by_ref()).is_some() && !offer.newer) {
+            return;
+        }
+        if !ended.covers(meta.fence) {
+            self.keep(space, shard, key, &offer.entry);
+        } else if space.policy.rescue_invalidated {
+            self.memory.put(key, relabelled(&offer.entry, meta, None, true));
+        }
+    }
+
     /// The tier that could grant its refresh is gone: a fresh value is left in peace until it is stale.
     fn calm(&self, key: &Key) {
         self.flights.locked(key, |_| {

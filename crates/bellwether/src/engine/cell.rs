@@ -3,6 +3,7 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use bellwether_core::fence::Fence;
 use bellwether_core::guard::gate::Ticket;
 use bellwether_core::read::flight::FlightId;
 use bellwether_core::time::Tick;
@@ -27,6 +28,16 @@ pub(crate) enum Outcome {
     Released,
 }
 
+/// By what right a client fills a key that the shared tier may hold.
+pub(crate) enum Outside {
+    /// The tier's lease. `give_back`: for one that is void here before the tier knows.
+    Lease { token: Fence, give_back: Box<dyn Fn() + Send + Sync> },
+    /// None: the tier was gone.
+    Lone,
+    /// None: the tier can't hold this key.
+    Beside,
+}
+
 /// Shared by a flight's leader and its followers.
 pub(crate) struct FlightCell {
     /// Written once, before `done` is notified.
@@ -37,6 +48,8 @@ pub(crate) struct FlightCell {
     turned: Notify,
     /// For a token given to a client: when it ends, in ticks.
     lease_until: AtomicU64,
+    /// For a token given to a client where there is a shared tier: by what right. Written once, before the token is.
+    outside: OnceLock<Outside>,
     /// Under which ticket the load waits at the guard: the flight's own number, or its batch's.
     ticket: AtomicU64,
     /// Here once for all who wait, because each of them would hold a way to it.
@@ -51,6 +64,7 @@ impl FlightCell {
             turn: AtomicBool::new(false),
             turned: Notify::new(),
             lease_until: AtomicU64::new(u64::MAX),
+            outside: OnceLock::new(),
             ticket: AtomicU64::new(id.0),
             clock: clock.clone(),
         }
@@ -107,6 +121,16 @@ impl FlightCell {
 
     pub(crate) fn set_lease(&self, until: Tick) {
         self.lease_until.store(until.0, Ordering::Release);
+    }
+
+    /// By what right a client holds the token. The first one counts.
+    pub(crate) fn set_outside(&self, outside: Outside) {
+        // Only who leads the flight says so, once.
+        let _ = self.outside.set(outside);
+    }
+
+    pub(crate) fn outside(&self) -> Option<&Outside> {
+        self.outside.get()
     }
 
     pub(crate) fn lease_until(&self) -> Tick {

@@ -14,6 +14,7 @@ pub(crate) mod lead;
 pub(crate) mod lease;
 pub(crate) mod miss;
 pub(crate) mod notice;
+pub(crate) mod outside;
 pub(crate) mod refresh;
 pub(crate) mod resync;
 pub(crate) mod settle;
@@ -55,6 +56,7 @@ use crate::state::memory::Memory;
 use crate::state::pending::Pending;
 use crate::state::plan::Plans;
 use crate::state::shelf::Shelf;
+use crate::state::spread::SpreadTier;
 use crate::state::tags::TagFloors;
 
 /// How often expired entries are swept out. Expiry on read is exact; this frees memory.
@@ -62,7 +64,7 @@ const SWEEP_EVERY: Span = Span::ms(250);
 
 /// What a cache is told of its other tiers when it is built.
 pub(crate) struct SharedTier {
-    pub(crate) tier: Option<Arc<dyn Tier>>,
+    pub(crate) spread: Option<SpreadTier>,
     pub(crate) budget: Span,
     pub(crate) resync: Span,
     pub(crate) fleet: Option<Arc<Fleet>>,
@@ -80,6 +82,8 @@ pub(crate) struct Engine {
     pub(crate) clock: Clock,
     pub(crate) seed: ahash::RandomState,
     pub(crate) tier: Option<Arc<dyn Tier>>,
+    /// Which of the shared tier's keys are read from several nodes.
+    pub(crate) spread: Option<SpreadTier>,
     /// The tier on this machine's disk.
     pub(crate) shelf: Option<Shelf>,
     /// All that one request may spend on the shared tier.
@@ -134,12 +138,13 @@ impl Engine {
         let resync = shared.resync.max(Span(shared.budget.0 * 2));
         let engine = Arc::new(Engine {
             memory,
-            flights: FlightTable::new(shared.tier.is_some() || shared.disk.is_some()),
+            flights: FlightTable::new(shared.spread.is_some() || shared.disk.is_some()),
             tags: TagFloors::new(&seed),
             heat: Arc::new(Heat::new(hot)),
             clock,
             seed,
-            tier: shared.tier,
+            tier: shared.spread.clone().map(|spread| Arc::new(spread) as Arc<dyn Tier>),
+            spread: shared.spread,
             shelf: shared.disk.map(Shelf::new),
             tier_budget: shared.budget,
             resync,

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use bellwether_core::entry::{Kind, Meta};
 use bellwether_core::fence::{Fence, Floor, Invalidation};
 use bellwether_core::lease::{self, Mode};
+use bellwether_core::position::Position;
 use bellwether_core::read::walk::{Heard, Sharing, Step};
 use bellwether_core::time::{Span, Tick};
 use bellwether_core::write::stamp::{Travelled, adopted};
@@ -18,7 +19,7 @@ use crate::engine::{Engine, draw};
 use crate::entry::{Aside, Entry, Extra, Resident, Tag, TierMark};
 use crate::key::Key;
 use crate::observe::shared::add;
-use crate::shared::{Acquired, Ask, Encoded, Envelope, Found, TierError, TierTrouble};
+use crate::shared::{Acquired, Ask, Encoded, Envelope, Found, Split, TierError, TierTrouble};
 
 /// A flight's way to the shared tier.
 pub(crate) struct Link {
@@ -63,9 +64,9 @@ pub(crate) enum Next {
 #[derive(Clone, Copy)]
 pub(crate) struct Asked {
     /// Drawn before it: what came from it is covered by every invalidation since.
-    fence: Fence,
+    pub(crate) fence: Fence,
     /// The times in its answer count from here at the latest. This process may have stood still since.
-    at: Tick,
+    pub(crate) at: Tick,
 }
 
 impl Link {
@@ -130,35 +131,64 @@ impl Link {
 
     /// Asks for the right to load.
     pub(crate) async fn acquire(&mut self, key: &Key, mode: Mode) -> Said {
-        let asked = match self.ready(key).await {
-            Ok(asked) => asked,
+        let lease = self.sharing(false).lease;
+        let (acquired, asked, seen) = match self.bid(key, mode, lease).await {
+            Ok(bid) => bid,
             Err(trouble) => return self.trouble(trouble),
         };
+        if let Acquired::Granted { token, .. } = acquired {
+            self.claim = Some(Claim::new(&self.to, token, seen, lease));
+        }
+        self.answered(key, acquired, asked)
+    }
+
+    /// Asks for a lease of this length: what was said, when it was asked, and what of the fleet's invalidations was
+    /// applied here before.
+    pub(crate) async fn bid(
+        &mut self,
+        key: &Key,
+        mode: Mode,
+        lease: Span,
+    ) -> Result<(Acquired, Asked, Position), TierTrouble> {
+        let asked = self.ready(key).await?;
         let to = self.to.clone();
         let engine = &to.engine;
         let seen = engine.position();
-        let lease = self.sharing(false).lease;
         let known = engine.pending.raised(key).max(self.holds);
         let ask = Ask { lease, mode, holds: self.holds, at_least: known.above(), draw: draw() };
-        match self.call(to.tier.acquire(&to.name, ask)).await {
-            Ok(Acquired::Granted { token, stale }) => {
+        let acquired = self.call(to.tier.acquire(&to.name, ask)).await?;
+        match acquired {
+            Acquired::Granted { .. } => {
                 add(&engine.tally.granted);
                 if mode == Mode::Backup {
                     add(&engine.tally.backups);
                 }
-                self.claim = Some(Claim::new(&self.to, token, seen, lease));
+            }
+            Acquired::Denied { .. } => add(&engine.tally.denied),
+            _ => {}
+        }
+        Ok((acquired, asked, seen))
+    }
+
+    /// What a bid was answered, as the walk hears it.
+    pub(crate) fn answered(&mut self, key: &Key, acquired: Acquired, asked: Asked) -> Said {
+        match acquired {
+            Acquired::Granted { stale, .. } => {
                 Said::Beside(Heard::Granted, stale.and_then(|stale| self.offer(key, stale, None, asked)))
             }
-            Ok(Acquired::Denied { left, stale }) => {
-                add(&engine.tally.denied);
+            Acquired::Denied { left, stale } => {
                 Said::Beside(Heard::Denied(left), stale.and_then(|stale| self.offer(key, stale, None, asked)))
             }
-            Ok(Acquired::Fresh(envelope)) => self.found(key, Found::Entry { envelope, lease: None }, asked),
-            Ok(Acquired::Failed { left, class }) => Said::Plain(Heard::Failed(left, class)),
-            Ok(Acquired::HitForMiss { .. }) => Said::Plain(Heard::HitForMiss),
-            Ok(Acquired::Foreign { body, left }) => self.found(key, Found::Foreign { body, left }, asked),
-            Err(trouble) => self.trouble(trouble),
+            Acquired::Fresh(envelope) => self.found(key, Found::Entry { envelope, lease: None }, asked),
+            Acquired::Failed { left, class } => Said::Plain(Heard::Failed(left, class)),
+            Acquired::HitForMiss { .. } => Said::Plain(Heard::HitForMiss),
+            Acquired::Foreign { body, left } => self.found(key, Found::Foreign { body, left }, asked),
         }
+    }
+
+    /// A pause is over: what comes now has its own time.
+    pub(crate) fn rested(&mut self) {
+        self.left = self.to.engine.tier_budget;
     }
 
     /// Waits until the key may have changed, at most for `pause`; what comes then has its own time.
@@ -169,7 +199,7 @@ impl Link {
             () = engine.clock.sleep_until(engine.clock.now() + pause) => {}
             () = self.to.tier.changed(&self.to.name) => {}
         }
-        self.left = engine.tier_budget;
+        self.rested();
     }
 
     /// What a read of the key found.
@@ -290,7 +320,7 @@ impl Link {
 
 /// Without a backplane nothing says whether an entry of the tier is newer than what was invalidated here: whatever
 /// was covers it, however late it was asked for.
-fn at_fence(floor: Floor, fence: Fence) -> Floor {
+pub(crate) fn at_fence(floor: Floor, fence: Fence) -> Floor {
     let at = |raised: Fence| if raised == Fence::ZERO { raised } else { raised.max(fence) };
     Floor { removed: at(floor.removed), expired: at(floor.expired) }
 }
@@ -335,12 +365,7 @@ impl Engine {
     }
 
     /// An entry as it goes to the tier; `None` if its value can't travel.
-    pub(crate) fn envelope(
-        &self,
-        space: &SpaceState,
-        entry: &Entry,
-        seen: bellwether_core::position::Position,
-    ) -> Option<Envelope> {
+    pub(crate) fn envelope(&self, space: &SpaceState, entry: &Entry, seen: Position) -> Option<Envelope> {
         let meta = entry.meta();
         let encoded = match meta.kind {
             Kind::Value => space.travel.as_ref()?.codec.encode(entry)?,
@@ -361,6 +386,7 @@ impl Engine {
             tags: entry.tags().iter().map(|tag| tag.hash).collect(),
             format: encoded.format,
             about: encoded.about,
+            split: Split::No,
             body: encoded.body,
         })
     }

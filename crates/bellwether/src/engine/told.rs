@@ -165,12 +165,16 @@ impl Engine {
 
     /// The fence that the tier has raised the key to. What was written goes there under it.
     async fn tell_owed(&self, key: &Key, owed: &Owed) -> Result<Raised, TierTrouble> {
-        let Some(tier) = &self.tier else { return Ok(Raised { fence: Fence::ZERO, was_resident: false }) };
+        let Some(tier) = &self.tier else {
+            return Ok(Raised { fence: Fence::ZERO, was_resident: false, salts: Vec::new() });
+        };
         let name = name(owed, key);
         let raised = match self.within_budget(&owed.space, tier.invalidate(&name, owed.verb, owed.at_least)).await {
             Ok(raised) => raised,
             // A key that the tier can't have, by its length: there is nothing to give up.
-            Err(TierTrouble::Unfit) => return Ok(Raised { fence: Fence::ZERO, was_resident: false }),
+            Err(TierTrouble::Unfit) => {
+                return Ok(Raised { fence: Fence::ZERO, was_resident: false, salts: Vec::new() });
+            }
             Err(trouble) => return Err(trouble),
         };
         add(&self.tally.told);

@@ -93,8 +93,7 @@ impl Engine {
 
     /// Notes, under the key's lock, what the shared tier must be told.
     fn owe(&self, space: &Arc<SpaceState>, key: &Key, verb: Invalidation, written: Option<Fence>) -> ToTell {
-        let travels = space.travel.as_ref().is_some_and(|travel| travel.on_shared);
-        if self.tier.is_none() || !travels || space.is_retired() {
+        if !self.is_in_fleet(space) || space.is_retired() {
             return ToTell::Nobody;
         }
         let held = self.memory.peek(key.by_ref()).and_then(|entry| Some(entry.mark()?.fence())).unwrap_or_default();
@@ -199,11 +198,9 @@ impl Engine {
         Writing { kept, to_tell, on_disk }
     }
 
-    /// What a client published under its token is told to the shared tier like a write.
-    pub(crate) fn tell_of_published(&self, space: &Arc<SpaceState>, key: &Key, token: Fence) -> ToTell {
-        let to_tell = self.flights.locked(key, |_| self.owe(space, key, Invalidation::Remove, Some(token)));
-        self.announce(space, key, Invalidation::Remove, &to_tell);
-        to_tell
+    /// Whether the shared tier may hold keys of this space.
+    pub(crate) fn is_in_fleet(&self, space: &SpaceState) -> bool {
+        self.tier.is_some() && space.travel.as_ref().is_some_and(|travel| travel.on_shared)
     }
 
     /// The entry of a value that somebody wrote under `fence`, having begun to read it at `started`;

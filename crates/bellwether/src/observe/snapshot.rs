@@ -15,6 +15,7 @@ use crate::observe::shared::SharedCounts;
 use crate::state::fleet::BackplaneCounts;
 use crate::state::plan::MeasureCounts;
 use crate::state::shelf::Shelf;
+use crate::state::spread::{SpreadCounts, SpreadTier};
 
 /// Everything a cache counts. Counters only ever grow.
 #[derive(Clone, Debug)]
@@ -35,6 +36,8 @@ pub struct Snapshot {
     pub reactions: Vec<MeasureCounts>,
     /// The shared tier, if there is one.
     pub shared: Option<SharedCounts>,
+    /// Keys of the shared tier that are read from several of its nodes; `None` where there is no such tier.
+    pub spread: Option<SpreadCounts>,
     /// The disk tier, if there is one.
     pub disk: Option<DiskCounts>,
     /// The backplane, if there is one.
@@ -210,6 +213,7 @@ impl Engine {
             },
             reactions: self.plans.counts(),
             shared: self.tier.as_ref().map(|_| self.tally.counts(self.pending.len() as u64)),
+            spread: self.spread.as_ref().map(SpreadTier::counts),
             disk: self.shelf.as_ref().map(Shelf::counts),
             backplane: self.fleet.as_ref().map(|fleet| fleet.counted()),
         }

@@ -32,8 +32,6 @@ pub(crate) struct Sight {
     pub(crate) capacity: f64,
     /// Processes, this one included.
     pub(crate) instances: u32,
-    /// Nodes of the shared tier.
-    pub(crate) nodes: u32,
     /// Freshness may be extended within the staleness budgets.
     pub(crate) extend_ttl: bool,
 }

@@ -7,4 +7,5 @@ pub mod flight;
 pub mod queue;
 pub mod rescue;
 pub mod shelf;
+pub mod token;
 pub mod walk;

@@ -83,6 +83,6 @@ impl Queue {
     }
 }
 
-fn jittered(pause: Span, draw: Draw) -> Span {
+pub(super) fn jittered(pause: Span, draw: Draw) -> Span {
     Span(pause.0 - pause.scale(JITTER * draw.unit()).0)
 }

@@ -3,3 +3,4 @@
 pub mod ketama;
 pub mod rendezvous;
 pub mod roster;
+pub mod split;

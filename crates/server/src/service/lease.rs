@@ -1,11 +1,12 @@
-//! Who fills a key of a plain space? Cache-aside code in any language: one caller gets the token,
-//! the others the stale value or the wait.
+//! Who fills a key of a plain space? Cache-aside code in any language: one caller gets the token, of the whole fleet
+//! where there is a shared tier; the others the stale value or the wait.
 
 use std::pin::pin;
 
-use bellwether::{Fence, Lease, Loaded, Span, Why};
+use bellwether::{Lease, Loaded, Span, Token, Why};
 use bytes::Bytes;
 use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 
 use super::Service;
 use super::open::plain_payload;
@@ -61,7 +62,10 @@ impl Service {
                     Grant { why: value.why(), value: Some(value), token, retry_after: None }
                 }
                 Ok(Lease::Missing) => none(Why::Negative),
-                Ok(Lease::Token(token)) => Grant { token: Some(token), ..none(Why::NotCached) },
+                Ok(Lease::Token(token)) => {
+                    let why = if token.is_lone() { Why::Lone } else { Why::NotCached };
+                    Grant { token: Some(token), ..none(why) }
+                }
                 Ok(Lease::Held(left)) => Grant { retry_after: Some(left), ..none(Why::Held) },
                 Err(error) => Grant { retry_after: error.retry_after(), ..none(error.why()) },
             });
@@ -69,7 +73,7 @@ impl Service {
     }
 
     /// Stores a value under a token from [`Service::lease`]. False if the token is void: another
-    /// write, a removal or the end of the lease came first.
+    /// write, a removal or the end of the lease came first. What this process decides alone is done when this returns.
     ///
     /// # Errors
     /// The key is of no plain space.
@@ -77,10 +81,10 @@ impl Service {
         &self,
         key: &[u8],
         value: &[u8],
-        token: Fence,
+        token: Token,
         ttl: Option<Span>,
         tags: impl IntoIterator<Item = String>,
-    ) -> Result<bool, Refusal> {
+    ) -> Result<BoxFuture<'static, bool>, Refusal> {
         let serving = self.serving();
         let (served, captures) = serving.plain(key)?;
         let mut loaded = Loaded::value(plain_payload(Bytes::copy_from_slice(value)));
@@ -90,20 +94,26 @@ impl Service {
         loaded = served.tags(&captures).into_iter().fold(loaded, Loaded::tag);
         loaded = tags.into_iter().fold(loaded, Loaded::tag);
         let stored = served.stored(key);
-        // Like any write: `SET … NX` must not look before it and write after it.
-        let _one_at_a_time = self.0.lock(&stored);
-        let published = served.space.publish(&stored, token, loaded);
-        if published {
-            self.changed(key);
-        }
-        Ok(published)
+        let published = {
+            // Like any write: `SET … NX` must not look before it and write after it.
+            let _one_at_a_time = self.0.lock(&stored);
+            served.space.publish(&stored, token, loaded)
+        };
+        let (service, key) = (self.clone(), key.to_vec());
+        Ok(published
+            .inspect(move |published| {
+                if *published {
+                    service.changed(&key)
+                }
+            })
+            .boxed())
     }
 
     /// Gives a token back unused. With a cool-down nobody gets one for so long. False if it was void.
     ///
     /// # Errors
     /// The key is of no plain space.
-    pub fn release(&self, key: &[u8], token: Fence, cool_down: Span) -> Result<bool, Refusal> {
+    pub fn release(&self, key: &[u8], token: Token, cool_down: Span) -> Result<BoxFuture<'static, bool>, Refusal> {
         let serving = self.serving();
         let (served, _) = serving.plain(key)?;
         Ok(served.space.release(&served.stored(key), token, cool_down.at_most(LONGEST)))

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use bellwether::{Cached, Demand, Error, FailClass, Fence, Priority, Span, Tick, Why};
+use bellwether::{Cached, Demand, Error, FailClass, Priority, Span, Tick, Token, Why};
 use bellwether_adapters::Payload;
 use bellwether_core::key::MAX_KEY_BYTES;
 
@@ -159,7 +159,7 @@ pub struct Grant {
     /// How it came to be answered.
     pub why: Why,
     /// The right to write the key: at most one is valid at a time.
-    pub token: Option<Fence>,
+    pub token: Option<Token>,
     /// When asking again makes sense.
     pub retry_after: Option<Span>,
 }

@@ -89,6 +89,7 @@ fn envelope(body: &[u8]) -> Envelope {
         tags: vec![1, 2],
         format: Format::Json,
         about: vec![(64, Bytes::from_static(b"text/plain"))],
+        split: bellwether::shared::Split::No,
         body: Bytes::copy_from_slice(body),
     }
 }

@@ -26,6 +26,7 @@ use bellwether::shared::Envelope as Entry;
 use bellwether::shared::{Acquired, Ask, Found, Raised, Stored, Tier, TierError, TierTrouble, Verified};
 use bellwether::{FailClass, Fence, Invalidation, Span};
 use bellwether_core::cell::{self, Cell, What};
+use bellwether_core::ring::split;
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, FutureExt, join_all};
 use tokio::runtime::Handle;
@@ -400,7 +401,9 @@ impl Tier for MemcachedTier {
     ) -> BoxFuture<'a, Result<Raised, TierError>> {
         let decide = move |_: &Name, slot: &Slot| {
             let (raised, next) = Cell::invalidate(slot.cell, verb, at_least, slot.now);
-            let reply = Raised { fence: raised.fence, was_resident: raised.was_resident };
+            let held = slot.envelope.as_ref().filter(|_| slot.cell.is_some());
+            let salts = held.map(|held| held.extensions.salts.clone()).unwrap_or_default();
+            let reply = Raised { fence: raised.fence, was_resident: raised.was_resident, salts };
             Ok(Step::Write { next, body: None, reply })
         };
         async move {
@@ -438,5 +441,14 @@ impl Tier for MemcachedTier {
             Ok(held.and(alive).map_or(Verified::Gone, |cell| Verified::Holds(cell.fence)))
         }
         .boxed()
+    }
+
+    fn nodes(&self) -> usize {
+        self.inner.nodes.len()
+    }
+
+    fn salts(&self, key: &[u8], most: usize) -> Vec<u32> {
+        let owner = |key: &[u8]| self.inner.placed.owner(&Name::new(&self.inner.options.prefix, key).stored);
+        split::salts(key, most, |name| Some(owner(name)))
     }
 }

@@ -243,7 +243,8 @@ impl RedisTier {
         let (mut words, node) = self.run(key, &call, true).await?;
         let odd = |fault: Fault| fault.into_error(&node.label);
         let fence = words.fence().map_err(odd)?;
-        Ok(Raised { fence, was_resident: words.natural().map_err(odd)? == 1 })
+        let was_resident = words.natural().map_err(odd)? == 1;
+        Ok(Raised { fence, was_resident, salts: words.salts().map_err(odd)? })
     }
 
     pub(super) fn sealed(&self, key: &[u8], envelope: &Envelope) -> Result<(Vec<u8>, script::Windows), TierError> {

@@ -73,6 +73,16 @@ impl Cluster {
         self.member(slot).await.map(|member| member.node)
     }
 
+    /// How many nodes have slots, once the map is there.
+    pub(super) fn owners(&self) -> usize {
+        self.map.read().nodes.len().max(1)
+    }
+
+    /// The place of the slot's owner in the map, once it is there.
+    pub(super) fn place(&self, slot: u16) -> Option<u16> {
+        self.map.read().slots.get(usize::from(slot)).copied().filter(|place| *place != NOBODY)
+    }
+
     /// Who answers a plain read of the slot, by the policy.
     pub(super) async fn reader(self: &Arc<Cluster>, slot: u16) -> Result<Arc<Node>, Fault> {
         let member = self.member(slot).await?;

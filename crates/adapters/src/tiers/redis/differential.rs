@@ -38,6 +38,7 @@ fn entry(kind: Kind) -> Envelope {
         tags: vec![],
         format: Format::Bytes,
         about: vec![],
+        split: bellwether::shared::Split::No,
         body: if kind == Kind::Value { Bytes::from_static(b"body") } else { Bytes::new() },
     }
 }

@@ -80,6 +80,7 @@ mod tests {
             tags: vec![1, u64::MAX],
             format: Format::Json,
             about: vec![(64, Bytes::from_static(b"etag"))],
+            split: bellwether::shared::Split::No,
             body: Bytes::from(vec![b'x'; 5000]),
         }
     }

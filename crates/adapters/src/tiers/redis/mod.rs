@@ -37,6 +37,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bellwether::shared::{Acquired, Ask, Envelope, Found, Raised, Stored, Tier, TierError, Verified};
 use bellwether::{FailClass, Fence, Invalidation, Span};
+use bellwether_core::ring::split;
 pub use check::{Problem, Report, Weight};
 pub use counters::{NodeState, RedisCounts};
 use futures_util::future::{BoxFuture, FutureExt};
@@ -205,5 +206,13 @@ impl Tier for RedisTier {
 
     fn changed<'a>(&'a self, key: &'a [u8]) -> BoxFuture<'a, ()> {
         self.until_changed(key).boxed()
+    }
+
+    fn nodes(&self) -> usize {
+        self.route.nodes()
+    }
+
+    fn salts(&self, key: &[u8], most: usize) -> Vec<u32> {
+        split::salts(key, most, |name| self.route.place(&self.stored(name)))
     }
 }

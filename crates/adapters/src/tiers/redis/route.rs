@@ -85,6 +85,22 @@ impl Route {
         }
     }
 
+    /// How many nodes share the keys, as far as is known.
+    pub(super) fn nodes(&self) -> usize {
+        match self {
+            Route::Cluster(cluster) => cluster.owners(),
+            _ => 1,
+        }
+    }
+
+    /// Which of them holds a key, if that is known without asking.
+    pub(super) fn place(&self, key: &[u8]) -> Option<u16> {
+        match self {
+            Route::Cluster(cluster) => cluster.place(slot(key)),
+            _ => Some(0),
+        }
+    }
+
     /// All nodes that hold keys of their own.
     pub(super) async fn primaries(&self) -> Result<Vec<Arc<Node>>, Fault> {
         match self {

@@ -217,6 +217,13 @@ impl Words {
         })
     }
 
+    /// As an entry carries them: little-endian numbers of 32 bits.
+    pub(super) fn salts(&mut self) -> Result<Vec<u32>, Fault> {
+        let bytes = self.bytes()?;
+        let (salts, rest) = bytes.as_chunks::<4>();
+        if rest.is_empty() { Ok(salts.iter().map(|salt| u32::from_le_bytes(*salt)).collect()) } else { Err(odd()) }
+    }
+
     pub(super) fn acquire(mut self) -> Result<Acquire, Fault> {
         Ok(match self.status {
             1 => Acquire::Granted { token: self.fence()?, stale: self.body()? },

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use bellwether::{Eviction, Fence};
+use bellwether::Eviction;
 
 use super::client::Client;
 use super::clients::Clients;
@@ -431,7 +431,7 @@ fn what_queues_behind_a_wait_is_bounded() {
     assert!((MAX_QUEUED..MAX_QUEUED + (1 << 20)).contains(&owed), "{owed} bytes wait");
     // Once the wait is over, everything is answered in order.
     let client = &bench.conn.client;
-    assert!(client.service.publish(b"kv:held", b"v", Fence(token.parse().expect("a number")), None, []).is_ok());
+    assert!(client.service.publish(b"kv:held", b"v", token.parse().expect("a token"), None, []).is_ok());
     drop(entered);
     let (mut rest, mut answer) = (input.split_off(used), Vec::new());
     let conn = &mut bench.conn;

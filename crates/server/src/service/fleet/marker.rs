@@ -89,6 +89,7 @@ pub(super) fn marker(settings: &Value) -> Envelope {
         invalidated: false,
         format: Format::Json,
         about: Vec::new(),
+        split: bellwether::shared::Split::No,
         body: Bytes::from(settings.to_string()),
     }
 }

@@ -1,4 +1,19 @@
 -- Voids every token given out before. ARGV: verb (0 remove, 1 expire), tombstone ms, at least.
+
+-- Where copies of it lie: what its extension of type 5 says.
+local function split_into(cell)
+  if not cell or cell.kind ~= VALUE or math.floor(cell.flags / 4) % 2 == 0 then return '' end
+  local at = cell.header
+  for _ = 1, 255 do
+    local front = redis.call('GETRANGE', key, at, at + 2)
+    if #front < 3 or string.byte(front) == 0 then return '' end
+    local length = string.byte(front, 2) + 256 * string.byte(front, 3)
+    if string.byte(front) == 5 then return redis.call('GETRANGE', key, at + 3, at + 2 + length) end
+    at = at + 3 + length
+  end
+  return ''
+end
+
 local expire, tombstone, at_least = ARGV[1] == '1', tonumber(ARGV[2]), fence(ARGV[3])
 local function says(trouble, word)
   return string.find(type(trouble) == 'table' and trouble.err or tostring(trouble), word, 1, true)
@@ -12,6 +27,7 @@ if not seen then
 end
 local new = next_fence(cell, at_least)
 local resident = cell and (cell.kind == FOREIGN or (cell.kind == VALUE and now < cell.hard))
+local salts = split_into(cell)
 local function raise()
   if expire and cell and cell.kind == VALUE then
     -- Past both windows at once; the body is at most a rescue.
@@ -35,4 +51,4 @@ if not done then
   if not says(trouble, 'OOM') then error(trouble) end
   redis.call('DEL', key)
 end
-return {1, now_us, bytes(new), resident and 1 or 0}
+return {1, now_us, bytes(new), resident and 1 or 0, salts}

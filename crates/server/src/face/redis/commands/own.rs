@@ -1,16 +1,18 @@
 //! What can be asked that Redis has no words for? BW.GET with its terms and tokens, tags, refreshes, explanations.
 
-use bellwether::{Demand, Fence, Priority, Span};
+use bellwether::{Demand, Priority, Span, Token};
 use bellwether_core::key::MAX_KEY_BYTES;
 use bellwether_resp::{Args, Protocol, Writer, eq_ignore_case, parse_i64};
 use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use serde_json::Value;
 
 use super::super::client::{Client, written};
 use super::super::replies::Reply;
 use super::lifetime::{Unit, lifetime};
 use super::words;
-use crate::service::{Grant, Outcome, Terms};
+use crate::service::{Grant, Outcome, Refusal, Terms};
 
 /// Tags of one value.
 const MAX_TAGS: usize = 64;
@@ -94,7 +96,7 @@ fn told(granted: Result<Grant, Outcome>, key: &[u8], protocol: Protocol) -> Repl
             writer.bulk(grant.why.as_str());
             int(writer, grant.value.as_ref().map_or(0, |value| value.age().0));
             match grant.token {
-                Some(token) => writer.bulk(token.0.to_string()),
+                Some(token) => writer.bulk(token.to_string()),
                 None => writer.nil(),
             }
             int(writer, grant.retry_after.map_or(0, |span| span.0));
@@ -106,9 +108,27 @@ fn int(writer: &mut Writer<'_, Vec<u8>>, number: impl TryInto<i64>) {
     writer.int(number.try_into().unwrap_or(i64::MAX));
 }
 
-fn token(text: &[u8]) -> Result<Fence, &'static str> {
-    let number = parse_i64(text).and_then(|number| u64::try_from(number).ok());
-    number.map(Fence).ok_or("ERR invalid token: give back what BW.GET gave")
+fn token(text: &[u8]) -> Result<Token, &'static str> {
+    let token = std::str::from_utf8(text).ok().and_then(|text| text.parse().ok());
+    token.ok_or("ERR invalid token: give back what BW.GET gave")
+}
+
+/// Answers 1 or 0 once it is known: the shared tier decides, where there is one.
+fn decided(client: &mut Client, decided: Result<BoxFuture<'static, bool>, Refusal>, key: &[u8]) {
+    let mut deciding = match decided {
+        Ok(deciding) => deciding,
+        Err(refusal) => return client.refused(&refusal, key),
+    };
+    if let Some(done) = (&mut deciding).now_or_never() {
+        return client.int(i64::from(done));
+    }
+    let protocol = client.protocol;
+    client.later(Box::pin(async move {
+        let done = deciding.await;
+        written(protocol, |writer| int(writer, i64::from(done)))
+    }));
+    // What follows on this connection must see it.
+    client.waits = true;
 }
 
 pub(super) fn set(client: &mut Client, args: Args<'_>) {
@@ -119,7 +139,7 @@ pub(super) fn set(client: &mut Client, args: Args<'_>) {
     match token(&args[3]) {
         Ok(token) => {
             let stored = client.service.publish(&args[1], &args[2], token, ttl, tags);
-            client.counted(stored, &args[1]);
+            decided(client, stored, &args[1]);
         }
         Err(words) => client.error(words),
     }
@@ -153,7 +173,7 @@ pub(super) fn release(client: &mut Client, args: Args<'_>) {
     match (token(&args[2]), cool_down) {
         (Ok(token), Ok(cool_down)) => {
             let released = client.service.release(&args[1], token, cool_down);
-            client.counted(released, &args[1]);
+            decided(client, released, &args[1]);
         }
         (Err(words), _) => client.error(words),
         (_, Err(words)) => client.error(words),

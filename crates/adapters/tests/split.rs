@@ -1,0 +1,272 @@
+//! Are the reads of one hot key shared out among real nodes, and is no copy of it ever older than what was removed?
+#![cfg(all(feature = "redis", feature = "memcached"))]
+#![allow(clippy::unwrap_used, reason = "helpers outside #[test] may panic too: it is the report")]
+
+use std::io::{Read, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use bellwether::shared::{Acquired, Ask, Envelope, Format, Found, Mode, Position, Split, Stored, Tier};
+use bellwether::{Fence, Invalidation, Kind, Span, SpreadTier};
+use bellwether_adapters::tiers::memcached::{MemcachedOptions, MemcachedTier};
+use bellwether_adapters::tiers::redis::{RedisOptions, RedisTarget, RedisTier};
+use bellwether_servers::{Memcached, RedisCluster};
+use futures_util::future::join_all;
+use tokio::runtime::Handle;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+/// It carries a hash tag of its own.
+const KEY: &[u8] = b"{user:7}:cart";
+const NODES: u16 = 3;
+/// No node answers more than this of what each would on average.
+const MOST_OF_MEAN: f64 = 1.3;
+
+/// Nodes of one kind, and how to reach them.
+enum Fleet {
+    Redis(Arc<RedisCluster>),
+    Memcached(Vec<Memcached>),
+}
+
+impl Fleet {
+    async fn redis() -> Fleet {
+        let started = tokio::task::spawn_blocking(|| RedisCluster::start(3, 0).expect("a cluster"));
+        Fleet::Redis(Arc::new(started.await.unwrap()))
+    }
+
+    fn memcached() -> Fleet {
+        Fleet::Memcached((0..3).map(|_| Memcached::start(&["-m", "16"]).unwrap()).collect())
+    }
+
+    /// The tier as a process of its own would open it.
+    fn tier(&self) -> Arc<dyn Tier> {
+        match self {
+            Fleet::Redis(cluster) => {
+                let seeds: Vec<String> = cluster.addresses().iter().map(ToString::to_string).collect();
+                let target = RedisTarget::parse(&format!("redis+cluster://{}", seeds.join(","))).unwrap();
+                let options = RedisOptions {
+                    connect_timeout: PATIENCE,
+                    answer_timeout: PATIENCE,
+                    patience: PATIENCE,
+                    ..RedisOptions::default()
+                };
+                Arc::new(RedisTier::open(target, options).unwrap())
+            }
+            Fleet::Memcached(servers) => {
+                let seeds: Vec<String> = servers.iter().map(|server| server.address().to_string()).collect();
+                let options =
+                    MemcachedOptions { answer_timeout: PATIENCE, patience: PATIENCE, ..MemcachedOptions::default() };
+                Arc::new(MemcachedTier::open(&format!("memcached://{}", seeds.join(",")), options).unwrap())
+            }
+        }
+    }
+
+    async fn process(&self) -> SpreadTier {
+        let tier = SpreadTier::new(self.tier(), Handle::current());
+        // What lies where is known once it was asked for.
+        let began = Instant::now();
+        while tier.get(b"any").await.is_err() || tier.nodes() < usize::from(NODES) {
+            assert!(began.elapsed() < PATIENCE, "the tier is not reached");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        tier
+    }
+
+    /// Reads that each node has answered so far.
+    async fn reads(&self) -> Vec<u64> {
+        match self {
+            Fleet::Redis(cluster) => {
+                let cluster = cluster.clone();
+                let of = |line: &str| line.strip_prefix("cmdstat_getrange:calls=")?.split(',').next()?.parse().ok();
+                let count = move |at: usize| {
+                    let text = cluster.nodes()[at].call(&["INFO", "commandstats"]).unwrap().to_string();
+                    text.lines().find_map(of).unwrap_or(0)
+                };
+                tokio::task::spawn_blocking(move || (0..3).map(count).collect()).await.unwrap()
+            }
+            Fleet::Memcached(servers) => servers
+                .iter()
+                .map(|server| {
+                    let mut stream = std::net::TcpStream::connect(server.address()).unwrap();
+                    stream.write_all(b"stats\r\nquit\r\n").unwrap();
+                    let mut text = String::new();
+                    stream.read_to_string(&mut text).unwrap();
+                    let of = |line: &str| line.strip_prefix("STAT cmd_get ")?.trim().parse().ok();
+                    text.lines().find_map(of).unwrap()
+                })
+                .collect(),
+        }
+    }
+
+    /// The busiest node's reads beside the mean of all, while `tier` reads the key.
+    async fn skew(&self, tier: &SpreadTier) -> f64 {
+        let before = self.reads().await;
+        // One after the other: whose answers are under way decides otherwise, and on a busy machine that is chance.
+        for _ in 0..2_000 {
+            assert!(matches!(tier.get(KEY).await, Ok(Found::Entry { .. })));
+        }
+        let reads: Vec<u64> = self.reads().await.iter().zip(before).map(|(after, before)| after - before).collect();
+        let mean = reads.iter().sum::<u64>() as f64 / reads.len() as f64;
+        *reads.iter().max().unwrap() as f64 / mean
+    }
+}
+
+fn entry(version: u64) -> Envelope {
+    Envelope {
+        kind: Kind::Value,
+        fence: Fence::ZERO,
+        age_ms: 5,
+        fresh_ms: 60_000,
+        swr_ms: 10_000,
+        hard_ms: 100_000,
+        invalidated: false,
+        cost_ms: 5,
+        version: None,
+        seen: Position::NONE,
+        tags: vec![7, 8, 9],
+        format: Format::Bytes,
+        about: Vec::new(),
+        split: Split::No,
+        body: version.to_string().into(),
+    }
+}
+
+/// Loads what the origin has, whatever the tier holds. False: somebody else does.
+async fn load(tier: &SpreadTier, origin: &AtomicU64, mode: Mode) -> bool {
+    let holds = if mode == Mode::Early { Fence(u64::MAX) } else { Fence::ZERO };
+    let ask = Ask {
+        lease: Span::secs(5),
+        mode,
+        holds,
+        at_least: Fence::ZERO,
+        draw: bellwether::shared::Draw(fastrand::u64(..)),
+    };
+    let Ok(Acquired::Granted { token, .. }) = tier.acquire(KEY, ask).await else { return false };
+    let version = origin.load(Ordering::SeqCst);
+    matches!(tier.publish(KEY, token, entry(version)).await, Ok(Stored::Yes(_)))
+}
+
+fn version(found: Found) -> Option<u64> {
+    let Found::Entry { envelope, .. } = found else { return None };
+    std::str::from_utf8(&envelope.body).ok()?.parse().ok()
+}
+
+async fn until(what: &str, is_so: impl Fn() -> bool) {
+    let began = Instant::now();
+    while !is_so() {
+        assert!(began.elapsed() < PATIENCE, "{what} never happened");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+async fn reads_are_shared_out_and_come_back(fleet: Fleet) {
+    let (tier, origin) = (fleet.process().await, AtomicU64::new(1));
+    assert!(load(&tier, &origin, Mode::Miss).await);
+    let before = fleet.skew(&tier).await;
+    assert!(before > 2.5, "the control: one node answers all, {before:.2} of the mean");
+    tier.spread(KEY, NODES);
+    assert!(load(&tier, &origin, Mode::Early).await);
+    until("two copies", || tier.counts().filled == 2).await;
+    let split = fleet.skew(&tier).await;
+    assert!(split <= MOST_OF_MEAN, "{split:.2} of the mean");
+    // Who knows of no split reads the key itself.
+    assert_eq!(version(fleet.process().await.get(KEY).await.unwrap()), Some(1));
+    tier.spread(KEY, 1);
+    let merged = fleet.skew(&tier).await;
+    println!("the busiest node's reads beside the mean: {before:.2}, split {split:.2}, merged {merged:.2}");
+    assert!(merged > 2.5, "{merged:.2} of the mean");
+}
+
+/// Splits, merges, loads, reads and writes at once, by processes that know of the split and one that does not.
+/// How many reads began after a removal was acknowledged and were given what it removed. `blind`: the control's removals
+/// see the key itself alone.
+async fn older_reads(fleet: &Fleet, writes: u64, blind: bool) -> u64 {
+    let (one, two, unaware) = (fleet.process().await, fleet.process().await, fleet.process().await);
+    let origin = Arc::new(AtomicU64::new(1));
+    let (acknowledged, older, done) = (AtomicU64::new(0), AtomicU64::new(0), AtomicBool::new(false));
+    let raw = fleet.tier();
+    while raw.get(b"any").await.is_err() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let reader = |tier: SpreadTier| {
+        let (origin, acknowledged, older, done) = (&origin, &acknowledged, &older, &done);
+        async move {
+            while !done.load(Ordering::SeqCst) {
+                let least = acknowledged.load(Ordering::SeqCst);
+                match tier.get(KEY).await {
+                    Ok(found) => match version(found) {
+                        Some(version) if version < least => drop(older.fetch_add(1, Ordering::SeqCst)),
+                        Some(_) => {}
+                        None => drop(load(&tier, origin, Mode::Miss).await),
+                    },
+                    Err(error) => panic!("{error}"),
+                }
+                tokio::task::yield_now().await;
+            }
+        }
+    };
+    let writer = async {
+        for n in 1..=writes {
+            let written = origin.fetch_add(1, Ordering::SeqCst) + 1;
+            let by = [&one, &two, &unaware][n as usize % 3];
+            let removed = match blind {
+                false => by.invalidate(KEY, Invalidation::Remove, Fence::ZERO).await,
+                true => raw.invalidate(KEY, Invalidation::Remove, Fence::ZERO).await,
+            };
+            removed.unwrap();
+            acknowledged.fetch_max(written, Ordering::SeqCst);
+            // So that copies are made between two writes.
+            tokio::time::sleep(Duration::from_micros(fastrand::u64(0..1_500))).await;
+        }
+        done.store(true, Ordering::SeqCst);
+    };
+    let splitter = async {
+        while !done.load(Ordering::SeqCst) {
+            for tier in [&one, &two] {
+                tier.spread(KEY, fastrand::u16(0..=NODES));
+            }
+            // A refresh by somebody who may know of no split.
+            let by = [&one, &two, &unaware][fastrand::usize(..3)];
+            load(by, &origin, Mode::Early).await;
+            tokio::time::sleep(Duration::from_millis(fastrand::u64(1..20))).await;
+        }
+    };
+    let readers = join_all([&one, &one, &two, &two, &unaware].map(|tier| reader(tier.clone())));
+    tokio::join!(writer, splitter, readers);
+    let (one, two) = (one.counts(), two.counts());
+    println!("{writes} writes, blind: {blind}: {} older; {one:?} {two:?}", older.load(Ordering::SeqCst));
+    assert!(one.filled > writes / 100 && one.from_copies > writes / 100, "copies were made and read: {one:?}");
+    older.into_inner()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_answers_for_a_split_key_with_all_its_nodes() {
+    reads_are_shared_out_and_come_back(Fleet::redis().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_memcached_fleet_answers_for_a_split_key_with_all_its_servers() {
+    reads_are_shared_out_and_come_back(Fleet::memcached()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g2_no_copy_outlives_a_removal_on_a_cluster() {
+    let fleet = Fleet::redis().await;
+    assert_eq!(older_reads(&fleet, 1_000, false).await, 0);
+    assert!(older_reads(&fleet, 300, true).await > 0, "the control's copies are never told");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g2_no_copy_outlives_a_removal_in_a_memcached_fleet() {
+    let fleet = Fleet::memcached();
+    assert_eq!(older_reads(&fleet, 1_000, false).await, 0);
+    assert!(older_reads(&fleet, 300, true).await > 0, "the control's copies are never told");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "minutes: the figure in BENCHMARKS.md"]
+async fn g2_no_copy_outlives_a_hundred_thousand_removals() {
+    let (redis, memcached) = (Fleet::redis().await, Fleet::memcached());
+    let (redis, memcached) = tokio::join!(older_reads(&redis, 50_000, false), older_reads(&memcached, 50_000, false));
+    assert_eq!((redis, memcached), (0, 0));
+}

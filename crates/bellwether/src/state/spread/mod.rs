@@ -1,0 +1,463 @@
+//! How are the reads of one hot key shared out among several nodes of a tier? By copies, each filled under a lease of
+//! its own from the key's own entry, as a load is from an origin.
+//!
+//! Why no reader finds a copy of what was invalidated: a copy is filled only from an entry that names it, whoever
+//! invalidates that entry learns of its copies by the same step, and voids them, and the leases of those who fill them,
+//! before the invalidation is acknowledged. Who replaces an entry goes on naming its copies for as long as they may
+//! live (`core::ring::split`).
+
+mod places;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use bellwether_core::draw::Draw;
+use bellwether_core::entry::Kind;
+use bellwether_core::failure::FailClass;
+use bellwether_core::fence::{Fence, Invalidation};
+use bellwether_core::ring::split::{self, LIFE};
+use bellwether_core::time::Span;
+use futures_util::future::{BoxFuture, FutureExt, join_all, try_join_all};
+use parking_lot::{Mutex, RwLock};
+use tokio::runtime::Handle;
+
+use self::places::Places;
+use crate::shared::{
+    Acquired, Ask, Copied, Envelope, Found, Mode, Raised, Split, Stored, Tier, TierError, TierTrouble, Verified,
+};
+
+/// Keys that are split at once; more are not.
+const MOST_SPLIT: usize = 256;
+/// Keys whose copies could not be reached when they were invalidated, and leases over entries that name copies.
+const MOST_REMEMBERED: usize = 4096;
+/// How long one may fill a copy.
+const FILL: Span = Span::secs(1);
+/// Whatever the tier holds, the asker has something newer: it is granted the lease.
+const NEWEST: Fence = Fence(u64::MAX);
+
+/// A tier, some of whose keys are read from several nodes. Every cache wraps its tier in one.
+#[derive(Clone, Debug)]
+pub struct SpreadTier(Arc<Spread>);
+
+/// Which of a tier's keys are read from several nodes.
+struct Spread {
+    inner: Arc<dyn Tier>,
+    runtime: Handle,
+    /// Whether any key is split: all that reads pay while none is.
+    any: AtomicBool,
+    /// By names in the tier; at most [`MOST_SPLIT`].
+    table: RwLock<HashMap<Box<[u8]>, Arc<Places>>>,
+    /// Leases held here over an entry that names copies: their token, the salts, and how old it was then.
+    replacing: Mutex<HashMap<Box<[u8]>, Replacing>>,
+    /// Copies that an invalidation has still to reach.
+    owed: Mutex<HashMap<Box<[u8]>, Vec<u32>>>,
+    counts: Counts,
+}
+
+impl fmt::Debug for Spread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Spread").field("counts", &self.counts()).finish_non_exhaustive()
+    }
+}
+
+#[derive(Clone)]
+struct Replacing {
+    token: Fence,
+    salts: Vec<u32>,
+    age: Span,
+}
+
+#[derive(Default)]
+struct Counts {
+    from_copies: AtomicU64,
+    missed: AtomicU64,
+    filled: AtomicU64,
+}
+
+/// What splitting does, counted since the cache was built.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SpreadCounts {
+    /// Keys that are split now.
+    pub keys: usize,
+    /// Reads answered by a copy.
+    pub from_copies: u64,
+    /// Reads that found no copy where one was looked for, and asked the key itself.
+    pub missed: u64,
+    /// Copies made.
+    pub filled: u64,
+}
+
+impl SpreadTier {
+    /// `inner`, of whose keys none is split yet. Copies are made on `runtime`.
+    pub fn new(inner: Arc<dyn Tier>, runtime: Handle) -> SpreadTier {
+        SpreadTier(Arc::new(Spread {
+            inner,
+            runtime,
+            any: AtomicBool::new(false),
+            table: RwLock::default(),
+            replacing: Mutex::default(),
+            owed: Mutex::default(),
+            counts: Counts::default(),
+        }))
+    }
+
+    /// From now on reads of `key` are shared out among so many nodes, as far as there are as many; fewer than two: no
+    /// more. It begins with the next value that is published, and copies that are there end by themselves within
+    /// 5 s. More than 256 keys are not split at once: what is asked for beyond has no effect.
+    pub fn spread(&self, key: &[u8], nodes: u16) {
+        self.0.spread(key, nodes);
+    }
+
+    /// What splitting does.
+    pub fn counts(&self) -> SpreadCounts {
+        self.0.counts()
+    }
+}
+
+impl Spread {
+    fn spread(&self, key: &[u8], nodes: u16) {
+        let mut table = self.table.write();
+        let wanted = usize::from(nodes.max(1)) - 1;
+        match table.get(key) {
+            Some(places) if places.wanted == wanted => return,
+            _ if wanted == 0 => drop(table.remove(key)),
+            None if table.len() >= MOST_SPLIT => return,
+            _ => drop(table.insert(key.into(), Arc::new(Places::new(wanted)))),
+        }
+        self.any.store(!table.is_empty(), Ordering::Release);
+    }
+
+    fn counts(&self) -> SpreadCounts {
+        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        SpreadCounts {
+            keys: self.table.read().len(),
+            from_copies: read(&self.counts.from_copies),
+            missed: read(&self.counts.missed),
+            filled: read(&self.counts.filled),
+        }
+    }
+
+    fn places(&self, key: &[u8]) -> Option<Arc<Places>> {
+        if !self.any.load(Ordering::Acquire) {
+            return None;
+        }
+        self.table.read().get(key).cloned()
+    }
+
+    async fn read(self: Arc<Spread>, key: &[u8], places: Arc<Places>) -> Result<Found, TierError> {
+        let Some((at, salt)) = places.pick(Draw(fastrand::u64(..))) else {
+            return self.read_base(key, &places).await.map(|(found, _)| found);
+        };
+        let name = split::name(salt, key);
+        let found = {
+            let _busy = places.busy(at);
+            self.inner.get(&name).await
+        };
+        if let Ok(Found::Entry { envelope, .. }) = found
+            && let Some(envelope) = original(envelope)
+        {
+            add(&self.counts.from_copies);
+            return Ok(Found::Entry { envelope, lease: None });
+        }
+        add(&self.counts.missed);
+        let (found, said) = self.read_base(key, &places).await?;
+        if split::is_filled(&said, salt) && places.begins_to_fill(at) {
+            self.clone().fill(key.into(), at, salt, places);
+        }
+        Ok(found)
+    }
+
+    /// The key itself, and where its copies lie.
+    async fn read_base(&self, key: &[u8], places: &Places) -> Result<(Found, Vec<u32>), TierError> {
+        let found = {
+            let _busy = places.busy(0);
+            self.inner.get(key).await?
+        };
+        let Found::Entry { envelope, .. } = &found else { return Ok((found, Vec::new())) };
+        let said = salts_of(envelope).to_vec();
+        places.learn(&said);
+        Ok((uncopied(found), said))
+    }
+
+    /// Makes a copy.
+    fn fill(self: Arc<Spread>, key: Box<[u8]>, at: usize, salt: u32, places: Arc<Places>) {
+        self.runtime.clone().spawn(async move {
+            // Whatever it was up to, somebody may try again.
+            let _ = tokio::time::timeout(Duration::from(FILL), self.copy(&key, salt)).await;
+            places.filled(at);
+        });
+    }
+
+    /// The lease first: an invalidation of the key that comes after it voids it, and one that came before it shows.
+    async fn copy(&self, key: &[u8], salt: u32) -> Result<(), TierError> {
+        let name = split::name(salt, key);
+        let ask =
+            Ask { lease: FILL, mode: Mode::Early, holds: NEWEST, at_least: Fence::ZERO, draw: Draw(fastrand::u64(..)) };
+        let Acquired::Granted { token, .. } = self.inner.acquire(&name, ask).await? else { return Ok(()) };
+        let copy = match self.inner.get(key).await? {
+            Found::Entry { envelope, .. } if split::is_filled(salts_of(&envelope), salt) => copy_of(envelope),
+            _ => None,
+        };
+        // A replica may have answered: what it lags behind by must not live on in a copy.
+        let confirmed = match &copy {
+            Some((_, fence)) => self.inner.verify(key).await? == Verified::Holds(*fence),
+            None => false,
+        };
+        match copy.filter(|_| confirmed) {
+            Some((copy, _)) => {
+                self.inner.publish(&name, token, copy).await?;
+                add(&self.counts.filled);
+            }
+            None => drop(self.inner.release(&name, token, None).await?),
+        }
+        Ok(())
+    }
+
+    /// Publishes an entry that names the copies of what it replaces, and its own.
+    async fn publish_split(
+        self: Arc<Spread>,
+        key: &[u8],
+        token: Fence,
+        mut envelope: Envelope,
+        replaced: Option<Replacing>,
+    ) -> Result<Stored, TierError> {
+        let places = self.places(key).filter(|_| envelope.kind == Kind::Value);
+        let wanted = places.as_ref().map(|places| self.inner.salts(key, places.wanted)).unwrap_or_default();
+        let (old, age) = replaced.map_or((Vec::new(), Span::ZERO), |replaced| (replaced.salts, replaced.age));
+        if envelope.kind == Kind::Value {
+            envelope.split = match split::carried(&old, &wanted, age) {
+                salts if salts.is_empty() => Split::No,
+                salts => Split::Into(salts),
+            };
+        }
+        let stored = self.inner.publish(key, token, envelope.clone()).await?;
+        if stored == Stored::Refused {
+            return Ok(stored);
+        }
+        if let Some(places) = places {
+            places.learn(&wanted);
+            for (at, salt) in wanted.into_iter().enumerate() {
+                if places.begins_to_fill(at + 1) {
+                    self.clone().fill(key.into(), at + 1, salt, places.clone());
+                }
+            }
+        } else if envelope.kind != Kind::Value && !old.is_empty() {
+            // It can't name them: they are seen to now.
+            self.reach(key, old).await?;
+        }
+        Ok(stored)
+    }
+
+    async fn invalidate_split(&self, key: &[u8], verb: Invalidation, at_least: Fence) -> Result<Raised, TierError> {
+        let mut raised = self.inner.invalidate(key, verb, at_least).await?;
+        let mut salts = std::mem::take(&mut raised.salts);
+        // The entry may have been evicted: then it names none.
+        salts.extend(self.places(key).map(|places| places.salts()).unwrap_or_default());
+        salts.extend(self.owed.lock().remove(key).unwrap_or_default());
+        if !salts.is_empty() {
+            self.reach(key, salts).await?;
+        }
+        Ok(raised)
+    }
+
+    /// Invalidates copies. They are remembered until all are reached, however this ends: the key's own entry names them
+    /// no more.
+    async fn reach(&self, key: &[u8], mut salts: Vec<u32>) -> Result<(), TierError> {
+        salts.iter_mut().for_each(|salt| *salt = split::bare(*salt));
+        salts.sort_unstable();
+        salts.dedup();
+        {
+            let mut owed = self.owed.lock();
+            if owed.len() < MOST_REMEMBERED || owed.contains_key(key) {
+                owed.entry(key.into()).or_default().extend(&salts);
+            }
+        }
+        let names: Vec<Vec<u8>> = salts.iter().map(|salt| split::name(*salt, key)).collect();
+        let remove = |name| self.inner.invalidate(name, Invalidation::Remove, Fence::ZERO);
+        for done in join_all(names.iter().map(|name| remove(name))).await {
+            done?;
+        }
+        let mut owed = self.owed.lock();
+        if let Some(left) = owed.get_mut(key) {
+            left.retain(|salt| !salts.contains(salt));
+            if left.is_empty() {
+                owed.remove(key);
+            }
+        }
+        Ok(())
+    }
+
+    /// A lease was granted over an entry: whoever publishes under it has to go on naming its copies.
+    fn granted(&self, key: &[u8], token: Fence, stale: Option<&Envelope>) {
+        let Some(held) = stale.filter(|held| matches!(held.split, Split::Into(_))) else { return };
+        // Its age counts from the start of its load, and it may have been published late.
+        let age = Span(held.age_ms.saturating_sub(u64::from(held.cost_ms)).saturating_sub(LIFE.0));
+        let mut replacing = self.replacing.lock();
+        if replacing.len() < MOST_REMEMBERED || replacing.contains_key(key) {
+            replacing.insert(key.into(), Replacing { token, salts: salts_of(held).to_vec(), age });
+        }
+    }
+
+    /// The lease is over.
+    fn parted(&self, key: &[u8], token: Fence) -> Option<Replacing> {
+        let mut replacing = self.replacing.lock();
+        replacing.get(key).filter(|held| held.token == token)?;
+        replacing.remove(key)
+    }
+}
+
+fn add(count: &AtomicU64) {
+    count.fetch_add(1, Ordering::Relaxed);
+}
+
+fn salts_of(envelope: &Envelope) -> &[u32] {
+    if let Split::Into(salts) = &envelope.split { salts } else { &[] }
+}
+
+/// A copy of a value, and the value's fence.
+fn copy_of(held: Envelope) -> Option<(Envelope, Fence)> {
+    if held.kind != Kind::Value || held.invalidated {
+        return None;
+    }
+    // Not longer than the value itself may be served.
+    let life = LIFE.0.min(held.fresh_ms.saturating_add(u64::from(held.swr_ms)));
+    let fence = held.fence;
+    let copied = Copied {
+        fence,
+        fresh_ms: held.fresh_ms,
+        swr_ms: held.swr_ms,
+        hard_ms: held.hard_ms,
+        life_ms: u32::try_from(life).unwrap_or(u32::MAX),
+    };
+    let copy = Envelope { split: Split::Copy(copied), fresh_ms: life, swr_ms: 0, hard_ms: 0, ..held };
+    (life > 0).then_some((copy, fence))
+}
+
+/// The value as it is now, of which this is a copy. `None`: it is no copy, or its life is over.
+fn original(copy: Envelope) -> Option<Envelope> {
+    let Split::Copy(copied) = copy.split else { return None };
+    if copy.fresh_ms == 0 || copy.invalidated {
+        return None;
+    }
+    let passed = u64::from(copied.life_ms).saturating_sub(copy.fresh_ms);
+    let stale = u32::try_from(passed.saturating_sub(copied.fresh_ms)).unwrap_or(u32::MAX);
+    Some(Envelope {
+        fence: copied.fence,
+        fresh_ms: copied.fresh_ms.saturating_sub(passed),
+        swr_ms: copied.swr_ms.saturating_sub(stale),
+        hard_ms: copied.hard_ms.saturating_sub(stale),
+        split: Split::No,
+        ..copy
+    })
+}
+
+/// A user's key may be called as a copy is: what is one is nothing to who asks for the key.
+fn uncopied(found: Found) -> Found {
+    match found {
+        Found::Entry { envelope: Envelope { split: Split::Copy(_), .. }, lease } => Found::Nothing { lease },
+        found => found,
+    }
+}
+
+fn own(stale: Option<Envelope>) -> Option<Envelope> {
+    stale.filter(|held| !matches!(held.split, Split::Copy(_)))
+}
+
+impl Tier for SpreadTier {
+    fn get<'a>(&'a self, key: &'a [u8]) -> BoxFuture<'a, Result<Found, TierError>> {
+        match self.0.places(key) {
+            None => self.0.inner.get(key).map(|found| found.map(uncopied)).boxed(),
+            Some(places) => self.0.clone().read(key, places).boxed(),
+        }
+    }
+
+    fn get_many<'a>(&'a self, keys: &'a [Vec<u8>]) -> BoxFuture<'a, Result<Vec<Found>, TierError>> {
+        if self.0.any.load(Ordering::Acquire) && keys.iter().any(|key| self.0.places(key).is_some()) {
+            return try_join_all(keys.iter().map(|key| self.get(key))).boxed();
+        }
+        let found = self.0.inner.get_many(keys);
+        found.map(|found| found.map(|found| found.into_iter().map(uncopied).collect())).boxed()
+    }
+
+    fn acquire<'a>(&'a self, key: &'a [u8], ask: Ask) -> BoxFuture<'a, Result<Acquired, TierError>> {
+        async move {
+            let mut acquired = self.0.inner.acquire(key, ask).await?;
+            if let Acquired::Fresh(Envelope { split: Split::Copy(_), .. }) = acquired {
+                acquired = self.0.inner.acquire(key, Ask { holds: NEWEST, ..ask }).await?;
+            }
+            Ok(match acquired {
+                Acquired::Granted { token, stale } => {
+                    self.0.granted(key, token, stale.as_ref());
+                    Acquired::Granted { token, stale: own(stale) }
+                }
+                Acquired::Denied { left, stale } => Acquired::Denied { left, stale: own(stale) },
+                Acquired::Fresh(Envelope { split: Split::Copy(_), .. }) => {
+                    let text = "a copy of a split key lies under this name".to_owned();
+                    return Err(TierError { kind: TierTrouble::Unfit, text });
+                }
+                acquired => acquired,
+            })
+        }
+        .boxed()
+    }
+
+    fn publish<'a>(
+        &'a self,
+        key: &'a [u8],
+        token: Fence,
+        envelope: Envelope,
+    ) -> BoxFuture<'a, Result<Stored, TierError>> {
+        match self.0.parted(key, token) {
+            None if self.0.places(key).is_none() => self.0.inner.publish(key, token, envelope),
+            replaced => self.0.clone().publish_split(key, token, envelope, replaced).boxed(),
+        }
+    }
+
+    fn renew<'a>(&'a self, key: &'a [u8], token: Fence, lease: Span) -> BoxFuture<'a, Result<bool, TierError>> {
+        self.0.inner.renew(key, token, lease)
+    }
+
+    fn release<'a>(
+        &'a self,
+        key: &'a [u8],
+        token: Fence,
+        failed: Option<(Span, FailClass)>,
+    ) -> BoxFuture<'a, Result<bool, TierError>> {
+        self.0.parted(key, token);
+        self.0.inner.release(key, token, failed)
+    }
+
+    fn invalidate<'a>(
+        &'a self,
+        key: &'a [u8],
+        verb: Invalidation,
+        at_least: Fence,
+    ) -> BoxFuture<'a, Result<Raised, TierError>> {
+        self.0.invalidate_split(key, verb, at_least).boxed()
+    }
+
+    fn put<'a>(&'a self, key: &'a [u8], fence: Fence, envelope: Envelope) -> BoxFuture<'a, Result<Stored, TierError>> {
+        // It comes after an invalidation, which has seen to the copies; the next load names new ones.
+        self.0.inner.put(key, fence, envelope)
+    }
+
+    fn verify<'a>(&'a self, key: &'a [u8]) -> BoxFuture<'a, Result<Verified, TierError>> {
+        self.0.inner.verify(key)
+    }
+
+    fn nodes(&self) -> usize {
+        self.0.inner.nodes()
+    }
+
+    fn salts(&self, key: &[u8], most: usize) -> Vec<u32> {
+        self.0.inner.salts(key, most)
+    }
+
+    fn changed<'a>(&'a self, key: &'a [u8]) -> BoxFuture<'a, ()> {
+        self.0.inner.changed(key)
+    }
+}

@@ -1,0 +1,197 @@
+//! Are the tokens of `BW.GET` and the conditions of `SET` the fleet's? Real `bellwether serve`s on one real tier.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use bellwether_servers::{Memcached, Redis};
+use bellwether_system::{Bellwether, Resp, Value, config, until};
+
+const LIMIT: Duration = Duration::from_secs(20);
+/// Races that are run against Redis, and against Memcached.
+const RACES: usize = 120;
+
+/// Plain spaces: one behind the tier at `url`, one in each process's memory alone.
+fn text(url: &str) -> String {
+    let rest = format!(
+        "[shared]\nurl = \"{url}\"\n\
+         [[space]]\nmatch = \"user:{{id}}\"\nttl = \"30m\"\ngrace = \"30m\"\ntags = [\"users\"]\n\
+         [[space]]\nmatch = \"near:{{id}}\"\nttl = \"30m\"\ntiers = [\"memory\"]\n"
+    );
+    config("", &rest)
+}
+
+fn redis() -> Redis {
+    Redis::start(&[]).unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn fleet(url: &str) -> [Bellwether; 2] {
+    [(), ()].map(|()| Bellwether::start(Some(&text(url))))
+}
+
+/// The value, the reason and the token that `BW.GET` answers.
+fn get(client: &mut Resp, words: &[&str]) -> (Value, String, Option<String>) {
+    let asked: Vec<&str> = std::iter::once("BW.GET").chain(words.iter().copied()).collect();
+    let answer = client.call(&asked);
+    let text = |value: &Value| match value {
+        Value::Bulk(bytes) => Some(String::from_utf8(bytes.clone()).expect("text")),
+        _ => None,
+    };
+    let items = answer.items();
+    (items[0].clone(), text(&items[1]).expect("a reason"), text(&items[3]))
+}
+
+fn token(client: &mut Resp, key: &str) -> String {
+    let (value, why, token) = get(client, &[key, "LEASE", "20000", "WAIT", "10000"]);
+    token.unwrap_or_else(|| panic!("a token for {key}, not {value:?} {why}"))
+}
+
+/// How often a late `BW.SET` at the first process was stored, although the second had acknowledged a write of the key.
+fn overwritten(fleet: &[Bellwether; 2], space: &str, races: usize) -> usize {
+    let (mut one, mut two) = (fleet[0].connect(), fleet[1].connect());
+    (0..races)
+        .filter(|race| {
+            let key = format!("{space}:{race}");
+            let token = token(&mut one, &key);
+            // Acknowledged: whoever reads from now on must not get anything older.
+            if race % 2 == 0 {
+                assert_eq!(two.call(&["DEL", &key]), Value::Int(0));
+            } else {
+                assert_eq!(two.call(&["SET", &key, "new"]), Value::ok());
+            }
+            let stored = one.call(&["BW.SET", &key, "old", &token]) == Value::Int(1);
+            let seen = [one.call(&["GET", &key]), two.call(&["GET", &key])];
+            stored || seen.contains(&Value::bulk("old"))
+        })
+        .count()
+}
+
+#[test]
+fn g3_a_token_is_void_the_moment_another_process_has_acknowledged_a_write() {
+    let redis = redis();
+    let fleet = fleet(&redis.url());
+    assert_eq!(overwritten(&fleet, "user", RACES), 0, "of {RACES}");
+    assert_eq!(overwritten(&fleet, "near", 20), 20, "control: where each process decides alone");
+}
+
+#[test]
+fn g3_the_same_holds_over_memcached() {
+    let memcached = Memcached::start(&[]).unwrap_or_else(|error| panic!("{error}"));
+    let fleet = fleet(&format!("memcached://{}", memcached.address()));
+    assert_eq!(overwritten(&fleet, "user", RACES), 0, "of {RACES}");
+    let (mut one, mut two) = (fleet[0].connect(), fleet[1].connect());
+    let given = token(&mut one, "user:a");
+    assert_eq!(get(&mut two, &["user:a", "WAIT", "0"]).1, "held");
+    assert_eq!(two.call(&["BW.SET", "user:a", "v", &given]), Value::Int(1), "good in each process");
+    assert_eq!(one.call(&["GET", "user:a"]), Value::bulk("v"));
+}
+
+#[test]
+fn g1_clients_of_two_processes_fill_a_key_once() {
+    let redis = redis();
+    let fleet = fleet(&redis.url());
+    let filled: usize = thread::scope(|scope| {
+        let clients: Vec<_> = (0..40)
+            .map(|n| {
+                let mut client = fleet[n % 2].connect();
+                scope.spawn(move || match get(&mut client, &["user:herd", "WAIT", "15000"]) {
+                    (_, _, Some(token)) => {
+                        thread::sleep(Duration::from_millis(200));
+                        assert_eq!(client.call(&["BW.SET", "user:herd", "v", &token]), Value::Int(1));
+                        1
+                    }
+                    (value, why, None) => {
+                        assert_eq!(value, Value::bulk("v"), "{why}");
+                        0
+                    }
+                })
+            })
+            .collect();
+        clients.into_iter().map(|client| client.join().expect("no panic")).sum()
+    });
+    assert_eq!(filled, 1, "40 clients of two processes");
+}
+
+#[test]
+fn a_holder_that_is_killed_loses_its_token_and_one_whose_server_is_killed_keeps_it() {
+    let redis = redis();
+    let [first, second] = fleet(&redis.url());
+    let mut two = second.connect();
+    let lost = get(&mut first.connect(), &["user:a", "LEASE", "1500"]).2.expect("a token");
+    let kept = get(&mut first.connect(), &["user:b", "LEASE", "60000"]).2.expect("a token");
+    // With `kill -9`, as a child is that is dropped.
+    drop(first);
+    // Whoever got the second one goes on with another server.
+    assert_eq!(get(&mut two, &["user:b", "WAIT", "0"]).1, "held");
+    assert_eq!(two.call(&["BW.SET", "user:b", "v", &kept]), Value::Int(1));
+    assert_eq!(two.call(&["GET", "user:b"]), Value::bulk("v"));
+    // Whoever got the first one is gone as well.
+    let since = Instant::now();
+    let next = get(&mut two, &["user:a", "LEASE", "20000", "WAIT", "15000"]).2.expect("the next token");
+    assert!(since.elapsed() < Duration::from_secs(10), "{:?}", since.elapsed());
+    assert_eq!(two.call(&["BW.SET", "user:a", "late", &lost]), Value::Int(0));
+    assert_eq!(two.call(&["BW.RELEASE", "user:a", &lost]), Value::Int(0));
+    assert_eq!(two.call(&["BW.SET", "user:a", "v", &next]), Value::Int(1));
+}
+
+#[test]
+fn a_token_is_given_back_to_the_fleet_and_a_cool_down_is_the_fleets() {
+    let redis = redis();
+    let fleet = fleet(&redis.url());
+    let (mut one, mut two) = (fleet[0].connect(), fleet[1].connect());
+    let first = token(&mut one, "user:a");
+    assert_eq!(one.call(&["BW.RELEASE", "user:a", &first]), Value::Int(1));
+    let second = token(&mut two, "user:a");
+    assert_eq!(two.call(&["BW.RELEASE", "user:a", &second, "COOLDOWN", "60000"]), Value::Int(1));
+    for client in [&mut one, &mut two] {
+        let (value, why, token) = get(client, &["user:a"]);
+        assert_eq!((value, why.as_str(), token), (Value::Nil, "cooling", None));
+    }
+    // A pipeline of one connection is in order although the tier decides.
+    assert_eq!(one.call(&["DEL", "user:a"]), Value::Int(0));
+    let third = token(&mut one, "user:a");
+    let answers = one.pipeline(&[
+        vec!["BW.SET", "user:a", "v", &third, "TAG", "t"],
+        vec!["GET", "user:a"],
+        vec!["BW.SET", "user:a", "w", &third],
+        vec!["GET", "user:a"],
+    ]);
+    assert_eq!(answers, [Value::Int(1), Value::bulk("v"), Value::Int(0), Value::bulk("v")]);
+    let batch =
+        one.pipeline(&[vec!["MULTI"], vec!["BW.SET", "user:a", "w", &third], vec!["GET", "user:a"], vec!["EXEC"]]);
+    assert_eq!(batch[3].items(), [Value::Int(0), Value::bulk("v")]);
+    for wrong in ["", "-17", "l123", "f00", "nonsense"] {
+        let answer = one.call(&["BW.SET", "user:a", "v", wrong]);
+        assert!(answer.error().is_some_and(|words| words.contains("invalid token")), "{wrong}: {answer:?}");
+    }
+}
+
+#[test]
+fn g3_a_token_given_out_while_the_tier_is_frozen_is_never_used_there() {
+    let redis = redis();
+    let fleet = fleet(&redis.url());
+    let (mut one, mut two) = (fleet[0].connect(), fleet[1].connect());
+    let held = token(&mut one, "user:held");
+    redis.freeze().expect("it is stopped");
+    let (_, why, lone) = get(&mut one, &["user:a", "LEASE", "20000"]);
+    assert_eq!(why, "lone", "it says so");
+    let lone = lone.expect("a token of this process");
+    assert_eq!(get(&mut one, &["user:a", "WAIT", "0"]).1, "held", "one in this process");
+    assert_eq!(one.call(&["BW.SET", "user:held", "old", &held]), Value::Int(1), "kept here for a moment");
+    redis.thaw().expect("it goes on");
+    until(LIMIT, "the tier to be reached again", || {
+        (fleet[1].metrics().sum("bellwether_shared_node_up", &[]) >= 1.0
+            && two.call(&["SET", "user:probe", "1"]) == Value::ok()
+            && two.call(&["GET", "user:probe"]) == Value::bulk("1"))
+        .then_some(())
+    });
+    assert_eq!(one.call(&["BW.SET", "user:a", "lone", &lone]), Value::Int(1), "kept here for a moment");
+    let stored = |key: &str| Resp::connect(redis.address()).call(&["GET", key]);
+    for key in ["bw:user:a", "bw:user:held"] {
+        let answer = stored(key);
+        let has =
+            |word: &[u8]| matches!(&answer, Value::Bulk(bytes) if bytes.windows(word.len()).any(|part| part == word));
+        // What was on its way when the server stood still may arrive; what this process only has in memory never does.
+        assert!(!has(b"lone"), "{key}: {answer:?}");
+    }
+    until(LIMIT, "the moment to be over", || (one.call(&["GET", "user:a"]) == Value::Nil).then_some(()));
+}
