@@ -30,12 +30,18 @@ pub struct Popular {
 struct Ranked(u64, Reverse<(Arc<str>, Box<[u8]>)>);
 
 impl Cache {
-    /// The values that are read most often, at most `most`, the most popular first. `before` tells what was known of a
-    /// key of a space, in reads a second. Walks the whole memory tier; not for a request's path.
-    pub fn popular(&self, most: usize, before: impl Fn(&str, &[u8]) -> Option<f64>) -> Vec<Popular> {
+    /// The values of the spaces that are `wanted` which are read most often, at most `most`, the most popular first.
+    /// `before` tells what was known of a key of a space, in reads a second. Walks the whole memory tier; not for a request's path.
+    pub fn popular(
+        &self,
+        most: usize,
+        wanted: impl Fn(&str) -> bool,
+        before: impl Fn(&str, &[u8]) -> Option<f64>,
+    ) -> Vec<Popular> {
         let engine = &self.engine;
         let spaces: HashMap<u32, Arc<SpaceState>> =
             engine.spaces.read().values().map(|space| (space.id, space.clone())).collect();
+        let spaces: HashMap<_, _> = spaces.into_iter().filter(|(_, space)| wanted(&space.name)).collect();
         let now = engine.clock.now();
         // The least popular of those kept is on top.
         let mut ranked: BinaryHeap<Reverse<Ranked>> = BinaryHeap::new();

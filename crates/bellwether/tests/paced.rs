@@ -131,10 +131,11 @@ async fn what_is_read_most_is_named_first() {
         }
     }
     shop.second().await;
-    let popular = shop.cache.popular(10, |_, _| None);
+    let popular = shop.cache.popular(10, |_| true, |_, _| None);
     let keys: Vec<String> = popular.iter().map(|p| String::from_utf8_lossy(&p.key).into_owned()).collect();
     assert_eq!(keys, ["49", "48", "47", "46", "45", "44", "43", "42", "41", "40"]);
     assert!(popular.iter().all(|p| &*p.space == "product" && p.rate > 0.0));
-    let known = shop.cache.popular(1, |_, key| (key == b"3").then_some(1_000.0));
+    let known = shop.cache.popular(1, |_| true, |_, key| (key == b"3").then_some(1_000.0));
     assert_eq!(&*known[0].key, b"3", "what was known before counts");
+    assert_eq!(shop.cache.popular(10, |space| space != "product", |_, _| None), []);
 }

@@ -97,8 +97,9 @@ impl Reactor {
             .iter()
             .map(|(key, (hot, announced))| Candidate {
                 space: key.space,
-                share: hot.map_or(0.0, |hot| hot.share),
-                settled: *announced || self.kept.contains_key(key),
+                // What was announced is prepared before it is hot, and held whatever else is.
+                share: if *announced { f64::INFINITY } else { hot.map_or(0.0, |hot| hot.share) },
+                settled: self.kept.contains_key(key),
             })
             .collect();
         let mut chosen = admitted(&candidates).into_iter();

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use bellwether_core::draw::Draw;
 use bellwether_core::guard::pacer::{Pace, Pacer};
 use bellwether_core::time::{Span, Tick};
 use parking_lot::Mutex;
@@ -43,7 +44,8 @@ pub(crate) enum Turn<T> {
 
 impl<T> Default for Paced<T> {
     fn default() -> Paced<T> {
-        let inner = Inner { pacer: Pacer::default(), waiting: HashMap::new(), pumping: false };
+        let pacer = Pacer::drawn(Draw(fastrand::u64(..)));
+        let inner = Inner { pacer, waiting: HashMap::new(), pumping: false };
         Paced { inner: Mutex::new(inner), earlier: Notify::new() }
     }
 }

@@ -63,6 +63,12 @@ impl Bucket {
         self.level = self.level.saturating_add(TOKEN).min(self.burst);
     }
 
+    /// Holds no more than this part of a token from `now` on.
+    pub fn drain_to(&mut self, share: f64, now: Tick) {
+        self.refill(now);
+        self.level = self.level.min((share.clamp(0.0, 1.0) * TOKEN as f64) as u64);
+    }
+
     /// Time from `now` until there is a token; zero if there is one.
     pub fn wait(&mut self, now: Tick) -> Span {
         self.refill(now);

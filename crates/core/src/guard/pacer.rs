@@ -9,6 +9,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::bucket::Bucket;
+use crate::draw::Draw;
 use crate::time::{Span, Tick};
 
 /// A space with fewer keys is not paced: all its refreshes together are no avalanche, the guard's queue holds them;
@@ -51,6 +52,11 @@ type Place = (Reverse<u32>, u64);
 #[derive(Clone, Debug)]
 pub struct Pacer<K> {
     bucket: Option<Bucket>,
+    /// Processes that share the space's refreshes; and what tells this one from the others.
+    instances: u32,
+    draw: Draw,
+    /// When a refresh was last let through.
+    last: Tick,
     /// Per second: what the space needs in the long run, with something on top.
     steady: f64,
     /// The bucket's rate now.
@@ -70,6 +76,9 @@ impl<K> Default for Pacer<K> {
     fn default() -> Pacer<K> {
         Pacer {
             bucket: None,
+            instances: 1,
+            draw: Draw(0),
+            last: Tick(0),
             steady: 0.0,
             rate: 0.0,
             needed: 0.0,
@@ -83,6 +92,11 @@ impl<K> Default for Pacer<K> {
 }
 
 impl<K: Ord + Clone> Pacer<K> {
+    /// One of several processes, each with a draw of its own: after a rest they do not begin in the same moment.
+    pub fn drawn(draw: Draw) -> Pacer<K> {
+        Pacer { draw, ..Pacer::default() }
+    }
+
     /// Tells how large the space is: its resident keys, their ttl, and how many processes share its refreshes (1 if
     /// it is alone). Call it about once a second, then [`Pacer::advance`].
     pub fn measure(&mut self, keys: u64, ttl: Span, instances: u32, now: Tick) {
@@ -90,6 +104,7 @@ impl<K: Ord + Clone> Pacer<K> {
             (self.bucket, self.steady) = (None, 0.0);
             return;
         }
+        self.instances = instances.max(1);
         self.steady = ABOVE_NEED * keys as f64 * 1000.0 / ttl.0 as f64 / f64::from(instances.max(1));
         self.set_rate(now);
     }
@@ -107,8 +122,16 @@ impl<K: Ord + Clone> Pacer<K> {
         }
         let left = until.since(now);
         let Some(bucket) = &mut self.bucket else { return Pace::Go };
+        let free = self.waiting.is_empty();
+        if free && self.instances > 1 && now.since(self.last).0 as f64 * self.rate >= 1000.0 {
+            // All of them have a whole token after a rest, and would spend it in the same moment.
+            self.draw = self.draw.fork(1);
+            bucket.drain_to(self.draw.unit(), now);
+            self.last = now;
+        }
         // Nobody overtakes those who wait, and what can't be served meanwhile can't wait.
-        if left == Span::ZERO || (self.waiting.is_empty() && bucket.take(now).is_ok()) {
+        if left == Span::ZERO || (free && bucket.take(now).is_ok()) {
+            self.last = now;
             return Pace::Go;
         }
         if self.waiting.len() >= MOST_WAITING {
@@ -144,6 +167,7 @@ impl<K: Ord + Clone> Pacer<K> {
             {
                 break;
             }
+            self.last = now;
             self.remove(&key);
             out.push(key);
         }
@@ -316,6 +340,32 @@ mod tests {
         pacer.refund();
         let mut out = Vec::new();
         assert_eq!((pacer.advance(now, &mut out), out), (None, vec![1]));
+    }
+
+    #[test]
+    fn s6_processes_that_rested_together_do_not_begin_together() {
+        let begun = |drawn: bool| {
+            let (now, until) = (Tick(100_000_000), Tick(100_000_000) + HOUR);
+            let at_once = (0..50u64).filter(|process| {
+                let mut pacer = if drawn { Pacer::drawn(Draw(*process)) } else { Pacer::default() };
+                pacer.measure(5_000, HOUR, if drawn { 50 } else { 1 }, Tick(0));
+                pacer.ask(&1, 1, until, now) == Pace::Go
+            });
+            at_once.count()
+        };
+        assert_eq!((begun(true), begun(false)), (0, 50));
+        // A token comes to each within 1 / rate, evenly: 50 processes within 30 s.
+        let first = |process| {
+            let mut pacer = Pacer::drawn(Draw(process));
+            pacer.measure(5_000, HOUR, 50, Tick(0));
+            let now = Tick(100_000_000);
+            assert_eq!(pacer.ask(&1, 1, now + HOUR, now), Pace::Wait);
+            pacer.advance(now, &mut Vec::new()).expect("a token comes").since(now)
+        };
+        let mut firsts: Vec<u64> = (0..50).map(|process| first(process).0).collect();
+        firsts.sort_unstable();
+        let in_a_second = firsts.iter().map(|at| firsts.iter().filter(|b| (*at..at + 1000).contains(b)).count()).max();
+        assert!(in_a_second < Some(12) && firsts[49] <= 30_000, "{in_a_second:?} {firsts:?}");
     }
 
     proptest! {

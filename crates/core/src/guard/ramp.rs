@@ -78,14 +78,22 @@ impl Ramp {
     /// So much of the hot list's mass was loaded, 1 being all of it. True once that is enough.
     pub fn warmed(&mut self, share: f64, now: Tick) -> bool {
         let Phase::Warming(until) = self.phase else { return true };
+        // What was loaded is what most reads will ask for.
+        self.weight = (BASE + share.clamp(0.0, 1.0)).min(1.0);
         if share < WARM_ENOUGH && now < until {
             return false;
         }
-        // What was loaded is what most reads will ask for.
-        self.weight = (BASE + share.clamp(0.0, 1.0)).min(1.0);
         self.ready = now;
         self.phase = Phase::Ramping { best: self.weight, since: now };
         true
+    }
+
+    /// All of the hot list was tried.
+    pub fn end_warming(&mut self, now: Tick) {
+        if let Phase::Warming(_) = self.phase {
+            self.ready = now;
+            self.phase = Phase::Ramping { best: self.weight, since: now };
+        }
     }
 
     /// A window is over: a second or so.
@@ -94,7 +102,8 @@ impl Ramp {
         let rate = if enough { window.hits.min(window.reads) as f64 / window.reads as f64 } else { 0.0 };
         match self.phase {
             // Its limit holds even if nobody tells how far it is.
-            Phase::Warming(_) => drop(self.warmed(0.0, now)),
+            Phase::Warming(until) if now >= until => self.end_warming(now),
+            Phase::Warming(_) => {}
             Phase::Ramping { best, since } => {
                 if enough {
                     let target = (BASE + rate).min(1.0);

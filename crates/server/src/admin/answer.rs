@@ -1,12 +1,13 @@
 //! Which page is asked for, and may it be seen?
 
+use hyper::body::Incoming;
 use hyper::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::{Method, Request, Response, StatusCode};
 
 use super::guard::{Guard, Refused};
-use super::{announce, dlq, explain, forecast, metrics, page};
+use super::{announce, dlq, explain, forecast, metrics, page, warm};
 use crate::connections::Connections;
 use crate::face::http::reply::{self, Body};
 use crate::face::http::target::decoded;
@@ -23,6 +24,8 @@ const EXPLAIN: &str = "/api/explain/";
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 const TEXT: &str = "text/plain; charset=utf-8";
 const HTML: &str = "text/html; charset=utf-8";
+/// The share of traffic that the process is good for.
+const WEIGHT: HeaderName = HeaderName::from_static("bellwether-weight");
 /// Nothing is loaded, run, framed or sent anywhere.
 const POLICY: &str = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
 
@@ -34,8 +37,21 @@ pub(super) struct Admin {
     pub(super) connections: Connections,
 }
 
-/// Answers one request. Nothing here waits.
-pub(super) fn answer<B>(admin: &Admin, request: &Request<B>) -> Response<Body> {
+/// Answers one request. Only what loads keys, or tries again what is owed, waits.
+pub(super) async fn answer(admin: &Admin, request: Request<Incoming>) -> Response<Body> {
+    if let Some(key) = to_retry(admin, &request) {
+        return retried(admin, key).await;
+    }
+    if request.uri().path() != warm::PATH {
+        return answer_now(admin, &request);
+    }
+    dressed(match refused(admin, &request) {
+        Some(refused) => refused,
+        None => warm::answer(&admin.service, request).await,
+    })
+}
+
+fn answer_now<B>(admin: &Admin, request: &Request<B>) -> Response<Body> {
     dressed(match *request.method() {
         Method::GET | Method::HEAD => page_of(admin, request),
         Method::POST if changes(request.uri().path()) => page_of(admin, request),
@@ -48,9 +64,8 @@ fn changes(path: &str) -> bool {
     path.starts_with(DLQ) || path.starts_with(ANNOUNCE)
 }
 
-/// What this request wants tried again, if it wants that and may: a key by its name, or all that is owed. The one
-/// thing that is waited for: what comes of it is the answer.
-pub(super) fn to_retry<B>(admin: &Admin, request: &Request<B>) -> Option<Option<Vec<u8>>> {
+/// What this request wants tried again, if it wants that and may: a key by its name, or all that is owed.
+fn to_retry<B>(admin: &Admin, request: &Request<B>) -> Option<Option<Vec<u8>>> {
     let key = request.uri().path().strip_prefix(RETRY).filter(|_| request.method() == Method::POST)?;
     admin.guard.check(request.headers()).ok()?;
     match key.strip_prefix('/') {
@@ -61,7 +76,7 @@ pub(super) fn to_retry<B>(admin: &Admin, request: &Request<B>) -> Option<Option<
 }
 
 /// What was tried again, and what came of it.
-pub(super) async fn retried(admin: &Admin, key: Option<Vec<u8>>) -> Response<Body> {
+async fn retried(admin: &Admin, key: Option<Vec<u8>>) -> Response<Body> {
     dressed(reply::json(StatusCode::OK, dlq::retry(&admin.service, key.as_deref()).await.to_string()))
 }
 
@@ -81,24 +96,21 @@ fn page_of<B>(admin: &Admin, request: &Request<B>) -> Response<Body> {
         "/readyz" if admin.shutdown.is_leaving() => {
             return text_page(StatusCode::SERVICE_UNAVAILABLE, TEXT, "draining\n".to_owned());
         }
+        "/readyz" if !admin.service.readiness().ready => {
+            let percent = (admin.service.readiness().warm * 100.0) as u32;
+            let text = format!("warming up: {percent} % of what was read most is there\n");
+            return text_page(StatusCode::SERVICE_UNAVAILABLE, TEXT, text);
+        }
         // Without its tiers it serves all the same.
         "/readyz" => {
             let degraded = admin.service.degraded();
             let said = if degraded.is_empty() { String::new() } else { format!(", degraded: {}", degraded.join("; ")) };
-            return text_page(StatusCode::OK, TEXT, format!("ready{said}\n"));
+            return weighed(admin, &format!("ready{said}\n"));
         }
         _ => {}
     }
-    let refused = |words| reply::error(StatusCode::FORBIDDEN, words, None, None);
-    match admin.guard.check(request.headers()) {
-        Ok(()) => {}
-        Err(Refused::Password) => return reply::unauthorized(),
-        Err(Refused::Host) => {
-            return refused(
-                "this host name is not ours: use localhost, the address of [listen] admin, or set a password",
-            );
-        }
-        Err(Refused::Origin) => return refused("a page of another origin may not ask here"),
+    if let Some(refused) = refused(admin, request) {
+        return refused;
     }
     match request.uri().path() {
         path if path.starts_with(ANNOUNCE) && *request.method() != Method::POST => reply::method_not_allowed("POST"),
@@ -106,6 +118,7 @@ fn page_of<B>(admin: &Admin, request: &Request<B>) -> Response<Body> {
             announce::announce(&admin.service, &path[ANNOUNCE.len()..], request.uri().query())
         }
         path if path.starts_with(DLQ) => owed(admin, request.method(), &path[DLQ.len()..]),
+        "/api/hotlist" => text_page(StatusCode::OK, TEXT, admin.service.hot_list()),
         "/api/forecast" => reply::json(StatusCode::OK, forecast::json(&admin.service).to_string()),
         "/" => text_page(StatusCode::OK, HTML, page::index(&admin.service)),
         "/metrics" => match metrics::text(&admin.service, admin.connections.clone()) {
@@ -122,6 +135,19 @@ fn page_of<B>(admin: &Admin, request: &Request<B>) -> Response<Body> {
             }
             _ => reply::error(StatusCode::NOT_FOUND, "no such page: see /", None, None),
         },
+    }
+}
+
+/// Who may not ask here is told so.
+fn refused<B>(admin: &Admin, request: &Request<B>) -> Option<Response<Body>> {
+    let refused = |words| Some(reply::error(StatusCode::FORBIDDEN, words, None, None));
+    match admin.guard.check(request.headers()) {
+        Ok(()) => None,
+        Err(Refused::Password) => Some(reply::unauthorized()),
+        Err(Refused::Host) => {
+            refused("this host name is not ours: use localhost, the address of [listen] admin, or set a password")
+        }
+        Err(Refused::Origin) => refused("a page of another origin may not ask here"),
     }
 }
 
@@ -143,6 +169,15 @@ fn owed(admin: &Admin, method: &Method, path: &str) -> Response<Body> {
         _ => return reply::error(StatusCode::NOT_FOUND, "no such page: see /", None, None),
     };
     reply::json(StatusCode::OK, done.to_string())
+}
+
+/// With the share of traffic that this process is good for, from 0.00 to 1.00: for load balancers that can shift it.
+fn weighed(admin: &Admin, text: &str) -> Response<Body> {
+    let mut response = text_page(StatusCode::OK, TEXT, text.to_owned());
+    let weight = format!("{:.2}", admin.service.readiness().weight);
+    let weight = HeaderValue::try_from(weight).expect("digits and a point are a header value");
+    response.headers_mut().insert(WEIGHT, weight);
+    response
 }
 
 fn text_page(status: StatusCode, content_type: &'static str, text: String) -> Response<Body> {

@@ -15,7 +15,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
 use crate::connections::{Connections, Face};
-use crate::service::{Reload, Service, SharedState};
+use crate::service::{Readiness, Reload, Service, SharedState};
 
 /// The text of one scrape.
 pub(super) fn text(service: &Service, connections: Connections) -> Result<String, fmt::Error> {
@@ -23,7 +23,14 @@ pub(super) fn text(service: &Service, connections: Connections) -> Result<String
     let reloads = Reload::ALL.map(|reload| (reload, service.reloads().ended(reload)));
     let last_good = service.reloads().last_good().as_secs();
     let (snapshot, shared) = (service.snapshot(), service.shared_state());
-    registry.register_collector(Box::new(Scrape { snapshot, shared, connections, reloads, last_good }));
+    registry.register_collector(Box::new(Scrape {
+        snapshot,
+        shared,
+        connections,
+        reloads,
+        last_good,
+        readiness: service.readiness(),
+    }));
     let mut text = String::new();
     encode(&mut text, &registry)?;
     Ok(text)
@@ -36,6 +43,7 @@ struct Scrape {
     connections: Connections,
     reloads: [(Reload, u64); Reload::ALL.len()],
     last_good: u64,
+    readiness: Readiness,
 }
 
 impl Collector for Scrape {

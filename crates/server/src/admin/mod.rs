@@ -8,6 +8,7 @@ mod forecast;
 mod guard;
 mod metrics;
 mod page;
+mod warm;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -54,12 +55,7 @@ pub async fn serve(service: Service, listener: TcpListener, shutdown: Shutdown, 
         tokio::spawn(async move {
             let answer = service_fn(move |request| {
                 let admin = admin.clone();
-                async move {
-                    Ok::<_, Infallible>(match answer::to_retry(&admin, &request) {
-                        Some(key) => answer::retried(&admin, key).await,
-                        None => answer::answer(&admin, &request),
-                    })
-                }
+                async move { Ok::<_, Infallible>(answer::answer(&admin, request).await) }
             });
             drive(stream, answer, &never, HEAD_TIMEOUT).await;
             drop(open);

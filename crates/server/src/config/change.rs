@@ -253,13 +253,14 @@ pub fn until_next_start(old: &Config, mut new: Config) -> Config {
 }
 
 fn at_next_start(old: &Config, new: &Config) -> Vec<&'static str> {
-    let (Listen { redis, http, admin, password }, Memory { limit, eviction }) = (&old.listen, &old.memory);
+    let (Listen { redis, http, admin, password, ramp }, Memory { limit, eviction }) = (&old.listen, &old.memory);
     let mut differs = vec![
         (*redis != new.listen.redis, "[listen] redis"),
         (*http != new.listen.http, "[listen] http"),
         (*admin != new.listen.admin, "[listen] admin"),
         // Not at once: the new file may do without one because it listens elsewhere, which we don't yet.
         (*password != new.listen.password, "[listen] password"),
+        (*ramp != new.listen.ramp, "[listen] ramp"),
         (*limit != new.memory.limit, "[memory] limit"),
         (*eviction != new.memory.eviction, "[memory] eviction"),
     ];

@@ -5,11 +5,15 @@ use super::raw::Fields;
 use super::resolved::{Listen, Memory};
 use super::section::{Context, Section};
 use super::units;
-use bellwether::Eviction;
+use bellwether::{Eviction, Span};
+use bellwether_core::guard::ramp::Mode;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// Key and port of each listener, on 127.0.0.1 unless said otherwise.
 const LISTENERS: [(&str, u16); 3] = [("redis", 6380), ("http", 8080), ("admin", 9090)];
+
+/// A longer ramp would be a mistake.
+const LONGEST_RAMP: Span = Span::secs(24 * 3600);
 
 pub(super) fn listen(cx: &mut Context<'_>, place: Place, fields: Fields) -> Listen {
     let mut section = Section::new(cx, "[listen]", place, fields);
@@ -25,9 +29,22 @@ pub(super) fn listen(cx: &mut Context<'_>, place: Place, fields: Fields) -> List
         refuse_open_doors(&mut section, &addresses);
     }
     refuse_one_port_twice(&mut section, &addresses);
+    let ramp = section.parsed("ramp", ramp).unwrap_or_default();
     section.finish();
     let [redis, http, admin] = addresses;
-    Listen { redis, http, admin, password }
+    Listen { redis, http, admin, password, ramp }
+}
+
+fn ramp(text: &str) -> Result<Mode, Wrong> {
+    let wrong = || Wrong::expected(format!("\"auto\", or a time of at most \"{LONGEST_RAMP}\" such as \"5m\""));
+    if text == "auto" {
+        return Ok(Mode::Auto);
+    }
+    match units::duration(text) {
+        Ok(span) if span > Span::ZERO && span <= LONGEST_RAMP => Ok(Mode::Within(span)),
+        Ok(_) => Err(wrong()),
+        Err(_) => Err(wrong().hint("with \"auto\" the weight follows the hit rate alone")),
+    }
 }
 
 fn socket_address(text: &str, port: u16) -> Result<SocketAddr, Wrong> {

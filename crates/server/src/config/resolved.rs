@@ -5,6 +5,7 @@ use bellwether::Eviction;
 #[cfg(feature = "postgres")]
 use bellwether_adapters::PostgresUrl;
 use bellwether_adapters::{Accept, OnConnect, Rows};
+use bellwether_core::guard::ramp::Mode;
 use bellwether_core::policy::{Budget, Policy};
 use bellwether_core::template::{Expansion, Template};
 use bellwether_core::time::Span;
@@ -53,6 +54,16 @@ pub struct Announcement {
     pub length: Span,
 }
 
+impl Config {
+    /// Where it is kept over a restart what was read most; `None`: nowhere.
+    pub fn hot_list(&self) -> Option<PathBuf> {
+        self.disk.as_ref().map(|disk| disk.path.join(HOT_LIST))
+    }
+}
+
+/// The hot list, in the directory of the disk tier.
+const HOT_LIST: &str = "hot.list";
+
 /// Where to listen.
 #[derive(Clone, Debug)]
 pub struct Listen {
@@ -64,6 +75,8 @@ pub struct Listen {
     pub admin: SocketAddr,
     /// Needed of every client, if set.
     pub password: Option<Secret>,
+    /// How a process that has just begun takes on traffic.
+    pub ramp: Mode,
 }
 
 /// The memory tier.

@@ -131,6 +131,8 @@ impl Server {
         };
         let accepting_http = loads.spawn(Accept::new(http, cores.handles(), shutdown.clone()).run(serve));
         let accepting = [accepting_redis, accepting_http];
+        // Ends with its runtime.
+        drop(loads.spawn(service.clone().tend()));
         drop(on_loads);
 
         let admin = admin.into_std()?;
@@ -196,6 +198,8 @@ impl Server {
             }
         });
         self.shutdown.trigger();
+        // While it is all there.
+        self.service.keep_hot_list();
         self.cores.end();
         if let Some(thread) = self.admin_thread.take() {
             // A panic there was logged; there is nothing left to do about it.

@@ -4,10 +4,12 @@
 //! stored under it, how a miss becomes a load, and which outcomes never reach the cache but count.
 
 mod announce;
+mod beginning;
 mod collector;
 mod describe;
 mod fleet;
 mod front;
+pub(crate) mod hotlist;
 mod keylist;
 mod lease;
 mod open;
@@ -24,7 +26,9 @@ mod serving;
 mod shelf;
 mod tally;
 mod telling;
+mod tend;
 mod told;
+mod warm;
 pub(crate) mod watch;
 mod write;
 
@@ -39,6 +43,7 @@ use tokio::runtime::Handle;
 
 use crate::config::{Config, Memory, Problem, Secret};
 pub use announce::{NotTaken, Taken};
+use beginning::Beginning;
 use collector::Collector;
 use fleet::Fleet;
 use front::Current;
@@ -46,6 +51,7 @@ use open::Purpose;
 use serving::{Belongs, Serving};
 use watch::{ClientId, Watch};
 
+pub use beginning::Readiness;
 pub(crate) use collector::Telling;
 pub use fleet::SharedState;
 pub(crate) use outcome::shown;
@@ -83,6 +89,7 @@ struct Inner {
     reloads: Reloads,
     password: Option<Secret>,
     memory: Memory,
+    beginning: Beginning,
     loads: Handle,
     write_locks: [Mutex<()>; WRITE_LOCKS],
     hasher: std::hash::RandomState,
@@ -115,6 +122,7 @@ impl Service {
         let (password, memory) = (config.listen.password.clone(), config.memory.clone());
         let fleet = fleet::open(&config, &loads).await?;
         let has_disk = config.disk.is_some();
+        let (hot_list, ramp) = (config.hot_list(), config.listen.ramp);
         let watch = Arc::<Watch>::default();
         let (cache, serving) = open::open(config, loads.clone(), fleet.as_ref(), &watch, purpose)?;
         ready::ready(&serving).await?;
@@ -122,6 +130,7 @@ impl Service {
             // Until then nothing of the tier is believed: it may have been invalidated before we listened.
             cache.until_live(LISTENS).await;
         }
+        let beginning = Beginning::new(hot_list, ramp, cache.clock().now());
         let inner = Arc::new(Inner {
             fleet,
             has_disk,
@@ -132,6 +141,7 @@ impl Service {
             reloads: Reloads::started(),
             password,
             memory,
+            beginning,
             loads,
             write_locks: std::array::from_fn(|_| Mutex::new(())),
             hasher: std::hash::RandomState::new(),

@@ -248,3 +248,45 @@ fn what_is_ahead_is_told_as_json_and_as_metrics() {
         assert!(samples.contains(line), "{line} in\n{samples}");
     }
 }
+
+#[test]
+fn keys_are_loaded_although_nobody_asked_for_them() {
+    let server = Server::start();
+    let ask = |method: &str, body: &str| Client::to(server.admin).ask(method, "/api/warm", &[], body);
+    let warmed = ask("POST", "product:1\nproduct:2\n\nproduct:99\nproduct:x\nnowhere\n%70roduct:2\n");
+    assert_eq!(warmed.status, 200, "{}", warmed.text());
+    let told = warmed.json();
+    let of = |name: &str| told[name].as_u64().unwrap_or(u64::MAX);
+    // The same key twice is loaded once, and both lines were answered by that load.
+    assert_eq!((of("loaded") + of("present"), of("missing"), of("refused"), of("failed")), (3, 1, 2, 0), "{told}");
+    assert_eq!(told["again"], serde_json::json!([]));
+    assert_eq!(server.get("/v1/product:1").cache_status().split(';').nth(1), Some(" hit"));
+    let again = ask("POST", "product:1\n").json();
+    assert_eq!((&again["present"], &again["loaded"]), (&1.into(), &0.into()));
+
+    assert_eq!(ask("GET", "").status, 405);
+    let bad = ask("POST", "product:1\nproduct:%zz\n");
+    assert!(bad.status == 400 && bad.text().contains("line 2"), "{}", bad.text());
+    assert_eq!(ask("POST", &"a\n".repeat(10_001)).status, 400);
+    assert_eq!(ask("POST", &"a".repeat((4 << 20) + 1)).status, 413);
+    let stranger = Client::to(server.admin).ask("POST", "/api/warm", &["origin: http://evil.example"], "product:3\n");
+    assert_eq!(stranger.status, 403);
+}
+
+#[test]
+fn what_is_read_most_can_be_had_as_a_list_and_readiness_has_a_weight() {
+    let server = Server::start();
+    for _ in 0..5 {
+        server.get("/v1/product:2");
+    }
+    server.get("/v1/product:1");
+    server.get("/v1/product:1");
+    let list = admin(&server, "/api/hotlist", &[]).text();
+    let lines: Vec<&str> = list.lines().collect();
+    assert_eq!(lines[0], "bellwether hot list 1");
+    assert!(lines[1].ends_with(" product:2") && lines[2].ends_with(" product:1"), "{list}");
+    assert!(lines[3].starts_with("end 2 "), "{list}");
+    let ready = admin(&server, "/readyz", &[]);
+    let weight: f64 = ready.header("bellwether-weight").expect("a weight").parse().expect("a number");
+    assert!((ready.status, ready.text().as_str()) == (200, "ready\n") && (0.1..=1.0).contains(&weight), "{weight}");
+}

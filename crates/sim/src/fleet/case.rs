@@ -104,12 +104,16 @@ pub struct Case {
     pub spread: f64,
     /// Loads the origin works on at once; others queue there. `None`: as many as come.
     pub capacity: Option<u32>,
+    /// Loads that one process may have under way, where there is a guard.
+    pub permits: u32,
     /// After this long a process gives up on a load.
     pub load_timeout: Span,
     /// What goes wrong at the origin.
     pub fault: Option<Fault>,
     /// From then on the next process that loads dies in the middle of its load.
     pub crash: Option<Span>,
+    /// The origin has none of the keys: what is kept of them is that they do not exist.
+    pub missing: bool,
     /// One load in all is what nothing can avoid, however long the run.
     pub once: bool,
     /// Of the run.
@@ -138,9 +142,11 @@ impl Default for Case {
             load: Span::ms(200),
             spread: 0.3,
             capacity: None,
+            permits: 16,
             load_timeout: Span::secs(2),
             fault: None,
             crash: None,
+            missing: false,
             once: false,
             length: Span::secs(600),
             bin: Span::secs(2),
@@ -169,9 +175,13 @@ impl Case {
             ("a caller waits", self.timeout.to_string()),
             ("a load takes", format!("{} (lognormal, sigma {})", self.load, self.spread)),
             ("a load is given up after", self.load_timeout.to_string()),
+            ("permits of a process", self.permits.to_string()),
             ("origin works on", self.capacity.map_or("any number at once".to_owned(), |n| format!("{n} at once"))),
             ("XFetch beta", self.beta.to_string()),
         ]);
+        if self.missing {
+            all.push(("the origin has", "none of the keys".to_owned()));
+        }
         match self.memory {
             Memory::Whole => {}
             Memory::For(span) => all.push(("a copy in memory lives", span.to_string())),

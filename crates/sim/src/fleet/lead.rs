@@ -111,12 +111,17 @@ impl Fleet<'_> {
             return Heard::Failed(left, class);
         }
         let lease = cell.held(now);
-        if cell.what != What::Value || now >= cell.hard_until {
+        let kind = match cell.what {
+            What::Value => Kind::Value,
+            What::Negative => Kind::Negative,
+            _ => return Heard::Nothing { lease },
+        };
+        if now >= cell.hard_until {
             return Heard::Nothing { lease };
         }
         let stale = now.max(cell.fresh_until);
         let travelled = Travelled {
-            kind: Kind::Value,
+            kind,
             fence: cell.fence,
             age: now.since(cell.created),
             fresh: cell.fresh_until.since(now),
@@ -232,7 +237,8 @@ impl Fleet<'_> {
         times.record(now.since(started));
         let times = (times.p99(), times.ewma());
         self.loaded(id, Ended::Answered { took_us: Some(now.since(started).0 * 1000) });
-        self.walk(id, Walked::Loaded(Report { started, fence, found: Found::Value, ttl: None, times }));
+        let found = if self.case.missing { Found::Missing } else { Found::Value };
+        self.walk(id, Walked::Loaded(Report { started, fence, found, ttl: None, times }));
     }
 
     pub(super) fn give_up(&mut self, id: u64) {

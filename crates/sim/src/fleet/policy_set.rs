@@ -7,6 +7,8 @@ use bellwether_core::time::Span;
 
 use super::case::Case;
 
+/// For how long it is believed that a key does not exist: the default.
+const NEGATIVE_TTL: Span = Span::secs(5);
 /// Of a fixed ramp.
 const RAMP: Span = Span::secs(300);
 
@@ -78,7 +80,9 @@ impl PolicySet {
             PolicySet::Stale => "stale-while-revalidate alone: whoever sees a stale value refreshes it",
             PolicySet::XFetch => "XFetch alone: probabilistic early loads, nobody coordinates them",
             PolicySet::XFetchLocal => "XFetch, loads coalesced in each process",
-            PolicySet::Lease => "coalescing, one lease per key in the fleet, 16 permits a process; no grace",
+            PolicySet::Lease => {
+                "coalescing, one lease per key in the fleet, a fixed number of permits a process; no grace"
+            }
             PolicySet::Lead => "lease, grace, early refresh by lead",
             PolicySet::Full => "lead, pacer, adaptive limit and breaker: all of Bellwether, as it is by default",
             PolicySet::Lock => "a lock in the shared cache (SET NX), no heartbeat; who does not get it polls",
@@ -137,6 +141,8 @@ impl PolicySet {
         let knobs = Policy {
             jitter: case.jitter,
             timeout: case.timeout,
+            // Without a defence nobody remembers that something does not exist.
+            negative_ttl: if self == PolicySet::Naive { Span::ms(1) } else { NEGATIVE_TTL },
             early: match self {
                 PolicySet::XFetch | PolicySet::XFetchLocal => Early::XFetch { beta: case.beta },
                 PolicySet::Lead | PolicySet::Full => Early::Lead,

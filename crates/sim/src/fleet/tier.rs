@@ -1,7 +1,7 @@
 //! Who may load a key, in the whole fleet? The shared tier: cells that change by the core's own rules.
 
 use bellwether_core::cell::{Ask, Cell, Now, Reply, What, alive};
-use bellwether_core::entry::Meta;
+use bellwether_core::entry::{Kind, Meta};
 use bellwether_core::failure::FailClass;
 use bellwether_core::fence::Fence;
 use bellwether_core::time::{Span, Tick};
@@ -79,7 +79,7 @@ fn at(now: Tick) -> Now {
 
 fn value(meta: &Meta) -> Cell {
     Cell {
-        what: What::Value,
+        what: if meta.kind == Kind::Negative { What::Negative } else { What::Value },
         fence: Fence::ZERO,
         token: None,
         lease_until: Tick(0),

@@ -97,8 +97,15 @@ impl<'a> Fleet<'a> {
         let (processes, keys) = (case.processes as usize, case.keys as usize);
         // A fixed number of permits, or all that the guard knows.
         let (adaptive, breaker) = (set.guards(), set.guards());
-        let budget = Budget { timeout: case.load_timeout, adaptive, breaker, ..Budget::default() };
+        let budget = Budget {
+            max_concurrency: case.permits,
+            timeout: case.load_timeout,
+            adaptive,
+            breaker,
+            ..Budget::default()
+        };
         let gate = |process| Gate::new(&budget).drawing(Draw(seed).fork(GATES).fork(process));
+        let pacer = |_| Pacer::default();
         let stores = if set.remembers() && case.memory != Memory::None { processes } else { 1 };
         // Copies that live for a while were made at any moment of it.
         let dies = match case.memory {
@@ -124,7 +131,7 @@ impl<'a> Fleet<'a> {
             flights: BTreeMap::new(),
             gates: (0..processes as u64).map(gate).collect(),
             guard_wakes: vec![None; processes],
-            pacers: vec![Pacer::default(); if set.paces() { processes } else { 0 }],
+            pacers: (0..if set.paces() { processes as u64 } else { 0 }).map(pacer).collect(),
             pace_wakes: vec![None; processes],
             times: vec![LoadTimes::default(); processes],
             tasks: Vec::new(),

@@ -28,8 +28,10 @@ pub enum Figure {
     OriginRate,
     /// Reads of the shared tier a second, while the incident lasts.
     SharedReads,
-    /// From the start of a spike until the key is treated as hot.
+    /// From the start of a spike until every instance treats the key as hot.
     Detected,
+    /// From the start of a spike until half of the instances do.
+    DetectedByHalf,
     /// From the start until 99 of 100 requests are hits.
     Filled,
     /// The share of requests for the hot set that are hits during the attack / before it.
@@ -80,7 +82,7 @@ pub enum Figure {
 
 impl Figure {
     /// Every figure, in the order of a file's columns.
-    pub const ALL: [Figure; 30] = [
+    pub const ALL: [Figure; 31] = [
         Figure::Loads,
         Figure::LoadsPerPeriod,
         Figure::PeakLoads,
@@ -88,6 +90,7 @@ impl Figure {
         Figure::OriginRate,
         Figure::SharedReads,
         Figure::Detected,
+        Figure::DetectedByHalf,
         Figure::Filled,
         Figure::HotHits,
         Figure::NodeLoad,
@@ -136,7 +139,8 @@ impl Figure {
             Figure::Amplification => ("amplification", "amplification", Unit::Number),
             Figure::OriginRate => ("origin queries/s", "origin_queries_per_s", Unit::PerSecond),
             Figure::SharedReads => ("shared-tier reads/s", "shared_reads_per_s", Unit::PerSecond),
-            Figure::Detected => ("found after", "detected_ms", Unit::Time),
+            Figure::Detected => ("found by all after", "detected_ms", Unit::Time),
+            Figure::DetectedByHalf => ("by half after", "detected_by_half_ms", Unit::Time),
             Figure::Filled => ("time to 99 % hits", "filled_ms", Unit::Time),
             Figure::HotHits => ("hot set's hits", "hot_hits_kept", Unit::Share),
             Figure::NodeLoad => ("busiest node x mean", "node_load", Unit::Number),

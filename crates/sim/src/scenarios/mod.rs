@@ -20,6 +20,7 @@ mod s5;
 mod s6;
 mod s7;
 mod s8;
+mod s9;
 mod study;
 #[cfg(test)]
 mod tests;
@@ -40,10 +41,10 @@ pub fn studies(scenario: Scenario, sizes: &Sizes) -> Vec<Box<dyn Study>> {
         Scenario::S6 => s6::studies(sizes),
         Scenario::S7 => s7::studies(sizes),
         Scenario::S8 => s8::studies(sizes),
+        Scenario::S9 => s9::studies(sizes),
         Scenario::S10 => s10::studies(sizes),
         Scenario::S11 => s11::studies(sizes),
         Scenario::S12 => s12::studies(sizes),
-        _ => Vec::new(),
     }
 }
 

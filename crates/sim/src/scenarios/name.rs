@@ -31,7 +31,7 @@ pub enum Scenario {
 
 impl Scenario {
     /// Every scenario.
-    pub const ALL: [Scenario; 11] = [
+    pub const ALL: [Scenario; 12] = [
         Scenario::S1,
         Scenario::S2,
         Scenario::S3,
@@ -40,6 +40,7 @@ impl Scenario {
         Scenario::S6,
         Scenario::S7,
         Scenario::S8,
+        Scenario::S9,
         Scenario::S10,
         Scenario::S11,
         Scenario::S12,

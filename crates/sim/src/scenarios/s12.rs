@@ -25,6 +25,10 @@ const FROM: Span = Span::secs(4);
 const LENGTH: Span = Span::secs(12);
 const NODES: usize = 10;
 const KEYS: u32 = 20_000;
+/// What a node bears, in reads of the hot key: it bears that one, and a tenth of all others, and not two such parts.
+const SPARE: f64 = 1.25;
+/// For so long after the death was noticed loads are compared: what is asked of each node, answered or not.
+const COMPARED: Span = Span::secs(1);
 /// A read that waits longer for its node has failed.
 const TIMEOUT: Span = Span::ms(250);
 /// A node whose readers waited so long, for so many milliseconds in a row, is taken for dead by everybody.
@@ -72,7 +76,7 @@ pub(super) fn studies(sizes: &Sizes) -> Vec<Box<dyn Study>> {
     let hot = sizes.rate.unwrap_or(80_000.0 * scale);
     let of = |variant, says, memory| -> Box<dyn Study> {
         let instances = sizes.processes.unwrap_or(if sizes.small { 10 } else { 50 });
-        Box::new(Node { variant, says, instances, hot, others: hot * 1.5, capacity: hot / 2.0, memory })
+        Box::new(Node { variant, says, instances, hot, others: hot * 1.5, capacity: hot * SPARE, memory })
     };
     vec![
         of("promoted", "the node that holds a key at 80,000 requests/s dies; copies in memory are allowed", true),
@@ -258,6 +262,9 @@ impl<'a> Course<'a> {
             }
         }
         let server = &mut self.servers[node];
+        server.bin += 1;
+        let noticed = FROM.0 + NOTICED.0;
+        server.reads += u64::from((noticed..noticed + COMPARED.0).contains(&ms));
         let wait = Span((server.backlog * 1000.0 / self.of.capacity) as u64);
         self.longest = self.longest.max(wait.at_most(TIMEOUT));
         if wait >= TIMEOUT {
@@ -267,10 +274,6 @@ impl<'a> Course<'a> {
             return;
         }
         server.backlog += 1.0;
-        server.bin += 1;
-        if ms >= FROM.0 + NOTICED.0 {
-            server.reads += 1;
-        }
     }
 
     /// The less busy of two copies, chosen at random.
@@ -343,12 +346,11 @@ impl<'a> Course<'a> {
     }
 
     fn told(self) -> Run {
-        let living: Vec<f64> =
-            self.servers.iter().filter(|server| server.alive).map(|server| server.reads as f64).collect();
-        let mean = living.iter().sum::<f64>() / living.len().max(1) as f64;
-        let most = living.iter().copied().fold(0.0, f64::max);
+        let asked: Vec<f64> = self.servers.iter().map(|server| server.reads as f64).filter(|n| *n > 0.0).collect();
+        let mean = asked.iter().sum::<f64>() / asked.len().max(1) as f64;
+        let most = asked.iter().copied().fold(0.0, f64::max);
         let lost = self.servers.iter().filter(|server| !server.alive).count();
-        let load = if living.is_empty() { f64::INFINITY } else { most / mean.max(1.0) };
+        let load = most / mean.max(1.0);
         Run {
             figures: BTreeMap::from([
                 (Figure::NodeLoad, load),

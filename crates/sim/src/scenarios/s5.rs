@@ -235,8 +235,8 @@ struct KeyRun<'a> {
 impl<'a> KeyRun<'a> {
     fn new(of: &'a Restart, mut dice: Dice, counts: &'a mut Counts) -> KeyRun<'a> {
         let policy = Policy::ttl(TTL).grace(TTL);
-        // Stored at some moment of the last ttl, and read by everybody since.
-        let stored = START - TTL.scale(dice.next().unit());
+        // Stored at some moment of the last ttl, fresh whatever jitter took off it, and read by everybody since.
+        let stored = START - TTL.scale((1.0 - policy.jitter) * dice.next().unit());
         let (finished, fence) = (stored, Now(stored.0 * 1000).fence());
         let started = stored - LOAD;
         let stamping = Stamping { kind: Kind::Value, started, finished, fence, ttl: None, p99: None, ewma: None };

@@ -11,6 +11,7 @@ use crate::fleet::{Case, PolicySet, Start};
 pub(super) fn cases() -> Vec<Case> {
     let hourly = Case {
         keys: 5_000,
+        rate: 5_000.0,
         start: Start::Together,
         ttl: Span::secs(3_600),
         grace: Span::secs(3_600),

@@ -7,10 +7,10 @@ use super::table::Table;
 use super::words::{self, escaped};
 use crate::scenarios::{Level, Run, Set};
 
-/// The sets of one level: the first without defence, the last of the others.
-fn chosen(comparison: &Comparison, level: Level) -> Option<(&Set, &[Run])> {
+/// The set that stands for a level: the first without defence and the first with some, the last with all.
+pub(super) fn chosen(comparison: &Comparison, level: Level) -> Option<(&Set, &[Run])> {
     let mut of = comparison.sets.iter().filter(|(set, _)| set.level == level);
-    let found = if level == Level::Naive { of.next() } else { of.next_back() };
+    let found = if level == Level::Full { of.next_back() } else { of.next() };
     found.map(|(set, runs)| (set, runs.as_slice()))
 }
 

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::comparison::{Comparison, Seeds, goal, written};
 use super::html;
-use super::overview::overview;
+use super::overview::{chosen, overview};
 use super::plot::{Plot, Scale};
 use super::words::{self, escaped};
 use crate::scenarios::{About, Height, Level, Picture, Run, Set};
@@ -52,19 +52,12 @@ fn section(comparison: &Comparison) -> String {
     text
 }
 
-/// One set of each level: the first without defence, the last that is not whole, the last that is.
-pub(super) fn three(comparison: &Comparison) -> Vec<(&Set, &[Run])> {
-    let of = |level| comparison.sets.iter().filter(move |(set, _)| set.level == level);
-    let chosen = [of(Level::Naive).next(), of(Level::Partial).next_back(), of(Level::Full).next_back()];
-    chosen.into_iter().flatten().map(|(set, runs)| (set, runs.as_slice())).collect()
-}
-
 /// The scenario's own picture: what it is about, for one set of each level.
 fn own(comparison: &Comparison) -> String {
     let about = &comparison.about;
-    let chosen = three(comparison);
+    let chosen = Level::ALL.into_iter().filter_map(|level| chosen(comparison, level));
     let lines: Vec<(&Set, &Picture)> =
-        chosen.iter().filter_map(|(set, runs)| Some((*set, runs.first()?.pictures.first()?))).collect();
+        chosen.filter_map(|(set, runs)| Some((set, runs.first()?.pictures.first()?))).collect();
     let Some((_, first)) = lines.first() else { return String::new() };
     let top = top_of(comparison, &first.title);
     let (scale, label) = scale(first.height, top);

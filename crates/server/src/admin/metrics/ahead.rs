@@ -7,6 +7,11 @@ use super::{Out, Scrape};
 impl Scrape {
     pub(super) fn ahead(&self, out: &mut Out<'_>) -> fmt::Result {
         let memory = &self.snapshot.memory;
+        let percent = |share: f64| (share * 100.0).round() as u64;
+        let help = "The share of traffic that this process is good for, in percent; 0 while it warms up";
+        out.gauge("ready_weight_percent", help, |family| family.sample(&[], percent(self.readiness.weight)))?;
+        let help = "How much of what was read most before the restart was there when the warm phase ended, in percent";
+        out.gauge("warm_percent", help, |family| family.sample(&[], percent(self.readiness.warm)))?;
         out.gauge("missing_entries", "Entries without a value: rows known not to exist, and markers", |family| {
             family.sample(&[], memory.nothings)
         })?;

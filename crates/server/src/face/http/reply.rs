@@ -229,7 +229,7 @@ pub(super) fn queued() -> Response<Body> {
 }
 
 /// The same answer as the connection's last.
-pub(super) fn closing(mut response: Response<Body>) -> Response<Body> {
+pub(crate) fn closing(mut response: Response<Body>) -> Response<Body> {
     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     response
 }

@@ -1,0 +1,57 @@
+//! S9: somebody asks for keys that do not exist.
+
+use bellwether_core::time::Span;
+
+use super::figure::Figure;
+use super::ladder::{Ladder, Shows};
+use super::name::Scenario;
+use super::study::{Goal, Sizes, Study};
+use crate::fleet::{Case, Memory, PolicySet, Start};
+
+const SETS: [PolicySet; 4] = [PolicySet::Naive, PolicySet::PerProcess, PolicySet::Lease, PolicySet::Full];
+/// Of a filter with fingerprints of 16 bits: so many keys that do not exist pass it.
+const FALSE_POSITIVES: f64 = 1.0 / 65_536.0;
+/// What such a filter may take of memory for each key that exists.
+const BITS: f64 = 20.0;
+
+pub(super) fn cases() -> Vec<Case> {
+    vec![Case {
+        says: Scenario::S9.says(),
+        keys: 1_000_000,
+        rate: 100_000.0,
+        start: Start::Empty,
+        memory: Memory::None,
+        missing: true,
+        load: Span::ms(10),
+        capacity: Some(64),
+        length: Span::secs(10),
+        bin: Span::ms(250),
+        ..Case::default()
+    }]
+}
+
+pub(super) fn studies(sizes: &Sizes) -> Vec<Box<dyn Study>> {
+    let small = |case| if sizes.small { Case { keys: 20_000, rate: 2_000.0, processes: 10, ..case } } else { case };
+    let study = |case: Case| {
+        let bound = FALSE_POSITIVES * sizes.rate.unwrap_or(case.rate);
+        Ladder {
+            scenario: Scenario::S9,
+            case,
+            sets: SETS.to_vec(),
+            measure: Figure::OriginRate,
+            bound,
+            bound_says: "a filter with fingerprints of 16 bits lets so many pass: 1 in 65,536",
+            columns: vec![
+                Figure::Loads,
+                Figure::PeakAtOrigin,
+                Figure::LoadsFailed,
+                Figure::Blocked,
+                Figure::Failed,
+                Figure::WaitP99,
+            ],
+            goals: vec![Goal::at_most(Figure::OriginRate, 2.0 * bound), Goal::at_most(Figure::BitsPerKey, BITS)],
+            shows: Shows::Loads,
+        }
+    };
+    cases().into_iter().map(|case| study(small(case)).sized(sizes)).collect()
+}
