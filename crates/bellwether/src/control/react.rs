@@ -252,3 +252,7 @@ fn situation(
         announced,
     }
 }
+
+#[cfg(test)]
+#[path = "react_tests.rs"]
+mod tests;
