@@ -25,8 +25,10 @@ const LIMIT: u64 = 64 << 20;
 /// One way to ask: all of `order`, in this thread.
 struct Lane {
     name: &'static str,
-    hit: Box<dyn Fn(&[u8]) + Sync>,
+    hit: Hit,
 }
+
+type Hit = Box<dyn Fn(&[u8]) + Sync>;
 
 type Quick = quick_cache::sync::Cache<Box<[u8]>, Bytes, quick_cache::UnitWeighter, ahash::RandomState>;
 
@@ -95,9 +97,12 @@ fn round(lane: &Lane, keys: &[Box<[u8]>], orders: &[Vec<u32>]) -> (f64, f64) {
     (spent.as_nanos() as f64 / hits, hits / wall.as_secs_f64())
 }
 
+/// Nanoseconds and rates, each of one thread and of two, a figure for each round.
+type Figures = [[Vec<f64>; 2]; 2];
+
 /// By lane: ns and rate of one thread and of two, a figure for each round.
-fn measure(lanes: &[Lane], keys: &[Box<[u8]>], orders: &[Vec<u32>], rounds: usize) -> Vec<[[Vec<f64>; 2]; 2]> {
-    let mut all: Vec<[[Vec<f64>; 2]; 2]> = lanes.iter().map(|_| Default::default()).collect();
+fn measure(lanes: &[Lane], keys: &[Box<[u8]>], orders: &[Vec<u32>], rounds: usize) -> Vec<Figures> {
+    let mut all: Vec<Figures> = lanes.iter().map(|_| Default::default()).collect();
     for n in 0..=rounds {
         for step in 0..lanes.len() {
             // Another lane is first each time, and the first round warms up.
@@ -118,8 +123,8 @@ fn ratio(of: &[f64], to: &[f64]) -> Spread {
     Spread::of(&of.iter().zip(to).map(|(a, b)| a / b).collect::<Vec<_>>())
 }
 
-fn show(title: &str, lanes: &[Lane], all: &[[[Vec<f64>; 2]; 2]]) {
-    let row = |lane: &Lane, [ns, rate]: &[[Vec<f64>; 2]; 2]| {
+fn show(title: &str, lanes: &[Lane], all: &[Figures]) {
+    let row = |lane: &Lane, [ns, rate]: &Figures| {
         let quick = &all[0][0];
         vec![
             lane.name.to_owned(),

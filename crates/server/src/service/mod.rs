@@ -5,6 +5,7 @@
 
 mod announce;
 mod beginning;
+mod class;
 mod collector;
 mod describe;
 mod fleet;
@@ -52,6 +53,7 @@ use serving::{Belongs, Serving};
 use watch::{ClientId, Watch};
 
 pub use beginning::Readiness;
+pub(crate) use class::class;
 pub(crate) use collector::Telling;
 pub use fleet::SharedState;
 pub(crate) use outcome::shown;
