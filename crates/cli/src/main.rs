@@ -9,6 +9,7 @@ mod dlq;
 mod drill;
 mod explain;
 mod failure;
+mod hot;
 mod hotkeys;
 mod input;
 mod output;
@@ -112,6 +113,15 @@ enum Verb {
         #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9090", global = true)]
         admin: String,
     },
+    /// Say of a running server's key that it will be hot
+    Hot {
+        /// What to say
+        #[command(subcommand)]
+        what: hot::Hot,
+        /// The server's admin listener; its password, if any, is read from BELLWETHER_ADMIN_PASSWORD
+        #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9090", global = true)]
+        admin: String,
+    },
     /// Reproduce races and incidents on a real server, and judge it
     Drill {
         /// Which; `drill list` tells them
@@ -133,6 +143,7 @@ fn main() -> ExitCode {
         Verb::Hotkeys { number, once, admin } => hotkeys::hotkeys(&admin, number, once),
         Verb::Bigkeys { number, admin } => hotkeys::bigkeys(&admin, number),
         Verb::Dlq { what, admin } => dlq::dlq(&what, &admin),
+        Verb::Hot { what, admin } => hot::hot(&what, &admin),
         Verb::Drill { drill } => drill::drill(drill),
         Verb::Bench(arguments) => bench::bench(&arguments),
         Verb::Simulate(arguments) => simulate::simulate(&arguments),

@@ -1,5 +1,6 @@
 //! What is going on? Metrics, health and explanations, on a listener of its own that no load reaches.
 
+mod announce;
 mod answer;
 mod dlq;
 mod explain;

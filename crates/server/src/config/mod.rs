@@ -36,9 +36,9 @@ pub use change::{Changes, OriginChange, SpaceChange, changes, until_next_start};
 pub(crate) use guarantee::leaves_the_machine;
 pub use problem::{Place, Problem};
 pub use resolved::{
-    Backplane, BackplaneMode, Config, Disk, Hot, HttpBase, HttpSource, Listen, Memory, Node, OnRestart, OnStart,
-    OriginConfig, OriginKind, Placement, Query, RedisAt, RedisUrl, Secret, Shared, SharedAt, Source, SpaceConfig,
-    SqlSource, Tiers,
+    Announcement, Backplane, BackplaneMode, Config, Disk, Hot, HttpBase, HttpSource, Listen, Memory, Node, OnRestart,
+    OnStart, OriginConfig, OriginKind, Placement, Query, RedisAt, RedisUrl, Secret, Shared, SharedAt, Source,
+    SpaceConfig, SqlSource, Tiers,
 };
 
 use origin::Declared;
@@ -190,7 +190,7 @@ fn resolve(cx: &mut Context<'_>, document: Fields) -> Config {
             Some(space::space(cx, i + 1, place, fields, &around))
         })
         .collect();
-    let hot = hot.map(|(place, fields)| hot::hot(cx, place, fields)).unwrap_or_default();
+    let hot = hot.map(|(place, fields)| hot::hot(cx, place, fields, &spaces)).unwrap_or_default();
     check::same_names(&spaces, &mut cx.report);
     check::hidden(&spaces, &mut cx.report);
     guarantee::shortcomings(shared.as_ref(), disk.as_ref().map(|disk| &disk.place), &spaces, &mut cx.report);

@@ -41,6 +41,19 @@ pub struct Config {
 pub struct Hot {
     /// From when on a key is hot.
     pub policy: HotPolicy,
+    /// `[[hot.announce]]`.
+    pub announced: Vec<Announcement>,
+}
+
+/// A key that will be hot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Announcement {
+    /// As clients name it.
+    pub key: String,
+    /// From here on, in milliseconds since 1970.
+    pub from_ms: u64,
+    /// For so long.
+    pub length: Span,
 }
 
 impl Config {

@@ -90,6 +90,7 @@ pub(super) fn open(
     let cache = cache.map_err(|error| vec![*problem(&Place::File, "[memory]", error.to_string(), None)])?;
     let (serving, revision) = prepare(&cache, config, None)?;
     revision.commit().map_err(|error| vec![*problem(&Place::File, "[[space]]", error.to_string(), None)])?;
+    serving.prepare_hot(cache.clock().now());
     Ok((cache, serving))
 }
 

@@ -40,6 +40,7 @@ impl Service {
         revision.commit().expect("one reload at a time, and nobody else revises this cache");
         let hot = serving.config.hot.policy.clone();
         self.0.cache.set_hot(hot).expect("a configuration that was read has thresholds that make sense");
+        serving.prepare_hot(self.0.cache.clock().now());
         // Whose keys are whose, and what they have, may be another thing now.
         if !changes.is_nothing() {
             self.0.watch.everything_changed();
