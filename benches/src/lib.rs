@@ -6,6 +6,7 @@
 pub mod alloc;
 pub mod beside;
 pub mod load;
+pub mod traces;
 
 // `bellwether bench` measures with the same clocks, spreads and tables.
 pub use bellwether_bench::{cpu, machine, report, stats};

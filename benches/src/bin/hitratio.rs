@@ -8,12 +8,11 @@
 //! mixes run. (The simulator reads the same formats: one reader should serve both.)
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::io::{BufRead, BufReader, Read};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::Path;
 
 use bellwether::{Cache, Eviction, Policy, Space, Weigh};
 use bellwether_benches::report::{Bar, bars, table};
+use bellwether_benches::traces::{Trace, recorded};
 use bellwether_benches::{load, machine};
 
 /// Requests of a trace that count: the first of them.
@@ -24,12 +23,6 @@ const SIZES: [f64; 3] = [0.01, 0.05, 0.20];
 const WEIGHT: usize = 1024;
 /// Keys of the seeded mixes.
 const KEYS: usize = 100_000;
-
-/// Requests under a name.
-struct Trace {
-    name: String,
-    keys: Vec<u32>,
-}
 
 /// A value that counts so many bytes and holds none.
 struct Claimed(usize);
@@ -125,77 +118,6 @@ fn mixes() -> Vec<Trace> {
     vec![named("zipf 0.99", zipf(7)), named("zipf + scans", scanned), named("zipf + loop", looped)]
 }
 
-/// The traces of a directory, in order of name; a sentence if they can't be read.
-fn recorded(directory: &Path) -> Result<Vec<Trace>, String> {
-    let listed = std::fs::read_dir(directory).map_err(|error| format!("{}: {error}", directory.display()))?;
-    let mut paths: Vec<PathBuf> = listed.filter_map(|entry| Some(entry.ok()?.path())).collect();
-    paths.sort();
-    let mut traces = Vec::new();
-    for path in paths {
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let keys = if name.ends_with(".trace.xz") {
-            unpacked("xz", "xz-utils", &path, big_endian)?
-        } else if name.ends_with(".lis.zst") {
-            unpacked("zstd", "zstd", &path, ranges)?
-        } else {
-            continue;
-        };
-        if keys.is_empty() {
-            return Err(format!("{name}: no requests in it"));
-        }
-        traces.push(Trace { name, keys });
-    }
-    if traces.is_empty() { Err(format!("{}: no *.trace.xz and no *.lis.zst", directory.display())) } else { Ok(traces) }
-}
-
-/// What `read` makes of a file that `program` unpacks.
-fn unpacked(
-    program: &str,
-    package: &str,
-    path: &Path,
-    read: fn(&mut dyn BufRead) -> Result<Vec<u32>, String>,
-) -> Result<Vec<u32>, String> {
-    let started = Command::new(program).args(["-dc", "--"]).arg(path).stdout(Stdio::piped()).spawn();
-    let mut child = started.map_err(|error| format!("{program}: {error}; install it: apt-get install {package}"))?;
-    let mut output = BufReader::new(child.stdout.take().ok_or("no output")?);
-    let keys = read(&mut output).map_err(|error| format!("{}: {error}", path.display()))?;
-    let rest = output.fill_buf().map_or(0, <[u8]>::len);
-    drop(output);
-    let status = child.wait().map_err(|error| error.to_string())?;
-    // It is cut off where more requests follow than count.
-    if rest == 0 && !status.success() {
-        return Err(format!("{}: {program} ended with {status}", path.display()));
-    }
-    Ok(keys)
-}
-
-fn big_endian(input: &mut dyn BufRead) -> Result<Vec<u32>, String> {
-    let mut bytes = Vec::new();
-    input.take(REQUESTS as u64 * 4).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
-    let (keys, rest) = bytes.as_chunks::<4>();
-    if rest.is_empty() {
-        Ok(keys.iter().map(|key| u32::from_be_bytes(*key)).collect())
-    } else {
-        Err(format!("{} bytes are no whole number of keys", bytes.len()))
-    }
-}
-
-fn ranges(input: &mut dyn BufRead) -> Result<Vec<u32>, String> {
-    let mut keys = Vec::new();
-    for (at, line) in input.lines().enumerate() {
-        let line = line.map_err(|error| error.to_string())?;
-        let mut numbers = line.split_whitespace().map(str::parse::<u32>);
-        let (Some(Ok(start)), Some(Ok(count))) = (numbers.next(), numbers.next()) else {
-            return Err(format!("line {}: expected `start count …`, found `{line}`", at + 1));
-        };
-        keys.extend((0..count).map(|n| start.wrapping_add(n)).take(REQUESTS - keys.len()));
-        if keys.len() >= REQUESTS {
-            break;
-        }
-    }
-    Ok(keys)
-}
-
 /// Hit ratios of one trace and size: the optimum's, and each policy's in the order of `Eviction::ALL`.
 struct Row {
     optimum: f64,
@@ -212,7 +134,7 @@ fn main() {
     println!("{}; {REQUESTS} requests, sizes in shares of the distinct keys\n", machine::line());
     let directory = std::env::args().nth(1).or_else(|| std::env::var("BELLWETHER_TRACES").ok());
     let mut traces = mixes();
-    match directory.as_deref().map(|directory| recorded(Path::new(directory))) {
+    match directory.as_deref().map(|directory| recorded(Path::new(directory), REQUESTS)) {
         Some(Ok(recorded)) => traces.extend(recorded),
         Some(Err(error)) => {
             eprintln!("hitratio: {error}");

@@ -245,12 +245,12 @@ impl CacheBuilder {
         let spread = self.tier.map(|tier| SpreadTier::new(tier, runtime.clone()));
         let shared = SharedTier { spread, budget, resync, fleet: fleet.clone(), ledger: self.ledger, disk: self.disk };
         let engine = Engine::new(memory, clock, seed, shared, self.hot, runtime, own);
+        heat::start(&engine, self.backplane.clone());
         if let (Some(fleet), Some(transport)) = (fleet, self.backplane) {
             follow::start(&engine, fleet, transport);
         }
         resync::start(&engine);
         brakes::start(&engine);
-        heat::start(&engine);
         pace::start(&engine);
         let default_origin = declare_origin(&engine, &self.origin_name, self.budget)?;
         Ok(Cache { engine, default_origin })

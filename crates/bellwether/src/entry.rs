@@ -349,7 +349,7 @@ impl Entry {
         }
     }
 
-    #[inline(never)]
+    #[cold]
     fn value_elsewhere<V: 'static>(&self) -> Option<&V> {
         // The commonest first: a thread's own reference to a hot value is a link.
         if let Some(holder) = self.body.holder() {

@@ -11,6 +11,7 @@ use crate::control::heat::sensible;
 use crate::engine::Engine;
 use crate::engine::notice::value_size;
 use crate::error::SetupError;
+use crate::observe::explain::ExplainReaction;
 use crate::state::heat::CapacitySource;
 
 /// The most that [`Cache::big_keys`] tells.
@@ -39,6 +40,8 @@ pub struct HotKey {
     pub held_for: Span,
     /// Bytes of its value, as it was last seen.
     pub value_bytes: u32,
+    /// What is done about it, and what that has saved and cost; `None`: nothing.
+    pub reaction: Option<ExplainReaction>,
 }
 
 /// A value that is large.
@@ -165,6 +168,7 @@ impl Engine {
                 since: now.since(hot.since),
                 held_for: hot.hold_until.since(now),
                 value_bytes: known.size,
+                reaction: self.plans.of(&known.key, |planned| Some(ExplainReaction::of(planned, now))),
             })
         });
         told.take(n).collect()

@@ -87,6 +87,7 @@ fn table(json: &Value) -> String {
         };
         lines.row("last failure", format!("{}, {} in a row{cools}", shown(&failed["class"]), failed["attempts"]));
     }
+    reaction(&mut lines, &json["reaction"]);
     tiers(&mut lines, json);
     let origin = &json["origin"];
     let (running, waiting, most) = (&origin["running"], &origin["waiting"], &origin["max_concurrency"]);
@@ -99,6 +100,22 @@ fn table(json: &Value) -> String {
         _ => {}
     }
     lines.0
+}
+
+/// What is done about a hot key.
+fn reaction(lines: &mut Table, hot: &Value) {
+    if hot.is_null() {
+        return;
+    }
+    let share = hot["share"].as_f64().unwrap_or_default();
+    let takes = if share > 0.0 { format!(", takes {:.0} % of a node", share * 100.0) } else { String::new() };
+    lines.row("heat", format!("{}, reacted to for {}{takes}", shown(&hot["stage"]), time(&hot["since_ms"])));
+    let done: Vec<String> = hot["done"].as_array().into_iter().flatten().map(shown).collect();
+    let done = if done.is_empty() { "nothing".to_owned() } else { done.join(", ") };
+    let undoing = if hot["undoing"] == true { "; being undone" } else { "" };
+    lines.row("  done", format!("{done} ({}){undoing}", shown(&hot["reason"])));
+    lines.row("  so far", format!("saved {} operations, cost {}", hot["saved"], hot["cost"]));
+    lines.row("  adds at most", format!("{} of staleness", time(&hot["expected"]["staleness_ms"])));
 }
 
 /// Where else the key lives, and how these places are.
@@ -162,7 +179,7 @@ fn shown(value: &Value) -> String {
 }
 
 /// Milliseconds as people say them.
-fn time(ms: &Value) -> String {
+pub(crate) fn time(ms: &Value) -> String {
     let Some(ms) = ms.as_u64() else { return "unknown".to_owned() };
     match ms {
         0..1_000 => format!("{ms} ms"),

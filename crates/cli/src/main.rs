@@ -9,6 +9,8 @@ mod dlq;
 mod drill;
 mod explain;
 mod failure;
+mod hot;
+mod hotkeys;
 mod input;
 mod output;
 mod report;
@@ -81,11 +83,41 @@ enum Verb {
         #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9090")]
         admin: String,
     },
+    /// Show which keys of a running server draw more than their share, and what is done about it
+    Hotkeys {
+        /// So many keys, the hottest first
+        #[arg(long, short, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=256))]
+        number: u16,
+        /// Once, instead of again every second
+        #[arg(long)]
+        once: bool,
+        /// The server's admin listener; its password, if any, is read from BELLWETHER_ADMIN_PASSWORD
+        #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9090")]
+        admin: String,
+    },
+    /// Show the largest values in a running server's memory
+    Bigkeys {
+        /// So many, the largest first
+        #[arg(long, short, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=1000))]
+        number: u16,
+        /// The server's admin listener; its password, if any, is read from BELLWETHER_ADMIN_PASSWORD
+        #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9090")]
+        admin: String,
+    },
     /// Show, retry or drop invalidations that the shared tier of a running server could not be told
     Dlq {
         /// What to do with them
         #[command(subcommand)]
         what: dlq::Dlq,
+        /// The server's admin listener; its password, if any, is read from BELLWETHER_ADMIN_PASSWORD
+        #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9090", global = true)]
+        admin: String,
+    },
+    /// Say of a running server's key that it will be hot
+    Hot {
+        /// What to say
+        #[command(subcommand)]
+        what: hot::Hot,
         /// The server's admin listener; its password, if any, is read from BELLWETHER_ADMIN_PASSWORD
         #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9090", global = true)]
         admin: String,
@@ -108,7 +140,10 @@ fn main() -> ExitCode {
         Verb::Demo(arguments) => demo::demo(arguments),
         Verb::Check { file, connect, insecure } => check::check(&file, connect, insecure),
         Verb::Explain { key, admin } => explain::explain(&key, &admin),
+        Verb::Hotkeys { number, once, admin } => hotkeys::hotkeys(&admin, number, once),
+        Verb::Bigkeys { number, admin } => hotkeys::bigkeys(&admin, number),
         Verb::Dlq { what, admin } => dlq::dlq(&what, &admin),
+        Verb::Hot { what, admin } => hot::hot(&what, &admin),
         Verb::Drill { drill } => drill::drill(drill),
         Verb::Bench(arguments) => bench::bench(&arguments),
         Verb::Simulate(arguments) => simulate::simulate(&arguments),

@@ -13,6 +13,7 @@ pub mod failure;
 pub mod fence;
 pub mod key;
 pub mod lease;
+pub mod moment;
 pub mod policy;
 pub mod position;
 pub mod template;

@@ -5,5 +5,6 @@ mod checks;
 mod fleet;
 mod followed;
 mod gaps;
+mod heat;
 mod moves;
 mod order;

@@ -13,9 +13,11 @@ use bellwether_core::time::Tick;
 
 use crate::control::capacity;
 use crate::control::react::Reactor;
+use crate::control::whispers::Whispers;
 use crate::engine::notice::value_size;
 use crate::engine::{Engine, draw};
 use crate::error::SetupError;
+use crate::events::Transport;
 use crate::key::KeyRef;
 use crate::port::clock::Clock;
 use crate::state::heat::{Closed, Heat, Judged, Known, Noted};
@@ -24,10 +26,14 @@ use crate::state::plan::{self, Verdict};
 /// Keys of which counts are gathered to be told; beyond it no key more is taken up until they were.
 const MOST_UNTOLD: usize = 512;
 
+/// What is less than this part of what a watched key has per process is not told: few see so little of a hot one.
+const WORTH: f64 = 4.0;
+
 /// Judges until the cache is gone.
-pub(crate) fn start(engine: &Arc<Engine>) {
+pub(crate) fn start(engine: &Arc<Engine>, transport: Option<Arc<dyn Transport>>) {
+    let whispers = transport.map(|transport| Whispers::start(engine, transport));
     let (reactor, noted) = (Reactor::default(), Noted::new());
-    let watch = Watch { untold: HashMap::new(), told: engine.clock.now(), noted, reactor };
+    let watch = Watch { untold: HashMap::new(), told: engine.clock.now(), noted, reactor, whispers };
     engine.runtime().spawn(watch.run(Arc::downgrade(engine), engine.heat.clone(), engine.clock.clone()));
     capacity::start(engine);
 }
@@ -46,6 +52,7 @@ struct Watch {
     told: Tick,
     noted: Noted,
     reactor: Reactor,
+    whispers: Option<Whispers>,
 }
 
 impl Watch {
@@ -103,15 +110,19 @@ impl Watch {
         self.tell(engine, instances, now);
     }
 
-    /// Tells the others, if it is time.
+    /// Tells the others, if it is time: of keys that would be watched if all saw as much of them.
     fn tell(&mut self, engine: &Engine, instances: u32, now: Tick) {
-        if now.since(self.told) < tells_every(instances) {
+        let every = now.since(self.told);
+        if every < tells_every(instances) {
             return;
         }
         self.told = now;
-        let counted = self.untold.drain().map(|(id, counts)| Told { id, counts }).collect();
-        let _told = top(counted, draw());
-        let _ = engine;
+        let Some(whispers) = &mut self.whispers else { return self.untold.clear() };
+        let watch = engine.heat.bars().watch * every.0 as f64 / 1000.0;
+        let matters = |counts: &Counts| counts.cost() as f64 * f64::from(instances) * WORTH >= watch;
+        let counted = self.untold.drain().filter(|(_, counts)| matters(counts));
+        let counted = counted.map(|(id, counts)| Told { id, counts }).collect();
+        whispers.tell(engine, top(counted, draw()), now);
     }
 
     /// Something is hot before its window is over.

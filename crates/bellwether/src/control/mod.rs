@@ -8,3 +8,4 @@ pub(crate) mod pace;
 pub(crate) mod react;
 pub(crate) mod resync;
 pub(crate) mod split;
+mod whispers;

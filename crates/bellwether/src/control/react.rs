@@ -16,6 +16,8 @@ use crate::key::{ByCarriedHash, Key};
 use crate::state::memory::copies::Copies;
 use crate::state::plan::{Plan, Planned, Sight, Toll, Verdict};
 
+/// Windows for which references are looked after once no key has any: whoever was about to put one down has.
+const UNTIDY: u32 = 10;
 /// A step of undoing takes at least so long.
 const UNDOING: Span = Span::ms(100);
 /// Ahead of the end of a value a worker refreshes it: 1.2 times the p99 of its loads, and never less than two ticks of
@@ -29,6 +31,8 @@ pub(crate) struct Reactor {
     kept: HashMap<Key, Kept, ByCarriedHash>,
     /// By place: whose references threads may hold.
     places: HashMap<usize, Key>,
+    /// Threads may still have put down references since the last of them was given up.
+    untidy: u32,
     splits: Splits,
 }
 
@@ -49,6 +53,10 @@ impl Reactor {
     pub(crate) fn react(&mut self, engine: &Arc<Engine>, seen: &[Verdict], sight: Sight) {
         let announced = engine.plans.announced(sight.now);
         if seen.is_empty() && announced.is_empty() && self.kept.is_empty() {
+            if self.untidy > 0 {
+                self.untidy -= 1;
+                engine.memory.copies.tidy(sight.now);
+            }
             return;
         }
         let spaces: Spaces = engine.spaces.read().values().map(|space| (space.id, space.clone())).collect();
@@ -89,8 +97,9 @@ impl Reactor {
             .iter()
             .map(|(key, (hot, announced))| Candidate {
                 space: key.space,
-                share: hot.map_or(0.0, |hot| hot.share),
-                settled: *announced || self.kept.contains_key(key),
+                // What was announced is prepared before it is hot, and held whatever else is.
+                share: if *announced { f64::INFINITY } else { hot.map_or(0.0, |hot| hot.share) },
+                settled: self.kept.contains_key(key),
             })
             .collect();
         let mut chosen = admitted(&candidates).into_iter();
@@ -178,6 +187,7 @@ impl Reactor {
             copies.plan(*place, Some(key.hash));
         }
         self.places = places;
+        self.untidy = UNTIDY;
         copies.tidy(now);
     }
 
@@ -242,3 +252,7 @@ fn situation(
         announced,
     }
 }
+
+#[cfg(test)]
+#[path = "react_tests.rs"]
+mod tests;

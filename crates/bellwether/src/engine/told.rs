@@ -88,20 +88,24 @@ impl Engine {
     /// who owes it: under a stream of writes each is told of in its turn.
     pub(crate) async fn try_to_tell(&self, key: &Key) -> Acknowledged {
         let others = |told| Acknowledged { told, was_resident: false };
+        // Of the moment this was called: what comes later is not waited for.
+        let mut first = None;
         let owed = loop {
             match self.pending.turn(key) {
                 Turn::Nobodys => {
                     self.spared(key);
                     return others(true);
                 }
-                Turn::Others(over, generation) => match self.wait_for(key, &over, generation).await {
-                    Standing::Told => {
-                        self.spared(key);
-                        return others(true);
+                Turn::Others(over, generation) => {
+                    match self.wait_for(key, &over, *first.get_or_insert(generation)).await {
+                        Standing::Told => {
+                            self.spared(key);
+                            return others(true);
+                        }
+                        Standing::Failed => return others(false),
+                        Standing::BeingTold | Standing::Left => {}
                     }
-                    Standing::Failed => return others(false),
-                    Standing::BeingTold | Standing::Left => {}
-                },
+                }
                 Turn::Mine(owed) => break owed,
             }
         };

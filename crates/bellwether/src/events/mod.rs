@@ -8,12 +8,15 @@ mod follower;
 mod ledger;
 mod outage;
 mod outbox;
+mod whisper;
 mod wire;
 
 use bellwether_core::fence::{Fence, Invalidation};
 use bellwether_core::position::Position;
 use bytes::Bytes;
-use futures_util::future::BoxFuture;
+use futures_util::StreamExt;
+use futures_util::future::{BoxFuture, FutureExt};
+use futures_util::stream::BoxStream;
 
 pub use bellwether_core::backplane::feed::Turn;
 pub use bellwether_core::backplane::feed::{Cause, HEARTBEAT, SILENCE};
@@ -21,6 +24,7 @@ pub use bellwether_core::backplane::floors::{Covered, Floors, MOST_SPACES, MOST_
 pub use follower::{Follower, News};
 pub use ledger::{Debt, Ledger};
 pub use outbox::Outbox;
+pub(crate) use whisper::Whisper;
 pub use wire::Unreadable;
 
 /// One invalidation, as other processes hear of it.
@@ -140,6 +144,17 @@ pub trait Transport: Send + Sync + 'static {
 
     /// The newest invalidations of all tags and spaces, as of a position or newer.
     fn floors(&self) -> BoxFuture<'_, Result<(Position, Vec<Raised>), TransportError>>;
+
+    /// Tells all others what may be lost, in no order with anything else. By default nobody hears it.
+    fn whisper(&self, bytes: Vec<u8>) -> BoxFuture<'_, Result<(), TransportError>> {
+        drop(bytes);
+        async { Ok(()) }.boxed()
+    }
+
+    /// Connects to what all tell each other in this way, this process included. It ends with the connection.
+    fn whispers(&self) -> BoxFuture<'_, Result<BoxStream<'static, Bytes>, TransportError>> {
+        async { Ok(futures_util::stream::pending().boxed()) }.boxed()
+    }
 
     /// Connects to where messages come from.
     fn listen(&self) -> BoxFuture<'_, Result<Box<dyn Incoming>, TransportError>>;

@@ -32,6 +32,8 @@ struct Inner {
     raised: HashMap<Key, Fence, ByCarriedHash>,
     /// Keys of `raised` in the order of their first mention.
     order: VecDeque<Key>,
+    /// The last generation that was given out.
+    generation: u64,
     /// Somebody tries those again that failed.
     retrying: bool,
 }
@@ -53,7 +55,7 @@ pub(crate) struct Owed {
     pub(crate) failed: Option<(TierTrouble, Tick)>,
     /// It stands in the ledger, if there is one.
     pub(crate) remembered: bool,
-    /// Rises with each invalidation: one that comes while the tier is told is told after it.
+    /// Rises with each invalidation of any key: one that comes while the tier is told is told after it.
     generation: u64,
     /// Writes are gathered until then, and go to the tier as one.
     gathering: Option<Tick>,
@@ -115,6 +117,8 @@ impl Pending {
         let raised = inner.raised.get(key).copied().unwrap_or_default();
         let at_least = Fence(knows.max(raised).0.saturating_add(1));
         let full = inner.owed.len() >= MOST_PENDING;
+        inner.generation += 1;
+        let generation = inner.generation;
         if let Some(owed) = inner.owed.get_mut(key) {
             // A removal takes out what an expiry would leave as a rescue.
             if verb == Invalidation::Remove {
@@ -123,7 +127,7 @@ impl Pending {
             owed.space = space.clone();
             owed.at_least = owed.at_least.max(at_least);
             owed.written = written;
-            owed.generation += 1;
+            owed.generation = generation;
             (owed.tries, owed.refusals) = (0, 0);
             return Ok(());
         }
@@ -136,9 +140,9 @@ impl Pending {
             refusals: 0,
             failed: None,
             remembered: false,
-            generation: 0,
+            generation,
             gathering: None,
-            told: 0,
+            told: generation,
             telling: false,
             over: Arc::default(),
         };
@@ -192,7 +196,7 @@ impl Pending {
         let mut inner = self.0.lock();
         match inner.owed.get_mut(key) {
             Some(now) if now.generation != owed.generation => {
-                now.told = owed.generation + 1;
+                now.told = now.told.max(owed.generation + 1);
                 now.gathering = None;
                 false
             }

@@ -5,9 +5,10 @@ use hyper::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::{Method, Request, Response, StatusCode};
+use serde_json::Value;
 
 use super::guard::{Guard, Refused};
-use super::{dlq, explain, forecast, metrics, page, warm};
+use super::{announce, dlq, explain, forecast, heat, metrics, page, warm};
 use crate::connections::Connections;
 use crate::face::http::reply::{self, Body};
 use crate::face::http::target::decoded;
@@ -17,6 +18,8 @@ use crate::shutdown::Shutdown;
 /// What is owed to the shared tier; verbs and keys are below.
 const DLQ: &str = "/api/dlq";
 const RETRY: &str = "/api/dlq/retry";
+/// A key that will be hot is below.
+const ANNOUNCE: &str = "/api/hot/announce/";
 /// Explanations of keys are below.
 const EXPLAIN: &str = "/api/explain/";
 /// The origins' guards.
@@ -54,9 +57,14 @@ pub(super) async fn answer(admin: &Admin, request: Request<Incoming>) -> Respons
 fn answer_now<B>(admin: &Admin, request: &Request<B>) -> Response<Body> {
     dressed(match *request.method() {
         Method::GET | Method::HEAD => page_of(admin, request),
-        Method::POST if request.uri().path().starts_with(DLQ) => page_of(admin, request),
+        Method::POST if changes(request.uri().path()) => page_of(admin, request),
         _ => reply::method_not_allowed("GET, HEAD"),
     })
+}
+
+/// Whether a path is one that changes something.
+fn changes(path: &str) -> bool {
+    path.starts_with(DLQ) || path.starts_with(ANNOUNCE)
 }
 
 /// What this request wants tried again, if it wants that and may: a key by its name, or all that is owed.
@@ -108,8 +116,14 @@ fn page_of<B>(admin: &Admin, request: &Request<B>) -> Response<Body> {
         return refused;
     }
     match request.uri().path() {
+        path if path.starts_with(ANNOUNCE) && *request.method() != Method::POST => reply::method_not_allowed("POST"),
+        path if path.starts_with(ANNOUNCE) => {
+            announce::announce(&admin.service, &path[ANNOUNCE.len()..], request.uri().query())
+        }
         ORIGINS => reply::json(StatusCode::OK, admin.service.describe_origins().to_string()),
         path if path.starts_with(DLQ) => owed(admin, request.method(), &path[DLQ.len()..]),
+        "/api/hotkeys" => listed(&admin.service, request.uri().query(), heat::hot),
+        "/api/bigkeys" => listed(&admin.service, request.uri().query(), heat::big),
         "/api/hotlist" => text_page(StatusCode::OK, TEXT, admin.service.hot_list()),
         "/api/forecast" => reply::json(StatusCode::OK, forecast::json(&admin.service).to_string()),
         "/" => text_page(StatusCode::OK, HTML, page::index(&admin.service)),
@@ -161,6 +175,14 @@ fn owed(admin: &Admin, method: &Method, path: &str) -> Response<Body> {
         _ => return reply::error(StatusCode::NOT_FOUND, "no such page: see /", None, None),
     };
     reply::json(StatusCode::OK, done.to_string())
+}
+
+/// As many rows as the query asks for.
+fn listed(service: &Service, query: Option<&str>, list: impl FnOnce(&Service, usize) -> Value) -> Response<Body> {
+    match heat::rows(query) {
+        Ok(rows) => reply::json(StatusCode::OK, list(service, rows).to_string()),
+        Err(words) => reply::error(StatusCode::BAD_REQUEST, &words, None, None),
+    }
 }
 
 /// With the share of traffic that this process is good for, from 0.00 to 1.00: for load balancers that can shift it.

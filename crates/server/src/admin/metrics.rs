@@ -3,12 +3,13 @@
 //! Nothing is counted here: each scrape renders one snapshot.
 
 mod ahead;
+mod heat;
 
 use std::fmt;
 
 use bellwether::disk::DiskState;
 use bellwether::shared::TierTrouble;
-use bellwether::{HistogramCounts, SharedCounts, Snapshot, SpaceCounts};
+use bellwether::{HeatCounts, HistogramCounts, MeasureCounts, SharedCounts, Snapshot, SpaceCounts};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, text::encode};
 use prometheus_client::registry::Registry;
@@ -26,6 +27,7 @@ pub(super) fn text(service: &Service, connections: Connections) -> Result<String
     let (snapshot, shared) = (service.snapshot(), service.shared_state());
     registry.register_collector(Box::new(Scrape {
         snapshot,
+        heat: service.heat(),
         shared,
         connections,
         reloads,
@@ -40,6 +42,7 @@ pub(super) fn text(service: &Service, connections: Connections) -> Result<String
 #[derive(Debug)]
 struct Scrape {
     snapshot: Snapshot,
+    heat: HeatCounts,
     shared: Option<SharedState>,
     connections: Connections,
     reloads: [(Reload, u64); Reload::ALL.len()],
@@ -55,7 +58,9 @@ impl Collector for Scrape {
         self.backplane(&mut out)?;
         self.brakes(&mut out)?;
         self.memory(&mut out)?;
+        self.reactions(&mut out)?;
         self.ahead(&mut out)?;
+        self.heat(&mut out)?;
         self.origins(&mut out)?;
         self.shared(&mut out)?;
         self.disk(&mut out)?;
@@ -138,6 +143,22 @@ impl Scrape {
                 .clone()
                 .try_for_each(|space| family.sample(&[("space", space.name.as_str())], u64::from(space.memory_off)))
         })
+    }
+
+    /// What is done about hot keys, by kind.
+    fn reactions(&self, out: &mut Out<'_>) -> fmt::Result {
+        let reactions = &self.snapshot.reactions;
+        out.gauge("hot_reacting", "Keys at which this is in force", |family| {
+            reactions.iter().try_for_each(|of| family.sample(&[("kind", of.measure.as_str())], of.keys))
+        })?;
+        let mut counter = |name, help, count: fn(&MeasureCounts) -> u64| {
+            out.counter(name, help, |family| {
+                reactions.iter().try_for_each(|of| family.sample(&[("kind", of.measure.as_str())], count(of)))
+            })
+        };
+        counter("hot_reactions", "Times that this came into force at a key", |of| of.begun)?;
+        counter("hot_saved", "Operations that this spared the store, the shared tier or readers", |of| of.saved)?;
+        counter("hot_cost", "Operations that this cost; for gathered writes, milliseconds held back", |of| of.cost)
     }
 
     fn memory(&self, out: &mut Out<'_>) -> fmt::Result {

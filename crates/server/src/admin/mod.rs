@@ -1,5 +1,6 @@
 //! What is going on? Metrics, health and explanations, on a listener of its own that no load reaches.
 
+mod announce;
 mod answer;
 mod dlq;
 mod explain;
@@ -7,6 +8,7 @@ mod family;
 mod forecast;
 mod guard;
 mod guards;
+mod heat;
 mod metrics;
 mod page;
 mod warm;

@@ -15,6 +15,9 @@ pub(super) fn index(service: &Service) -> String {
          <li><a href=\"/api/origins\">/api/origins</a>: limits, breakers and who was turned away, as JSON</li>\n\
          <li>/api/explain/KEY: how a read of KEY would be answered now, as JSON; \
          <code>bellwether explain KEY</code> shows it as a table</li>\n\
+         <li><a href=\"/api/hotkeys\">/api/hotkeys</a>: which keys draw more than their share, and what is done; \
+         <code>bellwether hotkeys</code> shows it live</li>\n\
+         <li><a href=\"/api/bigkeys\">/api/bigkeys</a>: the largest values in memory</li>\n\
          <li><a href=\"/api/forecast\">/api/forecast</a>: which values stop being fresh when, and how many together</li>\n\
          </ul>\n<h2>Spaces</h2>\n<ul>{spaces}</ul>\n</html>\n",
         env!("CARGO_PKG_VERSION")

@@ -19,6 +19,8 @@ pub struct Changes {
     pub origins: Vec<(String, OriginChange)>,
     /// Origins that are no more.
     pub gone_origins: Vec<String>,
+    /// Other thresholds of hot keys hold from now on.
+    pub hot: bool,
     /// Keys, such as `[listen] http`, that take effect at the next start only.
     pub at_next_start: Vec<&'static str>,
 }
@@ -58,7 +60,7 @@ impl Changes {
     pub fn is_nothing(&self) -> bool {
         let spaces = self.spaces.iter().all(|(_, change)| *change == SpaceChange::Same);
         let origins = self.origins.iter().all(|(_, change)| *change == OriginChange::Same);
-        spaces && origins && self.gone_spaces.is_empty() && self.gone_origins.is_empty() && !self.reordered
+        spaces && origins && !self.hot && self.gone_spaces.is_empty() && self.gone_origins.is_empty() && !self.reordered
     }
 
     /// What becomes of the space called `name`; one that nobody knows is new.
@@ -89,6 +91,7 @@ pub fn changes(old: &Config, new: &Config) -> Changes {
             .ne(after.iter().filter(|name| before.contains(name))),
         gone_spaces: before.into_iter().filter(|name| !after.contains(name)).collect(),
         gone_origins: gone_origins(old, new),
+        hot: old.hot.policy != new.hot.policy,
         origins,
         at_next_start: at_next_start(old, new),
     }

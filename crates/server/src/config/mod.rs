@@ -12,7 +12,9 @@ mod check;
 #[doc(hidden)]
 pub mod fuzzing;
 mod guarantee;
+mod heat;
 mod host;
+mod hot;
 mod listen;
 mod origin;
 mod path;
@@ -34,9 +36,9 @@ pub use change::{Changes, OriginChange, SpaceChange, changes, until_next_start};
 pub(crate) use guarantee::leaves_the_machine;
 pub use problem::{Place, Problem};
 pub use resolved::{
-    Backplane, BackplaneMode, Config, Disk, HttpBase, HttpSource, Listen, Memory, Node, OnRestart, OnStart,
-    OriginConfig, OriginKind, Placement, Query, RedisAt, RedisUrl, Secret, Shared, SharedAt, Source, SpaceConfig,
-    SqlSource, Tiers,
+    Announcement, Backplane, BackplaneMode, Config, Disk, Hot, HttpBase, HttpSource, Listen, Memory, Node, OnRestart,
+    OnStart, OriginConfig, OriginKind, Placement, Query, RedisAt, RedisUrl, Secret, Shared, SharedAt, Source,
+    SpaceConfig, SqlSource, Tiers,
 };
 
 use origin::Declared;
@@ -155,6 +157,7 @@ fn resolve(cx: &mut Context<'_>, document: Fields) -> Config {
     let memory = table(&mut root, "memory");
     let disk = table(&mut root, "disk");
     let shared = table(&mut root, "shared");
+    let hot = table(&mut root, "hot");
     // One that can't be read is there all the same.
     let there = Tiers { disk: root.setting("disk").is_some(), shared: root.setting("shared").is_some() };
     let origins = table(&mut root, "origin").map(|(_, fields)| fields).unwrap_or_default();
@@ -187,6 +190,7 @@ fn resolve(cx: &mut Context<'_>, document: Fields) -> Config {
             Some(space::space(cx, i + 1, place, fields, &around))
         })
         .collect();
+    let hot = hot.map(|(place, fields)| hot::hot(cx, place, fields, &spaces)).unwrap_or_default();
     check::same_names(&spaces, &mut cx.report);
     check::hidden(&spaces, &mut cx.report);
     guarantee::shortcomings(shared.as_ref(), disk.as_ref().map(|disk| &disk.place), &spaces, &mut cx.report);
@@ -201,6 +205,7 @@ fn resolve(cx: &mut Context<'_>, document: Fields) -> Config {
         memory,
         disk,
         shared,
+        hot,
         warnings: cx.report.take_warnings(),
         origins: declared.into_iter().filter_map(|declared| declared.config).collect(),
         spaces: spaces.into_iter().filter_map(|space| space.config).collect(),

@@ -89,7 +89,7 @@ impl<'t> Lines<'t> {
 /// What an override begins with.
 const PREFIX: &str = "BELLWETHER__";
 /// Sections of one level.
-const SECTIONS: [&str; 4] = ["listen", "memory", "disk", "shared"];
+const SECTIONS: [&str; 5] = ["listen", "memory", "disk", "shared", "hot"];
 
 /// Puts `BELLWETHER__SECTION__KEY` and `BELLWETHER__ORIGIN__NAME__KEY` over the file's values.
 pub(super) fn override_from(env: &BTreeMap<String, String>, document: &mut Fields, report: &mut Report) {

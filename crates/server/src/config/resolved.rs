@@ -1,7 +1,7 @@
 //! What was asked for? The configuration once it is understood: every default filled in, every check passed.
 
 use super::problem::{Place, Problem};
-use bellwether::Eviction;
+use bellwether::{Eviction, HotPolicy};
 #[cfg(feature = "postgres")]
 use bellwether_adapters::PostgresUrl;
 use bellwether_adapters::{Accept, OnConnect, Rows};
@@ -26,12 +26,34 @@ pub struct Config {
     pub disk: Option<Disk>,
     /// `[shared]`, if there is one.
     pub shared: Option<Shared>,
+    /// `[hot]`.
+    pub hot: Hot,
     /// `[origin.NAME]`, by name.
     pub origins: Vec<OriginConfig>,
     /// `[[space]]`, in the order in which they are tried.
     pub spaces: Vec<SpaceConfig>,
     /// What works, but less well than it looks: to be told to whoever starts or checks it.
     pub warnings: Vec<Problem>,
+}
+
+/// What is said of hot keys.
+#[derive(Clone, Debug, Default)]
+pub struct Hot {
+    /// From when on a key is hot.
+    pub policy: HotPolicy,
+    /// `[[hot.announce]]`.
+    pub announced: Vec<Announcement>,
+}
+
+/// A key that will be hot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Announcement {
+    /// As clients name it.
+    pub key: String,
+    /// From here on, in milliseconds since 1970.
+    pub from_ms: u64,
+    /// For so long.
+    pub length: Span,
 }
 
 impl Config {

@@ -96,5 +96,8 @@ fn tell(changes: &Changes) {
     if changes.reordered {
         tracing::info!("spaces are tried in another order");
     }
+    if changes.hot {
+        tracing::info!("other thresholds of hot keys hold from now on");
+    }
     changes.at_next_start.iter().for_each(|key| tracing::warn!("{key} changed: takes effect at the next start"));
 }

@@ -1,7 +1,7 @@
 //! How would a key be answered now, and why? One description for every face.
 
 use bellwether::disk::DiskState;
-use bellwether::{Explain, Kind, Priority, Sheds, Standing, Why};
+use bellwether::{Explain, Kind, Priority, Sheds, Stage, Standing, Why};
 use serde_json::{Map, Value, json};
 
 use super::serving::Belongs;
@@ -67,6 +67,37 @@ fn guard(standing: &Standing) -> Value {
     })
 }
 
+/// What is done about a hot key, why, and what it has saved and cost.
+fn hot(hot: &bellwether::ExplainReaction) -> Value {
+    let reaction = &hot.reaction;
+    let measures: Vec<&str> = reaction.measures().map(bellwether::Measure::as_str).collect();
+    json!({
+        "stage": match hot.stage {
+            Some(Stage::Hot) => "hot",
+            Some(Stage::Watched) => "watched",
+            None => "announced",
+        },
+        "share": hot.share,
+        "reason": reaction.reason.as_str(),
+        "done": measures,
+        "undoing": hot.undoing,
+        "since_ms": hot.since.0,
+        "promote_ms": reaction.promote.map(|span| span.0),
+        "longer_fresh_ms": reaction.extend.map(|extend| extend.fresh.0),
+        "longer_kept_ms": reaction.extend.map(|extend| extend.most.0),
+        "gather_ms": reaction.coalesce.map(|span| span.0),
+        "copies": reaction.copies,
+        "expected": {
+            "reads_saved_per_second": hot.estimate.reads_saved,
+            "writes_added_per_second": hot.estimate.writes_added,
+            "bytes_held": hot.estimate.bytes_held,
+            "staleness_ms": hot.estimate.staleness.0,
+        },
+        "saved": hot.saved,
+        "cost": hot.cost,
+    })
+}
+
 fn described(key: &[u8], explain: &Explain) -> Value {
     let entry = explain.entry.as_ref().map(|entry| {
         json!({
@@ -111,6 +142,7 @@ fn described(key: &[u8], explain: &Explain) -> Value {
         "floor": { "removed": explain.floor_removed, "expired": explain.floor_expired },
         "flights": explain.flights.iter().map(flight).collect::<Vec<_>>(),
         "last_failure": failed,
+        "reaction": explain.reaction.as_ref().map(hot),
         "memory_off": explain.memory_off,
         "origin": guard(&explain.origin),
     })

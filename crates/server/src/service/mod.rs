@@ -3,12 +3,14 @@
 //! A face parses and writes; everything between is here, once: which space a key belongs to, what is
 //! stored under it, how a miss becomes a load, and which outcomes never reach the cache but count.
 
+mod announce;
 mod beginning;
 mod class;
 mod collector;
 mod describe;
 mod fleet;
 mod front;
+mod heat;
 pub(crate) mod hotlist;
 mod keylist;
 mod lease;
@@ -42,6 +44,7 @@ use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
 use crate::config::{Config, Memory, Problem, Secret};
+pub use announce::{NotTaken, Taken};
 use beginning::Beginning;
 use collector::Collector;
 use fleet::Fleet;

@@ -59,7 +59,8 @@ pub(super) fn open(
     purpose: Purpose,
 ) -> Result<(Cache, Serving), Vec<Problem>> {
     let (memory, clock) = (&config.memory, Clock::system());
-    let cache = Cache::builder().memory_bytes(memory.limit).eviction(memory.eviction).clock(clock.clone());
+    let hot = config.hot.policy.clone();
+    let cache = Cache::builder().memory_bytes(memory.limit).eviction(memory.eviction).hot(hot).clock(clock.clone());
     let mut cache = cache.origin_name(NO_ORIGIN).runtime(loads);
     let of_disk = |disk: &Disk, error: SetupError| {
         vec![Problem { file: config.file.clone(), ..*setup_problem(&disk.place, "[disk]", &error) }]
@@ -89,6 +90,7 @@ pub(super) fn open(
     let cache = cache.map_err(|error| vec![*problem(&Place::File, "[memory]", error.to_string(), None)])?;
     let (serving, revision) = prepare(&cache, config, None)?;
     revision.commit().map_err(|error| vec![*problem(&Place::File, "[[space]]", error.to_string(), None)])?;
+    serving.prepare_hot(cache.clock().now());
     Ok((cache, serving))
 }
 

@@ -38,6 +38,9 @@ impl Service {
         let serving = Arc::new(serving);
         self.0.current.change(&serving.front, || self.0.serving.store(serving.clone()));
         revision.commit().expect("one reload at a time, and nobody else revises this cache");
+        let hot = serving.config.hot.policy.clone();
+        self.0.cache.set_hot(hot).expect("a configuration that was read has thresholds that make sense");
+        serving.prepare_hot(self.0.cache.clock().now());
         // Whose keys are whose, and what they have, may be another thing now.
         if !changes.is_nothing() {
             self.0.watch.everything_changed();

@@ -69,6 +69,32 @@ pub(super) struct Load {
     tags: Vec<Arc<str>>,
 }
 
+/// How any key of a space is loaded although nobody reads it.
+pub(super) struct Recipe {
+    source: Source,
+    template: Template,
+    tags: Vec<Expansion>,
+    generation: Box<[u8]>,
+}
+
+impl Recipe {
+    /// The load of a stored key; `None` if no such row can exist.
+    pub(super) fn load(&self, stored: &[u8]) -> Option<Load> {
+        let Match::Yes(found) = self.template.match_key(stored.strip_prefix(&*self.generation)?) else { return None };
+        load(&self.source, &self.tags, &found)
+    }
+}
+
+fn load(source: &Source, tags: &[Expansion], captures: &template::Captures<'_>) -> Option<Load> {
+    let owned = source.captures(captures).filter(|captures| !source.origin.never(captures))?;
+    Some(Load { captures: owned, tags: tags_of(tags, captures), source: source.clone() })
+}
+
+/// Bytes that are no text become U+FFFD: at worst two keys share a tag.
+fn tags_of(tags: &[Expansion], captures: &template::Captures<'_>) -> Vec<Arc<str>> {
+    tags.iter().map(|tag| String::from_utf8_lossy(&tag.expand(captures)).into()).collect()
+}
+
 impl Load {
     pub(super) async fn run(self, ctx: LoadCtx<Vec<u8>, Payload>) -> Result<Loaded<Payload>, LoadError> {
         let have = ctx.stale();
@@ -107,8 +133,13 @@ impl Served {
     /// The load of a key; `None` if no such row can exist: a capture is no text, or its origin says
     /// so without being asked.
     pub(super) fn load(&self, source: &Source, captures: &template::Captures<'_>) -> Option<Load> {
-        let owned = source.captures(captures).filter(|captures| !source.origin.never(captures))?;
-        Some(Load { captures: owned, tags: self.tags(captures), source: source.clone() })
+        load(source, &self.tags, captures)
+    }
+
+    /// How its keys are loaded although nobody reads them; `None`: a plain space.
+    pub(super) fn recipe(&self) -> Option<Recipe> {
+        let (template, tags, generation) = (self.template.clone(), self.tags.clone(), self.generation.clone());
+        Some(Recipe { source: self.origin.clone()?, template, tags, generation })
     }
 
     /// The captures of several stored keys with their tags. All matched the template before they were stored.
@@ -120,9 +151,9 @@ impl Served {
         stored.iter().filter_map(of_key).collect()
     }
 
-    /// The tags of an entry. Bytes that are no text become U+FFFD: at worst two keys share a tag.
+    /// The tags of an entry.
     pub(super) fn tags(&self, captures: &template::Captures<'_>) -> Vec<Arc<str>> {
-        self.tags.iter().map(|tag| String::from_utf8_lossy(&tag.expand(captures)).into()).collect()
+        tags_of(&self.tags, captures)
     }
 }
 

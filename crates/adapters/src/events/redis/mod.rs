@@ -13,7 +13,10 @@ use std::time::Duration;
 
 use bellwether::events::{Batch, Delivery, HEARTBEAT, Head, Incoming, MOST_TAGS, Raised, Transport, TransportError};
 use bellwether::{Position, Span};
+use bytes::Bytes;
+use futures_util::StreamExt;
 use futures_util::future::{BoxFuture, FutureExt};
+use futures_util::stream::BoxStream;
 use parking_lot::Mutex;
 use redis::{RedisResult, Script, cmd};
 
@@ -200,6 +203,25 @@ impl Transport for RedisEvents {
 
     fn floors(&self) -> BoxFuture<'_, Result<(Position, Vec<Raised>), TransportError>> {
         self.read_floors().boxed()
+    }
+
+    fn whisper(&self, bytes: Vec<u8>) -> BoxFuture<'_, Result<(), TransportError>> {
+        async move {
+            // An error here is none of the backplane's: its connection is left as it is.
+            let mut wire = self.wire().await.map_err(|error| trouble(&error))?;
+            let told = cmd("PUBLISH").arg(&self.names.whispers).arg(bytes).query_async::<()>(&mut wire).await;
+            told.map_err(|error| trouble(&error))
+        }
+        .boxed()
+    }
+
+    fn whispers(&self) -> BoxFuture<'_, Result<BoxStream<'static, Bytes>, TransportError>> {
+        async move {
+            let line = self.link.subscribe(&self.names.whispers).await.map_err(|error| trouble(&error))?;
+            let payload = |message: redis::Msg| Bytes::copy_from_slice(message.get_payload_bytes());
+            Ok(line.into_on_message().map(payload).boxed())
+        }
+        .boxed()
     }
 
     fn listen(&self) -> BoxFuture<'_, Result<Box<dyn Incoming>, TransportError>> {

@@ -14,6 +14,8 @@ pub(super) struct Names {
     pub(super) ages: String,
     /// Where what travels as best effort is published.
     pub(super) channel: String,
+    /// Where processes tell each other what may be lost.
+    pub(super) whispers: String,
     /// A word by which it is known to be the same, whatever it is called.
     pub(super) fleet: String,
 }
@@ -43,7 +45,7 @@ impl Names {
     fn within(beginning: &str) -> Names {
         let of = |what: &str| format!("{beginning}{what}");
         let (stream, floors, ages) = (of("stream"), of("floors"), of("floors:ages"));
-        Names { stream, floors, ages, channel: of("events"), fleet: of("fleet") }
+        Names { stream, floors, ages, channel: of("events"), whispers: of("heat"), fleet: of("fleet") }
     }
 }
 
@@ -91,6 +93,7 @@ mod tests {
         assert_eq!(Names::beside("shop:eu:").floors, "{shop:eu}:floors");
         assert_eq!(Names::beside("{x}y").channel, "{xy}:events");
         assert_eq!(Names::beside("").ages, "{bw}:floors:ages");
+        assert_eq!(Names::beside("bw:").whispers, "{bw}:heat");
         assert_eq!(Names::beside("bw:").fleet, "{bw}:fleet");
         let apart = Names::beside("bw:").apart(10);
         assert_eq!(apart.stream, "{bw}:check:000000000000000a:stream");

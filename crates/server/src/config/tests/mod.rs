@@ -1,6 +1,7 @@
 //! Is every configuration read as it is meant, and every mistake told where it stands?
 
 mod change;
+mod heat;
 mod knobs;
 mod spaces;
 mod tiers;

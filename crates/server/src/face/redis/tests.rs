@@ -296,7 +296,10 @@ fn tokens_of_plain_spaces_are_given_to_one_at_a_time() {
         ),
         ("BW.REFRESH kv:t", "-ERR space 'kv' has no origin to load from"),
     ]);
-    assert!(bench.say("BW.HOTKEYS\r\n").starts_with("-ERR BW.HOTKEYS is not in this version"));
+    bench.expect(&[("BW.HOTKEYS", "*0"), ("BW.HOTKEYS 5", "*0")]);
+    for wrong in ["0", "257", "x", "1 2"] {
+        assert!(bench.say(format!("BW.HOTKEYS {wrong}\r\n")).starts_with("-ERR expected BW.HOTKEYS [n]"), "{wrong}");
+    }
     let explained = bench.say("HELLO 3\r\nBW.EXPLAIN kv:t\r\n");
     assert!(explained.contains("$5 space $2 kv $5 would $10 not_cached"), "{explained}");
 }

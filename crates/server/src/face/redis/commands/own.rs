@@ -14,6 +14,9 @@ use super::lifetime::{Unit, lifetime};
 use super::words;
 use crate::service::{Grant, Outcome, Refusal, Terms, class};
 
+/// Keys that BW.HOTKEYS tells unless it is asked for more, and the most that are known.
+const HOT_ROWS: usize = 10;
+const MOST_HOT_ROWS: usize = 256;
 /// Tags of one value.
 const MAX_TAGS: usize = 64;
 
@@ -210,8 +213,19 @@ pub(super) fn tag_remove(client: &mut Client, args: Args<'_>) {
     client.ok();
 }
 
-pub(super) fn hotkeys(client: &mut Client, _: Args<'_>) {
-    client.error(words::not_in_this_version("BW.HOTKEYS", "hot keys are not counted yet"));
+/// `BW.HOTKEYS [n]`: the keys that are hot or watched, the hottest first, each as a map.
+pub(super) fn hotkeys(client: &mut Client, args: Args<'_>) {
+    let rows = match args.from(1).iter().next() {
+        None => Some(HOT_ROWS),
+        Some(text) => parse_i64(text).and_then(|rows| usize::try_from(rows).ok()),
+    };
+    match rows.filter(|rows| args.len() <= 2 && (1..=MOST_HOT_ROWS).contains(rows)) {
+        Some(rows) => {
+            let keys = Value::Array(client.service.hot_keys(rows));
+            write(&mut client.writer(), &keys);
+        }
+        None => client.error(format!("ERR expected BW.HOTKEYS [n], n from 1 to {MOST_HOT_ROWS}")),
+    }
 }
 
 /// `BW.EXPLAIN key`: the same description as `/api/explain/{key}`, as a map.
@@ -232,7 +246,10 @@ fn write(writer: &mut Writer<'_, Vec<u8>>, value: &Value) {
     match value {
         Value::Null => writer.nil(),
         Value::Bool(yes) => writer.bool(*yes),
-        Value::Number(number) => writer.int(number.as_i64().unwrap_or(i64::MAX)),
+        Value::Number(number) => match number.as_i64() {
+            Some(whole) => writer.int(whole),
+            None => writer.bulk(number.to_string()),
+        },
         Value::String(text) => writer.bulk(text),
         Value::Array(items) => {
             writer.array(items.len());

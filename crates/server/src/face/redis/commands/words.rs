@@ -237,11 +237,6 @@ pub(super) fn invalid_expire(command: &str) -> String {
     format!("ERR invalid expire time in '{command}' command")
 }
 
-/// What a part of Redis that is not in this version is answered with: never a pretence.
-pub(super) fn not_in_this_version(what: &str, why: &str) -> String {
-    format!("ERR {what} is not in this version: {why}")
-}
-
 /// An outcome that is no answer.
 pub(in crate::face::redis) fn failed(outcome: &Outcome, key: &[u8]) -> String {
     match outcome {

@@ -1,0 +1,238 @@
+//! Which keys of a running server are hot, and which values large? Tables for people; the hot keys' table is live.
+
+use std::fmt::Write as _;
+use std::io::IsTerminal as _;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::admin;
+use crate::failure::Failure;
+use crate::output::say;
+
+/// The table is drawn anew so often.
+const EVERY: Duration = Duration::from_secs(1);
+/// A key is seen here, or elsewhere, if that is so much of all that is seen of it.
+const MOSTLY: f64 = 0.9;
+/// The widest key that is shown whole.
+const WIDEST_KEY: usize = 40;
+
+/// Shows the hot keys, again and again where somebody looks at a terminal.
+pub(crate) fn hotkeys(url: &str, rows: u16, once: bool) -> Result<(), Failure> {
+    let live = !once && std::io::stdout().is_terminal();
+    loop {
+        let table = hot(&asked(url, &format!("/api/hotkeys?n={rows}"))?);
+        if !live {
+            say(table.trim_end());
+            return Ok(());
+        }
+        // Home, and nothing below: no flicker.
+        say(&format!("\x1b[H\x1b[J{table}\nevery second; Ctrl-C ends it"));
+        std::thread::sleep(EVERY);
+    }
+}
+
+/// Shows the largest values.
+pub(crate) fn bigkeys(url: &str, rows: u16) -> Result<(), Failure> {
+    say(big(&asked(url, &format!("/api/bigkeys?n={rows}"))?).trim_end());
+    Ok(())
+}
+
+fn asked(url: &str, path: &str) -> Result<Value, Failure> {
+    let answer = admin::get(url, path)?;
+    let json: Value = serde_json::from_str(&answer.body).unwrap_or_default();
+    match answer.status {
+        200 => Ok(json),
+        401 => Err(Failure::Run(admin::needs_password())),
+        status => Err(Failure::Run(match json["error"].as_str() {
+            Some(words) => words.escape_debug().to_string(),
+            None => format!("the server answered {status}"),
+        })),
+    }
+}
+
+fn hot(json: &Value) -> String {
+    let capacity = json["capacity_per_s"].as_u64().unwrap_or_default();
+    let mut text = format!(
+        "{} hot, {} watched; a node bears {} operations/s ({}); {} process(es)\n\n",
+        json["hot"],
+        json["watched"],
+        number(capacity),
+        word(&json["capacity_from"]),
+        json["instances"],
+    );
+    let keys = rows(json);
+    if keys.is_empty() {
+        return text + "no key draws more than its share\n";
+    }
+    let mut table = vec![
+        [
+            "key",
+            "space",
+            "stage",
+            "reads/s",
+            "writes/s",
+            "bytes/s",
+            "of a node",
+            "where",
+            "since",
+            "done",
+            "saved",
+            "cost",
+        ]
+        .map(String::from)
+        .to_vec(),
+    ];
+    for key in keys {
+        let fleet = &key["fleet"];
+        let rate = |of: &Value, name: &str| of[name].as_u64().unwrap_or_default();
+        let done: Vec<String> = key["done"].as_array().into_iter().flatten().map(word).collect();
+        let undoing = if key["undoing"] == true { " (being undone)" } else { "" };
+        let counted = |name: &str| key[name].as_u64().map_or_else(|| "-".to_owned(), number);
+        table.push(vec![
+            cut(&word(&key["key"])),
+            word(&key["space"]),
+            word(&key["stage"]),
+            number(rate(fleet, "reads_per_s")),
+            number(rate(fleet, "writes_per_s")),
+            number(rate(fleet, "bytes_per_s")),
+            format!("{:.0} %", key["share"].as_f64().unwrap_or_default() * 100.0),
+            place(rate(&key["here"], "reads_per_s"), rate(fleet, "reads_per_s")).to_owned(),
+            since(key["since_ms"].as_u64().unwrap_or_default()),
+            if done.is_empty() { "-".to_owned() } else { done.join(", ") + undoing },
+            counted("saved"),
+            counted("cost"),
+        ]);
+    }
+    text += &aligned(&table, 3..7);
+    text
+}
+
+fn big(json: &Value) -> String {
+    let keys = rows(json);
+    if keys.is_empty() {
+        return "memory holds no value\n".to_owned();
+    }
+    let mut table = vec![["bytes", "hits", "space", "key"].map(String::from).to_vec()];
+    for key in keys {
+        let count = |name: &str| number(key[name].as_u64().unwrap_or_default());
+        table.push(vec![count("bytes"), count("hits"), word(&key["space"]), word(&key["key"])]);
+    }
+    aligned(&table, 0..2)
+}
+
+fn rows(json: &Value) -> &[Value] {
+    json["keys"].as_array().map(Vec::as_slice).unwrap_or_default()
+}
+
+/// Where most of it is seen.
+fn place(here: u64, fleet: u64) -> &'static str {
+    match here as f64 / (fleet as f64).max(1.0) {
+        share if share >= MOSTLY => "here",
+        share if share <= 1.0 - MOSTLY => "elsewhere",
+        _ => "here and elsewhere",
+    }
+}
+
+/// A word of the server's, which can't draw on the terminal.
+fn word(value: &Value) -> String {
+    value.as_str().unwrap_or("-").escape_debug().to_string()
+}
+
+fn cut(key: &str) -> String {
+    match key.char_indices().nth(WIDEST_KEY) {
+        Some((at, _)) => format!("{}…", &key[..at]),
+        None => key.to_owned(),
+    }
+}
+
+/// With a comma between thousands.
+fn number(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() * 4 / 3);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+fn since(ms: u64) -> String {
+    match ms / 1000 {
+        seconds @ 0..60 => format!("{seconds} s"),
+        seconds @ 60..3600 => format!("{} min", seconds / 60),
+        seconds => format!("{} h {} min", seconds / 3600, seconds / 60 % 60),
+    }
+}
+
+/// Columns side by side; those in `right` hold numbers.
+fn aligned(table: &[Vec<String>], right: std::ops::Range<usize>) -> String {
+    let columns = table.iter().map(Vec::len).max().unwrap_or_default();
+    let width = |column: usize| table.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
+    let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or_default()).collect();
+    let mut text = String::new();
+    for row in table {
+        let mut line = String::new();
+        for (at, cell) in row.iter().enumerate() {
+            let wide = widths[at];
+            // Writing into a String can't fail.
+            let _ = if right.contains(&at) { write!(line, "{cell:>wide$}  ") } else { write!(line, "{cell:<wide$}  ") };
+        }
+        text += line.trim_end();
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_table_shows_what_is_known_and_a_dash_for_what_is_not() {
+        let rates = |reads: u64| json!({ "reads_per_s": reads, "writes_per_s": 0, "bytes_per_s": 1_234_567 });
+        let key = |done: Value, saved: Value| {
+            json!({
+                "key": "product:42\u{1b}[31m", "space": "product", "stage": "hot", "share": 0.62,
+                "fleet": rates(61_500), "here": rates(1_200), "since_ms": 75_000,
+                "done": done, "undoing": false, "saved": saved, "cost": saved,
+            })
+        };
+        let keys = json!([key(json!(["promote", "worker"]), json!(120_000)), key(Value::Null, Value::Null)]);
+        let all = json!({
+            "hot": 2, "watched": 0, "instances": 50, "capacity_per_s": 100_000, "capacity_from": "measured", "keys": keys,
+        });
+        let text = hot(&all);
+        for part in [
+            "2 hot, 0 watched",
+            "100,000",
+            "measured",
+            "61,500",
+            "62 %",
+            "elsewhere",
+            "1 min",
+            "promote, worker",
+            "120,000",
+        ] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+        let last = text.lines().last().unwrap_or_default();
+        assert!(
+            last.ends_with("-      -        -") || last.split_whitespace().rev().take(3).all(|cell| cell == "-"),
+            "{last}"
+        );
+        assert!(!text.contains('\u{1b}'), "no key draws on the terminal");
+        let none = json!({ "hot": 0, "watched": 0, "instances": 1, "capacity_per_s": 1, "capacity_from": "assumed", "keys": [] });
+        assert!(hot(&none).contains("no key draws more than its share"));
+    }
+
+    #[test]
+    fn the_largest_values_are_listed() {
+        let text = big(&json!({ "keys": [{ "key": "page:home", "space": "page", "bytes": 1_048_576, "hits": 3 }] }));
+        assert!(text.contains("1,048,576") && text.contains("page:home"), "{text}");
+        assert!(big(&json!({ "keys": [] })).contains("holds no value"));
+    }
+}
