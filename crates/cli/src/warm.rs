@@ -32,8 +32,11 @@ const SHOW_EVERY: Duration = Duration::from_millis(200);
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// Keys, one a line (percent-encoded where they are no plain text), or a hot list; - reads stdin
-    #[arg(value_name = "FILE", required_unless_present = "from")]
+    #[arg(value_name = "FILE", required_unless_present_any = ["from", "space"])]
     file: Option<PathBuf>,
+    /// Take the keys that the space's `keys` statement names, in its order
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["file", "from"])]
+    space: Option<String>,
     /// Take the keys from a peer's hot list (http://peer:9090) or from another Redis (redis://host:6379)
     #[arg(long, value_name = "URL", conflicts_with = "file")]
     from: Option<String>,
@@ -89,7 +92,10 @@ impl Counts {
 }
 
 pub(crate) fn warm(arguments: &Arguments) -> Result<(), Failure> {
-    let mut source = Source::open(arguments.file.as_deref(), arguments.from.as_deref(), &arguments.prefix)?;
+    let mut source = match &arguments.space {
+        Some(space) => Source::of_space(&arguments.admin, space)?,
+        None => Source::open(arguments.file.as_deref(), arguments.from.as_deref(), &arguments.prefix)?,
+    };
     let mut state = State::open(arguments.state.as_deref(), &source)?;
     let stop = stop_on_signals();
     let mut progress = Progress::new(source.total().map(|total| total.min(arguments.limit.unwrap_or(u64::MAX))));

@@ -15,6 +15,10 @@ const LONGEST_LINE: u64 = 16 << 10;
 const LONGEST_LIST: u64 = 16 << 20;
 /// A peer that has not sent its list by then does not.
 const LIMIT: Duration = Duration::from_secs(30);
+/// An origin may take so long to name its keys.
+const KEYS_LIMIT: Duration = Duration::from_secs(620);
+/// The longest list of them.
+const LONGEST_KEYS: u64 = 300 << 20;
 /// What a hot list begins with.
 const HOT_LIST: &str = "bellwether hot list ";
 const HOT_LIST_FORMAT: &str = "1";
@@ -67,6 +71,25 @@ impl Source {
                 Source::of_lines(format!("file {}", path.display()), lines, Some(total))
             }
             (None, None) => Err(Failure::Input(vec!["a file of keys, or --from".to_owned()])),
+        }
+    }
+
+    /// The keys of a space, as its origin names them.
+    pub(super) fn of_space(admin_url: &str, space: &str) -> Result<Source, Failure> {
+        let path = format!("/api/keys/{space}");
+        let answer = admin::fetch(admin_url, &path, KEYS_LIMIT, LONGEST_KEYS)?;
+        match answer.status {
+            200 => {
+                let total = answer.body.lines().count() as u64;
+                let lines = Box::new(Cursor::new(answer.body.into_bytes()));
+                Source::of_lines(format!("space {space}"), lines, Some(total))
+            }
+            401 => Err(Failure::Run(admin::needs_password())),
+            status => {
+                let json: serde_json::Value = serde_json::from_str(&answer.body).unwrap_or_default();
+                let words = json["error"].as_str().map(|words| words.escape_debug().to_string());
+                Err(Failure::Run(words.unwrap_or_else(|| format!("the server answered {status}"))))
+            }
         }
     }
 

@@ -6,6 +6,7 @@
 mod beginning;
 mod collector;
 mod describe;
+mod enumerate;
 mod fleet;
 mod front;
 pub(crate) mod hotlist;
@@ -51,6 +52,7 @@ use watch::{ClientId, Watch};
 
 pub use beginning::Readiness;
 pub(crate) use collector::Telling;
+pub(crate) use enumerate::Unnamed;
 pub use fleet::SharedState;
 pub(crate) use outcome::shown;
 pub use outcome::{Failure, Grant, KEY_TOO_LONG, Outcome, Refusal, Terms, no_space};
@@ -88,6 +90,8 @@ struct Inner {
     password: Option<Secret>,
     memory: Memory,
     beginning: Beginning,
+    /// Held by whoever lists an origin's keys.
+    enumerating: tokio::sync::Mutex<()>,
     loads: Handle,
     write_locks: [Mutex<()>; WRITE_LOCKS],
     hasher: std::hash::RandomState,
@@ -140,6 +144,7 @@ impl Service {
             password,
             memory,
             beginning,
+            enumerating: tokio::sync::Mutex::default(),
             loads,
             write_locks: std::array::from_fn(|_| Mutex::new(())),
             hasher: std::hash::RandomState::new(),
