@@ -16,7 +16,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::admin;
 use crate::failure::Failure;
-use crate::output::{complain, say};
+use crate::output::{complain, printable, say};
 use source::Source;
 use state::State;
 
@@ -124,7 +124,7 @@ pub(crate) fn warm(arguments: &Arguments) -> Result<(), Failure> {
     say(&format!("{} keys: {}", counts.done, counts.words()));
     match (&counts.error, counts.failed) {
         (Some(error), failed @ 1..) => {
-            Err(Failure::Run(format!("{failed} loads failed; the first: {}", error.escape_debug())))
+            Err(Failure::Run(format!("{failed} loads failed; the first: {}", printable(error))))
         }
         _ => Ok(()),
     }
@@ -146,9 +146,7 @@ fn load(
             200 => {}
             401 => return Err(Failure::Run(admin::needs_password())),
             status => {
-                let words = told["error"]
-                    .as_str()
-                    .map_or_else(|| format!("the server answered {status}"), |w| w.escape_debug().to_string());
+                let words = told["error"].as_str().map_or_else(|| format!("the server answered {status}"), printable);
                 return Err(Failure::Run(words));
             }
         }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::admin;
 use crate::failure::Failure;
+use crate::output::printable;
 use crate::warm::redis::Redis;
 
 /// The longest line: a key of 4 KiB, each byte encoded, and a rate.
@@ -87,7 +88,7 @@ impl Source {
             401 => Err(Failure::Run(admin::needs_password())),
             status => {
                 let json: serde_json::Value = serde_json::from_str(&answer.body).unwrap_or_default();
-                let words = json["error"].as_str().map(|words| words.escape_debug().to_string());
+                let words = json["error"].as_str().map(printable);
                 Err(Failure::Run(words.unwrap_or_else(|| format!("the server answered {status}"))))
             }
         }
