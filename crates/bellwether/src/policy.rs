@@ -98,6 +98,21 @@ impl Policy {
         self
     }
 
+    /// Loads of this space that may run at once, within what its origin bears: so that a slow report does not take all
+    /// of it. Default: no limit of its own.
+    #[must_use]
+    pub fn max_concurrency(mut self, loads: u32) -> Policy {
+        self.knobs.max_concurrency = Some(loads);
+        self
+    }
+
+    /// Loads of this space a second, within its origin's rate. Default: no rate of its own.
+    #[must_use]
+    pub fn rate(mut self, per_second: f64) -> Policy {
+        self.knobs.rate = Some(per_second);
+        self
+    }
+
     /// Whether an expired (not a removed) value may serve when its reload fails. Default no.
     #[must_use]
     pub fn rescue_invalidated(mut self, yes: bool) -> Policy {

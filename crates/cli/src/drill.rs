@@ -47,6 +47,33 @@ pub(crate) enum Drill {
     /// A Memcached fleet gets a fourth node, then loses one under load and finds it again
     #[command(after_help = incident::HELP)]
     NodeAdded(Incident),
+    /// Every caller of every server asks for one key of a cluster, from one moment to the next
+    #[command(after_help = incident::HELP)]
+    Viral(Incident),
+    /// The node of the key that everybody asks for is killed
+    #[command(after_help = incident::HELP)]
+    HotNodeDies(Incident),
+    /// One popular key expires, then is written ten times a second, under everybody
+    #[command(after_help = incident::HELP)]
+    FlashSale(Incident),
+    /// Many keys are loaded in one moment, and would all expire together
+    #[command(after_help = incident::HELP)]
+    Avalanche(Incident),
+    /// The servers are killed and started again one after the other, under load
+    #[command(after_help = incident::HELP)]
+    RollingRestart(Incident),
+    /// The origin takes ten times as long, while values go stale under callers
+    #[command(after_help = incident::HELP)]
+    OriginSlow(Incident),
+    /// The origin answers errors alone, while values go stale under callers
+    #[command(after_help = incident::HELP)]
+    OriginDead(Incident),
+    /// Clients ask again and again for rows that do not exist
+    #[command(after_help = incident::HELP)]
+    Penetration(Incident),
+    /// Clients ask for a row that nobody has asked for, each time another one
+    #[command(after_help = incident::HELP)]
+    CacheBusting(Incident),
     /// One process of a naive fleet: what the other drills start with --control
     #[command(hide = true)]
     Control(Naive),
@@ -122,6 +149,15 @@ pub(crate) fn drill(drill: Drill) -> Result<(), Failure> {
         Drill::Failover(arguments) => hold("failover", &arguments),
         Drill::BackplaneLost(arguments) => hold("backplane-lost", &arguments),
         Drill::NodeAdded(arguments) => hold("node-added", &arguments),
+        Drill::Viral(arguments) => hold("viral", &arguments),
+        Drill::HotNodeDies(arguments) => hold("hot-node-dies", &arguments),
+        Drill::FlashSale(arguments) => hold("flash-sale", &arguments),
+        Drill::Avalanche(arguments) => hold("avalanche", &arguments),
+        Drill::RollingRestart(arguments) => hold("rolling-restart", &arguments),
+        Drill::OriginSlow(arguments) => hold("origin-slow", &arguments),
+        Drill::OriginDead(arguments) => hold("origin-dead", &arguments),
+        Drill::Penetration(arguments) => hold("penetration", &arguments),
+        Drill::CacheBusting(arguments) => hold("cache-busting", &arguments),
         Drill::Control(arguments) => incident::control(&arguments),
     }
 }

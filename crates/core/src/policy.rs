@@ -21,6 +21,10 @@ pub struct Policy {
     pub early: Early,
     /// The class of this space's loads at the guard.
     pub priority: Priority,
+    /// Loads of this space that may run at once, within what its origin bears; `None`: all of that.
+    pub max_concurrency: Option<u32>,
+    /// Loads of this space a second, within its origin's rate.
+    pub rate: Option<f64>,
     /// Whether an expired (not a removed) body may serve when its reload fails.
     pub rescue_invalidated: bool,
     /// The staleness that reactions to hot keys may add, all of them together.
@@ -126,6 +130,8 @@ impl Policy {
             jitter: 0.10,
             early: Early::Lead,
             priority: Priority::Normal,
+            max_concurrency: None,
+            rate: None,
             rescue_invalidated: false,
             staleness_budget: Span::secs(2),
         }
@@ -168,6 +174,12 @@ impl Policy {
         }
         if !(0.0..=1.0).contains(&self.jitter) {
             say("jitter", format!("must lie between 0% and 100%, found {}%", self.jitter * 100.0));
+        }
+        if self.max_concurrency == Some(0) {
+            say("max_concurrency", "must be at least 1, or nothing could ever be loaded".into());
+        }
+        if self.rate.is_some_and(|rate| !(rate.is_finite() && rate > 0.0)) {
+            say("rate", "must be above zero, for example \"100/s\"".into());
         }
         if let Early::XFetch { beta } = self.early
             && !(beta.is_finite() && beta > 0.0)
@@ -221,10 +233,24 @@ mod tests {
             jitter: 1.5,
             timeout: Span::ZERO,
             early: Early::XFetch { beta: f64::NAN },
+            max_concurrency: Some(0),
+            rate: Some(-1.0),
             ..Policy::ttl(Span::ZERO).grace(Span(u64::from(u32::MAX) + 1))
         };
         let knobs: Vec<_> = policy.mistakes().into_iter().map(|(knob, _)| knob).collect();
-        assert_eq!(knobs, ["ttl", "stale_while_revalidate", "stale_if_error", "timeout", "jitter", "early"]);
+        assert_eq!(
+            knobs,
+            [
+                "ttl",
+                "stale_while_revalidate",
+                "stale_if_error",
+                "timeout",
+                "jitter",
+                "max_concurrency",
+                "rate",
+                "early"
+            ]
+        );
         let budget = Budget { max_concurrency: 0, rate: Some(5.0), refresh_rate: Some(9.0), ..Budget::default() };
         let knobs: Vec<_> = budget.mistakes().into_iter().map(|(knob, _)| knob).collect();
         assert_eq!(knobs, ["max_concurrency", "refresh_rate"]);

@@ -176,7 +176,7 @@ async fn lead_batch(ticket: Ticket, leaders: HashMap<usize, Leader>, load: Batch
         let places = leaders.iter().filter_map(|(_, leader)| leader.id.and_then(|id| leader.place(id)));
         places.reduce(|a, b| (a.0.max(b.0), a.1.saturating_add(b.1), a.2.max(b.2))).unwrap_or_default()
     };
-    let permit = match space.gate.admit(ticket, place).await {
+    let permit = match space.admit(ticket, place).await {
         Ok(permit) => permit,
         Err((why, retry_after)) => {
             let shed =

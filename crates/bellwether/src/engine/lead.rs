@@ -19,7 +19,7 @@ use crate::engine::ask::Ask;
 use crate::engine::body::{AnyBody, AnyLoaded, LoadFn, LoadInput};
 use crate::engine::cell::{FlightCell, Outcome};
 use crate::engine::due::Due;
-use crate::engine::space::SpaceState;
+use crate::engine::space::{SpacePermit, SpaceState};
 use crate::engine::tier::{Link, Next};
 use crate::engine::{Engine, draw};
 use crate::entry::{Aside, Extra, Resident, Tag, TierMark};
@@ -27,7 +27,7 @@ use crate::error::Error;
 use crate::key::Key;
 use crate::load::{Found, Keep, LoadError, Terms};
 use crate::state::flights::Ending;
-use crate::state::gate::{KeyShare, Permit, Turned};
+use crate::state::gate::{KeyShare, Turned};
 
 /// A flight that is to be led.
 #[derive(Clone, Copy)]
@@ -243,14 +243,14 @@ impl Leader {
     }
 
     /// A permit, and for a load that no flight coalesces a place in its key's share first.
-    async fn admit(&self) -> Result<(Permit, Option<KeyShare>), Turned> {
+    async fn admit(&self) -> Result<(SpacePermit, Option<KeyShare>), Turned> {
         let ticket = Ticket(self.id.unwrap_or_else(|| self.engine.flights.fresh_id()).0);
         let share = match self.id {
             Some(_) => None,
             None => Some(self.space.gate.share(self.key.hash, ticket, self.alone.1).await?),
         };
         let place = || self.id.and_then(|id| self.place(id)).unwrap_or((self.alone.0, 0, self.alone.1));
-        Ok((self.space.gate.admit(ticket, place).await?, share))
+        Ok((self.space.admit(ticket, place).await?, share))
     }
 
     /// What the flight has inherited from those who joined.
@@ -277,7 +277,7 @@ impl Leader {
     }
 
     /// Calls the loader: bounded by the origin's timeout, its panic an error like any other.
-    async fn load(&self, load: LoadFn, permit: (Permit, Option<KeyShare>)) -> (Event, Cargo) {
+    async fn load(&self, load: LoadFn, permit: (SpacePermit, Option<KeyShare>)) -> (Event, Cargo) {
         let begun = self.begin_read();
         let deadline = begun.started + self.space.gate.timeout();
         let began_us = self.engine.clock.now_us();

@@ -144,7 +144,7 @@ impl Engine {
             }
         });
         if let Some((ticket, flight)) = raised {
-            space.gate.raise(ticket, &flight);
+            space.raise_at_gates(ticket, &flight);
         }
         entered
     }

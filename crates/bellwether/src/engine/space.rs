@@ -6,11 +6,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bellwether_core::fence::{Fence, Floor, Invalidation};
 use bellwether_core::guard::brake::Traffic;
+use bellwether_core::guard::gate::{Ended, Ticket};
 use bellwether_core::heat::sample::is_due;
 use bellwether_core::loadtimes::LoadTimes;
-use bellwether_core::policy::Policy;
+use bellwether_core::policy::{Budget, Policy, Priority};
 use bellwether_core::read::doubt::Marks;
-use bellwether_core::time::Span;
+use bellwether_core::read::flight::Flight;
+use bellwether_core::time::{Span, Tick};
 use bellwether_core::why::Why;
 use parking_lot::Mutex;
 
@@ -19,7 +21,7 @@ use crate::engine::body::{AnyCodec, LoadFn, Unasked};
 use crate::key::Key;
 use crate::observe::counters::{Histogram, TIME_BOUNDS, WhyCounts};
 use crate::shared::{Naming, Prefix, Sharing, tag_hash};
-use crate::state::gate::OriginGate;
+use crate::state::gate::{OriginGate, Permit, Turned};
 use crate::state::paced::Paced;
 use crate::weigh::Value;
 
@@ -34,6 +36,8 @@ pub(crate) struct SpaceState {
     pub(crate) heat_seed: u64,
     pub(crate) policy: Policy,
     pub(crate) gate: Arc<OriginGate>,
+    /// The space's own limits within its origin's, if it has any.
+    own: Option<Arc<OriginGate>>,
     /// Of keys and values: a second declaration with other types would misread entries.
     pub(crate) types: (TypeId, TypeId),
     /// Present where entries may leave the process.
@@ -125,6 +129,36 @@ pub(crate) struct LoadCounts {
     pub(crate) failed: AtomicU64,
 }
 
+/// The right to run one load of a space. Dropped = given back.
+pub(crate) struct SpacePermit {
+    origin: Permit,
+    /// Behind the origin's: who waits here asks there next.
+    _own: Option<Permit>,
+}
+
+impl SpacePermit {
+    /// Gives it back, and tells the guard how the load ended.
+    pub(crate) fn end(self, ended: Ended) {
+        self.origin.end(ended);
+    }
+}
+
+/// A gate for what a space may take of its origin. How the origin is, its own gate knows.
+fn own_limits(name: &Arc<str>, policy: &Policy, origin: &OriginGate) -> Option<Arc<OriginGate>> {
+    if policy.max_concurrency.is_none() && policy.rate.is_none() {
+        return None;
+    }
+    let max_concurrency = policy.max_concurrency.unwrap_or(u32::MAX);
+    Some(origin.within(name.clone(), |whole| Budget {
+        max_concurrency,
+        rate: policy.rate,
+        refresh_rate: None,
+        adaptive: false,
+        breaker: false,
+        ..whole
+    }))
+}
+
 impl SpaceState {
     pub(crate) fn new(
         id: u32,
@@ -136,6 +170,7 @@ impl SpaceState {
     ) -> SpaceState {
         SpaceState {
             id,
+            own: own_limits(&name, &policy, &gate),
             heat_seed: tag_hash(&name),
             name,
             policy,
@@ -171,7 +206,12 @@ impl SpaceState {
 
     /// A space of this name and these types that begins with nothing but the counts.
     pub(crate) fn renewed(&self, id: u32, policy: Policy, gate: Arc<OriginGate>) -> SpaceState {
+        // The same limits are the same permits: what runs counts on. Others begin with all of theirs free, and what
+        // runs counts against the origin's alone.
+        let same = (policy.max_concurrency, policy.rate) == (self.policy.max_concurrency, self.policy.rate);
+        let own = if same { self.own.clone() } else { own_limits(&self.name, &policy, &gate) };
         SpaceState {
+            own,
             counts: self.counts.clone(),
             unasked: self.unasked.clone(),
             request_seconds: self.request_seconds.clone(),
@@ -195,6 +235,32 @@ impl SpaceState {
     pub(crate) fn unasked(&self, key: &[u8]) -> Option<LoadFn> {
         let unasked = self.unasked.lock().clone();
         unasked?(key)
+    }
+
+    /// Waits for a permit of the space's own limits, if it has any, then for one of its origin's.
+    pub(crate) async fn admit(
+        &self,
+        ticket: Ticket,
+        place: impl Fn() -> (Priority, u32, Tick),
+    ) -> Result<SpacePermit, Turned> {
+        let Some(own) = &self.own else {
+            return Ok(SpacePermit { origin: self.gate.admit(ticket, place).await?, _own: None });
+        };
+        // Both together take no longer than one queue may.
+        let latest = own.latest();
+        let own = own.admit(ticket, &place).await?;
+        let within = || {
+            let (class, waiters, give_up) = place();
+            (class, waiters, give_up.min(latest))
+        };
+        Ok(SpacePermit { origin: self.gate.admit(ticket, within).await?, _own: Some(own) })
+    }
+
+    /// A flight that may wait for a permit inherited a class, a deadline or more waiters.
+    pub(crate) fn raise_at_gates(&self, ticket: Ticket, flight: &Flight) {
+        for gate in self.own.iter().chain([&self.gate]) {
+            gate.raise(ticket, flight);
+        }
     }
 
     /// The space is no more: nothing of it is served, and no load that still runs is kept.

@@ -145,6 +145,17 @@ impl OriginGate {
         })
     }
 
+    /// A gate in front of this one, with a budget of its own.
+    pub(crate) fn within(&self, name: Arc<str>, budget: impl FnOnce(Budget) -> Budget) -> Arc<OriginGate> {
+        let budget = budget(self.budget.read().clone());
+        OriginGate::new(name, budget, self.clock.clone(), self.runtime.clone())
+    }
+
+    /// Whoever asks now waits until then at the latest.
+    pub(crate) fn latest(&self) -> Tick {
+        self.clock.now() + self.budget.read().queue_wait
+    }
+
     /// Another budget, for every load from now on. Those that run go on and count (G9).
     pub(crate) fn set_budget(self: &Arc<Self>, budget: &Budget) {
         self.budget.write().clone_from(budget);

@@ -43,6 +43,8 @@ enum Flaw {
     Lock,
     /// Copies in each process that live for their whole ttl
     Local,
+    /// Copies in each process alone, and nothing shared
+    Alone,
     /// Memcached nodes by hash modulo their number
     Modulo,
 }
@@ -53,6 +55,7 @@ impl From<Flaw> for FleetFlaw {
             Flaw::Coalescing => FleetFlaw::Coalescing,
             Flaw::Lock => FleetFlaw::Lock,
             Flaw::Local => FleetFlaw::Local,
+            Flaw::Alone => FleetFlaw::Alone,
             Flaw::Modulo => FleetFlaw::Modulo,
         }
     }

@@ -158,4 +158,45 @@ mod tests {
         assert_eq!(aged(499), Rescue::Nothing);
         assert_eq!(ask(meta(), Floor::NONE, Demand::Fresh, Why::OriginFailed, true, 50, true), Rescue::Nothing);
     }
+
+    /// What is resident when a load fails.
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    enum Here {
+        Nothing,
+        Stale,
+        PastItsEnd,
+        Removed,
+        Expired,
+        Negative,
+    }
+
+    #[test]
+    fn whatever_kept_a_load_from_answering_a_stale_value_or_the_default_comes_before_an_error() {
+        let shed = [Why::ShedQueue, Why::ShedRate, Why::ShedPriority, Why::BreakerOpen];
+        let failed =
+            [Why::Timeout, Why::Cooling, Why::OriginTimeout, Why::OriginRefused, Why::OriginFailed, Why::Rejected];
+        let helds = [Here::Nothing, Here::Stale, Here::PastItsEnd, Here::Removed, Here::Expired, Here::Negative];
+        for cause in shed.into_iter().chain(failed) {
+            for (held, default) in helds.into_iter().flat_map(|held| [(held, false), (held, true)]) {
+                let kind = if held == Here::Negative { Kind::Negative } else { Kind::Value };
+                let found = Meta { kind, ..meta() };
+                let floor = match held {
+                    Here::Removed => floor(10, 0),
+                    Here::Expired => floor(0, 10),
+                    _ => Floor::NONE,
+                };
+                let now = Tick(if held == Here::PastItsEnd { 1000 } else { 500 });
+                let found = Held { meta: &found, floor, standing: Standing::Sound };
+                let found = Some(found).filter(|_| held != Here::Nothing);
+                let got = rescue(found, Demand::Any, cause, default, now, &Policy::ttl(Span(100)));
+                let expected = match held {
+                    Here::Stale if shed.contains(&cause) => Rescue::Body(Why::StaleShed),
+                    Here::Stale => Rescue::Body(Why::StaleError),
+                    _ if default => Rescue::Default,
+                    _ => Rescue::Nothing,
+                };
+                assert_eq!(got, expected, "{cause:?}, {held:?} resident, default: {default}");
+            }
+        }
+    }
 }

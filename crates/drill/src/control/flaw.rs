@@ -35,13 +35,16 @@ pub enum FleetFlaw {
     Lock,
     /// As `Coalescing`, with copies in each process that live for their whole ttl.
     Local,
+    /// Copies in each process alone; nothing is shared.
+    Alone,
     /// As `Coalescing`, over Memcached: a key's node is its hash modulo their number.
     Modulo,
 }
 
 impl FleetFlaw {
     /// All of them.
-    pub const ALL: [FleetFlaw; 4] = [FleetFlaw::Coalescing, FleetFlaw::Lock, FleetFlaw::Local, FleetFlaw::Modulo];
+    pub const ALL: [FleetFlaw; 5] =
+        [FleetFlaw::Coalescing, FleetFlaw::Lock, FleetFlaw::Local, FleetFlaw::Alone, FleetFlaw::Modulo];
 
     /// What `--control` takes.
     pub fn name(self) -> &'static str {
@@ -49,6 +52,7 @@ impl FleetFlaw {
             FleetFlaw::Coalescing => "coalescing",
             FleetFlaw::Lock => "lock",
             FleetFlaw::Local => "local",
+            FleetFlaw::Alone => "alone",
             FleetFlaw::Modulo => "modulo",
         }
     }

@@ -32,11 +32,32 @@ pub(crate) struct Call {
     pub(crate) answer: Answer,
 }
 
-/// Asks `servers` for `keys` while `script` runs; what came out of it, and all calls.
+/// Asks `servers` for `keys`, and now and then for one that nobody has asked for yet, while `script` runs; what came out
+/// of it, and all calls.
 pub(crate) async fn meanwhile<T>(
     stage: &Stage,
     servers: &[usize],
     keys: &[Key],
+    script: impl Future<Output = Result<T, DrillError>>,
+) -> Result<(T, Vec<Call>), DrillError> {
+    asking(stage, servers, keys, Some(COLD_EVERY), script).await
+}
+
+/// As [`meanwhile`], for `keys` alone.
+pub(crate) async fn meanwhile_these<T>(
+    stage: &Stage,
+    servers: &[usize],
+    keys: &[Key],
+    script: impl Future<Output = Result<T, DrillError>>,
+) -> Result<(T, Vec<Call>), DrillError> {
+    asking(stage, servers, keys, None, script).await
+}
+
+async fn asking<T>(
+    stage: &Stage,
+    servers: &[usize],
+    keys: &[Key],
+    cold_every: Option<u64>,
     script: impl Future<Output = Result<T, DrillError>>,
 ) -> Result<(T, Vec<Call>), DrillError> {
     let (over, calls, begun) = (AtomicBool::new(false), Mutex::new(Vec::new()), Instant::now());
@@ -48,7 +69,8 @@ pub(crate) async fn meanwhile<T>(
             if over.load(Ordering::SeqCst) {
                 return;
             }
-            let call = ask(stage, server, keys, number % COLD_EVERY == 0, &mut client, begun).await;
+            let cold = cold_every.is_some_and(|every| number % every == 0);
+            let call = ask(stage, server, keys, cold, &mut client, begun).await;
             let lost = call.answer == Answer::Lost;
             {
                 let mut calls = calls.lock().unwrap_or_else(PoisonError::into_inner);

@@ -20,17 +20,22 @@ pub(crate) enum Space {
     Long,
     /// Fresh for a second, then stale for long.
     Short,
+    /// Fresh for some seconds, then stale for long, by the defaults otherwise.
+    Wave,
 }
 
 impl Space {
     /// The ttl of `Short`.
     pub(crate) const SHORT: Duration = Duration::from_secs(1);
-    const ALL: [Space; 2] = [Space::Long, Space::Short];
+    /// The ttl of `Wave`.
+    pub(crate) const WAVE: Duration = Duration::from_secs(8);
+    const ALL: [Space; 3] = [Space::Long, Space::Short, Space::Wave];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Space::Long => "long",
             Space::Short => "short",
+            Space::Wave => "wave",
         }
     }
 
@@ -42,12 +47,14 @@ impl Space {
         match self {
             Space::Long => Duration::from_secs(600),
             Space::Short => Space::SHORT,
+            Space::Wave => Space::WAVE,
         }
     }
 
     fn knobs(self) -> &'static str {
         match self {
             Space::Long => "ttl = \"600s\"\n",
+            Space::Wave => "ttl = \"8s\"\ngrace = \"600s\"\n",
             Space::Short => "ttl = \"1s\"\ngrace = \"600s\"\njitter = \"0%\"\nearly = \"off\"\n",
         }
     }

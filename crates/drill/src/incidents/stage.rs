@@ -73,6 +73,33 @@ impl Stage {
         (0..count).map(|_| self.key(space)).collect()
     }
 
+    /// Keys whose rows do not exist.
+    pub(crate) fn absent(&self, space: Space, count: u64) -> Vec<Key> {
+        let keys = self.keys(space, count);
+        keys.iter().for_each(|key| self.origin.remove(&key.path));
+        keys
+    }
+
+    /// Reads that each node of a cluster has answered so far; none where the engine is another.
+    pub(crate) async fn reads_by_node(&self) -> Result<Vec<u64>, DrillError> {
+        self.with_engine(|engine| {
+            let Engine::Cluster(cluster) = engine else { return Ok(Vec::new()) };
+            // One that was killed answers no more.
+            let of = |text: String| text.lines().filter_map(read_calls).sum();
+            let asked = cluster.nodes().iter().map(|node| node.call(&["INFO", "commandstats"]));
+            Ok(asked.map(|answer| answer.map_or(0, |value| of(value.to_string()))).collect())
+        })
+        .await
+    }
+
+    /// What the engine calls a key.
+    pub(crate) fn stored(&self, key: &Key) -> String {
+        match self.cast.flaw {
+            None => format!("{}{}", self.cast.prefix, key.name),
+            Some(_) => key.name.clone(),
+        }
+    }
+
     /// Writes a version of a row, as a transaction at the database does.
     pub(crate) fn write(&self, key: &Key, version: u64) {
         self.origin.set(&key.path, &Answer::row(key, version));
@@ -180,6 +207,13 @@ impl Stage {
 
 /// Commands sent before their replies are read.
 const PIPELINE: usize = 100;
+
+/// How often a command that reads was called, by a line of Redis's own counts.
+fn read_calls(line: &str) -> Option<u64> {
+    let (name, rest) = line.strip_prefix("cmdstat_")?.split_once(":calls=")?;
+    let reads = ["get", "mget", "getrange"].contains(&name);
+    rest.split(',').next()?.parse().ok().filter(|_| reads)
+}
 
 /// One `GET`.
 pub(crate) async fn get(client: &mut Client, key: &Key) -> Answer {

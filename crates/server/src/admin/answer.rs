@@ -21,6 +21,8 @@ const RETRY: &str = "/api/dlq/retry";
 const KEYS: &str = "/api/keys/";
 /// Explanations of keys are below.
 const EXPLAIN: &str = "/api/explain/";
+/// The origins' guards.
+const ORIGINS: &str = "/api/origins";
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 const TEXT: &str = "text/plain; charset=utf-8";
 const HTML: &str = "text/html; charset=utf-8";
@@ -114,6 +116,7 @@ fn page_of<B>(admin: &Admin, request: &Request<B>) -> Response<Body> {
         return refused;
     }
     match request.uri().path() {
+        ORIGINS => reply::json(StatusCode::OK, admin.service.describe_origins().to_string()),
         path if path.starts_with(DLQ) => owed(admin, request.method(), &path[DLQ.len()..]),
         "/api/hotlist" => text_page(StatusCode::OK, TEXT, admin.service.hot_list()),
         "/api/forecast" => reply::json(StatusCode::OK, forecast::json(&admin.service).to_string()),

@@ -10,10 +10,11 @@ use bellwether::disk::DiskState;
 use bellwether::shared::TierTrouble;
 use bellwether::{HistogramCounts, SharedCounts, Snapshot, SpaceCounts};
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet, text::encode};
-use prometheus_client::metrics::MetricType;
+use prometheus_client::encoding::{DescriptorEncoder, text::encode};
 use prometheus_client::registry::Registry;
 
+use super::family::Out;
+use super::guards::guards;
 use crate::connections::{Connections, Face};
 use crate::service::{Readiness, Reload, Service, SharedState};
 
@@ -168,9 +169,13 @@ impl Scrape {
         out.gauge("origin_waiting", "Loads that wait for a permit now", |family| {
             origins.iter().try_for_each(|o| family.sample(&[("origin", o.name.as_str())], o.waiting as u64))
         })?;
-        out.gauge("origin_limit", "Loads that may run at once", |family| {
+        out.gauge("origin_limit", "Loads that may run at once now: fewer where the origin is slow", |family| {
+            origins.iter().try_for_each(|o| family.sample(&[("origin", o.name.as_str())], o.guard.limit as u64))
+        })?;
+        out.gauge("origin_max_concurrency", "The most loads that may ever run at once", |family| {
             origins.iter().try_for_each(|o| family.sample(&[("origin", o.name.as_str())], u64::from(o.max_concurrency)))
-        })
+        })?;
+        guards(origins, out)
     }
 
     fn shared(&self, out: &mut Out<'_>) -> fmt::Result {
@@ -296,73 +301,4 @@ fn all_requests(space: &SpaceCounts) -> HistogramCounts {
         *first += untimed;
     }
     counts
-}
-
-/// Writes families one after another.
-struct Out<'a>(DescriptorEncoder<'a>);
-
-/// One family: samples that differ in their labels.
-struct Family<'a> {
-    encoder: MetricEncoder<'a>,
-    kind: MetricType,
-}
-
-type Labels<'a> = [(&'a str, &'a str)];
-
-impl Out<'_> {
-    fn counter(&mut self, name: &str, help: &str, samples: impl FnOnce(&mut Family<'_>) -> fmt::Result) -> fmt::Result {
-        self.family(name, help, MetricType::Counter, samples)
-    }
-
-    fn gauge(&mut self, name: &str, help: &str, samples: impl FnOnce(&mut Family<'_>) -> fmt::Result) -> fmt::Result {
-        self.family(name, help, MetricType::Gauge, samples)
-    }
-
-    fn histogram(
-        &mut self,
-        name: &str,
-        help: &str,
-        samples: impl FnOnce(&mut Family<'_>) -> fmt::Result,
-    ) -> fmt::Result {
-        self.family(name, help, MetricType::Histogram, samples)
-    }
-
-    fn family(
-        &mut self,
-        name: &str,
-        help: &str,
-        kind: MetricType,
-        samples: impl FnOnce(&mut Family<'_>) -> fmt::Result,
-    ) -> fmt::Result {
-        let encoder = self.0.encode_descriptor(name, help, None, kind)?;
-        samples(&mut Family { encoder, kind })
-    }
-}
-
-impl Family<'_> {
-    fn one(&mut self, value: u64) -> fmt::Result {
-        self.sample(&[], value)
-    }
-
-    fn sample(&mut self, labels: &Labels<'_>, value: u64) -> fmt::Result {
-        let kind = self.kind;
-        self.labelled(labels, |encoder| match kind {
-            MetricType::Counter => encoder.encode_counter::<NoLabelSet, u64, f64>(&value, None),
-            _ => encoder.encode_gauge(&i64::try_from(value).unwrap_or(i64::MAX)),
-        })
-    }
-
-    fn histogram(&mut self, labels: &Labels<'_>, counts: &HistogramCounts) -> fmt::Result {
-        self.labelled(labels, |encoder| {
-            encoder.encode_histogram::<NoLabelSet>(counts.sum, counts.count(), &counts.buckets, None)
-        })
-    }
-
-    fn labelled(
-        &mut self,
-        labels: &Labels<'_>,
-        write: impl FnOnce(&mut MetricEncoder<'_>) -> fmt::Result,
-    ) -> fmt::Result {
-        if labels.is_empty() { write(&mut self.encoder) } else { write(&mut self.encoder.encode_family(&labels)?) }
-    }
 }

@@ -3,8 +3,10 @@
 mod answer;
 mod dlq;
 mod explain;
+mod family;
 mod forecast;
 mod guard;
+mod guards;
 mod metrics;
 mod page;
 mod warm;

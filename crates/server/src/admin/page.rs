@@ -12,6 +12,7 @@ pub(super) fn index(service: &Service) -> String {
          <li><a href=\"/metrics\">/metrics</a>: all counters, in OpenMetrics text</li>\n\
          <li><a href=\"/livez\">/livez</a>: the process runs</li>\n\
          <li><a href=\"/readyz\">/readyz</a>: it takes requests (503 while it drains)</li>\n\
+         <li><a href=\"/api/origins\">/api/origins</a>: limits, breakers and who was turned away, as JSON</li>\n\
          <li>/api/explain/KEY: how a read of KEY would be answered now, as JSON; \
          <code>bellwether explain KEY</code> shows it as a table</li>\n\
          <li><a href=\"/api/forecast\">/api/forecast</a>: which values stop being fresh when, and how many together</li>\n\

@@ -190,6 +190,8 @@ fn other_knobs(old: &SpaceConfig, new: &SpaceConfig) -> Vec<&'static str> {
         jitter,
         early,
         priority,
+        max_concurrency,
+        rate,
         rescue_invalidated,
         staleness_budget,
     } = &old.policy;
@@ -202,6 +204,8 @@ fn other_knobs(old: &SpaceConfig, new: &SpaceConfig) -> Vec<&'static str> {
         (*jitter != new.policy.jitter, "jitter"),
         (*early != new.policy.early, "early"),
         (*priority != new.policy.priority, "priority"),
+        (*max_concurrency != new.policy.max_concurrency, "max_concurrency"),
+        (*rate != new.policy.rate, "rate"),
         (*rescue_invalidated != new.policy.rescue_invalidated, "rescue_invalidated"),
         (*staleness_budget != new.policy.staleness_budget, "staleness_budget"),
         (old.default != new.default, "default"),

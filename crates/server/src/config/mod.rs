@@ -41,6 +41,7 @@ pub use resolved::{
 
 use origin::Declared;
 use problem::{Report, Wrong};
+pub(crate) use problem::{did_you_mean, one_of};
 use raw::{Field, Fields, Value};
 use section::{Context, Section};
 use std::io::Read as _;

@@ -105,6 +105,8 @@ fn budget(section: &mut Section<'_, '_>) -> Budget {
     let concurrency = section.integer("max_concurrency", 1..=MAX_CONCURRENCY).and_then(|n| u32::try_from(n).ok());
     let budget = Budget {
         max_concurrency: concurrency.unwrap_or(usual.max_concurrency),
+        adaptive: section.boolean("adaptive").unwrap_or(usual.adaptive),
+        breaker: section.boolean("breaker").unwrap_or(usual.breaker),
         rate: section.parsed("rate", units::rate),
         refresh_rate: section.parsed("refresh_rate", units::rate),
         timeout: section.parsed("timeout", units::duration).unwrap_or(usual.timeout),
@@ -115,7 +117,7 @@ fn budget(section: &mut Section<'_, '_>) -> Budget {
 }
 
 /// The most loads at once that an origin may be given: each holds a connection and a thread or a socket.
-const MAX_CONCURRENCY: i64 = 10_000;
+pub(super) const MAX_CONCURRENCY: i64 = 10_000;
 
 fn database(text: &str, dialect: Option<Dialect>, base: &Path) -> Result<Database, Wrong> {
     match dialect {

@@ -1,6 +1,6 @@
 //! Which keys, from where, for how long? One `[[space]]`.
 
-use super::origin::{Declared, Speaks};
+use super::origin::{Declared, MAX_CONCURRENCY, Speaks};
 use super::path::is_plain;
 use super::preset::{self, PRESETS};
 use super::problem::{Place, Wrong, did_you_mean, one_of};
@@ -54,6 +54,7 @@ pub(super) fn space(cx: &mut Context<'_>, number: usize, place: Place, fields: F
     let (name, name_place) = name(&mut section, template.as_ref(), &match_place);
     let source = source(&mut section, template.as_ref(), origins);
     let policy = policy(&mut section);
+    within_origin(&mut section, &policy, source.as_ref().and_then(Source::origin), origins);
     let default = section.text("default").map(|text| text.value);
     let tags = tags(&mut section, template.as_ref());
     let generation = generation(&mut section);
@@ -155,11 +156,33 @@ fn policy(section: &mut Section<'_, '_>) -> Policy {
         jitter: section.parsed("jitter", units::percentage).unwrap_or(usual.jitter),
         early: section.parsed("early", early).unwrap_or(usual.early),
         priority: section.parsed("priority", priority).unwrap_or(usual.priority),
+        max_concurrency: section.integer("max_concurrency", 1..=MAX_CONCURRENCY).and_then(|n| u32::try_from(n).ok()),
+        rate: section.parsed("rate", units::rate),
         rescue_invalidated: section.boolean("rescue_invalidated").unwrap_or(usual.rescue_invalidated),
         ..usual
     };
     section.mistakes(&policy.mistakes());
     policy
+}
+
+/// A limit of the space's own that its origin's never lets it reach would only look like one.
+fn within_origin(section: &mut Section<'_, '_>, policy: &Policy, name: Option<&str>, origins: &[Declared]) {
+    let origin = name.and_then(|name| origins.iter().find(|origin| origin.name == name));
+    let Some((name, config)) = name.zip(origin.and_then(|origin| origin.config.as_ref())) else { return };
+    let budget = &config.budget;
+    let too_many = policy.max_concurrency.is_some_and(|own| own > budget.max_concurrency);
+    let too_fast = policy.rate.zip(budget.rate).is_some_and(|(own, whole)| own > whole);
+    for (key, wrong, most) in [
+        ("max_concurrency", too_many, budget.max_concurrency.to_string()),
+        ("rate", too_fast, budget.rate.map_or_else(String::new, |rate| format!("{rate}/s"))),
+    ] {
+        if let Some((place, shown)) = section.setting(key).filter(|_| wrong) {
+            let hint =
+                format!("a space's own limit is a part of its origin's: raise it in [origin.{name}], or remove it");
+            let expected = format!("at most {most}, the `{key}` of [origin.{name}]");
+            section.say(&place, shown, Wrong::expected(expected).hint(hint));
+        }
+    }
 }
 
 fn early(text: &str) -> Result<Early, Wrong> {
@@ -172,7 +195,20 @@ fn priority(text: &str) -> Result<Priority, Wrong> {
 
 /// What only a load could use.
 fn refuse_on_plain(section: &mut Section<'_, '_>) {
-    for key in ["many", "keys", "rows", "column", "accept", "default", "negative_ttl", "early", "priority"] {
+    const LOADING: [&str; 11] = [
+        "many",
+        "keys",
+        "rows",
+        "column",
+        "accept",
+        "default",
+        "negative_ttl",
+        "early",
+        "priority",
+        "max_concurrency",
+        "rate",
+    ];
+    for key in LOADING {
         if let Some((place, shown)) = section.setting(key) {
             let wrong = Wrong::expected(format!("no `{key}` in a space without an origin: nothing is loaded here"));
             section.missing(&["origin"], place, shown, wrong.hint("add `origin`, or remove it"));

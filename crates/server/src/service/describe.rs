@@ -1,8 +1,8 @@
 //! How would a key be answered now, and why? One description for every face.
 
 use bellwether::disk::DiskState;
-use bellwether::{Explain, Kind, Standing};
-use serde_json::{Value, json};
+use bellwether::{Explain, Kind, Priority, Sheds, Standing, Why};
+use serde_json::{Map, Value, json};
 
 use super::serving::Belongs;
 use super::{Service, shown};
@@ -28,6 +28,28 @@ impl Service {
         let Belongs::To(served, _) = serving.belongs(key) else { return None };
         if served.on_disk { self.0.cache.disk_state() } else { None }
     }
+}
+
+impl Service {
+    /// The guards of all origins, by name.
+    pub fn describe_origins(&self) -> Value {
+        let origins = self.snapshot().origins;
+        origins.iter().map(|origin| (origin.name.clone(), whole(&origin.guard))).collect::<Map<_, _>>().into()
+    }
+}
+
+/// An origin's guard with all it ever turned away.
+fn whole(standing: &Standing) -> Value {
+    let of = |class: Priority| {
+        let count = |why: &Why| (why.as_str().to_owned(), standing.sheds.of(class, *why).into());
+        (class.as_str().to_owned(), Sheds::WHYS.iter().map(count).collect::<Map<_, _>>().into())
+    };
+    let mut told = guard(standing);
+    told["adaptive"] = standing.adaptive.into();
+    told["breaker_opened"] = standing.opened.into();
+    told["shed"] = Priority::ALL.map(of).into_iter().collect::<Map<_, _>>().into();
+    told["retries_denied"] = standing.retries_denied.into();
+    told
 }
 
 /// An origin's guard, as `/api` shows it.

@@ -4,6 +4,7 @@
 //! stored under it, how a miss becomes a load, and which outcomes never reach the cache but count.
 
 mod beginning;
+mod class;
 mod collector;
 mod describe;
 mod enumerate;
@@ -51,6 +52,7 @@ use serving::{Belongs, Serving};
 use watch::{ClientId, Watch};
 
 pub use beginning::Readiness;
+pub(crate) use class::class;
 pub(crate) use collector::Telling;
 pub(crate) use enumerate::Unnamed;
 pub use fleet::SharedState;

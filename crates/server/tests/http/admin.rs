@@ -226,6 +226,41 @@ fn with_a_password_only_probes_need_none() {
 }
 
 #[test]
+fn an_origin_that_fails_is_left_alone_and_everybody_can_see_it() {
+    let server = Server::start();
+    let mut client = server.connect();
+    // Many keys: one that fails again and again tells of itself alone.
+    for n in 0..20 {
+        assert_eq!(client.ask("GET", &format!("/v1/page:fails/{n}"), &[], "").status, 502);
+    }
+    let began = std::time::Instant::now();
+    let shed = client.ask("GET", "/v1/page:fails/20", &[], "");
+    assert_eq!((shed.status, shed.json()["why"].as_str()), (503, Some("breaker_open")));
+    assert!(shed.header("retry-after").is_some() && began.elapsed() < std::time::Duration::from_millis(900));
+    let samples = parsed(&admin(&server, "/metrics", &[]).text());
+    assert_eq!(sum(&samples, "bellwether_origin_max_concurrency", &[("origin", "shop")]), 16.0);
+    assert_eq!(sum(&samples, "bellwether_origin_breaker", &[("origin", "shop"), ("state", "closed")]), 1.0);
+    assert_eq!(sum(&samples, "bellwether_origin_breaker", &[("origin", "shop")]), 1.0, "one state at a time");
+    assert_eq!(sum(&samples, "bellwether_origin_queue_share", &[("origin", "shop")]), 1.0);
+    let labels = [("origin", "api"), ("state", "open")];
+    assert_eq!(sum(&samples, "bellwether_origin_breaker", &labels), 1.0);
+    assert_eq!(sum(&samples, "bellwether_origin_breaker_opened_total", &[("origin", "api")]), 1.0);
+    let labels = [("origin", "api"), ("class", "normal"), ("why", "breaker_open")];
+    assert_eq!(sum(&samples, "bellwether_origin_shed_total", &labels), 1.0);
+    let origins = admin(&server, "/api/origins", &[]).json();
+    assert_eq!(
+        (origins["api"]["breaker"].as_str(), origins["shop"]["breaker"].as_str()),
+        (Some("open"), Some("closed"))
+    );
+    assert_eq!(origins["api"]["shed"]["normal"]["breaker_open"], 1);
+    let explained = admin(&server, "/api/explain/page:other", &[]).json();
+    assert_eq!(explained["would"], "breaker_open");
+    assert_eq!(explained["origin"]["breaker"], "open");
+    // Another origin is none of its business.
+    assert_eq!(client.ask("GET", "/v1/product:1", &[], "").status, 200);
+}
+
+#[test]
 fn what_is_ahead_is_told_as_json_and_as_metrics() {
     let server = Server::start();
     server.get("/v1/product:1");

@@ -213,3 +213,20 @@ fn a_password_is_asked_for_and_compared_whole() {
         assert_eq!(server.ask("GET", "/v1/product:1", &[&format!("authorization: {scheme} secret")], "").status, 200);
     }
 }
+
+#[test]
+fn a_request_names_its_class_and_a_word_that_is_none_is_refused_with_the_right_ones() {
+    let server = Server::start();
+    let ask = |method, path, header, body| server.ask(method, path, &[header], body);
+    assert_eq!(ask("GET", "/v1/product:1", "bellwether-priority: critical", "").status, 200);
+    for (method, path, body) in [("GET", "/v1/product:1", ""), ("POST", "/v1/_mget", "[\"product:1\"]")] {
+        let wrong = ask(method, path, "Bellwether-Priority: critcal", body);
+        assert_eq!(wrong.status, 400, "{method}");
+        let words = wrong.json()["error"].as_str().map(str::to_owned).unwrap_or_default();
+        assert!(
+            words.contains("critical, normal, low or background") && words.contains("did you mean critical?"),
+            "{words}"
+        );
+    }
+    assert_eq!(ask("POST", "/v1/_mget", "Bellwether-Priority: low", "[\"product:1\"]").status, 200);
+}

@@ -65,6 +65,7 @@ impl Shared {
         };
         let found = match self.flaw {
             FleetFlaw::Lock => self.locked(&key, space).await,
+            FleetFlaw::Alone => self.upstream.get(&key.path).await,
             FleetFlaw::Coalescing | FleetFlaw::Local | FleetFlaw::Modulo => match self.store.get(name).await {
                 Ok(Some(value)) => Ok(Some(value)),
                 Ok(None) => self.load(&key, space).await,
@@ -72,7 +73,7 @@ impl Shared {
                 Err(_) => self.upstream.get(&key.path).await,
             },
         };
-        if let (FleetFlaw::Local, Ok(Some(value))) = (self.flaw, &found) {
+        if let (FleetFlaw::Local | FleetFlaw::Alone, Ok(Some(value))) = (self.flaw, &found) {
             self.keep(name, value, space.ttl());
         }
         found

@@ -1,17 +1,23 @@
 //! Which incidents are there?
 
 mod added;
+mod ailing;
 mod backplane;
 mod cold;
 mod deleted;
 mod failover;
 mod killed;
+mod rolling;
+mod sale;
+mod strangers;
 mod trouble;
+mod viral;
+mod wave;
 
 use crate::incidents::incident::Incident;
 
 /// Every incident, in the order of `drill list`.
-pub const ALL: [&Incident; 8] = [
+pub const ALL: [&Incident; 17] = [
     &cold::FLEET_COLD,
     &killed::LEADER_KILLED,
     &deleted::DELETE_DURING_LOAD,
@@ -20,4 +26,13 @@ pub const ALL: [&Incident; 8] = [
     &failover::FAILOVER,
     &backplane::BACKPLANE_LOST,
     &added::NODE_ADDED,
+    &viral::VIRAL,
+    &viral::HOT_NODE_DIES,
+    &sale::FLASH_SALE,
+    &wave::AVALANCHE,
+    &rolling::ROLLING_RESTART,
+    &ailing::ORIGIN_SLOW,
+    &ailing::ORIGIN_DEAD,
+    &strangers::PENETRATION,
+    &strangers::CACHE_BUSTING,
 ];

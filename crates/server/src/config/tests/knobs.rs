@@ -183,6 +183,8 @@ fn an_origin_is_one_thing_with_a_budget_that_can_hold() {
         (format!("{sqlite}rate = \"500\""), ["b.toml:3:8", "write \"500/s\""]),
         (format!("{sqlite}rate = \"500/s\"\nrefresh_rate = \"900/s\""), ["b.toml:4:16", "above rate = 500/s"]),
         (format!("{sqlite}rates = \"500/s\""), ["b.toml:3:1", "did you mean `rate`?"]),
+        (format!("{sqlite}adaptive = \"yes\""), ["b.toml:3:12", "expected true or false"]),
+        (format!("{sqlite}braker = false"), ["b.toml:3:1", "did you mean `breaker`?"]),
     ] {
         one(&origin(&keys), &words);
     }

@@ -6,7 +6,7 @@ use hyper::header::{AUTHORIZATION, CONTENT_ENCODING, HeaderMap, TRANSFER_ENCODIN
 use hyper::{Method, Request, Response, StatusCode};
 
 use super::bodies::Bodies;
-use super::conditions::Insists;
+use super::conditions::{Insists, priority};
 use super::many;
 use super::reply::{self, Body};
 use super::target::{Lost, TagMode, Target};
@@ -77,12 +77,16 @@ async fn told(service: &Service) -> Response<Body> {
 
 async fn read(service: &Service, key: Bytes, asked: &HeaderMap) -> Response<Body> {
     let (insists, now) = (Insists::of(asked), service.now());
+    let priority = match priority(asked) {
+        Ok(priority) => priority,
+        Err(wrong) => return reply::error(StatusCode::BAD_REQUEST, &wrong, None, None),
+    };
     if insists == Insists::default()
         && let Some(hit) = service.hit(&key)
     {
         return reply::value(&hit, asked);
     }
-    let terms = Terms { demand: insists.demand(), ..Terms::asked(now) };
+    let terms = Terms { demand: insists.demand(), priority, ..Terms::asked(now) };
     let outcome = Box::pin(service.read(key.clone(), terms)).await;
     let response = reply::outcome(&outcome, &key, insists, asked);
     tracing::debug!(key = %telemetry::key(&key), status = response.status().as_u16(), "read over HTTP");
@@ -101,6 +105,10 @@ async fn read_many(service: &Service, bodies: &Bodies, request: Request<Incoming
         return reply::encoded();
     }
     let insists = Insists::of(request.headers());
+    let priority = match priority(request.headers()) {
+        Ok(priority) => priority,
+        Err(wrong) => return reply::closing(reply::error(StatusCode::BAD_REQUEST, &wrong, None, None)),
+    };
     let body = match bodies.whole(request.into_body()).await {
         Ok(body) => body,
         Err(unread) => return unread.reply(),
@@ -110,7 +118,7 @@ async fn read_many(service: &Service, bodies: &Bodies, request: Request<Incoming
         Err(expected) => return reply::error(StatusCode::BAD_REQUEST, &expected, None, None),
     };
     drop(body);
-    let terms = Terms { demand: insists.demand(), ..Terms::asked(service.now()) };
+    let terms = Terms { demand: insists.demand(), priority, ..Terms::asked(service.now()) };
     let wanted = keys.iter().map(|key| Bytes::copy_from_slice(key.as_bytes())).collect();
     many::answer(&keys, &service.read_many(wanted, terms).await, insists, bodies.going())
 }

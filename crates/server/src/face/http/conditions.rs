@@ -1,10 +1,15 @@
 //! What does the client insist on? `Cache-Control` and `If-None-Match` of a request.
 
-use bellwether::{Demand, Span};
+use bellwether::{Demand, Priority, Span};
 use bytes::Bytes;
 use hyper::HeaderMap;
-use hyper::header::{CACHE_CONTROL, HeaderValue, IF_NONE_MATCH};
+use hyper::header::{CACHE_CONTROL, HeaderName, HeaderValue, IF_NONE_MATCH};
 use xxhash_rust::xxh3::xxh3_128;
+
+use crate::service::class;
+
+/// The class of the load, if this request needs one: a word as in a space's `priority`.
+const PRIORITY: HeaderName = HeaderName::from_static("bellwether-priority");
 
 /// What `no-cache` and `max-age=0` come down to: a value whose load began a second ago at most. Any
 /// number of clients that insist on the newest value cost one load per key and second.
@@ -50,6 +55,12 @@ impl Insists {
             (false, None) => Demand::Any,
         }
     }
+}
+
+/// The class that the request names, if it names one; else what was expected.
+pub(super) fn priority(headers: &HeaderMap) -> Result<Option<Priority>, String> {
+    let words = headers.get(PRIORITY).map(|line| class(line.as_bytes()));
+    words.transpose().map_err(|wrong| format!("{PRIORITY}: {wrong}"))
 }
 
 /// A strong validator made of the body alone: the same body has the same one after a reload, after

@@ -289,7 +289,11 @@ fn tokens_of_plain_spaces_are_given_to_one_at_a_time() {
         ("GET kv:t", "$-1"),
         ("BW.RELEASE kv:t 1", ":0"),
         ("BW.GET kv:t NONSENSE", "-ERR syntax error"),
-        ("BW.GET kv:t PRIORITY urgent", "-ERR syntax error"),
+        ("BW.GET kv:t PRIORITY", "-ERR syntax error"),
+        (
+            "BW.GET kv:t PRIORITY lo",
+            "-ERR expected the priority critical, normal, low or background, found 'lo'; did you mean low?",
+        ),
         ("BW.REFRESH kv:t", "-ERR space 'kv' has no origin to load from"),
     ]);
     assert!(bench.say("BW.HOTKEYS\r\n").starts_with("-ERR BW.HOTKEYS is not in this version"));

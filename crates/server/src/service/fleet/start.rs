@@ -18,8 +18,10 @@ use crate::config::{Backplane, Config, OnStart, Place, Problem, RedisUrl, Shared
 const PATIENCE: Duration = Duration::from_secs(3);
 /// So often it is looked for while it is not there.
 const AGAIN: Duration = Duration::from_secs(5);
-/// So often it is tried whether the tier takes writes, while it does and while it does not.
-const PROBES: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(1));
+/// So often it is tried whether a tier that takes no writes takes them again.
+const PROBE: Duration = Duration::from_secs(1);
+/// One of so many is tried while it does, and the backplane compared.
+const CALM: u32 = 5;
 
 /// The tier of this process, and what is known of it.
 #[derive(Clone)]
@@ -224,12 +226,16 @@ impl Fleet {
 
     /// Tries whether the tier takes writes, and whether the backplane is the fleet's, as long as this process runs.
     async fn watch(self) {
-        loop {
-            let pause = if self.tier.state().unwritable.is_empty() { PROBES.0 } else { PROBES.1 };
-            tokio::time::sleep(pause).await;
+        for second in 1u32.. {
+            tokio::time::sleep(PROBE).await;
+            let due = second.is_multiple_of(CALM);
             // One that is frozen is the breaker's to tell of.
-            let _ = tokio::time::timeout(PATIENCE, self.tier.probe()).await;
-            let _ = tokio::time::timeout(PATIENCE, self.compare()).await;
+            if due || !self.tier.state().unwritable.is_empty() {
+                let _ = tokio::time::timeout(PATIENCE, self.tier.probe()).await;
+            }
+            if due {
+                let _ = tokio::time::timeout(PATIENCE, self.compare()).await;
+            }
         }
     }
 

@@ -12,7 +12,7 @@ use super::super::client::{Client, written};
 use super::super::replies::Reply;
 use super::lifetime::{Unit, lifetime};
 use super::words;
-use crate::service::{Grant, Outcome, Refusal, Terms};
+use crate::service::{Grant, Outcome, Refusal, Terms, class};
 
 /// Tags of one value.
 const MAX_TAGS: usize = 64;
@@ -51,8 +51,8 @@ impl Asked {
                 () if eq_ignore_case(word, "lease") => asked.lease = Some(millis()?),
                 () if eq_ignore_case(word, "wait") => asked.wait = Some(millis()?),
                 () if eq_ignore_case(word, "priority") => {
-                    let word = rest.next().and_then(|word| std::str::from_utf8(word).ok());
-                    asked.priority = Some(word.and_then(Priority::parse).ok_or(words::SYNTAX)?);
+                    let word = rest.next().ok_or(words::SYNTAX)?;
+                    asked.priority = Some(class(word).map_err(|wrong| format!("ERR {wrong}"))?);
                 }
                 () => return Err(words::SYNTAX.to_owned()),
             }
