@@ -16,12 +16,14 @@ pub use captures::{Capture, Captures};
 #[cfg(feature = "http")]
 pub use origins::http::{Accept, HttpGet, HttpOrigin, HttpSpace};
 #[cfg(feature = "postgres")]
-pub use origins::postgres::{PostgresOrigin, PostgresSpace, PostgresUrl, SslMode};
+pub use origins::postgres::{PostgresKeys, PostgresOrigin, PostgresSpace, PostgresUrl, SslMode};
 pub use origins::sql::{Dialect, MAX_BATCH, Rows, SqlQuery, Token, TokenKind, tokens};
 #[cfg(all(any(test, feature = "fuzzing"), feature = "sqlite"))]
 #[doc(hidden)]
 pub use origins::sqlite::fuzzing;
 #[cfg(feature = "sqlite")]
-pub use origins::sqlite::{OnConnect, SqliteOrigin, SqliteSpace};
-pub use origins::{BatchFuture, CheckFuture, LoadFuture, NotReady, Origin, ReadyFuture, SetupError};
+pub use origins::sqlite::{OnConnect, SqliteKeys, SqliteOrigin, SqliteSpace};
+pub use origins::{
+    BatchFuture, CheckFuture, KeySink, Keys, KeysFuture, LoadFuture, NotReady, Origin, ReadyFuture, SetupError,
+};
 pub use payload::{Payload, Validator};

@@ -3,6 +3,7 @@
 use std::borrow::Borrow;
 use std::sync::Arc;
 
+use bellwether_core::guard::gate::Ticket;
 use bellwether_core::policy::Priority;
 use bellwether_core::read::decide::Demand;
 use bellwether_core::time::{Span, Tick};
@@ -330,6 +331,22 @@ impl<'a, K: CacheKey + ?Sized, V: Value> Space<K, V> {
             None => shared.engine.find(&shared.state, &owned).await,
         };
         shared.counted(&owned, answer, asked_us)
+    }
+
+    /// Does work at the space's origin that is no load, such as naming its keys, under a permit of the guard in the
+    /// background class: it counts like a load for as long as it takes, and is not cut off.
+    ///
+    /// # Errors
+    /// The guard turned it away.
+    pub async fn guarded<T>(&self, work: impl Future<Output = T>) -> Result<T, Error> {
+        let Shared { engine, state, .. } = &*self.shared;
+        let ticket = Ticket(engine.flights.fresh_id().0);
+        let permit = state.gate.admit(ticket, || (Priority::Background, 0, Tick::NEVER)).await;
+        let permit = permit.map_err(|(why, retry_after)| Error::later(why, retry_after))?;
+        let done = work.await;
+        // How long it took says nothing of loads.
+        drop(permit);
+        Ok(done)
     }
 
     /// As [`Space::refresh`], and the refresh begins at once, in the class of those that nobody

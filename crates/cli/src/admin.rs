@@ -10,6 +10,8 @@ use crate::failure::Failure;
 const LIMIT: Duration = Duration::from_secs(5);
 /// The longest answer.
 const MAX_ANSWER: u64 = 1 << 20;
+/// And what stands in front of it.
+const MAX_HEAD: u64 = 16 << 10;
 /// Where the password comes from: a command line is seen by everyone on the machine.
 const PASSWORD: &str = "BELLWETHER_ADMIN_PASSWORD";
 
@@ -31,7 +33,30 @@ pub(crate) fn post(url: &str, path: &str) -> Result<Answer, Failure> {
     ask(url, "POST", path)
 }
 
+/// The same with a body, for what takes a while.
+pub(crate) fn send(url: &str, path: &str, body: &str, limit: Duration) -> Result<Answer, Failure> {
+    ask_within(url, &Request { method: "POST", path, body, limit, most: MAX_ANSWER })
+}
+
+/// The same as [`get`], for what may be long.
+pub(crate) fn fetch(url: &str, path: &str, limit: Duration, most: u64) -> Result<Answer, Failure> {
+    ask_within(url, &Request { method: "GET", path, body: "", limit, most })
+}
+
+/// What is asked, and how long its answer may take and be.
+struct Request<'a> {
+    method: &'a str,
+    path: &'a str,
+    body: &'a str,
+    limit: Duration,
+    most: u64,
+}
+
 fn ask(url: &str, method: &str, path: &str) -> Result<Answer, Failure> {
+    ask_within(url, &Request { method, path, body: "", limit: LIMIT, most: MAX_ANSWER })
+}
+
+fn ask_within(url: &str, request: &Request<'_>) -> Result<Answer, Failure> {
     let host = url.strip_prefix("http://").unwrap_or(url).trim_end_matches('/');
     if host.is_empty()
         || host.contains(['/', '@', '?', '#'])
@@ -41,7 +66,7 @@ fn ask(url: &str, method: &str, path: &str) -> Result<Answer, Failure> {
     }
     let has_port = host.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
     let host = if has_port { host.to_owned() } else { format!("{host}:9090") };
-    exchange(&host, method, path).map_err(|error| Failure::Run(advice(&host, &error)))
+    exchange(&host, request).map_err(|error| Failure::Run(advice(&host, &error)))
 }
 
 /// What went wrong, and what to do about it.
@@ -60,7 +85,8 @@ fn advice(host: &str, error: &io::Error) -> String {
     }
 }
 
-fn exchange(host: &str, method: &str, path: &str) -> io::Result<Answer> {
+fn exchange(host: &str, request: &Request<'_>) -> io::Result<Answer> {
+    let Request { method, path, body, limit, most } = request;
     let addresses = host.to_socket_addrs()?;
     let mut stream = Err(io::Error::other("the name has no address"));
     for address in addresses {
@@ -70,16 +96,17 @@ fn exchange(host: &str, method: &str, path: &str) -> io::Result<Answer> {
         }
     }
     let mut stream = stream?;
-    stream.set_read_timeout(Some(LIMIT))?;
-    stream.set_write_timeout(Some(LIMIT))?;
+    stream.set_read_timeout(Some(*limit))?;
+    stream.set_write_timeout(Some(*limit))?;
     let password = std::env::var(PASSWORD).ok().filter(|text| !text.chars().any(char::is_control));
     let authorization = password.map(|text| format!("authorization: Bearer {text}\r\n")).unwrap_or_default();
     let request = format!(
-        "{method} {path} HTTP/1.1\r\nhost: {host}\r\n{authorization}content-length: 0\r\nconnection: close\r\n\r\n"
+        "{method} {path} HTTP/1.1\r\nhost: {host}\r\n{authorization}content-length: {}\r\nconnection: close\r\n\r\n{body}",
+        body.len()
     );
     stream.write_all(request.as_bytes())?;
     let mut bytes = Vec::new();
-    stream.take(MAX_ANSWER).read_to_end(&mut bytes)?;
+    stream.take(most + MAX_HEAD).read_to_end(&mut bytes)?;
     parse(&bytes).ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 

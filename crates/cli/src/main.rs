@@ -16,6 +16,7 @@ mod output;
 mod report;
 mod serve;
 mod simulate;
+mod warm;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -122,6 +123,8 @@ enum Verb {
         #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9090", global = true)]
         admin: String,
     },
+    /// Load keys before anybody asks for them, no faster than the origin's guard lets them through
+    Warm(warm::Arguments),
     /// Reproduce races and incidents on a real server, and judge it
     Drill {
         /// Which; `drill list` tells them
@@ -144,6 +147,7 @@ fn main() -> ExitCode {
         Verb::Bigkeys { number, admin } => hotkeys::bigkeys(&admin, number),
         Verb::Dlq { what, admin } => dlq::dlq(&what, &admin),
         Verb::Hot { what, admin } => hot::hot(&what, &admin),
+        Verb::Warm(arguments) => warm::warm(&arguments),
         Verb::Drill { drill } => drill::drill(drill),
         Verb::Bench(arguments) => bench::bench(&arguments),
         Verb::Simulate(arguments) => simulate::simulate(&arguments),

@@ -11,3 +11,8 @@ pub(crate) fn say(line: &str) {
 pub(crate) fn complain(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
+
+/// Words of somebody else, on one line and without what a terminal would act on.
+pub(crate) fn printable(words: &str) -> String {
+    words.chars().map(|letter| if letter.is_control() { '?' } else { letter }).collect()
+}

@@ -160,6 +160,20 @@ impl Template {
         self.slots.iter().map(|slot| (slot.name.as_str(), slot.kind))
     }
 
+    /// The key with these captures, in the order of the template: whatever they are, so it may be no key of the
+    /// template. `None` if there are more or fewer of them.
+    pub fn fill(&self, captures: &[impl AsRef<[u8]>]) -> Option<Vec<u8>> {
+        if captures.len() != self.slots.len() {
+            return None;
+        }
+        let mut key = self.prefix.to_vec();
+        for (slot, capture) in self.slots.iter().zip(captures) {
+            key.extend_from_slice(capture.as_ref());
+            key.extend_from_slice(&slot.after.bytes);
+        }
+        Some(key)
+    }
+
     /// Whether `key` belongs here. Allocates nothing, never goes back.
     pub fn match_key<'a>(&'a self, key: &'a [u8]) -> Match<'a> {
         let Some(parts) = self.split(key) else { return Match::No };

@@ -28,6 +28,37 @@ pub type CheckFuture<'a> = BoxFuture<'a, Result<(), LoadError>>;
 /// Getting ready under way.
 pub type ReadyFuture<'a> = BoxFuture<'a, Result<(), NotReady>>;
 
+/// Takes the captures of one key after another, in the order of the template; false: that is enough.
+pub type KeySink = Box<dyn FnMut(Vec<String>) -> bool + Send>;
+
+/// A list of keys under way.
+pub type KeysFuture<'a> = BoxFuture<'a, Result<(), LoadError>>;
+
+/// Which keys has an origin? One space's, in the order in which its statement names them.
+pub trait Keys: Send + Sync + 'static {
+    /// Names them to `sink`. Nothing is collected here. Takes ten minutes at most.
+    fn each(&self, sink: KeySink) -> KeysFuture<'_>;
+}
+
+/// Naming all keys may take so long.
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub(crate) const KEYS_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(600);
+
+/// Which column of a statement that names keys holds which capture.
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub(crate) fn key_columns(captures: &[std::sync::Arc<str>], columns: &[String]) -> Result<Vec<usize>, SetupError> {
+    // The one column of the one capture may be called as it likes.
+    if captures.len() == 1 && columns.len() == 1 {
+        return Ok(vec![0]);
+    }
+    let column = |name: &std::sync::Arc<str>| columns.iter().position(|column| **column == **name);
+    captures.iter().map(|name| column(name).ok_or(name)).collect::<Result<_, _>>().map_err(|name| {
+        let found = format!("`keys` returns no column \"{name}\": it returns {}", listed("", columns));
+        SetupError::new(found, "a column for each capture, under its name (AS), tells which keys there are")
+            .about("keys")
+    })
+}
+
 /// Why an origin is not ready for its first load.
 #[derive(Clone, Debug)]
 pub enum NotReady {

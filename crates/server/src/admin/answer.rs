@@ -20,6 +20,8 @@ const DLQ: &str = "/api/dlq";
 const RETRY: &str = "/api/dlq/retry";
 /// A key that will be hot is below.
 const ANNOUNCE: &str = "/api/hot/announce/";
+/// Lists of the keys of a space's origin are below.
+const KEYS: &str = "/api/keys/";
 /// Explanations of keys are below.
 const EXPLAIN: &str = "/api/explain/";
 /// The origins' guards.
@@ -45,12 +47,18 @@ pub(super) async fn answer(admin: &Admin, request: Request<Incoming>) -> Respons
     if let Some(key) = to_retry(admin, &request) {
         return retried(admin, key).await;
     }
-    if request.uri().path() != warm::PATH {
+    let space = request.uri().path().strip_prefix(KEYS).map(str::to_owned);
+    if space.is_none() && request.uri().path() != warm::PATH {
         return answer_now(admin, &request);
     }
-    dressed(match refused(admin, &request) {
-        Some(refused) => refused,
-        None => warm::answer(&admin.service, request).await,
+    dressed(match (refused(admin, &request), space) {
+        (Some(refused), _) => refused,
+        (None, Some(_)) if request.method() != Method::GET => reply::method_not_allowed("GET"),
+        (None, Some(space)) => match admin.service.keys_of(&space).await {
+            Ok(keys) => text_page(StatusCode::OK, TEXT, keys),
+            Err(unnamed) => warm::unnamed(&space, &unnamed),
+        },
+        (None, None) => warm::answer(&admin.service, request).await,
     })
 }
 

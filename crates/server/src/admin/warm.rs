@@ -10,8 +10,8 @@ use hyper::{Method, Request, Response, StatusCode};
 use serde_json::json;
 
 use crate::face::http::reply::{self, Body};
-use crate::service::Service;
 use crate::service::hotlist::{decoded, encoded};
+use crate::service::{Service, Unnamed};
 
 /// Where lists are sent.
 pub(super) const PATH: &str = "/api/warm";
@@ -55,6 +55,24 @@ pub(super) async fn answer(service: &Service, request: Request<Incoming>) -> Res
         "error": warmed.first_error,
     });
     reply::json(StatusCode::OK, body.to_string())
+}
+
+/// Why the keys of a space can't be told.
+pub(super) fn unnamed(space: &str, unnamed: &Unnamed) -> Response<Body> {
+    let (status, words) = match unnamed {
+        Unnamed::NoSpace => (StatusCode::NOT_FOUND, format!("there is no space '{}'", space.escape_debug())),
+        Unnamed::NoKeys => {
+            let hint = "give it keys = \"SELECT id FROM … ORDER BY …\", the most popular first";
+            (StatusCode::NOT_FOUND, format!("the space '{}' has no `keys`: {hint}", space.escape_debug()))
+        }
+        Unnamed::TooMany => {
+            let words = "more than 10,000,000 keys, or 256 MiB of them: put a LIMIT into `keys`";
+            (StatusCode::PAYLOAD_TOO_LARGE, words.to_owned())
+        }
+        Unnamed::Busy => (StatusCode::SERVICE_UNAVAILABLE, "another list of keys is being made: ask again".to_owned()),
+        Unnamed::Failed(words) => (StatusCode::BAD_GATEWAY, format!("the origin did not name its keys: {words}")),
+    };
+    reply::error(status, &words, None, None)
 }
 
 /// `None`: too long, or cut off.

@@ -213,8 +213,16 @@ fn other_knobs(old: &SpaceConfig, new: &SpaceConfig) -> Vec<&'static str> {
         (*staleness_budget != new.policy.staleness_budget, "staleness_budget"),
         (old.default != new.default, "default"),
         (old.tags != new.tags, "tags"),
+        (keys(old) != keys(new), "keys"),
     ];
     differs.into_iter().filter(|(differs, _)| *differs).map(|(_, knob)| knob).collect()
+}
+
+fn keys(space: &SpaceConfig) -> Option<&str> {
+    match &space.source {
+        Source::Sql(sql) => sql.keys.as_ref().map(|keys| keys.text.as_str()),
+        Source::Plain | Source::Http(_) => None,
+    }
 }
 
 /// Whether a template that was tried before this space's, and may match some of its keys, no longer is.

@@ -449,6 +449,8 @@ pub struct SqlSource {
     pub query: Query,
     /// For many keys at once: exactly one `IN (:ids)`; the template has exactly one capture.
     pub many: Option<Query>,
+    /// Names all keys, the most popular first: for warming.
+    pub keys: Option<Query>,
     /// What rows become.
     pub rows: Rows,
     /// The one column whose raw value is the answer.

@@ -195,9 +195,20 @@ fn priority(text: &str) -> Result<Priority, Wrong> {
 
 /// What only a load could use.
 fn refuse_on_plain(section: &mut Section<'_, '_>) {
-    for key in
-        ["many", "rows", "column", "accept", "default", "negative_ttl", "early", "priority", "max_concurrency", "rate"]
-    {
+    const LOADING: [&str; 11] = [
+        "many",
+        "keys",
+        "rows",
+        "column",
+        "accept",
+        "default",
+        "negative_ttl",
+        "early",
+        "priority",
+        "max_concurrency",
+        "rate",
+    ];
+    for key in LOADING {
         if let Some((place, shown)) = section.setting(key) {
             let wrong = Wrong::expected(format!("no `{key}` in a space without an origin: nothing is loaded here"));
             section.missing(&["origin"], place, shown, wrong.hint("add `origin`, or remove it"));
@@ -243,11 +254,11 @@ fn source(section: &mut Section<'_, '_>, template: Option<&Template>, origins: &
                 section.required("query", &origin, "an SQL origin needs `query`");
                 return None;
             };
-            let SqlKnobs { many, rows, column, .. } = sql;
-            Some(Source::Sql(SqlSource { origin: origin.value, query, many, rows, column }))
+            let SqlKnobs { many, keys, rows, column, .. } = sql;
+            Some(Source::Sql(SqlSource { origin: origin.value, query, many, keys, rows, column }))
         }
         Speaks::Http => {
-            section.refuse_beside(&["query", "many", "rows", "column"], &origin.value, "HTTP");
+            section.refuse_beside(&["query", "many", "keys", "rows", "column"], &origin.value, "HTTP");
             let Some((get, place)) = get else {
                 section.required("get", &origin, "an HTTP origin needs `get`");
                 return None;
@@ -315,6 +326,7 @@ impl Section<'_, '_> {
 struct SqlKnobs {
     query: Option<Query>,
     many: Option<Query>,
+    keys: Option<Query>,
     rows: Rows,
     column: Option<Query>,
 }
@@ -323,6 +335,10 @@ struct SqlKnobs {
 fn sql_knobs(section: &mut Section<'_, '_>, captures: Option<&[&str]>, dialect: Option<Dialect>) -> SqlKnobs {
     let query = section.text("query");
     let many = section.text("many");
+    let keys = section.text("keys");
+    if let Some(text) = &keys {
+        faults(section, text, judged(dialect, |dialect| sql::check_keys(&text.value, dialect)));
+    }
     if let (Some(text), Some(captures)) = (&query, captures) {
         faults(section, text, judged(dialect, |dialect| sql::check_query(&text.value, captures, dialect)));
     }
@@ -347,7 +363,13 @@ fn sql_knobs(section: &mut Section<'_, '_>, captures: Option<&[&str]>, dialect: 
         section.say(&text.place, text.shown.clone(), wrong);
     }
     let query_of = |text: Text| Query { text: text.value, place: text.place };
-    SqlKnobs { query: query.map(query_of), many: many.map(query_of), rows, column: column.map(query_of) }
+    SqlKnobs {
+        query: query.map(query_of),
+        many: many.map(query_of),
+        keys: keys.map(query_of),
+        rows,
+        column: column.map(query_of),
+    }
 }
 
 fn faults(section: &mut Section<'_, '_>, text: &Text, faults: Vec<sql::Fault>) {

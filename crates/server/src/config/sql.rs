@@ -54,6 +54,17 @@ pub(super) fn check_many(text: &str, captures: &[&str], dialect: Dialect) -> Vec
     faults
 }
 
+/// Checks `keys`, which names all keys: nothing is bound.
+pub(super) fn check_keys(text: &str, dialect: Dialect) -> Vec<Fault> {
+    let tokens = tokens(text, dialect);
+    let mut faults = common(&tokens, &[]);
+    for name in parameters(&tokens) {
+        let wrong = Wrong::expected("no parameters: `keys` names all keys");
+        faults.push((format!("`:{name}`"), wrong.hint("for example SELECT id FROM … ORDER BY …")));
+    }
+    faults
+}
+
 fn common(tokens: &[Token<'_>], captures: &[&str]) -> Vec<Fault> {
     let mut faults = Vec::new();
     match tokens.first() {

@@ -8,6 +8,7 @@ mod beginning;
 mod class;
 mod collector;
 mod describe;
+mod enumerate;
 mod fleet;
 mod front;
 mod heat;
@@ -56,6 +57,7 @@ use watch::{ClientId, Watch};
 pub use beginning::Readiness;
 pub(crate) use class::class;
 pub(crate) use collector::Telling;
+pub(crate) use enumerate::Unnamed;
 pub use fleet::SharedState;
 pub(crate) use outcome::shown;
 pub use outcome::{Failure, Grant, KEY_TOO_LONG, Outcome, Refusal, Terms, no_space};
@@ -93,6 +95,8 @@ struct Inner {
     password: Option<Secret>,
     memory: Memory,
     beginning: Beginning,
+    /// Held by whoever lists an origin's keys.
+    enumerating: tokio::sync::Mutex<()>,
     loads: Handle,
     write_locks: [Mutex<()>; WRITE_LOCKS],
     hasher: std::hash::RandomState,
@@ -145,6 +149,7 @@ impl Service {
             password,
             memory,
             beginning,
+            enumerating: tokio::sync::Mutex::default(),
             loads,
             write_locks: std::array::from_fn(|_| Mutex::new(())),
             hasher: std::hash::RandomState::new(),

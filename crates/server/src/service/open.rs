@@ -7,7 +7,7 @@ use bellwether::shared::Sharing;
 use bellwether::{Cache, Clock, Revision, Space};
 #[cfg(feature = "postgres")]
 use bellwether_adapters::PostgresOrigin;
-use bellwether_adapters::{HttpGet, HttpOrigin, Origin, Payload, SetupError, SqlQuery, SqliteOrigin};
+use bellwether_adapters::{HttpGet, HttpOrigin, Keys, Origin, Payload, SetupError, SqlQuery, SqliteOrigin};
 use bellwether_core::policy::Early;
 use bellwether_core::template::Template;
 use bytes::Bytes;
@@ -236,13 +236,15 @@ fn serve(
         (config::Source::Sql(sql), Some((of, Kind::Sqlite(origin)))) => {
             let query = |query| origin.query(query).map(|space| Arc::new(space) as Arc<dyn Origin>);
             let space = sql_space(config, sql, query, &subject)?;
-            Some(Source::new(space, &config.template, sql.many.is_some(), of))
+            let keys = keys_of(config, sql, &subject, |text, names| origin.keys(text, names))?;
+            Some(Source::new(space, &config.template, sql.many.is_some(), of).naming(keys))
         }
         #[cfg(feature = "postgres")]
         (config::Source::Sql(sql), Some((of, Kind::Postgres(origin)))) => {
             let query = |query| origin.query(query).map(|space| Arc::new(space) as Arc<dyn Origin>);
             let space = sql_space(config, sql, query, &subject)?;
-            Some(Source::new(space, &config.template, sql.many.is_some(), of))
+            let keys = keys_of(config, sql, &subject, |text, names| origin.keys(text, names))?;
+            Some(Source::new(space, &config.template, sql.many.is_some(), of).naming(keys))
         }
         (config::Source::Http(http), Some((of, Kind::Http { origin, base_path }))) => {
             let space = http_space(config, http, origin, base_path, &subject)?;
@@ -306,6 +308,19 @@ const JSON: &str = "application/json";
 /// A body that no origin described.
 pub(super) fn plain_payload(body: Bytes) -> Payload {
     Payload { body, validator: None, content_type: None }
+}
+
+/// What names a space's keys, if anything does.
+fn keys_of<K: Keys>(
+    config: &SpaceConfig,
+    sql: &SqlSource,
+    subject: &str,
+    open: impl FnOnce(&str, Vec<String>) -> Result<K, SetupError>,
+) -> Result<Option<Arc<dyn Keys>>, Box<Problem>> {
+    let Some(keys) = &sql.keys else { return Ok(None) };
+    let names = config.template.captures().map(|(name, _)| name.to_owned()).collect();
+    let opened = open(&keys.text, names).map_err(|error| setup_problem(&keys.place, subject, &error))?;
+    Ok(Some(Arc::new(opened)))
 }
 
 fn sql_space(

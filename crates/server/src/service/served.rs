@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use bellwether::{Cached, LoadCtx, LoadError, Loaded, Space};
-use bellwether_adapters::{Capture, Captures, Origin, Payload};
+use bellwether_adapters::{Capture, Captures, Keys, Origin, Payload};
 use bellwether_core::key::push_part;
 use bellwether_core::policy::Policy;
 use bellwether_core::template::{self, Expansion, Match, Template, Value};
@@ -40,12 +40,19 @@ pub(super) struct Source {
     pub(super) many: bool,
     /// The origin's name, and where its address is written: for problems.
     pub(super) named: Arc<(String, Place)>,
+    /// Names the keys that there are.
+    pub(super) keys: Option<Arc<dyn Keys>>,
 }
 
 impl Source {
     pub(super) fn new(origin: Arc<dyn Origin>, template: &Template, many: bool, of: &OriginConfig) -> Source {
         let names = template.captures().map(|(name, _)| name.into()).collect();
-        Source { origin, names, many, named: Arc::new((of.name.clone(), of.place.clone())) }
+        Source { origin, names, many, named: Arc::new((of.name.clone(), of.place.clone())), keys: None }
+    }
+
+    /// The same, whose keys are named by `keys`.
+    pub(super) fn naming(self, keys: Option<Arc<dyn Keys>>) -> Source {
+        Source { keys, ..self }
     }
 
     /// What the key says, ready to be bound. `None` if a capture is no text.

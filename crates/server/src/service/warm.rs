@@ -52,13 +52,22 @@ impl Service {
         warmed
     }
 
+    /// Whether a fresh value is there: found without asking for it, which would make the key popular.
+    fn is_fresh(&self, key: &[u8]) -> bool {
+        let serving = self.serving();
+        let Belongs::To(served, _) = serving.belongs(key) else { return false };
+        served.space.peek(&*served.stored(key)).is_some_and(|found| !found.is_stale())
+    }
+
     /// Whether a load could bring a value of this key.
     fn is_loaded(&self, key: &[u8]) -> bool {
         matches!(self.serving().belongs(key), Belongs::To(served, _) if served.origin.is_some())
     }
 
     /// Those that the guard turned away to the end.
-    async fn warm_chunk(&self, mut keys: Vec<Bytes>, until: Tick, warmed: &mut Warmed) -> Vec<Bytes> {
+    async fn warm_chunk(&self, keys: Vec<Bytes>, until: Tick, warmed: &mut Warmed) -> Vec<Bytes> {
+        let (fresh, mut keys): (Vec<Bytes>, Vec<Bytes>) = keys.into_iter().partition(|key| self.is_fresh(key));
+        warmed.present += fresh.len() as u64;
         loop {
             let terms = Terms { priority: Some(Priority::Background), ..Terms::asked(self.now()) };
             let outcomes = self.read_many(keys.clone(), terms).await;

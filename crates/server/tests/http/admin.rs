@@ -325,3 +325,27 @@ fn what_is_read_most_can_be_had_as_a_list_and_readiness_has_a_weight() {
     let weight: f64 = ready.header("bellwether-weight").expect("a weight").parse().expect("a number");
     assert!((ready.status, ready.text().as_str()) == (200, "ready\n") && (0.1..=1.0).contains(&weight), "{weight}");
 }
+
+#[test]
+fn the_keys_of_a_space_are_those_that_its_origin_names() {
+    let server = Server::start();
+    let keys = admin(&server, "/api/keys/product", &[]);
+    // In the statement's order; what is no key of the space, or NULL, is left out.
+    assert_eq!(keys.status, 200, "{}", keys.text());
+    let lines: Vec<String> = keys.text().lines().map(str::to_owned).collect();
+    assert!(lines.len() > 1 && lines.iter().all(|line| line.starts_with("product:")), "{lines:?}");
+    assert!(
+        !lines.contains(&"product:x".to_owned()) && lines.last().is_some_and(|last| last == "product:1"),
+        "{lines:?}"
+    );
+    for (path, status, words) in [("raw", 404, "has no `keys`"), ("nowhere", 404, "no space"), ("", 404, "no space")] {
+        let answer = admin(&server, &format!("/api/keys/{path}"), &[]);
+        assert!(
+            answer.status == status && answer.text().contains(words),
+            "{path}: {} {}",
+            answer.status,
+            answer.text()
+        );
+    }
+    assert_eq!(admin(&server, "/api/keys/product", &["origin: http://evil.example"]).status, 403);
+}

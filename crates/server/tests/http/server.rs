@@ -24,6 +24,7 @@ http = "ORIGIN"
 match = "product:{id:int}"
 origin = "shop"
 query = "SELECT id, name FROM products WHERE id = :id"
+keys = "SELECT id FROM products UNION ALL SELECT 'x' UNION ALL SELECT NULL ORDER BY 1 DESC"
 ttl = "60s"
 jitter = "0%"
 tags = ["catalogue", "p:{id}"]

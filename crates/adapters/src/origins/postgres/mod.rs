@@ -16,6 +16,7 @@
 //! so learns what their parameters take and which columns they return.
 
 mod fault;
+mod keys;
 mod link;
 mod param;
 mod plan;
@@ -32,6 +33,7 @@ use bellwether::{FailClass, LoadError, Loaded};
 use futures_util::FutureExt;
 use tokio::time::timeout;
 
+pub use self::keys::PostgresKeys;
 pub use self::url::{PostgresUrl, SslMode};
 
 use self::fault::Fault;
@@ -66,6 +68,19 @@ impl PostgresOrigin {
         plan::check_texts(&query)?;
         let planned = Arc::new(Planned::default());
         Ok(PostgresSpace { link: Arc::clone(&self.link), query: Arc::new(query), planned })
+    }
+
+    /// The statement that names the keys of a space with these captures. Its text alone is looked at: the database is
+    /// asked when the keys are.
+    ///
+    /// # Errors
+    /// What is wrong with the SQL, and what to write instead.
+    pub fn keys(
+        &self,
+        text: &str,
+        captures: impl IntoIterator<Item = impl Into<Arc<str>>>,
+    ) -> Result<PostgresKeys, SetupError> {
+        keys::keys(&self.link, text, captures.into_iter().map(Into::into).collect())
     }
 
     /// Statements executed so far, over all spaces of this origin.

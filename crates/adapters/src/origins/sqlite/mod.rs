@@ -14,6 +14,7 @@
 mod fault;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
+mod keys;
 mod on_connect;
 mod plan;
 mod pool;
@@ -29,6 +30,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use rusqlite::Connection;
 
+pub use self::keys::SqliteKeys;
 pub use self::on_connect::OnConnect;
 
 use self::plan::Plan;
@@ -99,6 +101,19 @@ impl SqliteOrigin {
     pub fn query(&self, query: SqlQuery) -> Result<SqliteSpace, SetupError> {
         let plan = plan::plan(&connect(&self.file, self.timeout)?, query)?;
         Ok(SqliteSpace { plan: Arc::new(plan), pool: Arc::clone(&self.pool) })
+    }
+
+    /// The statement that names the keys of a space with these captures, checked against the database.
+    ///
+    /// # Errors
+    /// What is wrong with the SQL, and what to write instead.
+    pub fn keys(
+        &self,
+        text: &str,
+        captures: impl IntoIterator<Item = impl Into<Arc<str>>>,
+    ) -> Result<SqliteKeys, SetupError> {
+        let captures: Vec<Arc<str>> = captures.into_iter().map(Into::into).collect();
+        keys::keys(&self.file, &connect(&self.file, self.timeout)?, text, &captures)
     }
 
     /// Statements executed so far, over all spaces of this origin.

@@ -61,7 +61,7 @@ fn head(at: usize, name: &str) -> String {
 }
 
 /// Checks one statement and returns its placeholders, without colons, and its columns.
-fn inspect(
+pub(super) fn inspect(
     connection: &Connection,
     what: &str,
     text: &str,

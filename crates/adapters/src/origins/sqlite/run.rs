@@ -205,7 +205,7 @@ fn text(key: &Capture) -> String {
     }
 }
 
-fn key_of(value: ValueRef<'_>) -> Option<String> {
+pub(super) fn key_of(value: ValueRef<'_>) -> Option<String> {
     match value {
         ValueRef::Integer(number) => Some(number.to_string()),
         // A whole number in a REAL column prints without a fraction, as its key does.

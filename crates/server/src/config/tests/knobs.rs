@@ -190,3 +190,16 @@ fn an_origin_is_one_thing_with_a_budget_that_can_hold() {
     }
     one(&format!("[origin.\"a b\"]\n{sqlite}{}", plain("")), &["b.toml:1:", "the name \"a b\""]);
 }
+
+#[test]
+fn a_ramp_is_auto_or_a_time() {
+    use bellwether_core::guard::ramp::Mode;
+    let ramp = |text: &str| {
+        valid(&format!("[listen]\nramp = \"{text}\"\n[[space]]\nmatch = \"k:{{k}}\"\nttl = \"1m\"\n")).listen.ramp
+    };
+    assert_eq!((ramp("auto"), ramp("5m")), (Mode::Auto, Mode::Within(Span::secs(300))));
+    for wrong in ["off", "0s", "30d", "5 minutes"] {
+        let text = format!("[listen]\nramp = \"{wrong}\"\n[[space]]\nmatch = \"k:{{k}}\"\nttl = \"1m\"\n");
+        one(&text, &["b.toml:2:8", "\"auto\", or a time"]);
+    }
+}

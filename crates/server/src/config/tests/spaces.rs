@@ -286,3 +286,16 @@ fn an_address_that_can_not_be_read_is_one_problem() {
     // And where it is known whose words they are, they are judged by them.
     one(&text("sqlite://shop.db", any), &["`IN (:ids)` exactly once"]);
 }
+
+#[test]
+fn the_keys_of_a_space_are_named_by_a_select_without_parameters() {
+    for (keys, words) in [
+        ("SELECT id FROM p WHERE id = :id", ["`:id` in `keys`", "`keys` names all keys"]),
+        ("DELETE FROM p", ["a statement that is no SELECT in `keys`", "reads"]),
+        ("", ["no statement in `keys`", "a SELECT"]),
+    ] {
+        one(&sql(&format!("{QUERY}keys = \"{keys}\"")), &[&["b.toml:13:8"][..], &words].concat());
+    }
+    valid(&sql(&format!("{QUERY}keys = \"SELECT id FROM p ORDER BY sold DESC\"")));
+    one(&plain("keys = \"SELECT id FROM p\""), &["keys = ", "no `keys` in a space without an origin"]);
+}
