@@ -104,7 +104,6 @@ impl Busting {
         Ok(Run {
             figures: BTreeMap::from([
                 (Figure::HotHits, during / before),
-                (Figure::Answered, during),
                 (Figure::Loads, (missed + others) as f64),
                 (Figure::Requests, trace.requests.len() as f64),
             ]),
