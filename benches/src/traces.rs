@@ -88,3 +88,16 @@ fn ranges(input: &mut dyn BufRead, most: usize) -> Result<Vec<u32>, String> {
     }
     Ok(keys)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_formats_are_read_and_nonsense_is_refused() {
+        assert_eq!(big_endian(&mut &[0, 0, 0, 7, 0, 0, 1, 0][..], 9), Ok(vec![7, 256]));
+        assert!(big_endian(&mut &[0, 0, 0][..], 9).is_err_and(|error| error.contains("3 bytes")));
+        assert_eq!(ranges(&mut &b"5 3 0 0\n9 1 0 1\n"[..], 9), Ok(vec![5, 6, 7, 9]));
+        assert!(ranges(&mut &b"5 3 0 0\nfive\n"[..], 9).is_err_and(|error| error.contains("line 2")));
+    }
+}

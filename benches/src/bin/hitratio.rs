@@ -215,12 +215,4 @@ mod tests {
             assert!(ratio > 0.2 && ratio <= optimum(&keys, 510), "{policy}: {ratio}");
         }
     }
-
-    #[test]
-    fn both_formats_are_read_and_nonsense_is_refused() {
-        assert_eq!(big_endian(&mut &[0, 0, 0, 7, 0, 0, 1, 0][..]), Ok(vec![7, 256]));
-        assert!(big_endian(&mut &[0, 0, 0][..]).is_err_and(|error| error.contains("3 bytes")));
-        assert_eq!(ranges(&mut &b"5 3 0 0\n9 1 0 1\n"[..]), Ok(vec![5, 6, 7, 9]));
-        assert!(ranges(&mut &b"5 3 0 0\nfive\n"[..]).is_err_and(|error| error.contains("line 2")));
-    }
 }
