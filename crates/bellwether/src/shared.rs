@@ -7,6 +7,7 @@
 mod codec;
 mod tag;
 
+pub use bellwether_core::cell::When;
 pub use bellwether_core::draw::Draw;
 use bellwether_core::entry::Kind;
 use bellwether_core::failure::FailClass;
@@ -201,6 +202,15 @@ pub enum Stored {
     Refused,
 }
 
+/// What became of a write under a condition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wrote {
+    /// The fence under which it was stored; `None`: the condition did not hold, and nothing has changed.
+    pub stored: Option<Fence>,
+    /// What was there before, if it was asked for and is not too long to be handed over.
+    pub before: Found,
+}
+
 /// What an invalidation did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Raised {
@@ -341,6 +351,17 @@ pub trait Tier: Send + Sync + 'static {
 
     /// Stores what somebody wrote under a fence that an invalidation drew for it, unless something newer has come.
     fn put<'a>(&'a self, key: &'a [u8], fence: Fence, envelope: Envelope) -> BoxFuture<'a, Result<Stored, TierError>>;
+
+    /// Writes `envelope` if `when` holds, in one step: every token given out before is void then, and the fence is not
+    /// below `at_least`. `reads`: what was there before is wanted.
+    fn write<'a>(
+        &'a self,
+        key: &'a [u8],
+        when: When,
+        reads: bool,
+        at_least: Fence,
+        envelope: Envelope,
+    ) -> BoxFuture<'a, Result<Wrote, TierError>>;
 
     /// Whether a copy made under a fence is still what the tier holds.
     fn verify<'a>(&'a self, key: &'a [u8]) -> BoxFuture<'a, Result<Verified, TierError>>;

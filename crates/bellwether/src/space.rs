@@ -3,6 +3,7 @@
 use std::marker::PhantomData;
 use std::sync::Arc;
 
+use bellwether_core::cell::When;
 use bellwether_core::entry::{Kind, Meta};
 use bellwether_core::fence::{Fence, Invalidation};
 use bellwether_core::read::decide::Demand;
@@ -120,6 +121,14 @@ impl IntoFuture for Written {
     fn into_future(self) -> BoxFuture<'static, bool> {
         acknowledged(self.tier, self.disk).map(|said| said.told).boxed()
     }
+}
+
+/// What became of a write under a condition.
+pub struct Conditional<V> {
+    /// Whether the condition held.
+    pub stored: bool,
+    /// What was there before, if it was asked for.
+    pub before: Option<Cached<V>>,
 }
 
 /// An invalidation of a tag or a whole space that holds in this process already. Await it to know that it survives this
@@ -282,6 +291,32 @@ impl<K: CacheKey + ?Sized, V: Value> Space<K, V> {
         self.shared.engine.look_at_write(&self.shared.state, &key.bytes);
         let Writing { kept, to_tell, on_disk } = self.shared.engine.put(&self.shared.state, &key, loaded);
         Written { kept, tier: self.tell_tier(key, to_tell), disk: on_disk }
+    }
+
+    /// Stores a value if `when` holds where the key is: in the shared tier, in one step with the write. `reads`: what was
+    /// there before is wanted. It is done whoever waits for it.
+    ///
+    /// # Errors
+    /// The tier did not decide (why = `bypass`): it can't be asked, the space is not in one, or the value can't go there.
+    pub fn write_if(
+        &self,
+        key: &K,
+        when: When,
+        reads: bool,
+        loaded: impl Into<Loaded<V>>,
+    ) -> BoxFuture<'static, Result<Conditional<V>, Error>> {
+        let Shared { engine, state, .. } = &*self.shared;
+        let loaded = loaded.into().map(|value| Box::new(value) as AnyBody);
+        let key = self.owned(key);
+        engine.look_at_write(state, &key.bytes);
+        let (clock, task) = (engine.clock.clone(), engine.clone().write_if(state.clone(), key, when, reads, loaded));
+        let decided = engine.runtime().spawn(task);
+        async move {
+            let decided = decided.await.map_err(|_| Error::new(Why::Bypass))?.map_err(|_| Error::new(Why::Bypass))?;
+            let before = decided.before.and_then(|entry| Cached::new(entry, Why::Hit, clock.now()));
+            Ok(Conditional { stored: decided.stored, before })
+        }
+        .boxed()
     }
 
     /// Gives a fresh value its space's whole time again, grace included, as if it had been written

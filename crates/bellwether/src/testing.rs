@@ -14,7 +14,9 @@ use tokio::sync::Notify;
 
 use self::slot::Slot;
 use crate::port::clock::Clock;
-use crate::shared::{Acquired, Ask, Envelope, Found, Raised, Stored, Tier, TierError, TierTrouble, Verified};
+use crate::shared::{
+    Acquired, Ask, Envelope, Found, Raised, Stored, Tier, TierError, TierTrouble, Verified, When, Wrote,
+};
 
 mod slot;
 
@@ -84,6 +86,8 @@ pub struct Calls {
     pub releases: u64,
     /// Invalidations.
     pub invalidations: u64,
+    /// Writes under a condition.
+    pub writes: u64,
     /// Copies that were compared.
     pub verifies: u64,
 }
@@ -285,6 +289,25 @@ impl Tier for SharedMemory {
             let stored = slot.store(fence, envelope, now, |cell, entry| Cell::put(cell, fence, entry, now));
             calls.refused += u64::from(stored == Stored::Refused);
             stored
+        })
+    }
+
+    fn write<'a>(
+        &'a self,
+        key: &'a [u8],
+        when: When,
+        reads: bool,
+        at_least: Fence,
+        envelope: Envelope,
+    ) -> BoxFuture<'a, Result<Wrote, TierError>> {
+        self.changing(key, move |slot, calls, now| {
+            calls.writes += 1;
+            let before = if reads { slot.found(now) } else { Found::Nothing { lease: None } };
+            let fence = Cell::may_write(slot.cell, when, at_least, now);
+            if let Some(fence) = fence {
+                slot.store(fence, envelope, now, |_, entry| Some(Cell { fence, ..entry }));
+            }
+            Wrote { stored: fence, before }
         })
     }
 

@@ -195,3 +195,79 @@ fn g3_a_token_given_out_while_the_tier_is_frozen_is_never_used_there() {
     }
     until(LIMIT, "the moment to be over", || (one.call(&["GET", "user:a"]) == Value::Nil).then_some(()));
 }
+
+/// How many of two processes' clients won a key that all of them set if nothing is there, over `races` keys.
+fn winners(fleet: &[Bellwether; 2], space: &str, races: usize) -> Vec<usize> {
+    let mut clients: Vec<Resp> = (0..4).map(|n| fleet[n % 2].connect()).collect();
+    (0..races)
+        .map(|race| {
+            let key = format!("{space}:{race}");
+            let won = |client: &mut Resp, n: usize| match n {
+                0 => client.call(&["SET", &key, "mine", "NX"]) == Value::ok(),
+                1 => client.call(&["SETNX", &key, "mine"]) == Value::Int(1),
+                _ => client.call(&["SET", &key, "mine", "NX", "GET"]) == Value::Nil,
+            };
+            thread::scope(|scope| {
+                let all: Vec<_> =
+                    clients.iter_mut().enumerate().map(|(n, client)| scope.spawn(move || won(client, n))).collect();
+                all.into_iter().map(|one| usize::from(one.join().expect("no panic"))).sum()
+            })
+        })
+        .collect()
+}
+
+#[test]
+fn g1_of_those_who_set_a_key_if_nothing_is_there_exactly_one_does_in_the_whole_fleet() {
+    let redis = redis();
+    let fleet = fleet(&redis.url());
+    let won = winners(&fleet, "user", 100);
+    assert!(won.iter().all(|won| *won == 1), "{won:?}");
+    let near = winners(&fleet, "near", 20);
+    assert!(near.iter().all(|won| *won == 2), "control: one in each process {near:?}");
+    // What another process removed is not there, whether this one has heard of it or not; what it wrote is.
+    let (mut one, mut two) = (fleet[0].connect(), fleet[1].connect());
+    for race in 0..50 {
+        let key = format!("user:again-{race}");
+        assert_eq!(one.call(&["SET", &key, "1"]), Value::ok());
+        assert_eq!(two.call(&["DEL", &key]), Value::Int(1));
+        assert_eq!(one.call(&["SET", &key, "2", "XX"]), Value::Nil, "{race}");
+        assert_eq!(one.call(&["SET", &key, "2", "NX"]), Value::ok(), "{race}");
+        assert_eq!(two.call(&["SETNX", &key, "3"]), Value::Int(0), "{race}");
+        assert_eq!(two.call(&["SET", &key, "3", "XX", "GET"]), Value::bulk("2"), "{race}");
+        assert_eq!(one.call(&["GETSET", &key, "4"]), Value::bulk("3"), "{race}");
+        let read = one.pipeline(&[vec!["SETNX", &key, "5"], vec!["GET", &key]]);
+        assert_eq!(read, [Value::Int(0), Value::bulk("4")], "{race}");
+        let ttl = one.call(&["TTL", &key]).int();
+        assert!((1600..=1800).contains(&ttl), "{race}: the space's, less its jitter: {ttl}");
+    }
+    // Somebody else's bytes are there as well.
+    Resp::connect(redis.address()).call(&["SET", "bw:user:foreign", "theirs"]);
+    assert_eq!(one.call(&["SETNX", "user:foreign", "v"]), Value::Int(0));
+}
+
+#[test]
+fn each_old_value_is_handed_out_once_however_many_processes_replace_it() {
+    let redis = redis();
+    let memcached = Memcached::start(&[]).unwrap_or_else(|error| panic!("{error}"));
+    for url in [redis.url(), format!("memcached://{}", memcached.address())] {
+        let fleet = fleet(&url);
+        let mut seen: Vec<Value> = thread::scope(|scope| {
+            let clients: Vec<_> = (0..4)
+                .map(|n| {
+                    let mut client = fleet[n % 2].connect();
+                    scope.spawn(move || {
+                        let set = |i| client.call(&["GETSET", "user:chain", &format!("{n}:{i}")]);
+                        (0..25).map(set).collect::<Vec<_>>()
+                    })
+                })
+                .collect();
+            clients.into_iter().flat_map(|client| client.join().expect("no panic")).collect()
+        });
+        seen.push(fleet[0].connect().call(&["GETSET", "user:chain", "end"]));
+        let nothing = seen.iter().filter(|value| **value == Value::Nil).count();
+        let mut texts: Vec<String> = seen.iter().filter(|value| **value != Value::Nil).map(Value::text).collect();
+        texts.sort();
+        texts.dedup();
+        assert_eq!((nothing, texts.len()), (1, 100), "{url}: each of 100 values once, and once nothing");
+    }
+}

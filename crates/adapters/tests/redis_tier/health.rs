@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bellwether::shared::TierTrouble;
+use bellwether::shared::{TierTrouble, When, Wrote};
 use bellwether::{Cache, Clock, Policy};
 
 use super::*;
@@ -126,6 +126,17 @@ impl Tier for Shared {
     fn put<'a>(&'a self, key: &'a [u8], fence: Fence, envelope: Envelope) -> Answer<'a, Stored> {
         self.0.put(key, fence, envelope)
     }
+    fn write<'a>(
+        &'a self,
+        key: &'a [u8],
+        when: When,
+        reads: bool,
+        at_least: Fence,
+        envelope: Envelope,
+    ) -> Answer<'a, Wrote> {
+        self.0.write(key, when, reads, at_least, envelope)
+    }
+
     fn verify<'a>(&'a self, key: &'a [u8]) -> Answer<'a, bellwether::shared::Verified> {
         self.0.verify(key)
     }

@@ -7,6 +7,7 @@ pub(crate) mod body;
 pub(crate) mod cell;
 pub(crate) mod claim;
 pub(crate) mod debts;
+pub(crate) mod decided;
 pub(crate) mod due;
 pub(crate) mod heat;
 pub(crate) mod hit;

@@ -143,7 +143,7 @@ impl Engine {
     }
 
     /// Raises the key's floor under its lock, and lets go of clients that hold a token for it.
-    fn overtake(&self, shard: &mut Shard<Arc<FlightCell>>, key: &Key, verb: Invalidation) -> Fence {
+    pub(crate) fn overtake(&self, shard: &mut Shard<Arc<FlightCell>>, key: &Key, verb: Invalidation) -> Fence {
         let fence = self.next_fence();
         shard.invalidate(key, Floor::of(verb, fence), self.clock.now());
         self.release_void_leases(shard, key, fence);

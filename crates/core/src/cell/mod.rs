@@ -9,9 +9,11 @@
 mod acquire;
 mod change;
 mod hold;
+mod write;
 
 pub use acquire::{Ask, Reply};
 pub use change::Raised;
+pub use write::When;
 
 use crate::failure::FailClass;
 use crate::fence::Fence;

@@ -168,6 +168,23 @@ fn a_write_is_stored_unless_something_newer_came_or_it_is_late() {
     assert_eq!(Cell::put(Some(Cell::foreign()), raised.fence, value(NOW), later(5)), None);
 }
 
+#[test]
+fn a_condition_is_about_what_is_fresh_there_and_a_write_voids_every_token() {
+    let may = |cell, when, at| Cell::may_write(cell, when, Fence::ZERO, at);
+    let (token, leased) = granted(None, ask(Mode::Miss), NOW);
+    for nothing in [None, leased, Some(Cell::invalidate(None, Invalidation::Remove, Fence::ZERO, NOW).1)] {
+        assert_eq!(may(nothing, When::Present, later(1)), None, "{nothing:?}");
+        let fence = may(nothing, When::Absent, later(1)).expect("nothing is there");
+        assert!(fence > token, "{nothing:?}");
+    }
+    let (fence, stored) = published();
+    assert_eq!(may(stored, When::Absent, later(1)), None);
+    assert!(may(stored, When::Present, later(1)).is_some_and(|next| next > fence));
+    assert!(may(stored, When::Absent, later(1500)).is_some(), "what is stale is kept for who renews it");
+    let foreign = Some(Cell::foreign());
+    assert!(may(foreign, When::Absent, NOW).is_none() && may(foreign, When::Always, NOW).is_some());
+}
+
 #[derive(Clone, Copy, Debug)]
 enum Act {
     Acquire(Mode, bool, u64),

@@ -3,10 +3,12 @@
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
+pub use bellwether::When;
 use bellwether::{Cached, Loaded, Span, Why};
 use bellwether_adapters::Payload;
 use bellwether_core::template::Match;
 use bytes::Bytes;
+use futures_util::future::{BoxFuture, FutureExt};
 use parking_lot::MutexGuard;
 
 use super::open::plain_payload;
@@ -26,16 +28,20 @@ pub struct WriteTerms {
     pub tags: Vec<Arc<str>>,
 }
 
-/// Under which condition something is written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum When {
-    /// In any case.
-    #[default]
-    Always,
-    /// If nothing is there (`NX`).
-    Absent,
-    /// If something is there (`XX`).
-    Present,
+/// A write that the shared tier decides on.
+pub(crate) type Deciding = BoxFuture<'static, Result<Written, Refusal>>;
+
+impl WriteTerms {
+    /// What is written, where `before` was there.
+    fn loaded(&self, value: &[u8], before: Option<&Cached<Payload>>) -> Loaded<Payload> {
+        // A copy of its own: a slice of the read buffer would keep all of that alive.
+        let loaded = Loaded::value(plain_payload(Bytes::copy_from_slice(value)));
+        match (self.ends, before) {
+            (Ends::After(span), _) => loaded.ttl(span.at_most(Span::LONGEST)),
+            (Ends::AsBefore, Some(before)) => loaded.ttl(before.remaining()),
+            (Ends::AsBefore, None) | (Ends::BySpace, _) => loaded,
+        }
+    }
 }
 
 /// How long a written value lives.
@@ -85,14 +91,8 @@ impl Service {
             self.changed(key);
             return Ok(Written { stored: true, before });
         }
-        // A copy of its own: a slice of the read buffer would keep all of that alive.
-        let mut loaded = Loaded::value(plain_payload(Bytes::copy_from_slice(value)));
-        loaded = match (terms.ends, &before) {
-            (Ends::After(span), _) => loaded.ttl(span.at_most(Span::LONGEST)),
-            (Ends::AsBefore, Some(before)) => loaded.ttl(before.remaining()),
-            (Ends::AsBefore, None) | (Ends::BySpace, _) => loaded,
-        };
-        loaded = served.tags(&captures).into_iter().chain(terms.tags).fold(loaded, Loaded::tag);
+        let loaded = terms.loaded(value, before.as_ref());
+        let loaded = served.tags(&captures).into_iter().chain(terms.tags).fold(loaded, Loaded::tag);
         let kept = self.puts(served, &stored, loaded);
         // One that is too large took its predecessor along.
         self.changed(key);
@@ -101,6 +101,44 @@ impl Service {
             return Err(Refusal::TooLarge);
         }
         Ok(Written { stored: true, before })
+    }
+
+    /// A write whose condition, or whose answer, depends on what others write: the shared tier decides, where it answers.
+    /// `None`: [`Service::write`] does.
+    ///
+    /// # Errors
+    /// The key is of no plain space.
+    pub(crate) fn write_decided(
+        &self,
+        key: &[u8],
+        value: &[u8],
+        terms: &WriteTerms,
+        reads: bool,
+    ) -> Result<Option<Deciding>, Refusal> {
+        let serving = self.serving();
+        let (served, captures) = serving.plain(key)?;
+        let asks = reads || terms.when != When::Always;
+        if !served.shared || !asks || terms.ends == Ends::After(Span::ZERO) {
+            return Ok(None);
+        }
+        let stored = served.stored(key);
+        let loaded = terms.loaded(value, served.present(&stored).as_ref());
+        let tags = served.tags(&captures).into_iter().chain(terms.tags.iter().cloned());
+        let decided = served.space.write_if(&stored, terms.when, reads, tags.fold(loaded, Loaded::tag));
+        let (service, key, value, terms) = (self.clone(), key.to_vec(), value.to_vec(), terms.clone());
+        let done = async move {
+            match decided.await {
+                Ok(decided) => {
+                    if decided.stored {
+                        service.changed(&key);
+                    }
+                    Ok(Written { stored: decided.stored, before: decided.before })
+                }
+                // The tier can't be asked: this process decides, as it does for everything then.
+                Err(_) => service.write(&key, &value, terms),
+            }
+        };
+        Ok(Some(done.boxed()))
     }
 
     /// Reads and removes a value of a plain space.

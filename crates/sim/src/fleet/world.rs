@@ -36,6 +36,7 @@ const STORED: u64 = 0x57;
 const DRAWS: u64 = 0xD4;
 const DIES: u64 = 0xD1;
 const GATES: u64 = 0x6A;
+const PACERS: u64 = 0x9A;
 /// Purpose of a request's draw.
 const RAMP: u64 = 0x4A;
 /// Copies that live for a while live up to so much shorter, each its own.
@@ -105,7 +106,7 @@ impl<'a> Fleet<'a> {
             ..Budget::default()
         };
         let gate = |process| Gate::new(&budget).drawing(Draw(seed).fork(GATES).fork(process));
-        let pacer = |_| Pacer::default();
+        let pacer = |process| Pacer::drawn(Draw(seed).fork(PACERS).fork(process));
         let stores = if set.remembers() && case.memory != Memory::None { processes } else { 1 };
         // Copies that live for a while were made at any moment of it.
         let dies = match case.memory {

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bellwether_core::draw::Draw;
 use bellwether_core::heat::sketch::Id;
-use bellwether_core::ring::rendezvous;
+use bellwether_core::ring::{rendezvous, split};
 use bellwether_core::time::{Span, Tick};
 
 use super::figure::Figure;
@@ -25,6 +25,8 @@ const FROM: Span = Span::secs(4);
 const LENGTH: Span = Span::secs(12);
 const NODES: usize = 10;
 const KEYS: u32 = 20_000;
+/// The hot key's name.
+const HOT: &[u8] = b"product:1";
 /// What a node bears, in reads of the hot key: it bears that one, and a tenth of all others, and not two such parts.
 const SPARE: f64 = 1.25;
 /// For so long after the death was noticed loads are compared: what is asked of each node, answered or not.
@@ -148,6 +150,8 @@ struct Course<'a> {
     promoted: Vec<Option<Promoted>>,
     hot_id: Id,
     split: u16,
+    /// Nodes of the hot key's copies, its own among them.
+    places: Vec<usize>,
     failed: u64,
     requests: u64,
     longest: Span,
@@ -168,6 +172,7 @@ impl<'a> Course<'a> {
             promoted: (0..of.instances).map(|_| None).collect(),
             hot_id: Id(IDS.fork(u64::MAX).0),
             split: 1,
+            places: Vec::new(),
             failed: 0,
             requests: 0,
             longest: Span::ZERO,
@@ -181,7 +186,8 @@ impl<'a> Course<'a> {
         let others = Poisson::of(self.of.others / 1000.0);
         let below = masses(KEYS, 0.7);
         let whole = below.last().copied().unwrap_or(1.0);
-        let doomed = self.owner(self.hot_id, 0);
+        self.place_copies();
+        let doomed = self.owner(self.hot_id);
         for ms in 0..LENGTH.0 {
             let (now, of_ms) = (START + Span(ms), self.draws.fork(ms));
             if ms == FROM.0 {
@@ -203,25 +209,28 @@ impl<'a> Course<'a> {
         self.told()
     }
 
-    /// The node of a key's copy, among those that are not known to be dead.
-    fn owner(&self, id: Id, copy: u64) -> usize {
+    /// The node of a key, among those that are not known to be dead.
+    fn owner(&self, id: Id) -> usize {
         let known = |node: usize| self.servers[node].missed_from.is_none();
-        let score = |node: usize| NAMES.fork(node as u64).fork(id.0).fork(copy).0;
+        let score = |node: usize| NAMES.fork(node as u64).fork(id.0).0;
         if self.level == Level::Naive {
             // One point each: the next one on the circle that is not known to be dead.
             let at = (0..NODES).max_by_key(|node| score(*node)).unwrap_or(0);
             return (0..NODES).map(|step| (at + step) % NODES).find(|node| known(*node)).unwrap_or(at);
         }
-        // The copies of a split key lie on the best nodes of its order, one after the other.
-        let mut left: Vec<usize> = (0..NODES).filter(|node| known(*node)).collect();
-        let best = |left: &[usize]| {
-            let scores = left.iter().map(|node| NAMES.fork(*node as u64).fork(id.0).0);
-            rendezvous::owner(scores).unwrap_or(0)
-        };
-        for _ in 0..copy.min(left.len().saturating_sub(1) as u64) {
-            left.remove(best(&left));
-        }
-        left.get(best(&left)).copied().unwrap_or(0)
+        let left: Vec<usize> = (0..NODES).filter(|node| known(*node)).collect();
+        let best = rendezvous::owner(left.iter().map(|node| score(*node)));
+        best.and_then(|at| left.get(at)).copied().unwrap_or(0)
+    }
+
+    /// Where the hot key and its copies lie: salts and names are the core's.
+    fn place_copies(&mut self) {
+        let of_name = |name: &[u8]| Id(name.iter().fold(IDS, |hash, byte| hash.fork(u64::from(*byte))).0);
+        let own = self.owner(self.hot_id);
+        let owner = |name: &[u8]| Some(if name == HOT { own } else { self.owner(of_name(name)) });
+        let salts = split::salts(HOT, usize::from(self.split - 1), owner);
+        let copies = salts.iter().map(|salt| self.owner(of_name(&split::name(*salt, HOT))));
+        self.places = std::iter::once(own).chain(copies).collect();
     }
 
     fn dies(&mut self, node: usize, ms: u64) {
@@ -246,7 +255,7 @@ impl<'a> Course<'a> {
             // The copy is a rescue: it is within its grace.
             rescued = true;
         }
-        let mut node = if hot && self.split > 1 { self.one_of_two(draw.fork(3)) } else { self.owner(id, 0) };
+        let mut node = if hot { self.one_of_the_copies(draw.fork(3)) } else { self.owner(id) };
         if !self.servers[node].alive {
             self.longest = self.longest.max(NOTICED);
             match self.level {
@@ -276,21 +285,17 @@ impl<'a> Course<'a> {
         server.backlog += 1.0;
     }
 
-    /// The less busy of two copies, chosen at random.
-    fn one_of_two(&self, draw: Draw) -> usize {
-        let copies = u64::from(self.split);
-        let copy = |draw: Draw| self.owner(self.hot_id, ((draw.0 >> 32) * copies) >> 32);
-        let (one, other) = (copy(draw.fork(1)), copy(draw.fork(2)));
-        if self.servers[one].backlog <= self.servers[other].backlog { one } else { other }
+    /// Which copy is asked, or the key itself where there is none.
+    fn one_of_the_copies(&self, draw: Draw) -> usize {
+        let busy: Vec<u32> = self.places.iter().map(|node| self.servers[*node].backlog as u32).collect();
+        self.places.get(split::pick(&busy, draw)).copied().unwrap_or(0)
     }
 
     /// Where a split key lies besides.
     fn another_copy(&self, dead: usize) -> usize {
-        let nodes = (0..u64::from(self.split)).map(|copy| self.owner(self.hot_id, copy));
-        nodes
-            .filter(|node| *node != dead && self.servers[*node].alive)
-            .min_by(|a, b| self.servers[*a].backlog.total_cmp(&self.servers[*b].backlog))
-            .unwrap_or(dead)
+        let living = self.places.iter().copied().filter(|node| *node != dead && self.servers[*node].alive);
+        let busy = |node: &usize| self.servers[*node].backlog;
+        living.min_by(|one, other| busy(one).total_cmp(&busy(other))).unwrap_or(dead)
     }
 
     /// An instance found a key to be hot.
@@ -303,7 +308,10 @@ impl<'a> Course<'a> {
             self.promoted[instance] = Promoted::planned(hot, self.of.instances, self.of.capacity, self.of.hot);
         } else {
             let copies = copies(self.of.instances, self.of.capacity, self.of.hot, NODES as u32, false);
-            self.split = self.split.max(copies);
+            if copies > self.split {
+                self.split = copies;
+                self.place_copies();
+            }
         }
     }
 
@@ -323,11 +331,13 @@ impl<'a> Course<'a> {
 
     /// Every node works for a millisecond.
     fn work(&mut self, ms: u64) {
+        let mut news = false;
         for node in 0..NODES {
             let server = &mut self.servers[node];
             if !server.alive {
                 if server.missed_from.is_none() && ms >= server.failing + NOTICED.0 {
                     server.missed_from = Some(ms);
+                    news = true;
                 }
                 continue;
             }
@@ -337,6 +347,9 @@ impl<'a> Course<'a> {
             if server.failing >= PATIENCE {
                 self.dies(node, ms);
             }
+        }
+        if news {
+            self.place_copies();
         }
         if (ms + 1).is_multiple_of(50) {
             let busiest = self.servers.iter().map(|server| server.bin).max().unwrap_or(0);

@@ -34,7 +34,8 @@ pub(super) fn studies(sizes: &Sizes) -> Vec<Box<dyn Study>> {
     let small = |case| {
         if sizes.small {
             // Smaller spaces are not paced.
-            Case { keys: 1_200, processes: 4, rate: 400.0, length: Span::secs(7_500), ..case }
+            let (ttl, length) = (Span::secs(600), Span::secs(1_300));
+            Case { keys: 1_200, processes: 4, rate: 400.0, ttl, grace: ttl, length, ..case }
         } else {
             case
         }

@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bellwether::shared::Envelope as Entry;
-use bellwether::shared::{Acquired, Ask, Found, Raised, Stored, Tier, TierError, TierTrouble, Verified};
+use bellwether::shared::{Acquired, Ask, Found, Raised, Stored, Tier, TierError, TierTrouble, Verified, When, Wrote};
 use bellwether::{FailClass, Fence, Invalidation, Span};
 use bellwether_core::cell::{self, Cell, What};
 use bellwether_core::ring::split;
@@ -430,6 +430,25 @@ impl Tier for MemcachedTier {
             })
         };
         self.inner.step(key, TRIES, decide).boxed()
+    }
+
+    fn write<'a>(
+        &'a self,
+        key: &'a [u8],
+        when: When,
+        reads: bool,
+        at_least: Fence,
+        envelope: Entry,
+    ) -> BoxFuture<'a, Result<Wrote, TierError>> {
+        let decide = move |name: &Name, slot: &Slot| {
+            let before = if reads { found(slot.clone()) } else { Found::Nothing { lease: None } };
+            let Some(fence) = Cell::may_write(slot.cell, when, at_least, slot.now) else {
+                return Ok(Step::Done(Wrote { stored: None, before }));
+            };
+            let (next, bytes) = self.inner.sealed(name, slot, fence, &envelope)?;
+            Ok(Step::Write { next, body: Some(bytes), reply: Wrote { stored: Some(fence), before } })
+        };
+        self.inner.step(key, STUBBORN, decide).boxed()
     }
 
     fn verify<'a>(&'a self, key: &'a [u8]) -> BoxFuture<'a, Result<Verified, TierError>> {

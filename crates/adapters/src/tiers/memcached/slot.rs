@@ -17,6 +17,7 @@ use crate::tiers::wire::{class_number, class_of};
 pub(super) const LONGEST_S: u64 = 30 * 24 * 3600;
 
 /// What lies under a name.
+#[derive(Clone)]
 pub(super) struct Slot {
     /// What to compare with; `None`: nothing lies there.
     pub(super) cas: Option<u64>,

@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use bellwether::shared::{Acquired, Ask, Draw, Envelope, Found, Mode, Raised, TierError, TierTrouble, Verified};
+use bellwether::shared::{
+    Acquired, Ask, Draw, Envelope, Found, Mode, Raised, TierError, TierTrouble, Verified, When, Wrote,
+};
 use bellwether::{Fence, Invalidation, Span};
 use bellwether_envelope::{Header, Unreadable};
 use bytes::Bytes;
@@ -245,6 +247,33 @@ impl RedisTier {
         let fence = words.fence().map_err(odd)?;
         let was_resident = words.natural().map_err(odd)? == 1;
         Ok(Raised { fence, was_resident, salts: words.salts().map_err(odd)? })
+    }
+
+    pub(super) async fn wrote(
+        &self,
+        key: &[u8],
+        when: When,
+        reads: bool,
+        at_least: Fence,
+        envelope: &Envelope,
+    ) -> Result<Wrote, TierError> {
+        let (bytes, windows) = self.sealed(key, envelope)?;
+        let longest = if reads { u64::from(self.common.options.max_value) + AROUND } else { 0 };
+        let call = script::write(when, at_least, longest, windows, bytes);
+        let (mut words, node) = self.run(key, &call, false).await?;
+        let odd = |fault: Fault| fault.into_error(&node.label);
+        let (status, now_ms) = (words.status, words.now_us / 1000);
+        let fence = words.fence().map_err(odd)?;
+        let (left, body) = (words.left().map_err(odd)?, words.body().map_err(odd)?);
+        let before = match body {
+            Body::Here(bytes) => match found(key, &bytes, now_ms, self.common.options.max_value) {
+                Ok(found) => found,
+                Err(Unreadable::NotOurs) => Found::Foreign { body: bytes, left },
+                Err(why) => self.misread(why),
+            },
+            Body::None | Body::Longer(_) => Found::Nothing { lease: None },
+        };
+        Ok(Wrote { stored: (status == 1).then_some(fence), before })
     }
 
     pub(super) fn sealed(&self, key: &[u8], envelope: &Envelope) -> Result<(Vec<u8>, script::Windows), TierError> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use bellwether::shared::{Ask, Draw, Envelope, Format, Mode, Position};
+use bellwether::shared::{Ask, Draw, Envelope, Format, Mode, Position, When};
 use bellwether::{FailClass, Fence, Invalidation, Kind, Span};
 use bellwether_core::cell::{self, Cell, Now, What};
 use bellwether_envelope::{Header, Kind as StoredKind};
@@ -165,6 +165,24 @@ impl Both {
                 self.cell = next.or(self.cell);
                 format!("put {fence:?}")
             }
+            17 => {
+                let when = [When::Always, When::Absent, When::Present][random.usize(..3)];
+                let (bytes, envelope) = self.sealed(random);
+                let windows = super::entry::windows(&envelope);
+                let mut words = self.run(&script::write(when, Fence::ZERO, 1 << 20, windows, bytes)).await;
+                let now = Now(words.now_us);
+                let fence = Cell::may_write(self.cell, when, Fence::ZERO, now);
+                assert_eq!((words.status == 1, words.fence().unwrap()), (fence.is_some(), fence.unwrap_or_default()));
+                let there = cell::alive(self.cell, now.tick()).is_some_and(|cell| match cell.what {
+                    What::Value => now.tick() < cell.hard_until,
+                    what => what == What::Foreign,
+                });
+                let left = words.left().unwrap();
+                assert_eq!(words.body().unwrap() != Body::None, there, "{left:?}");
+                self.met.insert(if fence.is_some() { "write" } else { "write refused" });
+                self.cell = fence.map(|fence| Cell { fence, ..modelled(&envelope, now) }).or(self.cell);
+                format!("write {when:?}")
+            }
             16 => {
                 let key = String::from_utf8(self.key.clone()).unwrap();
                 let gone = random.bool();
@@ -252,7 +270,9 @@ impl Both {
 }
 
 /// All of them must be met, or the comparison says little.
-const MEETS: [&str; 16] = [
+const MEETS: [&str; 18] = [
+    "write",
+    "write refused",
     "granted",
     "granted over a body",
     "granted to a backup",

@@ -35,7 +35,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use bellwether::shared::{Acquired, Ask, Envelope, Found, Raised, Stored, Tier, TierError, Verified};
+use bellwether::shared::{Acquired, Ask, Envelope, Found, Raised, Stored, Tier, TierError, Verified, When, Wrote};
 use bellwether::{FailClass, Fence, Invalidation, Span};
 use bellwether_core::ring::split;
 pub use check::{Problem, Report, Weight};
@@ -192,6 +192,21 @@ impl Tier for RedisTier {
                 Err(error) => Err(error),
             };
             self.count(stored.map(|yes| if yes { Stored::Yes(fence) } else { Stored::Refused }))
+        }
+        .boxed()
+    }
+
+    fn write<'a>(
+        &'a self,
+        key: &'a [u8],
+        when: When,
+        reads: bool,
+        at_least: Fence,
+        envelope: Envelope,
+    ) -> BoxFuture<'a, Result<Wrote, TierError>> {
+        async move {
+            let key = self.stored(key);
+            self.count(self.wrote(&key, when, reads, at_least, &envelope).await)
         }
         .boxed()
     }

@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use bellwether::shared::{Ask, Mode};
+use bellwether::shared::{Ask, Mode, When};
 use bellwether::{FailClass, Fence, Invalidation, Span};
 use bellwether_core::cell::TOKEN_STEP;
 use bytes::Bytes;
@@ -33,6 +33,7 @@ script!(RENEW, "scripts/renew.lua");
 script!(RELEASE, "scripts/release.lua");
 script!(INVALIDATE, "scripts/invalidate.lua");
 script!(PUT, "scripts/put.lua");
+script!(WRITE, "scripts/write.lua");
 script!(LOOK, "scripts/look.lua");
 
 /// One call of a script on one key.
@@ -130,6 +131,17 @@ pub(super) fn invalidate(verb: Invalidation, tombstone_ms: u64, at_least: Fence)
 pub(super) fn put(under: Fence, windows: Windows, tombstone_ms: u64, envelope: Vec<u8>) -> Call {
     let args = std::iter::once(fence(under)).chain(windows.args()).chain([number(tombstone_ms), envelope]).collect();
     Call { script: &PUT, args }
+}
+
+pub(super) fn write(when: When, at_least: Fence, longest: u64, windows: Windows, envelope: Vec<u8>) -> Call {
+    let when = match when {
+        When::Always => 0,
+        When::Absent => 1,
+        When::Present => 2,
+    };
+    let words = [number(when), fence(at_least), number(longest)];
+    let args = words.into_iter().chain(windows.args()).chain([envelope]).collect();
+    Call { script: &WRITE, args }
 }
 
 pub(super) fn look(longest: u64) -> Call {

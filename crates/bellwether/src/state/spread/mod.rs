@@ -26,7 +26,8 @@ use tokio::runtime::Handle;
 
 use self::places::Places;
 use crate::shared::{
-    Acquired, Ask, Copied, Envelope, Found, Mode, Raised, Split, Stored, Tier, TierError, TierTrouble, Verified,
+    Acquired, Ask, Copied, Envelope, Found, Mode, Raised, Split, Stored, Tier, TierError, TierTrouble, Verified, When,
+    Wrote,
 };
 
 /// Keys that are split at once; more are not.
@@ -443,6 +444,34 @@ impl Tier for SpreadTier {
     fn put<'a>(&'a self, key: &'a [u8], fence: Fence, envelope: Envelope) -> BoxFuture<'a, Result<Stored, TierError>> {
         // It comes after an invalidation, which has seen to the copies; the next load names new ones.
         self.0.inner.put(key, fence, envelope)
+    }
+
+    fn write<'a>(
+        &'a self,
+        key: &'a [u8],
+        when: When,
+        reads: bool,
+        at_least: Fence,
+        envelope: Envelope,
+    ) -> BoxFuture<'a, Result<Wrote, TierError>> {
+        async move {
+            // What was there names its copies.
+            let reads = reads || self.0.inner.nodes() > 1;
+            let wrote = self.0.inner.write(key, when, reads, at_least, envelope).await?;
+            let mut salts = match &wrote.before {
+                Found::Entry { envelope, .. } if wrote.stored.is_some() => salts_of(envelope).to_vec(),
+                _ => Vec::new(),
+            };
+            if wrote.stored.is_some() {
+                salts.extend(self.0.places(key).map(|places| places.salts()).unwrap_or_default());
+                salts.extend(self.0.owed.lock().remove(key).unwrap_or_default());
+            }
+            if !salts.is_empty() {
+                self.0.reach(key, salts).await?;
+            }
+            Ok(Wrote { before: uncopied(wrote.before), ..wrote })
+        }
+        .boxed()
     }
 
     fn verify<'a>(&'a self, key: &'a [u8]) -> BoxFuture<'a, Result<Verified, TierError>> {

@@ -3,7 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use bellwether::shared::{Acquired, Ask, Envelope, Found, Raised, Stored, Tier, TierError, TierTrouble, Verified};
+use bellwether::shared::{
+    Acquired, Ask, Envelope, Found, Raised, Stored, Tier, TierError, TierTrouble, Verified, When, Wrote,
+};
 use bellwether::{FailClass, Fence, Invalidation, Span};
 use bellwether_adapters::SetupError;
 use bellwether_adapters::tiers::memcached::{self, MemcachedAddress, MemcachedOptions, MemcachedTier};
@@ -250,6 +252,17 @@ impl Tier for SharedTier {
 
     fn put<'a>(&'a self, key: &'a [u8], fence: Fence, envelope: Envelope) -> BoxFuture<'a, Result<Stored, TierError>> {
         self.tier().put(key, fence, envelope)
+    }
+
+    fn write<'a>(
+        &'a self,
+        key: &'a [u8],
+        when: When,
+        reads: bool,
+        at_least: Fence,
+        envelope: Envelope,
+    ) -> BoxFuture<'a, Result<Wrote, TierError>> {
+        self.tier().write(key, when, reads, at_least, envelope)
     }
 
     fn verify<'a>(&'a self, key: &'a [u8]) -> BoxFuture<'a, Result<Verified, TierError>> {

@@ -1,7 +1,7 @@
 //! How is a value of a plain space written and removed? SET with all its options, DEL, and their like.
 
 use bellwether::Span;
-use bellwether_resp::{Args, eq_ignore_case};
+use bellwether_resp::{Args, Writer, eq_ignore_case};
 
 use super::super::client::{Client, told, written};
 use super::lifetime::{Unit, lifetime};
@@ -11,12 +11,11 @@ use crate::service::{Ends, Outcome, When, WriteTerms, Written};
 pub(super) fn set(client: &mut Client, args: Args<'_>) {
     match set_terms(args) {
         Ok((terms, get)) => {
-            let Some(written) = write(client, &args[1], &args[2], terms) else { return };
-            match (get, written) {
-                (true, Written { before: Some(before), .. }) => client.replies.value(before),
-                (false, Written { stored: true, .. }) => client.ok(),
-                _ => client.writer().nil(),
-            }
+            write_then(client, &args[1], &args[2], terms, get, move |written, writer| match (get, written) {
+                (true, Written { before: Some(before), .. }) => writer.bulk(&before.body),
+                (false, Written { stored: true, .. }) => writer.simple("OK"),
+                _ => writer.nil(),
+            })
         }
         Err(words) => client.error(words),
     }
@@ -44,6 +43,37 @@ fn set_terms(args: Args<'_>) -> Result<(WriteTerms, bool), String> {
         }
     }
     Ok((terms, get))
+}
+
+/// Writes and answers, at once or when the shared tier has decided.
+fn write_then(
+    client: &mut Client,
+    key: &[u8],
+    value: &[u8],
+    terms: WriteTerms,
+    reads: bool,
+    answer: impl FnOnce(Written, &mut Writer<'_, Vec<u8>>) + Send + 'static,
+) {
+    match client.service.write_decided(key, value, &terms, reads) {
+        Err(refusal) => client.refused(&refusal, key),
+        Ok(None) => {
+            if let Some(written) = write(client, key, value, terms) {
+                answer(written, &mut client.writer());
+            }
+        }
+        Ok(Some(deciding)) => {
+            let (protocol, key) = (client.protocol, key.to_vec());
+            client.later(Box::pin(async move {
+                let decided = deciding.await;
+                written(protocol, |writer| match decided {
+                    Ok(decided) => answer(decided, writer),
+                    Err(refusal) => writer.error(refusal.words(&key)),
+                })
+            }));
+            // What follows on this connection must see it.
+            client.waits = true;
+        }
+    }
 }
 
 /// Writes, or says why not.
@@ -79,18 +109,14 @@ fn set_for(client: &mut Client, args: Args<'_>, unit: Unit, name: &str) {
 
 pub(super) fn setnx(client: &mut Client, args: Args<'_>) {
     let terms = WriteTerms { when: When::Absent, ..WriteTerms::default() };
-    if let Some(written) = write(client, &args[1], &args[2], terms) {
-        client.int(i64::from(written.stored));
-    }
+    write_then(client, &args[1], &args[2], terms, false, |written, writer| writer.int(i64::from(written.stored)));
 }
 
 pub(super) fn getset(client: &mut Client, args: Args<'_>) {
-    if let Some(written) = write(client, &args[1], &args[2], WriteTerms::default()) {
-        match written.before {
-            Some(before) => client.replies.value(before),
-            None => client.writer().nil(),
-        }
-    }
+    write_then(client, &args[1], &args[2], WriteTerms::default(), true, |written, writer| match written.before {
+        Some(before) => writer.bulk(&before.body),
+        None => writer.nil(),
+    });
 }
 
 pub(super) fn getdel(client: &mut Client, args: Args<'_>) {

@@ -1,0 +1,99 @@
+//! Who may write a key under a condition, where others write it as well? The shared tier decides, in one step with the write.
+
+use std::sync::Arc;
+
+use bellwether_core::entry::Meta;
+use bellwether_core::fence::Invalidation;
+use tokio::task::JoinHandle;
+
+use crate::engine::Engine;
+use crate::engine::body::AnyBody;
+use crate::engine::space::SpaceState;
+use crate::engine::tier::{Asked, Link, Said};
+use crate::entry::{Resident, TierMark, relabelled};
+use crate::key::Key;
+use crate::load::Loaded;
+use crate::observe::shared::add;
+use crate::shared::{Found, TierTrouble, When, Wrote};
+
+/// What the tier decided.
+pub(crate) struct Decided {
+    pub(crate) stored: bool,
+    /// What was there, if it was asked for and fresh.
+    pub(crate) before: Option<Resident>,
+}
+
+impl Engine {
+    /// Writes if `when` holds in the shared tier. An error: it did not decide.
+    pub(crate) async fn write_if(
+        self: Arc<Engine>,
+        space: Arc<SpaceState>,
+        key: Key,
+        when: When,
+        reads: bool,
+        loaded: Loaded<AnyBody>,
+    ) -> Result<Decided, TierTrouble> {
+        let Some(mut link) = Link::of(&self, &space, &key) else { return Err(TierTrouble::Unfit) };
+        let asked = link.ready(&key).await?;
+        let entry = self.written(&space, &key, loaded, asked.fence, asked.at).ok_or(TierTrouble::Unfit)?;
+        let envelope = self.envelope(&space, &entry, self.position()).ok_or(TierTrouble::Unfit)?;
+        let at_least = self.pending.raised(&key).max(link.holds).above();
+        let to = link.to.clone();
+        let wrote = to.tier.write(&to.name, when, reads, at_least, envelope);
+        let Wrote { stored, before } = self.within_budget(&space, wrote).await?;
+        let before = self.former(&space, &key, &mut link, before, asked);
+        let Some(fence) = stored else {
+            add(&self.tally.refused);
+            return Ok(Decided { stored: false, before });
+        };
+        add(&self.tally.published);
+        if let Some(fleet) = &self.fleet {
+            fleet.invalidated(&to.name, Invalidation::Remove, fence);
+        }
+        if let Some(mark) = entry.mark() {
+            mark.set(fence, self.clock.now() + self.resync);
+        }
+        let (kept, gone) = self.take_in(&space, &key, &entry, asked);
+        if let Some(gone) = gone
+            && !gone.await.unwrap_or(false)
+        {
+            tracing::warn!(space = &*space.name, "an older value may be found on disk after a restart");
+        }
+        if let Some(kept) = kept {
+            self.shelve(&space, &key, &kept, self.position());
+        }
+        Ok(Decided { stored: true, before })
+    }
+
+    /// Takes the place of whatever memory has, as a write does. What was invalidated since the tier was asked may be
+    /// newer than this write: then nothing is kept, and the next read asks the tier.
+    fn take_in(
+        &self,
+        space: &SpaceState,
+        key: &Key,
+        entry: &Resident,
+        asked: Asked,
+    ) -> (Option<Resident>, Option<JoinHandle<bool>>) {
+        let telling = self.telling();
+        let (kept, floor) = self.flights.locked(key, |shard| {
+            let crossed = shard.floor(key).merge(self.floor_of(space, entry)).covers(asked.fence);
+            let lost = entry.mark().map(TierMark::fence).unwrap_or_default() < self.pending.raised(key);
+            let floor = self.overtake(shard, key, Invalidation::Remove);
+            if crossed || lost || space.is_retired() {
+                self.memory.remove(key.by_ref());
+                return (None, floor);
+            }
+            let now = relabelled(entry, Meta { fence: self.next_fence(), ..entry.meta() }, None, false);
+            (self.memory.put(key, now.clone()).then_some(now), floor)
+        });
+        let gone = self.unshelve(space, key, floor);
+        drop(telling);
+        (kept, gone)
+    }
+
+    fn former(&self, space: &SpaceState, key: &Key, link: &mut Link, before: Found, asked: Asked) -> Option<Resident> {
+        let Said::Offer(offer) = link.found(key, before, asked) else { return None };
+        let covered = offer.floor.merge(space.floor()).covers(offer.entry.fence());
+        (!covered && self.clock.now() < offer.entry.fresh_until()).then_some(offer.entry)
+    }
+}
