@@ -120,8 +120,9 @@ impl Limiter {
 
     /// Loads that may run at once.
     pub fn limit(&self) -> usize {
-        // Between 1 and the pool, which was an integer.
-        self.dip.map_or(self.limit as usize, |dip| dip.limit)
+        // Between 1 and the pool, which was an integer. The pool may have shrunk below a dip that is under way.
+        let limit = self.limit as usize;
+        self.dip.map_or(limit, |dip| dip.limit.min(limit))
     }
 
     /// What loads usually take, in microseconds of service; `None` before the first window.

@@ -158,6 +158,20 @@ fn another_pool_is_kept_to() {
     assert_eq!(low.limit(), 4);
 }
 
+#[test]
+fn g9_a_pool_that_shrinks_within_a_dip_is_kept_to() {
+    let mut limiter = Limiter::new(64);
+    let mut now = 0;
+    while limiter.dip.is_none() {
+        now += 20;
+        let in_dip = limiter.started(64);
+        limiter.ended(Sample::Took(20_000), in_dip, Tick(now));
+    }
+    assert_eq!(limiter.limit(), 8);
+    limiter.set_pool(3);
+    assert_eq!(limiter.limit(), 3);
+}
+
 proptest! {
     #[test]
     fn it_stays_between_one_and_the_pool(
