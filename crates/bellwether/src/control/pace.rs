@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
 use bellwether_core::time::{Span, Tick};
-
 use bellwether_core::write::ends::CROWD;
 
 use crate::engine::Engine;
@@ -15,8 +14,6 @@ use crate::port::clock::Clock;
 const SOON: Span = Span::secs(10);
 /// How often spaces are measured.
 const EVERY: Span = Span::secs(1);
-/// Processes that share a space's refreshes, as long as nobody counts them: what another has loaded costs no turn.
-const INSTANCES: u32 = 1;
 
 /// Measures until the cache is gone.
 pub(crate) fn start(engine: &Arc<Engine>) {
@@ -30,9 +27,12 @@ async fn watch(engine: Weak<Engine>, clock: Clock) {
         clock.sleep_until(clock.now() + EVERY).await;
         let Some(engine) = engine.upgrade() else { return };
         let spaces: Vec<_> = engine.spaces.read().values().cloned().collect();
+        // Those that share the refreshes of shared spaces: what another has loaded costs no turn.
+        let instances = engine.heat.judged().view.instances(clock.now());
         for space in spaces {
+            let shared = space.travel.as_ref().is_some_and(|travel| travel.on_shared);
             let keys = engine.memory.counts().values(space.id);
-            space.paced.measure(keys, space.policy.ttl, INSTANCES, clock.now());
+            space.paced.measure(keys, space.policy.ttl, if shared { instances } else { 1 }, clock.now());
             if keys >= u64::from(CROWD) {
                 tell(&engine, &space, &mut told);
             }

@@ -1,13 +1,12 @@
 //! What is said of hot keys, and of those that will be? `[hot]`.
 
 use super::heat;
-use super::problem::{Wrong, one_of};
+use super::problem::{Place, Wrong, one_of};
 use super::raw::{Field, Fields};
 use super::resolved::{Announcement, Hot};
-use super::section::{Context, Section, quoted};
+use super::section::{Context, Section, fields_of, quoted};
 use super::space;
 use super::units;
-use super::{Place, fields_of};
 use bellwether_core::moment;
 use bellwether_core::template::{Route, Template, route};
 use bellwether_core::time::Span;

@@ -44,8 +44,8 @@ pub use resolved::{
 use origin::Declared;
 use problem::{Report, Wrong};
 pub(crate) use problem::{did_you_mean, one_of};
-use raw::{Field, Fields, Value};
-use section::{Context, Section};
+use raw::Fields;
+use section::{Context, Section, fields_of};
 use std::io::Read as _;
 use std::path::Path;
 
@@ -227,16 +227,6 @@ fn table(root: &mut Section<'_, '_>, key: &'static str) -> Option<(Place, Fields
     let field = root.take(key)?;
     let place = field.key_place.clone();
     fields_of(root.cx, field, &format!("[{key}]")).map(|fields| (place, fields))
-}
-
-fn fields_of(cx: &mut Context<'_>, field: Field, header: &str) -> Option<Fields> {
-    match field.value {
-        Value::Table(fields) => Some(fields),
-        _ => {
-            cx.report.say(&field.place, "", "a single value", Wrong::expected(format!("a section {header}")));
-            None
-        }
-    }
 }
 
 fn limit(root: &mut Section<'_, '_>, key: &str, count: usize, most: usize) {

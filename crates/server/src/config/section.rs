@@ -373,3 +373,14 @@ pub(super) fn bare(value: &Value) -> String {
         Value::Table(_) => "{…}".to_owned(),
     }
 }
+
+/// The settings of a section; a single value in its place is a mistake.
+pub(super) fn fields_of(cx: &mut Context<'_>, field: Field, header: &str) -> Option<Fields> {
+    match field.value {
+        Value::Table(fields) => Some(fields),
+        _ => {
+            cx.report.say(&field.place, "", "a single value", Wrong::expected(format!("a section {header}")));
+            None
+        }
+    }
+}
