@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 use crate::common::{Source, minute, soon, until, wide};
 use bellwether::shared::{Found, Tier};
 use bellwether::testing::{Mode, SharedMemory};
-use bellwether::{Budget, Cache, Clock, Early, LoadCtx, LoadError, Loaded, Policy, Space, Span, Why};
+use bellwether::{
+    Budget, Cache, Clock, Early, Fence, Invalidation, LoadCtx, LoadError, Loaded, Policy, Space, Span, Why,
+};
 use futures_util::future::join_all;
 use tokio::sync::Semaphore;
 
@@ -502,4 +504,25 @@ async fn g2_a_tag_or_space_that_was_invalidated_here_is_not_revived_by_the_tier(
     assert_eq!(*fleet.space(0).get(&2).or_load(tagged(source.clone())).await.expect("loaded"), 2);
     // Control: without a backplane another process knows nothing of it.
     assert_eq!(*fleet.space(1).get(&1).or_load(source.loader(LOAD)).await.expect("adopted"), 1);
+}
+
+/// What another process invalidated before may be heard of while a write is on its way to the tier.
+#[tokio::test]
+async fn a_write_is_not_lost_to_an_older_one_that_is_heard_of_late() {
+    let fleet = fleet(2, &minute());
+    for heard_with_its_fence in [true, false] {
+        assert!(fleet.space(0).write(&7, 1).acknowledged().await.told);
+        let raised = fleet.tier.invalidate(b"row:7", Invalidation::Remove, Fence::ZERO).await.expect("it works");
+        // On this thread nothing else runs until it waits: the tier is told of the write only then.
+        let writing = fleet.space(1).write(&7, 2);
+        fleet.caches[1].0.hear_key(b"row:7", Invalidation::Remove, heard_with_its_fence.then_some(raised.fence));
+        assert!(writing.acknowledged().await.told);
+        let held = fleet.tier.get(b"row:7").await.expect("it works");
+        assert!(matches!(held, Found::Entry { .. }), "{heard_with_its_fence}: {held:?}");
+        assert_eq!(fleet.space(1).find(&7).await.as_deref(), Some(&2));
+    }
+    // One that came later wins, as soon as it is heard of.
+    let raised = fleet.tier.invalidate(b"row:7", Invalidation::Remove, Fence::ZERO).await.expect("it works");
+    fleet.caches[1].0.hear_key(b"row:7", Invalidation::Remove, Some(raised.fence));
+    assert_eq!(fleet.space(1).find(&7).await.as_deref(), None);
 }

@@ -271,3 +271,36 @@ fn each_old_value_is_handed_out_once_however_many_processes_replace_it() {
         assert_eq!((nothing, texts.len()), (1, 100), "{url}: each of 100 values once, and once nothing");
     }
 }
+
+/// Each of two processes writes a key right after the other's write was acknowledged.
+#[test]
+fn a_write_after_another_process_has_acknowledged_one_is_the_one_that_stays() {
+    let redis = redis();
+    let fleet = fleet(&redis.url());
+    let lost: usize = thread::scope(|scope| {
+        let writers: Vec<_> = (0..4)
+            .map(|writer| {
+                let fleet = &fleet;
+                scope.spawn(move || {
+                    let mut clients = [fleet[0].connect(), fleet[1].connect()];
+                    (0..75)
+                        .filter(|n| {
+                            let (key, last) = (format!("user:{writer}-{n}"), n % 2);
+                            // So that what the backplane tells of the first arrives at every moment of the second.
+                            assert_eq!(clients[1 - last].call(&["SET", &key, "first"]), Value::ok());
+                            thread::sleep(Duration::from_micros(n as u64 % 5 * 700));
+                            assert_eq!(clients[last].call(&["SET", &key, "last"]), Value::ok());
+                            clients[last].call(&["GET", &key]) != Value::bulk("last")
+                                || until(LIMIT, "the other process to hear of it", || {
+                                    let seen = clients[1 - last].call(&["GET", &key]);
+                                    (seen != Value::bulk("first")).then_some(seen)
+                                }) != Value::bulk("last")
+                        })
+                        .count()
+                })
+            })
+            .collect();
+        writers.into_iter().map(|writer| writer.join().expect("it ends")).sum()
+    });
+    assert_eq!(lost, 0, "of 300");
+}

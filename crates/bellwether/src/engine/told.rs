@@ -221,12 +221,7 @@ impl Engine {
             // A tier that has lost it in a failover is not believed.
             self.pending.raise(&key, fence);
         }
-        let newer = |held: Fence| fence.is_some_and(|fence| held >= fence);
-        let held = self.memory.peek(key.by_ref()).and_then(|entry| Some(entry.mark()?.fence()));
-        if held.is_some_and(newer) {
-            return false;
-        }
-        self.invalidate_here(&space, &key, verb).was_resident
+        self.invalidate_heard(&space, &key, verb, fence)
     }
 
     /// Whose key an entry of the tier is, by its name there. Of several prefixes that fit the longest is meant.

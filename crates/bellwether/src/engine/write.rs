@@ -64,11 +64,29 @@ impl Engine {
         Invalidating { was_resident, to_tell, on_disk }
     }
 
-    /// The same for what another process invalidated: it has told the tier.
-    pub(crate) fn invalidate_here(&self, space: &SpaceState, key: &Key, verb: Invalidation) -> Invalidating {
+    /// The same for what another process invalidated: it has told the tier, which has raised the key to `fence`. Whether
+    /// a value was dropped.
+    pub(crate) fn invalidate_heard(
+        &self,
+        space: &SpaceState,
+        key: &Key,
+        verb: Invalidation,
+        fence: Option<Fence>,
+    ) -> bool {
         let _telling = self.telling();
-        let (was_resident, fence) = self.flights.locked(key, |shard| self.apply(shard, space, key, verb));
-        Invalidating { was_resident, to_tell: ToTell::Nobody, on_disk: self.unshelve(space, key, fence) }
+        let done = self.flights.locked(key, |shard| {
+            let held = self.memory.peek(key.by_ref()).and_then(|entry| Some(entry.mark()?.fence()));
+            let newer = held.zip(fence).is_some_and(|(held, fence)| held >= fence);
+            // Of two writes the tier says which came later: one of ours that is on its way there is not dropped before.
+            if newer || self.pending.is_being_written(key) {
+                return None;
+            }
+            Some(self.apply(shard, space, key, verb))
+        });
+        let Some((was_resident, fence)) = done else { return false };
+        // On disk too, while the caller goes on.
+        drop(self.unshelve(space, key, fence));
+        was_resident
     }
 
     fn apply(

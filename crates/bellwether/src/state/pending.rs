@@ -158,6 +158,11 @@ impl Pending {
         self.0.lock().owed.get(key).cloned()
     }
 
+    /// Whether a value that was written here is on its way to the tier, and no try of it has failed.
+    pub(crate) fn is_being_written(&self, key: &Key) -> bool {
+        self.0.lock().owed.get(key).is_some_and(|owed| owed.written.is_some() && owed.tries == 0)
+    }
+
     /// How far it is with what was to be told of `key` by this generation.
     pub(crate) fn standing(&self, key: &Key, generation: u64) -> Standing {
         match self.0.lock().owed.get(key) {
