@@ -304,3 +304,26 @@ fn a_write_after_another_process_has_acknowledged_one_is_the_one_that_stays() {
     });
     assert_eq!(lost, 0, "of 300");
 }
+
+/// A caller at the process that gave the token out waits for a value that is brought to the other.
+fn waiter_is_served(fleet: &[Bellwether; 2], key: &str) {
+    let (mut giving, mut other) = (fleet[0].connect(), fleet[1].connect());
+    let token = token(&mut giving, key);
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| get(&mut fleet[0].connect(), &[key, "WAIT", "15000"]));
+        thread::sleep(Duration::from_millis(200));
+        assert_eq!(other.call(&["BW.SET", key, "brought", &token]), Value::Int(1));
+        let begun = Instant::now();
+        let (value, why, _) = waiting.join().expect("it ends");
+        assert_eq!(value, Value::bulk("brought"), "{why} after {:?}", begun.elapsed());
+        assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    });
+}
+
+#[test]
+fn who_waits_where_a_token_was_given_out_has_what_is_brought_elsewhere() {
+    let redis = redis();
+    waiter_is_served(&fleet(&redis.url()), "user:waited");
+    let memcached = Memcached::start(&[]).unwrap_or_else(|error| panic!("{error}"));
+    waiter_is_served(&fleet(&format!("memcached://{}", memcached.address())), "user:waited");
+}

@@ -28,12 +28,15 @@ use crate::error::Error;
 use crate::key::Key;
 use crate::load::Loaded;
 use crate::observe::shared::add;
-use crate::shared::{Acquired, Stored, TierTrouble};
+use crate::shared::{Acquired, Found, Stored, TierTrouble};
 use crate::state::flights::Ending;
 use crate::token::{Lease, Of, Token};
 
 /// So often a caller asks in a row whom an invalidation comes before each time.
 const MOST_BIDS: u32 = 8;
+/// A lease that was given out here is looked at so often, in case that nobody tells of its end, and never more often.
+const WATCH_EVERY: Span = Span::secs(2);
+const WATCH_PAUSE: Span = Span::ms(5);
 /// Nothing that is told of an age goes further back: no token lasts longer.
 const OLDEST: Span = Span::secs(600);
 
@@ -291,7 +294,29 @@ impl Engine {
         // The tier counts from when it was asked.
         seated.cell.set_lease(asked.map_or(since, |asked| asked.at) + lease);
         self.runtime().spawn(self.clone().end_lease(key.clone(), seated.id, seated.cell.clone()));
+        if granted.is_some() {
+            self.runtime().spawn(self.clone().watch_lease(to.clone(), key.clone(), seated.id, seated.cell.clone()));
+        }
         Some(Token(token))
+    }
+
+    /// A token that was given out here may be spent or given back at any process, and voided by any: whoever waits here
+    /// for its value looks again then.
+    async fn watch_lease(self: Arc<Engine>, to: Arc<Place>, key: Key, id: FlightId, cell: Arc<FlightCell>) {
+        loop {
+            tokio::select! {
+                _ = cell.wait(Tick::NEVER) => return,
+                () = self.clock.sleep_until(self.clock.now() + WATCH_EVERY) => {}
+                () = to.tier.changed(&to.name) => {}
+            }
+            // A tier that can't tell of changes any more says so at once, each time.
+            self.clock.sleep_until(self.clock.now() + WATCH_PAUSE).await;
+            let Ok(found) = self.within_budget(&to.space, to.tier.get(&to.name)).await else { continue };
+            if !matches!(found, Found::Nothing { lease: Some(_) } | Found::Entry { lease: Some(_), .. }) {
+                self.leave(&key, id, &cell, Ending::Neither, Outcome::Released);
+                return;
+            }
+        }
     }
 
     /// Another process's client fills the key: nobody here asks again before `pause` is over or the key changes.

@@ -125,7 +125,8 @@ impl Service {
         let loaded = terms.loaded(value, served.present(&stored).as_ref());
         let tags = served.tags(&captures).into_iter().chain(terms.tags.iter().cloned());
         let decided = served.space.write_if(&stored, terms.when, reads, tags.fold(loaded, Loaded::tag));
-        let (service, key, value, terms) = (self.clone(), key.to_vec(), value.to_vec(), terms.clone());
+        // Changes of its own: those of the connection belong to the command that it is at by then.
+        let (service, key, value, terms) = (self.collecting(), key.to_vec(), value.to_vec(), terms.clone());
         let done = async move {
             match decided.await {
                 Ok(decided) => {
@@ -135,7 +136,13 @@ impl Service {
                     Ok(Written { stored: decided.stored, before: decided.before })
                 }
                 // The tier can't be asked: this process decides, as it does for everything then.
-                Err(_) => service.write(&key, &value, terms),
+                Err(_) => {
+                    let written = service.write(&key, &value, terms);
+                    if let Some(telling) = service.telling() {
+                        telling.done().await;
+                    }
+                    written
+                }
             }
         };
         Ok(Some(done.boxed()))

@@ -72,7 +72,8 @@ impl Client {
     /// Keeps the reply of the present command until other tiers know what it changed, and whatever follows with it: a
     /// read on this connection must not find there what is no more.
     fn hold(&mut self, mark: Mark, telling: Telling) {
-        let reply = self.replies.take_since(mark);
+        // One that is waited for keeps its place, and what follows waits behind it.
+        let reply = if self.replies.is_pending_since(mark) { Vec::new() } else { self.replies.take_since(mark) };
         self.later(Box::pin(async move {
             telling.done().await;
             Reply::Bytes(reply)

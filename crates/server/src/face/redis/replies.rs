@@ -216,7 +216,12 @@ impl Replies {
         Mark { output: self.output.len(), slots: self.slots.len() }
     }
 
-    /// Takes back what was replied since, as bytes.
+    /// Whether a reply since is still waited for.
+    pub(super) fn is_pending_since(&self, mark: Mark) -> bool {
+        self.slots.range(mark.slots.saturating_sub(1).min(self.slots.len())..).any(|slot| matches!(slot, Slot::Pending))
+    }
+
+    /// Takes back what was replied since, as bytes. None of it may be waited for still.
     pub(super) fn take_since(&mut self, mark: Mark) -> Vec<u8> {
         self.copy_gathered();
         if self.trash.is_some() {
@@ -388,6 +393,24 @@ mod tests {
         assert!(replies.poll(&mut cx));
         assert_eq!(replies.output, b":0\r\none :1\r\n:2\r\ntwo three");
         assert!(replies.settled());
+    }
+
+    #[test]
+    fn a_reply_that_is_waited_for_is_told_from_one_that_can_be_taken_back() {
+        let mut replies = Replies::default();
+        let mark = replies.mark();
+        replies.writer(Protocol::Resp2).int(1);
+        assert!(!replies.is_pending_since(mark));
+        assert_eq!(replies.take_since(mark), b":1\r\n");
+        for _ in 0..2 {
+            let mark = replies.mark();
+            replies.later(Box::pin(pending()));
+            assert!(replies.is_pending_since(mark));
+        }
+        let mark = replies.mark();
+        replies.writer(Protocol::Resp2).int(2);
+        assert!(!replies.is_pending_since(mark), "what was waited for before stays");
+        assert_eq!(replies.take_since(mark), b":2\r\n");
     }
 
     #[test]
