@@ -80,7 +80,8 @@ impl Extensions {
     }
 
     pub(crate) fn write(&self, out: &mut Vec<u8>) -> Result<(), Unfit> {
-        if self.own.len() > MOST - usize::from(COPIED) {
+        // A copy has no copies: of the last two there is one at most.
+        if self.own.len() > MOST - usize::from(SALTS) {
             return Err(Unfit::Extensions);
         }
         if let Some((epoch, number)) = self.seen {

@@ -257,7 +257,7 @@ fn a_reader_skips_to_the_stated_length_and_over_extensions_it_does_not_know() {
     assert_eq!(reading(bytes).unwrap(), "payload");
 
     let mut bytes = value(b"payload", Packing::NONE);
-    bytes.splice(HEADER..HEADER, [6, 2, 0, 1, 1, 63, 0, 0, 3, 8, 0, 9, 0, 0, 0, 0, 0, 0, 0, 0]);
+    bytes.splice(HEADER..HEADER, [7, 2, 0, 1, 1, 63, 0, 0, 3, 8, 0, 9, 0, 0, 0, 0, 0, 0, 0, 0]);
     bytes[6] |= 4;
     mend(&mut bytes);
     let found = read(b"key", &Bytes::from(bytes), Limits::at(NOW)).unwrap();

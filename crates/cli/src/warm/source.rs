@@ -64,10 +64,10 @@ impl Source {
             }
             (Some(path), None) => {
                 let failed = |error: io::Error| Failure::Input(vec![format!("{}: {error}", path.display())]);
-                let counted = BufReader::new(File::open(path).map_err(failed)?)
-                    .split(b'\n')
-                    .filter(|line| line.as_ref().is_ok_and(|line| !line.is_empty()));
-                let total = counted.count() as u64;
+                let mut total = 0;
+                for line in BufReader::new(File::open(path).map_err(failed)?).split(b'\n') {
+                    total += u64::from(!line.map_err(failed)?.is_empty());
+                }
                 let lines = Box::new(BufReader::new(File::open(path).map_err(failed)?));
                 Source::of_lines(format!("file {}", path.display()), lines, Some(total))
             }

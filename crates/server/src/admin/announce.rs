@@ -33,9 +33,10 @@ pub(super) fn announce(service: &Service, key: &str, query: Option<&str>) -> Res
                 format!("'{}': a capture is not of the type that its space asks for: it has no row", shown(&key));
             refused(StatusCode::NOT_FOUND, &words)
         }
-        Err(NotTaken::Over) => {
-            refused(StatusCode::BAD_REQUEST, "its time is over: `at` and `for` must end in the future")
-        }
+        Err(NotTaken::Over) => refused(
+            StatusCode::BAD_REQUEST,
+            "its time is over, or lies more than 400 days ahead: `at` and `for` must end between now and then",
+        ),
         Err(NotTaken::TooMany) => {
             refused(StatusCode::SERVICE_UNAVAILABLE, "too many keys are announced: wait until some are over")
         }
