@@ -109,8 +109,11 @@ fn g2_a_value_too_long_for_memcached_takes_the_older_one_away_from_everybody() {
     until(LIMIT, "the other process to give up the older value", || {
         (two.call(&["GET", "session:a"]) == Value::Nil).then_some(())
     });
-    let counted = fleet[0].metrics().sum("bellwether_shared_total", &["event=\"too_large\""]);
-    assert!(counted >= 1.0, "{counted}");
+    // On a busy machine the first try may take longer than a request's budget: then it is told again.
+    until(LIMIT, "it to be counted", || {
+        let counted = fleet[0].metrics().sum("bellwether_shared_total", &["event=\"too_large\""]);
+        (counted >= 1.0).then_some(())
+    });
 }
 
 fn xorshift(mut n: u64) -> u64 {
