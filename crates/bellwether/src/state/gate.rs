@@ -29,7 +29,6 @@ pub(crate) struct OriginGate {
     /// The breaker is open until this tick: nobody needs to ask before. 0: it is not.
     quiet_until: AtomicU64,
     degraded: AtomicBool,
-    slow: AtomicBool,
     /// Wakes the pump: the next moment of interest may have moved.
     earlier: Notify,
     clock: Clock,
@@ -138,7 +137,6 @@ impl OriginGate {
             shares: Mutex::new(KeyShares { shares, waiting: HashMap::new() }),
             quiet_until: AtomicU64::new(0),
             degraded: AtomicBool::new(false),
-            slow: AtomicBool::new(false),
             earlier: Notify::new(),
             clock,
             runtime,
@@ -188,12 +186,6 @@ impl OriginGate {
     /// The origin is in trouble, or has been a moment ago: it fails, it is slow, or classes are being shed.
     pub(crate) fn is_degraded(&self) -> bool {
         self.degraded.load(Ordering::Relaxed)
-    }
-
-    /// Its loads take longer than usual by more than is put up with.
-    #[allow(dead_code, reason = "for reactions to hot keys and for the ramp")]
-    pub(crate) fn is_slow(&self) -> bool {
-        self.slow.load(Ordering::Relaxed)
     }
 
     /// May a load that failed be tried once more? It asks for a permit of its own then.
@@ -300,7 +292,6 @@ impl OriginGate {
         inner.pumping |= start;
         self.quiet_until.store(inner.gate.open_until().map_or(0, |until| until.0), Ordering::Relaxed);
         self.degraded.store(inner.gate.is_degraded(), Ordering::Relaxed);
-        self.slow.store(inner.gate.is_slow(), Ordering::Relaxed);
         let Inner { gate, mood, .. } = &mut *inner;
         let news = mood.renew(gate);
         drop(inner);
