@@ -388,6 +388,7 @@ impl Engine {
             format: encoded.format,
             about: encoded.about,
             split: Split::No,
+            tight: false,
             body: encoded.body,
         })
     }

@@ -197,6 +197,7 @@ fn other_knobs(old: &SpaceConfig, new: &SpaceConfig) -> Vec<&'static str> {
         rate,
         rescue_invalidated,
         staleness_budget,
+        memory,
     } = &old.policy;
     let differs = [
         (*ttl != new.policy.ttl, "ttl"),
@@ -211,6 +212,7 @@ fn other_knobs(old: &SpaceConfig, new: &SpaceConfig) -> Vec<&'static str> {
         (*rate != new.policy.rate, "rate"),
         (*rescue_invalidated != new.policy.rescue_invalidated, "rescue_invalidated"),
         (*staleness_budget != new.policy.staleness_budget, "staleness_budget"),
+        (*memory != new.policy.memory, "tiers"),
         (old.default != new.default, "default"),
         (old.tags != new.tags, "tags"),
         (keys(old) != keys(new), "keys"),
