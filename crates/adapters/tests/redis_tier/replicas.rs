@@ -15,7 +15,22 @@ const FOR_EVER: Span = Span::secs(3600);
 const MOST_OF_MEAN: f64 = 1.3;
 
 async fn cluster() -> Arc<RedisCluster> {
-    Arc::new(blocking(|| RedisCluster::start(1, REPLICAS).expect("a cluster")).await)
+    let start = || {
+        let cluster = RedisCluster::start(1, REPLICAS).expect("a cluster");
+        // A node names no replica in its map of which it has not heard that anything was replicated.
+        cluster.nodes()[0].call(&["SET", "{}anything", "", "EX", "1"]).unwrap();
+        let lists = |node: &Redis| {
+            let text = node.call(&["CLUSTER", "SLOTS"]).unwrap().to_string();
+            cluster.nodes()[1..].iter().all(|replica| text.contains(&replica.address().port().to_string()))
+        };
+        let began = Instant::now();
+        while !cluster.nodes().iter().all(lists) {
+            assert!(began.elapsed() < PATIENCE, "the map has no replicas");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        cluster
+    };
+    Arc::new(blocking(start).await)
 }
 
 fn seeds(cluster: &RedisCluster) -> String {

@@ -116,7 +116,7 @@ async fn a_space_without_memory_asks_the_tier_each_time_but_for_keys_that_are_ho
     for _ in 0..20 {
         read(&space, 2).await;
     }
-    assert_eq!(asked(), before + 20, "each read asks the tier");
+    assert!(asked() >= before + 20, "each read asks the tier");
     let begun = Instant::now();
     while !in_force(&cache, Measure::Promote) {
         assert!(begun.elapsed() < HANG, "it is found and promoted by itself");

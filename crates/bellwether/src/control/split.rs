@@ -15,7 +15,14 @@ use crate::state::plan::Planned;
 
 /// What the tier was told, by key.
 #[derive(Default)]
-pub(crate) struct Splits(HashMap<Key, Held, ByCarriedHash>);
+pub(crate) struct Splits(HashMap<Key, Told, ByCarriedHash>);
+
+/// What it was told of one key.
+struct Told {
+    held: Held,
+    /// Its value is to be loaded once more, so that it lies there as the tier was told.
+    anew: bool,
+}
 
 /// How the tier holds a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,19 +74,20 @@ impl Splits {
             engine.plans.saved(&planned.toll, Measure::Split, used.from_copies);
             engine.plans.cost(&planned.toll, Measure::Split, used.filled);
             engine.plans.saved(&planned.toll, Measure::Replicas, used.from_replicas);
-            let before = self.0.insert(key.clone(), held).unwrap_or(USUAL);
-            if before == held {
-                continue;
-            }
-            spread.spread(&name, held.nodes);
-            spread.near(&name, held.lag);
             let resident = engine.memory.peek(key.by_ref());
-            let read = resident.as_ref().and_then(|entry| entry.mark()).map(TierMark::fence).unwrap_or_default();
-            spread.knows(&name, engine.pending.raised(key).max(read));
-            // Copies are made of a value that names them, and what lies there is as long as it was: until the next one.
-            if before.nodes != held.nodes || held.tight && !before.tight {
-                engine.refresh_unasked(space, key, resident.map(|entry| entry.fence()).unwrap_or_default());
+            let told = self.0.entry(key.clone()).or_insert(Told { held: USUAL, anew: false });
+            if told.held != held {
+                spread.spread(&name, held.nodes);
+                spread.near(&name, held.lag);
+                let read = resident.as_ref().and_then(|entry| entry.mark()).map(TierMark::fence).unwrap_or_default();
+                spread.knows(&name, engine.pending.raised(key).max(read));
+                // Copies are made of a value that names them, and what lies there is as long as it was.
+                told.anew |= told.held.nodes != held.nodes || held.tight && !told.held.tight;
+                told.held = held;
             }
+            // Not while somebody loads it anyway: then at the end of the next window.
+            let seen = resident.map(|entry| entry.fence()).unwrap_or_default();
+            told.anew = told.anew && !engine.refresh_unasked(space, key, seen);
         }
     }
 }
