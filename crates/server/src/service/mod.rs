@@ -11,6 +11,7 @@ mod collector;
 mod describe;
 mod enumerate;
 mod filter;
+mod filters;
 mod fleet;
 mod front;
 mod heat;
@@ -20,6 +21,7 @@ mod lease;
 mod open;
 mod opened;
 mod outcome;
+mod peer;
 mod penetration;
 mod reach;
 mod read;
@@ -62,7 +64,7 @@ use serving::{Belongs, Serving};
 use watch::{ClientId, Watch};
 
 pub use beginning::Readiness;
-pub use budgets::{BudgetView, Peer};
+pub use budgets::BudgetView;
 pub(crate) use class::class;
 pub(crate) use collector::Telling;
 pub(crate) use enumerate::Unnamed;
@@ -70,6 +72,7 @@ pub use filter::{FilterState, FilterView};
 pub use fleet::SharedState;
 pub(crate) use outcome::shown;
 pub use outcome::{Failure, Grant, KEY_TOO_LONG, Outcome, Refusal, Terms, no_space};
+pub use peer::Peer;
 pub use penetration::PenetrationView;
 pub use reloads::{Reload, Reloads};
 pub use scan::Page;
@@ -146,7 +149,7 @@ impl Service {
         let (hot_list, ramp) = (config.hot_list(), config.listen.ramp);
         let (watch, filters) = (Arc::<Watch>::default(), Arc::<filter::Known>::default());
         let (cache, serving) = open::open(config, loads.clone(), fleet.as_ref(), (&watch, &filters), purpose)?;
-        filters.are(&serving.spaces);
+        filters.are(serving.filters());
         ready::ready(&serving).await?;
         if fleet.as_ref().is_some_and(|fleet| !fleet.state().is_degraded()) {
             // Until then nothing of the tier is believed: it may have been invalidated before we listened.

@@ -6,7 +6,7 @@ use bellwether::{Cached, Demand, Error, FailClass, Priority, Span, Tick, Token, 
 use bellwether_adapters::Payload;
 use bellwether_core::key::MAX_KEY_BYTES;
 
-use super::budgets::Peer;
+use super::peer::Peer;
 
 /// Bytes of a key that an error shows.
 const SHOWN_KEY: usize = 128;

@@ -6,8 +6,9 @@ use bellwether_core::filter::absent::{Absent, Knowledge, absent};
 use bellwether_core::guard::client::Standing;
 use bellwether_core::template::Captures;
 
-use super::budgets::{Budgets, Peer};
+use super::budgets::Budgets;
 use super::outcome::{Failure, Outcome, Terms};
+use super::peer::Peer;
 use super::served::Served;
 
 /// What was found out about a load before it begins, and what is to be noted once it has ended.

@@ -3,10 +3,8 @@
 use std::collections::BTreeMap;
 
 use bellwether::{SpaceCounts, Why};
-use bellwether_core::filter::surge::{Seen, Surge, Turn, WINDOW};
+use bellwether_core::filter::surge::{Seen, Surge, Turn};
 use parking_lot::Mutex;
-
-use super::Service;
 
 /// Answers from what a tier or the configuration has, and writes.
 const NO_MISS: [Why; 9] = [
@@ -82,37 +80,27 @@ struct Watched {
 #[derive(Default)]
 pub(super) struct Surges(Mutex<BTreeMap<String, Watched>>);
 
-impl Service {
-    /// Looks at each window, for as long as the runtime lives that runs it.
-    pub(super) async fn follow_surges(&self) {
-        loop {
-            tokio::time::sleep(WINDOW.into()).await;
-            let (snapshot, serving) = (self.snapshot(), self.serving_on());
-            let mut watched = self.0.surges.0.lock();
-            watched.retain(|name, _| serving.spaces.iter().any(|served| served.name == *name));
-            for served in serving.spaces.iter().filter(|served| served.origin.is_some()) {
-                let Some(space) = snapshot.spaces.iter().find(|space| space.name == served.name) else { continue };
-                let prefix = served.template.literal_prefix();
-                for (kind, turn) in watched.entry(served.name.clone()).or_default().observe(space) {
-                    let views = watched.get(&served.name).map(Watched::views);
-                    tell(&served.name, prefix, kind, turn, views.and_then(|views| views.get(kind as usize).copied()));
-                }
-            }
-        }
+impl Surges {
+    /// Only these spaces are left.
+    pub(super) fn retain(&self, is_left: impl Fn(&str) -> bool) {
+        self.0.lock().retain(|name, _| is_left(name));
+    }
+
+    /// A window of a space is over: what changed, and how it is now.
+    pub(super) fn observe(&self, space: &SpaceCounts) -> Vec<(Turn, SurgeView)> {
+        let mut all = self.0.lock();
+        let watched = all.entry(space.name.clone()).or_default();
+        let turns = watched.observe(space);
+        let views = watched.views();
+        turns
+            .into_iter()
+            .filter_map(|(kind, turn)| Some((turn, *views.iter().find(|view| view.kind == kind)?)))
+            .collect()
     }
 
     /// How the space called `name` is asked for what it lacks; nothing before its first window is over.
-    pub(super) fn surges_of(&self, name: &str) -> Vec<SurgeView> {
-        self.0.surges.0.lock().get(name).map(|watched| watched.views().to_vec()).unwrap_or_default()
-    }
-}
-
-fn tell(space: &str, prefix: &str, kind: SurgeKind, turn: Turn, view: Option<SurgeView>) {
-    let (rate, usual) = view.map_or((0, 0), |view| (view.rate as u64, view.usual_rate as u64));
-    let what = kind.as_str();
-    match turn {
-        Turn::Began => tracing::warn!(space, prefix, what, rate, usual, "far more requests than usual find nothing"),
-        Turn::Ended => tracing::info!(space, prefix, what, rate, usual, "as many requests as usual find nothing"),
+    pub(super) fn of(&self, name: &str) -> Vec<SurgeView> {
+        self.0.lock().get(name).map(|watched| watched.views().to_vec()).unwrap_or_default()
     }
 }
 

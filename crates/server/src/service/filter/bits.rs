@@ -5,7 +5,7 @@ use fastbloom::BloomFilter;
 use xorf::{BinaryFuse16, Filter as _};
 
 /// The keys of a list, by their hashes.
-pub(super) struct Base {
+pub(crate) struct Base {
     /// `None`: there are no keys.
     fuse: Option<BinaryFuse16>,
     keys: u64,
@@ -16,7 +16,7 @@ impl Base {
     ///
     /// # Errors
     /// It can't be built, with these hashes.
-    pub(super) fn of(mut hashes: Vec<u64>) -> Result<Base, &'static str> {
+    pub(crate) fn of(mut hashes: Vec<u64>) -> Result<Base, &'static str> {
         hashes.sort_unstable();
         hashes.dedup();
         let fuse = if hashes.is_empty() { None } else { Some(BinaryFuse16::try_from(&hashes)?) };
@@ -27,7 +27,7 @@ impl Base {
         self.fuse.as_ref().is_some_and(|fuse| fuse.contains(&hash))
     }
 
-    pub(super) fn keys(&self) -> u64 {
+    pub(crate) fn keys(&self) -> u64 {
         self.keys
     }
 

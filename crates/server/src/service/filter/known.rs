@@ -5,22 +5,20 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use bellwether_core::template::{Match, Template};
 
-use super::super::served::Served;
 use super::Filter;
 
 /// The filters at work, for whoever hears of keys before there is a service.
 #[derive(Default)]
-pub(in crate::service) struct Known(ArcSwap<Vec<(Template, Arc<Filter>)>>);
+pub(crate) struct Known(ArcSwap<Vec<(Template, Arc<Filter>)>>);
 
 impl Known {
     /// From now on these hear.
-    pub(in crate::service) fn are(&self, spaces: &[Served]) {
-        let of = |served: &Served| Some((served.template.clone(), served.filtered.as_ref()?.filter.clone()));
-        self.0.store(Arc::new(spaces.iter().filter_map(of).collect()));
+    pub(crate) fn are(&self, filters: impl Iterator<Item = (Template, Arc<Filter>)>) {
+        self.0.store(Arc::new(filters.collect()));
     }
 
     /// `key` may exist from now on.
-    pub(in crate::service) fn note(&self, key: &[u8]) {
+    pub(crate) fn note(&self, key: &[u8]) {
         for (template, filter) in self.0.load().iter() {
             if let Match::Yes(_) = template.match_key(key) {
                 filter.note(key);

@@ -5,7 +5,6 @@
 //! been read past it by then.
 
 mod bits;
-mod keep;
 mod known;
 mod view;
 
@@ -19,10 +18,14 @@ use parking_lot::RwLock;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::config::FilterConfig;
-use bits::{Base, Overlay};
+use bits::Overlay;
 
+pub(super) use bits::Base;
 pub(super) use known::Known;
 pub use view::{FilterState, FilterView};
+
+/// Keys that a filter holds, at most: 23 MB at work, and some 30 bytes a key while it is made.
+pub(super) const MOST_KEYS: usize = 10_000_000;
 
 /// The filter of one space, and how it is kept.
 #[derive(Clone)]
@@ -93,7 +96,8 @@ impl Filter {
         Filter { seed, state: RwLock::default(), doubted: AtomicBool::new(false), counts: Counts::default() }
     }
 
-    fn hash(&self, key: &[u8]) -> u64 {
+    /// What stands for `key` in it.
+    pub(super) fn hash(&self, key: &[u8]) -> u64 {
         xxh3_64_with_seed(key, self.seed)
     }
 
@@ -135,7 +139,7 @@ impl Filter {
     }
 
     /// A list of keys is about to be read.
-    fn begin(&self, now: Tick) {
+    pub(super) fn begin(&self, now: Tick) {
         let mut state = self.state.write();
         let base = state.built.as_ref().map_or(0, |built| built.base.keys());
         state.next = Some(Overlay::over(base));
@@ -144,7 +148,7 @@ impl Filter {
     }
 
     /// The list was read, or not.
-    fn end(&self, built: Result<(Base, Age), Trouble>, now: Tick) {
+    pub(super) fn end(&self, built: Result<(Base, Age), Trouble>, now: Tick) {
         let mut state = self.state.write();
         let overlay = state.next.take();
         match built.and_then(|built| overlay.map(|overlay| (built, overlay)).ok_or_else(Trouble::unbegun)) {
@@ -170,7 +174,13 @@ impl Filter {
         }
     }
 
-    fn standing(&self, now: Tick) -> Standing {
+    /// Why it could not be made the last time.
+    pub(super) fn trouble(&self) -> Option<Trouble> {
+        self.state.read().trouble.clone()
+    }
+
+    /// Whether it is due is decided by this.
+    pub(super) fn standing(&self, now: Tick) -> Standing {
         let state = self.state.read();
         let built = state.built.as_ref();
         Standing {
@@ -192,7 +202,7 @@ impl Trouble {
     fn words(&self) -> String {
         match self {
             Trouble::TooMany => {
-                format!("more than {} keys: put a LIMIT into `keys`, or remove `filter`", keep::MOST_KEYS)
+                format!("more than {} keys: put a LIMIT into `keys`, or remove `filter`", MOST_KEYS)
             }
             Trouble::Failed(words) => words.clone(),
         }

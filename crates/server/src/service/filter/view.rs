@@ -78,7 +78,7 @@ impl FilterView {
 }
 
 impl Filtered {
-    pub(in crate::service) fn view(&self, now: Tick) -> FilterView {
+    pub(crate) fn view(&self, now: Tick) -> FilterView {
         let Filter { state, counts, .. } = &*self.filter;
         let state = state.read();
         let built = state.built.as_ref();

@@ -1,4 +1,4 @@
-//! How is a filter made anew? From all keys of its origin, row by row, in the background class, one space after another.
+//! How are filters made anew? From all keys of its origin, row by row, in the background class, one space after another.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,13 +6,10 @@ use std::time::Duration;
 use bellwether_core::filter::rebuild::{Reason, due};
 use parking_lot::Mutex;
 
-use super::super::Service;
-use super::super::served::Served;
-use super::bits::Base;
-use super::{Age, Filter, Filtered, Trouble};
+use super::Service;
+use super::filter::{Age, Base, Filter, Filtered, MOST_KEYS, Trouble};
+use super::served::Served;
 
-/// Keys that a filter holds, at most: 23 MB at work, and some 30 bytes a key while it is made.
-pub(super) const MOST_KEYS: usize = 10_000_000;
 /// Whether one is due is asked so often.
 const LOOKS: Duration = Duration::from_millis(200);
 
@@ -25,7 +22,7 @@ struct List {
 
 impl Service {
     /// Keeps the filters of all spaces, for as long as the runtime lives that runs it.
-    pub(in crate::service) async fn keep_filters(&self) {
+    pub(super) async fn keep_filters(&self) {
         loop {
             let serving = self.serving_on();
             for served in &serving.spaces {
@@ -53,7 +50,7 @@ impl Service {
             },
             Err(trouble) => Err(trouble),
         };
-        let before = filter.state.read().trouble.clone();
+        let before = filter.trouble();
         tell(
             &served.name,
             reason,
