@@ -5,6 +5,7 @@
 
 mod announce;
 mod beginning;
+mod change;
 mod class;
 mod collector;
 mod describe;
@@ -55,6 +56,7 @@ use serving::{Belongs, Serving};
 use watch::{ClientId, Watch};
 
 pub use beginning::Readiness;
+pub(crate) use change::Change;
 pub(crate) use class::class;
 pub(crate) use collector::Telling;
 pub(crate) use enumerate::Unnamed;
@@ -63,6 +65,7 @@ pub(crate) use outcome::shown;
 pub use outcome::{Failure, Grant, KEY_TOO_LONG, Outcome, Refusal, Terms, no_space};
 pub use reloads::{Reload, Reloads};
 pub use scan::Page;
+pub(crate) use write::Deciding;
 pub use write::{Ends, When, WriteTerms, Written};
 
 /// Writers of one key of a plain space come one at a time, so that `SET … NX` is atomic; keys share so many locks.
