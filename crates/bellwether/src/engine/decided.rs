@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bellwether_core::entry::Meta;
 use bellwether_core::fence::{Fence, Invalidation};
+use bellwether_core::time::Span;
 use tokio::task::JoinHandle;
 
 use crate::engine::Engine;
@@ -15,7 +16,7 @@ use crate::entry::{Resident, TierMark, relabelled};
 use crate::key::Key;
 use crate::load::Loaded;
 use crate::observe::shared::add;
-use crate::shared::{Change, Found, TierTrouble, When, Wrote};
+use crate::shared::{Change, Found, Only, TierTrouble, When, Wrote};
 
 /// What the tier decided.
 pub(crate) struct Decided {
@@ -74,7 +75,12 @@ impl Engine {
         let asked = link.ready(&key).await?;
         let at_least = self.pending.raised(&key).max(link.holds).above();
         let to = link.to.clone();
-        let Wrote { stored, before } = self.within_budget(&space, to.tier.change(&to.name, change, at_least)).await?;
+        let changed = self.within_budget(&space, to.tier.change(&to.name, change, at_least)).await;
+        let Wrote { stored, before } = match changed {
+            // Another type of the engine, which is not ours to touch: what this process has beside it is its own.
+            Err(TierTrouble::WrongType) => return Ok(self.change_beside(&space, &key, change)),
+            changed => changed?,
+        };
         let nothing = matches!(before, Found::Nothing { .. });
         // What is covered by a tag or the space as a whole is not there, whatever the tier did to it.
         let before = self.former(&space, &key, &mut link, before, asked);
@@ -99,6 +105,28 @@ impl Engine {
         };
         self.until_gone(&space, gone).await;
         Ok(Decided { stored: before.is_some(), before })
+    }
+
+    /// Does `change` to what this process alone has of a key. Nobody can confirm it, so it only ever ends sooner.
+    fn change_beside(&self, space: &SpaceState, key: &Key, change: Change) -> Decided {
+        let now = self.clock.now();
+        let Some(before) = self.live(space, key).filter(|entry| now < entry.fresh_until()) else {
+            return Decided { stored: false, before: None };
+        };
+        let left = before.fresh_until().since(now);
+        let (fresh, only) = match change {
+            Change::Take => (Span::ZERO, Only::Always),
+            Change::End(ending) => (ending.fresh, ending.only),
+        };
+        let stored = match () {
+            () if !only.allows(left, fresh) => false,
+            () if fresh == Span::ZERO => {
+                self.forget(key, before.fence());
+                true
+            }
+            () => self.end_at(space, key, now + fresh.at_most(left)),
+        };
+        Decided { stored, before: Some(before) }
     }
 
     /// The tier has nothing of what this is a copy of.

@@ -286,7 +286,7 @@ impl Engine {
                 let give_back = Box::new(move || give_back(&to, token));
                 (Outside::Lease { token, give_back }, Of::Fleet(Lease { token, seen: answered.seen }))
             }
-            (None, Right::Beside) => (Outside::Beside, Of::Here(fence)),
+            (None, Right::Beside) => (Outside::Beside, Of::Lone(fence)),
             (None, _) => (Outside::Lone, Of::Lone(fence)),
         };
         seated.open = false;

@@ -1,7 +1,7 @@
 //! What may a client change about a value that is there? It is taken, or gets another end: in the shared tier, where there
 //! is one, for all processes at once.
 
-use bellwether::{Cached, Loaded, Only, Span};
+use bellwether::{Cached, Loaded, Only, Span, Why};
 use bellwether_adapters::Payload;
 use bellwether_core::template::Match;
 use futures_util::future::FutureExt;
@@ -23,8 +23,9 @@ pub(crate) enum Change {
 
 impl Service {
     /// A change that depends on what others do to the key: the shared tier decides, where it answers. `None`: this process
-    /// does, by [`Service::take`], [`Service::end`] or [`Service::renew`].
-    pub(crate) fn change_decided(&self, key: &[u8], change: Change) -> Option<Deciding> {
+    /// does, by [`Service::take`], [`Service::end`] or [`Service::renew`]. `reads`: the value was asked for, so that it is a
+    /// request.
+    pub(crate) fn change_decided(&self, key: &[u8], change: Change, reads: bool) -> Option<Deciding> {
         let serving = self.serving();
         let Belongs::To(served, _) = serving.belongs(key) else { return None };
         if !served.shared || served.origin.is_some() {
@@ -42,9 +43,12 @@ impl Service {
             }
         };
         // Changes of its own: those of the connection belong to the command that it is at by then.
-        let (service, key) = (self.collecting(), key.to_vec());
+        let (service, key, tally) = (self.collecting(), key.to_vec(), served.tally.clone());
         let done = async move {
             if let Ok((stored, before)) = decided.await {
+                if reads {
+                    tally.count(if before.is_some() { Why::Hit } else { Why::NotCached });
+                }
                 if stored {
                     service.changed(&key);
                 }

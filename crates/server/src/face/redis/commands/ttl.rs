@@ -90,7 +90,7 @@ fn end(client: &mut Client, args: Args<'_>, unit: Unit, name: &str) {
     }
     let left = Span(u64::try_from(left).unwrap_or(0));
     let Some(only) = only else { return client.int(0) };
-    match client.service.change_decided(key, Change::End(Some(left), only)) {
+    match client.service.change_decided(key, Change::End(Some(left), only), false) {
         Some(deciding) => changed(client, key, deciding),
         None => {
             let ended = client.service.end(key, left, only);
@@ -102,7 +102,7 @@ fn end(client: &mut Client, args: Args<'_>, unit: Unit, name: &str) {
 /// Nothing lives for ever here: a plain space's value gets the space's full time again.
 pub(super) fn persist(client: &mut Client, args: Args<'_>) {
     let key = &args[1];
-    match client.service.change_decided(key, Change::End(None, Only::Always)) {
+    match client.service.change_decided(key, Change::End(None, Only::Always), false) {
         Some(deciding) => changed(client, key, deciding),
         None => {
             let renewed = client.service.renew(key);

@@ -133,7 +133,7 @@ fn tell_before(written: Written, writer: &mut Writer<'_, Vec<u8>>) {
 }
 
 pub(super) fn getdel(client: &mut Client, args: Args<'_>) {
-    if let Some(deciding) = client.service.change_decided(&args[1], Change::Take) {
+    if let Some(deciding) = client.service.change_decided(&args[1], Change::Take, true) {
         return then(client, &args[1], deciding, tell_before);
     }
     match client.service.take(&args[1]) {
@@ -150,7 +150,7 @@ pub(super) fn getex(client: &mut Client, args: Args<'_>) {
         Ok(None) => return client.read(&args[1], client.terms(), told),
         Err(words) => return client.error(words),
     };
-    if let Some(deciding) = client.service.change_decided(&args[1], Change::End(left, Only::Always)) {
+    if let Some(deciding) = client.service.change_decided(&args[1], Change::End(left, Only::Always), true) {
         return then(client, &args[1], deciding, tell_before);
     }
     let service = client.service.clone();
