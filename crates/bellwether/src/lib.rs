@@ -56,7 +56,7 @@ pub mod testing;
 mod token;
 mod weigh;
 
-pub use bellwether_core::cell::When;
+pub use bellwether_core::cell::{Only, When};
 pub use bellwether_core::entry::Kind;
 pub use bellwether_core::failure::FailClass;
 pub use bellwether_core::fence::{Fence, Invalidation};

@@ -6,6 +6,7 @@
 mod announce;
 mod beginning;
 mod budgets;
+mod change;
 mod class;
 mod collector;
 mod describe;
@@ -65,6 +66,7 @@ use watch::{ClientId, Watch};
 
 pub use beginning::Readiness;
 pub use budgets::BudgetView;
+pub(crate) use change::Change;
 pub(crate) use class::class;
 pub(crate) use collector::Telling;
 pub(crate) use enumerate::Unnamed;
@@ -77,6 +79,7 @@ pub use penetration::PenetrationView;
 pub use reloads::{Reload, Reloads};
 pub use scan::Page;
 pub use surges::{SurgeKind, SurgeView};
+pub(crate) use write::Deciding;
 pub use write::{Ends, When, WriteTerms, Written};
 
 /// Writers of one key of a plain space come one at a time, so that `SET … NX` is atomic; keys share so many locks.

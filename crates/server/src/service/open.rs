@@ -189,7 +189,9 @@ impl Shares<'_> {
     fn sharing(&self, config: &SpaceConfig, origin: Option<&OriginConfig>) -> Option<Sharing<Payload>> {
         let generation = config.generation.as_deref();
         let names = || Names::new(self.templates.clone(), self.at, generation, &generation_prefix(generation));
-        let sharing = || Sharing::with(Payloads).named(names()).recipe(shelf::recipe(config, origin));
+        let made = || Sharing::with(Payloads).named(names()).recipe(shelf::recipe(config, origin));
+        // Nothing that a client can say clears a space, and what a plain one lacks nobody can load.
+        let sharing = || if origin.is_none() { made().by_key_alone() } else { made() };
         match self.tiers {
             Tiers { shared: true, disk: true } => Some(sharing()),
             Tiers { shared: true, disk: false } => Some(sharing().only_shared()),
