@@ -1,8 +1,10 @@
 //! Is a hot key found, shown, defused and let go by a real server? And an announced one prepared?
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use bellwether_system::{Bellwether, Http, Origin, RedisServer, Resp, config, tool, until};
+use bellwether_system::{Bellwether, Http, Origin, RedisServer, Resp, Value as RespValue, config, tool, until};
 use serde_json::Value;
 
 const LIMIT: Duration = Duration::from_secs(20);
@@ -65,6 +67,16 @@ fn a_hot_key_is_shown_with_what_is_done_about_it_in_every_view_and_let_go_when_i
     assert!(found["cost"].is_u64() && row(&server, "kv:cold").is_none(), "{found}");
     assert_eq!(hot_keys(&server)["capacity_from"], "configured");
 
+    // Whatever the views take, it is hot all the while.
+    let (stop, asked) = (Arc::new(AtomicBool::new(false)), Resp::connect(server.redis()));
+    let (until_then, mut reader) = (stop.clone(), asked);
+    let load = std::thread::spawn(move || {
+        let begun = Instant::now();
+        while !until_then.load(Ordering::SeqCst) && begun.elapsed() < LIMIT {
+            reader.pipeline(&vec![vec!["GET", "kv:hot"]; BURST]);
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    });
     let table = ask(&server, &["hotkeys", "--once"]);
     let line = table.stdout.lines().find(|line| line.starts_with("kv:hot ")).unwrap_or_else(|| panic!("{table:?}"));
     for word in ["kv", "hot", "here", "own_copies, extend"] {
@@ -73,8 +85,10 @@ fn a_hot_key_is_shown_with_what_is_done_about_it_in_every_view_and_let_go_when_i
     assert!(!table.stdout.contains("kv:cold"), "{}", table.stdout);
     let resp = db.call(&["BW.HOTKEYS", "1"]);
     assert_eq!(resp.items().len(), 1);
-    let words = format!("{resp:?}");
-    assert!(words.contains("kv:hot") && words.contains("own_copies"), "{words}");
+    let said = resp.items()[0].items();
+    let of = |name: &str| said.iter().position(|word| *word == RespValue::bulk(name)).map(|at| &said[at + 1]);
+    assert_eq!(of("key").map(RespValue::text).as_deref(), Some("kv:hot"), "{resp:?}");
+    assert!(of("done").is_some_and(|done| done.items().contains(&RespValue::bulk("own_copies"))), "{resp:?}");
     let big = ask(&server, &["bigkeys", "-n", "1"]);
     assert!(big.stdout.contains("70,0") && big.stdout.contains("kv:big") && !big.stdout.contains("kv:hot"), "{big:?}");
     let explained = ask(&server, &["explain", "kv:hot"]);
@@ -87,6 +101,8 @@ fn a_hot_key_is_shown_with_what_is_done_about_it_in_every_view_and_let_go_when_i
         server.metrics().shown("bellwether_hot")
     );
 
+    stop.store(true, Ordering::SeqCst);
+    load.join().expect("no panic");
     until(LIMIT, "calm", || row(&server, "kv:hot").is_none().then_some(()));
     until(LIMIT, "everything to be undone", || (reacting("own_copies") == 0.0).then_some(()));
     let explained = ask(&server, &["explain", "kv:hot"]);
