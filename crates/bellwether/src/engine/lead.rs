@@ -327,12 +327,14 @@ impl Leader {
 
     fn fail(&self, error: LoadError) -> (Event, Cargo) {
         tracing::debug!(space = &*self.space.name, key = self.key.hash, class = error.class.as_str(), "load failed");
-        let event = Event::Failed(error.class, self.last_failure());
+        let (broken, now) = (self.space.gate.is_broken(), self.engine.clock.now());
+        let before = Cooling::before(self.last_failure(), broken, error.class, now);
+        let event = Event::Failed(error.class, before);
         (event, Cargo { body: Body::Error(error), aside: Aside::default() })
     }
 
     /// The key's failed state, if its last load failed a moment ago.
-    fn last_failure(&self) -> Option<Cooling> {
+    pub(crate) fn last_failure(&self) -> Option<Cooling> {
         let now = self.engine.clock.now();
         self.engine.flights.locked(&self.key, |shard| shard.last_failure(&self.key, now))
     }
