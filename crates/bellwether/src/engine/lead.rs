@@ -371,7 +371,7 @@ impl Drop for Leader {
             self.engine.refreshing.fetch_sub(1, Ordering::Relaxed);
             if !self.loaded {
                 // Another process had made it, or the guard turned it away: its turn is another's.
-                self.space.paced.refund();
+                self.space.paced.refund(self.engine.clock.now());
             }
         }
         if !self.landed {
