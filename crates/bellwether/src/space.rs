@@ -22,7 +22,7 @@ use crate::engine::lease::Leased;
 use crate::engine::space::SpaceState;
 use crate::engine::told::Acknowledged;
 use crate::engine::write::{Invalidating, ToTell, Writing};
-use crate::entry::{Entry, Resident};
+use crate::entry::{Entry, Resident, Tag};
 use crate::error::Error;
 use crate::key::{CacheKey, Key};
 use crate::load::Loaded;
@@ -36,6 +36,10 @@ pub struct Space<K: ?Sized, V> {
     pub(crate) shared: Arc<Shared<V>>,
     of: PhantomData<fn(&K)>,
 }
+
+/// A moment in the order in which this process learns of invalidations: see [`Space::since`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Since(Fence);
 
 /// What a space's clones and futures share.
 pub(crate) struct Shared<V> {
@@ -218,6 +222,22 @@ impl<K: CacheKey + ?Sized, V: Value> Space<K, V> {
             let covered = engine.floor_of(state, &entry).covers(entry.fence());
             entry.kind() == Kind::Negative && engine.clock.now() < entry.fresh_until() && !covered
         })
+    }
+
+    /// This moment, for [`unchanged_since`](Space::unchanged_since): to be asked before the origin is, for what is kept
+    /// beside the cache.
+    pub fn since(&self) -> Since {
+        Since(self.shared.engine.next_fence())
+    }
+
+    /// Whether nothing is known against what was read at the origin after that moment and would carry `tags`: neither
+    /// the space nor one of the tags was invalidated since, and no invalidation of another process can have been missed.
+    /// Of single keys nothing is said.
+    pub fn unchanged_since(&self, since: Since, tags: &[Arc<str>]) -> bool {
+        let Shared { engine, state, .. } = &*self.shared;
+        let tags: Vec<Tag> = tags.iter().map(Tag::named).collect();
+        let floor = state.floor().merge(engine.tags.floor(&tags));
+        !floor.covers(since.0) && since.0 > state.marks().suspect
     }
 
     /// Hard: from the moment this returns, no read that begins in this process gets the older value.

@@ -340,6 +340,11 @@ impl SpaceState {
         self.floors.braked.load(Ordering::Acquire)
     }
 
+    /// Whether each read of this space asks the shared tier, as its policy says.
+    pub(crate) fn is_without_memory(&self) -> bool {
+        !self.policy.memory && self.travel.as_ref().is_some_and(|travel| travel.on_shared)
+    }
+
     /// From now on memory serves nothing of this space; or it does again.
     pub(crate) fn brake(&self, on: bool) {
         if on {

@@ -178,6 +178,8 @@ impl Service {
     /// configuration has loaded by then may be older than this invalidation.
     fn invalidated(&self, key: &[u8], change: impl Fn(&Served, &[u8]) -> bool) -> Result<bool, Refusal> {
         let mut was_resident = false;
+        // First: whoever reads after this is acknowledged must find it in the filter.
+        self.0.filters.note(key);
         loop {
             let serving = self.serving_on();
             was_resident |= self.0.resident_or(&serving, key, &change)?;
