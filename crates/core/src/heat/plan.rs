@@ -73,6 +73,8 @@ pub struct Situation {
     pub degraded: bool,
     /// Somebody said that it will be hot.
     pub announced: bool,
+    /// It is read so often here that threads fight over it, or is going to be.
+    pub contended: bool,
 }
 
 /// Why a key is reacted to as it is: the strongest reason.
@@ -288,7 +290,7 @@ fn of_reads(s: &Situation) -> Reaction {
         () => Reason::ReadHeavy,
     };
     Reaction {
-        own_copies: s.value_bytes <= LARGEST_OWN_COPY,
+        own_copies: s.contended && s.value_bytes <= LARGEST_OWN_COPY,
         promote,
         compress: large && s.allowed.shared,
         replicas,
