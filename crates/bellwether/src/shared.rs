@@ -7,7 +7,7 @@
 mod codec;
 mod tag;
 
-pub use bellwether_core::cell::When;
+pub use bellwether_core::cell::{Change, Ending, Only, When};
 pub use bellwether_core::draw::Draw;
 use bellwether_core::entry::Kind;
 use bellwether_core::failure::FailClass;
@@ -54,6 +54,9 @@ pub struct Envelope {
     pub about: Vec<(u8, Bytes)>,
     /// Whether its key is split.
     pub split: Split,
+    /// To be compressed as well as can be, whatever is usual in the tier: its key is hot, and large. Always false on the
+    /// way back.
+    pub tight: bool,
     /// The encoded value; empty unless `kind` is a value.
     pub body: Bytes,
 }
@@ -202,10 +205,10 @@ pub enum Stored {
     Refused,
 }
 
-/// What became of a write under a condition.
+/// What became of a write under a condition, or of a change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wrote {
-    /// The fence under which it was stored; `None`: the condition did not hold, and nothing has changed.
+    /// The fence under which it was done; `None`: the condition did not hold, and nothing has changed.
     pub stored: Option<Fence>,
     /// What was there before, if it was asked for and is not too long to be handed over.
     pub before: Found,
@@ -363,6 +366,10 @@ pub trait Tier: Send + Sync + 'static {
         envelope: Envelope,
     ) -> BoxFuture<'a, Result<Wrote, TierError>>;
 
+    /// Does `change` to what is fresh there, or is somebody else's, in one step, and hands over what it was: every token given
+    /// out before is void then, and the fence is not below `at_least`. Nothing there, or not under its condition: nothing changes.
+    fn change<'a>(&'a self, key: &'a [u8], change: Change, at_least: Fence) -> BoxFuture<'a, Result<Wrote, TierError>>;
+
     /// Whether a copy made under a fence is still what the tier holds.
     fn verify<'a>(&'a self, key: &'a [u8]) -> BoxFuture<'a, Result<Verified, TierError>>;
 
@@ -376,6 +383,18 @@ pub trait Tier: Send + Sync + 'static {
     fn salts(&self, key: &[u8], most: usize) -> Vec<u32> {
         let _ = (key, most);
         Vec::new()
+    }
+
+    /// Replicas that each node has at least, and that can be asked in its place.
+    fn replicas(&self) -> usize {
+        0
+    }
+
+    /// What a replica holds under `key`, if one is known to lag by no more than `lag`; one may say `None` as well so
+    /// that the primary has its share of the reads, and whoever asks then asks that.
+    fn get_from_replica<'a>(&'a self, key: &'a [u8], lag: Span) -> BoxFuture<'a, Option<Found>> {
+        let _ = (key, lag);
+        std::future::ready(None).boxed()
     }
 
     /// Ends when `key` has probably changed since this was called, or when that can't be known any more. A tier that

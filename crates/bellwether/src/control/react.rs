@@ -158,12 +158,7 @@ impl Reactor {
         let by_key: HashMap<_, _, ByCarriedHash> =
             self.kept.iter().map(|(key, kept)| (key.clone(), planned(kept))).collect();
         self.place(engine, &by_key, now);
-        let split = by_key.iter().filter(|(_, planned)| planned.reaction.copies > 1);
-        self.splits.follow(
-            engine,
-            spaces,
-            &split.map(|(key, planned)| (key.clone(), planned.reaction.copies)).collect(),
-        );
+        self.splits.follow(engine, spaces, &by_key);
         engine.plans.replace(Plan { by_key });
     }
 
@@ -250,7 +245,7 @@ fn situation(
         value_bytes: engine.memory.peek(key.by_ref()).map_or(0, |entry| entry.weight),
         instances: sight.instances,
         nodes: engine.tier.as_ref().map_or(1, |tier| u32::try_from(tier.nodes()).unwrap_or(u32::MAX)),
-        replicas: 0,
+        replicas: engine.tier.as_ref().map_or(0, |tier| u32::try_from(tier.replicas()).unwrap_or(u32::MAX)),
         capacity: sight.capacity,
         degraded: space.gate.is_degraded(),
         announced,

@@ -124,7 +124,7 @@ impl Leader {
         };
         let seen = claim.seen;
         match (parting, kept) {
-            (Parting::Publish, Some(entry)) => match self.engine.envelope(&self.space, &entry, claim.seen) {
+            (Parting::Publish, Some(entry)) => match self.engine.outgoing(&self.space, &self.key, &entry, claim.seen) {
                 Some(envelope) => match claim.publish(envelope).await {
                     Ok(Stored::Yes(_)) => self.engine.shelve(&self.space, &self.key, &entry, seen),
                     // An invalidation elsewhere, or another writer, came first: what is here is no better.

@@ -18,6 +18,7 @@ pub(super) fn index(service: &Service) -> String {
          <li><a href=\"/api/hotkeys\">/api/hotkeys</a>: which keys draw more than their share, and what is done; \
          <code>bellwether hotkeys</code> shows it live</li>\n\
          <li><a href=\"/api/bigkeys\">/api/bigkeys</a>: the largest values in memory</li>\n\
+         <li><a href=\"/api/penetration\">/api/penetration</a>: keys that do not exist, filters, budgets of clients</li>\n\
          <li><a href=\"/api/forecast\">/api/forecast</a>: which values stop being fresh when, and how many together</li>\n\
          </ul>\n<h2>Spaces</h2>\n<ul>{spaces}</ul>\n</html>\n",
         env!("CARGO_PKG_VERSION")

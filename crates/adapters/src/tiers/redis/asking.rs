@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bellwether::shared::{
-    Acquired, Ask, Draw, Envelope, Found, Mode, Raised, TierError, TierTrouble, Verified, When, Wrote,
+    Acquired, Ask, Change, Draw, Envelope, Found, Mode, Raised, TierError, TierTrouble, Verified, When, Wrote,
 };
 use bellwether::{Fence, Invalidation, Span};
 use bellwether_envelope::{Header, Unreadable};
@@ -13,7 +14,7 @@ use futures_util::future::try_join_all;
 use redis::{Cmd, Value};
 
 use super::RedisTier;
-use super::commands::{SHORT, bytes_of, head, short};
+use super::commands::{SHORT, bytes_of, head, range, short};
 use super::entry::{found, windows};
 use super::fault::Fault;
 use super::lane::Purpose;
@@ -260,7 +261,17 @@ impl RedisTier {
         let (bytes, windows) = self.sealed(key, envelope)?;
         let longest = if reads { u64::from(self.common.options.max_value) + AROUND } else { 0 };
         let call = script::write(when, at_least, longest, windows, bytes);
-        let (mut words, node) = self.run(key, &call, false).await?;
+        self.wrote_by(key, &call).await
+    }
+
+    pub(super) async fn changed(&self, key: &[u8], change: Change, at_least: Fence) -> Result<Wrote, TierError> {
+        let longest = u64::from(self.common.options.max_value) + AROUND;
+        self.wrote_by(key, &script::change(change, at_least, longest, self.tombstone_ms())).await
+    }
+
+    /// What a script did that says what was there before.
+    async fn wrote_by(&self, key: &[u8], call: &Call) -> Result<Wrote, TierError> {
+        let (mut words, node) = self.run(key, call, false).await?;
         let odd = |fault: Fault| fault.into_error(&node.label);
         let (status, now_ms) = (words.status, words.now_us / 1000);
         let fence = words.fence().map_err(odd)?;
@@ -320,6 +331,31 @@ impl RedisTier {
         let mut founds: Vec<(usize, Found)> = answers.into_iter().flatten().collect();
         founds.sort_by_key(|(at, _)| *at);
         Ok(founds.into_iter().map(|(_, found)| found).collect())
+    }
+
+    /// What a replica that is in step holds under `key`. None that can't be read as an entry, or not soon: the primary is
+    /// asked then.
+    pub(super) async fn found_at_replica(&self, key: &[u8], lag: Duration) -> Option<Found> {
+        let node = self.route.near(key, lag).await?;
+        let patience = self.common.options.patience;
+        let bytes = async {
+            let bytes = bytes_of(node.call(Purpose::Main, &short(key)).await.ok()?).ok()?;
+            if bytes.len() < SHORT {
+                return Some(bytes);
+            }
+            self.common.counters.large.add();
+            let most = u64::from(self.common.options.max_value) + AROUND;
+            let most = usize::try_from(most).unwrap_or(usize::MAX);
+            bytes_of(node.call(Purpose::Bulk, &range(key, most)).await.ok()?).ok()
+        };
+        let Ok(Some(bytes)) = tokio::time::timeout(patience, bytes).await else {
+            node.step.doubt();
+            return None;
+        };
+        match found(key, &bytes, self.now_ms(key).await.ok()?, self.common.options.max_value) {
+            Ok(entry @ Found::Entry { .. }) => Some(entry),
+            _ => None,
+        }
     }
 
     /// Some keys of one node in one write.

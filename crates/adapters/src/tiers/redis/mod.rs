@@ -1,4 +1,4 @@
-//! How do entries live in Redis or Valkey? One string per key: header, lease and payload, in which seven scripts alone
+//! How do entries live in Redis or Valkey? One string per key: header, lease and payload, in which nine scripts alone
 //! write the server block.
 //!
 //! [`RedisTier`] is a [`Tier`] on one server (TCP, TLS, unix socket), on a cluster, or on whatever primary sentinels
@@ -24,6 +24,8 @@ mod route;
 mod script;
 mod sentinel;
 mod slots;
+mod standing;
+mod step;
 mod url;
 mod waiting;
 mod waits;
@@ -35,7 +37,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use bellwether::shared::{Acquired, Ask, Envelope, Found, Raised, Stored, Tier, TierError, Verified, When, Wrote};
+use bellwether::shared::{
+    Acquired, Ask, Change, Envelope, Found, Raised, Stored, Tier, TierError, Verified, When, Wrote,
+};
 use bellwether::{FailClass, Fence, Invalidation, Span};
 use bellwether_core::ring::split;
 pub use check::{Problem, Report, Weight};
@@ -211,6 +215,14 @@ impl Tier for RedisTier {
         .boxed()
     }
 
+    fn change<'a>(&'a self, key: &'a [u8], change: Change, at_least: Fence) -> BoxFuture<'a, Result<Wrote, TierError>> {
+        async move {
+            let key = self.stored(key);
+            self.count(self.changed(&key, change, at_least).await)
+        }
+        .boxed()
+    }
+
     fn verify<'a>(&'a self, key: &'a [u8]) -> BoxFuture<'a, Result<Verified, TierError>> {
         async move {
             let key = self.stored(key);
@@ -221,6 +233,14 @@ impl Tier for RedisTier {
 
     fn changed<'a>(&'a self, key: &'a [u8]) -> BoxFuture<'a, ()> {
         self.until_changed(key).boxed()
+    }
+
+    fn replicas(&self) -> usize {
+        self.route.replicas()
+    }
+
+    fn get_from_replica<'a>(&'a self, key: &'a [u8], lag: Span) -> BoxFuture<'a, Option<Found>> {
+        async move { self.found_at_replica(&self.stored(key), lag.into()).await }.boxed()
     }
 
     fn nodes(&self) -> usize {
