@@ -8,25 +8,19 @@ use serde_json::Value;
 
 use crate::admin;
 use crate::failure::Failure;
-use crate::output::say;
+use crate::output::{printable, say};
 
 /// Width of the column of names.
 const NAMES: usize = 14;
 
 pub(crate) fn explain(key: &OsStr, url: &str) -> Result<(), Failure> {
     let answer = admin::get(url, &format!("/api/explain/{}", encoded(key.as_bytes())))?;
-    let json: Value = serde_json::from_str(&answer.body).unwrap_or_default();
-    match answer.status {
-        200 => {
-            say(table(&json).trim_end());
-            Ok(())
-        }
-        401 => Err(Failure::Run(admin::needs_password())),
-        status => {
-            let words = json["error"].as_str().map_or_else(|| format!("the server answered {status}"), printable);
-            Err(Failure::Run(words))
-        }
+    if answer.status != 200 {
+        return Err(admin::refusal(&answer));
     }
+    let json: Value = serde_json::from_str(&answer.body).unwrap_or_default();
+    say(table(&json).trim_end());
+    Ok(())
 }
 
 /// A key inside a path: everything but the unreserved letters of RFC 3986 is encoded.
@@ -167,11 +161,6 @@ impl Table {
         // Writing into a String can't fail.
         let _ = writeln!(self.0, "{name:NAMES$}  {value}");
     }
-}
-
-/// Text from a server, harmless to a terminal.
-fn printable(text: &str) -> String {
-    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] }).collect()
 }
 
 fn shown(value: &Value) -> String {

@@ -20,6 +20,7 @@ const DLQ: &str = "/api/dlq";
 const RETRY: &str = "/api/dlq/retry";
 /// A key that will be hot is below.
 const ANNOUNCE: &str = "/api/hot/announce/";
+const ANNOUNCED: &str = "/api/hot/announce";
 /// Lists of the keys of a space's origin are below.
 const KEYS: &str = "/api/keys/";
 /// Explanations of keys are below.
@@ -66,6 +67,7 @@ fn answer_now<B>(admin: &Admin, request: &Request<B>) -> Response<Body> {
     dressed(match *request.method() {
         Method::GET | Method::HEAD => page_of(admin, request),
         Method::POST if changes(request.uri().path()) => page_of(admin, request),
+        Method::DELETE if request.uri().path().starts_with(ANNOUNCE) => page_of(admin, request),
         _ => reply::method_not_allowed("GET, HEAD"),
     })
 }
@@ -124,9 +126,14 @@ fn page_of<B>(admin: &Admin, request: &Request<B>) -> Response<Body> {
         return refused;
     }
     match request.uri().path() {
-        path if path.starts_with(ANNOUNCE) && *request.method() != Method::POST => reply::method_not_allowed("POST"),
+        ANNOUNCED => announce::list(&admin.service),
         path if path.starts_with(ANNOUNCE) => {
-            announce::announce(&admin.service, &path[ANNOUNCE.len()..], request.uri().query())
+            let key = &path[ANNOUNCE.len()..];
+            match *request.method() {
+                Method::POST => announce::announce(&admin.service, key, request.uri().query()),
+                Method::DELETE => announce::withdraw(&admin.service, key),
+                _ => reply::method_not_allowed("POST, DELETE"),
+            }
         }
         ORIGINS => reply::json(StatusCode::OK, admin.service.describe_origins().to_string()),
         path if path.starts_with(DLQ) => owed(admin, request.method(), &path[DLQ.len()..]),

@@ -45,7 +45,7 @@ use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
 use crate::config::{Config, Memory, Problem, Secret};
-pub use announce::{NotTaken, Taken};
+pub use announce::{NotTaken, Said, Taken};
 use beginning::Beginning;
 use collector::Collector;
 use fleet::Fleet;
@@ -60,6 +60,7 @@ pub(crate) use collector::Telling;
 pub(crate) use enumerate::Unnamed;
 pub use fleet::SharedState;
 pub(crate) use outcome::shown;
+pub use hotlist::decoded as key_of_text;
 pub use outcome::{Failure, Grant, KEY_TOO_LONG, Outcome, Refusal, Terms, no_space};
 pub use reloads::{Reload, Reloads};
 pub use scan::Page;
