@@ -4,8 +4,8 @@ use std::collections::BinaryHeap;
 
 use bellwether_core::heat::hot::{Rates, Stage};
 use bellwether_core::heat::policy::HotPolicy;
-use bellwether_core::time::Tick;
 use bellwether_core::time::Span;
+use bellwether_core::time::Tick;
 
 use crate::cache::Cache;
 use crate::control::heat::sensible;
@@ -152,7 +152,12 @@ impl Cache {
         let announced = self.engine.plans.all_announced(self.engine.clock.now()).into_iter();
         let known = announced.filter_map(|announced| {
             let space = spaces.get(&announced.key.space)?.name.to_string();
-            Some(AnnouncedKey { space, key: Box::from(&*announced.key.bytes), from: announced.from, until: announced.until })
+            Some(AnnouncedKey {
+                space,
+                key: Box::from(&*announced.key.bytes),
+                from: announced.from,
+                until: announced.until,
+            })
         });
         known.collect()
     }

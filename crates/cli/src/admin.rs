@@ -50,7 +50,13 @@ pub(crate) fn delete(url: &str, path: &str) -> Result<Answer, Failure> {
 }
 
 /// The same as [`get`], for what may be long. `option` has named the server.
-pub(crate) fn fetch(option: &'static str, url: &str, path: &str, limit: Duration, most: u64) -> Result<Answer, Failure> {
+pub(crate) fn fetch(
+    option: &'static str,
+    url: &str,
+    path: &str,
+    limit: Duration,
+    most: u64,
+) -> Result<Answer, Failure> {
     ask_within(url, &Request { option, method: "GET", path, body: "", limit, most })
 }
 

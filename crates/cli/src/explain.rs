@@ -120,6 +120,9 @@ fn tiers(lines: &mut Table, json: &Value) {
     if let Some(disk) = json["disk"].as_str() {
         let off = if disk == "on" { "" } else { ": nothing is stored or found there; see the log" };
         lines.row("disk tier", format!("{}{off}", printable(disk)));
+        if disk == "on" {
+            on_disk(lines, &json["on_disk"]);
+        }
     }
     let shared = &json["shared"];
     if shared.is_null() {
@@ -142,6 +145,35 @@ fn tiers(lines: &mut Table, json: &Value) {
         (_, left) => format!("the same as there; compared by the first read after {}", time(left)),
     };
     lines.row("  this copy", known);
+}
+
+/// What lies there, and whether it would be served.
+fn on_disk(lines: &mut Table, lying: &Value) {
+    if lying.is_null() {
+        return lines.row("  there", "nothing".to_owned());
+    }
+    let kind = lying["kind"].as_str().map_or_else(|| "what can't be read".to_owned(), printable);
+    let life = if lying["earlier_life"] == true { ", from before the last start" } else { "" };
+    lines.row("  there", format!("{kind}, {} bytes{life}", lying["bytes"]));
+    match lying["not_served"].as_str() {
+        Some("ended") => lines.row("  not served", "its time is over".to_owned()),
+        Some("invalidated") => {
+            lines.row("  not served", "its key, space or one of its tags was invalidated".to_owned())
+        }
+        Some("being_invalidated") => lines.row("  not served", "it is being invalidated".to_owned()),
+        Some("made_in_another_way") => {
+            lines.row("  not served", "its space makes values in another way by now".to_owned());
+        }
+        Some(other) => lines.row("  not served", printable(other)),
+        None => {
+            lines.row("  age", time(&lying["age_ms"]));
+            // What an earlier life left is at best stale.
+            if lying["earlier_life"] != true {
+                lines.row("  fresh for", time(&lying["fresh_for_ms"]));
+            }
+            lines.row("  kept for", time(&lying["kept_for_ms"]));
+        }
+    }
 }
 
 /// What there is to say where fewer loads may run than at most.
@@ -174,7 +206,8 @@ pub(crate) fn time(ms: &Value) -> String {
         0..1_000 => format!("{ms} ms"),
         1_000..120_000 => format!("{}.{} s", ms / 1_000, ms % 1_000 / 100),
         120_000..7_200_000 => format!("{} min {} s", ms / 60_000, ms % 60_000 / 1_000),
-        _ => format!("{} h {} min", ms / 3_600_000, ms % 3_600_000 / 60_000),
+        7_200_000..172_800_000 => format!("{} h {} min", ms / 3_600_000, ms % 3_600_000 / 60_000),
+        _ => format!("{} d {} h", ms / 86_400_000, ms % 86_400_000 / 3_600_000),
     }
 }
 
@@ -222,5 +255,16 @@ mod tests {
         ] {
             assert!(text.contains(row), "{row}: {text}");
         }
+        shared["disk"] = json!("on");
+        assert!(table(&shared).contains("  there         nothing"), "{}", table(&shared));
+        shared["on_disk"] = json!({ "kind": "value", "age_ms": 5_000, "fresh_for_ms": 55_000, "kept_for_ms": 115_000,
+            "bytes": 77, "earlier_life": false, "not_served": null });
+        let text = table(&shared);
+        for row in ["value, 77 bytes", "5.0 s", "55.0 s", "115.0 s"] {
+            assert!(text.contains(row), "{row}: {text}");
+        }
+        shared["on_disk"]["not_served"] = json!("invalidated");
+        let text = table(&shared);
+        assert!(text.contains("was invalidated") && !text.contains("115.0 s"), "{text}");
     }
 }

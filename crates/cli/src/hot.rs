@@ -108,9 +108,7 @@ mod tests {
     #[test]
     fn announcements_are_listed_with_who_said_them() {
         assert_eq!(list(&json!({ "announced": [] })), "no key is announced");
-        let row = |key: &str, begins: u64, file: bool| {
-            json!({ "key": key, "space": "product", "begins_in_ms": begins, "ends_in_ms": 90_000, "in_configuration": file })
-        };
+        let row = |key: &str, begins: u64, file: bool| json!({ "key": key, "space": "product", "begins_in_ms": begins, "ends_in_ms": 90_000, "in_configuration": file });
         let text = list(&json!({ "announced": [row("product:1\u{1b}", 0, true), row("product:22", 60_000, false)] }));
         let lines: Vec<&str> = text.lines().collect();
         assert!(lines[1].contains("has begun") && lines[1].ends_with("configuration"), "{text}");

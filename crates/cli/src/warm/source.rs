@@ -63,7 +63,8 @@ impl Place {
                 Ok(Place::Redis { target, prefix: prefix.to_owned(), ca: ca.map(Path::to_owned) })
             }
             _ => {
-                let hint = "expected http://peer:9090 (its admin listener), redis://host:6379 or rediss://host:6379 (TLS)";
+                let hint =
+                    "expected http://peer:9090 (its admin listener), redis://host:6379 or rediss://host:6379 (TLS)";
                 // What stands before an @ may be secret.
                 let shown = url.rsplit_once('@').map_or(url, |(_, host)| host);
                 Err(Failure::Input(vec![format!("--from {}: {hint}", printable(shown))]))
@@ -78,7 +79,9 @@ impl Place {
             Place::Stdin => "stdin".to_owned(),
             Place::Space(space) => format!("space {}", printable(space)),
             Place::Peer(url) => format!("hot list of {}", printable(url)),
-            Place::Redis { target, prefix, .. } => format!("{} {}", redis::named(target), encoded(prefix.as_bytes())),
+            Place::Redis { target, prefix, .. } => {
+                format!("{} {}", redis::named(target), printable(prefix)).trim_end().to_owned()
+            }
         }
     }
 

@@ -34,10 +34,7 @@ pub(super) fn announce(service: &Service, key: &str, query: Option<&str>) -> Res
                 format!("'{}': a capture is not of the type that its space asks for: it has no row", shown(&key));
             refused(StatusCode::NOT_FOUND, &words)
         }
-        Err(NotTaken::Over) => refused(
-            StatusCode::BAD_REQUEST,
-            "its time is over: `at` and `for` must end after now",
-        ),
+        Err(NotTaken::Over) => refused(StatusCode::BAD_REQUEST, "its time is over: `at` and `for` must end after now"),
         Err(NotTaken::TooFar) => {
             refused(StatusCode::BAD_REQUEST, "it begins more than 400 days ahead: announce it nearer to its time")
         }

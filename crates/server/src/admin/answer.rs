@@ -43,10 +43,18 @@ pub(super) struct Admin {
     pub(super) connections: Connections,
 }
 
-/// Answers one request. Only what loads keys, or tries again what is owed, waits.
+/// Answers one request. Only what loads keys, looks on disk, or tries again what is owed, waits.
 pub(super) async fn answer(admin: &Admin, request: Request<Incoming>) -> Response<Body> {
     if let Some(key) = to_retry(admin, &request) {
         return retried(admin, key).await;
+    }
+    if let Some(key) = request.uri().path().strip_prefix(EXPLAIN)
+        && matches!(*request.method(), Method::GET | Method::HEAD)
+    {
+        return dressed(match refused(admin, &request) {
+            Some(refused) => refused,
+            None => explained(admin, key).await,
+        });
     }
     let space = request.uri().path().strip_prefix(KEYS).map(str::to_owned);
     if space.is_none() && request.uri().path() != warm::PATH {
@@ -146,16 +154,19 @@ fn page_of<B>(admin: &Admin, request: &Request<B>) -> Response<Body> {
             Ok(text) => text_page(StatusCode::OK, OPENMETRICS, text),
             Err(_) => reply::error(StatusCode::INTERNAL_SERVER_ERROR, "the metrics could not be written", None, None),
         },
-        path => match path.strip_prefix(EXPLAIN).map(decoded) {
-            Some(Ok(key)) if !key.is_empty() => match explain::json(&admin.service, &key) {
-                Some(json) => reply::json(StatusCode::OK, json.to_string()),
-                None => reply::error(StatusCode::NOT_FOUND, &explain::nowhere(&admin.service, &key), None, None),
-            },
-            Some(Err(_)) => {
-                reply::error(StatusCode::BAD_REQUEST, "no key of at most 4 KiB, percent-encoded", None, None)
-            }
-            _ => reply::error(StatusCode::NOT_FOUND, "no such page: see /", None, None),
+        _ => reply::error(StatusCode::NOT_FOUND, "no such page: see /", None, None),
+    }
+}
+
+/// What is known of a key, looked up on disk as well.
+async fn explained(admin: &Admin, key: &str) -> Response<Body> {
+    match decoded(key) {
+        Ok(key) if !key.is_empty() => match explain::json(&admin.service, &key).await {
+            Some(json) => reply::json(StatusCode::OK, json.to_string()),
+            None => reply::error(StatusCode::NOT_FOUND, &explain::nowhere(&admin.service, &key), None, None),
         },
+        Ok(_) => reply::error(StatusCode::NOT_FOUND, "no such page: see /", None, None),
+        Err(_) => reply::error(StatusCode::BAD_REQUEST, "no key of at most 4 KiB, percent-encoded", None, None),
     }
 }
 

@@ -78,7 +78,8 @@ fn announcement(cx: &mut Context<'_>, field: Field, spaces: &[space::Read]) -> O
     if let Some((place, shown)) = place_of_from.clone().filter(|_| from.saturating_sub(now_ms()) > Span::LONGEST.0) {
         // Not a mistake: it will be right one day.
         let wrong = Wrong::expected("a time at most 400 days ahead");
-        let wrong = wrong.hint("until then it is not in force, and only a start or a reload within 400 days of it takes it up");
+        let wrong =
+            wrong.hint("until then it is not in force, and only a start or a reload within 400 days of it takes it up");
         cx.report.warn(&place, &subject, shown, wrong);
     }
     if let Some((place, shown)) = place_of_from.filter(|_| from.saturating_add(length.0) <= now_ms()) {
