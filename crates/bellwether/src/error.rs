@@ -72,7 +72,7 @@ impl Error {
 
     /// The origin has no such row. Not a failure: nil, 404, `None`.
     pub fn is_missing(&self) -> bool {
-        matches!(self.0.why, Why::Negative | Why::NegativeType)
+        matches!(self.0.why, Why::Negative | Why::NegativeType | Why::NegativeFilter)
     }
 
     /// The caller's own deadline passed.
@@ -82,7 +82,8 @@ impl Error {
 
     /// The guard kept the load from the origin, or the key cools down after a failure.
     pub fn is_shed(&self) -> bool {
-        matches!(self.0.why, Why::ShedQueue | Why::ShedRate | Why::ShedPriority | Why::BreakerOpen | Why::Cooling)
+        let of_guard = matches!(self.0.why, Why::ShedQueue | Why::ShedRate | Why::ShedPriority | Why::BreakerOpen);
+        of_guard || matches!(self.0.why, Why::ShedClient | Why::Cooling)
     }
 
     /// The load failed at the origin.
@@ -104,7 +105,7 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = match self.0.why {
-            Why::Negative | Why::NegativeType => "the row does not exist",
+            Why::Negative | Why::NegativeType | Why::NegativeFilter => "the row does not exist",
             Why::Timeout => "the caller's deadline passed",
             Why::Cooling => "the key's last load failed a moment ago",
             Why::NotCached => "not cached, and the caller forbade a load",

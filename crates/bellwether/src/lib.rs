@@ -56,7 +56,7 @@ pub mod testing;
 mod token;
 mod weigh;
 
-pub use bellwether_core::cell::When;
+pub use bellwether_core::cell::{Only, When};
 pub use bellwether_core::entry::Kind;
 pub use bellwether_core::failure::FailClass;
 pub use bellwether_core::fence::{Fence, Invalidation};
@@ -92,7 +92,7 @@ pub use popular::Popular;
 pub use port::clock::Clock;
 pub use revision::Revision;
 pub use shared::{Envelope, Stored, Tier, TierError};
-pub use space::{Cleared, Conditional, Invalidated, Lease, Space, Written};
+pub use space::{Cleared, Conditional, Invalidated, Lease, Since, Space, Written};
 pub use state::fleet::BackplaneCounts;
 pub use state::heat::CapacitySource;
 pub use state::plan::MeasureCounts;

@@ -7,7 +7,7 @@
 mod codec;
 mod tag;
 
-pub use bellwether_core::cell::When;
+pub use bellwether_core::cell::{Change, Ending, Only, When};
 pub use bellwether_core::draw::Draw;
 use bellwether_core::entry::Kind;
 use bellwether_core::failure::FailClass;
@@ -202,10 +202,10 @@ pub enum Stored {
     Refused,
 }
 
-/// What became of a write under a condition.
+/// What became of a write under a condition, or of a change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wrote {
-    /// The fence under which it was stored; `None`: the condition did not hold, and nothing has changed.
+    /// The fence under which it was done; `None`: the condition did not hold, and nothing has changed.
     pub stored: Option<Fence>,
     /// What was there before, if it was asked for and is not too long to be handed over.
     pub before: Found,
@@ -362,6 +362,10 @@ pub trait Tier: Send + Sync + 'static {
         at_least: Fence,
         envelope: Envelope,
     ) -> BoxFuture<'a, Result<Wrote, TierError>>;
+
+    /// Does `change` to what is fresh there, or is somebody else's, in one step, and hands over what it was: every token given
+    /// out before is void then, and the fence is not below `at_least`. Nothing there, or not under its condition: nothing changes.
+    fn change<'a>(&'a self, key: &'a [u8], change: Change, at_least: Fence) -> BoxFuture<'a, Result<Wrote, TierError>>;
 
     /// Whether a copy made under a fence is still what the tier holds.
     fn verify<'a>(&'a self, key: &'a [u8]) -> BoxFuture<'a, Result<Verified, TierError>>;

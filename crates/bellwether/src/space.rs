@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use bellwether_core::cell::When;
+use bellwether_core::cell::{Change, Only, When};
 use bellwether_core::entry::{Kind, Meta};
 use bellwether_core::fence::{Fence, Invalidation};
 use bellwether_core::read::decide::Demand;
@@ -16,15 +16,17 @@ use crate::cached::Cached;
 use crate::engine::Engine;
 use crate::engine::ask::Ask;
 use crate::engine::body::AnyBody;
+use crate::engine::decided::Decided;
 use crate::engine::hit::Look;
 use crate::engine::lease::Leased;
 use crate::engine::space::SpaceState;
 use crate::engine::told::Acknowledged;
 use crate::engine::write::{Invalidating, ToTell, Writing};
-use crate::entry::{Entry, Resident};
+use crate::entry::{Entry, Resident, Tag};
 use crate::error::Error;
 use crate::key::{CacheKey, Key};
 use crate::load::Loaded;
+use crate::shared::TierTrouble;
 use crate::state::plan::Announced;
 use crate::token::{Of, Token};
 use crate::weigh::Value;
@@ -34,6 +36,10 @@ pub struct Space<K: ?Sized, V> {
     pub(crate) shared: Arc<Shared<V>>,
     of: PhantomData<fn(&K)>,
 }
+
+/// A moment in the order in which this process learns of invalidations: see [`Space::since`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Since(Fence);
 
 /// What a space's clones and futures share.
 pub(crate) struct Shared<V> {
@@ -218,6 +224,22 @@ impl<K: CacheKey + ?Sized, V: Value> Space<K, V> {
         })
     }
 
+    /// This moment, for [`unchanged_since`](Space::unchanged_since): to be asked before the origin is, for what is kept
+    /// beside the cache.
+    pub fn since(&self) -> Since {
+        Since(self.shared.engine.next_fence())
+    }
+
+    /// Whether nothing is known against what was read at the origin after that moment and would carry `tags`: neither
+    /// the space nor one of the tags was invalidated since, and no invalidation of another process can have been missed.
+    /// Of single keys nothing is said.
+    pub fn unchanged_since(&self, since: Since, tags: &[Arc<str>]) -> bool {
+        let Shared { engine, state, .. } = &*self.shared;
+        let tags: Vec<Tag> = tags.iter().map(Tag::named).collect();
+        let floor = state.floor().merge(engine.tags.floor(&tags));
+        !floor.covers(since.0) && since.0 > state.marks().suspect
+    }
+
     /// Hard: from the moment this returns, no read that begins in this process gets the older value.
     pub fn remove(&self, key: &K) -> Invalidated {
         self.invalidate(key, Invalidation::Remove)
@@ -328,8 +350,42 @@ impl<K: CacheKey + ?Sized, V: Value> Space<K, V> {
         let loaded = loaded.into().map(|value| Box::new(value) as AnyBody);
         let key = self.owned(key);
         engine.look_at_write(state, &key.bytes);
-        let (clock, task) = (engine.clock.clone(), engine.clone().write_if(state.clone(), key, when, reads, loaded));
-        let decided = engine.runtime().spawn(task);
+        self.decided(engine.clone().write_if(state.clone(), key, when, reads, loaded))
+    }
+
+    /// Removes a value and hands it over, in one step in the shared tier: of all who take a key, in whatever process, one
+    /// gets it. It is done whoever waits for it.
+    ///
+    /// # Errors
+    /// As [`Space::write_if`].
+    pub fn take(&self, key: &K) -> BoxFuture<'static, Result<Option<Cached<V>>, Error>> {
+        self.change(key, Change::Take).map(|done| done.map(|done| done.before)).boxed()
+    }
+
+    /// Gives a value another end in the shared tier, for all processes: after `left`, or when the space says, if `only`
+    /// allows it. After nothing it is removed. `before`: what it was.
+    ///
+    /// # Errors
+    /// As [`Space::write_if`].
+    pub fn end_if(&self, key: &K, left: Option<Span>, only: Only) -> BoxFuture<'static, Result<Conditional<V>, Error>> {
+        let ending = self.shared.engine.ending(&self.shared.state, left, only);
+        self.change(key, Change::End(ending))
+    }
+
+    fn change(&self, key: &K, change: Change) -> BoxFuture<'static, Result<Conditional<V>, Error>> {
+        let Shared { engine, state, .. } = &*self.shared;
+        let key = self.owned(key);
+        engine.look_at_write(state, &key.bytes);
+        self.decided(engine.clone().change(state.clone(), key, change))
+    }
+
+    /// What the tier decides, whoever waits for it.
+    fn decided(
+        &self,
+        task: impl Future<Output = Result<Decided, TierTrouble>> + Send + 'static,
+    ) -> BoxFuture<'static, Result<Conditional<V>, Error>> {
+        let engine = &self.shared.engine;
+        let (clock, decided) = (engine.clock.clone(), engine.runtime().spawn(task));
         async move {
             let decided = decided.await.map_err(|_| Error::new(Why::Bypass))?.map_err(|_| Error::new(Why::Bypass))?;
             let before = decided.before.and_then(|entry| Cached::new(entry, Why::Hit, clock.now()));

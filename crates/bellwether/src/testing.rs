@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 use self::slot::Slot;
 use crate::port::clock::Clock;
 use crate::shared::{
-    Acquired, Ask, Envelope, Found, Raised, Stored, Tier, TierError, TierTrouble, Verified, When, Wrote,
+    Acquired, Ask, Change, Envelope, Found, Raised, Stored, Tier, TierError, TierTrouble, Verified, When, Wrote,
 };
 
 mod slot;
@@ -86,7 +86,7 @@ pub struct Calls {
     pub releases: u64,
     /// Invalidations.
     pub invalidations: u64,
-    /// Writes under a condition.
+    /// Writes under a condition, and changes.
     pub writes: u64,
     /// Copies that were compared.
     pub verifies: u64,
@@ -308,6 +308,16 @@ impl Tier for SharedMemory {
                 slot.store(fence, envelope, now, |_, entry| Some(Cell { fence, ..entry }));
             }
             Wrote { stored: fence, before }
+        })
+    }
+
+    fn change<'a>(&'a self, key: &'a [u8], change: Change, at_least: Fence) -> BoxFuture<'a, Result<Wrote, TierError>> {
+        self.changing(key, move |slot, calls, now| {
+            calls.writes += 1;
+            let before = slot.found(now);
+            let changed = Cell::change(slot.cell, change, at_least, now);
+            slot.keep(changed.map(|(_, next)| next));
+            Wrote { stored: changed.map(|(fence, _)| fence), before }
         })
     }
 

@@ -18,7 +18,7 @@ pub struct Token(pub(crate) Of);
 pub(crate) enum Of {
     /// This process's: the local fence of whoever holds it.
     Here(Fence),
-    /// This process's alone, because the tier is gone.
+    /// This process's alone, because the tier is gone, or can't have the key.
     Lone(Fence),
     /// The tier's lease.
     Fleet(Lease),
@@ -33,7 +33,8 @@ pub(crate) struct Lease {
 }
 
 impl Token {
-    /// Whether it was given out because the shared tier could not be asked: it holds in this process alone.
+    /// Whether it was given out because the shared tier could not be asked, or can't have the key: it holds in this process
+    /// alone, and so does what is stored under it.
     pub fn is_lone(&self) -> bool {
         matches!(self.0, Of::Lone(_))
     }

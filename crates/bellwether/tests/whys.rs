@@ -18,8 +18,10 @@ use tokio::sync::Semaphore;
 const NOW: Duration = Duration::ZERO;
 
 /// Reasons that no request of the library can have in this version, and why not.
-const UNREACHABLE: [(Why, &str); 7] = [
+const UNREACHABLE: [(Why, &str); 9] = [
     (Why::NegativeType, "captures have types in a server's templates only"),
+    (Why::NegativeFilter, "a server has a list of the keys that exist"),
+    (Why::ShedClient, "a server has clients with addresses"),
     (Why::Lone, "there is no arbiter yet, so no load is without a lease"),
     (Why::Suspect, "the test tier never loses its continuity"),
     (Why::BreakerOpen, "the guard's first part has no breaker"),

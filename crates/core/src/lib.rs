@@ -21,6 +21,7 @@ pub mod time;
 pub mod why;
 
 pub mod backplane;
+pub mod filter;
 pub mod guard;
 pub mod heat;
 pub mod loadtimes;

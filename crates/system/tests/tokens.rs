@@ -12,8 +12,9 @@ const RACES: usize = 120;
 
 /// Plain spaces: one behind the tier at `url`, one in each process's memory alone.
 fn text(url: &str) -> String {
+    // A machine that is busy with other things must not look like a tier that is away.
     let rest = format!(
-        "[shared]\nurl = \"{url}\"\n\
+        "[shared]\nurl = \"{url}\"\ntimeout = \"500ms\"\n\
          [[space]]\nmatch = \"user:{{id}}\"\nttl = \"30m\"\ngrace = \"30m\"\ntags = [\"users\"]\n\
          [[space]]\nmatch = \"near:{{id}}\"\nttl = \"30m\"\ntiers = [\"memory\"]\n"
     );
@@ -326,4 +327,26 @@ fn who_waits_where_a_token_was_given_out_has_what_is_brought_elsewhere() {
     waiter_is_served(&fleet(&redis.url()), "user:waited");
     let memcached = Memcached::start(&[]).unwrap_or_else(|error| panic!("{error}"));
     waiter_is_served(&fleet(&format!("memcached://{}", memcached.address())), "user:waited");
+}
+
+#[test]
+fn what_another_program_keeps_as_another_type_is_left_alone_until_somebody_writes() {
+    let redis = redis();
+    let fleet = fleet(&redis.url());
+    let (mut one, mut two) = (fleet[0].connect(), fleet[1].connect());
+    let mut theirs = Resp::connect(redis.address());
+    assert_eq!(theirs.call(&["RPUSH", "bw:user:list", "a", "b"]), Value::Int(2));
+    assert_eq!(one.call(&["GET", "user:list"]), Value::Nil);
+    let (value, why, token) = get(&mut one, &["user:list", "LEASE", "20000"]);
+    assert_eq!((value, why.as_str()), (Value::Nil, "lone"), "a token of this process alone, and it says so");
+    assert_eq!(one.call(&["BW.SET", "user:list", "mine", &token.expect("a token")]), Value::Int(1));
+    assert_eq!([one.call(&["GET", "user:list"]), two.call(&["GET", "user:list"])], [Value::bulk("mine"), Value::Nil]);
+    assert_eq!(theirs.call(&["LLEN", "bw:user:list"]), Value::Int(2), "the list is as it was");
+    assert_eq!(one.call(&["EXPIRE", "user:list", "5"]), Value::Int(1), "what this process has");
+    assert_eq!(theirs.call(&["LLEN", "bw:user:list"]), Value::Int(2), "the list is as it was");
+    // Whoever writes means it, as with a SET of Redis.
+    assert_eq!(two.call(&["SET", "user:list", "ours"]), Value::ok());
+    assert_eq!(two.call(&["GET", "user:list"]), Value::bulk("ours"));
+    until(LIMIT, "the first to hear of it", || (one.call(&["GET", "user:list"]) == Value::bulk("ours")).then_some(()));
+    assert_eq!(theirs.call(&["TYPE", "bw:user:list"]), Value::Simple("string".into()));
 }

@@ -136,6 +136,9 @@ impl Tier for Shared {
     ) -> Answer<'a, Wrote> {
         self.0.write(key, when, reads, at_least, envelope)
     }
+    fn change<'a>(&'a self, key: &'a [u8], change: bellwether::shared::Change, at_least: Fence) -> Answer<'a, Wrote> {
+        self.0.change(key, change, at_least)
+    }
 
     fn verify<'a>(&'a self, key: &'a [u8]) -> Answer<'a, bellwether::shared::Verified> {
         self.0.verify(key)

@@ -1,9 +1,11 @@
-//! Who may write a key under a condition, where others write it as well? The shared tier decides, in one step with the write.
+//! Who may write or change a key, where others do as well and the answer depends on what is there? The shared tier decides,
+//! in one step with the write.
 
 use std::sync::Arc;
 
 use bellwether_core::entry::Meta;
-use bellwether_core::fence::Invalidation;
+use bellwether_core::fence::{Fence, Invalidation};
+use bellwether_core::time::Span;
 use tokio::task::JoinHandle;
 
 use crate::engine::Engine;
@@ -14,7 +16,7 @@ use crate::entry::{Resident, TierMark, relabelled};
 use crate::key::Key;
 use crate::load::Loaded;
 use crate::observe::shared::add;
-use crate::shared::{Found, TierTrouble, When, Wrote};
+use crate::shared::{Change, Found, Only, TierTrouble, When, Wrote};
 
 /// What the tier decided.
 pub(crate) struct Decided {
@@ -54,15 +56,95 @@ impl Engine {
             mark.set(fence, self.clock.now() + self.resync);
         }
         let (kept, gone) = self.take_in(&space, &key, &entry, asked);
+        self.until_gone(&space, gone).await;
+        if let Some(kept) = kept {
+            self.shelve(&space, &key, &kept, self.position());
+        }
+        Ok(Decided { stored: true, before })
+    }
+
+    /// Does `change` to what the shared tier has. What memory has of it goes: the next read takes over what is there by
+    /// then. An error: the tier did not decide.
+    pub(crate) async fn change(
+        self: Arc<Engine>,
+        space: Arc<SpaceState>,
+        key: Key,
+        change: Change,
+    ) -> Result<Decided, TierTrouble> {
+        let Some(mut link) = Link::of(&self, &space, &key) else { return Err(TierTrouble::Unfit) };
+        let asked = link.ready(&key).await?;
+        let at_least = self.pending.raised(&key).max(link.holds).above();
+        let to = link.to.clone();
+        let changed = self.within_budget(&space, to.tier.change(&to.name, change, at_least)).await;
+        let Wrote { stored, before } = match changed {
+            // Another type of the engine, which is not ours to touch: what this process has beside it is its own.
+            Err(TierTrouble::WrongType) => return Ok(self.change_beside(&space, &key, change)),
+            changed => changed?,
+        };
+        let nothing = matches!(before, Found::Nothing { .. });
+        // What is covered by a tag or the space as a whole is not there, whatever the tier did to it.
+        let before = self.former(&space, &key, &mut link, before, asked);
+        let Some(fence) = stored else {
+            add(&self.tally.refused);
+            if nothing {
+                self.give_up_copy(&key);
+            }
+            return Ok(Decided { stored: false, before });
+        };
+        if let Some(fleet) = &self.fleet {
+            fleet.invalidated(&to.name, Invalidation::Remove, fence);
+        }
+        let gone = {
+            let _telling = self.telling();
+            let floor = self.flights.locked(&key, |shard| {
+                let floor = self.overtake(shard, &key, Invalidation::Remove);
+                self.memory.remove(key.by_ref());
+                floor
+            });
+            self.unshelve(&space, &key, floor)
+        };
+        self.until_gone(&space, gone).await;
+        Ok(Decided { stored: before.is_some(), before })
+    }
+
+    /// Does `change` to what this process alone has of a key. Nobody can confirm it, so it only ever ends sooner.
+    fn change_beside(&self, space: &SpaceState, key: &Key, change: Change) -> Decided {
+        let now = self.clock.now();
+        let Some(before) = self.live(space, key).filter(|entry| now < entry.fresh_until()) else {
+            return Decided { stored: false, before: None };
+        };
+        let left = before.fresh_until().since(now);
+        let (fresh, only) = match change {
+            Change::Take => (Span::ZERO, Only::Always),
+            Change::End(ending) => (ending.fresh, ending.only),
+        };
+        let stored = match () {
+            () if !only.allows(left, fresh) => false,
+            () if fresh == Span::ZERO => {
+                self.forget(key, before.fence());
+                true
+            }
+            () => self.end_at(space, key, now + fresh.at_most(left)),
+        };
+        Decided { stored, before: Some(before) }
+    }
+
+    /// The tier has nothing of what this is a copy of.
+    fn give_up_copy(&self, key: &Key) {
+        self.flights.locked(key, |_| {
+            let held = self.memory.peek(key.by_ref());
+            if held.is_some_and(|entry| entry.mark().is_some_and(|mark| mark.fence() != Fence::ZERO)) {
+                self.memory.remove(key.by_ref());
+            }
+        });
+    }
+
+    async fn until_gone(&self, space: &SpaceState, gone: Option<JoinHandle<bool>>) {
         if let Some(gone) = gone
             && !gone.await.unwrap_or(false)
         {
             tracing::warn!(space = &*space.name, "an older value may be found on disk after a restart");
         }
-        if let Some(kept) = kept {
-            self.shelve(&space, &key, &kept, self.position());
-        }
-        Ok(Decided { stored: true, before })
     }
 
     /// Takes the place of whatever memory has, as a write does. What was invalidated since the tier was asked may be

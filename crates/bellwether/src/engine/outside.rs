@@ -286,7 +286,7 @@ impl Engine {
                 let give_back = Box::new(move || give_back(&to, token));
                 (Outside::Lease { token, give_back }, Of::Fleet(Lease { token, seen: answered.seen }))
             }
-            (None, Right::Beside) => (Outside::Beside, Of::Here(fence)),
+            (None, Right::Beside) => (Outside::Beside, Of::Lone(fence)),
             (None, _) => (Outside::Lone, Of::Lone(fence)),
         };
         seated.open = false;
@@ -440,7 +440,7 @@ impl Engine {
         let tags: Vec<u64> = entry.tags().iter().map(|tag: &Tag| tag.hash).collect();
         match &self.fleet {
             Some(fleet) => {
-                let covering = fleet.covering(&space.name, &tags, seen, age);
+                let covering = fleet.covering(&space.name, space.is_by_key(), &tags, seen, age);
                 covering.map_or(Floor::NONE, |verb| Floor::of(verb, entry.fence()))
             }
             None => at_fence(space.floor().merge(self.tags.floor(entry.tags())), entry.fence()),

@@ -178,8 +178,9 @@ impl Engine {
         }
         // Its local fence is newer than any gap in what others told: its place in their order counts.
         let fleet = self.fleet.as_ref().filter(|_| travel.on_shared);
-        let covering =
-            fleet.and_then(|fleet| fleet.covering(&space.name, &envelope.tags, envelope.seen, Span(envelope.age_ms)));
+        // Unlike the shared tier, the disk hears of other processes' removals by the backplane alone.
+        let covering = fleet
+            .and_then(|fleet| fleet.covering(&space.name, false, &envelope.tags, envelope.seen, Span(envelope.age_ms)));
         let floor = covering.map_or(Floor::NONE, |verb| Floor::of(verb, fence));
         let tags = envelope.tags.into_iter().map(Tag::of_wire).collect();
         // To be compared with the shared tier by its first reader.

@@ -76,6 +76,8 @@ pub(crate) struct Travel {
     pub(crate) on_shared: bool,
     /// They may live on disk.
     pub(crate) on_disk: bool,
+    /// The space is never invalidated as a whole.
+    pub(crate) by_key: bool,
 }
 
 impl Travel {
@@ -88,6 +90,7 @@ impl Travel {
             recipe: tag_hash(&recipe),
             on_shared: sharing.on_shared,
             on_disk: sharing.on_disk,
+            by_key: sharing.by_key,
         }
     }
 
@@ -186,6 +189,11 @@ impl SpaceState {
             times: Arc::default(),
             paced: Arc::default(),
         }
+    }
+
+    /// Whether what has no tags is invalidated by its key alone.
+    pub(crate) fn is_by_key(&self) -> bool {
+        self.travel.as_ref().is_some_and(|travel| travel.by_key)
     }
 
     /// The same space under other promises: its entries, flights, floors, load times and counts are

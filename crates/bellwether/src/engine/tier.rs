@@ -240,8 +240,9 @@ impl Link {
         let travelled = travelled.later(now.since(asked.at));
         let meta = adopted(travelled, p99, mean, &space.policy, now, draw());
         let fleet = engine.fleet.as_ref();
-        let covering =
-            fleet.and_then(|fleet| fleet.covering(&space.name, &envelope.tags, envelope.seen, travelled.age));
+        let covering = fleet.and_then(|fleet| {
+            fleet.covering(&space.name, space.is_by_key(), &envelope.tags, envelope.seen, travelled.age)
+        });
         let tags: Box<[Tag]> = envelope.tags.into_iter().map(Tag::of_wire).collect();
         let unordered = match fleet {
             Some(_) => Floor::NONE,

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use bellwether_core::cell::{Ending, Only};
 use bellwether_core::entry::{Kind, Meta};
 use bellwether_core::fence::{Fence, Floor, Invalidation};
 use bellwether_core::policy::Policy;
@@ -256,6 +257,18 @@ impl Engine {
             Found::Missing => Some(Entry::new(key, meta(Kind::Negative), aside, 0, ())),
             Found::NotModified => None,
         }
+    }
+
+    /// The ends of a value that is as if it had been written now: after `left`, or when the space says. After nothing it
+    /// has none.
+    pub(crate) fn ending(&self, space: &SpaceState, left: Option<Span>, only: Only) -> Ending {
+        let now = self.clock.now();
+        let jitter = if left.is_some() { 0.0 } else { space.policy.jitter };
+        let policy = Policy { jitter, ..space.policy.clone() };
+        let (kind, fence, p99, ewma) = (Kind::Value, Fence::ZERO, None, None);
+        let meta = stamp(Stamping { kind, started: now, finished: now, fence, ttl: left, p99, ewma }, &policy, draw());
+        let fresh = if left == Some(Span::ZERO) { Span::ZERO } else { meta.fresh_until.since(now) };
+        Ending { fresh, swr: Span(meta.swr_ms.into()), hard: Span(meta.hard_ms.into()), only }
     }
 
     /// Changes the moments of a resident value, under its key's lock. False if there is none, or nothing to change.

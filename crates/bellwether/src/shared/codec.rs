@@ -41,6 +41,7 @@ pub struct Sharing<V> {
     pub(crate) recipe: u64,
     pub(crate) on_shared: bool,
     pub(crate) on_disk: bool,
+    pub(crate) by_key: bool,
 }
 
 /// What a space's keys are called in the shared tier and on disk.
@@ -67,7 +68,7 @@ impl Naming for Prefix {
 impl<V> Sharing<V> {
     /// By this codec, named by the space's name, a colon and the key.
     pub fn with(codec: impl Codec<V>) -> Sharing<V> {
-        Sharing { codec: Arc::new(codec), naming: None, recipe: 0, on_shared: true, on_disk: true }
+        Sharing { codec: Arc::new(codec), naming: None, recipe: 0, on_shared: true, on_disk: true, by_key: false }
     }
 
     /// Named by this prefix and the key instead. No two spaces of a tier may have prefixes of which one begins the other.
@@ -95,6 +96,14 @@ impl<V> Sharing<V> {
     #[must_use]
     pub fn only_disk(self) -> Sharing<V> {
         Sharing { on_shared: false, ..self }
+    }
+
+    /// Nobody clears the space as a whole ([`crate::Space::clear`]): what has no tags is then invalidated by its key alone, and
+    /// the shared tier knows of that. So a process that has lost the backplane alone takes such values over from the tier,
+    /// however old they are. Whoever clears it all the same is not heard of by such a process.
+    #[must_use]
+    pub fn by_key_alone(self) -> Sharing<V> {
+        Sharing { by_key: true, ..self }
     }
 
     /// Not on this machine's disk: in the shared tier alone.

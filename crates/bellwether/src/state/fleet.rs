@@ -182,12 +182,20 @@ impl Fleet {
     }
 
     /// By which verb an entry of the shared tier is covered: it has these tags, and its loader had applied `seen`.
-    /// `age`: since its load began, by the tier's clock.
-    pub(crate) fn covering(&self, space: &str, tags: &[u64], seen: Position, age: Span) -> Option<Invalidation> {
+    /// `age`: since its load began, by the tier's clock; `by_key`: the space is never invalidated as a whole.
+    pub(crate) fn covering(
+        &self,
+        space: &str,
+        by_key: bool,
+        tags: &[u64],
+        seen: Position,
+        age: Span,
+    ) -> Option<Invalidation> {
         // First what has no place yet: it gets one before it leaves the outbox.
         let told = self.outbox.covering(space, tags);
         let covered = self.known.read().floors.covers(seen, space, tags);
-        if told.is_none() && adoptable(covered, self.is_live(), age, self.resync) {
+        let by_key = by_key && tags.is_empty();
+        if told.is_none() && adoptable(covered, self.is_live(), age, self.resync, by_key) {
             return None;
         }
         match (told, covered) {

@@ -157,9 +157,10 @@ impl Floors {
 /// Whether an entry that nothing known covers may be taken from the shared tier.
 ///
 /// While the feed is not live an invalidation may be unknown: then only what is younger than `resync`, by the tier's
-/// clock, so that no value is older than that. The herd stays together: one load per key and `resync`.
-pub fn adoptable(covered: Covered, live: bool, age: Span, resync: Span) -> bool {
-    covered == Covered::No && (live || age <= resync)
+/// clock, so that no value is older than that. The herd stays together: one load per key and `resync`. `by_key`: nothing but
+/// an invalidation of its own key ever covers it, and the tier is told of those; what lies there is what there is.
+pub fn adoptable(covered: Covered, live: bool, age: Span, resync: Span, by_key: bool) -> bool {
+    covered == Covered::No && (live || by_key || age <= resync)
 }
 
 #[cfg(test)]
@@ -222,9 +223,18 @@ mod tests {
     #[test]
     fn while_the_feed_is_not_live_only_what_is_young_is_taken() {
         let resync = Span::secs(5);
-        assert!(adoptable(Covered::No, true, Span::secs(60), resync));
-        assert!(!adoptable(Covered::No, false, Span::secs(60), resync));
-        assert!(adoptable(Covered::No, false, Span::secs(5), resync));
-        assert!(!adoptable(Covered::Expired, true, Span::ZERO, resync));
+        let takes = |covered, live, age| adoptable(covered, live, age, resync, false);
+        assert!(takes(Covered::No, true, Span::secs(60)));
+        assert!(!takes(Covered::No, false, Span::secs(60)));
+        assert!(takes(Covered::No, false, Span::secs(5)));
+        assert!(!takes(Covered::Expired, true, Span::ZERO));
+    }
+
+    #[test]
+    fn what_only_its_key_invalidates_is_taken_however_old_unless_something_known_covers_it() {
+        let (old, resync) = (Span::secs(60), Span::secs(5));
+        assert!(adoptable(Covered::No, false, old, resync, true));
+        assert!(!adoptable(Covered::Removed, false, old, resync, true));
+        assert!(!adoptable(Covered::Expired, true, old, resync, true));
     }
 }

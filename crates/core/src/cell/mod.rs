@@ -13,7 +13,7 @@ mod write;
 
 pub use acquire::{Ask, Reply};
 pub use change::Raised;
-pub use write::When;
+pub use write::{Change, Ending, Only, When};
 
 use crate::failure::FailClass;
 use crate::fence::Fence;

@@ -312,3 +312,36 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_is_taken_is_handed_out_once_and_nothing_below_its_fence_is_stored() {
+    let cell = Cell { fence: Fence(9), ..value(NOW) };
+    let (fence, left) = Cell::change(Some(cell), Change::Take, Fence::ZERO, later(5)).expect("it is there");
+    assert_eq!((left.what, left.token), (What::Tombstone, None));
+    assert!(fence > cell.fence);
+    assert_eq!(Cell::change(Some(left), Change::Take, Fence::ZERO, later(6)), None, "somebody has it");
+    assert_eq!(Cell::change(None, Change::Take, Fence::ZERO, NOW), None);
+    assert_eq!(Cell::change(Some(cell), Change::Take, Fence::ZERO, later(1_500)), None, "what is stale is not there");
+    assert!(Cell::change(Some(Cell::foreign()), Change::Take, Fence::ZERO, NOW).is_some());
+}
+
+#[test]
+fn another_end_is_a_write_of_the_same_value() {
+    let cell = Cell { fence: Fence(9), token: Some(Fence(12)), ..value(NOW) };
+    let end = |only, fresh| {
+        let ending = Ending { fresh: Span(fresh), swr: Span(70), hard: Span(60), only };
+        Cell::change(Some(cell), Change::End(ending), Fence::ZERO, later(400))
+    };
+    let (fence, next) = end(Only::Always, 5_000).expect("it is there");
+    assert_eq!((next.what, next.fence, next.token, next.created), (What::Value, fence, None, cell.created));
+    assert!(fence > Fence(12), "whoever loads may not publish over it");
+    let now = later(400).tick();
+    assert_eq!(next.fresh_until, now + Span(5_000));
+    assert_eq!((next.swr_until, next.hard_until), (now + Span(5_070), now + Span(5_070)));
+    // 600 ms are left.
+    assert_eq!([599, 600, 601].map(|fresh| end(Only::Later, fresh).is_some()), [false, false, true]);
+    assert_eq!([599, 600, 601].map(|fresh| end(Only::Sooner, fresh).is_some()), [true, false, false]);
+    assert_eq!(end(Only::Sooner, 0).expect("it is there").1.what, What::Tombstone);
+    let ending = Ending { fresh: Span(5), swr: Span::ZERO, hard: Span::ZERO, only: Only::Always };
+    assert_eq!(Cell::change(Some(Cell::foreign()), Change::End(ending), Fence::ZERO, NOW), None);
+}

@@ -92,6 +92,11 @@ impl Stage {
         .await
     }
 
+    /// Whether the fleet is a control.
+    pub(crate) fn is_naive(&self) -> bool {
+        self.cast.flaw.is_some()
+    }
+
     /// What the engine calls a key.
     pub(crate) fn stored(&self, key: &Key) -> String {
         match self.cast.flaw {

@@ -8,7 +8,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use serde_json::Value;
 
 use super::guard::{Guard, Refused};
-use super::{announce, dlq, explain, forecast, heat, metrics, page, warm};
+use super::{announce, dlq, explain, forecast, heat, metrics, page, penetration, warm};
 use crate::connections::Connections;
 use crate::face::http::reply::{self, Body};
 use crate::face::http::target::decoded;
@@ -149,6 +149,7 @@ fn page_of<B>(admin: &Admin, request: &Request<B>) -> Response<Body> {
         "/api/bigkeys" => listed(&admin.service, request.uri().query(), heat::big),
         "/api/hotlist" => text_page(StatusCode::OK, TEXT, admin.service.hot_list()),
         "/api/forecast" => reply::json(StatusCode::OK, forecast::json(&admin.service).to_string()),
+        "/api/penetration" => reply::json(StatusCode::OK, penetration::json(&admin.service).to_string()),
         "/" => text_page(StatusCode::OK, HTML, page::index(&admin.service)),
         "/metrics" => match metrics::text(&admin.service, admin.connections.clone()) {
             Ok(text) => text_page(StatusCode::OK, OPENMETRICS, text),

@@ -4,6 +4,7 @@
 
 mod ahead;
 mod heat;
+mod penetration;
 
 use std::fmt;
 
@@ -17,7 +18,7 @@ use prometheus_client::registry::Registry;
 use super::family::Out;
 use super::guards::guards;
 use crate::connections::{Connections, Face};
-use crate::service::{Readiness, Reload, Service, SharedState};
+use crate::service::{PenetrationView, Readiness, Reload, Service, SharedState};
 
 /// The text of one scrape.
 pub(super) fn text(service: &Service, connections: Connections) -> Result<String, fmt::Error> {
@@ -33,6 +34,7 @@ pub(super) fn text(service: &Service, connections: Connections) -> Result<String
         reloads,
         last_good,
         readiness: service.readiness(),
+        penetration: service.penetration(),
     }));
     let mut text = String::new();
     encode(&mut text, &registry)?;
@@ -48,6 +50,7 @@ struct Scrape {
     reloads: [(Reload, u64); Reload::ALL.len()],
     last_good: u64,
     readiness: Readiness,
+    penetration: Vec<PenetrationView>,
 }
 
 impl Collector for Scrape {
@@ -60,6 +63,7 @@ impl Collector for Scrape {
         self.memory(&mut out)?;
         self.reactions(&mut out)?;
         self.ahead(&mut out)?;
+        self.penetration(&mut out)?;
         self.heat(&mut out)?;
         self.origins(&mut out)?;
         self.shared(&mut out)?;

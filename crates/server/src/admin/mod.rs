@@ -11,6 +11,7 @@ mod guards;
 mod heat;
 mod metrics;
 mod page;
+mod penetration;
 mod warm;
 
 use std::convert::Infallible;

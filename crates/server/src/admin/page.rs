@@ -33,6 +33,7 @@ const PLACES: [&[Place]; 2] = [
         link("/api/forecast", "which values stop being fresh when, and how many together", ""),
         link("/api/hotlist", "what is read most, as kept for the next start", "bellwether warm --from URL"),
         named("/api/keys/SPACE", "the keys that a space's origin names", "bellwether warm --space SPACE"),
+        link("/api/penetration", "keys that do not exist, filters, budgets of clients", ""),
         link("/api/dlq", "invalidations that the shared tier does not know yet", "bellwether dlq list"),
     ],
     &[

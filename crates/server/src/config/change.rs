@@ -1,7 +1,8 @@
 //! What does a new configuration change in a running server? A comparison; nothing is done here.
 
 use super::resolved::{
-    Backplane, Config, Disk, Listen, Memory, OriginConfig, Query, Shared, SharedAt, Source, SpaceConfig, Tiers,
+    Backplane, Config, Disk, FilterConfig, Listen, Memory, OriginConfig, Query, Shared, SharedAt, Source, SpaceConfig,
+    Strangers, Tiers,
 };
 use bellwether_core::policy::Policy;
 use bellwether_core::template::Template;
@@ -143,6 +144,8 @@ fn other_values(old: &SpaceConfig, new: &SpaceConfig) -> Vec<&'static str> {
         template,
         source,
         policy: _,
+        // Compared with the other knobs.
+        strangers: _,
         default: _,
         tags,
         generation,
@@ -198,6 +201,10 @@ fn other_knobs(old: &SpaceConfig, new: &SpaceConfig) -> Vec<&'static str> {
         rescue_invalidated,
         staleness_budget,
     } = &old.policy;
+    let Strangers { filter, absent_per_client, loads_per_client } = old.strangers;
+    let now = new.strangers;
+    let rebuild = |filter: Option<FilterConfig>| filter.map(|filter| filter.rebuild);
+    let hides = |filter: Option<FilterConfig>| filter.and_then(|filter| filter.hides);
     let differs = [
         (*ttl != new.policy.ttl, "ttl"),
         (*stale_while_revalidate != new.policy.stale_while_revalidate, "stale_while_revalidate"),
@@ -214,6 +221,11 @@ fn other_knobs(old: &SpaceConfig, new: &SpaceConfig) -> Vec<&'static str> {
         (old.default != new.default, "default"),
         (old.tags != new.tags, "tags"),
         (keys(old) != keys(new), "keys"),
+        (filter.is_some() != now.filter.is_some(), "filter"),
+        (rebuild(filter) != rebuild(now.filter), "filter_rebuild"),
+        (hides(filter) != hides(now.filter), "filter_hides"),
+        (absent_per_client != now.absent_per_client, "absent_per_client"),
+        (loads_per_client != now.loads_per_client, "loads_per_client"),
     ];
     differs.into_iter().filter(|(differs, _)| *differs).map(|(_, knob)| knob).collect()
 }

@@ -35,6 +35,13 @@ pub(super) fn shortcomings(
             say(report, space.strict, place, &space.subject, found, wrong.hint(ADD_BACKPLANE));
         }
     }
+    for space in fleet().filter(|_| shared.backplane == Backplane::Off) {
+        if let Some((place, shown)) = &space.hides {
+            let wrong = Wrong::expected("a backplane: without one a filter does not hear what other processes remove");
+            let found = format!("{shown} without a backplane");
+            say(report, space.strict, place, &space.subject, found, wrong.hint(ADD_BACKPLANE));
+        }
+    }
     careless(read, shared, spaces, report);
 }
 

@@ -25,6 +25,7 @@ mod resolved;
 mod section;
 mod space;
 mod sql;
+mod strangers;
 mod tier_url;
 mod tiers;
 mod units;
@@ -36,9 +37,9 @@ pub use change::{Changes, OriginChange, SpaceChange, changes, until_next_start};
 pub(crate) use guarantee::leaves_the_machine;
 pub use problem::{Place, Problem};
 pub use resolved::{
-    Announcement, Backplane, BackplaneMode, Config, Disk, Hot, HttpBase, HttpSource, Listen, Memory, Node, OnRestart,
-    OnStart, OriginConfig, OriginKind, Placement, Query, RedisAt, RedisUrl, Secret, Shared, SharedAt, Source,
-    SpaceConfig, SqlSource, Tiers,
+    Announcement, Backplane, BackplaneMode, Config, Disk, FilterConfig, Hot, HttpBase, HttpSource, Listen, Memory,
+    Node, OnRestart, OnStart, OriginConfig, OriginKind, Placement, Query, RedisAt, RedisUrl, Secret, Shared, SharedAt,
+    Source, SpaceConfig, SqlSource, Strangers, Tiers,
 };
 
 use origin::Declared;

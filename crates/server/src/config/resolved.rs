@@ -404,6 +404,8 @@ pub struct SpaceConfig {
     pub source: Source,
     /// How long they live and callers wait.
     pub policy: Policy,
+    /// What is done about keys that do not exist.
+    pub strangers: Strangers,
     /// The answer when there is no value and the load failed.
     pub default: Option<String>,
     /// Tags of each entry.
@@ -438,6 +440,27 @@ impl Source {
             Source::Http(http) => Some(&http.origin),
         }
     }
+}
+
+/// What is done about keys that do not exist, and about clients that ask for ever other ones.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Strangers {
+    /// There is a filter of the keys that exist.
+    pub filter: Option<FilterConfig>,
+    /// Loads that find no row, a second, that one client may cause.
+    pub absent_per_client: Option<f64>,
+    /// Loads of any kind, a second, that one client may cause.
+    pub loads_per_client: Option<f64>,
+}
+
+/// How a filter is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FilterConfig {
+    /// It is built anew so often.
+    pub rebuild: Span,
+    /// It answers while its list of keys is younger than this: for so long a row may be hidden that was inserted past
+    /// us. `None`: it never answers, and only lowers the class of loads.
+    pub hides: Option<Span>,
 }
 
 /// How a space asks an SQL origin.

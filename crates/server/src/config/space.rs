@@ -8,6 +8,7 @@ use super::raw::{Field, Fields, Value};
 use super::resolved::{HttpSource, Query, Source, SpaceConfig, SqlSource, Tiers};
 use super::section::{Context, Section, Text, bare, quoted};
 use super::sql;
+use super::strangers::strangers;
 use super::units;
 use bellwether_adapters::{Accept, Dialect, Rows};
 use bellwether_core::policy::{Early, Policy, Priority};
@@ -33,6 +34,8 @@ pub(super) struct Read {
     pub(super) strict: bool,
     /// Where `tags` stand and how they read, if there are any.
     pub(super) tags: Option<(Place, String)>,
+    /// The same of `filter_hides`.
+    pub(super) hides: Option<(Place, String)>,
     pub(super) config: Option<SpaceConfig>,
 }
 
@@ -54,6 +57,7 @@ pub(super) fn space(cx: &mut Context<'_>, number: usize, place: Place, fields: F
     let (name, name_place) = name(&mut section, template.as_ref(), &match_place);
     let source = source(&mut section, template.as_ref(), origins);
     let policy = policy(&mut section);
+    let strangers = strangers(&mut section, source.as_ref());
     within_origin(&mut section, &policy, source.as_ref().and_then(Source::origin), origins);
     let default = section.text("default").map(|text| text.value);
     let tags = tags(&mut section, template.as_ref());
@@ -61,6 +65,7 @@ pub(super) fn space(cx: &mut Context<'_>, number: usize, place: Place, fields: F
     let tiers = tiers(&mut section, around.tiers);
     let strict = section.boolean("strict").unwrap_or(around.strict);
     let tagged = section.setting("tags").filter(|_| !tags.is_empty());
+    let hides = section.setting("filter_hides");
     if section.setting("origin").is_none() {
         refuse_on_plain(&mut section);
     }
@@ -70,6 +75,7 @@ pub(super) fn space(cx: &mut Context<'_>, number: usize, place: Place, fields: F
         template,
         source,
         policy,
+        strangers,
         default,
         tags,
         generation,
@@ -77,7 +83,7 @@ pub(super) fn space(cx: &mut Context<'_>, number: usize, place: Place, fields: F
         strict,
         place,
     });
-    Read { name, subject, name_place, match_place, template, tiers, strict, tags: tagged, config }
+    Read { name, subject, name_place, match_place, template, tiers, strict, tags: tagged, hides, config }
 }
 
 /// `[[space]] 'product'`, before anything is known to be right.
@@ -195,9 +201,14 @@ fn priority(text: &str) -> Result<Priority, Wrong> {
 
 /// What only a load could use.
 fn refuse_on_plain(section: &mut Section<'_, '_>) {
-    const LOADING: [&str; 11] = [
+    const LOADING: [&str; 16] = [
         "many",
         "keys",
+        "filter",
+        "filter_rebuild",
+        "filter_hides",
+        "absent_per_client",
+        "loads_per_client",
         "rows",
         "column",
         "accept",

@@ -5,10 +5,14 @@
 
 mod announce;
 mod beginning;
+mod budgets;
+mod change;
 mod class;
 mod collector;
 mod describe;
 mod enumerate;
+mod filter;
+mod filters;
 mod fleet;
 mod front;
 mod heat;
@@ -18,6 +22,8 @@ mod lease;
 mod open;
 mod opened;
 mod outcome;
+mod peer;
+mod penetration;
 mod reach;
 mod read;
 mod ready;
@@ -27,6 +33,8 @@ mod scan;
 mod served;
 mod serving;
 mod shelf;
+mod strangers;
+mod surges;
 mod tally;
 mod telling;
 mod tend;
@@ -35,12 +43,14 @@ mod warm;
 pub(crate) mod watch;
 mod write;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use arc_swap::{ArcSwap, Guard};
 use bellwether::disk::DiskState;
 use bellwether::{Cache, Eviction, Explain, Snapshot, Span, Tick, Why};
+use bellwether_core::filter::absent::Absent;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
@@ -55,15 +65,22 @@ use serving::{Belongs, Serving};
 use watch::{ClientId, Watch};
 
 pub use beginning::Readiness;
+pub use budgets::BudgetView;
+pub(crate) use change::Change;
 pub(crate) use class::class;
 pub(crate) use collector::Telling;
 pub(crate) use enumerate::Unnamed;
+pub use filter::{FilterState, FilterView};
 pub use fleet::SharedState;
 pub use hotlist::decoded as key_of_text;
 pub(crate) use outcome::shown;
 pub use outcome::{Failure, Grant, KEY_TOO_LONG, Outcome, Refusal, Terms, no_space};
+pub use peer::Peer;
+pub use penetration::PenetrationView;
 pub use reloads::{Reload, Reloads};
 pub use scan::Page;
+pub use surges::{SurgeKind, SurgeView};
+pub(crate) use write::Deciding;
 pub use write::{Ends, When, WriteTerms, Written};
 
 /// Writers of one key of a plain space come one at a time, so that `SET … NX` is atomic; keys share so many locks.
@@ -105,6 +122,9 @@ struct Inner {
     scan: Arc<tokio::sync::Mutex<keylist::Latest>>,
     /// Clients that keep copies of their own.
     watch: Arc<Watch>,
+    /// Filters of existing keys: what is written or invalidated is in them at once.
+    filters: Arc<filter::Known>,
+    surges: surges::Surges,
     /// Somebody tells them of what is no longer fresh.
     sweeping: AtomicBool,
 }
@@ -131,8 +151,9 @@ impl Service {
         let fleet = fleet::open(&config, &loads).await?;
         let has_disk = config.disk.is_some();
         let (hot_list, ramp) = (config.hot_list(), config.listen.ramp);
-        let watch = Arc::<Watch>::default();
-        let (cache, serving) = open::open(config, loads.clone(), fleet.as_ref(), &watch, purpose)?;
+        let (watch, filters) = (Arc::<Watch>::default(), Arc::<filter::Known>::default());
+        let (cache, serving) = open::open(config, loads.clone(), fleet.as_ref(), (&watch, &filters), purpose)?;
+        filters.are(serving.filters());
         ready::ready(&serving).await?;
         if fleet.as_ref().is_some_and(|fleet| !fleet.state().is_degraded()) {
             // Until then nothing of the tier is believed: it may have been invalidated before we listened.
@@ -156,6 +177,8 @@ impl Service {
             hasher: std::hash::RandomState::new(),
             scan: Arc::default(),
             watch,
+            filters,
+            surges: surges::Surges::default(),
             sweeping: AtomicBool::new(false),
         });
         Ok(Service(inner, None, None))
@@ -171,6 +194,11 @@ impl Service {
     /// suspect from here on.
     pub fn now(&self) -> Tick {
         self.0.cache.clock().catch_up()
+    }
+
+    /// The client at this address, as budgets know it.
+    pub fn peer(&self, address: IpAddr) -> Peer {
+        Peer::of(&self.0.hasher, address)
     }
 
     /// What is at work now, for what ends at once.
@@ -274,10 +302,14 @@ impl Service {
         if served.origin.as_ref().is_some_and(|source| served.load(source, &captures).is_none()) {
             return None;
         }
+        let absent = served.absent(key, &captures, &Terms::asked(self.now()));
         let mut explain = self.0.cache.explain_key(&served.space, &*served.stored(key));
         // Nobody loads for a plain space: what is not fresh is not there for a plain read.
         if served.origin.is_none() && !matches!(explain.would, Why::Hit | Why::Negative) {
             explain.would = Why::NotCached;
+        }
+        if absent == Absent::Answers {
+            explain.would = Why::NegativeFilter;
         }
         Some(explain)
     }

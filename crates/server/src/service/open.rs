@@ -1,6 +1,7 @@
 //! Can everything that the configuration names be opened? Origins, statements, spaces: every problem at once.
 
 use std::borrow::Cow;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use bellwether::shared::Sharing;
@@ -13,6 +14,8 @@ use bellwether_core::template::Template;
 use bytes::Bytes;
 use tokio::runtime::Handle;
 
+use super::budgets::Budgets;
+use super::filter::{Filter, Filtered, Known};
 use super::fleet::codec::Payloads;
 use super::fleet::naming::Names;
 use super::fleet::{Fleet, backplane};
@@ -55,7 +58,7 @@ pub(super) fn open(
     config: Config,
     loads: Handle,
     fleet: Option<&Fleet>,
-    watch: &Arc<Watch>,
+    (watch, filters): (&Arc<Watch>, &Arc<Known>),
     purpose: Purpose,
 ) -> Result<(Cache, Serving), Vec<Problem>> {
     let (memory, clock) = (&config.memory, Clock::system());
@@ -82,8 +85,8 @@ pub(super) fn open(
             vec![Problem { file: config.file.clone(), ..problem }]
         };
         if let Some(events) = backplane::backplane(shared).map_err(failed)? {
-            let watch = watch.clone();
-            cache = cache.backplane(events).on_heard(move |heard| backplane::heard(&watch, heard));
+            let (watch, filters) = (watch.clone(), filters.clone());
+            cache = cache.backplane(events).on_heard(move |heard| backplane::heard(&watch, &filters, heard));
         }
     }
     let cache = cache.build();
@@ -186,7 +189,9 @@ impl Shares<'_> {
     fn sharing(&self, config: &SpaceConfig, origin: Option<&OriginConfig>) -> Option<Sharing<Payload>> {
         let generation = config.generation.as_deref();
         let names = || Names::new(self.templates.clone(), self.at, generation, &generation_prefix(generation));
-        let sharing = || Sharing::with(Payloads).named(names()).recipe(shelf::recipe(config, origin));
+        let made = || Sharing::with(Payloads).named(names()).recipe(shelf::recipe(config, origin));
+        // Nothing that a client can say clears a space, and what a plain one lacks nobody can load.
+        let sharing = || if origin.is_none() { made().by_key_alone() } else { made() };
         match self.tiers {
             Tiers { shared: true, disk: true } => Some(sharing()),
             Tiers { shared: true, disk: false } => Some(sharing().only_shared()),
@@ -276,6 +281,8 @@ fn serve(
         tags: config.tags.clone(),
         generation: generation_prefix(config.generation.as_deref()),
         tally: tally(&config.name, before),
+        filtered: filtered(config, before, anew),
+        budgets: budgets(config, before),
         shared: shares.tiers.shared,
         on_disk: shares.tiers.disk,
     }))
@@ -285,6 +292,30 @@ fn serve(
 fn tally(name: &str, before: Before<'_>) -> Arc<Tally> {
     let known = before.and_then(|(serving, _)| serving.spaces.iter().find(|served| served.name == name));
     known.map(|served| served.tally.clone()).unwrap_or_default()
+}
+
+/// The filter of a space: the same while it is a filter of the same keys.
+fn filtered(config: &SpaceConfig, before: Before<'_>, anew: bool) -> Option<Filtered> {
+    let wanted = config.strangers.filter?;
+    let keys = |config: &SpaceConfig| match &config.source {
+        config::Source::Sql(sql) => sql.keys.as_ref().map(|keys| keys.text.clone()),
+        config::Source::Plain | config::Source::Http(_) => None,
+    };
+    let same = before.filter(|_| !anew).and_then(|(serving, _)| {
+        let (was, config_then) =
+            serving.spaces.iter().zip(&serving.config.spaces).find(|(was, _)| was.name == config.name)?;
+        was.filtered.as_ref().filter(|_| keys(config_then) == keys(config)).map(|filtered| filtered.filter.clone())
+    });
+    let new = || Arc::new(Filter::new(RandomState::new().hash_one(&config.name)));
+    Some(Filtered { filter: same.unwrap_or_else(new), config: wanted })
+}
+
+/// What clients have left of a space: the same while the budgets are.
+fn budgets(config: &SpaceConfig, before: Before<'_>) -> Option<Arc<Budgets>> {
+    let new = Budgets::of(&config.strangers)?;
+    let was = before.and_then(|(serving, _)| serving.spaces.iter().find(|was| was.name == config.name));
+    let same = was.and_then(|was| was.budgets.as_ref()).filter(|was| was.rates == new.rates);
+    Some(same.cloned().unwrap_or_else(|| Arc::new(new)))
 }
 
 /// The answer of a space whose load failed, of the type that its values have as far as that is known.

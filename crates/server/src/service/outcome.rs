@@ -6,6 +6,8 @@ use bellwether::{Cached, Demand, Error, FailClass, Priority, Span, Tick, Token, 
 use bellwether_adapters::Payload;
 use bellwether_core::key::MAX_KEY_BYTES;
 
+use super::peer::Peer;
+
 /// Bytes of a key that an error shows.
 const SHOWN_KEY: usize = 128;
 /// Characters of an origin's own words that an error shows.
@@ -20,12 +22,14 @@ pub struct Terms {
     pub priority: Option<Priority>,
     /// When the request was parsed: the space's `timeout` counts from here.
     pub asked: Tick,
+    /// Whose request it is, where somebody counts what each client asks in vain.
+    pub peer: Option<Peer>,
 }
 
 impl Terms {
     /// Whatever the space's policy allows, for a request parsed at `asked`.
     pub fn asked(asked: Tick) -> Terms {
-        Terms { demand: Demand::Any, priority: None, asked }
+        Terms { demand: Demand::Any, priority: None, asked, peer: None }
     }
 }
 
@@ -69,6 +73,11 @@ impl Failure {
             timeout,
             cause: cause.chars().take(SHOWN_CAUSE).collect(),
         }
+    }
+
+    /// It was not even tried.
+    pub(super) fn turned_away(why: Why, after: Span, timeout: Span) -> Failure {
+        Failure { why, class: None, retry_after: Some(after), timeout, cause: String::new() }
     }
 
     fn retry_after_ms(&self) -> u64 {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use bellwether::{BatchCtx, Cached, Demand, Error, LoadCtx, LoadError, Loaded, Why};
 use bellwether_adapters::Payload;
+use bellwether_core::filter::absent::Absent;
 use bytes::Bytes;
 use futures_util::future::{join, join_all};
 use futures_util::stream::{self, StreamExt};
@@ -30,7 +31,8 @@ enum Next<'a> {
     End(Outcome),
     /// A plain space whose values other processes write: the tier is asked.
     Find(&'a Served),
-    Load(&'a Served, Load),
+    /// The filter may say that it is in vain: then it comes after all others.
+    Load(&'a Served, Load, bool),
 }
 
 impl Service {
@@ -60,7 +62,9 @@ impl Service {
     pub fn read_now(&self, key: &[u8], terms: &Terms) -> Option<Outcome> {
         let serving = self.serving();
         match serving.belongs(key) {
-            Belongs::To(served, _) if served.origin.is_some() => None,
+            Belongs::To(served, captures) if served.origin.is_some() => {
+                (served.absent(key, &captures, terms) == Absent::Answers).then(|| served.told_absent())
+            }
             _ => match serving.next(key, terms) {
                 Next::End(outcome) => Some(outcome),
                 Next::Find(_) | Next::Load(..) => None,
@@ -72,17 +76,23 @@ impl Service {
     /// go on without this caller.
     pub async fn read(&self, key: Bytes, terms: Terms) -> Outcome {
         let serving = self.serving_on();
-        let (served, load) = match serving.next(&key, &terms) {
+        let (served, load, lowered) = match serving.next(&key, &terms) {
             Next::End(outcome) => return outcome,
             Next::Find(served) => return served.find_plain(&served.stored(&key), &terms).await,
-            Next::Load(served, load) => (served, load),
+            Next::Load(served, load, lowered) => (served, load, lowered),
         };
         let stored = served.stored(&key);
+        let vetted = match served.vet(&stored, lowered, &terms) {
+            Ok(vetted) => vetted,
+            Err(turned_away) => return turned_away,
+        };
         let mut get = served.space.get(&*stored).demand(terms.demand).deadline(terms.asked + served.policy.timeout);
-        if let Some(priority) = terms.priority {
-            get = get.priority(priority);
+        if let Some(class) = vetted.class {
+            get = get.priority(class);
         }
-        served.outcome(get.or_load(move |ctx: LoadCtx<Vec<u8>, Payload>| load.run(ctx)).await)
+        let outcome = served.outcome(get.or_load(move |ctx: LoadCtx<Vec<u8>, Payload>| load.run(ctx)).await);
+        vetted.ended(&key, &outcome, &terms);
+        outcome
     }
 
     /// Reads several keys: outcomes in the order of the keys, duplicates answered each time. A
@@ -92,9 +102,11 @@ impl Service {
         let mut batches: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
         let mut single = Vec::new();
         for (at, key) in keys.iter().enumerate() {
-            match serving.batch_of(key) {
-                Some(space) => batches.entry(space).or_default().push(at),
-                None => single.push(at),
+            match serving.batch_of(key, &terms) {
+                Some(space) if serving.has_room(space, batches.get(&space).map_or(0, Vec::len), &terms) => {
+                    batches.entry(space).or_default().push(at);
+                }
+                _ => single.push(at),
             }
         }
         let keys = &keys;
@@ -121,19 +133,33 @@ async fn read_batch(serving: &Arc<Serving>, space: usize, keys: &[Cow<'_, [u8]>]
     if let Some(priority) = terms.priority {
         get = get.priority(priority);
     }
-    let serving = serving.clone();
+    let payers: Vec<_> = keys.iter().map(|key| served.payer(key, terms)).collect();
+    let of_load = serving.clone();
     let load = move |keys: Vec<Vec<u8>>, _: BatchCtx| {
-        let serving = serving.clone();
+        let serving = of_load.clone();
         async move { serving.spaces[space].load_many(keys).await }
     };
-    get.or_load(load).await.into_iter().map(|result| served.outcome(result)).collect()
+    let outcomes: Vec<Outcome> = get.or_load(load).await.into_iter().map(|result| served.outcome(result)).collect();
+    for (outcome, payer) in outcomes.iter().zip(payers) {
+        if let Some((budgets, peer)) = payer {
+            budgets.spend(peer, outcome, terms.asked);
+        }
+    }
+    outcomes
 }
 
 impl Serving {
-    /// The space whose batch query can load this key.
-    fn batch_of(&self, key: &[u8]) -> Option<usize> {
+    /// Whether this client may load so many keys of a space at once, and one more.
+    fn has_room(&self, space: usize, keys: usize, terms: &Terms) -> bool {
+        let budgets = self.spaces[space].budgets.as_deref().zip(terms.peer);
+        budgets.is_none_or(|(budgets, peer)| budgets.has_room(peer, keys, terms.asked))
+    }
+
+    /// The space whose batch query can load this key. What its filter lacks is looked at alone.
+    fn batch_of(&self, key: &[u8], terms: &Terms) -> Option<usize> {
         let Belongs::To(served, captures) = self.belongs(key) else { return None };
         let many = served.origin.as_ref().is_some_and(|source| source.many) && captures.are_utf8();
+        let many = many && (terms.demand == Demand::CachedOnly || !served.is_strange(key));
         if many { self.spaces.iter().position(|space| std::ptr::eq(space, served)) } else { None }
     }
 
@@ -152,7 +178,10 @@ impl Serving {
                 }
                 None => Next::End(served.read_plain(&served.stored(key), terms)),
                 Some(source) => match served.load(source, &captures) {
-                    Some(load) => Next::Load(served, load),
+                    Some(load) => match served.absent(key, &captures, terms) {
+                        Absent::Answers => Next::End(served.told_absent()),
+                        said => Next::Load(served, load, said == Absent::Lowers),
+                    },
                     None => missing(served),
                 },
             },

@@ -36,6 +36,7 @@ impl Service {
         let (serving, revision) = prepared.inspect_err(|_| self.0.reloads.count(Reload::Refused))?;
         // First the swap: until then requests need what the commit drops.
         let serving = Arc::new(serving);
+        self.0.filters.are(serving.filters());
         self.0.current.change(&serving.front, || self.0.serving.store(serving.clone()));
         revision.commit().expect("one reload at a time, and nobody else revises this cache");
         let hot = serving.config.hot.policy.clone();

@@ -9,6 +9,8 @@ use bellwether_core::key::push_part;
 use bellwether_core::policy::Policy;
 use bellwether_core::template::{self, Expansion, Match, Template, Value};
 
+use super::budgets::Budgets;
+use super::filter::Filtered;
 use super::tally::Tally;
 use crate::config::{OriginConfig, Place};
 
@@ -24,6 +26,10 @@ pub(super) struct Served {
     /// In front of every stored key: the generation, length first. Empty if there is none.
     pub(super) generation: Box<[u8]>,
     pub(super) tally: Arc<Tally>,
+    /// Which keys exist, if its origin is to tell.
+    pub(super) filtered: Option<Filtered>,
+    /// What its clients may ask for, if that is limited.
+    pub(super) budgets: Option<Arc<Budgets>>,
     /// Other processes have its values too.
     pub(super) shared: bool,
     /// Its entries also live on this machine's disk.

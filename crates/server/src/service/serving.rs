@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use bellwether::Why;
 use bellwether_core::key::MAX_KEY_BYTES;
-use bellwether_core::template::{Captures, Route, route};
+use bellwether_core::template::{Captures, Route, Template, route};
 
+use super::filter::Filter;
 use super::front::Front;
 use super::opened::Opened;
 use super::outcome::Refusal;
@@ -40,6 +41,12 @@ pub(super) enum Belongs<'a> {
 }
 
 impl Serving {
+    /// The filters of existing keys, and which keys they are for.
+    pub(super) fn filters(&self) -> impl Iterator<Item = (Template, Arc<Filter>)> + '_ {
+        let of = |served: &Served| Some((served.template.clone(), served.filtered.as_ref()?.filter.clone()));
+        self.spaces.iter().filter_map(of)
+    }
+
     pub(super) fn belongs<'a>(&'a self, key: &'a [u8]) -> Belongs<'a> {
         if key.len() > MAX_KEY_BYTES {
             return Belongs::TooLong;

@@ -10,6 +10,8 @@ pub(super) struct Tally {
     no_space: AtomicU64,
     read_only: AtomicU64,
     negative_type: AtomicU64,
+    negative_filter: AtomicU64,
+    shed_client: AtomicU64,
     not_cached: AtomicU64,
     too_large: AtomicU64,
     invalidation_queued: AtomicU64,
@@ -21,6 +23,8 @@ impl Tally {
             Why::NoSpace => Some(&self.no_space),
             Why::ReadOnly => Some(&self.read_only),
             Why::NegativeType => Some(&self.negative_type),
+            Why::NegativeFilter => Some(&self.negative_filter),
+            Why::ShedClient => Some(&self.shed_client),
             Why::NotCached => Some(&self.not_cached),
             Why::TooLarge => Some(&self.too_large),
             Why::InvalidationQueued => Some(&self.invalidation_queued),
@@ -35,10 +39,10 @@ impl Tally {
     }
 
     fn counted(&self) -> Vec<(Why, u64)> {
-        let all =
-            [Why::NegativeType, Why::NotCached, Why::NoSpace, Why::ReadOnly, Why::TooLarge, Why::InvalidationQueued];
+        let refused = [Why::NoSpace, Why::ReadOnly, Why::TooLarge, Why::ShedClient, Why::InvalidationQueued];
+        let all = [Why::NegativeType, Why::NegativeFilter, Why::NotCached].into_iter().chain(refused);
         let count = |why: Why| self.slot(why).map_or(0, |slot| slot.load(Ordering::Relaxed));
-        all.into_iter().map(|why| (why, count(why))).filter(|(_, n)| *n > 0).collect()
+        all.map(|why| (why, count(why))).filter(|(_, n)| *n > 0).collect()
     }
 
     /// Adds these counts to those of the space called `name`, which is made if it isn't there.

@@ -32,7 +32,7 @@ fn is_slow(origin: &OriginCounts) -> bool {
 
 impl Service {
     /// Warms up, follows the hit rate and keeps the hot list, for as long as the runtime lives that runs it.
-    pub(crate) async fn tend(self) {
+    pub async fn tend(self) {
         let list = std::mem::take(&mut *self.0.beginning.list.lock());
         let warming = async {
             if !list.is_empty() {
@@ -40,7 +40,7 @@ impl Service {
                 self.warm_up(list).await;
             }
         };
-        tokio::join!(warming, self.follow_hits(), self.keep_hot_lists());
+        tokio::join!(warming, self.follow_hits(), self.keep_hot_lists(), self.keep_filters(), self.follow_surges());
     }
 
     /// How far the process is.

@@ -6,13 +6,12 @@ use std::sync::Arc;
 pub use bellwether::When;
 use bellwether::{Cached, Loaded, Span, Why};
 use bellwether_adapters::Payload;
-use bellwether_core::template::Match;
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, FutureExt};
 use parking_lot::MutexGuard;
 
 use super::open::plain_payload;
-use super::outcome::{Outcome, Refusal, Terms};
+use super::outcome::Refusal;
 use super::served::Served;
 use super::serving::{Belongs, Serving};
 use super::{Inner, Service, WRITE_LOCKS};
@@ -148,25 +147,6 @@ impl Service {
         Ok(Some(done.boxed()))
     }
 
-    /// Reads and removes a value of a plain space.
-    ///
-    /// # Errors
-    /// The key is of no plain space.
-    pub fn take(&self, key: &[u8]) -> Result<Option<Cached<Payload>>, Refusal> {
-        let serving = self.serving();
-        let (served, _) = serving.plain(key)?;
-        let stored = served.stored(key);
-        let _one_at_a_time = self.0.lock(&stored);
-        let found = served.read_plain(&stored, &Terms::asked(self.now()));
-        let removed = served.space.remove(&stored);
-        self.tells(served, removed.was_resident(), removed.acknowledged());
-        self.changed(key);
-        Ok(match found {
-            Outcome::Value(value) => Some(value),
-            _ => None,
-        })
-    }
-
     /// Hard: from the moment this returns, no read that begins gets the older value. True if one
     /// was resident. A key whose capture has the wrong type has no value: false.
     ///
@@ -198,6 +178,8 @@ impl Service {
     /// configuration has loaded by then may be older than this invalidation.
     fn invalidated(&self, key: &[u8], change: impl Fn(&Served, &[u8]) -> bool) -> Result<bool, Refusal> {
         let mut was_resident = false;
+        // First: whoever reads after this is acknowledged must find it in the filter.
+        self.0.filters.note(key);
         loop {
             let serving = self.serving_on();
             was_resident |= self.0.resident_or(&serving, key, &change)?;
@@ -261,60 +243,12 @@ impl Service {
         }
     }
 
-    /// Gives a resident value another end, `left` from now, if `allowed` says so of what it has
-    /// left. In a space with an origin values only ever end sooner. True if it was changed.
-    ///
-    /// # Errors
-    /// The key belongs to no space.
-    pub fn end_after(&self, key: &[u8], left: Span, allowed: impl FnOnce(Span) -> bool) -> Result<bool, Refusal> {
-        let changed = self.0.resident_or(&self.serving(), key, |served, stored| {
-            let Some(cached) = served.present(stored) else { return false };
-            let shortens = left < cached.remaining();
-            if !(shortens || served.origin.is_none()) || !allowed(cached.remaining()) {
-                return false;
-            }
-            let left = left.at_most(Span::LONGEST);
-            match served.origin.is_none() && served.shared {
-                true => self.puts(served, stored, self.again(served, key, &cached).ttl(left)),
-                false => served.space.end_at(stored, self.now() + left),
-            }
-        })?;
-        if changed {
-            self.changed(key);
-        }
-        Ok(changed)
-    }
-
-    /// Gives a fresh value of a plain space the space's full time again, its grace behind it. False elsewhere.
-    ///
-    /// # Errors
-    /// The key belongs to no space.
-    pub fn renew(&self, key: &[u8]) -> Result<bool, Refusal> {
-        let renew = |served: &Served, stored: &[u8]| match (served.origin.is_none(), served.shared) {
-            (true, true) => {
-                let found = served.present(stored);
-                found.is_some_and(|cached| self.puts(served, stored, self.again(served, key, &cached)))
-            }
-            (plain, _) => plain && served.space.renew(stored),
-        };
-        self.0.resident_or(&self.serving(), key, renew)
-    }
-
     /// Puts a value where its space keeps it. False if it is too large.
-    fn puts(&self, served: &Served, stored: &[u8], loaded: Loaded<Payload>) -> bool {
+    pub(super) fn puts(&self, served: &Served, stored: &[u8], loaded: Loaded<Payload>) -> bool {
         let written = served.space.write(stored, loaded);
         let kept = written.kept();
         self.tells(served, false, written.acknowledged());
         kept
-    }
-
-    /// The same value again, with the tags of its space: for another end of its life in all tiers.
-    fn again(&self, served: &Served, key: &[u8], cached: &Cached<Payload>) -> Loaded<Payload> {
-        let tags = match served.template.match_key(key) {
-            Match::Yes(captures) => served.tags(&captures),
-            Match::No | Match::WrongType => Vec::new(),
-        };
-        tags.into_iter().fold(Loaded::value(Payload::clone(cached)), Loaded::tag)
     }
 
     /// Whether the tier must be looked at before it is known what `key` has: a plain space that other processes write
@@ -359,7 +293,7 @@ impl Service {
 }
 
 impl Inner {
-    fn resident_or(
+    pub(super) fn resident_or(
         &self,
         serving: &Serving,
         key: &[u8],

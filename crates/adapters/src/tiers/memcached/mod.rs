@@ -23,7 +23,9 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bellwether::shared::Envelope as Entry;
-use bellwether::shared::{Acquired, Ask, Found, Raised, Stored, Tier, TierError, TierTrouble, Verified, When, Wrote};
+use bellwether::shared::{
+    Acquired, Ask, Change, Found, Raised, Stored, Tier, TierError, TierTrouble, Verified, When, Wrote,
+};
 use bellwether::{FailClass, Fence, Invalidation, Span};
 use bellwether_core::cell::{self, Cell, What};
 use bellwether_core::ring::split;
@@ -447,6 +449,26 @@ impl Tier for MemcachedTier {
             };
             let (next, bytes) = self.inner.sealed(name, slot, fence, &envelope)?;
             Ok(Step::Write { next, body: Some(bytes), reply: Wrote { stored: Some(fence), before } })
+        };
+        self.inner.step(key, STUBBORN, decide).boxed()
+    }
+
+    fn change<'a>(&'a self, key: &'a [u8], change: Change, at_least: Fence) -> BoxFuture<'a, Result<Wrote, TierError>> {
+        let decide = move |_: &Name, slot: &Slot| {
+            let before = found(slot.clone());
+            Ok(match Cell::change(slot.cell, change, at_least, slot.now) {
+                None => Step::Done(Wrote { stored: None, before }),
+                Some((fence, next)) => {
+                    let last = slot.now.tick() + Span(LONGEST_MS);
+                    let next = Cell {
+                        fresh_until: next.fresh_until.min(last),
+                        swr_until: next.swr_until.min(last),
+                        hard_until: next.hard_until.min(last),
+                        ..next
+                    };
+                    Step::Write { next, body: None, reply: Wrote { stored: Some(fence), before } }
+                }
+            })
         };
         self.inner.step(key, STUBBORN, decide).boxed()
     }

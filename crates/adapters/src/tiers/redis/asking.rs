@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use bellwether::shared::{
-    Acquired, Ask, Draw, Envelope, Found, Mode, Raised, TierError, TierTrouble, Verified, When, Wrote,
+    Acquired, Ask, Change, Draw, Envelope, Found, Mode, Raised, TierError, TierTrouble, Verified, When, Wrote,
 };
 use bellwether::{Fence, Invalidation, Span};
 use bellwether_envelope::{Header, Unreadable};
@@ -260,7 +260,17 @@ impl RedisTier {
         let (bytes, windows) = self.sealed(key, envelope)?;
         let longest = if reads { u64::from(self.common.options.max_value) + AROUND } else { 0 };
         let call = script::write(when, at_least, longest, windows, bytes);
-        let (mut words, node) = self.run(key, &call, false).await?;
+        self.wrote_by(key, &call).await
+    }
+
+    pub(super) async fn changed(&self, key: &[u8], change: Change, at_least: Fence) -> Result<Wrote, TierError> {
+        let longest = u64::from(self.common.options.max_value) + AROUND;
+        self.wrote_by(key, &script::change(change, at_least, longest, self.tombstone_ms())).await
+    }
+
+    /// What a script did that says what was there before.
+    async fn wrote_by(&self, key: &[u8], call: &Call) -> Result<Wrote, TierError> {
+        let (mut words, node) = self.run(key, call, false).await?;
         let odd = |fault: Fault| fault.into_error(&node.label);
         let (status, now_ms) = (words.status, words.now_us / 1000);
         let fence = words.fence().map_err(odd)?;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use bellwether::shared::{Ask, Draw, Envelope, Format, Mode, Position, When};
+use bellwether::shared::{Ask, Change, Draw, Ending, Envelope, Format, Mode, Only, Position, When};
 use bellwether::{FailClass, Fence, Invalidation, Kind, Span};
 use bellwether_core::cell::{self, Cell, Now, What};
 use bellwether_envelope::{Header, Kind as StoredKind};
@@ -120,7 +120,7 @@ impl Both {
     }
 
     async fn step(&mut self, random: &mut fastrand::Rng) -> String {
-        match random.u32(..20) {
+        match random.u32(..22) {
             0..7 => self.acquire(random).await,
             7..10 => self.publish(random).await,
             10 => {
@@ -183,6 +183,7 @@ impl Both {
                 self.cell = fence.map(|fence| Cell { fence, ..modelled(&envelope, now) }).or(self.cell);
                 format!("write {when:?}")
             }
+            20..22 => self.change(random).await,
             16 => {
                 let key = String::from_utf8(self.key.clone()).unwrap();
                 let gone = random.bool();
@@ -197,6 +198,21 @@ impl Both {
                 format!("pass {ms}")
             }
         }
+    }
+
+    async fn change(&mut self, random: &mut fastrand::Rng) -> String {
+        let only = [Only::Always, Only::Later, Only::Sooner][random.usize(..3)];
+        let fresh = Span([0, 15, 40][random.usize(..3)]);
+        let ending = Ending { fresh, swr: Span(20), hard: Span(random.u64(..60)), only };
+        let change = if random.u32(..4) == 0 { Change::Take } else { Change::End(ending) };
+        let mut words = self.run(&script::change(change, Fence::ZERO, 1 << 20, cell::TOMBSTONE.0)).await;
+        let now = Now(words.now_us);
+        let next = Cell::change(self.cell, change, Fence::ZERO, now);
+        let told = (words.status == 1).then(|| words.fence().unwrap());
+        assert_eq!(told, next.map(|(fence, _)| fence), "{change:?}");
+        self.met.insert(if next.is_some() { "change" } else { "change refused" });
+        self.cell = next.map(|(_, next)| next).or(self.cell);
+        format!("{change:?}")
     }
 
     fn sealed(&self, random: &mut fastrand::Rng) -> (Vec<u8>, Envelope) {
@@ -270,7 +286,9 @@ impl Both {
 }
 
 /// All of them must be met, or the comparison says little.
-const MEETS: [&str; 18] = [
+const MEETS: [&str; 20] = [
+    "change",
+    "change refused",
     "write",
     "write refused",
     "granted",

@@ -1,4 +1,4 @@
-//! How do entries live in Redis or Valkey? One string per key: header, lease and payload, in which seven scripts alone
+//! How do entries live in Redis or Valkey? One string per key: header, lease and payload, in which nine scripts alone
 //! write the server block.
 //!
 //! [`RedisTier`] is a [`Tier`] on one server (TCP, TLS, unix socket), on a cluster, or on whatever primary sentinels
@@ -35,7 +35,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use bellwether::shared::{Acquired, Ask, Envelope, Found, Raised, Stored, Tier, TierError, Verified, When, Wrote};
+use bellwether::shared::{
+    Acquired, Ask, Change, Envelope, Found, Raised, Stored, Tier, TierError, Verified, When, Wrote,
+};
 use bellwether::{FailClass, Fence, Invalidation, Span};
 use bellwether_core::ring::split;
 pub use check::{Problem, Report, Weight};
@@ -207,6 +209,14 @@ impl Tier for RedisTier {
         async move {
             let key = self.stored(key);
             self.count(self.wrote(&key, when, reads, at_least, &envelope).await)
+        }
+        .boxed()
+    }
+
+    fn change<'a>(&'a self, key: &'a [u8], change: Change, at_least: Fence) -> BoxFuture<'a, Result<Wrote, TierError>> {
+        async move {
+            let key = self.stored(key);
+            self.count(self.changed(&key, change, at_least).await)
         }
         .boxed()
     }

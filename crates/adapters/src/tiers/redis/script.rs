@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use bellwether::shared::{Ask, Mode, When};
+use bellwether::shared::{Ask, Change, Mode, Only, When};
 use bellwether::{FailClass, Fence, Invalidation, Span};
 use bellwether_core::cell::TOKEN_STEP;
 use bytes::Bytes;
@@ -34,6 +34,7 @@ script!(RELEASE, "scripts/release.lua");
 script!(INVALIDATE, "scripts/invalidate.lua");
 script!(PUT, "scripts/put.lua");
 script!(WRITE, "scripts/write.lua");
+script!(CHANGE, "scripts/change.lua");
 script!(LOOK, "scripts/look.lua");
 
 /// One call of a script on one key.
@@ -142,6 +143,21 @@ pub(super) fn write(when: When, at_least: Fence, longest: u64, windows: Windows,
     let words = [number(when), fence(at_least), number(longest)];
     let args = words.into_iter().chain(windows.args()).chain([envelope]).collect();
     Call { script: &WRITE, args }
+}
+
+pub(super) fn change(change: Change, at_least: Fence, longest: u64, tombstone_ms: u64) -> Call {
+    let (verb, [fresh, swr, hard], only) = match change {
+        Change::Take => (0, [0; 3], Only::Always),
+        Change::End(ending) => (1, [ending.fresh.0, ending.swr.0, ending.hard.0], ending.only),
+    };
+    let only = match only {
+        Only::Always => 0,
+        Only::Later => 1,
+        Only::Sooner => 2,
+    };
+    let words = [number(verb), fence(at_least), number(longest), number(tombstone_ms)];
+    let args = words.into_iter().chain([fresh, swr, hard, only].map(number)).collect();
+    Call { script: &CHANGE, args }
 }
 
 pub(super) fn look(longest: u64) -> Call {

@@ -26,8 +26,8 @@ use tokio::runtime::Handle;
 
 use self::places::Places;
 use crate::shared::{
-    Acquired, Ask, Copied, Envelope, Found, Mode, Raised, Split, Stored, Tier, TierError, TierTrouble, Verified, When,
-    Wrote,
+    Acquired, Ask, Change, Copied, Envelope, Found, Mode, Raised, Split, Stored, Tier, TierError, TierTrouble,
+    Verified, When, Wrote,
 };
 
 /// Keys that are split at once; more are not.
@@ -292,6 +292,20 @@ impl Spread {
         Ok(())
     }
 
+    /// What was there is not what it was, and neither are its copies.
+    async fn wrote_over(&self, key: &[u8], wrote: &Wrote) -> Result<(), TierError> {
+        if wrote.stored.is_none() {
+            return Ok(());
+        }
+        let mut salts = match &wrote.before {
+            Found::Entry { envelope, .. } => salts_of(envelope).to_vec(),
+            _ => Vec::new(),
+        };
+        salts.extend(self.places(key).map(|places| places.salts()).unwrap_or_default());
+        salts.extend(self.owed.lock().remove(key).unwrap_or_default());
+        if salts.is_empty() { Ok(()) } else { self.reach(key, salts).await }
+    }
+
     /// A lease was granted over an entry: whoever publishes under it has to go on naming its copies.
     fn granted(&self, key: &[u8], token: Fence, stale: Option<&Envelope>) {
         let Some(held) = stale.filter(|held| matches!(held.split, Split::Into(_))) else { return };
@@ -458,17 +472,16 @@ impl Tier for SpreadTier {
             // What was there names its copies.
             let reads = reads || self.0.inner.nodes() > 1;
             let wrote = self.0.inner.write(key, when, reads, at_least, envelope).await?;
-            let mut salts = match &wrote.before {
-                Found::Entry { envelope, .. } if wrote.stored.is_some() => salts_of(envelope).to_vec(),
-                _ => Vec::new(),
-            };
-            if wrote.stored.is_some() {
-                salts.extend(self.0.places(key).map(|places| places.salts()).unwrap_or_default());
-                salts.extend(self.0.owed.lock().remove(key).unwrap_or_default());
-            }
-            if !salts.is_empty() {
-                self.0.reach(key, salts).await?;
-            }
+            self.0.wrote_over(key, &wrote).await?;
+            Ok(Wrote { before: uncopied(wrote.before), ..wrote })
+        }
+        .boxed()
+    }
+
+    fn change<'a>(&'a self, key: &'a [u8], change: Change, at_least: Fence) -> BoxFuture<'a, Result<Wrote, TierError>> {
+        async move {
+            let wrote = self.0.inner.change(key, change, at_least).await?;
+            self.0.wrote_over(key, &wrote).await?;
             Ok(Wrote { before: uncopied(wrote.before), ..wrote })
         }
         .boxed()

@@ -4,6 +4,7 @@ mod change;
 mod heat;
 mod knobs;
 mod spaces;
+mod strangers;
 mod tiers;
 mod whole;
 

@@ -11,15 +11,20 @@ use super::many;
 use super::reply::{self, Body};
 use super::target::{Lost, TagMode, Target};
 use crate::config::Secret;
-use crate::service::{Service, Terms, WriteTerms};
+use crate::service::{Peer, Service, Terms, WriteTerms};
 use crate::telemetry;
 
 /// Answers one request. The future is small: whatever waits is boxed.
-pub(super) async fn answer(service: &Service, bodies: &Bodies, request: Request<Incoming>) -> Response<Body> {
+pub(super) async fn answer(
+    service: &Service,
+    bodies: &Bodies,
+    peer: Option<Peer>,
+    request: Request<Incoming>,
+) -> Response<Body> {
     // A body that says itself where it ends is framed by the parser alone: nothing is read behind it.
     let last = request.headers().contains_key(TRANSFER_ENCODING);
     let response = match allowed(service.password(), request.headers()) {
-        true => routed(service, bodies, request).await,
+        true => routed(service, bodies, peer, request).await,
         false => reply::closing(reply::unauthorized()),
     };
     if last { reply::closing(response) } else { response }
@@ -35,7 +40,7 @@ pub(crate) fn allowed(password: Option<&Secret>, headers: &HeaderMap) -> bool {
     given.is_some_and(|token| password.matches(token))
 }
 
-async fn routed(service: &Service, bodies: &Bodies, request: Request<Incoming>) -> Response<Body> {
+async fn routed(service: &Service, bodies: &Bodies, peer: Option<Peer>, request: Request<Incoming>) -> Response<Body> {
     let target = match Target::of(request.uri().path(), request.uri().query()) {
         Ok(target) => target,
         Err(lost) => {
@@ -46,7 +51,7 @@ async fn routed(service: &Service, bodies: &Bodies, request: Request<Incoming>) 
         }
     };
     match (target, request.method()) {
-        (Target::Key(key), &Method::GET | &Method::HEAD) => read(service, key, request.headers()).await,
+        (Target::Key(key), &Method::GET | &Method::HEAD) => read(service, key, peer, request.headers()).await,
         (Target::Key(key), &Method::PUT) => Box::pin(write(service, bodies, &key, request)).await,
         (Target::Key(key), &Method::DELETE) => {
             let service = service.collecting();
@@ -56,7 +61,7 @@ async fn routed(service: &Service, bodies: &Bodies, request: Request<Incoming>) 
             }
         }
         (Target::Key(_), _) => reply::method_not_allowed(reply::KEY_METHODS),
-        (Target::Many, &Method::POST) => Box::pin(read_many(service, bodies, request)).await,
+        (Target::Many, &Method::POST) => Box::pin(read_many(service, bodies, peer, request)).await,
         (Target::Many, _) => reply::method_not_allowed("POST"),
         (Target::Tag(tag, mode), &Method::DELETE) => {
             match mode {
@@ -75,7 +80,7 @@ async fn told(service: &Service) -> Response<Body> {
     if Box::pin(telling.done()).await.queued { reply::queued() } else { reply::done() }
 }
 
-async fn read(service: &Service, key: Bytes, asked: &HeaderMap) -> Response<Body> {
+async fn read(service: &Service, key: Bytes, peer: Option<Peer>, asked: &HeaderMap) -> Response<Body> {
     let (insists, now) = (Insists::of(asked), service.now());
     let priority = match priority(asked) {
         Ok(priority) => priority,
@@ -86,7 +91,7 @@ async fn read(service: &Service, key: Bytes, asked: &HeaderMap) -> Response<Body
     {
         return reply::value(&hit, asked);
     }
-    let terms = Terms { demand: insists.demand(), priority, ..Terms::asked(now) };
+    let terms = Terms { demand: insists.demand(), priority, peer, ..Terms::asked(now) };
     let outcome = Box::pin(service.read(key.clone(), terms)).await;
     let response = reply::outcome(&outcome, &key, insists, asked);
     tracing::debug!(key = %telemetry::key(&key), status = response.status().as_u16(), "read over HTTP");
@@ -100,7 +105,12 @@ fn is_encoded(headers: &HeaderMap) -> bool {
     codings.any(|coding| !coding.trim_ascii().is_empty() && !coding.trim_ascii().eq_ignore_ascii_case(b"identity"))
 }
 
-async fn read_many(service: &Service, bodies: &Bodies, request: Request<Incoming>) -> Response<Body> {
+async fn read_many(
+    service: &Service,
+    bodies: &Bodies,
+    peer: Option<Peer>,
+    request: Request<Incoming>,
+) -> Response<Body> {
     if is_encoded(request.headers()) {
         return reply::encoded();
     }
@@ -118,7 +128,7 @@ async fn read_many(service: &Service, bodies: &Bodies, request: Request<Incoming
         Err(expected) => return reply::error(StatusCode::BAD_REQUEST, &expected, None, None),
     };
     drop(body);
-    let terms = Terms { demand: insists.demand(), priority, ..Terms::asked(service.now()) };
+    let terms = Terms { demand: insists.demand(), priority, peer, ..Terms::asked(service.now()) };
     let wanted = keys.iter().map(|key| Bytes::copy_from_slice(key.as_bytes())).collect();
     many::answer(&keys, &service.read_many(wanted, terms).await, insists, bodies.going())
 }

@@ -44,9 +44,11 @@ const MAX_BUFFER: usize = 2 * MAX_HEAD;
 /// Serves one connection until its client leaves, or until its request in progress is answered
 /// after a shutdown was asked for.
 pub async fn serve_connection(service: service::Service, stream: TcpStream, shutdown: Shutdown, bodies: Bodies) {
+    // A connection that is gone already has no address: its first read says so.
+    let peer = stream.peer_addr().ok().map(|address| service.peer(address.ip()));
     let answer = service_fn(move |request| {
         let (service, bodies) = (service.clone(), bodies.clone());
-        async move { Ok::<_, Infallible>(answer::answer(&service, &bodies, request).await) }
+        async move { Ok::<_, Infallible>(answer::answer(&service, &bodies, peer, request).await) }
     });
     drive(stream, answer, &shutdown, HEAD_TIMEOUT).await;
 }

@@ -27,7 +27,9 @@ pub(super) const KEY_METHODS: &str = "GET, HEAD, PUT, DELETE";
 pub(super) fn status(why: Why, insists: Insists) -> StatusCode {
     match why {
         Why::NotCached if insists.only_if_cached => StatusCode::GATEWAY_TIMEOUT,
-        Why::Negative | Why::NegativeType | Why::NotCached | Why::NoSpace => StatusCode::NOT_FOUND,
+        Why::Negative | Why::NegativeType | Why::NegativeFilter | Why::NotCached | Why::NoSpace => {
+            StatusCode::NOT_FOUND
+        }
         Why::Timeout => StatusCode::GATEWAY_TIMEOUT,
         Why::OriginTimeout | Why::OriginRefused | Why::OriginFailed | Why::Rejected => StatusCode::BAD_GATEWAY,
         Why::ReadOnly => StatusCode::METHOD_NOT_ALLOWED,

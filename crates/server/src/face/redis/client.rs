@@ -11,7 +11,7 @@ use super::clients::Clients;
 use super::commands::words;
 use super::following::Following;
 use super::replies::{Later, Replies, Reply};
-use crate::service::{Outcome, Refusal, Service, Terms};
+use crate::service::{Outcome, Peer, Refusal, Service, Terms};
 use crate::shutdown::Shutdown;
 
 /// One client.
@@ -20,6 +20,8 @@ pub(super) struct Client {
     pub(super) clients: Arc<Clients>,
     pub(super) id: u64,
     pub(super) peer: SocketAddr,
+    /// By it budgets know the client.
+    payer: Peer,
     pub(super) protocol: Protocol,
     pub(super) name: Vec<u8>,
     pub(super) library: Library,
@@ -87,6 +89,7 @@ impl Client {
         let service = service.on_behalf_of(id);
         Client {
             following: Following::new(&service, id),
+            payer: service.peer(peer.ip()),
             known: service.password().is_none(),
             now: service.now(),
             service,
@@ -159,7 +162,7 @@ impl Client {
 
     /// What every read of the present batch of commands insists on, unless it says otherwise.
     pub(super) fn terms(&self) -> Terms {
-        Terms::asked(self.now)
+        Terms { peer: Some(self.payer), ..Terms::asked(self.now) }
     }
 
     /// Reads `key`, now if memory can answer, and tells the outcome by `tell`.

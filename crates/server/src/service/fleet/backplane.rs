@@ -4,6 +4,7 @@ use bellwether::events::{Heard, Message};
 use bellwether_adapters::events::RedisEvents;
 use bellwether_adapters::tiers::redis::RedisTls;
 
+use super::super::filter::Known;
 use super::super::watch::Watch;
 use super::naming;
 use super::tier::target;
@@ -20,11 +21,13 @@ pub(crate) fn backplane(shared: &Shared) -> Result<Option<RedisEvents>, (String,
     }))
 }
 
-/// What others invalidated holds here already: clients that keep copies of their own hear of it too.
-pub(crate) fn heard(watch: &Watch, heard: &Heard) {
+/// What others invalidated holds here already: clients that keep copies of their own hear of it too, and filters of
+/// existing keys. Of tags, spaces and gaps these learn by floors and marks, which cover them.
+pub(crate) fn heard(watch: &Watch, filters: &Known, heard: &Heard) {
     match heard {
         Heard::Message(Message::Key { name, .. }) => {
             if let Some(key) = naming::key_of(name) {
+                filters.note(key);
                 watch.changed(key, None);
             }
         }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use bellwether::shared::{
-    Acquired, Ask, Envelope, Found, Raised, Stored, Tier, TierError, TierTrouble, Verified, When, Wrote,
+    Acquired, Ask, Change, Envelope, Found, Raised, Stored, Tier, TierError, TierTrouble, Verified, When, Wrote,
 };
 use bellwether::{FailClass, Fence, Invalidation, Span};
 use bellwether_adapters::SetupError;
@@ -263,6 +263,10 @@ impl Tier for SharedTier {
         envelope: Envelope,
     ) -> BoxFuture<'a, Result<Wrote, TierError>> {
         self.tier().write(key, when, reads, at_least, envelope)
+    }
+
+    fn change<'a>(&'a self, key: &'a [u8], change: Change, at_least: Fence) -> BoxFuture<'a, Result<Wrote, TierError>> {
+        self.tier().change(key, change, at_least)
     }
 
     fn verify<'a>(&'a self, key: &'a [u8]) -> BoxFuture<'a, Result<Verified, TierError>> {

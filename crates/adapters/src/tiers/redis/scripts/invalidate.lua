@@ -15,10 +15,6 @@ local function split_into(cell)
 end
 
 local expire, tombstone, at_least = ARGV[1] == '1', tonumber(ARGV[2]), fence(ARGV[3])
-local function says(trouble, word)
-  return string.find(type(trouble) == 'table' and trouble.err or tostring(trouble), word, 1, true)
-end
-
 -- Somebody's list, hash or set is no value of ours, and goes as any other foreign value does.
 local seen, cell = pcall(look)
 if not seen then
@@ -28,27 +24,16 @@ end
 local new = next_fence(cell, at_least)
 local resident = cell and (cell.kind == FOREIGN or (cell.kind == VALUE and now < cell.hard))
 local salts = split_into(cell)
-local function raise()
-  if expire and cell and cell.kind == VALUE then
+if expire and cell and cell.kind == VALUE then
+  unless_full(function()
     -- Past both windows at once; the body is at most a rescue.
     cell.fence, cell.token, cell.lease_until, cell.lease = new, ZERO, 0, 0
     cell.created = math.min(cell.created, now)
     cell.fresh, cell.swr = cell.created, cell.created
     redis.call('SETRANGE', key, 0, head(cell))
     redis.call('PEXPIREAT', key, cell.hard)
-    return
-  end
-  local stone = empty()
-  stone.kind, stone.fence, stone.hard = TOMBSTONE, new, now + tombstone
-  if cell and cell.kind == TOMBSTONE then stone.hard = math.max(stone.hard, cell.hard) end
-  redis.call('SET', key, head(stone))
-  redis.call('PEXPIREAT', key, stone.hard)
-end
--- A full engine that evicts nothing refuses to write, but not to forget: the old value goes and every token is void, only
--- the tombstone is missing.
-local done, trouble = pcall(raise)
-if not done then
-  if not says(trouble, 'OOM') then error(trouble) end
-  redis.call('DEL', key)
+  end)
+else
+  entomb(cell, new, tombstone)
 end
 return {1, now_us, bytes(new), resident and 1 or 0, salts}

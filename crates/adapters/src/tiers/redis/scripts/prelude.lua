@@ -105,3 +105,27 @@ local function store(envelope, under, age_ms, fresh_ms, swr_ms, hard_ms)
   redis.call('SET', key, string.sub(envelope, 1, 8) .. block .. string.sub(envelope, 65, 76) .. '\0\0\0\0' .. string.sub(envelope, 81))
   redis.call('PEXPIREAT', key, fresh + hard_ms)
 end
+
+local function says(trouble, word)
+  return string.find(type(trouble) == 'table' and trouble.err or tostring(trouble), word, 1, true)
+end
+
+-- A full engine that evicts nothing refuses to write, but not to forget: the old value goes and every token is void, only
+-- what was to be written is missing.
+local function unless_full(write)
+  local done, trouble = pcall(write)
+  if done then return end
+  if not says(trouble, 'OOM') then error(trouble) end
+  redis.call('DEL', key)
+end
+
+-- A tombstone in the place of whatever there was.
+local function entomb(cell, under, tombstone)
+  unless_full(function()
+    local stone = empty()
+    stone.kind, stone.fence, stone.hard = TOMBSTONE, under, now + tombstone
+    if cell and cell.kind == TOMBSTONE then stone.hard = math.max(stone.hard, cell.hard) end
+    redis.call('SET', key, head(stone))
+    redis.call('PEXPIREAT', key, stone.hard)
+  end)
+end

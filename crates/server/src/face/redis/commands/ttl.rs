@@ -1,11 +1,13 @@
-//! How long does a value live? Freshness left, and a nearer end. Nothing here loads.
+//! How long does a value live? Freshness left, and another end. Nothing here loads.
 
-use bellwether::Span;
+use bellwether::{Only, Span};
 use bellwether_resp::{Args, eq_ignore_case, parse_i64};
 
 use super::super::client::Client;
 use super::lifetime::{Unit, unix_ms};
 use super::words;
+use super::write::then;
+use crate::service::{Change, Deciding};
 
 /// There is no such key.
 const NOTHING: i64 = -2;
@@ -52,46 +54,32 @@ pub(super) fn pexpireat(client: &mut Client, args: Args<'_>) {
     end(client, args, Unit::UnixMillis, "pexpireat");
 }
 
-/// The options of EXPIRE.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Only {
-    nx: bool,
-    xx: bool,
-    gt: bool,
-    lt: bool,
-}
-
-impl Only {
-    fn parse(args: Args<'_>) -> Result<Only, String> {
-        let mut only = Only::default();
-        for word in args {
-            match () {
-                () if eq_ignore_case(word, "nx") => only.nx = true,
-                () if eq_ignore_case(word, "xx") => only.xx = true,
-                () if eq_ignore_case(word, "gt") => only.gt = true,
-                () if eq_ignore_case(word, "lt") => only.lt = true,
-                () => return Err(format!("ERR Unsupported option {}", String::from_utf8_lossy(word))),
-            }
+/// The options of EXPIRE. `None`: it never holds, since every value here has an end.
+fn condition<'a>(words: impl IntoIterator<Item = &'a [u8]>) -> Result<Option<Only>, String> {
+    let (mut nx, mut xx, mut gt, mut lt) = (false, false, false, false);
+    for word in words {
+        match () {
+            () if eq_ignore_case(word, "nx") => nx = true,
+            () if eq_ignore_case(word, "xx") => xx = true,
+            () if eq_ignore_case(word, "gt") => gt = true,
+            () if eq_ignore_case(word, "lt") => lt = true,
+            () => return Err(format!("ERR Unsupported option {}", String::from_utf8_lossy(word))),
         }
-        if only.nx && (only.xx || only.gt || only.lt) {
-            return Err("ERR NX and XX, GT or LT options at the same time are not compatible".to_owned());
-        }
-        if only.gt && only.lt {
-            return Err("ERR GT and LT options at the same time are not compatible".to_owned());
-        }
-        Ok(only)
     }
-
-    /// Whether a value that has `now` left may get `wanted`. Every value here has an end, so `NX` never holds.
-    fn allows(self, now: Span, wanted: Span) -> bool {
-        !self.nx && (!self.gt || wanted > now) && (!self.lt || wanted < now)
+    match (nx, xx || gt || lt) {
+        (true, true) => Err("ERR NX and XX, GT or LT options at the same time are not compatible".to_owned()),
+        (true, false) => Ok(None),
+        _ if gt && lt => Err("ERR GT and LT options at the same time are not compatible".to_owned()),
+        _ if gt => Ok(Some(Only::Later)),
+        _ if lt => Ok(Some(Only::Sooner)),
+        _ => Ok(Some(Only::Always)),
     }
 }
 
 /// An end that has passed removes; in a space with an origin the end only ever comes nearer.
 fn end(client: &mut Client, args: Args<'_>, unit: Unit, name: &str) {
     let Some(number) = parse_i64(&args[2]) else { return client.error(words::NO_INTEGER) };
-    let only = match Only::parse(args.from(3)) {
+    let only = match condition(args.from(3).iter()) {
         Ok(only) => only,
         Err(words) => return client.error(words),
     };
@@ -101,22 +89,31 @@ fn end(client: &mut Client, args: Args<'_>, unit: Unit, name: &str) {
         return client.refused(&refusal, key);
     }
     let left = Span(u64::try_from(left).unwrap_or(0));
-    let result = if left > Span::ZERO {
-        client.service.end_after(key, left, |now| only.allows(now, left))
-    } else {
-        match client.service.present(key) {
-            Ok(Some(value)) if !only.allows(value.remaining(), left) => Ok(false),
-            Ok(_) => client.service.remove(key),
-            Err(refusal) => Err(refusal),
+    let Some(only) = only else { return client.int(0) };
+    match client.service.change_decided(key, Change::End(Some(left), only), false) {
+        Some(deciding) => changed(client, key, deciding),
+        None => {
+            let ended = client.service.end(key, left, only);
+            client.counted(ended, key);
         }
-    };
-    client.counted(result, key);
+    }
 }
 
 /// Nothing lives for ever here: a plain space's value gets the space's full time again.
 pub(super) fn persist(client: &mut Client, args: Args<'_>) {
-    let renewed = client.service.renew(&args[1]);
-    client.counted(renewed, &args[1]);
+    let key = &args[1];
+    match client.service.change_decided(key, Change::End(None, Only::Always), false) {
+        Some(deciding) => changed(client, key, deciding),
+        None => {
+            let renewed = client.service.renew(key);
+            client.counted(renewed, key);
+        }
+    }
+}
+
+/// Answers 1 or 0 once the shared tier has decided.
+fn changed(client: &mut Client, key: &[u8], deciding: Deciding) {
+    then(client, key, deciding, |written, writer| writer.int(i64::from(written.stored)));
 }
 
 #[cfg(test)]
@@ -124,17 +121,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn conditions_compare_with_what_is_left() {
-        let (short, long) = (Span::secs(5), Span::secs(50));
-        let only = |nx, xx, gt, lt| Only { nx, xx, gt, lt };
-        assert!(only(false, false, false, false).allows(short, long));
-        assert!(!only(true, false, false, false).allows(short, long), "everything has an end");
-        assert!(only(false, true, false, false).allows(short, long));
-        assert!(
-            only(false, false, true, false).allows(short, long) && !only(false, false, true, false).allows(long, short)
-        );
-        assert!(
-            only(false, false, false, true).allows(long, short) && !only(false, false, false, true).allows(short, long)
-        );
+    fn conditions_are_those_of_redis_and_no_value_is_without_an_end() {
+        let said = |words: &[&str]| condition(words.iter().map(|word| word.as_bytes()));
+        assert_eq!(said(&[]), Ok(Some(Only::Always)));
+        assert_eq!(said(&["XX"]), Ok(Some(Only::Always)));
+        assert_eq!(said(&["nx"]), Ok(None));
+        assert_eq!((said(&["GT"]), said(&["xx", "gt"])), (Ok(Some(Only::Later)), Ok(Some(Only::Later))));
+        assert_eq!(said(&["LT"]), Ok(Some(Only::Sooner)));
+        for words in [&["nx", "xx"][..], &["nx", "gt"], &["gt", "lt"], &["zz"]] {
+            assert!(said(words).is_err(), "{words:?}");
+        }
     }
 }

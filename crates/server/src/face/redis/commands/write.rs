@@ -1,12 +1,12 @@
 //! How is a value of a plain space written and removed? SET with all its options, DEL, and their like.
 
-use bellwether::Span;
+use bellwether::{Only, Span};
 use bellwether_resp::{Args, Writer, eq_ignore_case};
 
 use super::super::client::{Client, told, written};
 use super::lifetime::{Unit, lifetime};
 use super::words;
-use crate::service::{Ends, Outcome, When, WriteTerms, Written};
+use crate::service::{Change, Deciding, Ends, Outcome, When, WriteTerms, Written};
 
 pub(super) fn set(client: &mut Client, args: Args<'_>) {
     match set_terms(args) {
@@ -61,19 +61,27 @@ fn write_then(
                 answer(written, &mut client.writer());
             }
         }
-        Ok(Some(deciding)) => {
-            let (protocol, key) = (client.protocol, key.to_vec());
-            client.later(Box::pin(async move {
-                let decided = deciding.await;
-                written(protocol, |writer| match decided {
-                    Ok(decided) => answer(decided, writer),
-                    Err(refusal) => writer.error(refusal.words(&key)),
-                })
-            }));
-            // What follows on this connection must see it.
-            client.waits = true;
-        }
+        Ok(Some(deciding)) => then(client, key, deciding, answer),
     }
+}
+
+/// Answers when the shared tier has decided.
+pub(super) fn then(
+    client: &mut Client,
+    key: &[u8],
+    deciding: Deciding,
+    answer: impl FnOnce(Written, &mut Writer<'_, Vec<u8>>) + Send + 'static,
+) {
+    let (protocol, key) = (client.protocol, key.to_vec());
+    client.later(Box::pin(async move {
+        let decided = deciding.await;
+        written(protocol, |writer| match decided {
+            Ok(decided) => answer(decided, writer),
+            Err(refusal) => writer.error(refusal.words(&key)),
+        })
+    }));
+    // What follows on this connection must see it.
+    client.waits = true;
 }
 
 /// Writes, or says why not.
@@ -113,13 +121,21 @@ pub(super) fn setnx(client: &mut Client, args: Args<'_>) {
 }
 
 pub(super) fn getset(client: &mut Client, args: Args<'_>) {
-    write_then(client, &args[1], &args[2], WriteTerms::default(), true, |written, writer| match written.before {
+    write_then(client, &args[1], &args[2], WriteTerms::default(), true, tell_before);
+}
+
+/// What was there.
+fn tell_before(written: Written, writer: &mut Writer<'_, Vec<u8>>) {
+    match written.before {
         Some(before) => writer.bulk(&before.body),
         None => writer.nil(),
-    });
+    }
 }
 
 pub(super) fn getdel(client: &mut Client, args: Args<'_>) {
+    if let Some(deciding) = client.service.change_decided(&args[1], Change::Take, true) {
+        return then(client, &args[1], deciding, tell_before);
+    }
     match client.service.take(&args[1]) {
         Ok(Some(value)) => client.replies.value(value),
         Ok(None) => client.writer().nil(),
@@ -127,32 +143,23 @@ pub(super) fn getdel(client: &mut Client, args: Args<'_>) {
     }
 }
 
-/// What GETEX does to the end of the value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Change {
-    Nothing,
-    Renew,
-    End(Span),
-}
-
 /// In a space with an origin it reads through, and shortens as EXPIRE does.
 pub(super) fn getex(client: &mut Client, args: Args<'_>) {
-    let change = match change(args) {
-        Ok(change) => change,
+    let left = match new_end(args) {
+        Ok(Some(left)) => left,
+        Ok(None) => return client.read(&args[1], client.terms(), told),
         Err(words) => return client.error(words),
     };
-    if change == Change::Nothing {
-        return client.read(&args[1], client.terms(), told);
+    if let Some(deciding) = client.service.change_decided(&args[1], Change::End(left, Only::Always), true) {
+        return then(client, &args[1], deciding, tell_before);
     }
     let service = client.service.clone();
     client.read(&args[1], client.terms(), move |outcome, key, protocol| {
         if matches!(outcome, Outcome::Value(_)) {
             // The key has a space: it was just read.
-            let _ = match change {
-                Change::Nothing => Ok(false),
-                Change::Renew => service.renew(key),
-                Change::End(Span::ZERO) => service.remove(key),
-                Change::End(left) => service.end_after(key, left, |_| true),
+            let _ = match left {
+                None => service.renew(key),
+                Some(left) => service.end(key, left, Only::Always),
             };
         }
         told(outcome, key, protocol)
@@ -161,11 +168,12 @@ pub(super) fn getex(client: &mut Client, args: Args<'_>) {
     client.waits = true;
 }
 
-fn change(args: Args<'_>) -> Result<Change, String> {
-    let Some(word) = args.get(2) else { return Ok(Change::Nothing) };
+/// The end that GETEX gives the value, if any: after so long, or when its space says.
+fn new_end(args: Args<'_>) -> Result<Option<Option<Span>>, String> {
+    let Some(word) = args.get(2) else { return Ok(None) };
     match (Unit::option(word), args.get(3), args.len()) {
-        (Some(unit), Some(time), 4) => lifetime(time, unit, "getex").map(Change::End),
-        (None, None, _) if eq_ignore_case(word, "persist") => Ok(Change::Renew),
+        (Some(unit), Some(time), 4) => lifetime(time, unit, "getex").map(|left| Some(Some(left))),
+        (None, None, _) if eq_ignore_case(word, "persist") => Ok(Some(None)),
         _ => Err(words::SYNTAX.to_owned()),
     }
 }

@@ -1,0 +1,163 @@
+//! What may a client change about a value that is there? It is taken, or gets another end: in the shared tier, where there
+//! is one, for all processes at once.
+
+use bellwether::{Cached, Loaded, Only, Span, Why};
+use bellwether_adapters::Payload;
+use bellwether_core::template::Match;
+use futures_util::future::FutureExt;
+
+use super::Service;
+use super::outcome::{Outcome, Refusal, Terms};
+use super::served::Served;
+use super::serving::Belongs;
+use super::write::{Deciding, Written};
+
+/// What is done to a value of a plain space.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// It is removed, and handed out.
+    Take,
+    /// It ends so long from now, or when its space says, if the condition allows that.
+    End(Option<Span>, Only),
+}
+
+impl Service {
+    /// A change that depends on what others do to the key: the shared tier decides, where it answers. `None`: this process
+    /// does, by [`Service::take`], [`Service::end`] or [`Service::renew`]. `reads`: the value was asked for, so that it is a
+    /// request.
+    pub(crate) fn change_decided(&self, key: &[u8], change: Change, reads: bool) -> Option<Deciding> {
+        let serving = self.serving();
+        let Belongs::To(served, _) = serving.belongs(key) else { return None };
+        if !served.shared || served.origin.is_some() {
+            return None;
+        }
+        let stored = served.stored(key);
+        let decided = match change {
+            Change::Take => {
+                served.space.take(&stored).map(|taken| taken.map(|before| (before.is_some(), before))).boxed()
+            }
+            Change::End(left, only) => {
+                let left = left.map(|left| left.at_most(Span::LONGEST));
+                let ended = served.space.end_if(&stored, left, only);
+                ended.map(|ended| ended.map(|ended| (ended.stored, ended.before))).boxed()
+            }
+        };
+        // Changes of its own: those of the connection belong to the command that it is at by then.
+        let (service, key, tally) = (self.collecting(), key.to_vec(), served.tally.clone());
+        let done = async move {
+            if let Ok((stored, before)) = decided.await {
+                if reads {
+                    tally.count(if before.is_some() { Why::Hit } else { Why::NotCached });
+                }
+                if stored {
+                    service.changed(&key);
+                }
+                return Ok(Written { stored, before });
+            }
+            // The tier can't be asked: this process decides, as it does for everything then.
+            let written = service.change_here(&key, change);
+            if let Some(telling) = service.telling() {
+                telling.done().await;
+            }
+            written
+        };
+        Some(done.boxed())
+    }
+
+    fn change_here(&self, key: &[u8], change: Change) -> Result<Written, Refusal> {
+        let (stored, before) = match change {
+            Change::Take => self.take(key).map(|before| (before.is_some(), before))?,
+            Change::End(left, only) => {
+                let before = self.present(key)?;
+                let stored = match left {
+                    Some(left) => self.end(key, left, only)?,
+                    None => self.renew(key)?,
+                };
+                (stored, before)
+            }
+        };
+        Ok(Written { stored, before })
+    }
+
+    /// Reads and removes a value of a plain space.
+    ///
+    /// # Errors
+    /// The key is of no plain space.
+    pub fn take(&self, key: &[u8]) -> Result<Option<Cached<Payload>>, Refusal> {
+        let serving = self.serving();
+        let (served, _) = serving.plain(key)?;
+        let stored = served.stored(key);
+        let _one_at_a_time = self.0.lock(&stored);
+        let found = served.read_plain(&stored, &Terms::asked(self.now()));
+        let removed = served.space.remove(&stored);
+        self.tells(served, removed.was_resident(), removed.acknowledged());
+        self.changed(key);
+        Ok(match found {
+            Outcome::Value(value) => Some(value),
+            _ => None,
+        })
+    }
+
+    /// Gives a value another end, `left` from now, if `only` allows that: one that has passed removes it. In a space with
+    /// an origin values only ever end sooner. True if it was changed.
+    ///
+    /// # Errors
+    /// The key belongs to no space.
+    pub fn end(&self, key: &[u8], left: Span, only: Only) -> Result<bool, Refusal> {
+        if left > Span::ZERO {
+            return self.end_after(key, left, |now| only.allows(now, left));
+        }
+        match self.present(key)? {
+            Some(value) if !only.allows(value.remaining(), left) => Ok(false),
+            _ => self.remove(key),
+        }
+    }
+
+    /// Gives a resident value another end, `left` from now, if `allowed` says so of what it has
+    /// left. In a space with an origin values only ever end sooner. True if it was changed.
+    ///
+    /// # Errors
+    /// The key belongs to no space.
+    fn end_after(&self, key: &[u8], left: Span, allowed: impl FnOnce(Span) -> bool) -> Result<bool, Refusal> {
+        let changed = self.0.resident_or(&self.serving(), key, |served, stored| {
+            let Some(cached) = served.present(stored) else { return false };
+            let shortens = left < cached.remaining();
+            if !(shortens || served.origin.is_none()) || !allowed(cached.remaining()) {
+                return false;
+            }
+            let left = left.at_most(Span::LONGEST);
+            match served.origin.is_none() && served.shared {
+                true => self.puts(served, stored, self.again(served, key, &cached).ttl(left)),
+                false => served.space.end_at(stored, self.now() + left),
+            }
+        })?;
+        if changed {
+            self.changed(key);
+        }
+        Ok(changed)
+    }
+
+    /// Gives a fresh value of a plain space the space's full time again, its grace behind it. False elsewhere.
+    ///
+    /// # Errors
+    /// The key belongs to no space.
+    pub fn renew(&self, key: &[u8]) -> Result<bool, Refusal> {
+        let renew = |served: &Served, stored: &[u8]| match (served.origin.is_none(), served.shared) {
+            (true, true) => {
+                let found = served.present(stored);
+                found.is_some_and(|cached| self.puts(served, stored, self.again(served, key, &cached)))
+            }
+            (plain, _) => plain && served.space.renew(stored),
+        };
+        self.0.resident_or(&self.serving(), key, renew)
+    }
+
+    /// The same value again, with the tags of its space: for another end of its life in all tiers.
+    fn again(&self, served: &Served, key: &[u8], cached: &Cached<Payload>) -> Loaded<Payload> {
+        let tags = match served.template.match_key(key) {
+            Match::Yes(captures) => served.tags(&captures),
+            Match::No | Match::WrongType => Vec::new(),
+        };
+        tags.into_iter().fold(Loaded::value(Payload::clone(cached)), Loaded::tag)
+    }
+}

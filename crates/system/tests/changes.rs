@@ -1,0 +1,162 @@
+//! Do several processes change what is there as one? Real `bellwether serve`s on one real tier.
+
+use std::thread;
+use std::time::Duration;
+
+use bellwether_servers::{Memcached, Redis};
+use bellwether_system::{Bellwether, Resp, Value, config, until};
+
+const LIMIT: Duration = Duration::from_secs(20);
+const KEYS: usize = 60;
+
+/// Plain spaces: one behind the tier, one in each process's memory alone.
+fn fleet(url: &str) -> [Bellwether; 2] {
+    let spaces = format!(
+        "[shared]\nurl = \"{url}\"\nresync = \"1s\"\ntimeout = \"500ms\"\n\
+         [[space]]\nmatch = \"user:{{id}}\"\nttl = \"30m\"\n\
+         [[space]]\nmatch = \"near:{{id}}\"\nttl = \"30m\"\ntiers = [\"memory\"]\n"
+    );
+    let text = config("", &spaces);
+    [(), ()].map(|()| Bellwether::start(Some(&text)))
+}
+
+/// How often a value was handed out that two clients of each of two processes took at once.
+fn takers(fleet: &[Bellwether; 2], space: &str) -> Vec<usize> {
+    let mut clients: Vec<Resp> = (0..4).map(|n| fleet[n % 2].connect()).collect();
+    (0..KEYS)
+        .map(|n| {
+            let key = format!("{space}:{n}");
+            // In every memory it could be taken from.
+            for client in &mut clients[..2] {
+                assert_eq!(client.call(&["SET", &key, "v"]), Value::ok());
+            }
+            clients[..2].iter_mut().for_each(|client| assert_eq!(client.call(&["GET", &key]), Value::bulk("v")));
+            thread::scope(|scope| {
+                let taken: Vec<_> = clients
+                    .iter_mut()
+                    .map(|client| scope.spawn(|| client.call(&["GETDEL", &key]) == Value::bulk("v")))
+                    .collect();
+                taken.into_iter().map(|one| usize::from(one.join().expect("it ends"))).sum()
+            })
+        })
+        .collect()
+}
+
+#[test]
+fn of_all_who_take_a_key_in_whatever_process_exactly_one_gets_its_value() {
+    let redis = Redis::start(&[]).unwrap_or_else(|error| panic!("{error}"));
+    let memcached = Memcached::start(&[]).unwrap_or_else(|error| panic!("{error}"));
+    for url in [redis.url(), format!("memcached://{}", memcached.address())] {
+        let fleet = fleet(&url);
+        let taken = takers(&fleet, "user");
+        assert!(taken.iter().all(|taken| *taken == 1), "{url}: {taken:?}");
+        let near = takers(&fleet, "near");
+        assert!(near.iter().all(|taken| *taken == 2), "control: one in each process {near:?}");
+        // What other processes wrote is taken although it was never read here, and nothing comes back.
+        let (mut one, mut two) = (fleet[0].connect(), fleet[1].connect());
+        assert_eq!(one.call(&["SET", "user:far", "v"]), Value::ok());
+        assert_eq!(
+            two.pipeline(&[vec!["GETDEL", "user:far"], vec!["GET", "user:far"]]),
+            [Value::bulk("v"), Value::Nil]
+        );
+        assert_eq!(two.call(&["GETDEL", "user:far"]), Value::Nil);
+        assert_eq!(
+            until(LIMIT, "the first to hear of it", || (one.call(&["GET", "user:far"]) == Value::Nil).then_some(0)),
+            0
+        );
+    }
+}
+
+#[test]
+fn another_end_is_the_fleets() {
+    let redis = Redis::start(&[]).unwrap_or_else(|error| panic!("{error}"));
+    let memcached = Memcached::start(&[]).unwrap_or_else(|error| panic!("{error}"));
+    for url in [redis.url(), format!("memcached://{}", memcached.address())] {
+        let fleet = fleet(&url);
+        let (mut one, mut two) = (fleet[0].connect(), fleet[1].connect());
+        // Seconds left as both see it, once they agree.
+        let both = |one: &mut Resp, two: &mut Resp, key: &str, about: i64| {
+            until(LIMIT, "both processes to agree", || {
+                // Without a backplane a copy is compared while it is read.
+                let left = [&mut *one, &mut *two].map(|client| {
+                    client.call(&["GET", key]);
+                    client.call(&["TTL", key]).int()
+                });
+                left.iter().all(|left| (about - 3..=about).contains(left)).then_some(())
+            });
+        };
+        assert_eq!(one.call(&["SET", "user:a", "v", "EX", "100"]), Value::ok());
+        assert_eq!(two.call(&["GET", "user:a"]), Value::bulk("v"));
+        // At a process that has a copy of its own, and at one that has none.
+        assert_eq!(two.call(&["EXPIRE", "user:a", "50"]), Value::Int(1), "{url}");
+        both(&mut one, &mut two, "user:a", 50);
+        let conditions =
+            [("GT", "40", 0), ("LT", "60", 0), ("NX", "70", 0), ("GT", "200", 1), ("LT", "90", 1), ("XX", "80", 1)];
+        for (only, seconds, done) in conditions {
+            assert_eq!(one.call(&["EXPIRE", "user:a", seconds, only]), Value::Int(done), "{url}: {only} {seconds}");
+        }
+        both(&mut one, &mut two, "user:a", 80);
+        assert_eq!(two.call(&["GETEX", "user:a", "EX", "20"]), Value::bulk("v"));
+        both(&mut one, &mut two, "user:a", 20);
+        assert_eq!(one.call(&["PERSIST", "user:a"]), Value::Int(1));
+        until(LIMIT, "the space's own time", || {
+            assert_eq!(two.call(&["GET", "user:a"]), Value::bulk("v"));
+            (two.call(&["TTL", "user:a"]).int() >= 1_500).then_some(())
+        });
+        assert_eq!(two.call(&["GETEX", "user:a", "PX", "300"]), Value::bulk("v"));
+        thread::sleep(Duration::from_millis(400));
+        assert_eq!(two.call(&["GET", "user:a"]), Value::Nil, "{url}");
+        until(LIMIT, "the other to see it", || (one.call(&["GET", "user:a"]) == Value::Nil).then_some(()));
+        for words in [&["EXPIRE", "user:a", "5"][..], &["PERSIST", "user:a"]] {
+            assert_eq!(one.call(words), Value::Int(0), "{url}: there is nothing");
+        }
+        // An end that has passed removes, for everybody.
+        assert_eq!(one.call(&["SET", "user:b", "v"]), Value::ok());
+        assert_eq!(two.call(&["EXPIRE", "user:b", "-1"]), Value::Int(1));
+        assert_eq!(two.call(&["GET", "user:b"]), Value::Nil);
+        until(LIMIT, "the other to hear of it", || (one.call(&["GET", "user:b"]) == Value::Nil).then_some(()));
+        // Control: where each process has its own, an end is its own as well.
+        for client in [&mut one, &mut two] {
+            assert_eq!(client.call(&["SET", "near:a", "v", "EX", "100"]), Value::ok());
+        }
+        assert_eq!(two.call(&["EXPIRE", "near:a", "50"]), Value::Int(1));
+        assert!(one.call(&["TTL", "near:a"]).int() > 90);
+    }
+}
+
+#[test]
+fn tags_and_bytes_of_somebody_else_are_respected() {
+    let redis = Redis::start(&[]).unwrap_or_else(|error| panic!("{error}"));
+    let fleet = fleet(&redis.url());
+    let (mut one, mut two) = (fleet[0].connect(), fleet[1].connect());
+    let token = one.call(&["BW.GET", "user:t"]).items()[3].text();
+    assert_eq!(one.call(&["BW.SET", "user:t", "v", &token, "TAG", "crowd"]), Value::Int(1));
+    // Another end leaves its tags as they are: the tag still covers it.
+    assert_eq!(two.call(&["EXPIRE", "user:t", "500"]), Value::Int(1));
+    assert_eq!(one.call(&["GET", "user:t"]), Value::bulk("v"));
+    assert_eq!(one.call(&["BW.TAG.REMOVE", "crowd"]), Value::ok());
+    assert_eq!(one.call(&["GETDEL", "user:t"]), Value::Nil, "a tag has removed it");
+    let mut theirs = Resp::connect(redis.address());
+    theirs.call(&["SET", "bw:user:foreign", "theirs", "EX", "100"]);
+    assert_eq!(one.call(&["EXPIRE", "user:foreign", "5"]), Value::Int(0), "it has the end it was given");
+    assert!(theirs.call(&["TTL", "bw:user:foreign"]).int() > 90);
+    assert_eq!(one.call(&["GETDEL", "user:foreign"]), Value::bulk("theirs"));
+    assert_eq!(two.call(&["GETDEL", "user:foreign"]), Value::Nil);
+}
+
+#[test]
+fn while_the_tier_is_away_each_process_decides_for_itself() {
+    let redis = Redis::start(&[]).unwrap_or_else(|error| panic!("{error}"));
+    let fleet = fleet(&redis.url());
+    let mut one = fleet[0].connect();
+    assert_eq!(one.call(&["SET", "user:a", "v"]), Value::ok());
+    redis.freeze().expect("it is stopped");
+    assert_eq!(one.call(&["EXPIRE", "user:a", "50"]), Value::Int(1));
+    assert_eq!(one.call(&["GETDEL", "user:a"]), Value::bulk("v"));
+    assert_eq!(one.call(&["GETDEL", "user:a"]), Value::Nil);
+    redis.thaw().expect("it goes on");
+    until(LIMIT, "the tier to be told", || {
+        let owed = fleet[0].metrics().sum("bellwether_shared_pending", &[]);
+        (owed == 0.0 && fleet[1].connect().call(&["GET", "user:a"]) == Value::Nil).then_some(())
+    });
+}
