@@ -58,7 +58,7 @@ impl HotPolicy {
         for (knob, share) in [("enter", self.enter), ("watch", self.watch), ("leave", self.leave)] {
             if !(share > 0.0 && share <= 1.0) {
                 let found = percent(share);
-                say(knob, format!("must be a share of a node's capacity above 0% and up to 100%, found {found}"));
+                say(knob, format!("must be a share of a node's capacity above 0 % and up to 100 %, found {found}"));
             }
         }
         if self.watch > self.enter {
