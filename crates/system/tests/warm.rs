@@ -31,7 +31,7 @@ ttl = "10m"
 [[space]]
 match = "slow:{{id:int}}"
 origin = "shop"
-query = "SELECT id, pg_sleep(0.01) IS NULL AS slept FROM products WHERE id = :id"
+query = "SELECT id, pg_sleep(0.004) IS NULL AS slept FROM products WHERE id = :id"
 ttl = "10m"
 
 [[space]]
