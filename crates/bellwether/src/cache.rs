@@ -397,6 +397,7 @@ impl Cache {
         }
         let id = self.engine.next_space();
         let state = Arc::new(SpaceState::new(id, name.into(), policy, origin.0.clone(), types, travel));
+        self.engine.settle_memory(&state, None);
         spaces.insert(state.name.clone(), state.clone());
         drop(spaces);
         self.engine.adopt_debts();

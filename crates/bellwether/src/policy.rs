@@ -126,6 +126,15 @@ impl Policy {
         self.set("staleness_budget", budget, |p, span| p.staleness_budget = span)
     }
 
+    /// Whether memory answers. Default yes. No, for a space in a shared tier: each read asks that one; memory answers for
+    /// hot keys for a while, within the staleness budget, and for all while the tier is silent. Of no effect without a
+    /// shared tier.
+    #[must_use]
+    pub fn memory(mut self, answers: bool) -> Policy {
+        self.knobs.memory = answers;
+        self
+    }
+
     fn set(mut self, knob: &str, value: impl Into<Human>, apply: impl FnOnce(&mut core::Policy, Span)) -> Policy {
         match value.into().0 {
             Ok(span) => apply(&mut self.knobs, span),

@@ -223,6 +223,9 @@ impl Revision {
         drop(former);
 
         let kept: HashSet<u32> = self.spaces.values().map(|space| space.id).collect();
+        for space in self.spaces.values() {
+            engine.settle_memory(space, engine.spaces.read().get(&space.name).map(Arc::as_ref));
+        }
         let before = std::mem::replace(&mut *engine.spaces.write(), self.spaces);
         let mut gone = HashSet::new();
         for space in before.values().filter(|space| !kept.contains(&space.id)) {

@@ -54,6 +54,9 @@ pub struct Envelope {
     pub about: Vec<(u8, Bytes)>,
     /// Whether its key is split.
     pub split: Split,
+    /// To be compressed as well as can be, whatever is usual in the tier: its key is hot, and large. Always false on the
+    /// way back.
+    pub tight: bool,
     /// The encoded value; empty unless `kind` is a value.
     pub body: Bytes,
 }
@@ -380,6 +383,18 @@ pub trait Tier: Send + Sync + 'static {
     fn salts(&self, key: &[u8], most: usize) -> Vec<u32> {
         let _ = (key, most);
         Vec::new()
+    }
+
+    /// Replicas that each node has at least, and that can be asked in its place.
+    fn replicas(&self) -> usize {
+        0
+    }
+
+    /// What a replica holds under `key`, if one is known to lag by no more than `lag`; one may say `None` as well so
+    /// that the primary has its share of the reads, and whoever asks then asks that.
+    fn get_from_replica<'a>(&'a self, key: &'a [u8], lag: Span) -> BoxFuture<'a, Option<Found>> {
+        let _ = (key, lag);
+        std::future::ready(None).boxed()
     }
 
     /// Ends when `key` has probably changed since this was called, or when that can't be known any more. A tier that

@@ -48,6 +48,9 @@ pub(crate) enum Drill {
     /// A Memcached fleet gets a fourth node, then loses one under load and finds it again
     #[command(after_help = incident::HELP)]
     NodeAdded(Incident),
+    /// One of three Memcached nodes is left out, server by server and under load, and is taken in again
+    #[command(after_help = incident::HELP)]
+    NodeRemoved(Incident),
     /// Every caller of every server asks for one key of a cluster, from one moment to the next
     #[command(after_help = incident::HELP)]
     Viral(Incident),
@@ -153,6 +156,7 @@ pub(crate) fn drill(drill: Drill) -> Result<(), Failure> {
         Drill::Failover(arguments) => hold("failover", &arguments),
         Drill::BackplaneLost(arguments) => hold("backplane-lost", &arguments),
         Drill::NodeAdded(arguments) => hold("node-added", &arguments),
+        Drill::NodeRemoved(arguments) => hold("node-removed", &arguments),
         Drill::Viral(arguments) => hold("viral", &arguments),
         Drill::HotNodeDies(arguments) => hold("hot-node-dies", &arguments),
         Drill::FlashSale(arguments) => hold("flash-sale", &arguments),

@@ -29,6 +29,9 @@ pub struct Policy {
     pub rescue_invalidated: bool,
     /// The staleness that reactions to hot keys may add, all of them together.
     pub staleness_budget: Span,
+    /// Memory answers. False, where there is a shared tier: each read asks that one, and memory answers for hot keys for
+    /// a while, within `staleness_budget`, and for all while the tier is silent.
+    pub memory: bool,
 }
 
 /// When to refresh an entry that is still fresh.
@@ -134,6 +137,7 @@ impl Policy {
             rate: None,
             rescue_invalidated: false,
             staleness_budget: Span::secs(2),
+            memory: true,
         }
     }
 

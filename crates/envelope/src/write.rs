@@ -46,6 +46,8 @@ impl Packing {
     pub const DEFAULT: Packing = Packing { compression: Compression::Zstd, level: 1, from: 1024 };
     /// LZ4 from 1 KiB: less saved, less time.
     pub const LZ4: Packing = Packing { compression: Compression::Lz4, ..Packing::DEFAULT };
+    /// zstd at level 6: for what is read so often that its length is what counts.
+    pub const TIGHT: Packing = Packing { level: 6, ..Packing::DEFAULT };
     /// Everything as it is.
     pub const NONE: Packing = Packing { compression: Compression::None, ..Packing::DEFAULT };
 }

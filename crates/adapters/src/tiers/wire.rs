@@ -14,6 +14,7 @@ use bytes::Bytes;
 /// `entry` as it is stored under `key` (prefix included), with a server block of zeros. `hashed`: the tier knows it by
 /// a hash, so that the whole key travels along.
 pub(crate) fn seal(key: &[u8], entry: &Entry, hashed: bool, packing: Packing) -> Result<Vec<u8>, TierError> {
+    let packing = if entry.tight { Packing::TIGHT } else { packing };
     let extensions = Extensions {
         seen: (entry.seen != Position::NONE).then_some((entry.seen.epoch, entry.seen.number)),
         tags: entry.tags.clone(),
@@ -90,6 +91,7 @@ pub(crate) fn open(found: Envelope, now_ms: u64) -> Option<Entry> {
             None if extensions.salts.is_empty() => Split::No,
             None => Split::Into(extensions.salts),
         },
+        tight: false,
         body: payload,
     })
 }
@@ -171,6 +173,7 @@ mod tests {
             format: Format::Json,
             about: vec![(64, Bytes::from_static(b"x"))],
             split: Split::Into(vec![3, 1 << 31 | 5]),
+            tight: false,
             body: Bytes::from_static(b"{}"),
         }
     }

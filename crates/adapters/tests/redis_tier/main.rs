@@ -7,6 +7,7 @@ mod cluster;
 mod crossed;
 mod health;
 mod leases;
+mod replicas;
 mod sentinel;
 mod setup;
 mod trouble;
@@ -88,6 +89,7 @@ fn entry(body: impl Into<Bytes>) -> Envelope {
         format: Format::Bytes,
         about: Vec::new(),
         split: bellwether::shared::Split::No,
+        tight: false,
         body: body.into(),
     }
 }

@@ -27,7 +27,13 @@ async fn watch(engine: Weak<Engine>, clock: Clock) {
 
 /// A window is over.
 fn look(engine: &Engine, brakes: &mut HashMap<u32, (Brake, Traffic)>) {
-    let spaces: Vec<_> = engine.spaces.read().values().filter(|space| space.travel.is_some()).cloned().collect();
+    let spaces: Vec<_> = engine
+        .spaces
+        .read()
+        .values()
+        .filter(|space| space.travel.is_some() && !space.is_without_memory())
+        .cloned()
+        .collect();
     brakes.retain(|id, _| spaces.iter().any(|space| space.id == *id));
     for space in spaces {
         let (brake, before) = brakes.entry(space.id).or_default();

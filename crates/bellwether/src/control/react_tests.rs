@@ -100,6 +100,66 @@ async fn memory_that_is_off_holds_a_promoted_key_for_its_time_and_no_longer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_space_without_memory_asks_the_tier_each_time_but_for_keys_that_are_hot() {
+    let clock = Clock::system();
+    let tier = SharedMemory::new(clock.clone());
+    let hot = HotPolicy { capacity: Some(1_000.0), ..HotPolicy::default() };
+    let build =
+        |builder: CacheBuilder| builder.clock(clock.clone()).shared(tier.another_way()).build().expect("a cache");
+    let cache = build(Cache::builder().hot(hot));
+    let space = cache.shared_space::<u64, String>("s", Policy::ttl("10m").memory(false)).expect("a space");
+    let asked = || tier.calls().gets;
+    for key in [1, 2] {
+        assert_eq!(read(&space, key).await, "loaded");
+    }
+    let before = asked();
+    for _ in 0..20 {
+        read(&space, 2).await;
+    }
+    assert!(asked() >= before + 20, "each read asks the tier");
+    let begun = Instant::now();
+    while !in_force(&cache, Measure::Promote) {
+        assert!(begun.elapsed() < HANG, "it is found and promoted by itself");
+        for _ in 0..50 {
+            read(&space, 1).await;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let explain = cache.explain_key(&space, &1).reaction.expect("it is reacted to");
+    assert!(!explain.reaction.has(Measure::OwnCopies), "no reference to what memory does not answer with");
+    // One instance of five per cent of a thousand a second: asked for again every 100 ms, less up to a tenth.
+    assert_eq!(explain.reaction.promote, Some(Span::ms(100)));
+    let (before, begun, mut reads) = (asked(), Instant::now(), 0);
+    while begun.elapsed() < Duration::from_millis(450) {
+        read(&space, 1).await;
+        reads += 1;
+    }
+    let most = u64::try_from(begun.elapsed().as_millis()).expect("short") / 90 + 2;
+    assert!(asked() - before <= most && reads > 10 * most, "{} of {reads} reads", asked() - before);
+    let before = asked();
+    for _ in 0..20 {
+        read(&space, 2).await;
+    }
+    assert!(asked() >= before + 20, "the control: a key that is not hot is asked for each time");
+    // G2, here and from elsewhere.
+    assert!(space.write(&1, "newer".to_owned()).await);
+    assert_eq!(read(&space, 1).await, "newer");
+    let other = build(Cache::builder());
+    let elsewhere = other.shared_space::<u64, String>("s", Policy::ttl("10m")).expect("a space");
+    assert!(elsewhere.remove(&1).await);
+    tokio::time::sleep(Duration::from_millis(150)).await;
+    assert_eq!(read(&space, 1).await, "loaded", "without a backplane it is noticed once the promotion is over");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_shared_tier_memory_answers_whatever_the_policy_says() {
+    let cache = Cache::builder().build().expect("the defaults make sense");
+    let space: Space<u64, String> = cache.space("s", Policy::ttl("10m").memory(false));
+    assert_eq!(read(&space, 1).await, "loaded");
+    assert!(space.get(&1).if_cached().is_ok(), "there is nobody else to ask");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn writes_of_a_key_that_is_written_all_the_time_go_to_the_tier_as_one_and_each_is_acknowledged() {
     let clock = Clock::system();
     let tier = SharedMemory::new(clock.clone());

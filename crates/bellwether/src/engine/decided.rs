@@ -38,7 +38,7 @@ impl Engine {
         let Some(mut link) = Link::of(&self, &space, &key) else { return Err(TierTrouble::Unfit) };
         let asked = link.ready(&key).await?;
         let entry = self.written(&space, &key, loaded, asked.fence, asked.at).ok_or(TierTrouble::Unfit)?;
-        let envelope = self.envelope(&space, &entry, self.position()).ok_or(TierTrouble::Unfit)?;
+        let envelope = self.outgoing(&space, &key, &entry, self.position()).ok_or(TierTrouble::Unfit)?;
         let at_least = self.pending.raised(&key).max(link.holds).above();
         let to = link.to.clone();
         let wrote = to.tier.write(&to.name, when, reads, at_least, envelope);

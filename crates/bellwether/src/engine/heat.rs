@@ -1,15 +1,40 @@
-//! What changes for a key that is reacted to? Its times, and whether memory answers although its space's memory is off.
+//! What changes for a key that is reacted to? Its times, how it travels, and whether memory answers although its space's
+//! memory is off.
 
 use bellwether_core::draw::Draw;
-use bellwether_core::entry::Meta;
+use bellwether_core::entry::{Kind, Meta};
 use bellwether_core::heat::plan::{Measure, promotion};
 use bellwether_core::time::Tick;
 
 use crate::engine::Engine;
-use crate::entry::Resident;
+use crate::engine::space::SpaceState;
+use crate::entry::{Entry, Resident};
 use crate::key::Key;
+use crate::shared::{Envelope, Position};
 
 impl Engine {
+    /// A space comes into use, in the place of `before`: does memory answer, by its policy?
+    pub(crate) fn settle_memory(&self, space: &SpaceState, before: Option<&SpaceState>) {
+        if self.tier.is_none() {
+            return;
+        }
+        if space.is_without_memory() {
+            space.brake(true);
+        } else if before.is_some_and(|before| before.id == space.id && before.is_without_memory()) {
+            space.brake(false);
+        }
+    }
+
+    /// An entry of `key` as it goes to the shared tier; `None` if its value can't travel.
+    pub(crate) fn outgoing(&self, space: &SpaceState, key: &Key, entry: &Entry, seen: Position) -> Option<Envelope> {
+        let envelope = self.envelope(space, entry, seen)?;
+        let tight = self.plans.of(key, |planned| {
+            let compressed = planned.reaction.compress && envelope.kind == Kind::Value;
+            compressed.then(|| self.plans.cost(&planned.toll, Measure::Compress, 1))
+        });
+        Some(Envelope { tight: tight.is_some(), ..envelope })
+    }
+
     /// The meta of a value that was loaded here, kept longer if the key's reaction says so. Not of one that another
     /// process loaded: that was extended there, and the budget is one for all.
     pub(crate) fn extended(&self, key: &Key, meta: Meta) -> Meta {

@@ -370,7 +370,7 @@ impl Engine {
             self.settle_outside(&space, &key, lease.token, None);
             return false;
         };
-        let envelope = self.envelope(&space, &entry, lease.seen);
+        let envelope = self.outgoing(&space, &key, &entry, lease.seen);
         let stored = match envelope {
             Some(envelope) => self.within_budget(&space, to.tier.publish(&to.name, lease.token, envelope)).await,
             None => Err(TierTrouble::Unfit),

@@ -389,6 +389,7 @@ impl Engine {
             format: encoded.format,
             about: encoded.about,
             split: Split::No,
+            tight: false,
             body: encoded.body,
         })
     }

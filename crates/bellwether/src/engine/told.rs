@@ -183,7 +183,7 @@ impl Engine {
         }
         let written = self.memory.peek(key.by_ref()).filter(|entry| Some(entry.fence()) == owed.written);
         let Some(entry) = written else { return Ok(raised) };
-        let Some(envelope) = self.envelope(&owed.space, &entry, self.position()) else { return Ok(raised) };
+        let Some(envelope) = self.outgoing(&owed.space, key, &entry, self.position()) else { return Ok(raised) };
         match self.within_budget(&owed.space, tier.put(&name, raised.fence, envelope)).await {
             Ok(Stored::Yes(fence)) => {
                 add(&self.tally.published);
@@ -220,6 +220,13 @@ impl Engine {
         if let Some(fence) = fence {
             // A tier that has lost it in a failover is not believed.
             self.pending.raise(&key, fence);
+        }
+        if let Some(spread) = &self.spread {
+            // A replica may not know it yet; by what fence it will is not known to all who tell.
+            match fence {
+                Some(fence) => spread.knows(name, fence),
+                None => spread.near(name, None),
+            }
         }
         self.invalidate_heard(&space, &key, verb, fence)
     }

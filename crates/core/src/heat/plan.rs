@@ -19,6 +19,10 @@ const PROMOTION_JITTER: f64 = 0.10;
 const WRITES_PER_READ: f64 = 0.20;
 /// So do writes beyond this share of a node's capacity. What copies add in writes stays below it too.
 const WRITE_SHARE: f64 = 0.10;
+/// A replica that is read may lag by so much; by less where the budget is less, and not below the second: nobody would
+/// have compared it in time.
+const LONGEST_LAG: Span = Span::ms(500);
+const SHORTEST_LAG: Span = Span::ms(100);
 /// What remains for one node above this share is spread: over replicas, then over copies.
 const SPREAD_ABOVE: f64 = 0.25;
 /// From this size on the network is a key's capacity: it is compressed before it is copied.
@@ -73,6 +77,8 @@ pub struct Situation {
     pub degraded: bool,
     /// Somebody said that it will be hot.
     pub announced: bool,
+    /// It is read so often here that threads fight over it, or is going to be.
+    pub contended: bool,
 }
 
 /// Why a key is reacted to as it is: the strongest reason.
@@ -127,7 +133,7 @@ pub enum Measure {
     OwnCopies,
     /// Held in memory for a while although its space's memory is off.
     Promote,
-    /// Its value is compressed where it leaves the process.
+    /// Its value is compressed as well as can be where it leaves the process, whatever is usual there.
     Compress,
     /// Replicas of its node are read.
     Replicas,
@@ -187,10 +193,10 @@ pub struct Reaction {
     pub own_copies: bool,
     /// Memory answers for so long after the tier was asked, less a part at random ([`promotion`]).
     pub promote: Option<Span>,
-    /// Compressed where it leaves the process.
+    /// Compressed as well as can be where it leaves the process.
     pub compress: bool,
-    /// Replicas of its node may be read.
-    pub replicas: bool,
+    /// Replicas of its node may be read that lag by no more than this.
+    pub replicas: Option<Span>,
     /// Copies on different nodes; 1: not split.
     pub copies: u16,
     /// Copies that nobody is sent to any more and that still lie there; they are told of every write until they are
@@ -258,7 +264,7 @@ fn nothing(reason: Reason) -> Reaction {
         own_copies: false,
         promote: None,
         compress: false,
-        replicas: false,
+        replicas: None,
         copies: 1,
         leaving: 0,
         extend: None,
@@ -268,27 +274,26 @@ fn nothing(reason: Reason) -> Reaction {
 }
 
 fn of_reads(s: &Situation) -> Reaction {
-    let mut left = s.allowed.budget;
     let promote = promoted_for(s);
-    left = Span(left.0 - promote.unwrap_or_default().at_most(left).0);
-    // Replicas lag: where no staleness is allowed they are not read.
-    let lags = s.allowed.shared && s.replicas > 0 && left > Span::ZERO;
+    let left = Span(s.allowed.budget.0 - promote.unwrap_or_default().at_most(s.allowed.budget).0);
     let rest = remaining(s, promote);
-    let replicas = lags && rest > SPREAD_ABOVE;
-    let rest = if replicas { rest / f64::from(1 + s.replicas) } else { rest };
+    let replicas = lag(s, left).filter(|_| rest > SPREAD_ABOVE);
+    let left = Span(left.0 - replicas.unwrap_or_default().0);
+    let rest = if replicas.is_some() { rest / f64::from(1 + s.replicas) } else { rest };
     let copies = if s.allowed.shared && rest > SPREAD_ABOVE { copies(s, rest) } else { 1 };
     let fresh = if s.allowed.extend_ttl || s.degraded { s.ttl.at_most(left) } else { Span::ZERO };
     let large = s.value_bytes > LARGE_VALUE;
     let reason = match () {
         () if s.announced && s.hot.is_none_or(|hot| hot.stage != Stage::Hot) => Reason::Announced,
         () if s.degraded => Reason::OriginDegraded,
-        () if replicas || copies > 1 => Reason::NodeOverloaded,
+        () if replicas.is_some() || copies > 1 => Reason::NodeOverloaded,
         () if large => Reason::LargeValue,
         () if s.allowed.budget == Span::ZERO => Reason::Strict,
         () => Reason::ReadHeavy,
     };
     Reaction {
-        own_copies: s.value_bytes <= LARGEST_OWN_COPY,
+        // Where memory answers only what is held for a while, a reference would be asked in vain.
+        own_copies: s.contended && s.allowed.memory && s.value_bytes <= LARGEST_OWN_COPY,
         promote,
         compress: large && s.allowed.shared,
         replicas,
@@ -297,6 +302,11 @@ fn of_reads(s: &Situation) -> Reaction {
         worker: s.allowed.loads,
         ..nothing(reason)
     }
+}
+
+/// How far replicas may lag that are read. Where no staleness is allowed they are not.
+fn lag(s: &Situation, left: Span) -> Option<Span> {
+    (s.allowed.shared && s.replicas > 0 && left >= SHORTEST_LAG).then(|| LONGEST_LAG.at_most(left))
 }
 
 /// `instances / (5 % of a node)`, so that asking again costs a node no more than that.
@@ -350,7 +360,7 @@ impl Reaction {
             Measure::OwnCopies => self.own_copies,
             Measure::Promote => self.promote.is_some(),
             Measure::Compress => self.compress,
-            Measure::Replicas => self.replicas,
+            Measure::Replicas => self.replicas.is_some(),
             Measure::Split => self.copies > 1 || self.leaving > 0,
             Measure::Extend => self.extend.is_some(),
             Measure::Worker => self.worker,
@@ -360,7 +370,7 @@ impl Reaction {
 
     /// The most that it adds to how old a value may be that is served.
     pub fn staleness(&self) -> Span {
-        self.promote.unwrap_or_default() + self.extend.unwrap_or_default().most
+        self.promote.unwrap_or_default() + self.replicas.unwrap_or_default() + self.extend.unwrap_or_default().most
     }
 
     /// What it is expected to save and to cost.
@@ -370,7 +380,8 @@ impl Reaction {
             (reads, writes, hot.share)
         });
         let bytes = f64::from(s.value_bytes);
-        let spread = f64::from(self.copies.max(1)) * if self.replicas { f64::from(1 + s.replicas) } else { 1.0 };
+        let spread =
+            f64::from(self.copies.max(1)) * if self.replicas.is_some() { f64::from(1 + s.replicas) } else { 1.0 };
         let left = if share > 0.0 { remaining(s, self.promote) / share / spread } else { 0.0 };
         let held = if self.promote.is_some() { f64::from(s.instances.max(1)) * bytes } else { 0.0 };
         let gathered = self.coalesce.map_or(0.0, |span| (writes - 1000.0 / span.0.max(1) as f64).max(0.0));
@@ -449,7 +460,7 @@ impl Undone {
             extend: extend.filter(|_| !past(Undone::Extension)),
             copies: if routed { copies } else { 1 },
             leaving: if matches!(self, Undone::Routing(_)) { copies } else { 0 },
-            replicas: replicas && !past(Undone::Replicas),
+            replicas: replicas.filter(|_| !past(Undone::Replicas)),
             compress: compress && !past(Undone::All),
             promote: promote.filter(|_| !past(Undone::All)),
             own_copies: own_copies && !past(Undone::All),

@@ -21,6 +21,7 @@ fn situation(hot: Hot) -> Situation {
         capacity: 100_000.0,
         degraded: false,
         announced: false,
+        contended: true,
     }
 }
 
@@ -63,7 +64,7 @@ fn what_must_not_be_held_is_spread_replicas_first() {
     s.nodes = 9;
     assert_eq!(planned(s).copies, 4);
     s.replicas = 3;
-    assert_eq!((planned(s).replicas, planned(s).copies), (false, 4), "replicas lag, and no staleness is allowed");
+    assert_eq!((planned(s).replicas, planned(s).copies), (None, 4), "replicas lag, and no staleness is allowed");
     s.hot = Some(hot(90_000.0, 2_600.0, 0.9));
     assert_eq!(planned(s).copies, 3, "a fourth copy would cost more than a tenth of a node in writes");
     s.hot = Some(hot(90_000.0, 0.0, 0.2));
@@ -76,17 +77,29 @@ fn what_must_not_be_held_is_spread_replicas_first() {
     (many.instances, many.capacity, many.replicas, many.nodes) = (100_000, 10_000.0, 1, 100);
     many.allowed.budget = Span::secs(3);
     let spread = planned(many);
-    assert!(spread.replicas && spread.copies > 1, "{spread:?}");
+    assert_eq!(spread.replicas, Some(Span::ms(500)));
+    assert!(spread.copies > 1, "{spread:?}");
+    // What promotion leaves of the budget is what replicas may lag, and nothing of both is left to an extension.
+    many.allowed.budget = Span::ms(2_300);
+    let tight = planned(many);
+    assert_eq!((tight.replicas, tight.extend, tight.staleness()), (Some(Span::ms(300)), None, Span::ms(2_300)));
+    many.allowed.budget = Span::ms(2_099);
+    assert_eq!(planned(many).replicas, None, "nobody could say in time that one lags by so little");
 }
 
 #[test]
 fn a_large_value_is_compressed_and_has_no_reference_per_thread() {
     let mut s = situation(hot(9_000.0, 0.0, 0.9));
-    s.value_bytes = 64 * 1024 + 1;
+    (s.value_bytes, s.allowed.memory) = (64 * 1024 + 1, true);
     let large = planned(s);
     assert_eq!((large.compress, large.own_copies, large.reason), (true, false, Reason::LargeValue));
     s.value_bytes = 64 * 1024;
     assert_eq!((planned(s).compress, planned(s).own_copies), (false, true));
+    s.contended = false;
+    assert!(!planned(s).own_copies, "a reference of one's own costs more than a count that nobody fights over");
+    s.contended = true;
+    s.allowed.memory = false;
+    assert!(!planned(s).own_copies && planned(s).promote.is_some(), "references are to what memory answers with");
 }
 
 #[test]
@@ -124,7 +137,7 @@ fn an_announced_key_is_prepared_before_it_is_hot_and_a_watched_one_is_left_alone
     let watched = Hot { stage: Stage::Watched, ..hot(900.0, 0.0, 0.3) };
     let mut s = situation(watched);
     assert_eq!(plan(&s), None);
-    (s.hot, s.announced) = (None, true);
+    (s.hot, s.announced, s.allowed.memory) = (None, true, true);
     let prepared = planned(s);
     assert_eq!((prepared.reason, prepared.own_copies, prepared.worker), (Reason::Announced, true, true));
     s.hot = Some(hot(1_000.0, 900.0, 0.9));
@@ -137,7 +150,7 @@ fn a_reaction_is_undone_in_reverse_and_copies_go_after_what_was_sent_there() {
         own_copies: true,
         promote: Some(Span::secs(1)),
         compress: true,
-        replicas: true,
+        replicas: Some(Span::ms(500)),
         copies: 3,
         extend: Some(Extension { fresh: Span::ZERO, most: Span::secs(1) }),
         worker: true,
@@ -165,7 +178,10 @@ fn a_reaction_is_undone_in_reverse_and_copies_go_after_what_was_sent_there() {
             (false, false, 1, 0)
         ]
     );
-    assert_eq!(seen.iter().map(|left| left.replicas).collect::<Vec<_>>(), [true, true, true, true, true, false]);
+    assert_eq!(
+        seen.iter().map(|left| left.replicas.is_some()).collect::<Vec<_>>(),
+        [true, true, true, true, true, false]
+    );
     assert!(seen.iter().all(|left| left.own_copies && left.promote.is_some()), "promotion is the last to go");
     assert_eq!(undone.of(whole).measures().count(), 0);
     let until = Undone::Extension.next(&whole, Tick(5_000), Span::ms(500));
@@ -210,18 +226,21 @@ fn any_situation() -> impl Strategy<Value = Situation> {
         Allowed { budget: Span(budget), extend_ttl, memory, shared, loads }
     });
     let counts = (0u32..100_000, 0u32..1_000, 0u32..5, 0.0..1e7);
-    (proptest::option::of(hot), allowed, 1u64..10_000_000, any::<u32>(), counts, any::<[bool; 2]>()).prop_map(
-        |(hot, allowed, ttl, value_bytes, (instances, nodes, replicas, capacity), [degraded, announced])| Situation {
-            hot,
-            allowed,
-            ttl: Span(ttl),
-            value_bytes,
-            instances,
-            nodes,
-            replicas,
-            capacity,
-            degraded,
-            announced,
+    (proptest::option::of(hot), allowed, 1u64..10_000_000, any::<u32>(), counts, any::<[bool; 3]>()).prop_map(
+        |(hot, allowed, ttl, value_bytes, (instances, nodes, replicas, capacity), [degraded, announced, contended])| {
+            Situation {
+                hot,
+                allowed,
+                ttl: Span(ttl),
+                value_bytes,
+                instances,
+                nodes,
+                replicas,
+                capacity,
+                degraded,
+                announced,
+                contended,
+            }
         },
     )
 }

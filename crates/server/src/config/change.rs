@@ -200,6 +200,7 @@ fn other_knobs(old: &SpaceConfig, new: &SpaceConfig) -> Vec<&'static str> {
         rate,
         rescue_invalidated,
         staleness_budget,
+        memory,
     } = &old.policy;
     let Strangers { filter, absent_per_client, loads_per_client } = old.strangers;
     let now = new.strangers;
@@ -218,6 +219,7 @@ fn other_knobs(old: &SpaceConfig, new: &SpaceConfig) -> Vec<&'static str> {
         (*rate != new.policy.rate, "rate"),
         (*rescue_invalidated != new.policy.rescue_invalidated, "rescue_invalidated"),
         (*staleness_budget != new.policy.staleness_budget, "staleness_budget"),
+        (*memory != new.policy.memory, "tiers"),
         (old.default != new.default, "default"),
         (old.tags != new.tags, "tags"),
         (keys(old) != keys(new), "keys"),

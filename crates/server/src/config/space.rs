@@ -62,7 +62,8 @@ pub(super) fn space(cx: &mut Context<'_>, number: usize, place: Place, fields: F
     let default = section.text("default").map(|text| text.value);
     let tags = tags(&mut section, template.as_ref());
     let generation = generation(&mut section);
-    let tiers = tiers(&mut section, around.tiers);
+    let (tiers, memory) = tiers(&mut section, around.tiers);
+    let policy = Policy { memory, ..policy };
     let strict = section.boolean("strict").unwrap_or(around.strict);
     let tagged = section.setting("tags").filter(|_| !tags.is_empty());
     let hides = section.setting("filter_hides");
@@ -477,9 +478,9 @@ enum Tier {
 
 const TIERS: [(&str, Tier); 3] = [("memory", Tier::Memory), ("disk", Tier::Disk), ("shared", Tier::Shared)];
 
-/// Which of the tiers that there are; all of them unless said otherwise.
-fn tiers(section: &mut Section<'_, '_>, there: Tiers) -> Tiers {
-    let Some(texts) = section.texts("tiers") else { return there };
+/// Which of the tiers that there are, and whether memory answers; all of them unless said otherwise.
+fn tiers(section: &mut Section<'_, '_>, there: Tiers) -> (Tiers, bool) {
+    let Some(texts) = section.texts("tiers") else { return (there, true) };
     // One that can't be read may have been meant for it.
     let (mut memory, mut chosen) = (false, Tiers::default());
     for text in &texts {
@@ -505,10 +506,14 @@ fn tiers(section: &mut Section<'_, '_>, there: Tiers) -> Tiers {
         };
         section.say(&text.place, format!("{} in `tiers`", quoted(&text.value)), wrong);
     }
-    if !memory && let Some((place, shown)) = section.setting("tiers") {
-        let wrong = Wrong::expected("\"memory\" among them: every space has entries there");
+    let instead = chosen.shared || !there.shared && texts.iter().any(|text| text.value == "shared");
+    if !memory
+        && !instead
+        && let Some((place, shown)) = section.setting("tiers")
+    {
+        let wrong = Wrong::expected("\"memory\" or \"shared\" among them: something must answer");
         let hint = if texts.is_empty() { "remove it" } else { "write tiers = [\"memory\", …], or remove it" };
         section.say(&place, shown, wrong.hint(hint));
     }
-    chosen
+    (chosen, memory || !chosen.shared)
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bellwether::shared::{
     Acquired, Ask, Change, Draw, Envelope, Found, Mode, Raised, TierError, TierTrouble, Verified, When, Wrote,
@@ -13,7 +14,7 @@ use futures_util::future::try_join_all;
 use redis::{Cmd, Value};
 
 use super::RedisTier;
-use super::commands::{SHORT, bytes_of, head, short};
+use super::commands::{SHORT, bytes_of, head, range, short};
 use super::entry::{found, windows};
 use super::fault::Fault;
 use super::lane::Purpose;
@@ -330,6 +331,31 @@ impl RedisTier {
         let mut founds: Vec<(usize, Found)> = answers.into_iter().flatten().collect();
         founds.sort_by_key(|(at, _)| *at);
         Ok(founds.into_iter().map(|(_, found)| found).collect())
+    }
+
+    /// What a replica that is in step holds under `key`. None that can't be read as an entry, or not soon: the primary is
+    /// asked then.
+    pub(super) async fn found_at_replica(&self, key: &[u8], lag: Duration) -> Option<Found> {
+        let node = self.route.near(key, lag).await?;
+        let patience = self.common.options.patience;
+        let bytes = async {
+            let bytes = bytes_of(node.call(Purpose::Main, &short(key)).await.ok()?).ok()?;
+            if bytes.len() < SHORT {
+                return Some(bytes);
+            }
+            self.common.counters.large.add();
+            let most = u64::from(self.common.options.max_value) + AROUND;
+            let most = usize::try_from(most).unwrap_or(usize::MAX);
+            bytes_of(node.call(Purpose::Bulk, &range(key, most)).await.ok()?).ok()
+        };
+        let Ok(Some(bytes)) = tokio::time::timeout(patience, bytes).await else {
+            node.step.doubt();
+            return None;
+        };
+        match found(key, &bytes, self.now_ms(key).await.ok()?, self.common.options.max_value) {
+            Ok(entry @ Found::Entry { .. }) => Some(entry),
+            _ => None,
+        }
     }
 
     /// Some keys of one node in one write.

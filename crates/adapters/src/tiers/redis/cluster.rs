@@ -83,6 +83,16 @@ impl Cluster {
         self.map.read().slots.get(usize::from(slot)).copied().filter(|place| *place != NOBODY)
     }
 
+    /// The slot's primary, and who copies it.
+    pub(super) async fn copied_by(self: &Arc<Cluster>, slot: u16) -> Result<(Arc<Node>, Vec<Arc<Node>>), Fault> {
+        self.member(slot).await.map(|member| (member.node, member.replicas))
+    }
+
+    /// How many replicas each primary has at least, once the map is there.
+    pub(super) fn replicas(&self) -> usize {
+        self.map.read().nodes.iter().map(|member| member.replicas.len()).min().unwrap_or(0)
+    }
+
     /// Who answers a plain read of the slot, by the policy.
     pub(super) async fn reader(self: &Arc<Cluster>, slot: u16) -> Result<Arc<Node>, Fault> {
         let member = self.member(slot).await?;

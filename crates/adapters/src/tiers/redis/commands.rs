@@ -19,7 +19,8 @@ pub(super) fn head(key: &[u8]) -> Cmd {
     range(key, HEADER)
 }
 
-fn range(key: &[u8], length: usize) -> Cmd {
+/// So much of the beginning.
+pub(super) fn range(key: &[u8], length: usize) -> Cmd {
     let mut cmd = Cmd::with_capacity(4, key.len() + 32);
     cmd.arg("GETRANGE").arg(key).arg(0).arg(length - 1);
     cmd

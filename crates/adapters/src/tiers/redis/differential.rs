@@ -39,6 +39,7 @@ fn entry(kind: Kind) -> Envelope {
         format: Format::Bytes,
         about: vec![],
         split: bellwether::shared::Split::No,
+        tight: false,
         body: if kind == Kind::Value { Bytes::from_static(b"body") } else { Bytes::new() },
     }
 }

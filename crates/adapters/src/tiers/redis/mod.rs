@@ -24,6 +24,8 @@ mod route;
 mod script;
 mod sentinel;
 mod slots;
+mod standing;
+mod step;
 mod url;
 mod waiting;
 mod waits;
@@ -231,6 +233,14 @@ impl Tier for RedisTier {
 
     fn changed<'a>(&'a self, key: &'a [u8]) -> BoxFuture<'a, ()> {
         self.until_changed(key).boxed()
+    }
+
+    fn replicas(&self) -> usize {
+        self.route.replicas()
+    }
+
+    fn get_from_replica<'a>(&'a self, key: &'a [u8], lag: Span) -> BoxFuture<'a, Option<Found>> {
+        async move { self.found_at_replica(&self.stored(key), lag.into()).await }.boxed()
     }
 
     fn nodes(&self) -> usize {

@@ -10,6 +10,7 @@ use redis::{
     AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ErrorKind, Pipeline, ProtocolVersion, PushInfo, PushKind,
     RedisResult, Value,
 };
+use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
 use super::clock::{Local, NodeClock};
@@ -17,6 +18,7 @@ use super::common::Common;
 use super::counters::NodeState;
 use super::fault::Fault;
 use super::lane::{Lane, Line, Purpose};
+use super::step::Step;
 use super::url::{RedisAddress, RedisShape};
 use super::waits::Waits;
 use crate::SetupError;
@@ -44,6 +46,8 @@ pub(super) struct Node {
     /// Whether it takes writes.
     pub(super) health: Health,
     pub(super) clock: NodeClock,
+    /// How far it lags behind its primary, if it is a replica.
+    pub(super) step: Step,
     main: Lane,
     bulk: Lane,
     wait: Lane,
@@ -71,6 +75,7 @@ impl Node {
             why: Mutex::default(),
             health: Health::default(),
             clock: NodeClock::default(),
+            step: Step::default(),
             main: Lane::new(),
             bulk: Lane::new(),
             wait: Lane::new(),
@@ -78,6 +83,11 @@ impl Node {
             kick: Arc::new(Notify::new()),
             kept: AtomicBool::new(false),
         }))
+    }
+
+    /// Where its connections live.
+    pub(super) fn runtime(&self) -> &Handle {
+        &self.common.runtime
     }
 
     /// One command, and what was answered.

@@ -16,6 +16,7 @@ use super::node::Node;
 use super::options::Reads;
 use super::sentinel::Sentinels;
 use super::slots::slot;
+use super::standing::look;
 use super::url::RedisShape;
 use crate::SetupError;
 
@@ -83,6 +84,30 @@ impl Route {
             Route::Cluster(cluster) => cluster.reader(slot(key)).await,
             _ => self.owner(key).await,
         }
+    }
+
+    /// Replicas that each node has at least, as far as is known. One server by itself: whom it names may not be meant for
+    /// us.
+    pub(super) fn replicas(&self) -> usize {
+        match self {
+            Route::One(_) => 0,
+            Route::Cluster(cluster) => cluster.replicas(),
+            Route::Sentinels(sentinels) => sentinels.replicas().len(),
+        }
+    }
+
+    /// A replica of the key's node that is known to lag by no more than `lag`. `None` as well where it is the primary's
+    /// turn: all of them have their share.
+    pub(super) async fn near(&self, key: &[u8], lag: Duration) -> Option<Arc<Node>> {
+        let (primary, replicas) = match self {
+            Route::One(_) => return None,
+            Route::Cluster(cluster) => cluster.copied_by(slot(key)).await.ok()?,
+            Route::Sentinels(sentinels) => (sentinels.primary().await.ok()?, sentinels.replicas()),
+        };
+        replicas.iter().for_each(|replica| look(&primary, replica, lag));
+        let in_step = |replica: &&Arc<Node>| !replica.breaker.is_open() && replica.step.is_within(lag);
+        let usable: Vec<&Arc<Node>> = replicas.iter().filter(in_step).collect();
+        usable.get(fastrand::usize(..=usable.len())).map(|node| Arc::clone(node))
     }
 
     /// How many nodes share the keys, as far as is known.

@@ -19,12 +19,17 @@ const CALM: Duration = Duration::from_secs(10);
 /// The same while the primary can't be reached or is none.
 const TROUBLED: Duration = Duration::from_millis(150);
 
+/// More replicas than this are not looked at.
+const MOST_REPLICAS: usize = 16;
+
 /// Sentinels, and whom they named last.
 pub(super) struct Sentinels {
     common: Arc<Common>,
     addresses: Vec<RedisAddress>,
     name: String,
     primary: RwLock<Option<Arc<Node>>>,
+    /// Who copies it, by its own words when it was asked last.
+    replicas: RwLock<Vec<Arc<Node>>>,
     /// Questions that have ended, and why the last brought no primary.
     rounds: watch::Sender<(u64, Option<String>)>,
     kick: Arc<Notify>,
@@ -40,6 +45,7 @@ impl Sentinels {
             addresses,
             name,
             primary: RwLock::default(),
+            replicas: RwLock::default(),
             rounds: watch::Sender::new((0, None)),
             kick: Arc::new(Notify::new()),
             doubted: AtomicBool::new(false),
@@ -66,6 +72,11 @@ impl Sentinels {
 
     pub(super) fn nodes(&self) -> Vec<Arc<Node>> {
         self.primary.read().iter().cloned().collect()
+    }
+
+    /// Who copies the primary, as far as is known.
+    pub(super) fn replicas(&self) -> Vec<Arc<Node>> {
+        self.replicas.read().clone()
     }
 
     /// The one in use is no primary any more, or it broke off.
@@ -154,13 +165,10 @@ impl Sentinels {
         };
         let role = node.call(Purpose::Main, &redis::cmd("ROLE")).await;
         let role = role.map_err(|fault| fault.into_error(&node.label).text)?;
-        let is_primary = match &role {
-            Value::Array(words) => matches!(words.first(), Some(Value::BulkString(role)) if role == b"master"),
-            _ => false,
-        };
-        if !is_primary {
+        let Some(replicas) = copied_by(&role) else {
             return Err("it says itself that it is a replica".into());
-        }
+        };
+        self.take_replicas(replicas);
         let before = self.primary.write().replace(node.clone());
         if before.is_none_or(|before| !Arc::ptr_eq(&before, &node)) {
             tracing::info!(name = %self.name, node = %node.label, "the primary, by the sentinels");
@@ -168,6 +176,40 @@ impl Sentinels {
         self.doubted.store(false, Ordering::Relaxed);
         Ok(())
     }
+}
+
+impl Sentinels {
+    /// Those that are known already stay what they are, connections and all.
+    fn take_replicas(&self, addresses: Vec<RedisAddress>) {
+        let before = self.replicas();
+        let node = |address: &RedisAddress| {
+            let label = address.to_string();
+            let known = before.iter().find(|node| node.label == label).cloned();
+            // The options were good for the primary: they are for this one.
+            known.or_else(|| Node::at(&self.common, address).ok())
+        };
+        *self.replicas.write() = addresses.iter().take(MOST_REPLICAS).filter_map(node).collect();
+    }
+}
+
+/// By a primary's own words: who copies it. `None`: it is none.
+fn copied_by(role: &Value) -> Option<Vec<RedisAddress>> {
+    let Value::Array(words) = role else { return None };
+    let text = |value: &Value| match value {
+        Value::BulkString(bytes) => Some(String::from_utf8_lossy(bytes).into_owned()),
+        _ => None,
+    };
+    if text(words.first()?)? != "master" {
+        return None;
+    }
+    let Some(Value::Array(replicas)) = words.get(2) else { return Some(Vec::new()) };
+    let address = |replica: &Value| match replica {
+        Value::Array(parts) => {
+            Some(RedisAddress { host: text(parts.first()?)?, port: text(parts.get(1)?)?.parse().ok()? })
+        }
+        _ => None,
+    };
+    Some(replicas.iter().filter_map(address).collect())
 }
 
 impl Drop for Sentinels {

@@ -6,12 +6,15 @@
 //! before the invalidation is acknowledged. Who replaces an entry goes on naming its copies for as long as they may
 //! live (`core::ring::split`).
 
+mod copies;
+mod counts;
+mod near;
 mod places;
 
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bellwether_core::draw::Draw;
@@ -24,10 +27,14 @@ use futures_util::future::{BoxFuture, FutureExt, join_all, try_join_all};
 use parking_lot::{Mutex, RwLock};
 use tokio::runtime::Handle;
 
+use self::copies::{copy_of, original, own, salts_of, uncopied};
+pub use self::counts::SpreadCounts;
+use self::counts::{Counts, Used, add};
+use self::near::{Near, Nearby};
 use self::places::Places;
 use crate::shared::{
-    Acquired, Ask, Change, Copied, Envelope, Found, Mode, Raised, Split, Stored, Tier, TierError, TierTrouble,
-    Verified, When, Wrote,
+    Acquired, Ask, Change, Envelope, Found, Mode, Raised, Split, Stored, Tier, TierError, TierTrouble, Verified, When,
+    Wrote,
 };
 
 /// Keys that are split at once; more are not.
@@ -51,6 +58,8 @@ struct Spread {
     any: AtomicBool,
     /// By names in the tier; at most [`MOST_SPLIT`].
     table: RwLock<HashMap<Box<[u8]>, Arc<Places>>>,
+    /// Keys that replicas answer for.
+    near: Nearby,
     /// Leases held here over an entry that names copies: their token, the salts, and how old it was then.
     replacing: Mutex<HashMap<Box<[u8]>, Replacing>>,
     /// Copies that an invalidation has still to reach.
@@ -71,27 +80,6 @@ struct Replacing {
     age: Span,
 }
 
-#[derive(Default)]
-struct Counts {
-    from_copies: AtomicU64,
-    missed: AtomicU64,
-    filled: AtomicU64,
-}
-
-/// What splitting does, counted since the cache was built.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct SpreadCounts {
-    /// Keys that are split now.
-    pub keys: usize,
-    /// Reads answered by a copy.
-    pub from_copies: u64,
-    /// Reads that found no copy where one was looked for, and asked the key itself.
-    pub missed: u64,
-    /// Copies made.
-    pub filled: u64,
-}
-
 impl SpreadTier {
     /// `inner`, of whose keys none is split yet. Copies are made on `runtime`.
     pub fn new(inner: Arc<dyn Tier>, runtime: Handle) -> SpreadTier {
@@ -100,6 +88,7 @@ impl SpreadTier {
             runtime,
             any: AtomicBool::new(false),
             table: RwLock::default(),
+            near: Nearby::default(),
             replacing: Mutex::default(),
             owed: Mutex::default(),
             counts: Counts::default(),
@@ -111,6 +100,24 @@ impl SpreadTier {
     /// 5 s. More than 256 keys are not split at once: what is asked for beyond has no effect.
     pub fn spread(&self, key: &[u8], nodes: u16) {
         self.0.spread(key, nodes);
+    }
+
+    /// From now on replicas answer reads of `key` and of its copies that lag by no more than `lag`, as far as they are
+    /// not older than what this process knows of the key; `None`: not any more. For more than 256 keys at once they
+    /// don't.
+    pub fn near(&self, key: &[u8], lag: Option<Span>) {
+        self.0.near.set(key, lag);
+    }
+
+    /// This process knows that the tier has raised `key` to this fence.
+    pub(crate) fn knows(&self, key: &[u8], fence: Fence) {
+        self.0.near.raise(key, fence);
+    }
+
+    /// What was done for `key` since this was asked last.
+    pub(crate) fn take_used(&self, key: &[u8]) -> Used {
+        let (from_copies, filled) = self.0.places(key).map(|places| places.take_used()).unwrap_or_default();
+        Used { from_copies, filled, from_replicas: self.0.near.of(key).map_or(0, |near| near.take_taken()) }
     }
 
     /// What splitting does.
@@ -133,13 +140,7 @@ impl Spread {
     }
 
     fn counts(&self) -> SpreadCounts {
-        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        SpreadCounts {
-            keys: self.table.read().len(),
-            from_copies: read(&self.counts.from_copies),
-            missed: read(&self.counts.missed),
-            filled: read(&self.counts.filled),
-        }
+        self.counts.read(self.table.read().len())
     }
 
     fn places(&self, key: &[u8]) -> Option<Arc<Places>> {
@@ -149,23 +150,39 @@ impl Spread {
         self.table.read().get(key).cloned()
     }
 
+    /// What lies under `name`, by a replica where that will do.
+    async fn fetch(&self, name: &[u8], near: Option<&Near>) -> Result<Found, TierError> {
+        let Some(near) = near else { return self.inner.get(name).await };
+        if let Some(found) = self.inner.get_from_replica(name, near.lag).await
+            && near.takes(&found)
+        {
+            add(&self.counts.from_replicas);
+            return Ok(found);
+        }
+        let found = self.inner.get(name).await?;
+        near.learn(&found);
+        Ok(found)
+    }
+
     async fn read(self: Arc<Spread>, key: &[u8], places: Arc<Places>) -> Result<Found, TierError> {
+        let near = self.near.of(key);
         let Some((at, salt)) = places.pick(Draw(fastrand::u64(..))) else {
-            return self.read_base(key, &places).await.map(|(found, _)| found);
+            return self.read_base(key, &places, near.as_deref()).await.map(|(found, _)| found);
         };
         let name = split::name(salt, key);
         let found = {
             let _busy = places.busy(at);
-            self.inner.get(&name).await
+            self.fetch(&name, near.as_deref()).await
         };
         if let Ok(Found::Entry { envelope, .. }) = found
             && let Some(envelope) = original(envelope)
         {
             add(&self.counts.from_copies);
+            places.used();
             return Ok(Found::Entry { envelope, lease: None });
         }
         add(&self.counts.missed);
-        let (found, said) = self.read_base(key, &places).await?;
+        let (found, said) = self.read_base(key, &places, near.as_deref()).await?;
         if split::is_filled(&said, salt) && places.begins_to_fill(at) {
             self.clone().fill(key.into(), at, salt, places);
         }
@@ -173,10 +190,15 @@ impl Spread {
     }
 
     /// The key itself, and where its copies lie.
-    async fn read_base(&self, key: &[u8], places: &Places) -> Result<(Found, Vec<u32>), TierError> {
+    async fn read_base(
+        &self,
+        key: &[u8],
+        places: &Places,
+        near: Option<&Near>,
+    ) -> Result<(Found, Vec<u32>), TierError> {
         let found = {
             let _busy = places.busy(0);
-            self.inner.get(key).await?
+            self.fetch(key, near).await?
         };
         let Found::Entry { envelope, .. } = &found else { return Ok((found, Vec::new())) };
         let said = salts_of(envelope).to_vec();
@@ -188,17 +210,17 @@ impl Spread {
     fn fill(self: Arc<Spread>, key: Box<[u8]>, at: usize, salt: u32, places: Arc<Places>) {
         self.runtime.clone().spawn(async move {
             // Whatever it was up to, somebody may try again.
-            let _ = tokio::time::timeout(Duration::from(FILL), self.copy(&key, salt)).await;
-            places.filled(at);
+            let made = tokio::time::timeout(Duration::from(FILL), self.copy(&key, salt)).await;
+            places.filled(at, matches!(made, Ok(Ok(true))));
         });
     }
 
-    /// The lease first: an invalidation of the key that comes after it voids it, and one that came before it shows.
-    async fn copy(&self, key: &[u8], salt: u32) -> Result<(), TierError> {
+    /// Whether one was made. The lease first: an invalidation of the key that comes after it voids it, and one that came before it shows.
+    async fn copy(&self, key: &[u8], salt: u32) -> Result<bool, TierError> {
         let name = split::name(salt, key);
         let ask =
             Ask { lease: FILL, mode: Mode::Early, holds: NEWEST, at_least: Fence::ZERO, draw: Draw(fastrand::u64(..)) };
-        let Acquired::Granted { token, .. } = self.inner.acquire(&name, ask).await? else { return Ok(()) };
+        let Acquired::Granted { token, .. } = self.inner.acquire(&name, ask).await? else { return Ok(false) };
         let copy = match self.inner.get(key).await? {
             Found::Entry { envelope, .. } if split::is_filled(salts_of(&envelope), salt) => copy_of(envelope),
             _ => None,
@@ -212,10 +234,10 @@ impl Spread {
             Some((copy, _)) => {
                 self.inner.publish(&name, token, copy).await?;
                 add(&self.counts.filled);
+                Ok(true)
             }
-            None => drop(self.inner.release(&name, token, None).await?),
+            None => self.inner.release(&name, token, None).await.map(|_| false),
         }
-        Ok(())
     }
 
     /// Publishes an entry that names the copies of what it replaces, and its own.
@@ -255,6 +277,7 @@ impl Spread {
 
     async fn invalidate_split(&self, key: &[u8], verb: Invalidation, at_least: Fence) -> Result<Raised, TierError> {
         let mut raised = self.inner.invalidate(key, verb, at_least).await?;
+        self.near.raise(key, raised.fence);
         let mut salts = std::mem::take(&mut raised.salts);
         // The entry may have been evicted: then it names none.
         salts.extend(self.places(key).map(|places| places.salts()).unwrap_or_default());
@@ -294,9 +317,8 @@ impl Spread {
 
     /// What was there is not what it was, and neither are its copies.
     async fn wrote_over(&self, key: &[u8], wrote: &Wrote) -> Result<(), TierError> {
-        if wrote.stored.is_none() {
-            return Ok(());
-        }
+        let Some(fence) = wrote.stored else { return Ok(()) };
+        self.near.raise(key, fence);
         let mut salts = match &wrote.before {
             Found::Entry { envelope, .. } => salts_of(envelope).to_vec(),
             _ => Vec::new(),
@@ -325,73 +347,20 @@ impl Spread {
     }
 }
 
-fn add(count: &AtomicU64) {
-    count.fetch_add(1, Ordering::Relaxed);
-}
-
-fn salts_of(envelope: &Envelope) -> &[u32] {
-    if let Split::Into(salts) = &envelope.split { salts } else { &[] }
-}
-
-/// A copy of a value, and the value's fence.
-fn copy_of(held: Envelope) -> Option<(Envelope, Fence)> {
-    if held.kind != Kind::Value || held.invalidated {
-        return None;
-    }
-    // Not longer than the value itself may be served.
-    let life = LIFE.0.min(held.fresh_ms.saturating_add(u64::from(held.swr_ms)));
-    let fence = held.fence;
-    let copied = Copied {
-        fence,
-        fresh_ms: held.fresh_ms,
-        swr_ms: held.swr_ms,
-        hard_ms: held.hard_ms,
-        life_ms: u32::try_from(life).unwrap_or(u32::MAX),
-    };
-    let copy = Envelope { split: Split::Copy(copied), fresh_ms: life, swr_ms: 0, hard_ms: 0, ..held };
-    (life > 0).then_some((copy, fence))
-}
-
-/// The value as it is now, of which this is a copy. `None`: it is no copy, or its life is over.
-fn original(copy: Envelope) -> Option<Envelope> {
-    let Split::Copy(copied) = copy.split else { return None };
-    if copy.fresh_ms == 0 || copy.invalidated {
-        return None;
-    }
-    let passed = u64::from(copied.life_ms).saturating_sub(copy.fresh_ms);
-    let stale = u32::try_from(passed.saturating_sub(copied.fresh_ms)).unwrap_or(u32::MAX);
-    Some(Envelope {
-        fence: copied.fence,
-        fresh_ms: copied.fresh_ms.saturating_sub(passed),
-        swr_ms: copied.swr_ms.saturating_sub(stale),
-        hard_ms: copied.hard_ms.saturating_sub(stale),
-        split: Split::No,
-        ..copy
-    })
-}
-
-/// A user's key may be called as a copy is: what is one is nothing to who asks for the key.
-fn uncopied(found: Found) -> Found {
-    match found {
-        Found::Entry { envelope: Envelope { split: Split::Copy(_), .. }, lease } => Found::Nothing { lease },
-        found => found,
-    }
-}
-
-fn own(stale: Option<Envelope>) -> Option<Envelope> {
-    stale.filter(|held| !matches!(held.split, Split::Copy(_)))
-}
-
 impl Tier for SpreadTier {
     fn get<'a>(&'a self, key: &'a [u8]) -> BoxFuture<'a, Result<Found, TierError>> {
         match self.0.places(key) {
-            None => self.0.inner.get(key).map(|found| found.map(uncopied)).boxed(),
+            None => match self.0.near.of(key) {
+                None => self.0.inner.get(key).map(|found| found.map(uncopied)).boxed(),
+                Some(near) => async move { self.0.fetch(key, Some(&near)).await.map(uncopied) }.boxed(),
+            },
             Some(places) => self.0.clone().read(key, places).boxed(),
         }
     }
 
     fn get_many<'a>(&'a self, keys: &'a [Vec<u8>]) -> BoxFuture<'a, Result<Vec<Found>, TierError>> {
-        if self.0.any.load(Ordering::Acquire) && keys.iter().any(|key| self.0.places(key).is_some()) {
+        let apart = |key: &Vec<u8>| self.0.places(key).is_some() || self.0.near.of(key).is_some();
+        if (self.0.any.load(Ordering::Acquire) || self.0.near.any()) && keys.iter().any(apart) {
             return try_join_all(keys.iter().map(|key| self.get(key))).boxed();
         }
         let found = self.0.inner.get_many(keys);
@@ -426,6 +395,8 @@ impl Tier for SpreadTier {
         token: Fence,
         envelope: Envelope,
     ) -> BoxFuture<'a, Result<Stored, TierError>> {
+        // Or something newer is there: no replica may answer with less.
+        self.0.near.raise(key, token);
         match self.0.parted(key, token) {
             None if self.0.places(key).is_none() => self.0.inner.publish(key, token, envelope),
             replaced => self.0.clone().publish_split(key, token, envelope, replaced).boxed(),
@@ -497,6 +468,10 @@ impl Tier for SpreadTier {
 
     fn salts(&self, key: &[u8], most: usize) -> Vec<u32> {
         self.0.inner.salts(key, most)
+    }
+
+    fn replicas(&self) -> usize {
+        self.0.inner.replicas()
     }
 
     fn changed<'a>(&'a self, key: &'a [u8]) -> BoxFuture<'a, ()> {

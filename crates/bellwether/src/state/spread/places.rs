@@ -1,6 +1,6 @@
 //! Where do the copies of one split key lie, and how busy is each place?
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use bellwether_core::draw::Draw;
 use bellwether_core::ring::split::{self, MOST_COPIES};
@@ -19,6 +19,8 @@ pub(super) struct Places {
     busy: [AtomicU32; MOST_PLACES],
     /// A bit for each copy that is being filled.
     filling: AtomicU32,
+    /// Reads that copies answered, and copies made, since somebody asked.
+    used: (AtomicU64, AtomicU64),
 }
 
 /// One place is being asked.
@@ -37,6 +39,7 @@ impl Places {
             salts: RwLock::default(),
             busy: Default::default(),
             filling: AtomicU32::new(0),
+            used: Default::default(),
         }
     }
 
@@ -75,7 +78,19 @@ impl Places {
         self.filling.fetch_or(bit, Ordering::AcqRel) & bit == 0
     }
 
-    pub(super) fn filled(&self, at: usize) {
+    /// Whoever filled it is done; whether it was made.
+    pub(super) fn filled(&self, at: usize, made: bool) {
+        self.used.1.fetch_add(u64::from(made), Ordering::Relaxed);
         self.filling.fetch_and(!(1 << at.min(MOST_COPIES)), Ordering::AcqRel);
+    }
+
+    /// A copy answered.
+    pub(super) fn used(&self) {
+        self.used.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Reads that copies answered, and copies made, since this was asked last.
+    pub(super) fn take_used(&self) -> (u64, u64) {
+        (self.used.0.swap(0, Ordering::Relaxed), self.used.1.swap(0, Ordering::Relaxed))
     }
 }

@@ -225,7 +225,12 @@ fn a_space_lives_in_all_tiers_unless_it_says_otherwise() {
         Tiers { disk: false, shared: true }
     );
     assert_eq!(tiers(&format!("{disk}{redis}"), "tiers = [\"memory\"]"), Tiers::default());
-    one(&format!("{redis}{}", plain("tiers = [\"shared\"]")), &["b.toml:6:9", "every space has entries there"]);
+    one(&format!("{disk}{}", plain("tiers = [\"disk\"]")), &["b.toml:5:9", "\"memory\" or \"shared\""]);
+    one(&plain("tiers = [\"shared\"]"), &["a section [shared]: there is none"]);
+    one(&plain("tiers = []"), &["\"memory\" or \"shared\""]);
+    let memory = |knob: &str| valid(&format!("{redis}{}", plain(knob))).spaces[0].policy.memory;
+    assert_eq!(tiers(redis, "tiers = [\"shared\"]"), Tiers { disk: false, shared: true });
+    assert!(!memory("tiers = [\"shared\"]") && memory("tiers = [\"memory\", \"shared\"]") && memory(""));
     // A section that can't be read is no section that is missing.
     one(&format!("[shared]\nurl = \"h\"\n{}", plain("tiers = [\"memory\", \"shared\"]")), &["b.toml:2:7"]);
 }
