@@ -141,7 +141,7 @@ fn cut(key: &str) -> String {
 }
 
 /// With a comma between thousands.
-fn number(number: u64) -> String {
+pub(crate) fn number(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() * 4 / 3);
     for (at, digit) in digits.chars().enumerate() {

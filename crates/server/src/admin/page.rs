@@ -30,7 +30,7 @@ const PLACES: [&[Place]; 2] = [
         link("/api/hotkeys", "which keys draw more than their share, and what is done", "bellwether hotkeys"),
         link("/api/bigkeys", "the largest values in memory", "bellwether bigkeys"),
         link("/api/hot/announce", "keys of which somebody said that they will be hot", "bellwether hot list"),
-        link("/api/forecast", "which values stop being fresh when, and how many together", ""),
+        link("/api/forecast", "which values stop being fresh when, and how many together", "bellwether forecast"),
         link("/api/hotlist", "what is read most, as kept for the next start", "bellwether warm --from URL"),
         named("/api/keys/SPACE", "the keys that a space's origin names", "bellwether warm --space SPACE"),
         link("/api/penetration", "keys that do not exist, filters, budgets of clients", ""),
