@@ -80,6 +80,11 @@ fn a_naive_fleet_loads_everything_again_where_a_node_of_memcached_is_added() {
 }
 
 #[test]
+fn a_naive_fleet_serves_older_rows_where_a_node_of_memcached_is_left_out_and_taken_in_again() {
+    loses("node-removed", "modulo", &["moved", "returned"]);
+}
+
+#[test]
 fn what_does_not_fit_an_incident_is_told_before_anything_is_started() {
     let guarded =
         bellwether_servers::Redis::start(&["--requirepass", "right"]).unwrap_or_else(|error| panic!("{error}"));

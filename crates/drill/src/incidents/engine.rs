@@ -10,6 +10,26 @@ use crate::target::Target;
 const FIRST_NODES: usize = 3;
 const PRIMARIES: usize = 3;
 
+/// Which nodes of Memcached a server is told of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Nodes {
+    /// The first three.
+    First,
+    All,
+    /// The first three but this one, which goes on running.
+    Without(usize),
+}
+
+impl Nodes {
+    fn has(self, node: usize) -> bool {
+        match self {
+            Nodes::First => node < FIRST_NODES,
+            Nodes::All => true,
+            Nodes::Without(gone) => Nodes::First.has(node) && node != gone,
+        }
+    }
+}
+
 /// A running engine, or somebody's own.
 pub(crate) enum Engine {
     Redis(Redis),
@@ -42,8 +62,8 @@ impl Engine {
         }
     }
 
-    /// What `[shared]` says of it where no proxy stands before it; of Memcached the first three nodes, or all.
-    pub(crate) fn url(&self, all: bool) -> String {
+    /// What `[shared]` says of it where no proxy stands before it; of Memcached these nodes.
+    pub(crate) fn url(&self, used: Nodes) -> String {
         match self {
             Engine::Redis(redis) => redis.url(),
             Engine::Elsewhere(target) => target.url(),
@@ -52,21 +72,21 @@ impl Engine {
                 format!("redis+sentinel://{}/{}", list(sentinel.addresses()), Sentinel::NAME)
             }
             Engine::Memcached(nodes) => {
-                let used = if all { nodes.len() } else { FIRST_NODES };
-                format!("memcached://{}", list(nodes.iter().take(used).map(|node| node.address())))
+                let used = nodes.iter().enumerate().filter(|(node, _)| used.has(*node));
+                format!("memcached://{}", list(used.map(|(_, node)| node.address())))
             }
         }
     }
 
     /// What a naive server is told of it: the one Redis, a node of the cluster, the primary of this moment, or nodes of
     /// Memcached by number.
-    pub(crate) fn naive(&self, flaw: FleetFlaw, all: bool) -> String {
+    pub(crate) fn naive(&self, flaw: FleetFlaw, used: Nodes) -> String {
         match self {
             Engine::Cluster(cluster) => format!("redis://{}", cluster.addresses()[0]),
             Engine::Sentinel(sentinel) => sentinel.servers()[0].url(),
             Engine::Memcached(_) | Engine::Redis(_) | Engine::Elsewhere(_) => {
                 debug_assert_eq!(flaw == FleetFlaw::Modulo, matches!(self, Engine::Memcached(_)));
-                self.url(all)
+                self.url(used)
             }
         }
     }

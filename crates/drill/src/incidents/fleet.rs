@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use bellwether_faults::{Ending, Faults, Proxy};
 use bellwether_servers::{Announced, ServerError};
@@ -11,7 +11,7 @@ use tokio::net::lookup_host;
 use crate::blocking::blocking;
 use crate::control::FleetFlaw;
 use crate::error::{ClientError, DrillError};
-use crate::incidents::engine::Engine;
+use crate::incidents::engine::{Engine, Nodes};
 use crate::incidents::space::config;
 use crate::server::serve;
 use crate::target::Target;
@@ -33,13 +33,14 @@ pub(crate) struct Cast {
     pub(crate) prefix: String,
     /// The run's random name: part of every key.
     pub(crate) run: String,
-    /// Of Memcached all nodes, not the first three.
-    pub(crate) all_nodes: bool,
+    /// Of Memcached.
+    pub(crate) nodes: Nodes,
 }
 
 /// One server, and its own way to the engine.
 pub(crate) struct Member {
-    process: Arc<Announced>,
+    /// Another one takes its place where it is told of other nodes.
+    process: RwLock<Arc<Announced>>,
     wires: Option<Wires>,
 }
 
@@ -68,36 +69,48 @@ impl Member {
                 let [entries, backplane] = wires.both().map(|wire| target.at(wire.address()).url());
                 (entries, Some(backplane))
             }
-            (_, _, Some(flaw)) => (engine.naive(flaw, cast.all_nodes), None),
-            (_, _, None) => (engine.url(cast.all_nodes), None),
+            (_, _, Some(flaw)) => (engine.naive(flaw, cast.nodes), None),
+            (_, _, None) => (engine.url(cast.nodes), None),
         };
         let cast = cast.clone();
         let process = Arc::new(blocking(move || launch(&cast, &url, backplane.as_deref())).await?);
-        Ok(Member { process, wires })
+        Ok(Member { process: RwLock::new(process), wires })
+    }
+
+    fn process(&self) -> Arc<Announced> {
+        Arc::clone(&self.process.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Another server takes its place, and is ready before this one is killed.
+    pub(crate) async fn replace(&self, cast: &Cast, engine: &Engine) -> Result<(), DrillError> {
+        let Member { process, .. } = Member::start(cast, engine).await?;
+        let process = process.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let former = std::mem::replace(&mut *self.process.write().unwrap_or_else(PoisonError::into_inner), process);
+        blocking(move || former.kill()).await
     }
 
     /// Where its clients connect, in this life.
     pub(crate) fn target(&self) -> Result<Target, DrillError> {
-        let address = self.process.listening("redis");
+        let address = self.process().listening("redis");
         address.map(Target::started).ok_or_else(|| DrillError::Server("it has no port".into()))
     }
 
     /// `kill -9`.
     pub(crate) fn kill(&self) -> Result<(), DrillError> {
-        self.process.kill().map_err(engine_failed)
+        self.process().kill().map_err(engine_failed)
     }
 
     pub(crate) fn freeze(&self) -> Result<(), DrillError> {
-        self.process.freeze().map_err(engine_failed)
+        self.process().freeze().map_err(engine_failed)
     }
 
     pub(crate) fn thaw(&self) -> Result<(), DrillError> {
-        self.process.thaw().map_err(engine_failed)
+        self.process().thaw().map_err(engine_failed)
     }
 
     /// A new life with nothing in memory.
     pub(crate) async fn restart(&self) -> Result<(), DrillError> {
-        let process = Arc::clone(&self.process);
+        let process = self.process();
         blocking(move || process.restart()).await
     }
 

@@ -11,7 +11,7 @@ use crate::client::Client;
 use crate::control::FleetFlaw;
 use crate::error::{ClientError, DrillError};
 use crate::incidents::check::{Check, part};
-use crate::incidents::engine::Engine;
+use crate::incidents::engine::{Engine, Nodes};
 use crate::incidents::fleet::Cast;
 use crate::incidents::incident::Incident;
 use crate::incidents::kind::Kind;
@@ -150,7 +150,7 @@ async fn set(incident: &Incident, options: &Options, kind: Kind, run: &str) -> R
         permits: incident.permits,
         prefix: format!("{}:", mark(run)),
         run: run.to_owned(),
-        all_nodes: false,
+        nodes: Nodes::First,
     };
     let scale = if options.quick { Scale::QUICK } else { Scale::FULL };
     Stage::set(kind, engine, origin, cast, incident.servers, scale).await

@@ -48,6 +48,6 @@ impl Scale {
         tries: 40,
         stops: (1, 40),
         pauses: 6,
-        keys: 600,
+        keys: 2_000,
     };
 }

@@ -12,7 +12,7 @@ use crate::answer::Answer;
 use crate::blocking::blocking;
 use crate::client::{Client, PATIENCE};
 use crate::error::{ClientError, DrillError};
-use crate::incidents::engine::Engine;
+use crate::incidents::engine::{Engine, Nodes};
 use crate::incidents::fleet::{Cast, Member, start};
 use crate::incidents::kind::Kind;
 use crate::incidents::scale::Scale;
@@ -53,13 +53,18 @@ impl Stage {
         Ok(Stage { origin, kind, engine: Arc::new(engine), fleet, scale, cast, next: AtomicU64::new(0) })
     }
 
-    /// New servers in place of all; `all_nodes` of Memcached, or the first three.
-    pub(crate) async fn replace_fleet(&mut self, all_nodes: bool) -> Result<(), DrillError> {
+    /// New servers in place of all, with these nodes of Memcached.
+    pub(crate) async fn replace_fleet(&mut self, nodes: Nodes) -> Result<(), DrillError> {
         let servers = self.fleet.len();
-        self.cast.all_nodes = all_nodes;
+        self.cast.nodes = nodes;
         self.fleet.clear();
         self.fleet = start(&self.cast, &self.engine, servers).await?;
         Ok(())
+    }
+
+    /// A new server in place of one, with these nodes of Memcached.
+    pub(crate) async fn replace(&self, server: usize, nodes: Nodes) -> Result<(), DrillError> {
+        self.fleet[server].replace(&Cast { nodes, ..self.cast.clone() }, &self.engine).await
     }
 
     /// A key that nobody has asked for yet; its row has version 1.

@@ -7,6 +7,7 @@ use tokio::time::sleep;
 use crate::control::FleetFlaw;
 use crate::error::DrillError;
 use crate::incidents::check::{Check, part};
+use crate::incidents::engine::Nodes;
 use crate::incidents::herd::{failed, first_failure, meanwhile};
 use crate::incidents::incident::Incident;
 use crate::incidents::kind::Kind;
@@ -40,11 +41,10 @@ const REMOVED: u64 = 60;
 const RECOVERY: Duration = Duration::from_secs(5);
 
 async fn play(stage: &mut Stage) -> Result<Vec<Check>, DrillError> {
-    stage.origin.delay(LOAD);
     let keys = stage.keys(Space::Long, stage.scale.keys);
     fill(stage, &keys).await?;
     let before = stage.loads(&keys);
-    stage.replace_fleet(true).await?;
+    stage.replace_fleet(Nodes::All).await?;
     fill(stage, &keys).await?;
     let moved = stage.loads(&keys) - before;
     let mut checks = vec![Check {
@@ -54,12 +54,13 @@ async fn play(stage: &mut Stage) -> Result<Vec<Check>, DrillError> {
         wanted: format!("<= {MOVED_PERCENT}").into(),
         ok: 100 * moved <= MOVED_PERCENT * keys.len() as u64 && moved > 0,
     }];
+    stage.origin.delay(LOAD);
     checks.extend(part("lost", lost(stage).await)?);
     Ok(checks)
 }
 
 /// Asks one server for all: what nobody holds is loaded.
-async fn fill(stage: &Stage, keys: &[Key]) -> Result<(), DrillError> {
+pub(super) async fn fill(stage: &Stage, keys: &[Key]) -> Result<(), DrillError> {
     stage.read(0, keys).await.map(drop)
 }
 
@@ -80,7 +81,7 @@ async fn lost(stage: &mut Stage) -> Result<Vec<Check>, DrillError> {
     };
     let (old, calls) = meanwhile(stage, &everyone, &short, script).await?;
     // Nothing in memory: what is read is what the nodes hold.
-    stage.replace_fleet(true).await?;
+    stage.replace_fleet(Nodes::All).await?;
     let returned = stage.not_at(0, &removed, 2).await?;
     let note = first_failure(&calls).unwrap_or_else(|| "all served".into());
     Ok(vec![

@@ -8,6 +8,7 @@ mod cold;
 mod deleted;
 mod failover;
 mod killed;
+mod removed;
 mod rolling;
 mod sale;
 mod strangers;
@@ -19,7 +20,7 @@ mod wave;
 use crate::incidents::incident::Incident;
 
 /// Every incident, in the order of `drill list`.
-pub const ALL: [&Incident; 17] = [
+pub const ALL: [&Incident; 18] = [
     &cold::FLEET_COLD,
     &killed::LEADER_KILLED,
     &deleted::DELETE_DURING_LOAD,
@@ -28,6 +29,7 @@ pub const ALL: [&Incident; 17] = [
     &failover::FAILOVER,
     &backplane::BACKPLANE_LOST,
     &added::NODE_ADDED,
+    &removed::NODE_REMOVED,
     &viral::VIRAL,
     &viral::HOT_NODE_DIES,
     &sale::FLASH_SALE,
