@@ -1,6 +1,7 @@
 //! How many bytes does a program hold, and how often does it ask for more? An allocator that counts.
 
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 /// Sizes up to this many bytes have a count of their own.
@@ -15,6 +16,16 @@ static CALLS: AtomicU64 = AtomicU64::new(0);
 static LIVE: AtomicI64 = AtomicI64::new(0);
 static PEAK: AtomicI64 = AtomicI64::new(0);
 static BY_SIZE: [AtomicI64; SIZES] = [const { AtomicI64::new(0) }; SIZES];
+
+thread_local! {
+    /// Of this thread alone, since it began.
+    static OWN: Cell<u64> = const { Cell::new(0) };
+}
+
+/// Allocations by this thread so far, while counting was on.
+pub fn own_calls() -> u64 {
+    OWN.get()
+}
 
 /// What was counted since [`start`].
 #[derive(Clone, Copy, Debug)]
@@ -57,6 +68,7 @@ fn took(size: usize) {
     let live = LIVE.fetch_add(size as i64, Ordering::Relaxed) + size as i64;
     PEAK.fetch_max(live, Ordering::Relaxed);
     CALLS.fetch_add(1, Ordering::Relaxed);
+    OWN.set(OWN.get() + 1);
     if let Some(count) = BY_SIZE.get(size) {
         count.fetch_add(1, Ordering::Relaxed);
     }

@@ -4,6 +4,7 @@ use std::borrow::Borrow;
 use std::sync::Arc;
 
 use bellwether_core::guard::gate::Ticket;
+use bellwether_core::heat::sample::Drawn;
 use bellwether_core::policy::Priority;
 use bellwether_core::read::decide::Demand;
 use bellwether_core::time::{Span, Tick};
@@ -24,6 +25,7 @@ use crate::key::{CacheKey, Key, KeyRef};
 use crate::load::{LoadError, Loaded};
 use crate::policy::Human;
 use crate::space::{Shared, Space};
+use crate::state::memory::MANY;
 use crate::weigh::Value;
 
 /// A read being asked for; nothing happens before [`Get::or_load`] or [`Get::if_cached`].
@@ -189,9 +191,9 @@ impl<B: Borrow<K>, K: CacheKey + ?Sized, V: Value> GetMany<'_, B, K, V> {
         let now_us = shared.engine.clock.now_us();
         for (result, place) in results.iter().zip(&mentions) {
             let why = why_of(result);
-            if let Some(nth) = shared.state.count_drawn(why) {
+            if let Some(drawn) = shared.state.count_drawn(why, shared.engine.heat.sampling()) {
                 let entry = answers[*place].as_ref().ok().map(|(entry, ..)| &**entry);
-                shared.engine.look_at_read(&shared.state, &unique[*place].bytes, entry, nth);
+                shared.engine.look_at_read(&shared.state, &unique[*place].bytes, entry, drawn);
             }
             if why != Why::Hit {
                 shared.state.request_seconds.record_since(ask.asked_us, now_us);
@@ -215,6 +217,36 @@ impl Terms {
             asked_us,
             patience_ms: patience.as_u32(),
             default: shared.default.clone(),
+        }
+    }
+}
+
+/// Keys that [`Space::hit_many`] looks up together.
+pub const HIT_MANY: usize = MANY;
+
+impl<V: Value> Space<[u8], V> {
+    /// As [`Space::hit`], of several keys at once: the value of each that is plainly fresh, in their order, at the front of
+    /// `found`. Lookups of different keys wait for memory together, so that many cost less than as many alone. Keys
+    /// beyond [`HIT_MANY`], or beyond the places in `found`, are not looked at.
+    ///
+    /// `None` means: ask for this key with [`Space::hit`] or [`Space::get`]. Hits are counted, `None` is not.
+    pub fn hit_many(&self, keys: &[&[u8]], found: &mut [Option<Cached<V>>]) {
+        let Shared { engine, state, .. } = &*self.shared;
+        let mut asked = [KeyRef { hash: 0, bytes: &[], space: state.id }; MANY];
+        let mut met = [const { None }; MANY];
+        let many = keys.len().min(found.len()).min(MANY);
+        let (asked, met) = (&mut asked[..many], &mut met[..many]);
+        for (asked, key) in asked.iter_mut().zip(keys) {
+            *asked = KeyRef::new(state.id, key, &engine.seed);
+        }
+        let at = engine.glance_many(state, asked, met);
+        for ((found, met), key) in found.iter_mut().zip(met).zip(keys) {
+            *found = met.take().map(|entry| {
+                if let Some(drawn) = state.count_drawn(Why::Hit, engine.heat.sampling()) {
+                    engine.look_at_read(state, key, Some(&entry), drawn);
+                }
+                Cached::of_value(entry, Why::Hit, at)
+            });
         }
     }
 }
@@ -245,8 +277,8 @@ impl<'a, K: CacheKey + ?Sized, V: Value> Space<K, V> {
             shared.engine.glance(&shared.state, &key, demand)
         });
         let (entry, at) = glance?;
-        if let Some(nth) = shared.state.count_drawn(Why::Hit) {
-            self.look_at(key, &entry, nth);
+        if let Some(drawn) = shared.state.count_drawn(Why::Hit, shared.engine.heat.sampling()) {
+            self.look_at(key, &entry, drawn);
         }
         Ok(Cached::of_value(entry, Why::Hit, at))
     }
@@ -254,9 +286,9 @@ impl<'a, K: CacheKey + ?Sized, V: Value> Space<K, V> {
     /// A read that was drawn for the detector of hot keys.
     #[cold]
     #[inline(never)]
-    fn look_at(&self, key: &K, entry: &Resident, nth: u64) {
+    fn look_at(&self, key: &K, entry: &Resident, drawn: Drawn) {
         let shared = &*self.shared;
-        key.with_bytes(|bytes| shared.engine.look_at_read(&shared.state, bytes, Some(entry), nth));
+        key.with_bytes(|bytes| shared.engine.look_at_read(&shared.state, bytes, Some(entry), drawn));
     }
 
     /// A fresh value that carries tags, or is early but not yet to be refreshed.
@@ -266,8 +298,8 @@ impl<'a, K: CacheKey + ?Sized, V: Value> Space<K, V> {
         match engine.judge(state, || self.owned(key), Some(found), Demand::Any, at) {
             Look::Serve { entry, why: Why::Hit, at, refresh: false } => {
                 engine.resync(state, || self.owned(key), &entry, at);
-                if let Some(nth) = state.count_drawn(Why::Hit) {
-                    self.look_at(key, &entry, nth);
+                if let Some(drawn) = state.count_drawn(Why::Hit, engine.heat.sampling()) {
+                    self.look_at(key, &entry, drawn);
                 }
                 Cached::new(entry, Why::Hit, at)
             }
@@ -288,8 +320,8 @@ impl<'a, K: CacheKey + ?Sized, V: Value> Space<K, V> {
         match engine.judge(state, || self.owned(key), found, demand, at) {
             Look::Serve { entry, why, at, refresh } => {
                 engine.resync(state, || self.owned(key), &entry, at);
-                if let Some(nth) = state.count_drawn(why) {
-                    self.look_at(key, &entry, nth);
+                if let Some(drawn) = state.count_drawn(why, engine.heat.sampling()) {
+                    self.look_at(key, &entry, drawn);
                 }
                 match Cached::new(entry, why, at) {
                     Some(cached) => Ok(Some((cached, refresh))),
@@ -425,8 +457,8 @@ impl<V: Value> Shared<V> {
     fn counted(&self, key: &Key, answer: Result<Answer, Error>, began_us: u64) -> Result<Cached<V>, Error> {
         let entry = answer.as_ref().ok().map(|(entry, ..)| entry.clone());
         let result = typed(answer);
-        if let Some(nth) = self.state.count_drawn(why_of(&result)) {
-            self.engine.look_at_read(&self.state, &key.bytes, entry.as_deref(), nth);
+        if let Some(drawn) = self.state.count_drawn(why_of(&result), self.engine.heat.sampling()) {
+            self.engine.look_at_read(&self.state, &key.bytes, entry.as_deref(), drawn);
         }
         self.state.request_seconds.record_since(began_us, self.engine.clock.now_us());
         result

@@ -79,7 +79,7 @@ pub use engine::debts::{Owing, Retried};
 pub use engine::told::Acknowledged;
 pub use error::{Error, OptionalExt, SetupError};
 pub use eviction::Eviction;
-pub use get::{Get, GetMany};
+pub use get::{Get, GetMany, HIT_MANY};
 pub use heat::{BigKey, HeatCounts, HotKey};
 pub use key::CacheKey;
 pub use load::{LoadError, Loaded};

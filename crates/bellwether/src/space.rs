@@ -421,8 +421,8 @@ impl<K: CacheKey + ?Sized, V: Value> Space<K, V> {
             Ok(Leased::Gone) => return Err(Error::new(Why::NotCached)),
             Err(error) => (error.why(), Err(error)),
         };
-        if let Some(nth) = shared.state.count_drawn(why) {
-            shared.engine.look_at_read(&shared.state, &owned.bytes, None, nth);
+        if let Some(drawn) = shared.state.count_drawn(why, shared.engine.heat.sampling()) {
+            shared.engine.look_at_read(&shared.state, &owned.bytes, None, drawn);
         }
         lease
     }

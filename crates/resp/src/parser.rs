@@ -125,6 +125,14 @@ impl Parser {
         }
     }
 
+    /// Where argument `i` of that command lies in the input; `None` where there is none, or where an inline command had to
+    /// be unescaped.
+    #[inline]
+    pub fn place(&self, i: usize) -> Option<std::ops::Range<usize>> {
+        let span = self.args.get(i).filter(|_| self.phase == Phase::Done)?;
+        Some(span.start as usize..span.end as usize)
+    }
+
     /// Bytes on the heap, for the accounting of connections.
     pub fn heap_bytes(&self) -> usize {
         self.args.capacity() * size_of::<Span>() + self.text.capacity()

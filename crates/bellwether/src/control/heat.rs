@@ -10,6 +10,7 @@ use bellwether_core::heat::policy::{Bars, HotPolicy, WINDOW};
 use bellwether_core::heat::sketch::Id;
 use bellwether_core::heat::window::Counts;
 use bellwether_core::time::Tick;
+use bellwether_core::why::Why;
 
 use crate::control::capacity;
 use crate::control::react::Reactor;
@@ -33,7 +34,7 @@ const WORTH: f64 = 4.0;
 pub(crate) fn start(engine: &Arc<Engine>, transport: Option<Arc<dyn Transport>>) {
     let whispers = transport.map(|transport| Whispers::start(engine, transport));
     let (reactor, noted) = (Reactor::default(), Noted::new());
-    let watch = Watch { untold: HashMap::new(), told: engine.clock.now(), noted, reactor, whispers };
+    let watch = Watch { untold: HashMap::new(), told: engine.clock.now(), noted, hits: 0, reactor, whispers };
     engine.runtime().spawn(watch.run(Arc::downgrade(engine), engine.heat.clone(), engine.clock.clone()));
     capacity::start(engine);
 }
@@ -51,6 +52,8 @@ struct Watch {
     /// When they were.
     told: Tick,
     noted: Noted,
+    /// Hits that all spaces had counted when the last window ended.
+    hits: u64,
     reactor: Reactor,
     whispers: Option<Whispers>,
 }
@@ -83,8 +86,12 @@ impl Watch {
         judged.windows += 1;
         let instances = judged.view.instances(now);
         heat.watch_for(instances);
+        let hits: u64 = engine.spaces.read().values().map(|space| space.counted(Why::Hit)).sum();
+        // Fewer than before where a space is gone.
+        heat.sample_for(hits.saturating_sub(std::mem::replace(&mut self.hits, hits)), instances);
         if closed.is_empty() && judged.board.ids().next().is_none() && self.untold.is_empty() {
             drop(judged);
+            heat.settle(std::iter::empty());
             self.reactor.react(engine, &[], seen_by(engine, instances, now));
             return self.tell(engine, instances, now);
         }
@@ -92,6 +99,9 @@ impl Watch {
         let seen = seen(engine, &mut judged, &closed);
         let sight = Sight { length: now.since(began), instances, bars: &bars, policy: &policy, now };
         judged.board.judge(&seen, &sight);
+        let least = bars.local(instances);
+        let above = seen.iter().filter(|one| one.here.cost() >= least).map(|one| one.id);
+        heat.settle(above.chain(judged.board.ids().filter(|id| judged.board.stage(*id) == Some(Stage::Hot))));
         let Judged { board, view, known, .. } = &mut *judged;
         let spaces = engine.spaces_by_id();
         board.retain(|id| known.get(&id).is_some_and(|known| spaces.contains_key(&known.key.space)));
@@ -137,9 +147,10 @@ impl Watch {
         let mut news = Vec::new();
         for (key, name) in keys {
             let here = so_far.counts(key.id, key.size);
-            if here.cost() < least || judged.board.stage(key.id) == Some(Stage::Hot) {
+            if here.cost() < least || heat.is_settled(key.id) || judged.board.stage(key.id) == Some(Stage::Hot) {
                 continue;
             }
+            heat.settle_one(key.id);
             take_up(engine, &mut judged, [(key.id, key.space, key.size, &name[..])]);
             let one = Seen { id: key.id, space: key.space, here, elsewhere: judged.view.rates(key.id) };
             if judged.board.judge_now(&one, &sight) {

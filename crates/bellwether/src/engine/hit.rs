@@ -57,6 +57,27 @@ impl Engine {
         self.glance_at_store(space, key, demand, at)
     }
 
+    /// Glances at up to [`MANY`](crate::state::memory::MANY) keys at once, which waits for memory about as long as for a few of them: `found` has a
+    /// place for each. What needs a second look is left out.
+    pub(crate) fn glance_many(&self, space: &SpaceState, keys: &[KeyRef<'_>], found: &mut [Option<Resident>]) -> Tick {
+        let at = self.clock.coarse();
+        if keys.iter().any(|key| self.memory.copies.has(key.hash)) {
+            for (found, key) in found.iter_mut().zip(keys) {
+                *found = self.glance(space, key, Demand::Any).ok().map(|(entry, _)| entry);
+            }
+            return at;
+        }
+        self.memory.get_many(keys, found);
+        let floor = space.newest_floor();
+        for found in found.iter_mut() {
+            found.take_if(|entry| {
+                entry.touch();
+                !(at < entry.calm_until() && entry.is_plain() && entry.fence() > floor)
+            });
+        }
+        at
+    }
+
     #[inline(always)]
     fn glance_at_store(
         &self,

@@ -1,6 +1,6 @@
 //! Which access is counted for the detector of hot keys, and as whose?
 
-use bellwether_core::heat::sample::SAMPLE;
+use bellwether_core::heat::sample::{Drawn, SAMPLE};
 use bellwether_core::heat::sketch::Id;
 
 use crate::engine::Engine;
@@ -12,16 +12,16 @@ impl Engine {
     /// A read that was drawn, of what memory or a load had. Never inlined: seven of eight hits pass it by.
     #[cold]
     #[inline(never)]
-    pub(crate) fn look_at_read(&self, space: &SpaceState, key: &[u8], entry: Option<&Entry>, nth: u64) {
+    pub(crate) fn look_at_read(&self, space: &SpaceState, key: &[u8], entry: Option<&Entry>, drawn: Drawn) {
         let size = entry.map_or(0, |entry| value_size(entry, key.len()));
-        self.heat.look(id(space, key), space.id, key, Access::Read(size), nth);
+        self.heat.look(id(space, key), space.id, key, Access::Read(size), drawn);
     }
 
     /// A write or an invalidation by this process: one in eight is looked at.
     pub(crate) fn look_at_write(&self, space: &SpaceState, key: &[u8]) {
         let draw = fastrand::u64(..);
         if draw < u64::MAX / SAMPLE {
-            self.heat.look(id(space, key), space.id, key, Access::Write, draw);
+            self.heat.look(id(space, key), space.id, key, Access::Write, Drawn { nth: draw, weight: 1 });
         }
     }
 }

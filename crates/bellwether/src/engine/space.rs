@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use bellwether_core::fence::{Fence, Floor, Invalidation};
 use bellwether_core::guard::brake::Traffic;
 use bellwether_core::guard::gate::{Ended, Ticket};
-use bellwether_core::heat::sample::is_due;
+use bellwether_core::heat::sample::{Drawn, Sampling};
 use bellwether_core::loadtimes::LoadTimes;
 use bellwether_core::policy::{Budget, Policy, Priority};
 use bellwether_core::read::doubt::Marks;
@@ -288,9 +288,8 @@ impl SpaceState {
 
     /// Counts, and says whether this is one of those that the detector of hot keys looks at: by its number.
     #[inline]
-    pub(crate) fn count_drawn(&self, why: Why) -> Option<u64> {
-        let counted = self.counts.add(why);
-        is_due(counted).then_some(counted)
+    pub(crate) fn count_drawn(&self, why: Why, sampling: Sampling) -> Option<Drawn> {
+        sampling.draw(self.counts.add(why))
     }
 
     pub(crate) fn counted(&self, why: Why) -> u64 {

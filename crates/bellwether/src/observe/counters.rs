@@ -55,6 +55,11 @@ pub(crate) fn stripe() -> Option<usize> {
     Some(STRIPE.get()).filter(|stripe| *stripe != SHARED)
 }
 
+/// How many living threads have counted anything so far, those that share a stripe left out.
+pub(crate) fn threads() -> usize {
+    TAKEN.iter().filter(|taken| taken.load(Ordering::Relaxed)).count()
+}
+
 impl WhyCounts {
     pub(crate) fn new() -> WhyCounts {
         WhyCounts { stripes: Arc::new(std::array::from_fn(|_| Stripe(std::array::from_fn(|_| AtomicU64::new(0))))) }

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering}
 use bellwether_core::draw::Draw;
 use bellwether_core::heat::board::Board;
 use bellwether_core::heat::fleet::FleetView;
-use bellwether_core::heat::policy::{Bars, HotPolicy, UNIT_BYTES};
-use bellwether_core::heat::sample::SAMPLE;
+use bellwether_core::heat::policy::{Bars, HotPolicy, UNIT_BYTES, WINDOW};
+use bellwether_core::heat::sample::{Drawn, SAMPLE, Sampling};
 use bellwether_core::heat::sketch::{Id, Sketch};
 use bellwether_core::heat::window::Counts;
 use parking_lot::{Mutex, RwLock};
@@ -28,6 +28,8 @@ const RESERVE: usize = 8;
 const STEP: usize = MOST_NOTED / 8;
 /// Keys that others find hot and whose names this process does not know: it notes them when they are asked for.
 const WANTED: usize = 64;
+/// Keys of which the control task knows already that they are above the bar.
+const SETTLED: usize = 1_024;
 /// What one node is taken to bear until that was measured: what a Redis on a common machine does.
 const ASSUMED_CAPACITY: u32 = 100_000;
 
@@ -36,6 +38,8 @@ pub(crate) struct Heat {
     windows: [Window; 2],
     /// Which of them is counted in.
     current: AtomicUsize,
+    /// How many accesses are looked at: a [`Sampling`].
+    thin: AtomicU32,
     /// A key is noted once so much was counted of it in a window: as low as leaves room for all that are.
     note_at: AtomicU32,
     /// So much, in one window, is hot: the control task is woken at once.
@@ -44,6 +48,8 @@ pub(crate) struct Heat {
     pub(crate) alarm: Notify,
     noted: Mutex<Noted>,
     wanted: [AtomicU64; WANTED],
+    /// They wake nobody: they were judged, and are judged again when the window is over.
+    settled: Box<[AtomicU64; SETTLED]>,
     /// Operations a second that one node was measured to bear; 0: not yet.
     measured: AtomicU32,
     policy: RwLock<HotPolicy>,
@@ -81,6 +87,8 @@ pub(crate) struct Judged {
     pub(crate) board: Board,
     pub(crate) view: FleetView,
     pub(crate) windows: u64,
+    /// Whom others hear, if this process tells.
+    pub(crate) tells_as: Option<u64>,
     /// The keys behind the ids: of all that are on the board, and of those that were noted last.
     pub(crate) known: HashMap<Id, Known>,
 }
@@ -136,12 +144,14 @@ impl Heat {
                 empty: AtomicBool::new(true),
             }),
             current: AtomicUsize::new(0),
+            thin: AtomicU32::new(Sampling::FULL.0),
             note_at: AtomicU32::new(1),
             alarm_at: AtomicU32::new(u32::MAX),
             alarmed: AtomicBool::new(false),
             alarm: Notify::new(),
             noted: Mutex::new(Noted::new()),
             wanted: std::array::from_fn(|_| AtomicU64::new(0)),
+            settled: Box::new(std::array::from_fn(|_| AtomicU64::new(0))),
             measured: AtomicU32::new(0),
             policy: RwLock::new(policy),
             judged: Mutex::default(),
@@ -151,15 +161,23 @@ impl Heat {
         heat
     }
 
-    /// One access that was drawn to be looked at. `nth`: any number that differs from access to access.
-    pub(crate) fn look(&self, id: Id, space: u32, name: &[u8], access: Access, nth: u64) {
+    /// Which accesses are looked at.
+    #[inline]
+    pub(crate) fn sampling(&self) -> Sampling {
+        Sampling(self.thin.load(Ordering::Relaxed))
+    }
+
+    /// One access that was drawn to be looked at.
+    pub(crate) fn look(&self, id: Id, space: u32, name: &[u8], access: Access, drawn: Drawn) {
         let window = &self.windows[self.current.load(Ordering::Relaxed)];
         window.empty.store(false, Ordering::Relaxed);
-        let draw = Draw(nth).fork(id.0);
-        let (by, count, size) = match access {
-            Access::Read(size) => (cost_of(size), window.reads.add(id, cost_of(size), draw), size),
-            Access::Write => (1, window.writes.add(id, 1, draw), 0),
+        let draw = Draw(drawn.nth).fork(id.0);
+        let (cost, sketch, size) = match access {
+            Access::Read(size) => (cost_of(size), &window.reads, size),
+            Access::Write => (1, &window.writes, 0),
         };
+        let by = cost.saturating_mul(drawn.weight);
+        let count = sketch.add(id, by, draw);
         let passes = |bar: u32| count >= bar && count - by < bar;
         let note_at = self.note_at.load(Ordering::Relaxed);
         let alarm_at = self.alarm_at.load(Ordering::Relaxed);
@@ -167,7 +185,7 @@ impl Heat {
         let again = count > note_at && (count - by).leading_zeros() > count.leading_zeros();
         if passes(note_at) || passes(alarm_at) || again || (count == by && self.is_wanted(id)) {
             self.note(NotedKey { id, space, size, name: 0..0 }, name, count >= alarm_at);
-            if count >= alarm_at && !self.alarmed.swap(true, Ordering::Relaxed) {
+            if count >= alarm_at && !self.is_settled(id) && !self.alarmed.swap(true, Ordering::Relaxed) {
                 self.alarm.notify_one();
             }
         }
@@ -225,6 +243,13 @@ impl Heat {
         self.note_at.store(next.min(most), Ordering::Relaxed);
     }
 
+    /// The window that begins is looked at as closely as one needs to be that has so many accesses, in one of so many
+    /// processes.
+    pub(crate) fn sample_for(&self, accesses: u64, instances: u32) {
+        let least = self.bars().watch * WINDOW.0 as f64 / 1000.0 / f64::from(instances.max(1));
+        self.thin.store(Sampling::of(accesses, least as u64).0, Ordering::Relaxed);
+    }
+
     /// What is hot in one of so many processes.
     pub(crate) fn watch_for(&self, instances: u32) {
         let looked_at = self.bars().local(instances).div_ceil(SAMPLE);
@@ -238,6 +263,25 @@ impl Heat {
             wanted[id.0 as usize % WANTED] = id.0;
         }
         self.wanted.iter().zip(wanted).for_each(|(slot, id)| slot.store(id, Ordering::Relaxed));
+    }
+
+    /// Keys that were found above the bar, in the window that is over: that they are there again is no news.
+    pub(crate) fn settle(&self, ids: impl Iterator<Item = Id>) {
+        let mut settled = [0; SETTLED];
+        for id in ids {
+            settled[id.0 as usize % SETTLED] = id.0;
+        }
+        self.settled.iter().zip(settled).for_each(|(slot, id)| slot.store(id, Ordering::Relaxed));
+    }
+
+    /// This one was judged within the window.
+    pub(crate) fn settle_one(&self, id: Id) {
+        self.settled[id.0 as usize % SETTLED].store(id.0, Ordering::Relaxed);
+    }
+
+    /// Whether a key was judged since it rose above the bar. One in a thousand is thought not to be, for another's sake.
+    pub(crate) fn is_settled(&self, id: Id) -> bool {
+        self.settled[id.0 as usize % SETTLED].load(Ordering::Relaxed) == id.0
     }
 
     fn is_wanted(&self, id: Id) -> bool {
@@ -338,9 +382,14 @@ impl Clone for NotedKey {
 mod tests {
     use super::*;
 
+    fn drawn(nth: u64) -> Drawn {
+        Drawn { nth, weight: 1 }
+    }
+
     fn reads(heat: &Heat, id: u64, times: u64) {
-        (0..times)
-            .for_each(|nth| heat.look(Id(id << 32 | id), 1, format!("key {id}").as_bytes(), Access::Read(10), nth));
+        (0..times).for_each(|nth| {
+            heat.look(Id(id << 32 | id), 1, format!("key {id}").as_bytes(), Access::Read(10), drawn(nth))
+        });
     }
 
     fn turn(heat: &Heat, noted: &mut Noted) {
@@ -357,7 +406,7 @@ mod tests {
     fn a_window_tells_what_was_asked_for_in_it_and_no_more() {
         let (heat, mut noted) = (Heat::new(HotPolicy::default()), Noted::new());
         reads(&heat, 1, 5);
-        heat.look(Id(2 << 32), 1, b"key 2", Access::Write, 0);
+        heat.look(Id(2 << 32), 1, b"key 2", Access::Write, drawn(0));
         let closed = heat.turn(&mut noted);
         assert_eq!(names(&noted), ["key 1", "key 2"]);
         assert_eq!(closed.counts(Id(1 << 32 | 1), 10), Counts { reads: 40, writes: 0, bytes: 400 });
@@ -370,10 +419,32 @@ mod tests {
     #[test]
     fn large_values_are_counted_by_what_they_cost() {
         let (heat, mut noted) = (Heat::new(HotPolicy::default()), Noted::new());
-        (0..3).for_each(|nth| heat.look(Id(1 << 32), 1, b"large", Access::Read(64 << 10), nth));
+        (0..3).for_each(|nth| heat.look(Id(1 << 32), 1, b"large", Access::Read(64 << 10), drawn(nth)));
         let counts = heat.turn(&mut noted).counts(Id(1 << 32), 64 << 10);
         assert_eq!(counts, Counts { reads: 24, writes: 0, bytes: 24 * (64 << 10) });
         assert_eq!(counts.cost(), 24 * 64);
+    }
+
+    #[test]
+    fn where_fewer_are_looked_at_the_counts_are_the_same() {
+        let (heat, mut noted) = (Heat::new(HotPolicy::default()), Noted::new());
+        let counted = |heat: &Heat, noted: &mut Noted| {
+            let draws = (0..200_000).filter_map(|nth| heat.sampling().draw(nth));
+            draws.for_each(|drawn| heat.look(Id(1 << 32), 1, b"key", Access::Read(10), drawn));
+            heat.turn(noted).counts(Id(1 << 32), 10).reads
+        };
+        let closely = counted(&heat, &mut noted);
+        heat.sample_for(2_000_000, 1);
+        assert!(heat.sampling() != Sampling::FULL);
+        let thinly = counted(&heat, &mut noted);
+        for reads in [closely, thinly] {
+            assert!((190_000..210_000).contains(&reads), "{reads}");
+        }
+        heat.sample_for(2_000_000, 1_000);
+        assert_eq!(heat.sampling(), Sampling::FULL, "each of many sees little of a key that all of them ask for");
+        heat.sample_for(2_000_000, 1);
+        heat.sample_for(1_000, 1);
+        assert_eq!(heat.sampling(), Sampling::FULL);
     }
 
     #[test]
@@ -389,6 +460,14 @@ mod tests {
         assert!(keys.iter().any(|(_, name)| name == b"key 1"));
         reads(&heat, 2, 50);
         assert!(woken(), "another one, in the same window");
+        // In the next one both are no news, and a third one is.
+        heat.settle([1, 2].map(|id| Id(id << 32 | id)).into_iter());
+        turn(&heat, &mut Noted::new());
+        reads(&heat, 1, 400);
+        reads(&heat, 2, 400);
+        assert!(!woken());
+        reads(&heat, 3, 50);
+        assert!(woken());
     }
 
     #[test]
@@ -402,7 +481,7 @@ mod tests {
         }
         assert!(names(&noted).contains(&"key 1".to_owned()), "{:?}", names(&noted));
         // Names that are long find less room, and that is counted.
-        (10..20).for_each(|id| heat.look(Id(id << 32), 1, &[b'x'; 4096], Access::Read(0), id));
+        (10..20).for_each(|id| heat.look(Id(id << 32), 1, &[b'x'; 4096], Access::Read(0), drawn(id)));
         assert!(heat.dropped.load(Ordering::Relaxed) > 0);
         turn(&heat, &mut noted);
         // In the first window of another flood as well, where it is hot.

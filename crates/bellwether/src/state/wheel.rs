@@ -34,6 +34,8 @@ pub(crate) struct TimerId(pub(crate) u32);
 impl TimerId {
     /// No timer.
     pub(crate) const NONE: TimerId = TimerId(NONE);
+    /// Where a walk begins.
+    pub(crate) const FIRST: TimerId = TimerId(0);
 }
 
 /// Timers by hash. Five levels of 64 slots reach 2^30 steps of 128 ms, over four years.
@@ -82,14 +84,13 @@ impl Wheel {
         TimerId(index)
     }
 
-    /// The hashes of all timers, in no order: a copy of a word each.
-    #[cfg(feature = "foyer")]
-    pub(crate) fn hashes(&self) -> Vec<u64> {
-        (0..self.nodes.len)
-            .map(|index| self.nodes.get(index))
-            .filter(|node| node.prev != FREE)
-            .map(|n| n.hash)
-            .collect()
+    /// A step of a walk: the hashes of the timers at the next `most` places, in no order, and where to go on, if there are
+    /// more. A timer that is taken back and added anew in one go keeps its place, so a walk does not lose it.
+    pub(crate) fn hashes(&self, from: TimerId, most: usize, out: &mut Vec<u64>) -> Option<TimerId> {
+        let to = from.0.saturating_add(u32::try_from(most).unwrap_or(u32::MAX)).min(self.nodes.len);
+        let held = (from.0..to).map(|index| self.nodes.get(index)).filter(|node| node.prev != FREE);
+        out.extend(held.map(|node| node.hash));
+        (to < self.nodes.len).then_some(TimerId(to))
     }
 
     /// Takes back the timer that was added under this name. Free of harm if it has fired: its place
@@ -241,6 +242,27 @@ mod tests {
     fn any_op() -> impl Strategy<Value = Op> {
         let far = prop_oneof![5 => 0u64..100 * STEP, 3 => 0u64..10_000 * STEP, 1 => 0u64..300_000 * STEP];
         prop_oneof![4 => far.clone().prop_map(Op::Add), 2 => any::<usize>().prop_map(Op::Cancel), 3 => far.prop_map(Op::Wait)]
+    }
+
+    #[test]
+    fn a_walk_in_steps_meets_each_timer_once_also_one_that_is_renewed_meanwhile() {
+        let mut wheel = Wheel::new(Tick(0));
+        let mut ids: Vec<TimerId> = (0..5_000).map(|hash| wheel.add(hash, Tick(60_000))).collect();
+        for gone in (0..5_000).step_by(7) {
+            wheel.cancel(ids[gone], gone as u64, Tick(60_000));
+        }
+        let (mut met, mut next) = (Vec::new(), Some(TimerId::FIRST));
+        while let Some(from) = next {
+            next = wheel.hashes(from, 100, &mut met);
+            // Written anew, before and behind the walk.
+            for hash in [1, 2_500, 4_999] {
+                wheel.cancel(ids[hash], hash as u64, Tick(60_000));
+                ids[hash] = wheel.add(hash as u64, Tick(60_000));
+            }
+        }
+        met.sort_unstable();
+        assert_eq!(met, (0..5_000).filter(|hash| hash % 7 != 0).collect::<Vec<u64>>());
+        assert_eq!(Wheel::new(Tick(0)).hashes(TimerId::FIRST, 100, &mut met), None);
     }
 
     proptest! {

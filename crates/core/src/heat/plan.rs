@@ -77,6 +77,8 @@ pub struct Situation {
     pub degraded: bool,
     /// Somebody said that it will be hot.
     pub announced: bool,
+    /// It is read so often here that threads fight over it, or is going to be.
+    pub contended: bool,
 }
 
 /// Why a key is reacted to as it is: the strongest reason.
@@ -291,7 +293,7 @@ fn of_reads(s: &Situation) -> Reaction {
     };
     Reaction {
         // Where memory answers only what is held for a while, a reference would be asked in vain.
-        own_copies: s.allowed.memory && s.value_bytes <= LARGEST_OWN_COPY,
+        own_copies: s.contended && s.allowed.memory && s.value_bytes <= LARGEST_OWN_COPY,
         promote,
         compress: large && s.allowed.shared,
         replicas,

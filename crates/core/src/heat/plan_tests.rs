@@ -21,6 +21,7 @@ fn situation(hot: Hot) -> Situation {
         capacity: 100_000.0,
         degraded: false,
         announced: false,
+        contended: true,
     }
 }
 
@@ -94,6 +95,9 @@ fn a_large_value_is_compressed_and_has_no_reference_per_thread() {
     assert_eq!((large.compress, large.own_copies, large.reason), (true, false, Reason::LargeValue));
     s.value_bytes = 64 * 1024;
     assert_eq!((planned(s).compress, planned(s).own_copies), (false, true));
+    s.contended = false;
+    assert!(!planned(s).own_copies, "a reference of one's own costs more than a count that nobody fights over");
+    s.contended = true;
     s.allowed.memory = false;
     assert!(!planned(s).own_copies && planned(s).promote.is_some(), "references are to what memory answers with");
 }
@@ -222,18 +226,21 @@ fn any_situation() -> impl Strategy<Value = Situation> {
         Allowed { budget: Span(budget), extend_ttl, memory, shared, loads }
     });
     let counts = (0u32..100_000, 0u32..1_000, 0u32..5, 0.0..1e7);
-    (proptest::option::of(hot), allowed, 1u64..10_000_000, any::<u32>(), counts, any::<[bool; 2]>()).prop_map(
-        |(hot, allowed, ttl, value_bytes, (instances, nodes, replicas, capacity), [degraded, announced])| Situation {
-            hot,
-            allowed,
-            ttl: Span(ttl),
-            value_bytes,
-            instances,
-            nodes,
-            replicas,
-            capacity,
-            degraded,
-            announced,
+    (proptest::option::of(hot), allowed, 1u64..10_000_000, any::<u32>(), counts, any::<[bool; 3]>()).prop_map(
+        |(hot, allowed, ttl, value_bytes, (instances, nodes, replicas, capacity), [degraded, announced, contended])| {
+            Situation {
+                hot,
+                allowed,
+                ttl: Span(ttl),
+                value_bytes,
+                instances,
+                nodes,
+                replicas,
+                capacity,
+                degraded,
+                announced,
+                contended,
+            }
         },
     )
 }

@@ -1,7 +1,14 @@
-//! Which accesses are looked at? One in eight, chosen so that no rhythm of the requests can hide a key or favour one.
+//! Which accesses are looked at? One in eight, or fewer where there are very many, chosen so that no rhythm of the
+//! requests can hide a key or favour one.
 
 /// One access in so many is counted, and stands for so many.
 pub const SAMPLE: u64 = 8;
+/// Looks that one window is worth; of more only a part is taken.
+const ENOUGH: u64 = 4_096;
+/// Looks at a key that just matters: from so many a count tells what it is.
+const TELLING: u64 = 32;
+/// However many accesses there are, one in `SAMPLE << THINNEST` is looked at.
+const THINNEST: u32 = 5;
 
 /// 2^64 divided by the golden ratio.
 const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
@@ -14,7 +21,41 @@ const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
 /// is kept anyway, is enough.
 #[inline]
 pub fn is_due(n: u64) -> bool {
-    n.wrapping_mul(GOLDEN) < u64::MAX / SAMPLE
+    Sampling::FULL.draw(n).is_some()
+}
+
+/// How many of the accesses are looked at: one in `SAMPLE << self.0`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sampling(pub u32);
+
+/// An access that is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Drawn {
+    /// Its number: it differs from access to access.
+    pub nth: u64,
+    /// It stands for so many of those that are looked at where [`SAMPLE`] is all there is.
+    pub weight: u32,
+}
+
+impl Sampling {
+    /// One in [`SAMPLE`].
+    pub const FULL: Sampling = Sampling(0);
+
+    /// For a window like the last one, which had so many accesses. From `least` accesses on a key matters.
+    ///
+    /// A look costs as much as the hit itself. Twenty million hits a second need no 2.5 million looks: what is
+    /// hot among them is seen thousands of times in any case.
+    pub fn of(accesses: u64, least: u64) -> Sampling {
+        let enough = |thin: &u32| accesses / (SAMPLE << thin) > ENOUGH && least / (SAMPLE << thin) >= TELLING;
+        Sampling((1..=THINNEST).take_while(enough).last().unwrap_or(0))
+    }
+
+    /// Whether the `n`th access that a thread counts is looked at.
+    #[inline]
+    pub fn draw(self, n: u64) -> Option<Drawn> {
+        let due = n.wrapping_mul(GOLDEN) < (u64::MAX / SAMPLE) >> self.0;
+        due.then_some(Drawn { nth: n, weight: 1 << self.0 })
+    }
 }
 
 #[cfg(test)]
@@ -34,6 +75,22 @@ mod tests {
         // The control: a plain countdown sees one key of eight, and takes it for all.
         let plain = |n: u64| n.is_multiple_of(SAMPLE);
         assert_eq!((0..80_000u64).filter(|n| plain(*n) && n % 8 == 3).count(), 0);
+    }
+
+    #[test]
+    fn where_there_are_many_fewer_are_looked_at_and_stand_for_the_others() {
+        assert_eq!(Sampling::of(30_000, u64::MAX), Sampling::FULL);
+        assert_eq!(Sampling::of(2_000_000, 3_000), Sampling(3), "a key that matters is still looked at");
+        assert_eq!(Sampling::of(2_000_000, 50), Sampling::FULL, "one of many processes sees little of it");
+        assert_eq!(Sampling::of(u64::MAX, u64::MAX), Sampling(THINNEST));
+        for sampling in (0..=THINNEST).map(Sampling) {
+            for period in [1, 2, 3, 8, 13, 64] {
+                let rounds = 200_000;
+                let drawn = (0..rounds).filter_map(|round| sampling.draw(7 + round * period));
+                let seen = drawn.map(|drawn| u64::from(drawn.weight) * SAMPLE).sum::<u64>() as f64 / rounds as f64;
+                assert!((0.9..1.1).contains(&seen), "{sampling:?}, of every {period}th: {seen}");
+            }
+        }
     }
 
     #[test]

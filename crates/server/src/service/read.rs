@@ -40,21 +40,38 @@ impl Service {
     /// [`Service::read`]. Only a hit is counted.
     #[inline]
     pub fn hit(&self, key: &[u8]) -> Option<Cached<Payload>> {
+        self.0.current.with(|| self.serving().front.clone(), |front| front.space(key)?.hit(key))
+    }
+
+    /// As [`Service::hit`], of up to [`HIT_MANY`](bellwether::HIT_MANY) keys at once: `found` has a place for each.
+    pub fn hit_many(&self, keys: &[&[u8]], found: &mut [Option<Cached<Payload>>]) {
         self.0.current.with(
             || self.serving().front.clone(),
             |front| {
-                let Facade { space, generation, .. } = front.space(key)?;
-                if generation.is_empty() {
-                    return space.hit(key);
+                let mut from = 0;
+                while let Some(key) = keys.get(from) {
+                    let facade = front.space(key);
+                    let same = |other: &&&[u8]| match (front.space(other), facade) {
+                        (Some(other), Some(facade)) => std::ptr::eq(other, facade),
+                        _ => false,
+                    };
+                    let to = from + 1 + keys[from + 1..].iter().take_while(same).count();
+                    match facade {
+                        Some(Facade { space, generation, .. }) if generation.is_empty() => {
+                            space.hit_many(&keys[from..to], &mut found[from..to]);
+                        }
+                        Some(facade) => {
+                            keys[from..to]
+                                .iter()
+                                .zip(&mut found[from..to])
+                                .for_each(|(key, found)| *found = facade.hit(key));
+                        }
+                        None => found[from..to].fill_with(|| None),
+                    }
+                    from = to;
                 }
-                STORED.with_borrow_mut(|stored| {
-                    stored.clear();
-                    stored.extend_from_slice(generation);
-                    stored.extend_from_slice(key);
-                    space.hit(stored)
-                })
             },
-        )
+        );
     }
 
     /// The outcome of a read that needs no origin: a plain space, a wrong type, no space at all.
@@ -146,6 +163,21 @@ async fn read_batch(serving: &Arc<Serving>, space: usize, keys: &[Cow<'_, [u8]>]
         }
     }
     outcomes
+}
+
+impl Facade {
+    #[inline]
+    fn hit(&self, key: &[u8]) -> Option<Cached<Payload>> {
+        if self.generation.is_empty() {
+            return self.space.hit(key);
+        }
+        STORED.with_borrow_mut(|stored| {
+            stored.clear();
+            stored.extend_from_slice(&self.generation);
+            stored.extend_from_slice(key);
+            self.space.hit(stored)
+        })
+    }
 }
 
 impl Serving {

@@ -66,5 +66,6 @@ fn situation(hot: Option<Hot>, instances: u32, capacity: f64) -> Situation {
         capacity,
         degraded: false,
         announced: false,
+        contended: false,
     }
 }

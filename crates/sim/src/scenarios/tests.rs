@@ -95,8 +95,7 @@ fn s9_keys_that_do_not_exist() {
 
 #[test]
 fn s10_an_origin_in_trouble() {
-    // With a lease each process has few loads: too few for its breaker to learn anything from.
-    judged_but(Scenario::S10, &[("dead", Figure::Amplification)]);
+    judged(Scenario::S10);
 }
 
 #[test]

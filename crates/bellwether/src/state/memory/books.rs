@@ -13,6 +13,9 @@ use crate::entry::Resident;
 use crate::port::clock::Clock;
 use crate::state::wheel::{TimerId, Wheel};
 
+/// Places of the wheel that are looked at in one go.
+const STEP: usize = 512;
+
 /// Timers of all entries, what each space holds, and why entries left, or never came.
 pub(crate) struct Books {
     ledger: Mutex<Ledger>,
@@ -143,10 +146,16 @@ impl Books {
         (due, more)
     }
 
-    /// Hashes of all entries.
-    #[cfg(feature = "foyer")]
-    pub(super) fn hashes(&self) -> Vec<u64> {
-        self.ledger.lock().wheel.hashes()
+    /// The hashes of all entries, in no order: of those that are there from the first to the last, each once. The ledger
+    /// is looked at in steps, so that nobody waits long, and no more than a step is copied at once.
+    pub(super) fn hashes(&self) -> impl Iterator<Item = u64> + '_ {
+        let mut next = Some(TimerId::FIRST);
+        std::iter::from_fn(move || {
+            let mut hashes = Vec::with_capacity(STEP);
+            next = self.ledger.lock().wheel.hashes(next?, STEP, &mut hashes);
+            Some(hashes)
+        })
+        .flatten()
     }
 
     /// What a space holds.

@@ -120,13 +120,11 @@ impl Classic {
         Some((held.slot.parts().0, held.entry.clone()))
     }
 
-    /// The entries of these hashes; the store itself can't be walked.
-    pub(super) fn entries(&self, hashes: Vec<u64>) -> impl Iterator<Item = Found> + '_ {
-        hashes.into_iter().filter_map(|hash| {
-            self.seen(hash, |held| {
-                let (space, bytes) = held.slot.parts();
-                Some((space, bytes.into(), held.entry.clone()))
-            })
+    /// The entry of this hash.
+    pub(super) fn of_hash(&self, hash: u64) -> Option<Found> {
+        self.seen(hash, |held| {
+            let (space, bytes) = held.slot.parts();
+            Some((space, bytes.into(), held.entry.clone()))
         })
     }
 

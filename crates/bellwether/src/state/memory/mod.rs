@@ -22,6 +22,7 @@ use crate::eviction::Eviction;
 use crate::key::{Key, KeyRef};
 use crate::port::clock::Clock;
 use auto::Auto;
+pub(crate) use auto::MANY;
 use books::Books;
 use copies::Copies;
 use slot::Found;
@@ -85,6 +86,14 @@ impl Memory {
         match self.store.get(key) {
             None => self.nothing(key),
             found => found,
+        }
+    }
+
+    /// As [`Memory::get`], of up to [`MANY`] keys: `found` has a place for each.
+    pub(crate) fn get_many(&self, keys: &[KeyRef<'_>], found: &mut [Option<Resident>]) {
+        self.store.get_many(keys, found);
+        for (found, key) in found.iter_mut().zip(keys).filter(|(found, _)| found.is_none()) {
+            *found = self.nothing(key);
         }
     }
 
@@ -152,7 +161,8 @@ impl Memory {
 
     /// Entries of all spaces, in no order. Walks the store: for SCAN and the dashboard, never for a request's path.
     pub(crate) fn entries(&self) -> impl Iterator<Item = Found> + '_ {
-        self.store.entries(&self.books).chain(self.nothings.entries())
+        // Two keys may have one hash, one of them in each store.
+        self.books.hashes().flat_map(|hash| [self.store.of_hash(hash), self.nothings.of_hash(hash)]).flatten()
     }
 
     pub(crate) fn bytes(&self) -> u64 {

@@ -58,6 +58,15 @@ impl Store {
         either!(self, store => store.get(key))
     }
 
+    /// The entries of up to [`MANY`](super::auto::MANY) keys: `found` has a place for each.
+    pub(super) fn get_many(&self, keys: &[KeyRef<'_>], found: &mut [Option<Resident>]) {
+        match self {
+            Store::Auto(store) => store.get_many(keys, found),
+            #[cfg(feature = "foyer")]
+            Store::Classic(store) => found.iter_mut().zip(keys).for_each(|(found, key)| *found = store.get(key)),
+        }
+    }
+
     /// The entry, unnoticed.
     pub(super) fn peek(&self, key: KeyRef<'_>) -> Option<Resident> {
         either!(self, store => store.peek(key))
@@ -81,16 +90,9 @@ impl Store {
         either!(self, store => store.remove_due(hash, now))
     }
 
-    /// All entries, in no order.
-    pub(super) fn entries<'a>(&'a self, books: &Books) -> Box<dyn Iterator<Item = Found> + 'a> {
-        match self {
-            Store::Auto(store) => {
-                let _ = books; // the store walks itself
-                Box::new(store.entries())
-            }
-            #[cfg(feature = "foyer")]
-            Store::Classic(store) => Box::new(store.entries(books.hashes())),
-        }
+    /// The entry of this hash.
+    pub(super) fn of_hash(&self, hash: u64) -> Option<Found> {
+        either!(self, store => store.of_hash(hash))
     }
 
     pub(super) fn bytes(&self) -> u64 {

@@ -280,6 +280,33 @@ fn g5_equal_bytes_in_another_space_are_another_key() {
 }
 
 #[test]
+fn many_keys_are_found_together_as_each_is_alone() {
+    under_every_policy(4 << 20, 1 << 10, |tier| {
+        for n in 0..500 {
+            tier.put(n, 10, MINUTE);
+        }
+        (500..520).for_each(|n| assert!(tier.put_missing(n)));
+        tier.memory.remove(tier.key(7).by_ref());
+        for from in (0..540).step_by(5) {
+            let mut keys: Vec<Key> = (from..from + 11).map(|n| tier.key(n)).collect();
+            // One twice, and one of another space with the same hash.
+            keys.push(keys[3].clone());
+            keys.push(Key { space: 7, ..keys[4].clone() });
+            for many in [1, 2, keys.len()] {
+                let refs: Vec<KeyRef<'_>> = keys[..many].iter().map(Key::by_ref).collect();
+                let mut found = vec![None; many];
+                tier.memory.get_many(&refs, &mut found);
+                for (key, found) in refs.iter().zip(&found) {
+                    let alone = tier.memory.get(key);
+                    assert_eq!(found.as_ref().map(Arc::as_ptr), alone.as_ref().map(Arc::as_ptr), "{from}");
+                }
+                assert_eq!(found.iter().flatten().count() == 0, from >= 520, "{from}");
+            }
+        }
+    });
+}
+
+#[test]
 fn a_walk_meets_every_entry_once_and_changes_nothing() {
     under_every_policy(1 << 20, 1 << 10, |tier| {
         for n in 0..100 {

@@ -2,9 +2,11 @@
 
 use std::borrow::Cow;
 
+use bellwether::HIT_MANY;
 use bellwether_resp::{Limits, Parsed, Parser, ProtocolError};
 
 use super::client::Client;
+use super::dispatch::is_get;
 use super::replies::HIGH_WATER;
 
 /// Bytes of one command as sent: above any value that can be kept, far below what could hurt.
@@ -92,6 +94,12 @@ impl Conn {
         let Some(parsed) = self.parser.next(input)? else { return Ok(None) };
         if let Parsed::Command { consumed } = parsed {
             self.client.replies.more = input.len() > consumed;
+            if self.client.replies.more && self.client.takes_many() {
+                let used = self.gets(input, consumed);
+                if used > 0 {
+                    return Ok(Some(used));
+                }
+            }
             self.client.command(self.parser.args(input), &input[..consumed]);
             if self.client.known != self.trusted {
                 self.trusted = self.client.known;
@@ -99,6 +107,29 @@ impl Conn {
             }
         }
         Ok(Some(parsed.consumed()))
+    }
+
+    /// Answers the GETs at the start of `input` together, the first of which was parsed and took `first` bytes: the
+    /// bytes of all of them. Zero: that one is none.
+    ///
+    /// Whatever is no GET is parsed again when it is its turn: it may be the first that waits.
+    fn gets(&mut self, input: &[u8], first: usize) -> usize {
+        let mut keys: [&[u8]; HIT_MANY] = [&[]; HIT_MANY];
+        let (mut many, mut used, mut taken) = (0, 0, first);
+        while many < HIT_MANY && is_get(self.parser.args(&input[used..])) {
+            let Some(place) = self.parser.place(1) else { break };
+            keys[many] = &input[used..][place];
+            (many, used) = (many + 1, used + taken);
+            match self.parser.next(&input[used..]) {
+                Ok(Some(Parsed::Command { consumed })) => taken = consumed,
+                // Neither is lost: whoever asks next is told the same.
+                Ok(_) | Err(_) => break,
+            }
+        }
+        if many > 0 {
+            self.client.get_many(&keys[..many]);
+        }
+        used
     }
 
     /// The next command of an EXEC.

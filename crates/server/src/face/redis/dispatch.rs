@@ -16,12 +16,18 @@ const MAX_QUEUED: usize = 100_000;
 /// Bytes that they may have.
 const MAX_QUEUED_BYTES: usize = 16 << 20;
 
+/// Whether it is the command that most are.
+#[inline]
+pub(super) fn is_get(args: Args<'_>) -> bool {
+    args.len() == 2 && eq_ignore_case(&args[0], "get")
+}
+
 impl Client {
     /// Begins one command; `raw` are its bytes as they were sent.
     #[inline]
     pub(super) fn command(&mut self, args: Args<'_>, raw: &[u8]) {
         self.commands += 1;
-        if args.len() == 2 && self.plain && eq_ignore_case(&args[0], "get") {
+        if self.plain && is_get(args) {
             read::get(self, args);
         } else {
             self.dispatch(args, raw);
@@ -31,6 +37,17 @@ impl Client {
             self.skip -= 1;
             self.replies.mute(self.skip > 0);
         }
+    }
+
+    /// Whether GETs that come together may be answered together.
+    pub(super) fn takes_many(&self) -> bool {
+        self.plain && self.skip == 0
+    }
+
+    /// Begins one GET after another, as [`Client::command`] would.
+    pub(super) fn get_many(&mut self, keys: &[&[u8]]) {
+        self.commands += keys.len() as u64;
+        read::get_many(self, keys);
     }
 
     fn dispatch(&mut self, args: Args<'_>, raw: &[u8]) {

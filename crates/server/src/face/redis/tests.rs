@@ -95,10 +95,15 @@ impl Bench {
 /// What `conn` is answered, and told beside that, as one line.
 #[track_caller]
 fn said(runtime: &tokio::runtime::Runtime, conn: &mut Conn, input: impl AsRef<[u8]>) -> String {
-    let mut rest = input.as_ref().to_vec();
+    said_of(runtime, conn, &mut input.as_ref().to_vec())
+}
+
+/// What `conn` answers to the commands that are whole in `rest`, where the others stay.
+#[track_caller]
+fn said_of(runtime: &tokio::runtime::Runtime, conn: &mut Conn, rest: &mut Vec<u8>) -> String {
     let answered = std::future::poll_fn(|cx| {
         loop {
-            let (used, stop) = conn.process(&rest);
+            let (used, stop) = conn.process(rest);
             rest.drain(..used);
             let came = conn.client.replies.poll(cx);
             match (conn.client.replies.settled(), stop) {
@@ -404,6 +409,54 @@ fn a_command_that_arrives_in_pieces_is_begun_once_it_is_whole() {
         rest.drain(..used);
     }
     assert_eq!(bench.conn.client.replies.output, b"+OK\r\n$5\r\nhello\r\n");
+}
+
+/// What is answered to `commands` where each arrives alone.
+fn one_by_one(commands: &[String]) -> String {
+    let mut bench = bench("");
+    let answers: Vec<String> = commands.iter().map(|command| bench.say(command)).collect();
+    answers.into_iter().filter(|answer| !answer.is_empty()).collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn a_pipeline_is_answered_as_its_commands_are_one_by_one() {
+    let array = |words: &[&str]| {
+        let bulks: String = words.iter().map(|word| format!("${}\r\n{word}\r\n", word.len())).collect();
+        format!("*{}\r\n{bulks}", words.len())
+    };
+    let key = |n: usize| ["kv:1", "n:2", "product:3", "kv:none", "product:99", "nowhere", "n:x"][n % 7].to_owned();
+    let mut commands = vec![array(&["SET", "kv:1", "one"]), array(&["SET", "n:2", "two"])];
+    for n in 0..60 {
+        commands.push(array(&["GET", &key(n)]));
+        match n {
+            // What stands between GETs is seen by those behind it, and by none before.
+            9 => commands.push(array(&["SET", "kv:1", "other"])),
+            19 => commands.push(array(&["DEL", "n:2"])),
+            24 => commands.push("GET kv:1\r\n".into()),
+            29 => commands.push(array(&["CLIENT", "REPLY", "SKIP"])),
+            34 => commands.push("\r\n".into()),
+            39 => commands.push(array(&["get", "kv:1"])),
+            44 => commands.push(array(&["GET"])),
+            49 => commands.extend(["MULTI", "GET kv:1", "SET kv:1 third", "EXEC"].map(|word| format!("{word}\r\n"))),
+            _ => {}
+        }
+    }
+    let (alone, whole) = (one_by_one(&commands), commands.concat());
+    assert_eq!(bench("").say(&whole), alone);
+    // However it arrives: what is cut off in the middle is begun once it is whole.
+    for piece in [7, 100, 333] {
+        let mut bench = bench("");
+        let (mut rest, mut answer) = (Vec::new(), String::new());
+        for bytes in whole.as_bytes().chunks(piece) {
+            rest.extend_from_slice(bytes);
+            let said = said_of(&bench.runtime, &mut bench.conn, &mut rest);
+            answer = format!("{answer} {said}").trim().to_owned();
+        }
+        assert_eq!(answer, alone, "in pieces of {piece} bytes");
+    }
+    // The control: the order matters.
+    commands.swap(2, 11);
+    assert_ne!(one_by_one(&commands), alone);
 }
 
 #[test]

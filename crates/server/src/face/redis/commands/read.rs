@@ -1,6 +1,6 @@
 //! What is there? GET and its like read through; STRLEN, TYPE and TOUCH look at what is resident.
 
-use bellwether::{Cached, Why};
+use bellwether::{Cached, HIT_MANY, Why};
 use bellwether_adapters::Payload;
 use bellwether_resp::{Args, Protocol, parse_i64};
 use bytes::Bytes;
@@ -16,6 +16,18 @@ pub(in crate::face::redis) fn get(client: &mut Client, args: Args<'_>) {
     match client.service.hit(key) {
         Some(value) => client.replies.value(value),
         None => get_missed(client, key),
+    }
+}
+
+/// One GET after another, of up to [`HIT_MANY`] keys.
+pub(in crate::face::redis) fn get_many(client: &mut Client, keys: &[&[u8]]) {
+    let mut found = [const { None }; HIT_MANY];
+    client.service.hit_many(keys, &mut found[..keys.len()]);
+    for (key, found) in keys.iter().zip(found) {
+        match found {
+            Some(value) => client.replies.value(value),
+            None => get_missed(client, key),
+        }
     }
 }
 
