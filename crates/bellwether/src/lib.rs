@@ -26,6 +26,7 @@
     reason = "an `async fn` keeps each argument twice: a block makes hits cheap and followers small"
 )]
 
+mod builder;
 mod cache;
 mod cached;
 mod codec;
@@ -72,7 +73,8 @@ pub use bellwether_core::read::decide::Demand;
 pub use bellwether_core::time::{Span, Tick};
 pub use bellwether_core::why::Why;
 pub use bellwether_core::write::ends::Crowd;
-pub use cache::{Cache, CacheBuilder, Origin};
+pub use builder::CacheBuilder;
+pub use cache::{Cache, Origin};
 pub use cached::Cached;
 pub use ctx::{BatchCtx, LoadCtx};
 pub use engine::debts::{Owing, Retried};
@@ -80,7 +82,7 @@ pub use engine::told::Acknowledged;
 pub use error::{Error, OptionalExt, SetupError};
 pub use eviction::Eviction;
 pub use get::{Get, GetMany, HIT_MANY};
-pub use heat::{BigKey, HeatCounts, HotKey};
+pub use heat::{AnnouncedKey, BigKey, HeatCounts, HotKey};
 pub use key::CacheKey;
 pub use load::{LoadError, Loaded};
 pub use observe::counters::{FOLLOWER_BOUNDS, HistogramCounts, TIME_BOUNDS};

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
+use bellwether_core::guard::pacer::{Fellows, Turn};
+use bellwether_core::heat::fleet::GONE_AFTER;
 use bellwether_core::time::{Span, Tick};
 use bellwether_core::write::ends::CROWD;
 
@@ -23,22 +25,39 @@ pub(crate) fn start(engine: &Arc<Engine>) {
 async fn watch(engine: Weak<Engine>, clock: Clock) {
     // By the ids of spaces: until when a crowd was told.
     let mut told: HashMap<u32, Tick> = HashMap::new();
+    let began = clock.now();
     loop {
         clock.sleep_until(clock.now() + EVERY).await;
         let Some(engine) = engine.upgrade() else { return };
         let spaces: Vec<_> = engine.spaces.read().values().cloned().collect();
         // Those that share the refreshes of shared spaces: what another has loaded costs no turn.
-        let instances = engine.heat.judged().view.instances(clock.now());
+        let fleet = fleet(&engine, began, clock.now());
         for space in spaces {
             let shared = space.travel.as_ref().is_some_and(|travel| travel.on_shared);
             let keys = engine.memory.counts().values(space.id);
-            space.paced.measure(keys, space.policy.ttl, if shared { instances } else { 1 }, clock.now());
+            let all = if shared { fleet } else { (1, Fellows::Counted) };
+            space.paced.measure(keys, space.policy.ttl, all, clock.now());
             if keys >= u64::from(CROWD) {
                 tell(&engine, &space, &mut told);
             }
         }
         told.retain(|_, until| clock.now() < *until);
     }
+}
+
+/// How many processes there are, and what else is known of them.
+fn fleet(engine: &Engine, began: Tick, now: Tick) -> (u32, Fellows) {
+    let judged = engine.heat.judged();
+    let instances = judged.view.instances(now);
+    let fellows = match judged.tells_as {
+        None => Fellows::Counted,
+        Some(_) if now.since(began) < GONE_AFTER => Fellows::Unheard,
+        Some(own) => {
+            let place = judged.view.place(own, now);
+            Fellows::Turns(Turn { place, wall_ms: engine.clock.wall_us() / 1000 })
+        }
+    };
+    (instances, fellows)
 }
 
 /// Says once of each crowd that it is coming.

@@ -37,6 +37,7 @@ impl Whispers {
     /// Begins to listen.
     pub(super) fn start(engine: &Arc<Engine>, transport: Arc<dyn Transport>) -> Whispers {
         let sender = fastrand::u64(..);
+        engine.heat.judged().tells_as = Some(sender);
         let ears = listen(Arc::downgrade(&engine.heat), engine.clock.clone(), transport.clone(), sender);
         engine.runtime().spawn(ears);
         let now = engine.clock.now();

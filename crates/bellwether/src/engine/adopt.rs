@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bellwether_core::entry::{Kind, Meta};
 use bellwether_core::fence::Fence;
+use bellwether_core::read::rumour::rumour;
 use bellwether_core::read::walk::{Event, Heard, LONE_FRESH, Parting, Right, Seen, Step, unproven};
 use bellwether_core::time::Span;
 
@@ -51,6 +52,7 @@ impl Leader {
                 if matches!(heard, Heard::Nothing { .. }) {
                     self.engine.disown(&self.space, &self.key);
                 }
+                self.pass_on(&heard);
                 Next::Step(self.next(heard))
             }
             Said::Beside(heard, rest) => {
@@ -60,6 +62,14 @@ impl Leader {
                 }
                 Next::Step(self.next(heard))
             }
+        }
+    }
+
+    /// Tells the guard what the tier says of another process's load.
+    fn pass_on(&self, heard: &Heard) {
+        let failing = matches!(heard, Heard::Failed(..)) && self.last_failure().is_some();
+        if let Some(rumour) = rumour(heard, failing, self.engine.clock.now()) {
+            self.space.gate.heard(rumour);
         }
     }
 
@@ -85,7 +95,7 @@ impl Leader {
     fn adopt(&mut self, offer: Offer) -> Next {
         let Some(id) = self.id else { return Next::Step(Step::Admit) };
         let (engine, key) = (self.engine.clone(), self.key.clone());
-        let (step, landed) = engine.flights.locked(&key, |shard| {
+        let (seen, step, landed) = engine.flights.locked(&key, |shard| {
             let demand = shard.flights(&key).and_then(|flights| flights.get(id)).map(|flight| flight.demand);
             let here = shard.floor(&key).merge(engine.floor_of(&self.space, &offer.entry));
             let fence = offer.entry.fence();
@@ -96,11 +106,12 @@ impl Leader {
             if let Step::Adopt { .. } = step {
                 engine.keep(&self.space, shard, &key, &offer.entry);
                 let landed = engine.flights.land(shard, &key, id, Ending::Succeeded, engine.clock.now());
-                return (step, landed);
+                return (seen, step, landed);
             }
             self.keep_in_reserve(shard, &offer);
-            (step, None)
+            (seen, step, None)
         });
+        self.pass_on(&Heard::Entry(seen));
         let Step::Adopt { why, refresh, .. } = step else { return Next::Step(step) };
         add(&engine.tally.adopted);
         let entry = offer.entry;

@@ -305,7 +305,7 @@ impl Leader {
         let extra = Extra::of(version, tags.iter().map(Tag::named).collect());
         let claim = self.link.as_ref().map(|link| link.claim.as_ref().map_or(Fence::ZERO, |claim| claim.token));
         let due = self.engine.clock.now() + self.engine.resync;
-        let aside = Aside { extra, mark: claim.map(|token| TierMark::of(token, due)) };
+        let aside = Aside { extra, mark: claim.map(|token| TierMark::of(token, due)), ..Aside::default() };
         // What the loader says of keeping holds for every answer, a missing row's too.
         let kept = |found, kind| match keep {
             Keep::Yes => found,
@@ -327,12 +327,14 @@ impl Leader {
 
     fn fail(&self, error: LoadError) -> (Event, Cargo) {
         tracing::debug!(space = &*self.space.name, key = self.key.hash, class = error.class.as_str(), "load failed");
-        let event = Event::Failed(error.class, self.last_failure());
+        let (broken, now) = (self.space.gate.is_broken(), self.engine.clock.now());
+        let before = Cooling::before(self.last_failure(), broken, error.class, now);
+        let event = Event::Failed(error.class, before);
         (event, Cargo { body: Body::Error(error), aside: Aside::default() })
     }
 
     /// The key's failed state, if its last load failed a moment ago.
-    fn last_failure(&self) -> Option<Cooling> {
+    pub(crate) fn last_failure(&self) -> Option<Cooling> {
         let now = self.engine.clock.now();
         self.engine.flights.locked(&self.key, |shard| shard.last_failure(&self.key, now))
     }
@@ -369,7 +371,7 @@ impl Drop for Leader {
             self.engine.refreshing.fetch_sub(1, Ordering::Relaxed);
             if !self.loaded {
                 // Another process had made it, or the guard turned it away: its turn is another's.
-                self.space.paced.refund();
+                self.space.paced.refund(self.engine.clock.now());
             }
         }
         if !self.landed {

@@ -95,7 +95,7 @@ impl Engine {
             Refreshing::Begins(Joined::Lead { id, cell }) => (Start { id, parked: None }, cell),
             Refreshing::Begins(Joined::LeadLater { id, cell, at }) => (Start { id, parked: Some(at) }, cell),
             Refreshing::Begins(Joined::Follow { .. } | Joined::Full) => {
-                space.paced.refund();
+                space.paced.refund(self.clock.now());
                 return false;
             }
             Refreshing::Waits(Asked::Pump) => {
@@ -116,7 +116,7 @@ impl Engine {
         let Waiting { space, key, seen, load } = waiting;
         let room = self.refreshing.load(Ordering::Relaxed) < MOST_REFRESHING;
         if !(room && self.refresh_if(&space, &key, seen, load, |_, _| Asked::Go)) {
-            space.paced.refund();
+            space.paced.refund(self.clock.now());
         }
     }
 }

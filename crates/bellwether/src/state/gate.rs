@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bellwether_core::draw::Draw;
+use bellwether_core::guard::breaker::{Position, Rumour};
 use bellwether_core::guard::gate::{Admission, Ended, Gate, Pass, Ticket};
 use bellwether_core::guard::share::{Entry, Shares};
 use bellwether_core::guard::standing::Standing;
@@ -186,6 +187,19 @@ impl OriginGate {
     /// The origin is in trouble, or has been a moment ago: it fails, it is slow, or classes are being shed.
     pub(crate) fn is_degraded(&self) -> bool {
         self.degraded.load(Ordering::Relaxed)
+    }
+
+    /// The breaker is not closed.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.inner.lock().gate.breaker() != Position::Closed
+    }
+
+    /// What the shared tier told of another process's load.
+    pub(crate) fn heard(self: &Arc<Self>, rumour: Rumour) {
+        let changed = self.inner.lock().gate.heard(rumour, self.clock.now());
+        if changed {
+            self.advance();
+        }
     }
 
     /// May a load that failed be tried once more? It asks for a permit of its own then.

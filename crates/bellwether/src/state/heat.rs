@@ -87,6 +87,8 @@ pub(crate) struct Judged {
     pub(crate) board: Board,
     pub(crate) view: FleetView,
     pub(crate) windows: u64,
+    /// Whom others hear, if this process tells.
+    pub(crate) tells_as: Option<u64>,
     /// The keys behind the ids: of all that are on the board, and of those that were noted last.
     pub(crate) known: HashMap<Id, Known>,
 }

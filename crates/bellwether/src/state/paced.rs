@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use bellwether_core::draw::Draw;
-use bellwether_core::guard::pacer::{Pace, Pacer};
+use bellwether_core::guard::pacer::{Fellows, Pace, Pacer};
 use bellwether_core::time::{Span, Tick};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -51,9 +51,10 @@ impl<T> Default for Paced<T> {
 }
 
 impl<T> Paced<T> {
-    /// How large the space is now.
-    pub(crate) fn measure(&self, keys: u64, ttl: Span, instances: u32, now: Tick) {
+    /// How large the space is now, and who shares its refreshes.
+    pub(crate) fn measure(&self, keys: u64, ttl: Span, (instances, fellows): (u32, Fellows), now: Tick) {
         let mut inner = self.inner.lock();
+        inner.pacer.meet(fellows, now);
         inner.pacer.measure(keys, ttl, instances, now);
         let waits = inner.pumping;
         drop(inner);
@@ -82,9 +83,9 @@ impl<T> Paced<T> {
     }
 
     /// A refresh that was let through needed no load.
-    pub(crate) fn refund(&self) {
+    pub(crate) fn refund(&self, now: Tick) {
         let mut inner = self.inner.lock();
-        inner.pacer.refund();
+        inner.pacer.refund(now);
         let waits = inner.pumping;
         drop(inner);
         if waits {

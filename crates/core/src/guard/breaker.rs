@@ -6,6 +6,7 @@ use crate::time::{Span, Tick};
 
 /// How long a call counts.
 const WINDOW_SECS: usize = 10;
+const WINDOW: Span = Span::secs(WINDOW_SECS as u64);
 /// Fewer calls within it prove nothing.
 const LEAST: u32 = 20;
 /// The first probe comes after so long, or up to a fifth later.
@@ -29,6 +30,17 @@ pub enum Verdict {
     KeyAgain,
     /// Nobody knows: the call was given up.
     Untold,
+}
+
+/// What another process's call was, as it is heard of here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rumour {
+    /// [`Verdict::KeyAgain`] also where the key's failure was known before, however it failed.
+    pub verdict: Verdict,
+    /// When it ended; where that is not known, the earliest that it may have.
+    pub at: Tick,
+    /// It is certain that the origin was asked: what a client wrote looks like a load that took no time.
+    pub sure: bool,
 }
 
 /// Which of its states a call began in: what began before a change proves nothing after it.
@@ -65,10 +77,13 @@ impl Position {
 enum State {
     Closed,
     Open {
+        /// Nothing that was before tells of how it is by now.
+        since: Tick,
         until: Tick,
     },
     /// `started` of `allowed` probes are under way or were answered, `answered` of them well.
     HalfOpen {
+        since: Tick,
         allowed: u32,
         started: u32,
         answered: u32,
@@ -80,8 +95,35 @@ enum State {
 struct Second {
     /// Which second of the clock.
     at: u64,
-    calls: u32,
+    own: Calls,
+    /// Of other processes.
+    heard: Calls,
+}
+
+/// Calls, and how many of them were bad.
+#[derive(Clone, Copy, Debug, Default)]
+struct Calls {
+    all: u32,
     bad: u32,
+}
+
+impl Calls {
+    fn add(&mut self, bad: bool) {
+        self.all = self.all.saturating_add(1);
+        self.bad = self.bad.saturating_add(u32::from(bad));
+    }
+
+    fn and(self, other: Calls) -> Calls {
+        Calls { all: self.all.saturating_add(other.all), bad: self.bad.saturating_add(other.bad) }
+    }
+
+    fn half_are_bad(self) -> bool {
+        u64::from(self.bad) * 2 >= u64::from(self.all)
+    }
+
+    fn prove_trouble(self) -> bool {
+        self.all >= LEAST && self.half_are_bad()
+    }
 }
 
 /// One origin's breaker.
@@ -114,9 +156,9 @@ impl Breaker {
     pub fn allows(&mut self, now: Tick) -> bool {
         match self.state {
             State::Closed => true,
-            State::Open { until } if now < until => false,
-            State::Open { .. } => {
-                self.turn(State::HalfOpen { allowed: 1, started: 0, answered: 0 });
+            State::Open { until, .. } if now < until => false,
+            State::Open { since, .. } => {
+                self.turn(State::HalfOpen { since, allowed: 1, started: 0, answered: 0 });
                 true
             }
             State::HalfOpen { allowed, started, .. } => started < allowed,
@@ -138,21 +180,51 @@ impl Breaker {
         }
         match (&mut self.state, verdict) {
             (State::Closed, Verdict::Untold | Verdict::KeyAgain) | (State::Open { .. }, _) => {}
-            (State::Closed, verdict) => self.count(verdict == Verdict::Bad, now),
+            (State::Closed, verdict) => {
+                let bad = verdict == Verdict::Bad;
+                self.second(now).own.add(bad);
+                self.judge(bad, now);
+            }
             (State::HalfOpen { started, .. }, Verdict::Untold) => *started = started.saturating_sub(1),
-            (State::HalfOpen { .. }, Verdict::Bad | Verdict::KeyAgain) => self.open(now),
-            (State::HalfOpen { allowed, started, answered }, Verdict::Good) => {
-                *answered += 1;
-                if answered < allowed {
-                    return;
+            (State::HalfOpen { .. }, Verdict::Bad | Verdict::KeyAgain) => self.open(now, now),
+            (State::HalfOpen { .. }, Verdict::Good) => self.answered(),
+        }
+    }
+
+    /// Another process's call to this origin ended. Behind a lease a process makes few calls itself: a fleet of fifty
+    /// whose origin is dead sees hundreds fail, each process a handful.
+    ///
+    /// What was heard opens it only where its own calls don't speak against it: it may be the others who can't reach the
+    /// origin. While it is open, a probe that another made stands for its own, if it was made since.
+    pub fn heard(&mut self, rumour: Rumour, now: Tick) {
+        let Rumour { verdict, at, sure } = rumour;
+        match (&mut self.state, verdict) {
+            (_, Verdict::Untold) => {}
+            (State::Closed, Verdict::KeyAgain) => {}
+            (State::Closed, verdict) => {
+                if now.since(at) < WINDOW {
+                    let bad = verdict == Verdict::Bad;
+                    self.second(now).heard.add(bad);
+                    self.judge(bad, now);
                 }
-                if *allowed < MOST_PROBES {
-                    (*allowed, *started, *answered) = (*allowed * 2, 0, 0);
-                    return;
+            }
+            (State::Open { since, .. } | State::HalfOpen { since, .. }, _) if !sure || at <= *since => {}
+            (State::Open { since, .. }, Verdict::Good) => {
+                let since = *since;
+                self.turn(State::HalfOpen { since, allowed: 1, started: 1, answered: 0 });
+                self.answered();
+            }
+            (State::Open { .. }, Verdict::Bad | Verdict::KeyAgain) => {}
+            // Whoever probes itself waits for its own answer.
+            (State::HalfOpen { started, answered, .. }, _) if started != answered => {}
+            (State::HalfOpen { started, .. }, Verdict::Good) => {
+                *started += 1;
+                self.answered();
+            }
+            (State::HalfOpen { .. }, Verdict::Bad | Verdict::KeyAgain) => {
+                if at + self.pause() > now {
+                    self.open(at, now);
                 }
-                self.in_a_row = 0;
-                self.seconds = Default::default();
-                self.turn(State::Closed);
             }
         }
     }
@@ -169,7 +241,7 @@ impl Breaker {
     /// No call goes through before this moment, whatever happens; `None`: that depends.
     pub fn open_until(&self) -> Option<Tick> {
         match self.state {
-            State::Open { until } => Some(until),
+            State::Open { until, .. } => Some(until),
             State::Closed | State::HalfOpen { .. } => None,
         }
     }
@@ -179,32 +251,59 @@ impl Breaker {
         self.opened
     }
 
-    fn count(&mut self, bad: bool, now: Tick) {
+    /// A probe was answered well.
+    fn answered(&mut self) {
+        let State::HalfOpen { allowed, started, answered, .. } = &mut self.state else { return };
+        *answered += 1;
+        if answered < allowed {
+            return;
+        }
+        if *allowed < MOST_PROBES {
+            (*allowed, *started, *answered) = (*allowed * 2, 0, 0);
+            return;
+        }
+        self.in_a_row = 0;
+        self.seconds = Default::default();
+        self.turn(State::Closed);
+    }
+
+    /// What ended in this second.
+    fn second(&mut self, now: Tick) -> &mut Second {
         let at = now.0 / 1000;
         let second = &mut self.seconds[(at % WINDOW_SECS as u64) as usize];
         if second.at != at {
             *second = Second { at, ..Second::default() };
         }
-        second.calls = second.calls.saturating_add(1);
-        second.bad = second.bad.saturating_add(u32::from(bad));
-        if bad {
-            let recent = self.seconds.iter().filter(|second| at.saturating_sub(second.at) < WINDOW_SECS as u64);
-            let (calls, bad) = recent.fold((0u32, 0u32), |(calls, bad), second| {
-                (calls.saturating_add(second.calls), bad.saturating_add(second.bad))
-            });
-            if calls >= LEAST && u64::from(bad) * 2 >= u64::from(calls) {
-                self.open(now);
-            }
+        second
+    }
+
+    /// Opens it if the calls of the window say so. Only one that went badly can bring that about.
+    fn judge(&mut self, bad: bool, now: Tick) {
+        if !bad {
+            return;
+        }
+        let at = now.0 / 1000;
+        let recent = self.seconds.iter().filter(|second| at.saturating_sub(second.at) < WINDOW_SECS as u64);
+        let none = (Calls::default(), Calls::default());
+        let (own, heard) = recent.fold(none, |(own, heard), second| (own.and(second.own), heard.and(second.heard)));
+        if own.prove_trouble() || (own.and(heard).prove_trouble() && own.half_are_bad()) {
+            self.open(now, now);
         }
     }
 
-    fn open(&mut self, now: Tick) {
+    /// How long nobody probes after a failure, without what is added at random.
+    fn pause(&self) -> Span {
         // Three doublings are past the longest pause already.
-        let pause = Span(FIRST_PAUSE.0 << self.in_a_row.min(3)).at_most(LONGEST_PAUSE);
+        Span(FIRST_PAUSE.0 << self.in_a_row.min(3)).at_most(LONGEST_PAUSE)
+    }
+
+    /// Opens it at `now`, for a pause that counts from the failure `at`.
+    fn open(&mut self, at: Tick, now: Tick) {
+        let pause = self.pause();
         let jitter = pause.scale(JITTER * self.draw.fork(self.opened).unit());
         self.in_a_row = self.in_a_row.saturating_add(1);
         self.opened += 1;
-        self.turn(State::Open { until: now + pause + jitter });
+        self.turn(State::Open { since: now, until: at + pause + jitter });
     }
 
     fn turn(&mut self, state: State) {
@@ -324,6 +423,71 @@ mod tests {
         assert!(!breaker.allows(until), "the probe is still under way");
         breaker.ended(probe, Verdict::Good, until);
         assert!(breaker.allows(until));
+    }
+
+    fn rumour(verdict: Verdict, at: u64) -> Rumour {
+        Rumour { verdict, at: Tick(at), sure: true }
+    }
+
+    #[test]
+    fn what_a_fleet_sees_fail_opens_it_unless_its_own_calls_speak_against_it() {
+        let mut breaker = Breaker::new(Draw(0));
+        for n in 0..LEAST {
+            assert_eq!(breaker.position(), Position::Closed, "{n}");
+            breaker.heard(rumour(Verdict::Bad, 90), Tick(100));
+        }
+        assert_eq!(breaker.position(), Position::Open);
+        let mut reaches_it = Breaker::new(Draw(0));
+        (0..3).for_each(|_| assert!(call(&mut reaches_it, Verdict::Good, 100)));
+        (0..100).for_each(|_| reaches_it.heard(rumour(Verdict::Bad, 90), Tick(100)));
+        assert_eq!(reaches_it.position(), Position::Closed, "it is the others who can't reach it");
+        let mut alone = Breaker::new(Draw(0));
+        (0..100).for_each(|_| alone.heard(rumour(Verdict::Good, 90), Tick(100)));
+        (0..LEAST).for_each(|_| assert!(call(&mut alone, Verdict::Bad, 100)));
+        assert_eq!(alone.position(), Position::Open, "that others reach it does not help");
+    }
+
+    #[test]
+    fn old_news_and_one_broken_key_don_t_open_it() {
+        let mut breaker = Breaker::new(Draw(0));
+        for now in 20_000..20_100 {
+            breaker.heard(rumour(Verdict::Bad, now - WINDOW.0), Tick(now));
+            breaker.heard(rumour(Verdict::KeyAgain, now), Tick(now));
+        }
+        assert_eq!(breaker.position(), Position::Closed);
+    }
+
+    #[test]
+    fn a_probe_that_another_made_stands_for_its_own() {
+        let (mut breaker, until) = opened();
+        assert!(breaker.allows(Tick(until)));
+        breaker.heard(rumour(Verdict::Bad, 5), Tick(until));
+        assert_eq!(breaker.position(), Position::HalfOpen, "that was before it opened");
+        breaker.heard(rumour(Verdict::Bad, until - 100), Tick(until));
+        let next = breaker.open_until().expect("open again").0;
+        assert!((until + 1_900..=until + 2_300).contains(&next), "from that failure on: {next}");
+
+        // It is back: one that another process saw, then two and four of its own.
+        breaker.heard(Rumour { sure: false, ..rumour(Verdict::Good, until + 50) }, Tick(until + 60));
+        assert_eq!(breaker.position(), Position::Open, "a client may have written that");
+        breaker.heard(rumour(Verdict::Good, until + 50), Tick(until + 60));
+        assert_eq!(breaker.position(), Position::HalfOpen);
+        for n in 0..6 {
+            assert_eq!(breaker.position(), Position::HalfOpen, "{n}");
+            assert!(call(&mut breaker, Verdict::Good, until + 100));
+        }
+        assert_eq!(breaker.position(), Position::Closed);
+    }
+
+    #[test]
+    fn whoever_probes_itself_waits_for_its_own_answer() {
+        let (mut breaker, until) = opened();
+        assert!(breaker.allows(Tick(until)));
+        let round = breaker.start();
+        breaker.heard(rumour(Verdict::Bad, until), Tick(until));
+        assert_eq!(breaker.position(), Position::HalfOpen);
+        breaker.ended(round, Verdict::Good, Tick(until));
+        assert!(breaker.allows(Tick(until)), "two more");
     }
 
     #[test]

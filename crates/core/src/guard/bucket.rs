@@ -69,6 +69,12 @@ impl Bucket {
         self.level = self.level.min((share.clamp(0.0, 1.0) * TOKEN as f64) as u64);
     }
 
+    /// Holds this part of a token at `now`, whatever it held.
+    pub fn set_to(&mut self, share: f64, now: Tick) {
+        self.refill(now);
+        self.level = ((share.clamp(0.0, 1.0) * TOKEN as f64) as u64).min(self.burst);
+    }
+
     /// Time from `now` until there is a token; zero if there is one.
     pub fn wait(&mut self, now: Tick) -> Span {
         self.refill(now);

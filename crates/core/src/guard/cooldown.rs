@@ -10,6 +10,8 @@ pub const FIRST: Span = Span::ms(200);
 pub const LONGEST: Span = Span::secs(10);
 /// So often it doubles: 2^6 * 200 ms is past the longest pause already.
 const DOUBLINGS: u32 = 6;
+/// A failed probe counts as so many failures: a pause of 5 to 6.4 s, about the breaker's longest.
+const PROBED: u32 = 5;
 /// Share of a pause that may be taken off at random, so that keys that failed together are not retried together.
 pub const JITTER: f64 = 0.20;
 /// How long after its pause a failure is remembered: a load that fails within it doubles the
@@ -44,8 +46,25 @@ impl Cooling {
     /// keep a whole fleet at its shortest pause, each process beginning anew with every failure of another.
     #[must_use]
     pub fn heard(left: Span, class: FailClass, now: Tick) -> Cooling {
-        let doublings = (0..DOUBLINGS).take_while(|n| FIRST.0 << n < left.0).count() as u32;
-        Cooling { until: now + left, attempts: doublings + 1, class }
+        Cooling { until: now + left, attempts: doublings(left) + 1, class }
+    }
+
+    /// When a failure of another process was, at the earliest: of its pause so much is left.
+    pub fn heard_since(left: Span, now: Tick) -> Tick {
+        let pause = Span(FIRST.0 << doublings(left)).at_most(LONGEST);
+        now - Span(pause.0.saturating_sub(left.0))
+    }
+
+    /// The key's state before a load of it that failed at `now`. `last`: as far as it is known. `broken`: the breaker of its
+    /// origin is not closed. Then the load was a probe, or began before it opened, and what failed is the origin: the key
+    /// is left alone for as long as others leave the origin alone, or a fleet would probe one key after the other.
+    #[must_use]
+    pub fn before(last: Option<Cooling>, broken: bool, class: FailClass, now: Tick) -> Option<Cooling> {
+        if !broken || class == FailClass::Rejected {
+            return last;
+        }
+        let attempts = last.filter(|last| !last.forgotten(now)).map_or(0, |last| last.attempts);
+        Some(Cooling { until: now, attempts: attempts.max(PROBED), class })
     }
 
     /// How long the key still cools down; `None` once it may be loaded again.
@@ -62,6 +81,11 @@ impl Cooling {
     pub fn remembered_until(&self) -> Tick {
         self.until + MEMORY
     }
+}
+
+/// How often a pause has doubled of which so much is left, at least.
+fn doublings(left: Span) -> u32 {
+    (0..DOUBLINGS).take_while(|n| FIRST.0 << n < left.0).count() as u32
 }
 
 #[cfg(test)]
@@ -100,6 +124,20 @@ mod tests {
         }
         assert_eq!(Cooling::heard(Span(1), FailClass::Failed, Tick(0)).attempts, 1, "heard late: too few, never none");
         assert_eq!(Cooling::heard(Span(u64::MAX), FailClass::Failed, Tick(0)).attempts, 7);
+    }
+
+    #[test]
+    fn what_fails_while_the_origin_is_in_trouble_is_left_alone_as_long_as_the_origin() {
+        let now = Tick(1_000);
+        let pause = |broken, class| {
+            let before = Cooling::before(None, broken, class, now);
+            Cooling::after(before.as_ref(), class, now, Draw(0)).remaining(now)
+        };
+        assert_eq!(pause(true, FailClass::Timeout), Some(Span::ms(6_400)));
+        assert_eq!(pause(false, FailClass::Timeout), Some(FIRST), "control: the key alone");
+        assert_eq!(pause(true, FailClass::Rejected), Some(FIRST), "the origin answered");
+        let often = Cooling { until: now, attempts: 9, class: FailClass::Failed };
+        assert_eq!(Cooling::before(Some(often), true, FailClass::Failed, now).map(|c| c.attempts), Some(9));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::breaker::{Breaker, Position, Round};
+use super::breaker::{Breaker, Position, Round, Rumour};
 use super::bucket::Bucket;
 pub use super::ended::Ended;
 use super::limiter::Limiter;
@@ -244,6 +244,15 @@ impl Gate {
             self.pace_us = Some(self.pace_us.map_or(gap, |old| old - old / 8 + gap / 8));
         }
         self.last_release = Some(now);
+    }
+
+    /// What the shared tier told of another process's load. `true`: the breaker's position has changed, call
+    /// [`Gate::advance`].
+    pub fn heard(&mut self, rumour: Rumour, now: Tick) -> bool {
+        let Some(breaker) = &mut self.breaker else { return false };
+        let before = (breaker.position(), breaker.open_until());
+        breaker.heard(rumour, now);
+        before != (breaker.position(), breaker.open_until())
     }
 
     /// May a load that failed be tried once more? It asks for a permit like any other then.

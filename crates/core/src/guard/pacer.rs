@@ -21,6 +21,13 @@ const ABOVE_NEED: f64 = 1.2;
 const SPREAD: f64 = 0.8;
 /// What has less than this share of its time left goes whatever the pace: its readers would soon have to wait.
 const URGENT: f64 = 0.1;
+/// Processes of one fleet don't see quite the same keys, and would each have a slightly different pace: it is rounded up to
+/// the next of so many steps in each doubling.
+const STEPS: f64 = 2.0;
+/// Processes whose turns come sooner than this one after the other take none: so many make an even pace by themselves.
+const SHORTEST_TURN_MS: f64 = 100.0;
+/// Of the time until the next process's turn, so much is this one's to find a key that nobody else has refreshed.
+const TURN_LASTS: f64 = 0.5;
 /// Keys that may wait; more are turned away, and ask again when they are read again.
 pub const MOST_WAITING: usize = 10_000;
 
@@ -33,6 +40,28 @@ pub enum Pace {
     Wait,
     /// Too many wait; the next read of the key asks again.
     Full,
+}
+
+/// What a process knows of those that share a space's refreshes with it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Fellows {
+    /// How many there are, at the most.
+    Counted,
+    /// It has only just begun to listen: nothing that can wait begins, or each process of a fleet that starts would keep
+    /// the pace of one that is alone.
+    Unheard,
+    /// How many there are, and when it is this one's turn.
+    Turns(Turn),
+}
+
+/// Where a process comes among the others: so their refreshes interleave, where they would else come together by chance.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Turn {
+    /// Its place in the round, from 0 to below 1.
+    pub place: f64,
+    /// The time that all of them have in common, in ms: a wall clock. Nothing is ordered by it. Where clocks differ turns
+    /// coincide by chance, as they do without it.
+    pub wall_ms: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -54,6 +83,9 @@ pub struct Pacer<K> {
     bucket: Option<Bucket>,
     /// Processes that share the space's refreshes; and what tells this one from the others.
     instances: u32,
+    fellows: Fellows,
+    /// When they were last told.
+    told: Tick,
     draw: Draw,
     /// When a refresh was last let through.
     last: Tick,
@@ -77,6 +109,8 @@ impl<K> Default for Pacer<K> {
         Pacer {
             bucket: None,
             instances: 1,
+            fellows: Fellows::Counted,
+            told: Tick(0),
             draw: Draw(0),
             last: Tick(0),
             steady: 0.0,
@@ -109,6 +143,11 @@ impl<K: Ord + Clone> Pacer<K> {
         self.set_rate(now);
     }
 
+    /// Tells what is known of the others. Call it before [`Pacer::measure`].
+    pub fn meet(&mut self, fellows: Fellows, now: Tick) {
+        (self.fellows, self.told) = (fellows, now);
+    }
+
     /// A reader found `key` due for a refresh. It is read `heat` times a second, or whatever else compares keys of
     /// one space; until `until` its old value can be served meanwhile. Asked again, it may only get hotter.
     pub fn ask(&mut self, key: &K, heat: u32, until: Tick, now: Tick) -> Pace {
@@ -128,9 +167,10 @@ impl<K: Ord + Clone> Pacer<K> {
             self.draw = self.draw.fork(1);
             bucket.drain_to(self.draw.unit(), now);
             self.last = now;
+            self.keep_turn(now);
         }
         // Nobody overtakes those who wait, and what can't be served meanwhile can't wait.
-        if left == Span::ZERO || (free && bucket.take(now).is_ok()) {
+        if left == Span::ZERO || (free && self.take(now)) {
             self.last = now;
             return Pace::Go;
         }
@@ -162,10 +202,8 @@ impl<K: Ord + Clone> Pacer<K> {
             self.remove(&key);
             out.push(key);
         }
-        while let Some(key) = self.queue.first_key_value().map(|(_, key)| key.clone()) {
-            if let Some(bucket) = &mut self.bucket
-                && bucket.take(now).is_err()
-            {
+        while let Some(key) = self.next_in_turn(now) {
+            if !self.take(now) {
                 break;
             }
             self.last = now;
@@ -179,12 +217,16 @@ impl<K: Ord + Clone> Pacer<K> {
         }
         let urgent = self.urgent.first().map_or(Tick::NEVER, |(at, _)| *at);
         let token = self.bucket.as_mut().map_or(now, |bucket| now + bucket.wait(now));
-        Some(urgent.min(token))
+        Some(if self.fellows == Fellows::Unheard { urgent } else { urgent.min(token) })
     }
 
-    /// A refresh that was let through needed no load: another process had made it.
-    pub fn refund(&mut self) {
-        if let Some(bucket) = &mut self.bucket {
+    /// A refresh that was let through needed no load: another process had made it. Where turns are taken another one may
+    /// begin instead as long as this turn lasts, and not in the midst of the next process's.
+    pub fn refund(&mut self, now: Tick) {
+        let over = self.passed(now).is_some_and(|passed| passed * f64::from(self.instances) > TURN_LASTS);
+        if let Some(bucket) = &mut self.bucket
+            && !over
+        {
             bucket.give_back();
         }
     }
@@ -204,8 +246,59 @@ impl<K: Ord + Clone> Pacer<K> {
         self.bucket.as_ref().map(|_| self.rate)
     }
 
-    fn set_rate(&mut self, now: Tick) {
+    /// Whose turn it is: the hottest key's, unless another one's time would be over before the queue is through. Those would
+    /// all go at once then.
+    fn next_in_turn(&self, now: Tick) -> Option<K> {
+        let (urgent, soonest) = self.urgent.first()?;
+        let all_through = self.waiting.len() as f64 * 1000.0 / (self.rate * f64::from(self.instances));
+        if (urgent.since(now).0 as f64) < all_through {
+            return Some(soonest.clone());
+        }
+        self.queue.first_key_value().map(|(_, key)| key.clone())
+    }
+
+    /// Takes a token, if one is there; the next one comes with this process's next turn.
+    fn take(&mut self, now: Tick) -> bool {
+        let Some(bucket) = &mut self.bucket else { return true };
+        if self.fellows == Fellows::Unheard || bucket.take(now).is_err() {
+            return false;
+        }
+        self.keep_turn(now);
+        true
+    }
+
+    /// Where turns are taken, the bucket holds the part of a round that has passed since this process's turn.
+    fn keep_turn(&mut self, now: Tick) {
+        let passed = self.passed(now);
+        if let (Some(passed), Some(bucket)) = (passed, &mut self.bucket) {
+            bucket.set_to(passed, now);
+        }
+    }
+
+    /// The part of a round that has passed since this process's turn; `None`: none are taken.
+    fn passed(&self, now: Tick) -> Option<f64> {
+        let Fellows::Turns(Turn { place, wall_ms }) = self.fellows else { return None };
+        let round = 1000.0 / self.rate;
+        let common = wall_ms.saturating_add(now.since(self.told).0);
+        let taken = self.instances > 1 && round.is_finite() && round >= SHORTEST_TURN_MS;
+        taken.then(|| (common as f64 / round - place).rem_euclid(1.0))
+    }
+
+    /// What this process takes of the pace that all of them keep.
+    fn paced_at(&self) -> f64 {
         let rate = self.steady.max(self.highest);
+        match self.fellows {
+            Fellows::Turns(_) if self.instances > 1 && rate > 0.0 => {
+                let all = rate * f64::from(self.instances);
+                ((all.log2() * STEPS).ceil() / STEPS).exp2() / f64::from(self.instances)
+            }
+            _ => rate,
+        }
+    }
+
+    fn set_rate(&mut self, now: Tick) {
+        let rate = self.paced_at();
+        let changes = rate != self.rate;
         match self.bucket.take() {
             Some(bucket) if rate == self.rate => self.bucket = Some(bucket),
             Some(bucket) => self.bucket = Some(bucket.at_rate(rate, now)),
@@ -214,6 +307,9 @@ impl<K: Ord + Clone> Pacer<K> {
             None => {}
         }
         self.rate = rate;
+        if changes {
+            self.keep_turn(now);
+        }
     }
 
     fn remove(&mut self, key: &K) -> Option<Due> {
@@ -300,6 +396,26 @@ mod tests {
     }
 
     #[test]
+    fn those_whose_time_ends_sooner_don_t_come_together_in_the_end() {
+        // 2,000 keys within 75 to 100 s, the shortest asked for last and all equally hot.
+        let (now, second) = (Tick(1_000), Span::secs(1));
+        let mut pacer = Pacer::default();
+        pacer.measure(2_000, Span::secs(100), 1, now);
+        for key in 0..2_000u64 {
+            pacer.ask(&key, 1, now + Span::ms(100_000 - key * 25 / 2), now);
+        }
+        let (mut seconds, mut next) = (Vec::new(), Some(now));
+        while next.is_some() {
+            let (until, mut begun) = (now + Span((seconds.len() as u64 + 1) * second.0), Vec::new());
+            while let Some(at) = next.filter(|at| *at < until) {
+                next = pacer.advance(at, &mut begun);
+            }
+            seconds.push(begun.len());
+        }
+        assert!(seconds.iter().all(|begun| *begun <= 32), "{seconds:?}");
+    }
+
+    #[test]
     fn the_hottest_go_first_and_a_key_may_get_hotter_while_it_waits() {
         let mut pacer = Pacer::default();
         let (now, until) = (Tick(1_000), Tick(1_000) + HOUR);
@@ -354,7 +470,7 @@ mod tests {
         pacer.measure(3_600, HOUR, 10, now);
         assert_eq!(pacer.rate(), Some(0.12));
         assert_eq!([0, 1].map(|key| pacer.ask(&key, 1, until, now)), [Pace::Go, Pace::Wait]);
-        pacer.refund();
+        pacer.refund(now);
         let mut out = Vec::new();
         assert_eq!((pacer.advance(now, &mut out), out), (None, vec![1]));
     }
@@ -383,6 +499,84 @@ mod tests {
         firsts.sort_unstable();
         let in_a_second = firsts.iter().map(|at| firsts.iter().filter(|b| (*at..at + 1000).contains(b)).count()).max();
         assert!(in_a_second < Some(12) && firsts[49] <= 30_000, "{in_a_second:?} {firsts:?}");
+    }
+
+    /// When each refresh of `keys` begins that all processes of a fleet find due at once, in ms.
+    fn begun_by_a_fleet(fleet: u32, keys: u32, turns: bool) -> Vec<u64> {
+        let (start, until) = (Tick(50_000_123), Tick(50_000_123) + HOUR);
+        let mut pacers: Vec<Pacer<u32>> = (0..fleet).map(|process| Pacer::drawn(Draw(u64::from(process)))).collect();
+        for (process, pacer) in pacers.iter_mut().enumerate() {
+            if turns {
+                let turn = Turn { place: process as f64 / f64::from(fleet), wall_ms: 1_700_000_000_000 };
+                pacer.meet(Fellows::Turns(turn), start);
+            }
+            pacer.measure(u64::from(keys), HOUR, fleet, start);
+            for key in 0..keys {
+                assert_eq!(pacer.ask(&key, 1, until, start), Pace::Wait);
+            }
+        }
+        let mut begun = Vec::new();
+        let mut next: BTreeSet<(Tick, usize)> = (0..pacers.len()).map(|process| (start, process)).collect();
+        while let Some((now, process)) = next.pop_first() {
+            let mut out = Vec::new();
+            next.extend(pacers[process].advance(now, &mut out).map(|at| (at, process)));
+            for key in out {
+                begun.push(now.0);
+                pacers.iter_mut().for_each(|pacer| {
+                    pacer.withdraw(&key);
+                });
+            }
+        }
+        begun
+    }
+
+    #[test]
+    fn s6_a_fleet_that_takes_turns_keeps_the_pace_in_every_second() {
+        let peak =
+            |begun: &[u64]| begun.iter().map(|at| begun.iter().filter(|b| (*at..at + 1000).contains(b)).count()).max();
+        let begun = begun_by_a_fleet(50, 2_000, true);
+        assert_eq!(begun.len(), 2_000);
+        // 2,000 within 0.8 hours are 0.69 a second.
+        assert!(peak(&begun) <= Some(2), "{:?}", peak(&begun));
+        let control = begun_by_a_fleet(50, 2_000, false);
+        assert!(peak(&control) >= Some(4), "without turns they coincide by chance: {:?}", peak(&control));
+    }
+
+    #[test]
+    fn a_fleet_whose_turns_come_quickly_is_as_fast_as_it_should_be() {
+        // Each has its turn every 10 ms: then nobody waits for one.
+        let (now, until) = (Tick(1_000), Tick(1_000) + HOUR);
+        let mut pacer = Pacer::default();
+        pacer.meet(Fellows::Turns(Turn { place: 0.3, wall_ms: 77 }), now);
+        pacer.measure(20_000, Span::secs(60), 4, now);
+        (0..500u32).for_each(|key| {
+            pacer.ask(&key, 1, until, now);
+        });
+        let mut begun = Vec::new();
+        let mut next = Some(now);
+        while let Some(at) = next.filter(|at| *at < now + Span::secs(1)) {
+            // Whoever wakes it is late now and then.
+            next = pacer.advance(at + Span(at.0 % 7), &mut begun);
+        }
+        let rate = pacer.rate().expect("paced");
+        assert!((begun.len() as f64 / rate - 1.0).abs() < 0.15, "{} in a second at {rate}/s", begun.len());
+    }
+
+    #[test]
+    fn s6_before_the_others_were_heard_nothing_begins_that_can_wait() {
+        let (now, until) = (Tick(1_000), Tick(1_000) + Span::secs(100));
+        let mut pacer = Pacer::default();
+        pacer.meet(Fellows::Unheard, now);
+        pacer.measure(3_600, HOUR, 1, now);
+        assert_eq!(pacer.ask(&0, 1, until, now), Pace::Wait);
+        assert_eq!(pacer.ask(&1, 1, now, now), Pace::Go, "its time is over");
+        let mut out = Vec::new();
+        assert_eq!(pacer.advance(now, &mut out), Some(until - Span::secs(10)), "in time, whoever is heard");
+        assert!(out.is_empty());
+        pacer.meet(Fellows::Counted, now + Span::secs(3));
+        pacer.measure(3_600, HOUR, 1, now + Span::secs(3));
+        pacer.advance(now + Span::secs(3), &mut out);
+        assert_eq!(out, [0], "control: once they were");
     }
 
     proptest! {

@@ -102,6 +102,12 @@ impl FleetView {
         rates.filter(move |(_, rates)| cost(*rates) >= rate)
     }
 
+    /// Where the process that tells as `own` comes among all of them, from 0 to below 1: each has a place of its own, but
+    /// for a few of thousands, and all see the same order.
+    pub fn place(&self, own: u64, now: Tick) -> f64 {
+        self.marks.place(own, now)
+    }
+
     /// How many processes there are, this one included: an estimate.
     pub fn instances(&self, now: Tick) -> u32 {
         self.marks.count(now) + 1
@@ -153,6 +159,10 @@ impl Default for Marks {
     }
 }
 
+fn bit_of(sender: u64) -> usize {
+    (Draw(sender).fork(0).0 % MARKS as u64) as usize
+}
+
 /// A slot's length: all of them together are [`GONE_AFTER`].
 const SLOT: Span = Span(GONE_AFTER.0 / 3);
 
@@ -163,17 +173,30 @@ impl Marks {
         if slot.0 != number {
             *slot = (number, Box::new([0; MARKS / 64]));
         }
-        let bit = (Draw(sender).fork(0).0 % MARKS as u64) as usize;
+        let bit = bit_of(sender);
         slot.1[bit / 64] |= 1 << (bit % 64);
     }
 
-    fn count(&self, now: Tick) -> u32 {
+    fn recent(&self, now: Tick) -> [u64; MARKS / 64] {
         let number = now.0 / SLOT.0;
         let recent = |slot: &&(u64, Box<[u64; MARKS / 64]>)| slot.0 <= number && number - slot.0 < 3;
         let mut all = [0u64; MARKS / 64];
         for (_, marks) in self.slots.iter().filter(recent) {
             all.iter_mut().zip(marks.iter()).for_each(|(all, marks)| *all |= marks);
         }
+        all
+    }
+
+    fn place(&self, own: u64, now: Tick) -> f64 {
+        let (mut all, bit) = (self.recent(now), bit_of(own));
+        all[bit / 64] |= 1 << (bit % 64);
+        let ones = |words: &[u64]| words.iter().map(|word| word.count_ones()).sum::<u32>();
+        let before = ones(&all[..bit / 64]) + (all[bit / 64] & ((1 << (bit % 64)) - 1)).count_ones();
+        f64::from(before) / f64::from(ones(&all))
+    }
+
+    fn count(&self, now: Tick) -> u32 {
+        let all = self.recent(now);
         let set: u32 = all.iter().map(|word| word.count_ones()).sum();
         let free = (MARKS as f64 - f64::from(set)).max(1.0);
         (MARKS as f64 * (MARKS as f64 / free).ln()).round() as u32

@@ -63,6 +63,20 @@ fn processes_are_counted_without_being_remembered() {
 }
 
 #[test]
+fn each_process_has_a_place_of_its_own_and_all_see_the_same_order() {
+    let (now, fleet) = (Tick(5_000_000), 7u64);
+    let place = |own: u64| {
+        let mut view = FleetView::default();
+        (0..fleet).filter(|other| *other != own).for_each(|other| view.hear(other, &[], now));
+        (view.place(own, now) * fleet as f64).round() as u64
+    };
+    let mut places: Vec<u64> = (0..fleet).map(place).collect();
+    places.sort_unstable();
+    assert_eq!(places, (0..fleet).collect::<Vec<_>>());
+    assert_eq!(FleetView::default().place(3, now), 0.0, "alone");
+}
+
+#[test]
 fn the_more_processes_the_less_often_each_tells() {
     assert_eq!([0, 1, 100, 200, 1_000, u32::MAX].map(tells_every), [100, 100, 100, 400, 1_000, 1_000].map(Span::ms));
 }

@@ -6,6 +6,7 @@ pub mod early;
 pub mod flight;
 pub mod queue;
 pub mod rescue;
+pub mod rumour;
 pub mod shelf;
 pub mod token;
 pub mod walk;

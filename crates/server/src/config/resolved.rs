@@ -79,6 +79,8 @@ pub struct Listen {
     pub password: Option<Secret>,
     /// How a process that has just begun takes on traffic.
     pub ramp: Mode,
+    /// Connections that one address may have to the data faces, both together; `None`: as many as there is room for.
+    pub clients_per_address: Option<u32>,
 }
 
 /// The memory tier.
@@ -166,10 +168,21 @@ pub struct Shared {
     pub replica_reads: bool,
     /// How invalidations reach other processes.
     pub backplane: Backplane,
+    /// Whom it and its backplane are to trust over TLS, and who this process is there.
+    pub tls: SharedTls,
     /// Where `url` is written.
     pub place: Place,
     /// Where `backplane` is written; where it is not, the same.
     pub backplane_place: Place,
+}
+
+/// Files in PEM for TLS with a Redis.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SharedTls {
+    /// Trusted in place of what the system trusts.
+    pub ca: Option<PathBuf>,
+    /// Shown to the server: a chain of certificates, and its private key.
+    pub identity: Option<(PathBuf, PathBuf)>,
 }
 
 /// What the shared tier is, and where.

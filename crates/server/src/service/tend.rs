@@ -11,6 +11,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 use super::Service;
 use super::beginning::Readiness;
 use super::hotlist::{self, Hot};
+use super::serving::Belongs;
 
 /// The hot list is written so often.
 const KEEP_EVERY: Duration = Duration::from_secs(60);
@@ -35,6 +36,7 @@ impl Service {
         let list = std::mem::take(&mut *self.0.beginning.list.lock());
         let warming = async {
             if !list.is_empty() {
+                self.remember(&list);
                 self.warm_up(list).await;
             }
         };
@@ -46,6 +48,16 @@ impl Service {
         let ramp = self.0.beginning.ramp.lock();
         let warm = self.0.beginning.share.load(Ordering::Relaxed) as f64 / 1e6;
         Readiness { ready: ramp.is_ready(), weight: ramp.weight(self.now()), warm }
+    }
+
+    /// What was read most before the restart counts as known: a key that nobody has asked for yet is not forgotten by it.
+    fn remember(&self, list: &[Hot]) {
+        let serving = self.serving();
+        let known = list.iter().filter_map(|hot| match serving.belongs(&hot.key) {
+            Belongs::To(served, _) => Some((hash(&served.name, &served.stored(&hot.key)), hot.rate as f32)),
+            _ => None,
+        });
+        *self.0.beginning.known.lock() = known.collect();
     }
 
     /// Loads the hot list, the most popular first, until enough is there or the time is over.

@@ -5,11 +5,13 @@ use bellwether_core::draw::Draw;
 use bellwether_core::entry::{Kind, Meta};
 use bellwether_core::failure::FailClass;
 use bellwether_core::fence::{Fence, Floor};
+use bellwether_core::guard::breaker::Position;
 use bellwether_core::guard::cooldown::Cooling;
 use bellwether_core::guard::gate::{Admission, Ended, Ticket};
 use bellwether_core::lease::{self, Mode};
 use bellwether_core::read::decide::Demand;
 use bellwether_core::read::flight::FlightId;
+use bellwether_core::read::rumour::rumour;
 use bellwether_core::read::walk::{Event as Walked, Found, Heard, Report, Seen, Step};
 use bellwether_core::time::Span;
 use bellwether_core::write::stamp::{Travelled, adopted};
@@ -79,7 +81,7 @@ impl Fleet<'_> {
         let (key, process, seen) = (task.key as usize, task.process, task.seen);
         let Step::Acquire(mode) = task.step else {
             let heard = self.found(self.tier.read(key, now), process, seen, draw);
-            return self.walk(id, Walked::Heard(heard));
+            return self.hear(id, heard);
         };
         // A lock without a heartbeat is nobody's until it runs out.
         let mode = if self.set.polls() { Mode::Miss } else { mode };
@@ -100,6 +102,23 @@ impl Fleet<'_> {
             Reply::Fresh => self.found(self.tier.read(key, now), process, seen, draw),
             Reply::HitForMiss { .. } | Reply::Foreign => Heard::Passing,
         };
+        self.hear(id, heard);
+    }
+
+    /// The guard is told what the tier says of another's load, then the walk goes on.
+    fn hear(&mut self, id: u64, heard: Heard) {
+        let Some((process, key)) = self.tasks[id as usize].as_ref().map(|task| (task.process, task.key)) else {
+            return;
+        };
+        if self.set.guards() {
+            let flights = self.flights.get(&self.flight_place(process, key));
+            let failing = flights.and_then(|flights| flights.cooling).is_some_and(|before| !before.forgotten(self.now));
+            if let Some(rumour) = rumour(&heard, failing, self.now)
+                && self.gates[process as usize].heard(rumour, self.now)
+            {
+                self.guard(process);
+            }
+        }
         self.walk(id, Walked::Heard(heard));
     }
 
@@ -246,10 +265,13 @@ impl Fleet<'_> {
         if !task.loads {
             return;
         }
-        let place = self.flight_place(task.process, task.key);
+        let process = task.process;
+        let place = self.flight_place(process, task.key);
         let before = self.flights.get(&place).and_then(|flights| flights.cooling);
         self.loaded(id, Ended::Failed { class: FailClass::Timeout, again: before.is_some() });
         self.record.load_failed();
+        let broken = self.gates[process as usize].breaker() != Position::Closed;
+        let before = Cooling::before(before, broken, FailClass::Timeout, self.now);
         self.walk(id, Walked::Failed(FailClass::Timeout, before));
     }
 

@@ -1,9 +1,11 @@
 //! When does a refresh that is due begin? At once, or when the process's pacer says so.
 
 use bellwether_core::entry::Meta;
-use bellwether_core::guard::pacer::Pace;
+use bellwether_core::guard::pacer::{Fellows, Pace, Turn};
+use bellwether_core::heat::fleet::GONE_AFTER;
 use bellwether_core::time::Span;
 
+use super::case::Start;
 use super::task::Event;
 use super::world::Fleet;
 
@@ -18,7 +20,18 @@ impl Fleet<'_> {
             return;
         }
         let (keys, ttl, processes, now) = (u64::from(self.case.keys), self.case.ttl, self.case.processes, self.now);
-        self.pacers.iter_mut().for_each(|pacer| pacer.measure(keys, ttl, processes, now));
+        (0..u64::from(processes)).for_each(|process| self.marks.hear(process, &[], now));
+        // A fleet that has just begun does not know how large it is.
+        let begins = matches!(self.case.start, Start::Empty | Start::Snapshot) && since < GONE_AFTER;
+        for (process, pacer) in self.pacers.iter_mut().enumerate() {
+            let turn = Turn { place: self.marks.place(process as u64, now), wall_ms: now.0 };
+            pacer.meet(if begins { Fellows::Unheard } else { Fellows::Turns(turn) }, now);
+            pacer.measure(keys, ttl, processes, now);
+        }
+        if since == GONE_AFTER {
+            // Those who were kept waiting until then.
+            (0..processes).for_each(|process| self.pace(process));
+        }
     }
 
     /// A reader found a value due for a refresh.
@@ -72,7 +85,7 @@ impl Fleet<'_> {
         pacer.withdraw(&key);
         let paced = self.tasks[id as usize].as_ref().is_some_and(|task| task.paced);
         if paced && !loaded {
-            pacer.refund();
+            pacer.refund(self.now);
             self.pace(process);
         }
     }

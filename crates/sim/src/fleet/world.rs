@@ -8,6 +8,7 @@ use bellwether_core::entry::{Kind, Meta};
 use bellwether_core::fence::Fence;
 use bellwether_core::guard::gate::Gate;
 use bellwether_core::guard::pacer::Pacer;
+use bellwether_core::heat::fleet::FleetView;
 use bellwether_core::loadtimes::LoadTimes;
 use bellwether_core::policy::{Budget, Policy};
 use bellwether_core::read::flight::Flights;
@@ -24,7 +25,7 @@ use super::task::{Event, MOST_TASKS, Task};
 use super::tier::SharedTier;
 
 /// Moments before the start must be expressible.
-const START: Tick = Tick(1_000_000_000);
+pub(super) const START: Tick = Tick(1_000_000_000);
 /// How often it is looked whether everything is calm.
 const LOOK_EVERY: Span = Span::secs(1);
 /// Values that had expired when a run begins did so this long ago.
@@ -57,7 +58,7 @@ pub(super) struct Fleet<'a> {
     pub(super) case: &'a Case,
     pub(super) set: PolicySet,
     pub(super) policy: Policy,
-    seed: u64,
+    pub(super) seed: u64,
     crowd: &'a Crowd,
     calm: Calm,
     pub(super) now: Tick,
@@ -77,6 +78,8 @@ pub(super) struct Fleet<'a> {
     /// Of each process, for those who pace.
     pub(super) pacers: Vec<Pacer<u32>>,
     pub(super) pace_wakes: Vec<Option<Tick>>,
+    /// Who there is, as all of them hear it.
+    pub(super) marks: FleetView,
     pub(super) times: Vec<LoadTimes>,
     /// By number; gone when done.
     pub(super) tasks: Vec<Option<Box<Task>>>,
@@ -134,6 +137,7 @@ impl<'a> Fleet<'a> {
             guard_wakes: vec![None; processes],
             pacers: (0..if set.paces() { processes as u64 } else { 0 }).map(pacer).collect(),
             pace_wakes: vec![None; processes],
+            marks: FleetView::default(),
             times: vec![LoadTimes::default(); processes],
             tasks: Vec::new(),
             under_way: vec![0; keys],
