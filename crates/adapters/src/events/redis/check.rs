@@ -5,6 +5,7 @@ use redis::{RedisError, RedisResult, Value, cmd};
 use super::RedisEvents;
 use super::names::Names;
 use crate::SetupError;
+use crate::tiers::redis::is_of_a_scripts_user;
 use bellwether::Invalidation;
 use bellwether::events::{Batch, Delivery, Message, TransportError};
 
@@ -81,7 +82,7 @@ impl RedisEvents {
         let (keys, channels) = self.names.patterns();
         let hint = if has("NOAUTH") || has("WRONGPASS") || error.kind() == redis::ErrorKind::AuthenticationFailed {
             "check user and password".to_owned()
-        } else if has("NOPERM") || has("user executing the script") {
+        } else if has("NOPERM") || is_of_a_scripts_user(&said) {
             let more = if self.delivery == Delivery::BestEffort {
                 format!(" {channels} +publish +subscribe")
             } else {

@@ -97,8 +97,7 @@ impl Fault {
             "WRONGTYPE" => Fault::WrongType,
             "NOPERM" | "NOAUTH" | "WRONGPASS" => Fault::Denied(format!("{code} {detail}")),
             "MISCONF" | "NOREPLICAS" => Fault::Unsafe(format!("{code} {detail}")),
-            // As Redis 7 says it of a script; its code is ERR.
-            _ if detail.contains("user executing the script") => Fault::Denied(format!("NOPERM {detail}")),
+            _ if is_of_a_scripts_user(detail) => Fault::Denied(format!("NOPERM {detail}")),
             _ => Fault::Other(format!("{code} {detail}")),
         }
     }
@@ -150,6 +149,11 @@ impl Fault {
     }
 }
 
+/// Whether an error of a script, whose code is `ERR`, says that its user lacks a right: as Redis 7 puts it, and as Valkey.
+pub(crate) fn is_of_a_scripts_user(text: &str) -> bool {
+    ["user executing the script", "ACL failure in script"].iter().any(|words| text.contains(words))
+}
+
 /// "3999 127.0.0.1:6381": slot and address. The host is empty where it is the one that answers.
 fn redirect(detail: &str) -> Option<(u16, String)> {
     let (slot, address) = detail.trim().split_once(' ')?;
@@ -180,6 +184,11 @@ mod tests {
         assert!(matches!(of(six), Fault::Full));
         let six = "-ERR Error running script (call to f_1): @user_script:3: WRONGTYPE Operation against a key\r\n";
         assert!(matches!(of(six), Fault::WrongType));
+        let seven =
+            "-ERR The user executing the script can't run this command or subcommand script: 1, on @user_script:9.\r\n";
+        assert!(matches!(of(seven), Fault::Denied(_)));
+        let valkey = "-ERR ACL failure in script: User app has no permissions to run the 'set' command script: 1, on @user_script:9.\r\n";
+        assert!(matches!(of(valkey), Fault::Denied(_)));
         assert!(matches!(of("-ERR unknown command 'FOO'\r\n"), Fault::Other(_)));
     }
 

@@ -44,6 +44,7 @@ use bellwether::{FailClass, Fence, Invalidation, Span};
 use bellwether_core::ring::split;
 pub use check::{Problem, Report, Weight};
 pub use counters::{NodeState, RedisCounts};
+pub(crate) use fault::is_of_a_scripts_user;
 use futures_util::future::{BoxFuture, FutureExt};
 pub use options::{Reads, RedisAuth, RedisOptions, RedisTls};
 pub use url::{RedisAddress, RedisShape, RedisTarget};
