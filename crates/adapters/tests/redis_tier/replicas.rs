@@ -136,7 +136,7 @@ async fn g2_a_replica_that_is_cut_off_gives_nobody_what_is_over() {
     let cluster = cluster().await;
     let url = seeds(&cluster);
     let (tier, careful) = process(&url);
-    let ((_, remover), (_, unaware)) = (process(&url), process(&url));
+    let ((_, remover), (unaware_tier, unaware)) = (process(&url), process(&url));
     let lagging = open_with(&url, RedisOptions { reads: Reads::Replica, ..patient() });
     store(&tier, KEY, "old").await;
     careful.near(KEY, Some(Span::ms(300)));
@@ -159,11 +159,13 @@ async fn g2_a_replica_that_is_cut_off_gives_nobody_what_is_over() {
     }
     let mut old = [0, 0];
     for _ in 0..100 {
+        // One that knows of nothing each time: once the key's own node has answered, older answers are dropped.
+        let unaware = SpreadTier::new(unaware_tier.clone(), Handle::current());
+        unaware.near(KEY, Some(FOR_EVER));
         old[0] += usize::from(body(unaware.get(KEY).await).as_deref() == Some(b"old"));
         old[1] += usize::from(body(lagging.get(KEY).await).as_deref() == Some(b"old"));
     }
-    // Once the key's own node has answered with something newer, replicas are not believed there either.
-    assert!(old[0] > 0 && old[1] > 50, "the controls, who know of nothing and bound nothing: {old:?}");
+    assert!(old[0] > 20 && old[1] > 50, "the controls, who know of nothing and bound nothing: {old:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
