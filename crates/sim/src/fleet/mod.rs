@@ -21,6 +21,7 @@ mod process;
 mod record;
 mod task;
 mod tier;
+mod warm;
 mod world;
 
 pub use case::{Arrivals, Case, Fault, Memory, Popularity, Start, Trouble};
