@@ -8,10 +8,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use bellwether::disk::OnRestart;
+use bellwether::disk::{OnRestart, Unserved};
 use bellwether::shared::Sharing;
 use bellwether::testing::{Mode, SharedMemory};
-use bellwether::{Cache, CacheBuilder, Clock, Loaded, OptionalExt, Policy, Space, Why};
+use bellwether::{Cache, CacheBuilder, Clock, Loaded, OptionalExt, Policy, Space, Span, Why};
 use bellwether_adapters::tiers::disk::{DiskConfig, DiskTier};
 use tempfile::TempDir;
 
@@ -150,6 +150,33 @@ async fn what_memory_has_no_room_for_is_found_on_disk_as_fresh_as_it_was() {
         .or_load(|_, _| async { Err::<Vec<(u64, Loaded<String>)>, _>(io::Error::other("not asked")) });
     let many = many.await;
     assert!(many.iter().all(Result::is_ok), "a batch looks on disk too");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_lies_on_disk_is_told_without_being_taken_up_and_so_is_what_covers_it() {
+    let host = Host::new();
+    let process = host.process();
+    for id in [1, 2] {
+        process.get(id, "old").await;
+    }
+    process.stored(2).await;
+    let before = process.counts();
+    let lying = process.cache.on_disk(&process.products, &1).await.expect("it was stored");
+    assert_eq!((lying.kind, lying.unserved, lying.earlier), (Some(bellwether::Kind::Value), None, false));
+    assert!(lying.bytes >= 3 && lying.fresh > Span::secs(50) && lying.kept > Span::secs(600), "{lying:?}");
+    assert_eq!(process.cache.on_disk(&process.products, &3).await, None, "nobody has asked for it");
+    assert_eq!(process.counts(), before, "a look is no read");
+
+    // A removal of its tag is known before the row is gone, and of its key the row goes with it.
+    assert!(process.cache.remove_tag("digit:1").await);
+    let lying = process.cache.on_disk(&process.products, &1).await;
+    assert!(lying.is_none_or(|lying| lying.unserved == Some(Unserved::Invalidated)), "{lying:?}");
+    process.end(&host).await;
+
+    let process = host.process();
+    let lying = process.cache.on_disk(&process.products, &2).await.expect("it survives");
+    assert!(lying.earlier && lying.unserved.is_none(), "{lying:?}");
+    assert_eq!((process.cache.entries(), host.loads()), (0, 2), "nothing was taken up or loaded");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

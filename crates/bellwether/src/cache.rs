@@ -14,7 +14,7 @@ use tokio::runtime::{Handle, Runtime, RuntimeFlavor};
 
 use crate::cached::Cached;
 use crate::control::{brakes, follow, heat, pace, resync};
-use crate::disk::Disk;
+use crate::disk::{Disk, Lying};
 use crate::engine::debts::{Owing, Retried};
 use crate::engine::space::{SpaceState, Travel};
 use crate::engine::{Engine, SharedTier};
@@ -493,6 +493,12 @@ impl Cache {
     /// What the cache knows of a key of `space`.
     pub fn explain_key<K: CacheKey + ?Sized, V: Value>(&self, space: &Space<K, V>, key: &K) -> Explain {
         self.engine.explain(&space.shared.state, &space.owned(key))
+    }
+
+    /// What lies on this machine's disk for a key of `space`, whether it may be served or not. Loads nothing, and takes
+    /// nothing up; `None` if nothing is there, the space has no disk, or nobody can tell soon.
+    pub async fn on_disk<K: CacheKey + ?Sized, V: Value>(&self, space: &Space<K, V>, key: &K) -> Option<Lying> {
+        self.engine.lying(&space.shared.state, &space.owned(key)).await
     }
 
     /// What is done about hot keys right now: space, key bytes, and what is known of it. Bounded: only so many keys are

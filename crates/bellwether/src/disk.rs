@@ -5,6 +5,7 @@
 //! is time for it, while an invalidation is acknowledged once it survives `kill -9`. What an earlier life of the
 //! process has left is told as such ([`Held::earlier`]): nothing of it may be served as fresh.
 
+use bellwether_core::entry::Kind;
 use bellwether_core::fence::Fence;
 pub use bellwether_core::read::shelf::OnRestart;
 use bellwether_core::time::Span;
@@ -29,6 +30,53 @@ pub struct Held {
     pub envelope: Envelope,
     /// An earlier life of the process stored it.
     pub earlier: bool,
+}
+
+/// What lies on disk under a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lying {
+    /// What the entry says; `None`: it can't be read any more.
+    pub kind: Option<Kind>,
+    /// Time since its load began; `None` as above.
+    pub age: Option<Span>,
+    /// Freshness left by its own ttl.
+    pub fresh: Span,
+    /// Time left until it is expired.
+    pub kept: Span,
+    /// Bytes of its value.
+    pub bytes: u64,
+    /// An earlier life of the process stored it: nothing of it is served as fresh.
+    pub earlier: bool,
+    /// Why nobody is served it; `None`: it may be served.
+    pub unserved: Option<Unserved>,
+}
+
+/// Why something on disk is not served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unserved {
+    /// Its time is over.
+    Ended,
+    /// A removal of its key, space or one of its tags covers it.
+    Invalidated,
+    /// The same, and the disk is being told of it at this moment.
+    BeingInvalidated,
+    /// The values of its space are made in another way by now.
+    Remade,
+    /// It is damaged.
+    Unreadable,
+}
+
+impl Unserved {
+    /// The word in explanations.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Unserved::Ended => "ended",
+            Unserved::Invalidated => "invalidated",
+            Unserved::BeingInvalidated => "being_invalidated",
+            Unserved::Remade => "made_in_another_way",
+            Unserved::Unreadable => "unreadable",
+        }
+    }
 }
 
 /// Whether the tier works.
@@ -105,6 +153,12 @@ pub trait Disk: Send + Sync + 'static {
     /// What is under `key`, if it was put there under this number of its space and may still be served. `None` as well
     /// when nobody can tell soon.
     fn get<'a>(&'a self, key: &'a [u8], space: u64) -> BoxFuture<'a, Option<Held>>;
+
+    /// What lies under `key`, whether it may be served or not; for whoever explains. Changes nothing and counts nothing.
+    /// `None` as well when nobody can tell, or where the tier has no answer to this.
+    fn look<'a>(&'a self, _key: &'a [u8], _space: u64) -> BoxFuture<'a, Option<Lying>> {
+        Box::pin(std::future::ready(None))
+    }
 
     /// Stores it when there is time: `envelope` was made under this process's `fence`. `space` names the space and how
     /// its values are made. Never waits; false if there is no room to queue it.

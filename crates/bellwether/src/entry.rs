@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use bellwether_core::entry::{Kind, Meta, Packed};
 use bellwether_core::fence::{Fence, Floor, Invalidation};
-use bellwether_core::time::Tick;
+use bellwether_core::heat::past::Past;
+use bellwether_core::time::{Span, Tick};
 
 use crate::key::Key;
 use crate::shared::tag_hash;
@@ -162,11 +163,13 @@ pub(crate) struct Aside {
     pub(crate) extra: Option<Box<Extra>>,
     /// Only in shared spaces.
     pub(crate) mark: Option<TierMark>,
+    /// How often the key was read before.
+    pub(crate) past: Past,
 }
 
 impl From<Option<Box<Extra>>> for Aside {
     fn from(extra: Option<Box<Extra>>) -> Aside {
-        Aside { extra, mark: None }
+        Aside { extra, ..Aside::default() }
     }
 }
 
@@ -230,10 +233,10 @@ impl Tag {
 pub(crate) type Resident = Arc<Entry>;
 
 impl<B: Content> Entry<B> {
-    fn of(meta: Meta, flags: u32, weight: usize, body: B) -> Resident {
+    fn of(meta: Meta, (flags, past): (u32, Past), weight: usize, body: B) -> Resident {
         let weight = u32::try_from(weight).unwrap_or(u32::MAX);
         Arc::new(Entry {
-            packed: Packed::new(meta, flags),
+            packed: Packed::new(meta, flags).with_past(past),
             calm_ms: AtomicU32::new(meta.early_ms),
             weight,
             hits: AtomicU32::new(0),
@@ -242,8 +245,8 @@ impl<B: Content> Entry<B> {
         })
     }
 
-    fn watched(meta: Meta, flags: u32, weight: usize, body: B) -> Resident {
-        let entry = Entry::of(meta, flags, weight + size_of::<TierMark>(), body);
+    fn watched(meta: Meta, rest: (u32, Past), weight: usize, body: B) -> Resident {
+        let entry = Entry::of(meta, rest, weight + size_of::<TierMark>(), body);
         entry.watch();
         entry
     }
@@ -258,6 +261,9 @@ pub(crate) fn relabelled(entry: &Resident, meta: Meta, more: impl Into<Aside>, e
     let own = ENTRY_OVERHEAD + extra.as_ref().map_or(0, |extra| extra.weight());
     let flags = if expired { EXPIRED } else { 0 } | if extra.is_some() { EXTRA } else { 0 };
     let (weight, link) = (holder.weight as usize + own, Link { holder, extra });
+    // The same copy, or one that was found to be as good: what it was asked for so far is of the past.
+    let past = if meta.born == entry.meta().born { entry.past() } else { entry.carried(meta.born) };
+    let flags = (flags, past);
     match mark {
         None => Entry::of(meta, flags, weight, link),
         Some(mark) => {
@@ -276,10 +282,10 @@ impl Entry {
         heap: usize,
         value: V,
     ) -> Resident {
-        let Aside { extra, mark } = aside.into();
+        let Aside { extra, mark, past } = aside.into();
         let weight = ENTRY_OVERHEAD + key.bytes.len() + size_of::<V>() + heap;
         let weight = weight + extra.as_ref().map_or(0, |extra| extra.weight());
-        let flags = if extra.is_some() { EXTRA } else { 0 };
+        let flags = (if extra.is_some() { EXTRA } else { 0 }, past);
         match (extra, mark) {
             (extra, Some(mark)) => {
                 let mark = TierMark { early_ms: meta.early_ms, ..mark };
@@ -390,6 +396,22 @@ impl Entry {
 
     pub(crate) fn hits(&self) -> u32 {
         self.hits.load(Ordering::Relaxed)
+    }
+
+    /// How often its key was read before.
+    pub(crate) fn past(&self) -> Past {
+        self.packed.past()
+    }
+
+    /// How long it has been asked for.
+    pub(crate) fn watched_for(&self, now: Tick) -> Span {
+        let meta = self.meta();
+        now.since(meta.born + Span(u64::from(meta.cost_ms)))
+    }
+
+    /// What its successor remembers of how often the key was read.
+    pub(crate) fn carried(&self, now: Tick) -> Past {
+        self.past().carried(self.hits(), self.watched_for(now))
     }
 
     pub(crate) fn timer(&self) -> TimerId {

@@ -82,7 +82,8 @@ macro_rules! terms {
             self
         }
 
-        /// This caller's deadline, from now; the space's `timeout` unless set. The load goes on without it.
+        /// This caller's deadline, from now; the space's `timeout` unless set. The load goes on without it. Nobody waits
+        /// for longer than 49 days, whatever is asked for.
         ///
         /// # Panics
         /// If a text is no duration.

@@ -5,6 +5,7 @@ use std::collections::BinaryHeap;
 use bellwether_core::heat::hot::{Rates, Stage};
 use bellwether_core::heat::policy::HotPolicy;
 use bellwether_core::time::Span;
+use bellwether_core::time::Tick;
 
 use crate::cache::Cache;
 use crate::control::heat::sensible;
@@ -80,6 +81,19 @@ pub struct HeatCounts {
     pub refused_quota: u64,
 }
 
+/// A key of which somebody said that it will be hot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AnnouncedKey {
+    /// The name of its space.
+    pub space: String,
+    /// Its bytes in that space.
+    pub key: Box<[u8]>,
+    /// From here on.
+    pub from: Tick,
+    /// Until here.
+    pub until: Tick,
+}
+
 impl Cache {
     /// The keys that are hot or watched, the hottest first, at most `n` of them (256 at a time are known).
     ///
@@ -130,6 +144,22 @@ impl Cache {
             }
         }
         largest.into_sorted_vec().into_iter().map(|std::cmp::Reverse(big)| big).take(n).collect()
+    }
+
+    /// Keys that were [announced](crate::Space::announce) and are not over, those that begin first in front.
+    pub fn announced(&self) -> Vec<AnnouncedKey> {
+        let spaces = self.engine.spaces_by_id();
+        let announced = self.engine.plans.all_announced(self.engine.clock.now()).into_iter();
+        let known = announced.filter_map(|announced| {
+            let space = spaces.get(&announced.key.space)?.name.to_string();
+            Some(AnnouncedKey {
+                space,
+                key: Box::from(&*announced.key.bytes),
+                from: announced.from,
+                until: announced.until,
+            })
+        });
+        known.collect()
     }
 
     /// What the detector of hot keys knows of itself.

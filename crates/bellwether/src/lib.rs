@@ -80,7 +80,7 @@ pub use engine::told::Acknowledged;
 pub use error::{Error, OptionalExt, SetupError};
 pub use eviction::Eviction;
 pub use get::{Get, GetMany, HIT_MANY};
-pub use heat::{BigKey, HeatCounts, HotKey};
+pub use heat::{AnnouncedKey, BigKey, HeatCounts, HotKey};
 pub use key::CacheKey;
 pub use load::{LoadError, Loaded};
 pub use observe::counters::{FOLLOWER_BOUNDS, HistogramCounts, TIME_BOUNDS};

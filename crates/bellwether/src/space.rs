@@ -285,12 +285,31 @@ impl<K: CacheKey + ?Sized, V: Value> Space<K, V> {
         self.shared.engine.make_stale(&self.shared.state, &self.owned(key))
     }
 
-    /// Says that `key` will be hot: from `from` until `until` it is treated as if it were, prepared before anybody asks.
+    /// Says that `key` will be hot: from half a minute before `from` until `until` it is treated as if it were, prepared
+    /// before anybody asks. Said again, the later words count.
     /// False if that is over already, or too many keys are announced.
     pub fn announce(&self, key: &K, from: Tick, until: Tick) -> bool {
         let Shared { engine, .. } = &*self.shared;
         let now = engine.clock.now();
         until > now && from < until && engine.plans.announce(Announced { key: self.owned(key), from, until }, now)
+    }
+
+    /// Takes back that `key` will be hot: what was done about it is undone, unless it is hot. False if it is not announced.
+    ///
+    /// ```
+    /// use bellwether::{Cache, Policy, Span};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let cache = Cache::builder().build()?;
+    /// let page = cache.space::<str, String>("page", Policy::ttl("60s"));
+    /// let now = cache.clock().now();
+    /// assert!(page.announce("sale", now, now + Span::secs(600)));
+    /// assert_eq!(&*cache.announced()[0].key, b"sale");
+    /// assert!(page.withdraw("sale") && cache.announced().is_empty());
+    /// # Ok(()) }
+    /// ```
+    pub fn withdraw(&self, key: &K) -> bool {
+        let Shared { engine, .. } = &*self.shared;
+        engine.plans.withdraw(&self.owned(key), engine.clock.now())
     }
 
     /// Removes every key of the space, resident or not, in constant time. In this process; others that

@@ -139,3 +139,36 @@ async fn what_is_read_most_is_named_first() {
     assert_eq!(&*known[0].key, b"3", "what was known before counts");
     assert_eq!(shop.cache.popular(10, |space| space != "product", |_, _| None), []);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_burst_is_remembered_over_refreshes() {
+    let shop = Shop::new();
+    for (key, times) in [(9, 500), (1, 2)] {
+        for _ in 0..times {
+            shop.read(key).await;
+        }
+    }
+    shop.settled().await;
+    let first = || {
+        let popular = shop.cache.popular(1, |_| true, |_, _| None);
+        String::from_utf8_lossy(&popular[0].key).into_owned()
+    };
+    for _ in 0..3 {
+        shop.clock.advance(Span::secs(TTL));
+        for key in [1, 9] {
+            assert_eq!(shop.read(key).await, Why::StaleRefreshing, "each is loaded anew");
+        }
+        shop.settled().await;
+        assert_eq!(shop.read(1).await, Why::Hit);
+        assert_eq!(first(), "9", "it had its readers before the refreshes");
+    }
+    // Made stale by hand it is the same copy, with the same readers.
+    assert!(shop.space.refresh(&9));
+    assert_eq!(first(), "9");
+    // What nobody asks for any more is overtaken by what is asked for now.
+    shop.clock.advance(Span::secs(2 * TTL - 1));
+    for _ in 0..200 {
+        shop.read(1).await;
+    }
+    assert_eq!(first(), "1");
+}

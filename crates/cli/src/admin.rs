@@ -4,7 +4,10 @@ use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
+use serde_json::Value;
+
 use crate::failure::Failure;
+use crate::output::printable;
 
 /// From connecting to the last byte of the answer, each.
 const LIMIT: Duration = Duration::from_secs(5);
@@ -14,6 +17,9 @@ const MAX_ANSWER: u64 = 1 << 20;
 const MAX_HEAD: u64 = 16 << 10;
 /// Where the password comes from: a command line is seen by everyone on the machine.
 const PASSWORD: &str = "BELLWETHER_ADMIN_PASSWORD";
+
+/// The option that names the server, unless another does.
+const ADMIN: &str = "--admin";
 
 /// An admin listener's answer.
 pub(crate) struct Answer {
@@ -35,16 +41,28 @@ pub(crate) fn post(url: &str, path: &str) -> Result<Answer, Failure> {
 
 /// The same with a body, for what takes a while.
 pub(crate) fn send(url: &str, path: &str, body: &str, limit: Duration) -> Result<Answer, Failure> {
-    ask_within(url, &Request { method: "POST", path, body, limit, most: MAX_ANSWER })
+    ask_within(url, &Request { option: ADMIN, method: "POST", path, body, limit, most: MAX_ANSWER })
 }
 
-/// The same as [`get`], for what may be long.
-pub(crate) fn fetch(url: &str, path: &str, limit: Duration, most: u64) -> Result<Answer, Failure> {
-    ask_within(url, &Request { method: "GET", path, body: "", limit, most })
+/// The same for what takes something back.
+pub(crate) fn delete(url: &str, path: &str) -> Result<Answer, Failure> {
+    ask(url, "DELETE", path)
+}
+
+/// The same as [`get`], for what may be long. `option` has named the server.
+pub(crate) fn fetch(
+    option: &'static str,
+    url: &str,
+    path: &str,
+    limit: Duration,
+    most: u64,
+) -> Result<Answer, Failure> {
+    ask_within(url, &Request { option, method: "GET", path, body: "", limit, most })
 }
 
 /// What is asked, and how long its answer may take and be.
 struct Request<'a> {
+    option: &'static str,
     method: &'a str,
     path: &'a str,
     body: &'a str,
@@ -53,7 +71,7 @@ struct Request<'a> {
 }
 
 fn ask(url: &str, method: &str, path: &str) -> Result<Answer, Failure> {
-    ask_within(url, &Request { method, path, body: "", limit: LIMIT, most: MAX_ANSWER })
+    ask_within(url, &Request { option: ADMIN, method, path, body: "", limit: LIMIT, most: MAX_ANSWER })
 }
 
 fn ask_within(url: &str, request: &Request<'_>) -> Result<Answer, Failure> {
@@ -62,31 +80,35 @@ fn ask_within(url: &str, request: &Request<'_>) -> Result<Answer, Failure> {
         || host.contains(['/', '@', '?', '#'])
         || host.chars().any(|c| c.is_whitespace() || c.is_control())
     {
-        return Err(Failure::Input(vec![format!("--admin {url}: expected a URL such as http://127.0.0.1:9090")]));
+        let hint = "expected a URL such as http://127.0.0.1:9090";
+        return Err(Failure::Input(vec![format!("{} {}: {hint}", request.option, printable(url))]));
     }
     let has_port = host.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
     let host = if has_port { host.to_owned() } else { format!("{host}:9090") };
-    exchange(&host, request).map_err(|error| Failure::Run(advice(&host, &error)))
+    exchange(&host, request).map_err(|error| Failure::Run(advice(&host, request, &error)))
 }
 
 /// What went wrong, and what to do about it.
-fn advice(host: &str, error: &io::Error) -> String {
+fn advice(host: &str, Request { option, limit, .. }: &Request<'_>, error: &io::Error) -> String {
     match error.kind() {
-        io::ErrorKind::ConnectionRefused => {
+        io::ErrorKind::ConnectionRefused if *option == ADMIN => {
             format!(
                 "no server listens at {host}: start one with `bellwether serve`, or name its admin listener with --admin URL"
             )
         }
-        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
-            format!("the server at {host} did not answer in {} s", LIMIT.as_secs())
+        io::ErrorKind::ConnectionRefused => {
+            format!("{option}: no server listens at {host}: expected the admin listener of a server that runs")
         }
-        io::ErrorKind::InvalidData => format!("what listens at {host} is no admin listener of Bellwether"),
-        _ => format!("{host}: {error}"),
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+            format!("the server at {host} ({option}) did not answer in {} s", limit.as_secs())
+        }
+        io::ErrorKind::InvalidData => format!("what listens at {host} ({option}) is no admin listener of Bellwether"),
+        _ => format!("{option}: {host}: {error}"),
     }
 }
 
 fn exchange(host: &str, request: &Request<'_>) -> io::Result<Answer> {
-    let Request { method, path, body, limit, most } = request;
+    let Request { option: _, method, path, body, limit, most } = request;
     let addresses = host.to_socket_addrs()?;
     let mut stream = Err(io::Error::other("the name has no address"));
     for address in addresses {
@@ -122,5 +144,16 @@ pub(crate) fn needs_password() -> String {
     match std::env::var_os(PASSWORD) {
         Some(_) => format!("the server knows another password than {PASSWORD} has"),
         None => format!("the server wants its password: set {PASSWORD}"),
+    }
+}
+
+/// What an answer that is not 200 means: bad input where what was asked for is wrong.
+pub(crate) fn refusal(answer: &Answer) -> Failure {
+    let json: Value = serde_json::from_str(&answer.body).unwrap_or_default();
+    let words = json["error"].as_str().map_or_else(|| format!("the server answered {}", answer.status), printable);
+    match answer.status {
+        401 => Failure::Run(needs_password()),
+        400 | 413 => Failure::Input(vec![words]),
+        _ => Failure::Run(words),
     }
 }

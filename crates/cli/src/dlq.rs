@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::admin;
 use crate::explain::encoded;
 use crate::failure::Failure;
-use crate::output::say;
+use crate::output::{printable, say};
 
 /// What is to be done with invalidations that the shared tier could not be told.
 #[derive(Subcommand)]
@@ -53,21 +53,16 @@ fn path(verb: &str, key: Option<&OsStr>) -> String {
 }
 
 fn asked(answer: admin::Answer) -> Result<Value, Failure> {
-    let json: Value = serde_json::from_str(&answer.body).unwrap_or_default();
     match answer.status {
-        200 => Ok(json),
-        401 => Err(Failure::Run(admin::needs_password())),
-        status => Err(Failure::Run(match json["error"].as_str() {
-            Some(words) => words.escape_debug().to_string(),
-            None => format!("the server answered {status}"),
-        })),
+        200 => Ok(serde_json::from_str(&answer.body).unwrap_or_default()),
+        _ => Err(admin::refusal(&answer)),
     }
 }
 
 fn said(count: &Value, key: Option<&OsStr>, done: &str) -> Result<(), Failure> {
     match (count.as_u64().unwrap_or_default(), key) {
         (0, Some(key)) => {
-            let key = key.to_string_lossy().escape_debug().to_string();
+            let key = printable(&key.to_string_lossy());
             Err(Failure::Run(format!("nothing is owed for '{key}': `bellwether dlq list` shows what is")))
         }
         (count, _) => {
@@ -93,7 +88,7 @@ fn retried(done: &Value, key: Option<&OsStr>) -> Result<(), Failure> {
         return Ok(());
     }
     let advice = "the server tries them again by itself; /readyz and bellwether_shared_unwritable say how the tier is";
-    Err(Failure::Run(format!("{}: {advice}", owed.join(", ").escape_debug())))
+    Err(Failure::Run(format!("{}: {advice}", printable(&owed.join(", ")))))
 }
 
 fn list(json: &Value) {
@@ -104,7 +99,7 @@ fn list(json: &Value) {
     }
     say(&format!("{:<9} {:<7} {:>6}  {:<11}  {:<16} key", "state", "verb", "tries", "cause", "space"));
     for row in rows {
-        let text = |name: &str| row[name].as_str().unwrap_or_default().escape_debug().to_string();
+        let text = |name: &str| printable(row[name].as_str().unwrap_or_default());
         let tries = row["tries"].as_u64().unwrap_or_default();
         let (state, verb, cause) = (text("state"), text("verb"), text("cause"));
         say(&format!("{state:<9} {verb:<7} {tries:>6}  {cause:<11}  {:<16} {}", text("space"), text("key")));

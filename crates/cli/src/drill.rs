@@ -3,6 +3,7 @@
 mod held;
 mod incident;
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -11,7 +12,7 @@ use bellwether_drill::{DrillError, Flaw, PASSWORD, Target, drills};
 use clap::{Args, Subcommand, ValueEnum};
 
 use crate::failure::Failure;
-use crate::output::{complain, say};
+use crate::output::{complain, printable, say};
 use crate::report::Place;
 use held::{conclude, failed, program, runtime};
 use incident::{Control as Naive, Incident, hold};
@@ -80,6 +81,9 @@ pub(crate) enum Drill {
     /// One process of a naive fleet: what the other drills start with --control
     #[command(hide = true)]
     Control(Naive),
+    /// A name that no drill has.
+    #[command(external_subcommand)]
+    Unknown(Vec<OsString>),
 }
 
 const RACES: &str = "Starts an origin that is slow, fails, hangs or breaks off when it is told to, and judges the \
@@ -163,7 +167,18 @@ pub(crate) fn drill(drill: Drill) -> Result<(), Failure> {
         Drill::Penetration(arguments) => hold("penetration", &arguments),
         Drill::CacheBusting(arguments) => hold("cache-busting", &arguments),
         Drill::Control(arguments) => incident::control(&arguments),
+        Drill::Unknown(words) => Err(Failure::Input(vec![unknown(&words)])),
     }
+}
+
+/// Which drill may have been meant, and which there are.
+fn unknown(words: &[OsString]) -> String {
+    let word = words.first().map(|word| word.to_string_lossy().to_lowercase()).unwrap_or_default();
+    let distance = |name: &&str| strsim::damerau_levenshtein(&word, name);
+    let known: Vec<&str> = drills().map(|drill| drill.name).chain(["list"]).collect();
+    let near = known.iter().copied().filter(|name| distance(name) <= (name.len().max(word.len()) / 3).max(1));
+    let hint = near.min_by_key(distance).map(|name| format!(" Did you mean '{name}'?")).unwrap_or_default();
+    format!("there is no drill '{}'.{hint} There are: {}", printable(&word), known.join(", "))
 }
 
 fn list() {

@@ -8,25 +8,19 @@ use serde_json::Value;
 
 use crate::admin;
 use crate::failure::Failure;
-use crate::output::say;
+use crate::output::{printable, say};
 
 /// Width of the column of names.
 const NAMES: usize = 14;
 
 pub(crate) fn explain(key: &OsStr, url: &str) -> Result<(), Failure> {
     let answer = admin::get(url, &format!("/api/explain/{}", encoded(key.as_bytes())))?;
-    let json: Value = serde_json::from_str(&answer.body).unwrap_or_default();
-    match answer.status {
-        200 => {
-            say(table(&json).trim_end());
-            Ok(())
-        }
-        401 => Err(Failure::Run(admin::needs_password())),
-        status => {
-            let words = json["error"].as_str().map_or_else(|| format!("the server answered {status}"), printable);
-            Err(Failure::Run(words))
-        }
+    if answer.status != 200 {
+        return Err(admin::refusal(&answer));
     }
+    let json: Value = serde_json::from_str(&answer.body).unwrap_or_default();
+    say(table(&json).trim_end());
+    Ok(())
 }
 
 /// A key inside a path: everything but the unreserved letters of RFC 3986 is encoded.
@@ -126,6 +120,9 @@ fn tiers(lines: &mut Table, json: &Value) {
     if let Some(disk) = json["disk"].as_str() {
         let off = if disk == "on" { "" } else { ": nothing is stored or found there; see the log" };
         lines.row("disk tier", format!("{}{off}", printable(disk)));
+        if disk == "on" {
+            on_disk(lines, &json["on_disk"]);
+        }
     }
     let shared = &json["shared"];
     if shared.is_null() {
@@ -150,6 +147,35 @@ fn tiers(lines: &mut Table, json: &Value) {
     lines.row("  this copy", known);
 }
 
+/// What lies there, and whether it would be served.
+fn on_disk(lines: &mut Table, lying: &Value) {
+    if lying.is_null() {
+        return lines.row("  there", "nothing".to_owned());
+    }
+    let kind = lying["kind"].as_str().map_or_else(|| "what can't be read".to_owned(), printable);
+    let life = if lying["earlier_life"] == true { ", from before the last start" } else { "" };
+    lines.row("  there", format!("{kind}, {} bytes{life}", lying["bytes"]));
+    match lying["not_served"].as_str() {
+        Some("ended") => lines.row("  not served", "its time is over".to_owned()),
+        Some("invalidated") => {
+            lines.row("  not served", "its key, space or one of its tags was invalidated".to_owned())
+        }
+        Some("being_invalidated") => lines.row("  not served", "it is being invalidated".to_owned()),
+        Some("made_in_another_way") => {
+            lines.row("  not served", "its space makes values in another way by now".to_owned());
+        }
+        Some(other) => lines.row("  not served", printable(other)),
+        None => {
+            lines.row("  age", time(&lying["age_ms"]));
+            // What an earlier life left is at best stale.
+            if lying["earlier_life"] != true {
+                lines.row("  fresh for", time(&lying["fresh_for_ms"]));
+            }
+            lines.row("  kept for", time(&lying["kept_for_ms"]));
+        }
+    }
+}
+
 /// What there is to say where fewer loads may run than at most.
 fn narrowed(origin: &Value) -> String {
     let (limit, most) = (origin["limit"].as_u64(), origin["max_concurrency"].as_u64());
@@ -169,11 +195,6 @@ impl Table {
     }
 }
 
-/// Text from a server, harmless to a terminal.
-fn printable(text: &str) -> String {
-    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] }).collect()
-}
-
 fn shown(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), printable)
 }
@@ -185,7 +206,8 @@ pub(crate) fn time(ms: &Value) -> String {
         0..1_000 => format!("{ms} ms"),
         1_000..120_000 => format!("{}.{} s", ms / 1_000, ms % 1_000 / 100),
         120_000..7_200_000 => format!("{} min {} s", ms / 60_000, ms % 60_000 / 1_000),
-        _ => format!("{} h {} min", ms / 3_600_000, ms % 3_600_000 / 60_000),
+        7_200_000..172_800_000 => format!("{} h {} min", ms / 3_600_000, ms % 3_600_000 / 60_000),
+        _ => format!("{} d {} h", ms / 86_400_000, ms % 86_400_000 / 3_600_000),
     }
 }
 
@@ -233,5 +255,16 @@ mod tests {
         ] {
             assert!(text.contains(row), "{row}: {text}");
         }
+        shared["disk"] = json!("on");
+        assert!(table(&shared).contains("  there         nothing"), "{}", table(&shared));
+        shared["on_disk"] = json!({ "kind": "value", "age_ms": 5_000, "fresh_for_ms": 55_000, "kept_for_ms": 115_000,
+            "bytes": 77, "earlier_life": false, "not_served": null });
+        let text = table(&shared);
+        for row in ["value, 77 bytes", "5.0 s", "55.0 s", "115.0 s"] {
+            assert!(text.contains(row), "{row}: {text}");
+        }
+        shared["on_disk"]["not_served"] = json!("invalidated");
+        let text = table(&shared);
+        assert!(text.contains("was invalidated") && !text.contains("115.0 s"), "{text}");
     }
 }

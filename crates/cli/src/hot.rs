@@ -1,4 +1,4 @@
-//! Which key of a running server will be hot? Said beforehand, so that it is prepared.
+//! Which key of a running server will be hot? Said beforehand, so that it is prepared; shown, and taken back.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
@@ -9,12 +9,14 @@ use serde_json::Value;
 use crate::admin;
 use crate::explain::{encoded, time};
 use crate::failure::Failure;
-use crate::output::say;
+use crate::output::{aligned, printable, say};
 
 /// What is to be said of hot keys.
 #[derive(Subcommand)]
 pub(crate) enum Hot {
-    /// Say that a key will be hot: it is loaded and prepared before, and treated as hot to the end
+    /// Show which keys are announced, those that begin later as well
+    List,
+    /// Say that a key will be hot: it is loaded and prepared half a minute before, and treated as hot to the end
     Announce {
         /// The key, as in GET
         key: OsString,
@@ -25,33 +27,92 @@ pub(crate) enum Hot {
         #[arg(long = "for", value_name = "DURATION")]
         length: String,
     },
+    /// Take it back: what was prepared is undone, unless the key is hot
+    Withdraw {
+        /// The key, as `list` shows it
+        key: OsString,
+    },
 }
 
 pub(crate) fn hot(what: &Hot, url: &str) -> Result<(), Failure> {
-    let Hot::Announce { key, at, length } = what;
-    let answer = admin::post(url, &path(key, at.as_deref(), length))?;
-    let json: Value = serde_json::from_str(&answer.body).unwrap_or_default();
-    match answer.status {
-        200 => {
-            let begins = match json["begins_in_ms"].as_u64() {
-                Some(0) | None => "begins now".to_owned(),
-                Some(_) => format!("begins in {}", time(&json["begins_in_ms"])),
-            };
-            let key = json["key"].as_str().unwrap_or_default().escape_debug();
-            say(&format!("{key} is announced: {begins}, ends in {}", time(&json["ends_in_ms"])));
+    match what {
+        Hot::List => {
+            say(list(&asked(&admin::get(url, "/api/hot/announce")?)?).trim_end());
             Ok(())
         }
-        401 => Err(Failure::Run(admin::needs_password())),
-        status => {
-            let words = json["error"].as_str().map(|words| words.escape_debug().to_string());
-            let words = words.unwrap_or_else(|| format!("the server answered {status}"));
-            // What it was asked is wrong, or it can't.
-            Err(if status == 400 { Failure::Input(vec![words]) } else { Failure::Run(words) })
+        Hot::Announce { key, at, length } => {
+            let json = asked(&admin::post(url, &path(key, at.as_deref(), length))?)?;
+            let ends = time(&json["ends_in_ms"]);
+            say(&format!("{} is announced: {}, ends in {ends}", word(&json["key"]), begins(&json)));
+            Ok(())
+        }
+        Hot::Withdraw { key } => {
+            let answer = admin::delete(url, &format!("/api/hot/announce/{}", encoded(key.as_bytes())))?;
+            if answer.status == 404 {
+                let key = printable(&key.to_string_lossy());
+                return Err(Failure::Run(format!("'{key}' is not announced: `bellwether hot list` shows what is")));
+            }
+            let json = asked(&answer)?;
+            let back = match json["in_configuration"] == true {
+                true => "; its configuration announces it too: the next start or reload takes it up again",
+                false => "",
+            };
+            say(&format!("{} is announced no more{back}", word(&json["key"])));
+            Ok(())
         }
     }
+}
+
+fn asked(answer: &admin::Answer) -> Result<Value, Failure> {
+    match answer.status {
+        200 => Ok(serde_json::from_str(&answer.body).unwrap_or_default()),
+        _ => Err(admin::refusal(answer)),
+    }
+}
+
+fn begins(json: &Value) -> String {
+    match json["begins_in_ms"].as_u64() {
+        Some(0) | None => "has begun".to_owned(),
+        Some(_) => format!("begins in {}", time(&json["begins_in_ms"])),
+    }
+}
+
+fn word(value: &Value) -> String {
+    printable(value.as_str().unwrap_or("-"))
+}
+
+fn list(json: &Value) -> String {
+    let announced = json["announced"].as_array().map(Vec::as_slice).unwrap_or_default();
+    if announced.is_empty() {
+        return "no key is announced".to_owned();
+    }
+    let mut table = vec![["key", "space", "begins", "ends", "said by"].map(String::from).to_vec()];
+    for row in announced {
+        let by = if row["in_configuration"] == true { "configuration" } else { "command" };
+        let ends = format!("in {}", time(&row["ends_in_ms"]));
+        table.push(vec![word(&row["key"]), word(&row["space"]), begins(row), ends, by.to_owned()]);
+    }
+    aligned(&table, 0..0)
 }
 
 fn path(key: &OsStr, at: Option<&str>, length: &str) -> String {
     let at = at.map(|at| format!("at={}&", encoded(at.as_bytes()))).unwrap_or_default();
     format!("/api/hot/announce/{}?{at}for={}", encoded(key.as_bytes()), encoded(length.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn announcements_are_listed_with_who_said_them() {
+        assert_eq!(list(&json!({ "announced": [] })), "no key is announced");
+        let row = |key: &str, begins: u64, file: bool| json!({ "key": key, "space": "product", "begins_in_ms": begins, "ends_in_ms": 90_000, "in_configuration": file });
+        let text = list(&json!({ "announced": [row("product:1\u{1b}", 0, true), row("product:22", 60_000, false)] }));
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(lines[1].contains("has begun") && lines[1].ends_with("configuration"), "{text}");
+        assert!(lines[2].contains("begins in 60.0 s") && lines[2].ends_with("command"), "{text}");
+        assert!(!text.contains('\u{1b}'), "no key draws on the terminal");
+    }
 }

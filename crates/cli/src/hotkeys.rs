@@ -1,6 +1,5 @@
 //! Which keys of a running server are hot, and which values large? Tables for people; the hot keys' table is live.
 
-use std::fmt::Write as _;
 use std::io::IsTerminal as _;
 use std::time::Duration;
 
@@ -8,7 +7,7 @@ use serde_json::Value;
 
 use crate::admin;
 use crate::failure::Failure;
-use crate::output::say;
+use crate::output::{aligned, printable, say};
 
 /// The table is drawn anew so often.
 const EVERY: Duration = Duration::from_secs(1);
@@ -40,14 +39,9 @@ pub(crate) fn bigkeys(url: &str, rows: u16) -> Result<(), Failure> {
 
 fn asked(url: &str, path: &str) -> Result<Value, Failure> {
     let answer = admin::get(url, path)?;
-    let json: Value = serde_json::from_str(&answer.body).unwrap_or_default();
     match answer.status {
-        200 => Ok(json),
-        401 => Err(Failure::Run(admin::needs_password())),
-        status => Err(Failure::Run(match json["error"].as_str() {
-            Some(words) => words.escape_debug().to_string(),
-            None => format!("the server answered {status}"),
-        })),
+        200 => Ok(serde_json::from_str(&answer.body).unwrap_or_default()),
+        _ => Err(admin::refusal(&answer)),
     }
 }
 
@@ -136,7 +130,7 @@ fn place(here: u64, fleet: u64) -> &'static str {
 
 /// A word of the server's, which can't draw on the terminal.
 fn word(value: &Value) -> String {
-    value.as_str().unwrap_or("-").escape_debug().to_string()
+    printable(value.as_str().unwrap_or("-"))
 }
 
 fn cut(key: &str) -> String {
@@ -147,7 +141,7 @@ fn cut(key: &str) -> String {
 }
 
 /// With a comma between thousands.
-fn number(number: u64) -> String {
+pub(crate) fn number(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() * 4 / 3);
     for (at, digit) in digits.chars().enumerate() {
@@ -165,25 +159,6 @@ fn since(ms: u64) -> String {
         seconds @ 60..3600 => format!("{} min", seconds / 60),
         seconds => format!("{} h {} min", seconds / 3600, seconds / 60 % 60),
     }
-}
-
-/// Columns side by side; those in `right` hold numbers.
-fn aligned(table: &[Vec<String>], right: std::ops::Range<usize>) -> String {
-    let columns = table.iter().map(Vec::len).max().unwrap_or_default();
-    let width = |column: usize| table.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
-    let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or_default()).collect();
-    let mut text = String::new();
-    for row in table {
-        let mut line = String::new();
-        for (at, cell) in row.iter().enumerate() {
-            let wide = widths[at];
-            // Writing into a String can't fail.
-            let _ = if right.contains(&at) { write!(line, "{cell:>wide$}  ") } else { write!(line, "{cell:<wide$}  ") };
-        }
-        text += line.trim_end();
-        text.push('\n');
-    }
-    text
 }
 
 #[cfg(test)]

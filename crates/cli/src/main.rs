@@ -9,6 +9,7 @@ mod dlq;
 mod drill;
 mod explain;
 mod failure;
+mod forecast;
 mod hot;
 mod hotkeys;
 mod input;
@@ -105,6 +106,12 @@ enum Verb {
         #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9090")]
         admin: String,
     },
+    /// Show which values of a running server stop being fresh when, and how many together
+    Forecast {
+        /// The server's admin listener; its password, if any, is read from BELLWETHER_ADMIN_PASSWORD
+        #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9090")]
+        admin: String,
+    },
     /// Show, retry or drop invalidations that the shared tier of a running server could not be told
     Dlq {
         /// What to do with them
@@ -145,6 +152,7 @@ fn main() -> ExitCode {
         Verb::Explain { key, admin } => explain::explain(&key, &admin),
         Verb::Hotkeys { number, once, admin } => hotkeys::hotkeys(&admin, number, once),
         Verb::Bigkeys { number, admin } => hotkeys::bigkeys(&admin, number),
+        Verb::Forecast { admin } => forecast::forecast(&admin),
         Verb::Dlq { what, admin } => dlq::dlq(&what, &admin),
         Verb::Hot { what, admin } => hot::hot(&what, &admin),
         Verb::Warm(arguments) => warm::warm(&arguments),

@@ -1,12 +1,14 @@
 //! How is a server warmed up before its readers come? Keys from a list, a peer or another Redis, batch by batch, in the
 //! background class of its guard.
 
+mod progress;
+mod ranking;
 mod redis;
 mod source;
 mod state;
+mod wire;
 
-use std::io::{IsTerminal as _, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -17,7 +19,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::admin;
 use crate::failure::Failure;
 use crate::output::{complain, printable, say};
-use source::Source;
+use progress::{Far, Progress};
+use source::{Place, Source, Watch};
 use state::State;
 
 /// Keys of one batch: after each it is seen how far it is, and whether to stop.
@@ -26,23 +29,34 @@ const BATCH: usize = 500;
 const LIMIT: Duration = Duration::from_secs(30);
 /// If nothing got through for so long, it is given up.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// The progress is shown so often.
-const SHOW_EVERY: Duration = Duration::from_millis(200);
+
+/// How it ends, for the command line's help.
+const EXIT_CODES: &str = "Exit codes:\n  \
+    0  the keys are there, or have no row\n  \
+    1  loads failed, the server or whoever names the keys can't be asked, or it was stopped\n  \
+    2  bad input: the list, a URL, the state, or no key belongs to a space that loads";
+const USAGE: &str = "bellwether warm [OPTIONS] <FILE | --space NAME | --from URL>";
 
 #[derive(clap::Args)]
+#[command(override_usage = USAGE, after_help = EXIT_CODES)]
+#[command(group(clap::ArgGroup::new("keys").required(true).args(["file", "space", "from"])))]
 pub(crate) struct Arguments {
     /// Keys, one a line (percent-encoded where they are no plain text), or a hot list; - reads stdin
-    #[arg(value_name = "FILE", required_unless_present_any = ["from", "space"])]
+    #[arg(value_name = "FILE")]
     file: Option<PathBuf>,
     /// Take the keys that the space's `keys` statement names, in its order
-    #[arg(long, value_name = "NAME", conflicts_with_all = ["file", "from"])]
+    #[arg(long, value_name = "NAME")]
     space: Option<String>,
-    /// Take the keys from a peer's hot list (http://peer:9090) or from another Redis (redis://host:6379)
-    #[arg(long, value_name = "URL", conflicts_with = "file")]
+    /// Take the keys from a peer's hot list (http://peer:9090), or from another Redis (redis://[user:password@]host:6379,
+    /// rediss:// for TLS), the most popular first if it tells
+    #[arg(long, value_name = "URL")]
     from: Option<String>,
     /// Of another Redis: the keys that begin so; what stands in front of the key is left out
-    #[arg(long, value_name = "TEXT", default_value = "")]
+    #[arg(long, value_name = "TEXT", default_value = "", requires = "from")]
     prefix: String,
+    /// Of another Redis over TLS: who signed its certificate, as PEM, instead of what this system trusts
+    #[arg(long, value_name = "FILE", requires = "from")]
+    ca: Option<PathBuf>,
     /// At most so many keys
     #[arg(long, value_name = "N")]
     limit: Option<u64>,
@@ -57,13 +71,15 @@ pub(crate) struct Arguments {
 /// What became of the keys so far.
 #[derive(Default)]
 struct Counts {
-    done: u64,
+    /// Keys that earlier runs have done.
+    before: u64,
     loaded: u64,
     present: u64,
     missing: u64,
     failed: u64,
     refused: u64,
     error: Option<String>,
+    first_refused: Option<String>,
 }
 
 impl Counts {
@@ -77,10 +93,18 @@ impl Counts {
         if self.error.is_none() {
             self.error = told["error"].as_str().map(str::to_owned);
         }
+        if self.first_refused.is_none() {
+            self.first_refused = told["first_refused"].as_str().map(printable);
+        }
     }
 
     fn answered(&self) -> u64 {
         self.loaded + self.present + self.missing + self.failed + self.refused
+    }
+
+    fn far(&self, total: Option<u64>) -> Far {
+        // A batch under way counts as far as it was answered.
+        Far { done: self.before + self.answered(), here: self.answered(), total }
     }
 
     fn words(&self) -> String {
@@ -92,39 +116,91 @@ impl Counts {
 }
 
 pub(crate) fn warm(arguments: &Arguments) -> Result<(), Failure> {
-    let mut source = match &arguments.space {
-        Some(space) => Source::of_space(&arguments.admin, space)?,
-        None => Source::open(arguments.file.as_deref(), arguments.from.as_deref(), &arguments.prefix)?,
+    let place = match (&arguments.file, &arguments.space, &arguments.from) {
+        (_, Some(space), _) => Place::Space(space.clone()),
+        (_, _, Some(url)) => Place::of_url(url, &arguments.prefix, arguments.ca.as_deref())?,
+        (Some(path), ..) if path == Path::new("-") => Place::Stdin,
+        (Some(path), ..) => Place::File(path.clone()),
+        (None, None, None) => return Err(Failure::Input(vec![format!("which keys? {USAGE}")])),
     };
-    let mut state = State::open(arguments.state.as_deref(), &source)?;
+    let mut state = State::open(arguments.state.as_deref(), &place)?;
     let stop = stop_on_signals();
-    let mut progress = Progress::new(source.total().map(|total| total.min(arguments.limit.unwrap_or(u64::MAX))));
-    let mut counts = Counts { done: state.done(), ..Counts::default() };
-    source.skip(state.done())?;
+    let mut progress = Progress::new();
+    let watch = Watch { progress: &mut progress, stop: &stop };
+    let mut source = state.source(&place, &arguments.admin, arguments.limit, watch)?;
+    let mut counts = Counts { before: state.done(), ..Counts::default() };
+    progress.begin();
+    let done = load_all(arguments, &mut source, &mut state, &mut counts, &stop, &mut progress);
+    progress.clear();
+    if let Err(failure) = done {
+        return Err(unfinished(failure, &state, &counts));
+    }
+    counts.refused += source.refused();
+    let keys = state.done() + source.refused();
+    state.end(&place);
+    conclude(keys, &counts, &place)
+}
+
+/// Loads batch by batch, and remembers each.
+fn load_all(
+    arguments: &Arguments,
+    source: &mut Source,
+    state: &mut State,
+    counts: &mut Counts,
+    stop: &AtomicBool,
+    progress: &mut Progress,
+) -> Result<(), Failure> {
+    let total = source.total().map(|total| total.min(arguments.limit.unwrap_or(u64::MAX)));
     loop {
-        let room = arguments.limit.map_or(BATCH as u64, |limit| limit.saturating_sub(counts.done).min(BATCH as u64));
+        let room = arguments.limit.map_or(BATCH as u64, |limit| limit.saturating_sub(state.done()).min(BATCH as u64));
         let batch = source.next(usize::try_from(room).unwrap_or(BATCH))?;
         if batch.is_empty() {
-            break;
+            return Ok(());
         }
-        let keys = batch.len() as u64;
-        load(&arguments.admin, batch, &mut counts, &stop, &mut progress)?;
-        counts.done += keys;
-        state.keep(counts.done)?;
-        progress.show(&counts);
+        let mut show = |counts: &Counts| progress.show(counts.far(total));
+        load(&arguments.admin, batch.clone(), counts, stop, &mut show)?;
+        state.keep(&batch)?;
         if stop.load(Ordering::Relaxed) {
-            progress.clear();
-            let go_on =
-                if state.is_kept() { "the same command goes on from there" } else { "--state FILE would let it go on" };
-            return Err(Failure::Run(format!("stopped after {} keys ({}); {go_on}", counts.done, counts.words())));
+            return Err(Failure::Run("stopped".to_owned()));
         }
     }
-    progress.clear();
-    state.end();
-    say(&format!("{} keys: {}", counts.done, counts.words()));
+}
+
+/// How far it came, and how it goes on.
+fn unfinished(failure: Failure, state: &State, counts: &Counts) -> Failure {
+    if state.done() == 0 && counts.answered() == 0 {
+        return failure;
+    }
+    let go_on = if state.is_kept() { "the same command goes on from there" } else { "--state FILE would let it go on" };
+    let far = format!("{} keys are done ({}); {go_on}", state.done(), counts.words());
+    match failure {
+        Failure::Run(words) => Failure::Run(format!("{words}: {far}")),
+        Failure::Input(mut lines) => {
+            lines.push(far);
+            Failure::Input(lines)
+        }
+    }
+}
+
+/// What came of it all.
+fn conclude(keys: u64, counts: &Counts, place: &Place) -> Result<(), Failure> {
+    if keys == 0 {
+        let words = format!("{} names no key: nothing was loaded", place.named());
+        return Err(if place.is_living() { Failure::Run(words) } else { Failure::Input(vec![words]) });
+    }
+    say(&format!("{keys} keys: {}", counts.words()));
+    let refused = counts.first_refused.as_ref().map(|key| format!(" ('{key}' is one)")).unwrap_or_default();
+    if counts.refused > 0 && counts.refused == counts.answered() {
+        let hint = "`match` of its [[space]] says which keys belong to it, `origin` that it loads";
+        return Err(Failure::Input(vec![format!("no key belongs to a space that loads{refused}: {hint}")]));
+    }
     match (&counts.error, counts.failed) {
         (Some(error), failed @ 1..) => {
             Err(Failure::Run(format!("{failed} loads failed; the first: {}", printable(error))))
+        }
+        _ if counts.refused > 0 => {
+            complain(&format!("{} keys belong to no space that loads{refused}", counts.refused));
+            Ok(())
         }
         _ => Ok(()),
     }
@@ -136,20 +212,15 @@ fn load(
     mut keys: Vec<String>,
     counts: &mut Counts,
     stop: &AtomicBool,
-    progress: &mut Progress,
+    show: &mut impl FnMut(&Counts),
 ) -> Result<(), Failure> {
     let mut moved = Instant::now();
     while !keys.is_empty() {
         let answer = admin::send(url, "/api/warm", &keys.join("\n"), LIMIT)?;
-        let told: Value = serde_json::from_str(&answer.body).unwrap_or_default();
-        match answer.status {
-            200 => {}
-            401 => return Err(Failure::Run(admin::needs_password())),
-            status => {
-                let words = told["error"].as_str().map_or_else(|| format!("the server answered {status}"), printable);
-                return Err(Failure::Run(words));
-            }
+        if answer.status != 200 {
+            return Err(admin::refusal(&answer));
         }
+        let told: Value = serde_json::from_str(&answer.body).unwrap_or_default();
         let before = counts.answered();
         counts.add(&told);
         if counts.answered() > before {
@@ -157,57 +228,14 @@ fn load(
         } else if moved.elapsed() > PATIENCE {
             return Err(Failure::Run(format!("the origin's guard let nothing through for {} s", PATIENCE.as_secs())));
         }
-        progress.show(counts);
+        show(counts);
         let again = told["again"].as_array().map(Vec::as_slice).unwrap_or_default();
         keys = again.iter().filter_map(|key| key.as_str().map(str::to_owned)).collect();
         if stop.load(Ordering::Relaxed) && !keys.is_empty() {
-            return Err(Failure::Run(format!("stopped in the middle of a batch ({})", counts.words())));
+            return Err(Failure::Run("stopped in the middle of a batch".to_owned()));
         }
     }
     Ok(())
-}
-
-/// A line on a terminal.
-struct Progress {
-    begun: Instant,
-    shown: Option<Instant>,
-    total: Option<u64>,
-    on: bool,
-}
-
-impl Progress {
-    fn new(total: Option<u64>) -> Progress {
-        Progress { begun: Instant::now(), shown: None, total, on: std::io::stderr().is_terminal() }
-    }
-
-    fn show(&mut self, counts: &Counts) {
-        if !self.on || self.shown.is_some_and(|at| at.elapsed() < SHOW_EVERY) {
-            return;
-        }
-        self.shown = Some(Instant::now());
-        let line = line(counts.done.max(counts.answered()), counts.answered(), self.total, self.begun.elapsed());
-        // Whoever closed the terminal does not read it.
-        let _ = write!(std::io::stderr(), "\r\x1b[2K{line}");
-        let _ = std::io::stderr().flush();
-    }
-
-    fn clear(&self) {
-        if self.on {
-            let _ = write!(std::io::stderr(), "\r\x1b[2K");
-        }
-    }
-}
-
-/// `[#####     ]  50 %  500 of 1000 keys  100/s  5 s left`
-fn line(done: u64, in_this_run: u64, total: Option<u64>, took: Duration) -> String {
-    const WIDTH: u64 = 30;
-    let rate = in_this_run as f64 / took.as_secs_f64().max(0.001);
-    let Some(total) = total.filter(|total| *total > 0) else { return format!("{done} keys  {rate:.0}/s") };
-    let full = (done.min(total) * WIDTH / total) as usize;
-    let left =
-        if rate > 0.0 { format!("{:.0} s left", total.saturating_sub(done) as f64 / rate) } else { "…".to_owned() };
-    let bar = format!("{}{}", "#".repeat(full), " ".repeat(WIDTH as usize - full));
-    format!("[{bar}] {:3} %  {done} of {total} keys  {rate:.0}/s  {left}", done.min(total) * 100 / total)
 }
 
 /// Set once somebody asked it to end: it ends after the batch under way, and knows how far it came.
@@ -238,17 +266,4 @@ fn stop_on_signals() -> Arc<AtomicBool> {
         ));
     }
     stop
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn progress_says_how_far_how_fast_and_how_long() {
-        let shown = line(500, 500, Some(1000), Duration::from_secs(5));
-        assert_eq!(shown, "[###############               ]  50 %  500 of 1000 keys  100/s  5 s left");
-        assert_eq!(line(7, 7, None, Duration::from_secs(1)), "7 keys  7/s");
-        assert!(line(2000, 10, Some(1000), Duration::ZERO).contains("100 %"), "more keys than were counted");
-    }
 }

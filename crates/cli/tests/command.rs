@@ -114,6 +114,41 @@ fn help_tells_the_exit_codes_and_an_unknown_verb_the_known_one() {
 }
 
 #[test]
+fn an_unknown_drill_is_told_which_there_are_and_which_was_meant() {
+    let (code, out, err) = ends(&["drill", "virl", "--quick"], &home_path());
+    assert_eq!((code, out.as_str()), (Some(2), ""));
+    assert!(err.contains("'virl'") && err.contains("'viral'") && err.contains("flash-sale"), "{err}");
+    let (code, _, err) = ends(&["drill", "no\u{1b}such"], &home_path());
+    assert_eq!(code, Some(2));
+    assert!(!err.contains("Did you mean") && err.contains("races") && !err.contains('\u{1b}'), "{err}");
+}
+
+#[test]
+fn thresholds_are_told_as_they_are_written_and_announcements_of_the_wrong_time_are_warned_of() {
+    let home = home();
+    let hot =
+        |text: &str| write(home.path(), &format!("[[space]]\nmatch = \"kv:{{k}}\"\nttl = \"60s\"\n[hot]\n{text}"));
+    hot("enter = 0.5\n");
+    let (code, _, err) = ends(&["check", "b.toml"], home.path());
+    assert_eq!(code, Some(2));
+    assert!(err.contains("\"50%\"") && !err.contains("0.5%"), "{err}");
+    hot("enter = \"20%\"\nwatch = \"30%\"\n");
+    let (code, _, err) = ends(&["check", "b.toml"], home.path());
+    assert_eq!(code, Some(2));
+    assert!(err.contains("`enter` (20%)"), "{err}");
+    for (from, word) in [("2206-01-01T00:00:00Z", "400 days"), ("2006-01-01T00:00:00Z", "is over")] {
+        hot(&format!("[[hot.announce]]\nkey = \"kv:a\"\nfrom = \"{from}\"\nfor = \"1h\"\n"));
+        let (code, _, err) = ends(&["check", "b.toml"], home.path());
+        assert_eq!(code, Some(0), "{err}");
+        assert!(err.starts_with("warning: ") && err.contains(word), "{err}");
+    }
+    write(home.path(), "[[space]]\nmatch = \"kv:*\"\nttl = \"60s\"\n");
+    let (code, _, err) = ends(&["check", "b.toml"], home.path());
+    assert_eq!(code, Some(2));
+    assert!(err.starts_with("b.toml:2:") && err.contains("{x*}"), "{err}");
+}
+
+#[test]
 fn check_tells_five_mistakes_on_five_lines_with_their_places() {
     let home = home();
     write(

@@ -1,6 +1,7 @@
 //! What do we know about a value without looking at it? The meta of an entry.
 
 use crate::fence::Fence;
+use crate::heat::past::Past;
 use crate::time::{Span, Tick};
 
 /// What kind of thing an entry says about its key.
@@ -63,7 +64,8 @@ impl Meta {
 /// A [`Meta`] in 32 bytes, for a tier that holds millions, with two flags of the holder's own. All but
 /// `early_ms`: the holder keeps it beside this, because it is what may change while the entry is read.
 ///
-/// Exact but for what no cache needs: a load that took three days and more is told as three days,
+/// Exact but for what no cache needs: a load that took longer than half a minute is told to a sixteenth of a second, and
+/// one that took 34 minutes and more as 34 minutes,
 /// an entry fresh for more than 24 days has its birth rounded down to a second (so that it never
 /// seems younger than it is), and an entry ends 68 years after its birth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,7 +78,7 @@ pub struct Packed {
     life: u32,
     swr_ms: u32,
     hard_ms: u32,
-    /// Kind, flags, and the load's cost in ms.
+    /// Kind, flags, what is known from before, and the load's cost in ms.
     rest: u32,
 }
 
@@ -87,7 +89,14 @@ const KIND_SHIFT: u32 = 30;
 /// Where the holder's flags stand in `rest`.
 const FLAGS_SHIFT: u32 = 28;
 const FLAGS: u32 = 0b11;
-const COST: u32 = (1 << FLAGS_SHIFT) - 1;
+/// A value without flags is below.
+const PLAIN: u32 = (1 << FLAGS_SHIFT) - 1;
+/// Where in `rest` it stands how often the key was read before.
+const PAST_SHIFT: u32 = 16;
+/// The load's cost: ms, or with the top bit in steps of [`COST_STEP`].
+const COST: u32 = (1 << PAST_SHIFT) - 1;
+const IN_STEPS: u32 = 1 << (PAST_SHIFT - 1);
+const COST_STEP: u32 = 64;
 
 impl Packed {
     /// Packs a meta, with two flags (bits 0 and 1) that mean what their holder wants.
@@ -106,8 +115,18 @@ impl Packed {
             life,
             swr_ms: meta.swr_ms,
             hard_ms: meta.hard_ms,
-            rest: (meta.kind as u32) << KIND_SHIFT | (flags & FLAGS) << FLAGS_SHIFT | meta.cost_ms.min(COST),
+            rest: (meta.kind as u32) << KIND_SHIFT | (flags & FLAGS) << FLAGS_SHIFT | cost(meta.cost_ms),
         }
+    }
+
+    /// The same, remembering how often the key was read before.
+    pub fn with_past(self, past: Past) -> Packed {
+        Packed { rest: self.rest & !(PLAIN & !COST) | (u32::from(past.0) << PAST_SHIFT & PLAIN), ..self }
+    }
+
+    /// How often the key was read before.
+    pub fn past(&self) -> Past {
+        Past(((self.rest & PLAIN) >> PAST_SHIFT) as u16)
     }
 
     /// The meta again.
@@ -123,7 +142,10 @@ impl Packed {
             fresh_until,
             swr_ms: self.swr_ms,
             hard_ms: self.hard_ms,
-            cost_ms: self.rest & COST,
+            cost_ms: match self.rest & COST {
+                ms if ms < IN_STEPS => ms,
+                steps => (steps & !IN_STEPS) * COST_STEP,
+            },
             early_ms,
             kind: self.kind(),
         }
@@ -172,8 +194,13 @@ impl Packed {
     /// Whether this is a value's meta without a flag: one comparison.
     #[inline]
     pub fn is_plain_value(&self) -> bool {
-        self.rest <= COST
+        self.rest <= PLAIN
     }
+}
+
+/// A cost as it is packed.
+fn cost(ms: u32) -> u32 {
+    if ms < IN_STEPS { ms } else { IN_STEPS | (ms / COST_STEP).min(IN_STEPS - 1) }
 }
 
 #[cfg(test)]
@@ -202,19 +229,23 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_packed_comes_out_as_it_was_or_seems_older(meta in any_meta(), flags in 0u32..4) {
-            let packed = Packed::new(meta, flags);
+        fn what_is_packed_comes_out_as_it_was_or_seems_older(meta in any_meta(), flags in 0u32..4, past in 0u16..4096) {
+            let packed = Packed::new(meta, flags).with_past(Past(past));
+            prop_assert_eq!(packed.past(), Past(past));
             let out = packed.meta(meta.early_ms);
             let life = meta.fresh_until.since(meta.born).0;
             if life < u64::from(IN_SECONDS) {
-                prop_assert_eq!(out, Meta { cost_ms: meta.cost_ms.min(COST), ..meta });
+                prop_assert_eq!(out, Meta { cost_ms: out.cost_ms, ..meta });
             } else {
                 prop_assert!(out.born <= meta.born && meta.born.since(out.born) < Span(1000));
                 prop_assert!(out.fresh_until == meta.fresh_until || out.fresh_until.since(meta.born) > Span(24_000 * DAY));
                 prop_assert!(out.fresh_until <= meta.fresh_until);
                 prop_assert_eq!((out.fence, out.swr_ms, out.hard_ms), (meta.fence, meta.swr_ms, meta.hard_ms));
-                prop_assert_eq!((out.early_ms, out.kind, out.cost_ms), (meta.early_ms, meta.kind, meta.cost_ms.min(COST)));
+                prop_assert_eq!((out.early_ms, out.kind, out.cost_ms), (meta.early_ms, meta.kind, out.cost_ms));
             }
+            let told = meta.cost_ms.min((IN_STEPS - 1) * COST_STEP);
+            let step = if told < IN_STEPS { 1 } else { COST_STEP };
+            prop_assert!(out.cost_ms <= told && told - out.cost_ms < step);
             prop_assert_eq!(packed.flags(), flags);
             prop_assert_eq!((packed.fence(), packed.fresh_until(), packed.kind()), (out.fence, out.fresh_until, out.kind));
             prop_assert_eq!((packed.calm_until(meta.early_ms), packed.hard_until()), (out.calm_until(), out.hard_until()));

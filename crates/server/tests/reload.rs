@@ -1,9 +1,11 @@
 //! Does a service that is reloaded over and over stay as large as it was?
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
-use bellwether_adapters::SqliteOrigin;
+use bellwether_adapters::{OnConnect, SqliteOrigin};
 use bellwether_server::config::{self, Config, SpaceChange};
 use bellwether_server::service::{Outcome, Reload, Service, Terms};
 use bytes::Bytes;
@@ -110,4 +112,35 @@ fn g2_a_removal_beside_a_reload_is_not_undone_by_it() {
         }
     });
     assert!(service.reloads().ended(Reload::Applied) > 10, "control: reloads came in between");
+}
+
+#[test]
+fn what_a_program_does_to_its_connections_outlives_a_reload() {
+    let home = tempfile::tempdir().expect("a directory");
+    let script = "CREATE TABLE products (id INTEGER PRIMARY KEY); INSERT INTO products VALUES (1);";
+    SqliteOrigin::create_sample(home.path().join("shop.db"), script).expect("a database");
+    let configured = |n: usize| {
+        let text = format!(
+            "[origin.shop]\nsql = \"sqlite://shop.db\"\nmax_concurrency = {n}\n[[space]]\nmatch = \"product:{{id:int}}\"\n\
+             origin = \"shop\"\nttl = \"60s\"\nquery = \"SELECT {n} AS n FROM products WHERE id = :id\"\n"
+        );
+        config::parse(&text, "test.toml", home.path(), [], false).unwrap_or_else(|problems| panic!("{problems:?}"))
+    };
+    let calls = Arc::new(AtomicUsize::new(0));
+    let own = calls.clone();
+    let mut first = configured(1);
+    first.origins[0].on_connect = OnConnect::new(move |_| {
+        own.fetch_add(1, SeqCst);
+        Ok(())
+    });
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("threads");
+    let handle = runtime.handle().clone();
+    let service = runtime.block_on(Service::start(first, handle)).expect("a service");
+    for n in 2..5 {
+        let before = calls.load(SeqCst);
+        service.reload(configured(n)).expect("it is right");
+        let read = service.read(Bytes::from_static(b"product:1"), Terms::asked(service.now()));
+        assert!(matches!(runtime.block_on(read), Outcome::Value(value) if value.body == format!("{{\"n\":{n}}}")));
+        assert!(calls.load(SeqCst) > before, "reload {n}: its new connections are the program's as well");
+    }
 }

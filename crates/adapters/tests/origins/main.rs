@@ -9,6 +9,8 @@ mod http_server;
 #[cfg(feature = "postgres")]
 mod postgres_faults;
 #[cfg(feature = "postgres")]
+mod postgres_keys;
+#[cfg(feature = "postgres")]
 mod postgres_many;
 #[cfg(feature = "postgres")]
 mod postgres_server;

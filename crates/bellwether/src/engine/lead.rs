@@ -305,7 +305,7 @@ impl Leader {
         let extra = Extra::of(version, tags.iter().map(Tag::named).collect());
         let claim = self.link.as_ref().map(|link| link.claim.as_ref().map_or(Fence::ZERO, |claim| claim.token));
         let due = self.engine.clock.now() + self.engine.resync;
-        let aside = Aside { extra, mark: claim.map(|token| TierMark::of(token, due)) };
+        let aside = Aside { extra, mark: claim.map(|token| TierMark::of(token, due)), ..Aside::default() };
         // What the loader says of keeping holds for every answer, a missing row's too.
         let kept = |found, kind| match keep {
             Keep::Yes => found,

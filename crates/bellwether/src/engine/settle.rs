@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 
 use bellwether_core::entry::Meta;
 use bellwether_core::fence::Floor;
+use bellwether_core::heat::past::Past;
 use bellwether_core::read::walk::{Right, Step, supersedes};
 use bellwether_core::why::Why;
 
@@ -83,7 +84,8 @@ impl Leader {
         stored
     }
 
-    fn entry(&self, cargo: Cargo, meta: Meta) -> Option<Resident> {
+    fn entry(&self, mut cargo: Cargo, meta: Meta) -> Option<Resident> {
+        cargo.aside.past = self.engine.past(&self.key);
         match cargo.body {
             Body::Value(value) => Some(value.into_entry(&self.key, meta, cargo.aside)),
             Body::Missing => Some(Entry::new(&self.key, meta, cargo.aside, 0, ())),
@@ -119,6 +121,11 @@ impl Leader {
 }
 
 impl Engine {
+    /// How often the key was read so far: what replaces its entry remembers that.
+    pub(crate) fn past(&self, key: &Key) -> Past {
+        self.memory.peek(key.by_ref()).map_or(Past::NONE, |entry| entry.carried(self.clock.coarse()))
+    }
+
     /// Stores `entry` unless an invalidation or a newer load came first. Call it under the key's lock.
     pub(crate) fn keep(&self, space: &SpaceState, shard: &Shard<Arc<FlightCell>>, key: &Key, entry: &Resident) -> Kept {
         let floor: Floor = shard.floor(key).merge(self.floor_of(space, entry));

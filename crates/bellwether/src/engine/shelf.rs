@@ -13,7 +13,7 @@ use bellwether_core::why::Why;
 use bellwether_core::write::stamp::{Travelled, adopted};
 use tokio::task::JoinHandle;
 
-use crate::disk::{Held, Scope};
+use crate::disk::{Held, Lying, Scope};
 use crate::engine::ask::Answer;
 use crate::engine::cell::Outcome;
 use crate::engine::lead::Leader;
@@ -113,6 +113,17 @@ impl Engine {
         self.unpack(space, key, held, fence)
     }
 
+    /// What lies on disk under the key, within what a request may spend on a tier. Nothing of it is taken up.
+    pub(crate) async fn lying(&self, space: &SpaceState, key: &Key) -> Option<Lying> {
+        let (shelf, travel) = self.shelf_of(space)?;
+        let name = travel.name(&key.bytes);
+        tokio::select! {
+            biased;
+            lying = shelf.disk.look(&name, travel.recipe) => lying,
+            () = self.clock.sleep_until(self.clock.now() + self.tier_budget) => None,
+        }
+    }
+
     /// What a reader who never loads finds on disk.
     pub(crate) async fn find_on_disk(&self, space: &SpaceState, key: &Key) -> Option<Offer> {
         if self.memory.peek(key.by_ref()).is_some() {
@@ -174,7 +185,7 @@ impl Engine {
         let tags = envelope.tags.into_iter().map(Tag::of_wire).collect();
         // To be compared with the shared tier by its first reader.
         let mark = shared.then(|| TierMark::of(envelope.fence, now));
-        let aside = Aside { extra: Extra::of(envelope.version, tags), mark };
+        let aside = Aside { extra: Extra::of(envelope.version, tags), mark, ..Aside::default() };
         let entry = match envelope.kind {
             Kind::Value => {
                 let stored = Encoded { body: envelope.body, format: envelope.format, about: envelope.about };

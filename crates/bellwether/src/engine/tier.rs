@@ -249,7 +249,7 @@ impl Link {
             None => at_fence(space.floor().merge(engine.tags.floor(&tags)), asked.fence),
         };
         let mark = Some(TierMark::of(envelope.fence, now + engine.resync));
-        let aside = Aside { extra: Extra::of(envelope.version, tags), mark };
+        let aside = Aside { extra: Extra::of(envelope.version, tags), mark, past: engine.past(key) };
         let entry = match envelope.kind {
             Kind::Value => {
                 let stored = Encoded { body: envelope.body, format: envelope.format, about: envelope.about };
@@ -291,7 +291,7 @@ impl Link {
             early_ms: 0,
             kind: Kind::Value,
         };
-        let aside = Aside { extra: None, mark: Some(TierMark::default()) };
+        let aside = Aside { mark: Some(TierMark::default()), past: engine.past(key), extra: None };
         let entry = value.into_entry(key, meta, aside);
         Said::Offer(Box::new(Offer { entry, floor: Floor::NONE, newer: true, lease: None }))
     }

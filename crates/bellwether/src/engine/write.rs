@@ -104,7 +104,11 @@ impl Engine {
         match rescue {
             // Expired before: it stays what it is, a rescue.
             Some(entry) if entry.expired() => {}
-            Some(entry) => drop(self.memory.put(key, relabelled(&entry, entry.meta(), None, true))),
+            Some(entry) => {
+                let expired = relabelled(&entry, entry.meta(), None, true);
+                expired.served_as(&entry);
+                self.memory.put(key, expired);
+            }
             None => drop(self.memory.remove(key.by_ref())),
         }
         (resident, fence)
@@ -247,7 +251,7 @@ impl Engine {
         let extra = Extra::of(version, tags.iter().map(Tag::named).collect());
         // Its fence in the tier is known once it is there.
         let mark = space.travel.as_ref().filter(|_| self.tier.is_some()).map(|_| TierMark::default());
-        let aside = Aside { extra, mark };
+        let aside = Aside { extra, mark, past: self.past(key) };
         match loaded.found {
             Found::Value(body) => Some(body.into_entry(key, meta(Kind::Value), aside)),
             Found::Missing => Some(Entry::new(key, meta(Kind::Negative), aside, 0, ())),
@@ -272,7 +276,9 @@ impl Engine {
         self.flights.locked(key, |_| {
             let Some(entry) = self.live(space, key) else { return false };
             let Some(meta) = change(entry.meta(), self.clock.now()) else { return false };
-            self.memory.put(key, relabelled(&entry, meta, None, entry.expired()))
+            let changed = relabelled(&entry, meta, None, entry.expired());
+            changed.served_as(&entry);
+            self.memory.put(key, changed)
         })
     }
 

@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 use bellwether_core::fence::Fence;
 use bellwether_core::heat::hot::Hot;
 use bellwether_core::heat::plan::{Estimate, Measure, Reaction, Undone};
-use bellwether_core::time::Tick;
+use bellwether_core::time::{Span, Tick};
 use parking_lot::Mutex;
 
 use crate::key::{ByCarriedHash, Key};
@@ -84,11 +84,14 @@ pub(crate) struct Plan {
     pub(crate) by_key: HashMap<Key, Planned, ByCarriedHash>,
 }
 
+/// An announced key is prepared so long before it is hot.
+const AHEAD: Span = Span::secs(30);
+
 /// A key of which somebody said that it will be hot.
 #[derive(Clone, Debug)]
 pub(crate) struct Announced {
     pub(crate) key: Key,
-    /// From here on it is prepared.
+    /// From here on it is hot; it is prepared [`AHEAD`] of it.
     pub(crate) from: Tick,
     pub(crate) until: Tick,
 }
@@ -161,7 +164,23 @@ impl Plans {
     pub(crate) fn announced(&self, now: Tick) -> Vec<Announced> {
         let mut all = self.announced.lock();
         all.retain(|announced| announced.until > now);
-        all.iter().filter(|announced| announced.from <= now).cloned().collect()
+        all.iter().filter(|announced| announced.from - AHEAD <= now).cloned().collect()
+    }
+
+    /// All of them, those that begin later included, in the order of their beginning.
+    pub(crate) fn all_announced(&self, now: Tick) -> Vec<Announced> {
+        let mut all: Vec<Announced> = self.announced.lock().iter().filter(|of| of.until > now).cloned().collect();
+        all.sort_by_key(|announced| (announced.from, announced.until));
+        all
+    }
+
+    /// Takes an announcement back; false: there is none.
+    pub(crate) fn withdraw(&self, key: &Key, now: Tick) -> bool {
+        let mut all = self.announced.lock();
+        all.retain(|announced| announced.until > now);
+        let before = all.len();
+        all.retain(|announced| announced.key != *key);
+        all.len() < before
     }
 
     /// Counts by measure: came into force, saved, cost, and keys at which it is in force now.

@@ -1,47 +1,65 @@
-//! Which keys does another Redis have? Its SCAN, step by step.
+//! Which keys does another Redis have? Its SCAN, step by step, and what it counts of how often each is asked for.
 
-use std::io::{Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
+use std::io;
+use std::net::ToSocketAddrs as _;
+use std::path::Path;
 use std::time::Duration;
 
+use bellwether_adapters::tiers::redis::{RedisShape, RedisTarget};
 use bellwether_resp::{Protocol, ReplyLimits, ReplyParser, Value, Writer};
 
+use super::wire::{self, Stream};
 use crate::explain::encoded;
 use crate::failure::Failure;
+use crate::output::printable;
 
 /// From connecting to each answer.
 const LIMIT: Duration = Duration::from_secs(10);
 /// Keys looked at in one step.
 const COUNT: &str = "1000";
+/// The longest key there is here.
+const LONGEST_KEY: usize = 4_096;
+
+/// What another Redis counts of its keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Popularity {
+    /// How often each was asked for (`OBJECT FREQ`, where its eviction is LFU).
+    Frequency,
+    /// Since when nobody has asked for it (`OBJECT IDLETIME`).
+    Idle,
+    /// Nothing that it tells us, and why.
+    Untold(String),
+}
 
 /// A connection that walks a keyspace.
 pub(super) struct Redis {
-    stream: TcpStream,
+    stream: Box<dyn Stream>,
     parser: ReplyParser,
     input: Vec<u8>,
     prefix: Vec<u8>,
     pattern: Vec<u8>,
     /// `None`: the walk is over.
     cursor: Option<Vec<u8>>,
-    keys: Vec<String>,
+    /// Found already, with the prefix.
+    keys: Vec<Vec<u8>>,
+    too_long: u64,
 }
 
 impl Redis {
-    /// `redis://[user:password@]host[:port][/db]`
-    pub(super) fn open(url: &str, prefix: &str) -> Result<Redis, Failure> {
-        let wrong = || Failure::Input(vec!["--from: expected redis://[user:password@]host[:port][/db]".to_owned()]);
-        let rest = url.strip_prefix("redis://").ok_or_else(wrong)?;
-        let (login, rest) = rest.rsplit_once('@').map_or((None, rest), |(login, rest)| (Some(login), rest));
-        let (host, db) = rest.split_once('/').unwrap_or((rest, ""));
-        let host = if host.rsplit_once(':').is_some() { host.to_owned() } else { format!("{host}:6379") };
-        if host.starts_with(':') || !(db.is_empty() || db.parse::<u32>().is_ok()) {
-            return Err(wrong());
-        }
-        let failed = |error: std::io::Error| Failure::Run(format!("{host}: {error}"));
-        let address = host.to_socket_addrs().map_err(failed)?.next();
-        let address = address.ok_or_else(|| Failure::Run(format!("{host}: the name has no address")))?;
-        let stream = TcpStream::connect_timeout(&address, LIMIT).map_err(failed)?;
-        stream.set_read_timeout(Some(LIMIT)).and_then(|()| stream.set_write_timeout(Some(LIMIT))).map_err(failed)?;
+    pub(super) fn open(target: &RedisTarget, prefix: &str, ca: Option<&Path>) -> Result<Redis, Failure> {
+        let failed = |error: io::Error| Failure::Run(format!("--from: {}: {error}", named(target)));
+        let stream = match &target.shape {
+            RedisShape::One(at) => {
+                let addresses = (at.host.as_str(), at.port).to_socket_addrs().map_err(failed)?;
+                let tls = target.tls.then(|| wire::tls(&at.host, ca)).transpose()?;
+                wire::connect(addresses, tls, LIMIT).map_err(failed)?
+            }
+            RedisShape::Unix(path) => wire::connect_unix(path, LIMIT).map_err(failed)?,
+            RedisShape::Cluster(_) | RedisShape::Sentinel { .. } => {
+                let hint = "one server is walked at a time: name each primary by redis://HOST:PORT";
+                return Err(Failure::Input(vec![format!("--from: {hint}")]));
+            }
+        };
         let mut redis = Redis {
             stream,
             parser: ReplyParser::new(ReplyLimits::NORMAL),
@@ -50,71 +68,141 @@ impl Redis {
             pattern: pattern(prefix.as_bytes()),
             cursor: Some(b"0".to_vec()),
             keys: Vec::new(),
+            too_long: 0,
         };
-        if let Some(login) = login {
-            let words: Vec<&[u8]> = match login.split_once(':') {
-                Some(("", password)) => vec![b"AUTH", password.as_bytes()],
-                Some((user, password)) => vec![b"AUTH", user.as_bytes(), password.as_bytes()],
-                None => vec![b"AUTH", login.as_bytes()],
-            };
-            redis.call(&words)?;
+        if let Some(password) = &target.password {
+            let login = target.user.iter().chain([password]).map(String::as_bytes);
+            redis.call(&[&b"AUTH"[..]].into_iter().chain(login).collect::<Vec<_>>())?;
         }
-        if !db.is_empty() {
-            redis.call(&[b"SELECT", db.as_bytes()])?;
+        if target.db != 0 {
+            redis.call(&[b"SELECT", target.db.to_string().as_bytes()])?;
         }
         Ok(redis)
     }
 
+    /// What it counts of its keys: known by asking for one of them.
+    pub(super) fn popularity(&mut self) -> Result<Popularity, Failure> {
+        while self.keys.is_empty() && self.step()? {}
+        let Some(key) = self.keys.first().cloned() else { return Ok(Popularity::Frequency) };
+        let told = self.call_all(&[vec![b"OBJECT", b"FREQ", &key], vec![b"OBJECT", b"IDLETIME", &key]])?;
+        Ok(match told.as_slice() {
+            [Ok(_), _] => Popularity::Frequency,
+            [_, Ok(_)] => Popularity::Idle,
+            [_, Err(words)] => Popularity::Untold(words.clone()),
+            _ => Popularity::Untold("no answer".to_owned()),
+        })
+    }
+
     /// The next keys, at most so many, without the prefix; none: that was all.
     pub(super) fn next(&mut self, most: usize) -> Result<Vec<String>, Failure> {
-        while self.keys.len() < most
-            && let Some(cursor) = self.cursor.take()
-        {
-            let pattern = self.pattern.clone();
-            let reply = self.call(&[b"SCAN", &cursor, b"MATCH", &pattern, b"COUNT", COUNT.as_bytes()])?;
-            let parts = reply.as_slice().unwrap_or_default();
-            let (Some(next), Some(found)) =
-                (parts.first().and_then(Value::as_bytes), parts.get(1).and_then(Value::as_slice))
-            else {
-                return Err(Failure::Run("SCAN was answered with something else: is it a Redis?".to_owned()));
-            };
-            self.cursor = (next != b"0").then(|| next.to_vec());
-            let own = found.iter().filter_map(|key| key.as_bytes()?.strip_prefix(self.prefix.as_slice()));
-            // Bellwether's own keys are no client's.
-            let own = own.filter(|key| !key.is_empty() && !key.starts_with(b"@@"));
-            self.keys.extend(own.map(encoded));
-        }
+        while self.keys.len() < most && self.step()? {}
         let rest = self.keys.split_off(most.min(self.keys.len()));
-        Ok(std::mem::replace(&mut self.keys, rest))
+        let keys = std::mem::replace(&mut self.keys, rest);
+        Ok(keys.iter().map(|key| encoded(&key[self.prefix.len()..])).collect())
+    }
+
+    /// Some more keys, and how popular each is; `None`: that was all.
+    pub(super) fn scored(&mut self, by: &Popularity) -> Result<Option<Vec<(u64, String)>>, Failure> {
+        if self.keys.is_empty() && !self.step()? {
+            return Ok(None);
+        }
+        let keys = std::mem::take(&mut self.keys);
+        let what: &[u8] = if *by == Popularity::Frequency { b"FREQ" } else { b"IDLETIME" };
+        let questions: Vec<Vec<&[u8]>> = keys.iter().map(|key| vec![&b"OBJECT"[..], what, key]).collect();
+        let told = self.call_all(&questions)?;
+        let scored = keys.iter().zip(told).map(|(key, told)| {
+            let number = told.ok().and_then(|value| value.as_int()).and_then(|number| u64::try_from(number).ok());
+            let score = match by {
+                Popularity::Frequency => number.unwrap_or_default(),
+                // One that is gone meanwhile comes last.
+                _ => u64::MAX - number.unwrap_or(u64::MAX),
+            };
+            (score, encoded(&key[self.prefix.len()..]))
+        });
+        Ok(Some(scored.collect()))
+    }
+
+    /// Keys that no key here can be.
+    pub(super) fn too_long(&self) -> u64 {
+        self.too_long
+    }
+
+    /// One step of the walk; false: it is over.
+    fn step(&mut self) -> Result<bool, Failure> {
+        let Some(cursor) = self.cursor.take() else { return Ok(false) };
+        let pattern = self.pattern.clone();
+        let reply = self.call(&[b"SCAN", &cursor, b"MATCH", &pattern, b"COUNT", COUNT.as_bytes()])?;
+        let parts = reply.as_slice().unwrap_or_default();
+        let [next, found] = parts else {
+            return Err(Failure::Run("--from: its answer to SCAN is none: is it a Redis?".to_owned()));
+        };
+        let next = next.as_bytes().unwrap_or(b"0");
+        self.cursor = (next != b"0").then(|| next.to_vec());
+        for key in found.as_slice().unwrap_or_default().iter().filter_map(Value::as_bytes) {
+            // Bellwether's own keys are no client's.
+            match key.strip_prefix(self.prefix.as_slice()) {
+                None | Some(b"") => {}
+                Some(own) if own.starts_with(b"@@") => {}
+                Some(own) if own.len() > LONGEST_KEY => self.too_long += 1,
+                Some(_) => self.keys.push(key.to_vec()),
+            }
+        }
+        Ok(true)
     }
 
     fn call(&mut self, words: &[&[u8]]) -> Result<Value, Failure> {
+        let told = self.call_all(&[words.to_vec()])?.pop();
+        let told = told.unwrap_or_else(|| Err("no answer".to_owned()));
+        told.map_err(|words| Failure::Run(format!("--from: the other Redis says: {words}")))
+    }
+
+    /// Asks everything at once; what is refused is told one by one.
+    fn call_all(&mut self, questions: &[Vec<&[u8]>]) -> Result<Vec<Result<Value, String>>, Failure> {
+        let failed = |error: io::Error| {
+            let words = match error.kind() {
+                io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+                    format!("no answer in {} s", LIMIT.as_secs())
+                }
+                _ => error.to_string(),
+            };
+            Failure::Run(format!("--from: the other Redis: {words}"))
+        };
         let mut output = Vec::new();
         let mut writer = Writer::new(&mut output, Protocol::Resp2);
-        writer.array(words.len());
-        words.iter().for_each(|word| writer.bulk(word));
-        let failed = |error: std::io::Error| Failure::Run(format!("the other Redis: {error}"));
-        self.stream.write_all(&output).map_err(failed)?;
+        for words in questions {
+            writer.array(words.len());
+            words.iter().for_each(|word| writer.bulk(word));
+        }
+        self.stream.write_all(&output).and_then(|()| self.stream.flush()).map_err(failed)?;
+        let mut told = Vec::with_capacity(questions.len());
         let mut part = [0; 16 << 10];
-        loop {
+        while told.len() < questions.len() {
             let parsed = self.parser.next(&self.input);
-            match parsed.map_err(|error| Failure::Run(format!("the other Redis: {error}")))? {
+            match parsed.map_err(|error| Failure::Run(format!("--from: no answer of a Redis: {error}")))? {
                 Some(reply) => {
                     self.input.drain(..reply.consumed);
-                    return match reply.value.as_error() {
-                        Some(error) => {
-                            let words = String::from_utf8_lossy(error).escape_debug().to_string();
-                            Err(Failure::Run(format!("the other Redis: {words}")))
-                        }
+                    told.push(match reply.value.as_error() {
+                        Some(error) => Err(printable(&String::from_utf8_lossy(error))),
                         None => Ok(reply.value),
-                    };
+                    });
                 }
                 None => match self.stream.read(&mut part).map_err(failed)? {
-                    0 => return Err(Failure::Run("the other Redis has closed the connection".to_owned())),
+                    0 => return Err(Failure::Run("--from: the other Redis has closed the connection".to_owned())),
                     read => self.input.extend_from_slice(&part[..read]),
                 },
             }
         }
+        Ok(told)
+    }
+}
+
+/// A Redis, without what is secret.
+pub(super) fn named(target: &RedisTarget) -> String {
+    let scheme = if target.tls { "rediss" } else { "redis" };
+    match &target.shape {
+        RedisShape::One(at) => format!("{scheme}://{at}/{}", target.db),
+        RedisShape::Unix(path) => format!("{scheme}+unix://{}?db={}", path.display(), target.db),
+        RedisShape::Cluster(_) | RedisShape::Sentinel { .. } => format!("{scheme} of several servers"),
     }
 }
 

@@ -1,14 +1,21 @@
-//! Which keys, in which order? From a file, stdin, a peer's hot list or another Redis: never all of them at once.
+//! Which keys, in which order? From a file, stdin, a space's origin, a peer's hot list or another Redis.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Cursor};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use bellwether_adapters::tiers::redis::RedisTarget;
+use bellwether_server::service::key_of_text;
+
+use super::progress::Progress;
+use super::ranking::Ranking;
+use super::redis::{self, Popularity, Redis};
 use crate::admin;
+use crate::explain::encoded;
 use crate::failure::Failure;
-use crate::output::printable;
-use crate::warm::redis::Redis;
+use crate::output::{complain, printable};
 
 /// The longest line: a key of 4 KiB, each byte encoded, and a rate.
 const LONGEST_LINE: u64 = 16 << 10;
@@ -23,86 +30,203 @@ const LONGEST_KEYS: u64 = 300 << 20;
 /// What a hot list begins with.
 const HOT_LIST: &str = "bellwether hot list ";
 const HOT_LIST_FORMAT: &str = "1";
+/// Lines that are no keys are told, as many as these.
+const MOST_WRONG: usize = 10;
+const NO_KEY: &str = "no key: expected one a line, at most 4 KiB, percent-encoded (%20, and %25 for % itself)";
 
-/// Where keys come from.
+/// Where keys are to be had.
+pub(super) enum Place {
+    File(PathBuf),
+    Stdin,
+    /// The origin of a space of the server that is warmed.
+    Space(String),
+    /// The admin listener of a peer.
+    Peer(String),
+    Redis {
+        target: Box<RedisTarget>,
+        prefix: String,
+        ca: Option<PathBuf>,
+    },
+}
+
+impl Place {
+    pub(super) fn of_url(url: &str, prefix: &str, ca: Option<&Path>) -> Result<Place, Failure> {
+        let prefixed = !prefix.is_empty() || ca.is_some();
+        match url.split_once("://") {
+            Some(("http", _)) if prefixed => {
+                Err(Failure::Input(vec!["--prefix and --ca are for another Redis, not for a peer".to_owned()]))
+            }
+            Some(("http", _)) => Ok(Place::Peer(url.to_owned())),
+            Some((scheme, _)) if scheme.starts_with("redis") || scheme.starts_with("valkey") => {
+                let wrong = |error| Failure::Input(vec![format!("--from: {error}")]);
+                let target = Box::new(RedisTarget::parse(url).map_err(wrong)?);
+                Ok(Place::Redis { target, prefix: prefix.to_owned(), ca: ca.map(Path::to_owned) })
+            }
+            _ => {
+                let hint =
+                    "expected http://peer:9090 (its admin listener), redis://host:6379 or rediss://host:6379 (TLS)";
+                // What stands before an @ may be secret.
+                let shown = url.rsplit_once('@').map_or(url, |(_, host)| host);
+                Err(Failure::Input(vec![format!("--from {}: {hint}", printable(shown))]))
+            }
+        }
+    }
+
+    /// What it is, for people and for going on with it.
+    pub(super) fn named(&self) -> String {
+        match self {
+            Place::File(path) => format!("{}", path.display()),
+            Place::Stdin => "stdin".to_owned(),
+            Place::Space(space) => format!("space {}", printable(space)),
+            Place::Peer(url) => format!("hot list of {}", printable(url)),
+            Place::Redis { target, prefix, .. } => {
+                format!("{} {}", redis::named(target), printable(prefix)).trim_end().to_owned()
+            }
+        }
+    }
+
+    /// Whether it may name other keys each time it is asked.
+    pub(super) fn is_living(&self) -> bool {
+        !matches!(self, Place::File(_) | Place::Stdin)
+    }
+
+    /// Asks it. `admin_url` is the server that is warmed; of a Redis at most `most` keys are wanted.
+    pub(super) fn open(&self, admin_url: &str, most: Option<u64>, watch: &mut Watch<'_>) -> Result<Source, Failure> {
+        let cursor = |text: String| Box::new(Cursor::new(text.into_bytes()));
+        match self {
+            Place::File(path) => of_file(self.named(), path),
+            Place::Stdin => Source::of_lines(self.named(), Box::new(BufReader::new(io::stdin())), None),
+            Place::Space(space) => {
+                let path = format!("/api/keys/{}", encoded(space.as_bytes()));
+                let answer = admin::fetch("--admin", admin_url, &path, KEYS_LIMIT, LONGEST_KEYS)?;
+                match (answer.status, admin::refusal(&answer)) {
+                    (200, _) => {}
+                    // There is no such space, or it does not say how its keys are named.
+                    (404, Failure::Run(words)) => return Err(Failure::Input(vec![words])),
+                    (_, refusal) => return Err(refusal),
+                }
+                let total = answer.body.lines().count() as u64;
+                Source::of_lines(self.named(), cursor(answer.body), Some(total))
+            }
+            Place::Peer(url) => {
+                let answer = admin::fetch("--from", url, "/api/hotlist", LIMIT, LONGEST_LIST)?;
+                match answer.status {
+                    200 => {
+                        let total = answer.body.lines().count() as u64;
+                        Source::of_lines(self.named(), cursor(answer.body), Some(total))
+                    }
+                    401 => Err(Failure::Run(format!("--from {url}: {}", admin::needs_password()))),
+                    status => Err(Failure::Run(format!("--from {url} has no hot list: it answered {status}"))),
+                }
+            }
+            Place::Redis { target, prefix, ca } => {
+                let redis = Redis::open(target, prefix, ca.as_deref())?;
+                of_redis(self.named(), redis, most, watch)
+            }
+        }
+    }
+}
+
+/// Who is shown how far it is, and may stop it.
+pub(super) struct Watch<'a> {
+    pub(super) progress: &'a mut Progress,
+    pub(super) stop: &'a AtomicBool,
+}
+
+/// A list in a file: its lines are counted, and read whether they are keys, before the first is loaded.
+pub(super) fn of_file(named: String, path: &Path) -> Result<Source, Failure> {
+    let failed = |error: io::Error| Failure::Input(vec![format!("{}: {error}", path.display())]);
+    let open = || File::open(path).map(BufReader::new).map_err(failed);
+    // What is no file is read once only: a pipe, a device.
+    match std::fs::metadata(path).map_err(failed)? {
+        there if there.is_dir() => return Err(failed(io::ErrorKind::IsADirectory.into())),
+        there if !there.is_file() => return Source::of_lines(named, Box::new(open()?), None),
+        _ => {}
+    }
+    let mut reading = Source::of_lines(named.clone(), Box::new(open()?), None)?;
+    let (mut total, mut wrong) = (0, Vec::new());
+    loop {
+        match reading.key() {
+            Ok(Some(_)) => total += 1,
+            Ok(None) => break,
+            Err(Failure::Input(lines)) if wrong.len() < MOST_WRONG => wrong.extend(lines),
+            Err(Failure::Input(_)) => {
+                wrong.push("and more".to_owned());
+                break;
+            }
+            Err(other) => return Err(other),
+        }
+    }
+    if !wrong.is_empty() {
+        wrong.push("nothing was loaded".to_owned());
+        return Err(Failure::Input(wrong));
+    }
+    let mut source = Source::of_lines(named, Box::new(open()?), None)?;
+    source.total = Some(total);
+    Ok(source)
+}
+
+/// What a Redis has: ordered, where it tells what is popular.
+fn of_redis(named: String, mut redis: Redis, most: Option<u64>, watch: &mut Watch<'_>) -> Result<Source, Failure> {
+    let by = redis.popularity()?;
+    let words = match &by {
+        Popularity::Untold(why) => {
+            complain(&format!("{named}: in no order, since it does not tell which keys are popular ({why})"));
+            return Ok(Source { named, total: None, refused: 0, from: From::Redis(Box::new(redis)) });
+        }
+        Popularity::Frequency => "what is asked for most first (OBJECT FREQ)",
+        Popularity::Idle => "what was asked for last first (OBJECT IDLETIME: it does not count how often)",
+    };
+    let mut ranking = Ranking::new(most);
+    while let Some(keys) = redis.scored(&by)? {
+        keys.into_iter().for_each(|(score, key)| ranking.add(score, key));
+        watch.progress.found(ranking.seen());
+        if watch.stop.load(Ordering::Relaxed) {
+            watch.progress.clear();
+            return Err(Failure::Run(format!("stopped after {} keys were found: nothing was loaded", ranking.seen())));
+        }
+    }
+    watch.progress.clear();
+    let refused = redis.too_long();
+    let (keys, left_out) = ranking.into_keys();
+    let left_out = match left_out {
+        0 => String::new(),
+        left_out => format!("; the {left_out} least popular are left out"),
+    };
+    complain(&format!("{named}: {} keys, {words}{left_out}", keys.len()));
+    let total = Some(keys.len() as u64);
+    Ok(Source { named, total, refused, from: From::Keys(keys.into_iter()) })
+}
+
+/// Keys, one after the other.
 pub(super) struct Source {
     named: String,
     total: Option<u64>,
+    refused: u64,
     from: From,
 }
 
 enum From {
     Lines { lines: Box<dyn BufRead>, at: u64, hot_list: bool },
+    Keys(std::vec::IntoIter<String>),
     Redis(Box<Redis>),
 }
 
 impl Source {
-    pub(super) fn open(file: Option<&Path>, from: Option<&str>, prefix: &str) -> Result<Source, Failure> {
-        match (file, from) {
-            (_, Some(url)) if url.starts_with("redis://") => {
-                let redis = Redis::open(url, prefix)?;
-                Ok(Source { named: "redis".to_owned(), total: None, from: From::Redis(Box::new(redis)) })
-            }
-            (_, Some(url)) if url.starts_with("http://") => {
-                let answer = admin::fetch(url, "/api/hotlist", LIMIT, LONGEST_LIST)?;
-                match answer.status {
-                    200 => Source::of_lines(
-                        format!("hot list of {url}"),
-                        Box::new(Cursor::new(answer.body.into_bytes())),
-                        None,
-                    ),
-                    401 => Err(Failure::Run(admin::needs_password())),
-                    status => Err(Failure::Run(format!("{url} has no hot list: it answered {status}"))),
-                }
-            }
-            (_, Some(url)) => {
-                let hint = "expected http://peer:9090 (its admin listener) or redis://host:6379";
-                Err(Failure::Input(vec![format!("--from {}: {hint}", url.escape_debug())]))
-            }
-            (Some(path), None) if path == Path::new("-") => {
-                Source::of_lines("stdin".to_owned(), Box::new(BufReader::new(io::stdin())), None)
-            }
-            (Some(path), None) => {
-                let failed = |error: io::Error| Failure::Input(vec![format!("{}: {error}", path.display())]);
-                let mut total = 0;
-                for line in BufReader::new(File::open(path).map_err(failed)?).split(b'\n') {
-                    total += u64::from(!line.map_err(failed)?.is_empty());
-                }
-                let lines = Box::new(BufReader::new(File::open(path).map_err(failed)?));
-                Source::of_lines(format!("file {}", path.display()), lines, Some(total))
-            }
-            (None, None) => Err(Failure::Input(vec!["a file of keys, or --from".to_owned()])),
-        }
-    }
-
-    /// The keys of a space, as its origin names them.
-    pub(super) fn of_space(admin_url: &str, space: &str) -> Result<Source, Failure> {
-        let path = format!("/api/keys/{space}");
-        let answer = admin::fetch(admin_url, &path, KEYS_LIMIT, LONGEST_KEYS)?;
-        match answer.status {
-            200 => {
-                let total = answer.body.lines().count() as u64;
-                let lines = Box::new(Cursor::new(answer.body.into_bytes()));
-                Source::of_lines(format!("space {space}"), lines, Some(total))
-            }
-            401 => Err(Failure::Run(admin::needs_password())),
-            status => {
-                let json: serde_json::Value = serde_json::from_str(&answer.body).unwrap_or_default();
-                let words = json["error"].as_str().map(printable);
-                Err(Failure::Run(words.unwrap_or_else(|| format!("the server answered {status}"))))
-            }
-        }
-    }
-
     fn of_lines(named: String, mut lines: Box<dyn BufRead>, total: Option<u64>) -> Result<Source, Failure> {
         let begins = lines.fill_buf().map_err(|error| Failure::Run(format!("{named}: {error}")))?;
         let hot_list = begins.starts_with(HOT_LIST.as_bytes());
-        let mut source = Source { named, total, from: From::Lines { lines, at: 0, hot_list } };
+        let mut source = Source { named, total, refused: 0, from: From::Lines { lines, at: 0, hot_list } };
         if hot_list {
-            let head = source.line()?.unwrap_or_default();
-            if head.strip_prefix(HOT_LIST) != Some(HOT_LIST_FORMAT) {
-                let wrong = format!("{}: a hot list of another version ({})", source.named, head.escape_debug());
-                return Err(Failure::Input(vec![wrong]));
+            let head = source.line()?.map(|(_, head)| head).unwrap_or_default();
+            let format = head.strip_prefix(HOT_LIST).unwrap_or_default();
+            if format != HOT_LIST_FORMAT {
+                let hint = "let the server that is to be warmed, or one of its version, write it";
+                return Err(Failure::Input(vec![format!(
+                    "{}:1: a hot list of format {}; this version reads format {HOT_LIST_FORMAT}: {hint}",
+                    source.named,
+                    printable(format),
+                )]));
             }
             // Its head and its end are no keys.
             source.total = source.total.map(|total| total.saturating_sub(2));
@@ -110,54 +234,54 @@ impl Source {
         Ok(source)
     }
 
-    /// What it is, for people and for going on with it.
-    pub(super) fn named(&self) -> String {
-        self.named.clone()
-    }
-
     /// How many keys it has, if that is known.
     pub(super) fn total(&self) -> Option<u64> {
         self.total
     }
 
-    /// Whether it names its keys in one order each time.
-    pub(super) fn is_ordered(&self) -> bool {
-        matches!(self.from, From::Lines { .. })
-    }
-
-    /// Passes over so many keys.
-    pub(super) fn skip(&mut self, mut keys: u64) -> Result<(), Failure> {
-        while keys > 0 {
-            let passed = self.next(usize::try_from(keys).unwrap_or(usize::MAX).min(10_000))?;
-            if passed.is_empty() {
-                return Ok(());
-            }
-            keys -= passed.len() as u64;
+    /// Keys that were passed over, since no key here can be as long.
+    pub(super) fn refused(&self) -> u64 {
+        match &self.from {
+            From::Redis(redis) => redis.too_long(),
+            _ => self.refused,
         }
-        Ok(())
     }
 
     /// The next keys, at most so many, percent-encoded; none: that was all.
     pub(super) fn next(&mut self, most: usize) -> Result<Vec<String>, Failure> {
-        if let From::Redis(redis) = &mut self.from {
-            return redis.next(most);
-        }
-        let mut keys = Vec::new();
-        while keys.len() < most {
-            let Some(line) = self.line()? else { break };
-            let From::Lines { hot_list, .. } = &self.from else { break };
-            match (hot_list, line.split_once(' ')) {
-                (true, Some(("end", _))) => break,
-                (true, Some((_, key))) => keys.push(key.to_owned()),
-                (true, None) => {}
-                (false, _) => keys.push(line),
+        match &mut self.from {
+            From::Redis(redis) => redis.next(most),
+            From::Keys(keys) => Ok(keys.take(most).collect()),
+            From::Lines { .. } => {
+                let mut keys = Vec::new();
+                while keys.len() < most
+                    && let Some(key) = self.key()?
+                {
+                    keys.push(key);
+                }
+                Ok(keys)
             }
         }
-        Ok(keys)
     }
 
-    /// The next line that is not empty.
-    fn line(&mut self) -> Result<Option<String>, Failure> {
+    /// The next key of a list; where there is none on its line the error names that line.
+    fn key(&mut self) -> Result<Option<String>, Failure> {
+        let From::Lines { hot_list, .. } = self.from else { return Ok(None) };
+        let Some((at, line)) = self.line()? else { return Ok(None) };
+        let key = match line.split_once(' ') {
+            Some(("end", _)) if hot_list => return Ok(None),
+            Some((_, key)) if hot_list => key,
+            _ => &line,
+        };
+        if key_of_text(key).is_none() {
+            let shown: String = printable(key).chars().take(40).collect();
+            return Err(Failure::Input(vec![format!("{}:{at}: '{shown}' is {NO_KEY}", self.named)]));
+        }
+        Ok(Some(key.to_owned()))
+    }
+
+    /// The next line that is not empty, and its number.
+    fn line(&mut self) -> Result<Option<(u64, String)>, Failure> {
         let From::Lines { lines, at, .. } = &mut self.from else { return Ok(None) };
         loop {
             let mut line = Vec::new();
@@ -165,7 +289,7 @@ impl Source {
             *at += 1;
             io::Read::take(&mut *lines, LONGEST_LINE)
                 .read_until(b'\n', &mut line)
-                .map_err(|error| failed(*at, &error.to_string()))?;
+                .map_err(|error| Failure::Run(format!("{}:{at}: {error}", self.named)))?;
             if line.is_empty() {
                 return Ok(None);
             }
@@ -176,7 +300,7 @@ impl Source {
                 String::from_utf8(line).map_err(|_| failed(*at, "no text: percent-encode keys that are none"))?;
             let text = text.trim_end_matches(['\n', '\r']);
             if !text.is_empty() {
-                return Ok(Some(text.to_owned()));
+                return Ok(Some((*at, text.to_owned())));
             }
         }
     }

@@ -7,6 +7,7 @@ pub mod fleet;
 #[cfg(test)]
 mod fleet_tests;
 pub mod hot;
+pub mod past;
 pub mod plan;
 pub mod policy;
 pub mod sample;

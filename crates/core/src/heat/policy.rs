@@ -57,14 +57,17 @@ impl HotPolicy {
         }
         for (knob, share) in [("enter", self.enter), ("watch", self.watch), ("leave", self.leave)] {
             if !(share > 0.0 && share <= 1.0) {
-                say(knob, format!("must be a share of a node's capacity above 0 % and up to 100 %, found {share}"));
+                let found = percent(share);
+                say(knob, format!("must be a share of a node's capacity above 0 % and up to 100 %, found {found}"));
             }
         }
         if self.watch > self.enter {
-            say("watch", format!("must not be above `enter` ({}): a key is watched before it is hot", self.enter));
+            let enter = percent(self.enter);
+            say("watch", format!("must not be above `enter` ({enter}): a key is watched before it is hot"));
         }
         if self.leave >= self.watch {
-            say("leave", format!("must be below `watch` ({}), or keys would come and go", self.watch));
+            let watch = percent(self.watch);
+            say("leave", format!("must be below `watch` ({watch}), or keys would come and go"));
         }
         if self.hold == Span::ZERO || self.hold > LONGEST_HOLD {
             say("hold", format!("must be longer than zero and at most {LONGEST_HOLD}"));
@@ -80,6 +83,11 @@ impl HotPolicy {
         let at = |share: f64| enter * share / self.enter;
         Bars { capacity, enter, watch: at(self.watch), leave: at(self.leave) }
     }
+}
+
+/// A share, as it is configured.
+fn percent(share: f64) -> String {
+    format!("{}%", (share * 1e4).round() / 1e2)
 }
 
 /// The thresholds as rates: operations a second of the whole fleet, see [`crate::heat::window::cost`].

@@ -121,17 +121,32 @@ fn template(text: &str) -> Result<Template, TemplateError> {
         return Err(TemplateError::new(MAX_KEY_BYTES, format!("{} bytes", text.len()), expected));
     }
     let mut template = Template { text: text.to_owned(), prefix: Box::default(), slots: Vec::new() };
+    let mut at = 0;
     for piece in pieces(text)? {
         match piece {
-            Piece::Literal(literal) => match template.slots.last_mut() {
-                None => template.prefix = literal.as_bytes().into(),
-                Some(slot) => slot.after = Literal::new(literal.as_bytes()),
-            },
-            Piece::Braces { at, inside } => push_capture(&mut template.slots, at, inside)?,
+            Piece::Literal(literal) => {
+                no_glob(at, literal)?;
+                at += literal.len();
+                match template.slots.last_mut() {
+                    None => template.prefix = literal.as_bytes().into(),
+                    Some(slot) => slot.after = Literal::new(literal.as_bytes()),
+                }
+            }
+            Piece::Braces { at: open, inside } => {
+                push_capture(&mut template.slots, open, inside)?;
+                at = open + inside.len() + 2;
+            }
         }
     }
     rest_is_last(&template)?;
     Ok(template)
+}
+
+/// A `*` outside of braces is taken for a glob by most who write it, and would match that letter alone.
+fn no_glob(at: usize, literal: &str) -> Result<(), TemplateError> {
+    let Some(star) = literal.find('*') else { return Ok(()) };
+    Err(TemplateError::new(at + star, "`*` outside of a capture", "captures for what differs from key to key")
+        .hint("write `{x*}` for any text up to the end, `{x}` for text without `:` and `/`"))
 }
 
 fn push_capture(slots: &mut Vec<Slot>, at: usize, inside: &str) -> Result<(), TemplateError> {

@@ -1,4 +1,5 @@
-//! Which key will be hot, from when on, for how long? `POST /api/hot/announce/KEY?at=TIME&for=DURATION`.
+//! Which key will be hot, from when on, for how long? `POST /api/hot/announce/KEY?at=TIME&for=DURATION`, taken back by
+//! `DELETE`, all of them by `GET /api/hot/announce`.
 
 use bellwether_core::moment;
 use bellwether_core::time::Span;
@@ -33,14 +34,45 @@ pub(super) fn announce(service: &Service, key: &str, query: Option<&str>) -> Res
                 format!("'{}': a capture is not of the type that its space asks for: it has no row", shown(&key));
             refused(StatusCode::NOT_FOUND, &words)
         }
-        Err(NotTaken::Over) => refused(
-            StatusCode::BAD_REQUEST,
-            "its time is over, or lies more than 400 days ahead: `at` and `for` must end between now and then",
-        ),
+        Err(NotTaken::Over) => refused(StatusCode::BAD_REQUEST, "its time is over: `at` and `for` must end after now"),
+        Err(NotTaken::TooFar) => {
+            refused(StatusCode::BAD_REQUEST, "it begins more than 400 days ahead: announce it nearer to its time")
+        }
         Err(NotTaken::TooMany) => {
             refused(StatusCode::SERVICE_UNAVAILABLE, "too many keys are announced: wait until some are over")
         }
     }
+}
+
+/// Takes an announcement back, or says that there is none.
+pub(super) fn withdraw(service: &Service, key: &str) -> Response<Body> {
+    let Some(key) = decoded(key).ok().filter(|key| !key.is_empty()) else {
+        return reply::error(StatusCode::BAD_REQUEST, "no key of at most 4 KiB, percent-encoded", None, None);
+    };
+    match service.withdraw(&key) {
+        Some(declared) => {
+            let said = json!({ "key": shown(&key), "withdrawn": true, "in_configuration": declared });
+            reply::json(StatusCode::OK, said.to_string())
+        }
+        None => {
+            let words = format!("'{}' is not announced", shown(&key));
+            reply::error(StatusCode::NOT_FOUND, &words, None, None)
+        }
+    }
+}
+
+/// All announcements that are not over, those that begin first in front.
+pub(super) fn list(service: &Service) -> Response<Body> {
+    let announced = service.announced().into_iter().map(|said| {
+        json!({
+            "key": shown(&said.key),
+            "space": said.space,
+            "begins_in_ms": said.begins_in.0,
+            "ends_in_ms": said.ends_in.0,
+            "in_configuration": said.declared,
+        })
+    });
+    reply::json(StatusCode::OK, json!({ "announced": announced.collect::<Vec<_>>() }).to_string())
 }
 
 /// From when on, and for how long; now, unless `at` says so.

@@ -20,6 +20,7 @@ const DLQ: &str = "/api/dlq";
 const RETRY: &str = "/api/dlq/retry";
 /// A key that will be hot is below.
 const ANNOUNCE: &str = "/api/hot/announce/";
+const ANNOUNCED: &str = "/api/hot/announce";
 /// Lists of the keys of a space's origin are below.
 const KEYS: &str = "/api/keys/";
 /// Explanations of keys are below.
@@ -42,10 +43,18 @@ pub(super) struct Admin {
     pub(super) connections: Connections,
 }
 
-/// Answers one request. Only what loads keys, or tries again what is owed, waits.
+/// Answers one request. Only what loads keys, looks on disk, or tries again what is owed, waits.
 pub(super) async fn answer(admin: &Admin, request: Request<Incoming>) -> Response<Body> {
     if let Some(key) = to_retry(admin, &request) {
         return retried(admin, key).await;
+    }
+    if let Some(key) = request.uri().path().strip_prefix(EXPLAIN)
+        && matches!(*request.method(), Method::GET | Method::HEAD)
+    {
+        return dressed(match refused(admin, &request) {
+            Some(refused) => refused,
+            None => explained(admin, key).await,
+        });
     }
     let space = request.uri().path().strip_prefix(KEYS).map(str::to_owned);
     if space.is_none() && request.uri().path() != warm::PATH {
@@ -66,6 +75,7 @@ fn answer_now<B>(admin: &Admin, request: &Request<B>) -> Response<Body> {
     dressed(match *request.method() {
         Method::GET | Method::HEAD => page_of(admin, request),
         Method::POST if changes(request.uri().path()) => page_of(admin, request),
+        Method::DELETE if request.uri().path().starts_with(ANNOUNCE) => page_of(admin, request),
         _ => reply::method_not_allowed("GET, HEAD"),
     })
 }
@@ -124,9 +134,14 @@ fn page_of<B>(admin: &Admin, request: &Request<B>) -> Response<Body> {
         return refused;
     }
     match request.uri().path() {
-        path if path.starts_with(ANNOUNCE) && *request.method() != Method::POST => reply::method_not_allowed("POST"),
+        ANNOUNCED => announce::list(&admin.service),
         path if path.starts_with(ANNOUNCE) => {
-            announce::announce(&admin.service, &path[ANNOUNCE.len()..], request.uri().query())
+            let key = &path[ANNOUNCE.len()..];
+            match *request.method() {
+                Method::POST => announce::announce(&admin.service, key, request.uri().query()),
+                Method::DELETE => announce::withdraw(&admin.service, key),
+                _ => reply::method_not_allowed("POST, DELETE"),
+            }
         }
         ORIGINS => reply::json(StatusCode::OK, admin.service.describe_origins().to_string()),
         path if path.starts_with(DLQ) => owed(admin, request.method(), &path[DLQ.len()..]),
@@ -140,16 +155,19 @@ fn page_of<B>(admin: &Admin, request: &Request<B>) -> Response<Body> {
             Ok(text) => text_page(StatusCode::OK, OPENMETRICS, text),
             Err(_) => reply::error(StatusCode::INTERNAL_SERVER_ERROR, "the metrics could not be written", None, None),
         },
-        path => match path.strip_prefix(EXPLAIN).map(decoded) {
-            Some(Ok(key)) if !key.is_empty() => match explain::json(&admin.service, &key) {
-                Some(json) => reply::json(StatusCode::OK, json.to_string()),
-                None => reply::error(StatusCode::NOT_FOUND, &explain::nowhere(&admin.service, &key), None, None),
-            },
-            Some(Err(_)) => {
-                reply::error(StatusCode::BAD_REQUEST, "no key of at most 4 KiB, percent-encoded", None, None)
-            }
-            _ => reply::error(StatusCode::NOT_FOUND, "no such page: see /", None, None),
+        _ => reply::error(StatusCode::NOT_FOUND, "no such page: see /", None, None),
+    }
+}
+
+/// What is known of a key, looked up on disk as well.
+async fn explained(admin: &Admin, key: &str) -> Response<Body> {
+    match decoded(key) {
+        Ok(key) if !key.is_empty() => match explain::json(&admin.service, &key).await {
+            Some(json) => reply::json(StatusCode::OK, json.to_string()),
+            None => reply::error(StatusCode::NOT_FOUND, &explain::nowhere(&admin.service, &key), None, None),
         },
+        Ok(_) => reply::error(StatusCode::NOT_FOUND, "no such page: see /", None, None),
+        Err(_) => reply::error(StatusCode::BAD_REQUEST, "no key of at most 4 KiB, percent-encoded", None, None),
     }
 }
 

@@ -5,8 +5,8 @@ use serde_json::Value;
 use crate::service::{Service, no_space, shown};
 
 /// What is known of `key`; `None` if it belongs to no space, or can't have a row.
-pub(super) fn json(service: &Service, key: &[u8]) -> Option<Value> {
-    service.describe(key)
+pub(super) async fn json(service: &Service, key: &[u8]) -> Option<Value> {
+    service.describe_with_disk(key).await
 }
 
 /// Why there is nothing to explain.

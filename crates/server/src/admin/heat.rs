@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::service::Service;
+use crate::service::{Service, shown};
 
 /// Rows of an answer unless `?n=` says otherwise, and the most it may say.
 const ROWS: usize = 20;
@@ -32,7 +32,7 @@ pub(super) fn rows(query: Option<&str>) -> Result<usize, String> {
     let number = query.strip_prefix("n=").and_then(|number| number.parse().ok());
     number
         .filter(|rows| (1..=MOST_ROWS).contains(rows))
-        .ok_or_else(|| format!("'?{}' is not understood: ?n=NUMBER, from 1 to {MOST_ROWS}", query.escape_debug()))
+        .ok_or_else(|| format!("'?{}' is not understood: ?n=NUMBER, from 1 to {MOST_ROWS}", shown(query.as_bytes())))
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use prometheus_client::registry::Registry;
 
 use super::family::Out;
 use super::guards::guards;
-use crate::connections::{Connections, Face};
+use crate::connections::{Connections, Crowded, Face};
 use crate::service::{PenetrationView, Readiness, Reload, Service, SharedState};
 
 /// The text of one scrape.
@@ -279,6 +279,16 @@ impl Scrape {
         out.gauge("connections", "Connections that are open now", |family| {
             let mut faces = Face::ALL.into_iter();
             faces.try_for_each(|face| family.sample(&[("face", face.as_str())], connections.open(face) as u64))
+        })?;
+        let help = "Connections that were turned away: too many of all clients, or of their address";
+        out.counter("connections_refused", help, |family| {
+            for face in [Face::Redis, Face::Http] {
+                for crowded in Crowded::ALL {
+                    let labels = [("face", face.as_str()), ("cause", crowded.as_str())];
+                    family.sample(&labels, connections.refused(face, crowded))?;
+                }
+            }
+            Ok(())
         })?;
         out.counter("connections_accepted", "Connections accepted", |family| {
             let mut faces = Face::ALL.into_iter();

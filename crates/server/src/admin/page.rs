@@ -2,27 +2,73 @@
 
 use crate::service::Service;
 
-/// The list of pages, and the spaces one may ask about.
+/// A place, what is behind it, and the command that shows it.
+struct Place {
+    path: &'static str,
+    /// Whether a browser can go there: it needs no key, and changes nothing.
+    link: bool,
+    what: &'static str,
+    command: &'static str,
+}
+
+const fn link(path: &'static str, what: &'static str, command: &'static str) -> Place {
+    Place { path, link: true, what, command }
+}
+
+const fn named(path: &'static str, what: &'static str, command: &'static str) -> Place {
+    Place { path, link: false, what, command }
+}
+
+/// Everything that this listener answers: what can be looked at, then what changes something.
+const PLACES: [&[Place]; 2] = [
+    &[
+        link("/metrics", "all counters, in OpenMetrics text", ""),
+        link("/livez", "the process runs", ""),
+        link("/readyz", "it takes requests (503 while it warms up or drains), with its weight as a header", ""),
+        link("/api/origins", "limits, breakers and who was turned away", ""),
+        named("/api/explain/KEY", "how a read of KEY would be answered now, and why", "bellwether explain KEY"),
+        link("/api/hotkeys", "which keys draw more than their share, and what is done", "bellwether hotkeys"),
+        link("/api/bigkeys", "the largest values in memory", "bellwether bigkeys"),
+        link("/api/hot/announce", "keys of which somebody said that they will be hot", "bellwether hot list"),
+        link("/api/forecast", "which values stop being fresh when, and how many together", "bellwether forecast"),
+        link("/api/hotlist", "what is read most, as kept for the next start", "bellwether warm --from URL"),
+        named("/api/keys/SPACE", "the keys that a space's origin names", "bellwether warm --space SPACE"),
+        link("/api/penetration", "keys that do not exist, filters, budgets of clients", ""),
+        link("/api/dlq", "invalidations that the shared tier does not know yet", "bellwether dlq list"),
+    ],
+    &[
+        named("POST /api/warm", "loads keys, one a line of the body", "bellwether warm"),
+        named(
+            "POST /api/hot/announce/KEY?at=TIME&for=DURATION",
+            "says that KEY will be hot; DELETE takes it back",
+            "bellwether hot announce, bellwether hot withdraw",
+        ),
+        named("POST /api/dlq/retry, /api/dlq/retry/KEY", "tells the shared tier again", "bellwether dlq retry"),
+        named("POST /api/dlq/drop, /api/dlq/drop/KEY", "gives up telling it", "bellwether dlq drop"),
+    ],
+];
+
+/// The list of places, and the spaces one may ask about.
 pub(super) fn index(service: &Service) -> String {
-    let spaces: String = service.space_names().iter().map(|name| format!("<li>{}</li>", escaped(name))).collect();
+    let spaces: String = service.space_names().iter().map(|name| format!("<li>{}</li>\n", escaped(name))).collect();
+    let [looks, changes] = PLACES.map(|places| places.iter().map(row).collect::<String>());
     format!(
         "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Bellwether</title>\n\
          <h1>Bellwether {}</h1>\n\
-         <ul>\n\
-         <li><a href=\"/metrics\">/metrics</a>: all counters, in OpenMetrics text</li>\n\
-         <li><a href=\"/livez\">/livez</a>: the process runs</li>\n\
-         <li><a href=\"/readyz\">/readyz</a>: it takes requests (503 while it drains)</li>\n\
-         <li><a href=\"/api/origins\">/api/origins</a>: limits, breakers and who was turned away, as JSON</li>\n\
-         <li>/api/explain/KEY: how a read of KEY would be answered now, as JSON; \
-         <code>bellwether explain KEY</code> shows it as a table</li>\n\
-         <li><a href=\"/api/hotkeys\">/api/hotkeys</a>: which keys draw more than their share, and what is done; \
-         <code>bellwether hotkeys</code> shows it live</li>\n\
-         <li><a href=\"/api/bigkeys\">/api/bigkeys</a>: the largest values in memory</li>\n\
-         <li><a href=\"/api/penetration\">/api/penetration</a>: keys that do not exist, filters, budgets of clients</li>\n\
-         <li><a href=\"/api/forecast\">/api/forecast</a>: which values stop being fresh when, and how many together</li>\n\
-         </ul>\n<h2>Spaces</h2>\n<ul>{spaces}</ul>\n</html>\n",
+         <ul>\n{looks}</ul>\n<h2>What changes something</h2>\n<ul>\n{changes}</ul>\n\
+         <h2>Spaces</h2>\n<ul>\n{spaces}</ul>\n</html>\n",
         env!("CARGO_PKG_VERSION")
     )
+}
+
+fn row(place: &Place) -> String {
+    let path = escaped(place.path);
+    let path = if place.link { format!("<a href=\"{path}\">{path}</a>") } else { format!("<code>{path}</code>") };
+    let command = match place.command {
+        "" => String::new(),
+        command => format!("; <code>{}</code>", escaped(command)),
+    };
+    format!("<li>{path}: {}{command}</li>\n", escaped(place.what))
 }
 
 /// Text inside HTML.

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::face::http::reply::{self, Body};
 use crate::service::hotlist::{decoded, encoded};
-use crate::service::{Service, Unnamed};
+use crate::service::{Service, Unnamed, shown};
 
 /// Where lists are sent.
 pub(super) const PATH: &str = "/api/warm";
@@ -51,6 +51,7 @@ pub(super) async fn answer(service: &Service, request: Request<Incoming>) -> Res
         "missing": warmed.missing,
         "failed": warmed.failed,
         "refused": warmed.refused,
+        "first_refused": warmed.first_refused.map(|key| shown(&key)),
         "again": again.collect::<Vec<_>>(),
         "error": warmed.first_error,
     });
@@ -60,10 +61,10 @@ pub(super) async fn answer(service: &Service, request: Request<Incoming>) -> Res
 /// Why the keys of a space can't be told.
 pub(super) fn unnamed(space: &str, unnamed: &Unnamed) -> Response<Body> {
     let (status, words) = match unnamed {
-        Unnamed::NoSpace => (StatusCode::NOT_FOUND, format!("there is no space '{}'", space.escape_debug())),
+        Unnamed::NoSpace => (StatusCode::NOT_FOUND, format!("there is no space '{}'", shown(space.as_bytes()))),
         Unnamed::NoKeys => {
             let hint = "give it keys = \"SELECT id FROM … ORDER BY …\", the most popular first";
-            (StatusCode::NOT_FOUND, format!("the space '{}' has no `keys`: {hint}", space.escape_debug()))
+            (StatusCode::NOT_FOUND, format!("the space '{}' has no `keys`: {hint}", shown(space.as_bytes())))
         }
         Unnamed::TooMany => {
             let words = "more than 10,000,000 keys, or 256 MiB of them: put a LIMIT into `keys`";

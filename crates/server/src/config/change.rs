@@ -282,7 +282,8 @@ pub fn until_next_start(old: &Config, mut new: Config) -> Config {
 }
 
 fn at_next_start(old: &Config, new: &Config) -> Vec<&'static str> {
-    let (Listen { redis, http, admin, password, ramp }, Memory { limit, eviction }) = (&old.listen, &old.memory);
+    let (Listen { redis, http, admin, password, ramp, clients_per_address }, Memory { limit, eviction }) =
+        (&old.listen, &old.memory);
     let mut differs = vec![
         (*redis != new.listen.redis, "[listen] redis"),
         (*http != new.listen.http, "[listen] http"),
@@ -290,6 +291,7 @@ fn at_next_start(old: &Config, new: &Config) -> Vec<&'static str> {
         // Not at once: the new file may do without one because it listens elsewhere, which we don't yet.
         (*password != new.listen.password, "[listen] password"),
         (*ramp != new.listen.ramp, "[listen] ramp"),
+        (*clients_per_address != new.listen.clients_per_address, "[listen] clients_per_address"),
         (*limit != new.memory.limit, "[memory] limit"),
         (*eviction != new.memory.eviction, "[memory] eviction"),
     ];

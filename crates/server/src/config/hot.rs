@@ -74,11 +74,19 @@ fn announcement(cx: &mut Context<'_>, field: Field, spaces: &[space::Read]) -> O
     let place_of_from = section.setting("from");
     section.finish();
     let (key, from, length) = (key?, from?, length?);
+    let subject = format!("[[hot.announce]] {}", quoted(&key.value));
+    if let Some((place, shown)) = place_of_from.clone().filter(|_| from.saturating_sub(now_ms()) > Span::LONGEST.0) {
+        // Not a mistake: it will be right one day.
+        let wrong = Wrong::expected("a time at most 400 days ahead");
+        let wrong =
+            wrong.hint("until then it is not in force, and only a start or a reload within 400 days of it takes it up");
+        cx.report.warn(&place, &subject, shown, wrong);
+    }
     if let Some((place, shown)) = place_of_from.filter(|_| from.saturating_add(length.0) <= now_ms()) {
         // Not a mistake: the file that was right yesterday must start today.
         let wrong = Wrong::expected("a time that is not over").hint("remove the announcement");
         let found = format!("{shown} for {length}, which is over");
-        cx.report.warn(&place, &format!("[[hot.announce]] {}", quoted(&key.value)), found, wrong);
+        cx.report.warn(&place, &subject, found, wrong);
     }
     Some(Announcement { key: key.value, from_ms: from, length })
 }

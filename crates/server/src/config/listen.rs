@@ -12,6 +12,9 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 /// Key and port of each listener, on 127.0.0.1 unless said otherwise.
 const LISTENERS: [(&str, u16); 3] = [("redis", 6380), ("http", 8080), ("admin", 9090)];
 
+/// More than both data faces take at all.
+const MOST_CLIENTS: i64 = 1_000_000;
+
 /// A longer ramp would be a mistake.
 const LONGEST_RAMP: Span = Span::secs(24 * 3600);
 
@@ -30,9 +33,11 @@ pub(super) fn listen(cx: &mut Context<'_>, place: Place, fields: Fields) -> List
     }
     refuse_one_port_twice(&mut section, &addresses);
     let ramp = section.parsed("ramp", ramp).unwrap_or_default();
+    let clients_per_address = section.integer("clients_per_address", 1..=MOST_CLIENTS);
+    let clients_per_address = clients_per_address.and_then(|most| u32::try_from(most).ok());
     section.finish();
     let [redis, http, admin] = addresses;
-    Listen { redis, http, admin, password, ramp }
+    Listen { redis, http, admin, password, ramp, clients_per_address }
 }
 
 fn ramp(text: &str) -> Result<Mode, Wrong> {

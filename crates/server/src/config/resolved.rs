@@ -79,6 +79,8 @@ pub struct Listen {
     pub password: Option<Secret>,
     /// How a process that has just begun takes on traffic.
     pub ramp: Mode,
+    /// Connections that one address may have to the data faces, both together; `None`: as many as there is room for.
+    pub clients_per_address: Option<u32>,
 }
 
 /// The memory tier.

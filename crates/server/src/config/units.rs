@@ -64,7 +64,14 @@ pub(super) fn rate(text: &str) -> Result<f64, Wrong> {
 pub(super) fn percentage(text: &str) -> Result<f64, Wrong> {
     let wrong = || {
         let wrong = Wrong::expected("a percentage from \"0%\" to \"100%\", such as \"10%\"");
-        if decimal(text).is_some() { wrong.hint(format!("write \"{text}%\"")) } else { wrong }
+        match decimal(text) {
+            // Most who write 0.5 mean a half.
+            Some(share) if share <= 1.0 && text.contains('.') => {
+                wrong.hint(format!("write \"{}%\" for a share of {text}", (share * 1e6).round() / 1e4))
+            }
+            Some(_) => wrong.hint(format!("write \"{text}%\"")),
+            None => wrong,
+        }
     };
     let number = text.strip_suffix('%').ok_or_else(wrong)?;
     decimal(number.trim()).filter(|&percent| percent <= 100.0).map(|percent| percent / 100.0).ok_or_else(wrong)

@@ -103,9 +103,10 @@ impl Server {
         let http = bound(Face::Http, config.listen.http)?;
         let admin = bound(Face::Admin, config.listen.admin)?;
         let addresses = (redis.local_addr()?, http.local_addr()?, admin.local_addr()?);
+        let per_address = config.listen.clients_per_address;
         let service = loads.block_on(Service::start(config, loads.handle().clone())).map_err(StartError::Problems)?;
 
-        let (shutdown, connections) = (Shutdown::new(), Connections::with_room(room));
+        let (shutdown, connections) = (Shutdown::new(), Connections::with_bounds(room, per_address));
         let mut cores = Cores::start()?;
         let clients = Arc::new(Clients::new(addresses.0.port(), connections.clone()));
         let serve = {
@@ -116,16 +117,17 @@ impl Server {
         let serve = {
             let (service, shutdown, connections) = (service.clone(), shutdown.clone(), connections.clone());
             let bodies = http::Bodies::default();
-            move |stream| {
+            move |stream: tokio::net::TcpStream| {
                 let bodies = bodies.clone();
-                let open = connections.accept(Face::Http);
-                let room = connections.open(Face::Http) <= MAX_HTTP && connections.has_room();
+                // A socket that is gone has no peer, and nobody to serve.
+                let open = stream.peer_addr().ok().map(|peer| connections.admit(Face::Http, peer.ip(), MAX_HTTP));
                 let (service, shutdown) = (service.clone(), shutdown.clone());
                 async move {
-                    if room {
-                        http::serve_connection(service, stream, shutdown, bodies).await;
+                    match open {
+                        Some(Ok(_open)) => http::serve_connection(service, stream, shutdown, bodies).await,
+                        Some(Err(crowded)) => http::turn_away(stream, crowded).await,
+                        None => {}
                     }
-                    drop(open);
                 }
             }
         };

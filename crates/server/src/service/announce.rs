@@ -9,9 +9,6 @@ use bellwether_core::time::Span;
 use super::Service;
 use super::serving::{Belongs, Serving};
 
-/// So long before the start it is loaded, and what is done about hot keys is in force.
-const AHEAD: Span = Span::secs(30);
-
 /// An announcement that was taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Taken {
@@ -21,6 +18,21 @@ pub struct Taken {
     pub ends_in: Span,
 }
 
+/// An announcement that is not over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Said {
+    /// The key, as clients know it.
+    pub key: Vec<u8>,
+    /// Its space.
+    pub space: String,
+    /// Until it begins; zero: it has begun.
+    pub begins_in: Span,
+    /// Until it ends.
+    pub ends_in: Span,
+    /// Whether the configuration announces the key.
+    pub declared: bool,
+}
+
 /// Why an announcement was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotTaken {
@@ -28,6 +40,8 @@ pub enum NotTaken {
     NoSpace,
     /// Its time is over.
     Over,
+    /// It begins later than anybody can say today.
+    TooFar,
     /// Too many keys are announced.
     TooMany,
 }
@@ -39,6 +53,31 @@ impl Service {
     /// Why it was not taken.
     pub fn announce(&self, key: &[u8], from_ms: u64, length: Span) -> Result<Taken, NotTaken> {
         announce(&self.serving(), key, from_ms, length, self.0.cache.clock().now())
+    }
+
+    /// Takes an announcement back; `None`: it is not announced. True: it stands in the configuration, so that the next
+    /// reload or start announces it again.
+    pub fn withdraw(&self, key: &[u8]) -> Option<bool> {
+        let serving = self.serving();
+        let Belongs::To(served, _) = serving.belongs(key) else { return None };
+        served.space.withdraw(&*served.stored(key)).then(|| serving.declares(key))
+    }
+
+    /// What is announced, those that begin first in front.
+    pub fn announced(&self) -> Vec<Said> {
+        let (serving, now) = (self.serving(), self.now());
+        let announced = self.0.cache.announced().into_iter().filter_map(|announced| {
+            let served = serving.spaces.iter().find(|served| served.name == announced.space)?;
+            let key = served.unstored(&announced.key)?.to_vec();
+            Some(Said {
+                declared: serving.declares(&key),
+                key,
+                space: announced.space,
+                begins_in: announced.from.since(now),
+                ends_in: announced.until.since(now),
+            })
+        });
+        announced.collect()
     }
 
     /// Now, in milliseconds since 1970.
@@ -63,20 +102,27 @@ fn announce(
         return Err(NotTaken::NoSpace);
     }
     let wall = now_ms();
-    let ends_in = Span(from_ms.saturating_add(length.0).saturating_sub(wall)).at_most(Span::LONGEST);
     let begins_in = Span(from_ms.saturating_sub(wall));
+    if begins_in > Span::LONGEST {
+        return Err(NotTaken::TooFar);
+    }
+    let ends_in = Span(from_ms.saturating_add(length.0).saturating_sub(wall)).at_most(Span::LONGEST);
     if ends_in == Span::ZERO || begins_in >= ends_in {
         return Err(NotTaken::Over);
     }
     // From here on by the clock that no one sets: what is said in time of day is meant as of now.
-    let from = now + Span(begins_in.0.saturating_sub(AHEAD.0));
-    match served.space.announce(&*served.stored(key), from, now + ends_in) {
+    match served.space.announce(&*served.stored(key), now + begins_in, now + ends_in) {
         true => Ok(Taken { begins_in, ends_in }),
         false => Err(NotTaken::TooMany),
     }
 }
 
 impl Serving {
+    /// Whether the configuration announces `key`.
+    fn declares(&self, key: &[u8]) -> bool {
+        self.config.hot.announced.iter().any(|announced| announced.key.as_bytes() == key)
+    }
+
     /// What this configuration says of hot keys: how a key is loaded although nobody reads it, and what was announced.
     /// Call it once the configuration is at work.
     pub(super) fn prepare_hot(&self, now: bellwether::Tick) {
@@ -93,7 +139,7 @@ impl Serving {
             });
         }
         for announced in &self.config.hot.announced {
-            // One that is over was said when the file was read.
+            // One that is over, or too far ahead, was said when the file was read.
             let _ = announce(self, announced.key.as_bytes(), announced.from_ms, announced.length, now);
         }
     }

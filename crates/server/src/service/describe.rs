@@ -1,6 +1,6 @@
 //! How would a key be answered now, and why? One description for every face.
 
-use bellwether::disk::DiskState;
+use bellwether::disk::{DiskState, Lying, Unserved};
 use bellwether::{Explain, Kind, Priority, Sheds, Stage, Standing, Why};
 use serde_json::{Map, Value, json};
 
@@ -18,7 +18,21 @@ impl Service {
             (Some(state), Some(_)) => json!({ "troubles": state.troubles(), "owed": explain.pending }),
             _ => Value::Null,
         };
+        described["on_disk"] = Value::Null;
         described["disk"] = json!(self.disk_of(key).map(DiskState::as_str));
+        Some(described)
+    }
+
+    /// The same, and what lies on disk: looked at, not taken up.
+    pub async fn describe_with_disk(&self, key: &[u8]) -> Option<Value> {
+        let mut described = self.describe(key)?;
+        let serving = self.serving_on();
+        if let Belongs::To(served, _) = serving.belongs(key)
+            && served.on_disk
+            && let Some(lying) = self.0.cache.on_disk(&served.space, &*served.stored(key)).await
+        {
+            described["on_disk"] = on_disk(&lying);
+        }
         Some(described)
     }
 
@@ -98,14 +112,31 @@ fn hot(hot: &bellwether::ExplainReaction) -> Value {
     })
 }
 
+/// What lies on disk, and why it is not served.
+fn on_disk(lying: &Lying) -> Value {
+    json!({
+        "kind": lying.kind.map(kind),
+        "age_ms": lying.age.map(|age| age.0),
+        "fresh_for_ms": lying.fresh.0,
+        "kept_for_ms": lying.kept.0,
+        "bytes": lying.bytes,
+        "earlier_life": lying.earlier,
+        "not_served": lying.unserved.map(Unserved::as_str),
+    })
+}
+
+fn kind(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Value => "value",
+        Kind::Negative => "negative",
+        Kind::HitForMiss => "hit_for_miss",
+    }
+}
+
 fn described(key: &[u8], explain: &Explain) -> Value {
     let entry = explain.entry.as_ref().map(|entry| {
         json!({
-            "kind": match entry.kind {
-                Kind::Value => "value",
-                Kind::Negative => "negative",
-                Kind::HitForMiss => "hit_for_miss",
-            },
+            "kind": kind(entry.kind),
             "age_ms": entry.age.0,
             "fresh_for_ms": entry.fresh_for.0,
             "served_for_ms": entry.served_for.0,

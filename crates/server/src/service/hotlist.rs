@@ -51,8 +51,9 @@ pub(crate) fn encoded(key: &[u8], out: &mut String) {
     }
 }
 
-/// The key that a text stands for; `None` if it stands for none.
-pub(crate) fn decoded(text: &str) -> Option<Vec<u8>> {
+/// The key that a text stands for, percent-decoded; `None` if it stands for none: it is empty, longer than 4 KiB, or has a
+/// `%` without two hex digits.
+pub fn decoded(text: &str) -> Option<Vec<u8>> {
     let mut key = Vec::with_capacity(text.len().min(MAX_KEY_BYTES));
     let mut rest = text.bytes();
     while let Some(byte) = rest.next() {

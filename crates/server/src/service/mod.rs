@@ -55,7 +55,7 @@ use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
 use crate::config::{Config, Memory, Problem, Secret};
-pub use announce::{NotTaken, Taken};
+pub use announce::{NotTaken, Said, Taken};
 use beginning::Beginning;
 use collector::Collector;
 use fleet::Fleet;
@@ -72,6 +72,7 @@ pub(crate) use collector::Telling;
 pub(crate) use enumerate::Unnamed;
 pub use filter::{FilterState, FilterView};
 pub use fleet::SharedState;
+pub use hotlist::decoded as key_of_text;
 pub(crate) use outcome::shown;
 pub use outcome::{Failure, Grant, KEY_TOO_LONG, Outcome, Refusal, Terms, no_space};
 pub use peer::Peer;

@@ -111,11 +111,25 @@ pub fn no_space(key: &[u8]) -> String {
 pub const KEY_TOO_LONG: &str = "ERR the key is longer than 4096 bytes";
 const _: () = assert!(MAX_KEY_BYTES == 4096, "the words name the limit");
 
-/// A key for people: escaped, and cut where it is long.
+/// A key for people: on one line, what is no text escaped, and cut where it is long.
 pub(crate) fn shown(key: &[u8]) -> String {
     let end = key.len().min(SHOWN_KEY);
-    let text = key[..end].escape_ascii();
-    if end < key.len() { format!("{text}…") } else { text.to_string() }
+    let mut text = String::with_capacity(end);
+    for chunk in key[..end].utf8_chunks() {
+        for letter in chunk.valid().chars() {
+            match letter {
+                // Quotes are what they are: only what would end the line or could be taken for an escape is one.
+                '\\' => text.push_str("\\\\"),
+                control if control.is_control() => text.extend(control.escape_default()),
+                other => text.push(other),
+            }
+        }
+        text.push_str(&chunk.invalid().escape_ascii().to_string());
+    }
+    if end < key.len() {
+        text.push('…')
+    }
+    text
 }
 
 /// Why something was not done.
@@ -193,7 +207,7 @@ mod tests {
 
     #[test]
     fn a_key_in_an_error_is_escaped_and_cut() {
-        assert_eq!(no_space(b"a\r\n\xff'"), "BWNOSPACE no space matches key 'a\\r\\n\\xff\\''");
+        assert_eq!(no_space(b"a\r\n\xff'"), "BWNOSPACE no space matches key 'a\\r\\n\\xff''");
         assert_eq!(shown(&[b'k'; 4000]).len(), SHOWN_KEY + '…'.len_utf8());
     }
 }

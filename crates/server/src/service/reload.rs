@@ -8,6 +8,15 @@ use super::ready::ready_on;
 use super::reloads::{Reload, Reloads};
 use crate::config::{Changes, Config, Problem, changes, until_next_start};
 
+/// What the program does to its connections no file can say: the same origin keeps it.
+fn keep_on_connect(before: &Config, config: &mut Config) {
+    for origin in &mut config.origins {
+        if let Some(same) = before.origins.iter().find(|before| before.name == origin.name) {
+            origin.on_connect = std::mem::take(&mut origin.on_connect).or(&same.on_connect);
+        }
+    }
+}
+
 impl Service {
     /// How reloads ended so far.
     pub fn reloads(&self) -> &Reloads {
@@ -27,7 +36,8 @@ impl Service {
         let _one_at_a_time = self.0.reloading.lock();
         let before = self.serving_on();
         let changes = changes(&before.config, &config);
-        let config = until_next_start(&before.config, config);
+        let mut config = until_next_start(&before.config, config);
+        keep_on_connect(&before.config, &mut config);
         let prepared = prepare(&self.0.cache, config, Some((&before, &changes)));
         let prepared = prepared.and_then(|(serving, revision)| {
             ready_on(&self.0.loads, &serving)?;

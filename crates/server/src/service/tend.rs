@@ -11,6 +11,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 use super::Service;
 use super::beginning::Readiness;
 use super::hotlist::{self, Hot};
+use super::serving::Belongs;
 
 /// The hot list is written so often.
 const KEEP_EVERY: Duration = Duration::from_secs(60);
@@ -35,6 +36,7 @@ impl Service {
         let list = std::mem::take(&mut *self.0.beginning.list.lock());
         let warming = async {
             if !list.is_empty() {
+                self.remember(&list);
                 self.warm_up(list).await;
             }
         };
@@ -48,13 +50,27 @@ impl Service {
         Readiness { ready: ramp.is_ready(), weight: ramp.weight(self.now()), warm }
     }
 
+    /// What was read most before the restart counts as known: a key that nobody has asked for yet is not forgotten by it.
+    fn remember(&self, list: &[Hot]) {
+        let serving = self.serving();
+        let known = list.iter().filter_map(|hot| match serving.belongs(&hot.key) {
+            Belongs::To(served, _) => Some((hash(&served.name, &served.stored(&hot.key)), hot.rate as f32)),
+            _ => None,
+        });
+        *self.0.beginning.known.lock() = known.collect();
+    }
+
     /// Loads the hot list, the most popular first, until enough is there or the time is over.
     async fn warm_up(&self, list: Vec<Hot>) {
         let begun = self.now();
         let (all, keys): (f64, usize) = (list.iter().map(|hot| hot.rate).sum(), list.len());
         let (mut done, mut tried) = (0.0, 0);
         for step in list.chunks(STEP) {
-            let wanted: Vec<Bytes> = step.iter().map(|hot| Bytes::copy_from_slice(&hot.key)).collect();
+            let mut wanted: Vec<Bytes> = step.iter().map(|hot| Bytes::copy_from_slice(&hot.key)).collect();
+            // Processes of a fleet that restart together have much the same list, and would all wait for the same loads.
+            if self.0.fleet.is_some() {
+                wanted.rotate_left(fastrand::usize(..wanted.len()));
+            }
             let warmed = self.warm(wanted, begun + WARM_LIMIT).await;
             let mass: f64 = step.iter().map(|hot| hot.rate).sum();
             let there = 1.0 - (warmed.failed as usize + warmed.again.len()) as f64 / step.len() as f64;
@@ -62,7 +78,10 @@ impl Service {
             tried += step.len();
             let share = if all > 0.0 { done / all } else { 1.0 };
             self.0.beginning.share.store((share * 1e6) as u64, Ordering::Relaxed);
-            if self.0.beginning.ramp.lock().warmed(share, self.now()) {
+            // Ready or not, the rest goes on in the background: the last keys are asked for so seldom that a fleet which waits
+            // for that takes a fifth longer until nearly every read is a hit.
+            self.0.beginning.ramp.lock().warmed(share, self.now());
+            if self.now() >= begun + WARM_LIMIT {
                 break;
             }
         }

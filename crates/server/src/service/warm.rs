@@ -28,6 +28,8 @@ pub(crate) struct Warmed {
     pub(crate) failed: u64,
     /// They belong to no space that loads.
     pub(crate) refused: u64,
+    /// The first of them.
+    pub(crate) first_refused: Option<Bytes>,
     /// The guard turned them away until the time was over: to be tried again.
     pub(crate) again: Vec<Bytes>,
     /// What the first that failed was told.
@@ -39,7 +41,7 @@ impl Service {
     pub(crate) async fn warm(&self, keys: Vec<Bytes>, until: Tick) -> Warmed {
         let mut warmed = Warmed::default();
         let (loads, others): (Vec<Bytes>, Vec<Bytes>) = keys.into_iter().partition(|key| self.is_loaded(key));
-        warmed.refused = others.len() as u64;
+        (warmed.refused, warmed.first_refused) = (others.len() as u64, others.into_iter().next());
         let mut chunks = loads.chunks(AT_ONCE);
         for chunk in chunks.by_ref() {
             let left = self.warm_chunk(chunk.to_vec(), until, &mut warmed).await;

@@ -179,6 +179,38 @@ fn an_explanation_names_what_the_cache_knows() {
 }
 
 #[test]
+fn announcements_are_listed_and_taken_back() {
+    let server = Server::start();
+    let ask = |method: &str, path: &str| Client::to(server.admin).ask(method, path, &[], "");
+    let all = || admin(&server, "/api/hot/announce", &[]).json()["announced"].as_array().cloned().unwrap_or_default();
+    assert_eq!(all(), Vec::<serde_json::Value>::new());
+    assert_eq!(ask("POST", "/api/hot/announce/product:2?for=1h").status, 200);
+    let since = std::time::SystemTime::UNIX_EPOCH.elapsed().expect("after 1970").as_secs();
+    let later = format!("/api/hot/announce/product:1?at={}-12-31T23:59:59Z&for=1h", 1970 + since / 31_556_952);
+    assert_eq!(ask("POST", &later).status, 200);
+    let announced = all();
+    let keys: Vec<&str> = announced.iter().filter_map(|row| row["key"].as_str()).collect();
+    assert_eq!(keys, ["product:2", "product:1"], "those that begin first in front");
+    assert_eq!((&announced[0]["begins_in_ms"], &announced[0]["in_configuration"]), (&0.into(), &false.into()));
+    assert!(announced[0]["ends_in_ms"].as_u64().is_some_and(|ms| (3_500_000..=3_600_000).contains(&ms)));
+    assert_eq!(ask("DELETE", "/api/hot/announce/product:2").status, 200);
+    assert_eq!(all().len(), 1);
+    for (method, path, status) in [
+        ("DELETE", "/api/hot/announce/product:2", 404),
+        ("DELETE", "/api/hot/announce/nowhere", 404),
+        ("DELETE", "/api/hot/announce/", 400),
+        ("DELETE", "/api/hotkeys", 405),
+        ("GET", "/api/hot/announce/product:1", 405),
+        ("POST", "/api/hot/announce/product:1?at=2206-01-01T00:00:00Z&for=1h", 400),
+        ("POST", "/api/hot/announce/product:1?at=2006-01-01T00:00:00Z&for=1h", 400),
+    ] {
+        assert_eq!(ask(method, path).status, status, "{method} {path}");
+    }
+    let far = ask("POST", "/api/hot/announce/product:1?at=2206-01-01T00:00:00Z&for=1h").text();
+    assert!(far.contains("400 days"), "{far}");
+}
+
+#[test]
 fn other_hosts_other_origins_and_other_methods_are_refused() {
     let server = Server::start();
     let ask = |head: &str| {
@@ -203,6 +235,17 @@ fn the_page_names_the_others_and_may_run_nothing() {
         assert!(page.text().contains(path), "{path}");
     }
     assert!(page.text().contains("<li>product</li>"));
+    let text = page.text();
+    let links: Vec<&str> = text.split("href=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+    assert!(links.len() >= 10, "{links:?}");
+    for link in links {
+        assert_eq!(admin(&server, link, &[]).status, 200, "{link} leads somewhere");
+    }
+    for path in
+        ["/api/keys/", "POST /api/warm", "/api/hotlist", "/api/hot/announce/KEY", "/api/dlq/retry", "/api/forecast"]
+    {
+        assert!(text.contains(path), "{path}: {text}");
+    }
     let policy = page.header("content-security-policy").expect("a policy");
     assert!(policy.contains("default-src 'none'") && policy.contains("frame-ancestors 'none'"), "{policy}");
     assert_eq!(

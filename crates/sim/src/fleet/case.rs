@@ -116,6 +116,8 @@ pub struct Case {
     pub crash: Option<Span>,
     /// The origin has none of the keys: what is kept of them is that they do not exist.
     pub missing: bool,
+    /// So many others it has: those are what a filter is made of, where a set has one.
+    pub existing: Option<u64>,
     /// One load in all is what nothing can avoid, however long the run.
     pub once: bool,
     /// Of the run.
@@ -150,6 +152,7 @@ impl Default for Case {
             fault: None,
             crash: None,
             missing: false,
+            existing: None,
             once: false,
             length: Span::secs(600),
             bin: Span::secs(2),
@@ -187,6 +190,9 @@ impl Case {
         }
         if self.hot_list {
             all.push(("hot list", "all keys by popularity; requests come from the first moment (full)".to_owned()));
+        }
+        if let Some(existing) = self.existing {
+            all.push(("a filter is of", format!("{existing} other keys (full)")));
         }
         match self.memory {
             Memory::Whole => {}

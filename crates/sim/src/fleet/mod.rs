@@ -12,6 +12,7 @@
 
 mod arrivals;
 mod case;
+mod filter;
 mod lead;
 mod origin;
 mod outcome;
@@ -30,6 +31,7 @@ pub use policy_set::PolicySet;
 pub use task::MOST_TASKS;
 
 pub(crate) use arrivals::{Poisson, masses};
+pub(crate) use filter::bits_per_key;
 
 use crate::parallel::side_by_side;
 use arrivals::Crowd;

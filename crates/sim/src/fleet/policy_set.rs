@@ -128,6 +128,11 @@ impl PolicySet {
         matches!(self, PolicySet::Full)
     }
 
+    /// Whether there is a filter of the keys that exist, and somebody has said how long it may hide a new one.
+    pub(crate) const fn filters(self) -> bool {
+        matches!(self, PolicySet::Full)
+    }
+
     /// Over how long requests are let in by and by.
     pub(crate) const fn ramp(self) -> Option<Span> {
         match self {

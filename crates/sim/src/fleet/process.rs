@@ -29,6 +29,9 @@ impl Fleet<'_> {
         if !self.lets_in(draw) {
             return self.record.ended(1, Ending::Failed, Span::ZERO, self.now);
         }
+        if self.filter_answers(key) {
+            return self.record.ended(1, Ending::Fresh, Span::ZERO, self.now);
+        }
         let (now, place) = (self.now, self.place(process, key));
         if self.set == PolicySet::Direct {
             self.record.polls(1, now);

@@ -26,7 +26,7 @@ use super::tier::SharedTier;
 use super::warm::{Warming, shares};
 
 /// Moments before the start must be expressible.
-const START: Tick = Tick(1_000_000_000);
+pub(super) const START: Tick = Tick(1_000_000_000);
 /// How often it is looked whether everything is calm.
 const LOOK_EVERY: Span = Span::secs(1);
 /// Values that had expired when a run begins did so this long ago.
@@ -60,7 +60,7 @@ pub(super) struct Fleet<'a> {
     pub(super) case: &'a Case,
     pub(super) set: PolicySet,
     pub(super) policy: Policy,
-    seed: u64,
+    pub(super) seed: u64,
     crowd: &'a Crowd,
     calm: Calm,
     pub(super) now: Tick,

@@ -7,7 +7,7 @@ use bellwether_core::time::Span;
 use super::figure::Figure;
 use super::name::Scenario;
 use super::study::{About, Goal, Height, Level, Picture, Run, Set, Sizes, Study};
-use crate::fleet::{Bin, Case, Outcome, PolicySet, compare};
+use crate::fleet::{Bin, Case, Outcome, PolicySet, bits_per_key, compare};
 
 /// A case that compares policy sets in the lease engine.
 pub(super) struct Ladder {
@@ -113,6 +113,10 @@ impl Ladder {
             (Figure::WaitP50, ms(o.waits.p50)),
             (Figure::WaitP99, ms(o.waits.p99)),
         ]);
+        if let Some(existing) = self.case.existing {
+            let bits = if o.policy.filters() { bits_per_key(existing) } else { 0.0 };
+            figures.insert(Figure::BitsPerKey, bits);
+        }
         if let Some(through) = o.fault {
             figures.insert(Figure::Answered, through.answered);
             figures.insert(Figure::Amplification, through.amplification);

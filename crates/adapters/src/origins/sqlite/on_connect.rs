@@ -18,6 +18,12 @@ impl OnConnect {
         OnConnect(Some(Arc::new(action)))
     }
 
+    /// This, or what `other` does where this does nothing.
+    #[must_use]
+    pub fn or(self, other: &OnConnect) -> OnConnect {
+        if self.0.is_some() { self } else { other.clone() }
+    }
+
     pub(super) fn apply(&self, connection: &Connection) -> rusqlite::Result<()> {
         self.0.as_ref().map_or(Ok(()), |action| action(connection))
     }

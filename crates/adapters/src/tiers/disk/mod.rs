@@ -26,7 +26,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use bellwether::disk::{Disk, DiskCounts, DiskState, Held, OnRestart, Scope};
+use bellwether::disk::{Disk, DiskCounts, DiskState, Held, Lying, OnRestart, Scope};
 use bellwether::shared::{Envelope, TierError};
 use bellwether::{Clock, Fence, Span};
 use futures_util::future::{BoxFuture, FutureExt, ready};
@@ -38,7 +38,7 @@ use self::common::{Common, count};
 use self::file::Terms;
 use self::limits::Limits;
 pub use self::limits::SMALLEST_LIMIT;
-use self::order::{Ask, Order, Put};
+use self::order::{Answer, Ask, Order, Put};
 use self::place::Place;
 use self::reader::Reader;
 use self::trouble::Trouble;
@@ -173,11 +173,22 @@ impl Disk for DiskTier {
     fn get<'a>(&'a self, key: &'a [u8], space: u64) -> BoxFuture<'a, Option<Held>> {
         async move {
             let (answer, waits) = oneshot::channel();
-            let ask = Ask { key: key.to_vec(), space, answer };
+            let ask = Ask { key: key.to_vec(), space, answer: Answer::Held(answer) };
             if self.common.opening().is_none() || self.asks.as_ref()?.try_send(ask).is_err() {
                 count(&self.common.counts.skipped);
                 return None;
             }
+            waits.await.ok()?
+        }
+        .boxed()
+    }
+
+    fn look<'a>(&'a self, key: &'a [u8], space: u64) -> BoxFuture<'a, Option<Lying>> {
+        async move {
+            let (answer, waits) = oneshot::channel();
+            let ask = Ask { key: key.to_vec(), space, answer: Answer::Lying(answer) };
+            // Whoever loads goes first: a full queue has no room for questions.
+            self.asks.as_ref()?.try_send(ask).ok()?;
             waits.await.ok()?
         }
         .boxed()

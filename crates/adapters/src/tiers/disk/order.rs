@@ -1,7 +1,7 @@
 //! What can the tier's threads be asked to do?
 
 use bellwether::Fence;
-use bellwether::disk::{Held, Scope};
+use bellwether::disk::{Held, Lying, Scope};
 use bellwether::shared::{Envelope, TierError};
 use tokio::sync::oneshot;
 
@@ -66,5 +66,14 @@ pub(super) struct Ask {
     pub(super) key: Vec<u8>,
     /// As it was put.
     pub(super) space: u64,
-    pub(super) answer: oneshot::Sender<Option<Held>>,
+    pub(super) answer: Answer,
+}
+
+/// What is wanted of it.
+#[derive(Debug)]
+pub(super) enum Answer {
+    /// What may be served.
+    Held(oneshot::Sender<Option<Held>>),
+    /// What lies there.
+    Lying(oneshot::Sender<Option<Lying>>),
 }

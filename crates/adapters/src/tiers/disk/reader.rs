@@ -3,14 +3,16 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use bellwether::disk::Held;
+use bellwether::Span;
+use bellwether::disk::{Held, Lying, Unserved};
+use bellwether::shared::Envelope;
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension};
 use tokio::sync::mpsc;
 
 use super::common::{Common, Opening, count};
 use super::floors::Seq;
-use super::order::{Ask, Order};
+use super::order::{Answer, Ask, Order};
 use super::row::{self, Head};
 use super::schema;
 use super::trouble::Trouble;
@@ -38,6 +40,16 @@ struct Stored {
     envelope: Bytes,
 }
 
+/// The same, read.
+struct Found {
+    id: i64,
+    sum: i64,
+    /// `None`: it can't be read, or nobody needs to.
+    envelope: Option<Envelope>,
+    earlier: bool,
+    unserved: Option<Unserved>,
+}
+
 impl Reader {
     /// Until the handle is gone.
     pub(super) fn run(mut self, mut asks: mpsc::Receiver<Ask>) {
@@ -50,21 +62,27 @@ impl Reader {
                 batch.push(more);
             }
             for ask in batch.drain(..) {
+                let Ask { key, space, answer } = ask;
                 // Whoever gave up needs no answer.
-                if !ask.answer.is_closed() {
-                    let held = self.answer(&ask);
-                    let _ = ask.answer.send(held);
+                match answer {
+                    Answer::Held(answer) if !answer.is_closed() => {
+                        let _ = answer.send(self.answer(&key, space));
+                    }
+                    Answer::Lying(answer) if !answer.is_closed() => {
+                        let _ = answer.send(self.lying(&key, space));
+                    }
+                    Answer::Held(_) | Answer::Lying(_) => {}
                 }
             }
         }
     }
 
-    fn answer(&mut self, ask: &Ask) -> Option<Held> {
+    fn answer(&mut self, key: &[u8], space: u64) -> Option<Held> {
         let Some(opening) = self.common.opening() else {
             count(&self.common.counts.skipped);
             return None;
         };
-        match self.look(&opening, ask) {
+        match self.look(&opening, key, space).map(|found| self.usable(found?)) {
             Ok(Some(held)) => {
                 count(&self.common.counts.hits);
                 if held.earlier {
@@ -85,42 +103,77 @@ impl Reader {
         }
     }
 
-    fn look(&mut self, opening: &Arc<Opening>, ask: &Ask) -> Result<Option<Held>, Trouble> {
-        let (id, key) = (row::id(&ask.key), &ask.key);
+    /// What may be served of it. What never will be is to be tidied away.
+    fn usable(&self, found: Found) -> Option<Held> {
+        let Found { id, sum, envelope, earlier, unserved } = found;
+        match unserved {
+            None => return envelope.map(|envelope| Held { envelope, earlier }),
+            Some(Unserved::Unreadable) => {
+                self.common.counts.unreadable.fetch_add(1, Ordering::Relaxed);
+                self.tell(Order::Forget { id, sum });
+            }
+            Some(Unserved::Invalidated | Unserved::Remade) => self.tell(Order::Forget { id, sum }),
+            // Its removal, or its end, takes it along.
+            Some(Unserved::BeingInvalidated | Unserved::Ended) => {}
+        }
+        None
+    }
+
+    /// What lies there, whether it may be served or not: looked at, neither counted nor tidied.
+    fn lying(&mut self, key: &[u8], space: u64) -> Option<Lying> {
+        let opening = self.common.opening()?;
+        // A trouble is found again by whoever reads.
+        let Found { envelope, earlier, unserved, .. } = self.look(&opening, key, space).ok()??;
+        let about = envelope.as_ref();
+        let fresh = about.map_or(Span::ZERO, |envelope| Span(envelope.fresh_ms));
+        Some(Lying {
+            kind: about.map(|envelope| envelope.kind),
+            age: about.map(|envelope| Span(envelope.age_ms)),
+            fresh,
+            kept: fresh + about.map_or(Span::ZERO, |envelope| Span(u64::from(envelope.hard_ms))),
+            bytes: about.map_or(0, |envelope| envelope.body.len() as u64),
+            earlier,
+            unserved,
+        })
+    }
+
+    /// What stands under the key, and why it may not be served.
+    fn look(&mut self, opening: &Arc<Opening>, key: &[u8], space: u64) -> Result<Option<Found>, Trouble> {
+        let id = row::id(key);
         let waiting = self.common.under_way.of_key(id);
         let Some(stored) = stored(self.connection(opening)?, id)? else { return Ok(None) };
+        let found = |envelope, unserved| {
+            let earlier = stored.at.life != opening.life;
+            Ok(Some(Found { id, sum: stored.sum, envelope, earlier, unserved }))
+        };
         let head = Head { key: &stored.key, space: stored.space, at: stored.at, expires_ms: stored.expires_ms };
         if head.sum(&stored.envelope) != stored.sum {
-            return Ok(self.unreadable(id, stored.sum));
+            return found(None, Some(Unserved::Unreadable));
         }
         let now = opening.clock.now_ms();
         // Another key of the same hash may have its place.
-        if stored.key != *key || stored.expires_ms <= now || underway::covers(waiting, stored.at, opening.life) {
+        if stored.key != *key {
             return Ok(None);
         }
-        if stored.space != ask.space {
-            // Values of that name are made in another way by now.
-            self.tell(Order::Forget { id, sum: stored.sum });
-            return Ok(None);
+        if stored.expires_ms <= now {
+            return found(None, Some(Unserved::Ended));
         }
-        let Some(envelope) = row::decode(key, &stored.envelope, now) else {
-            return Ok(self.unreadable(id, stored.sum));
-        };
+        let envelope = row::decode(key, &stored.envelope, now);
+        if underway::covers(waiting, stored.at, opening.life) {
+            return found(envelope, Some(Unserved::BeingInvalidated));
+        }
+        if stored.space != space {
+            return found(envelope, Some(Unserved::Remade));
+        }
+        let Some(envelope) = envelope else { return found(None, Some(Unserved::Unreadable)) };
         let waiting = self.common.under_way.of_scopes(stored.space, &envelope.tags);
         if underway::covers(waiting, stored.at, opening.life) {
-            return Ok(None);
+            return found(Some(envelope), Some(Unserved::BeingInvalidated));
         }
         if self.common.floors.read().cover(stored.at, stored.space, &envelope.tags) {
-            self.tell(Order::Forget { id, sum: stored.sum });
-            return Ok(None);
+            return found(Some(envelope), Some(Unserved::Invalidated));
         }
-        Ok(Some(Held { envelope, earlier: stored.at.life != opening.life }))
-    }
-
-    fn unreadable(&self, id: i64, sum: i64) -> Option<Held> {
-        self.common.counts.unreadable.fetch_add(1, Ordering::Relaxed);
-        self.tell(Order::Forget { id, sum });
-        None
+        found(Some(envelope), None)
     }
 
     /// Help for the writer. Where its queue is full the next read finds the same again.

@@ -26,8 +26,10 @@ use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
+use crate::connections::Crowded;
 use crate::service;
 use crate::shutdown::Shutdown;
 use reply::Body;
@@ -38,6 +40,8 @@ pub use bodies::Bodies;
 /// From the end of an answer to the end of the next head: how long a connection may idle, and how
 /// slowly a head may come.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
+/// Whoever is turned away has so long to take the words.
+const TURNED_AWAY: Duration = Duration::from_millis(500);
 /// What hyper buffers of one connection, in either direction; a whole head fits.
 const MAX_BUFFER: usize = 2 * MAX_HEAD;
 
@@ -51,6 +55,14 @@ pub async fn serve_connection(service: service::Service, stream: TcpStream, shut
         async move { Ok::<_, Infallible>(answer::answer(&service, &bodies, peer, request).await) }
     });
     drive(stream, answer, &shutdown, HEAD_TIMEOUT).await;
+}
+
+/// Tells a client that there is no place for it; whether it hears us or not, it has to go.
+pub(crate) async fn turn_away(mut stream: TcpStream, crowded: Crowded) {
+    let body = format!("{{\"error\":\"{}\"}}\n", crowded.words());
+    let head = "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: 1\r\n";
+    let words = format!("{head}content-length: {}\r\nconnection: close\r\n\r\n{body}", body.len());
+    let _ = tokio::time::timeout(TURNED_AWAY, stream.write_all(words.as_bytes())).await;
 }
 
 /// One connection under the limits of every HTTP listener here; it may idle, or take for a head, as

@@ -1,6 +1,7 @@
 //! Who is connected, and how much was done? What the connections of all cores share.
 
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
@@ -9,7 +10,7 @@ use bellwether::{Span, Tick};
 use parking_lot::Mutex;
 
 use super::held::{Held, Total};
-use crate::connections::{Connections, Face, Open};
+use crate::connections::{Connections, Crowded, Face, Open};
 
 /// Connections at once; more are turned away, as Redis does at its `maxclients`.
 pub const MAX_CLIENTS: usize = 10_000;
@@ -25,7 +26,6 @@ pub struct Clients {
     started: Instant,
     connections: Connections,
     last: AtomicU64,
-    refused: AtomicU64,
     commands: AtomicU64,
     held: Total,
     /// Commands that may wait for another client.
@@ -71,7 +71,6 @@ impl Clients {
             started: Instant::now(),
             connections,
             last: AtomicU64::new(0),
-            refused: AtomicU64::new(0),
             commands: AtomicU64::new(0),
             held: Total::default(),
             waiting: AtomicUsize::new(0),
@@ -85,14 +84,10 @@ impl Clients {
         self.held.held()
     }
 
-    /// A place and a number for a new connection; `None` if there are too many.
-    pub(super) fn enter(&self) -> Option<(Open, u64)> {
-        let place = self.connections.accept(Face::Redis);
-        if self.connections.open(Face::Redis) > MAX_CLIENTS || !self.connections.has_room() {
-            self.refused.fetch_add(1, Ordering::Relaxed);
-            return None;
-        }
-        Some((place, self.last.fetch_add(1, Ordering::Relaxed) + 1))
+    /// A place and a number for a new connection from `peer`, or why there is none.
+    pub(super) fn enter(&self, peer: IpAddr) -> Result<(Open, u64), Crowded> {
+        let place = self.connections.admit(Face::Redis, peer, MAX_CLIENTS)?;
+        Ok((place, self.last.fetch_add(1, Ordering::Relaxed) + 1))
     }
 
     /// A connection has begun so many commands since it last said so, at `now`.
@@ -137,7 +132,7 @@ impl Clients {
     }
 
     pub(super) fn refused(&self) -> u64 {
-        self.refused.load(Ordering::Relaxed)
+        Crowded::ALL.into_iter().map(|crowded| self.connections.refused(Face::Redis, crowded)).sum()
     }
 
     pub(super) fn commands(&self) -> u64 {
@@ -177,10 +172,11 @@ mod tests {
     #[test]
     fn places_are_bounded_and_come_back() {
         let clients = Clients::new(0, Connections::default());
-        let mut held: Vec<_> = (0..MAX_CLIENTS).map(|_| clients.enter().expect("there is room")).collect();
-        assert!(clients.enter().is_none());
+        let mut held: Vec<_> =
+            (0..MAX_CLIENTS).map(|_| clients.enter([127, 0, 0, 1].into()).expect("there is room")).collect();
+        assert!(clients.enter([127, 0, 0, 1].into()).is_err());
         assert_eq!((clients.connected(), clients.refused()), (MAX_CLIENTS, 1));
         held.pop();
-        assert!(clients.enter().is_some(), "one has left");
+        assert!(clients.enter([127, 0, 0, 1].into()).is_ok(), "one has left");
     }
 }

@@ -24,6 +24,7 @@ use super::clients::Clients;
 use super::conn::{Conn, Stop};
 use super::held::Held;
 use super::replies::HIGH_WATER;
+use crate::connections::Crowded;
 use crate::service::Service;
 use crate::shutdown::Shutdown;
 
@@ -86,7 +87,10 @@ pub async fn serve_connection(service: Service, stream: TcpStream, clients: Arc<
     let _in_flight = shutdown.guard();
     let Ok(peer) = stream.peer_addr() else { return };
     let all = clients.clone();
-    let Some((_place, id)) = all.enter() else { return turn_away(stream).await };
+    let (_place, id) = match all.enter(peer.ip()) {
+        Ok(entered) => entered,
+        Err(crowded) => return turn_away(stream, crowded).await,
+    };
     // Fails only on a socket that is gone; the first read will say so.
     let _ = stream.set_nodelay(true);
     let socket = Socket::new(stream, Conn::new(Client::new(service, clients, id, peer, shutdown.clone())));
@@ -95,10 +99,10 @@ pub async fn serve_connection(service: Service, stream: TcpStream, clients: Arc<
     }
 }
 
-async fn turn_away(mut stream: TcpStream) {
-    let words = b"-ERR max number of clients reached\r\n";
+async fn turn_away(mut stream: TcpStream, crowded: Crowded) {
+    let words = format!("-ERR {}\r\n", crowded.words());
     // Whether it hears us or not: it has to go.
-    let _ = timeout(LINGER, stream.write_all(words)).await;
+    let _ = timeout(LINGER, stream.write_all(words.as_bytes())).await;
 }
 
 impl Socket {
