@@ -69,7 +69,8 @@ impl Service {
             let mut wanted: Vec<Bytes> = step.iter().map(|hot| Bytes::copy_from_slice(&hot.key)).collect();
             // Processes of a fleet that restart together have much the same list, and would all wait for the same loads.
             if self.0.fleet.is_some() {
-                wanted.rotate_left(fastrand::usize(..wanted.len()));
+                let first = fastrand::usize(..wanted.len());
+                wanted.rotate_left(first);
             }
             let warmed = self.warm(wanted, begun + WARM_LIMIT).await;
             let mass: f64 = step.iter().map(|hot| hot.rate).sum();
