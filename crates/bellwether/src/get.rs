@@ -240,14 +240,18 @@ impl<V: Value> Space<[u8], V> {
         for (asked, key) in asked.iter_mut().zip(keys) {
             *asked = KeyRef::new(state.id, key, &engine.seed);
         }
-        let at = engine.glance_many(state, asked, met);
-        for ((found, met), key) in found.iter_mut().zip(met).zip(keys) {
-            *found = met.take().map(|entry| {
-                if let Some(drawn) = state.count_drawn(Why::Hit, engine.heat.sampling()) {
-                    engine.look_at_read(state, key, Some(&entry), drawn);
+        let (at, plain) = engine.glance_many(state, asked, met);
+        for (nth, ((found, met), key)) in found.iter_mut().zip(met).zip(keys).enumerate() {
+            *found = match met.take() {
+                Some(entry) if plain & 1 << nth != 0 => {
+                    if let Some(drawn) = state.count_drawn(Why::Hit, engine.heat.sampling()) {
+                        engine.look_at_read(state, key, Some(&entry), drawn);
+                    }
+                    Some(Cached::of_value(entry, Why::Hit, at))
                 }
-                Cached::of_value(entry, Why::Hit, at)
-            });
+                Some(entry) => self.second_glance(key, entry, at),
+                None => None,
+            };
         }
     }
 }

@@ -58,7 +58,7 @@ pub struct BigKey {
     pub hits: u32,
 }
 
-/// What the detector knows of itself. Counters, but for the first five.
+/// What the detector knows of itself. Counters, but for the first six.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct HeatCounts {
     /// Keys that are hot now.
@@ -71,6 +71,8 @@ pub struct HeatCounts {
     pub capacity: f64,
     /// Where that comes from.
     pub capacity_source: CapacitySource,
+    /// Bytes that detection takes: 256 KiB at most.
+    pub bytes: usize,
     /// Windows that were judged.
     pub windows: u64,
     /// Keys that stood out and whose names could not be noted.
@@ -205,6 +207,7 @@ impl Engine {
     }
 
     fn heat_counts(&self) -> HeatCounts {
+        let bytes = self.heat.bytes();
         let judged = self.heat.judged();
         let (hot, watched) = judged.board.sizes();
         let refused = judged.board.refused;
@@ -214,6 +217,7 @@ impl Engine {
             instances: judged.view.instances(self.clock.now()),
             capacity: self.heat.bars().capacity,
             capacity_source: self.heat.capacity_source(),
+            bytes,
             windows: judged.windows,
             dropped: self.heat.dropped.load(std::sync::atomic::Ordering::Relaxed),
             refused_full: refused.full,

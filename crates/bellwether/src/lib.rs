@@ -26,6 +26,7 @@
     reason = "an `async fn` keeps each argument twice: a block makes hits cheap and followers small"
 )]
 
+mod builder;
 mod cache;
 mod cached;
 mod codec;
@@ -72,7 +73,8 @@ pub use bellwether_core::read::decide::Demand;
 pub use bellwether_core::time::{Span, Tick};
 pub use bellwether_core::why::Why;
 pub use bellwether_core::write::ends::Crowd;
-pub use cache::{Cache, CacheBuilder, Origin};
+pub use builder::CacheBuilder;
+pub use cache::{Cache, Origin};
 pub use cached::Cached;
 pub use ctx::{BatchCtx, LoadCtx};
 pub use engine::debts::{Owing, Retried};

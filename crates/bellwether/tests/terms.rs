@@ -7,7 +7,7 @@ mod common;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bellwether::{Early, FailClass, LoadError, Loaded, Policy, Space, Span, Why};
+use bellwether::{Cache, Early, FailClass, HIT_MANY, LoadError, Loaded, Policy, Space, Span, Why};
 use common::{Source, manual, minute, soon, until};
 use futures_util::FutureExt;
 use futures_util::future::join_all;
@@ -253,4 +253,50 @@ async fn a_value_too_large_to_keep_is_delivered_and_counted() {
     }
     assert_eq!((small.snapshot().memory.too_large, cache.snapshot().memory.too_large), (2, 0));
     assert!(!space.put(&2, "x".repeat(100_000)) && space.put(&2, "small".to_owned()));
+}
+
+#[tokio::test]
+async fn many_hits_at_once_are_what_each_is_alone() {
+    let cache = Cache::builder().memory("8 MiB").build().expect("the defaults make sense");
+    let space: Space<[u8], u64> = cache.space("n", Policy::ttl("1h").grace("1h"));
+    let keys: Vec<Vec<u8>> = (0..40u64).map(|n| n.to_string().into_bytes()).collect();
+    let put = |n: usize, tag: &str| {
+        let value = Loaded::value(n as u64);
+        assert!(space.put(&keys[n], if tag.is_empty() { value } else { value.tag(tag) }));
+    };
+    let served = |keys: &[Vec<u8>]| {
+        let counted =
+            || cache.snapshot().spaces[0].requests.iter().find(|(why, _)| *why == Why::Hit).map_or(0, |hit| hit.1);
+        let alone: Vec<Option<u64>> = keys.iter().map(|key| space.hit(key).map(|value| *value)).collect();
+        let before = counted();
+        let mut together = Vec::new();
+        for keys in keys.chunks(HIT_MANY) {
+            let keys: Vec<&[u8]> = keys.iter().map(Vec::as_slice).collect();
+            let mut found = vec![None; keys.len()];
+            space.hit_many(&keys, &mut found);
+            together.extend(found.iter().map(|value| value.as_deref().copied()));
+        }
+        assert_eq!(together, alone);
+        let hits = together.iter().flatten().count();
+        assert_eq!(counted() - before, hits as u64, "each is counted once, and nothing else is");
+        hits
+    };
+    assert_eq!(served(&keys), 0);
+    (0..40).for_each(|n| put(n, ["", "odd"][n % 2]));
+    assert_eq!(served(&keys), 40, "those with tags as well");
+    assert_eq!(served(&[keys[1].clone(), keys[1].clone(), b"none".to_vec()]), 2);
+    drop(space.remove(&keys[4]));
+    drop(space.expire(&keys[6]));
+    assert_eq!(served(&keys), 38);
+    drop(cache.remove_tag("odd"));
+    assert_eq!(served(&keys), 18);
+    drop(space.clear());
+    assert_eq!(served(&keys), 0);
+    put(3, "odd");
+    assert_eq!(served(&keys), 1);
+    // Beyond what is looked up together nothing is touched.
+    let (all, mut found) = (keys.iter().map(Vec::as_slice).collect::<Vec<_>>(), vec![None; 40]);
+    space.hit_many(&all[3..], &mut found);
+    assert_eq!(found.iter().flatten().count(), 1);
+    space.hit_many(&all[3..], &mut []);
 }

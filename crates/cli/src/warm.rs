@@ -52,13 +52,13 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "URL")]
     from: Option<String>,
     /// Of another Redis: the keys that begin so; what stands in front of the key is left out
-    #[arg(long, value_name = "TEXT", default_value = "", requires = "from")]
+    #[arg(long, value_name = "TEXT", default_value = "")]
     prefix: String,
     /// Of another Redis over TLS: who signed its certificate, as PEM, instead of what this system trusts
-    #[arg(long, value_name = "FILE", requires = "from")]
+    #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
     /// At most so many keys
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
     /// Remember there how far it is: the same command goes on from there
     #[arg(long, value_name = "FILE")]
@@ -116,6 +116,9 @@ impl Counts {
 }
 
 pub(crate) fn warm(arguments: &Arguments) -> Result<(), Failure> {
+    if arguments.from.is_none() && (!arguments.prefix.is_empty() || arguments.ca.is_some()) {
+        return Err(Failure::Input(vec!["--prefix and --ca are for --from redis://…".to_owned()]));
+    }
     let place = match (&arguments.file, &arguments.space, &arguments.from) {
         (_, Some(space), _) => Place::Space(space.clone()),
         (_, _, Some(url)) => Place::of_url(url, &arguments.prefix, arguments.ca.as_deref())?,

@@ -41,14 +41,7 @@ impl Shop {
     }
 
     fn serve(home: &Path, knobs: &str) -> Server {
-        let text = format!(
-            "[listen]\nredis = \"127.0.0.1:0\"\nhttp = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\n\
-             [origin.shop]\nsql = \"sqlite://shop.db\"\n\
-             [[space]]\nmatch = \"product:{{id:int}}\"\norigin = \"shop\"\nttl = \"60s\"\ntags = [\"shop\", \"p:{{id}}\"]\n\
-             query = \"SELECT id, name FROM products WHERE id = :id\"\n\
-             many = \"SELECT id, name FROM products WHERE id IN (:ids)\"\n{knobs}"
-        );
-        let config = config::parse(&text, "b.toml", home, [], false).unwrap_or_else(|wrong| panic!("{wrong:?}"));
+        let config = config::parse(&text(knobs), "b.toml", home, [], false).unwrap_or_else(|wrong| panic!("{wrong:?}"));
         Server::start(config).expect("it starts")
     }
 
@@ -120,6 +113,17 @@ impl Shop {
     }
 }
 
+/// What a server of a shop is told.
+fn text(knobs: &str) -> String {
+    format!(
+        "[listen]\nredis = \"127.0.0.1:0\"\nhttp = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\n\
+             [origin.shop]\nsql = \"sqlite://shop.db\"\n\
+             [[space]]\nmatch = \"product:{{id:int}}\"\norigin = \"shop\"\nttl = \"60s\"\ntags = [\"shop\", \"p:{{id}}\"]\n\
+             query = \"SELECT id, name FROM products WHERE id = :id\"\n\
+             many = \"SELECT id, name FROM products WHERE id IN (:ids)\"\n{knobs}"
+    )
+}
+
 fn connect(address: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect(address).expect("it listens");
     stream.set_read_timeout(Some(SOON)).expect("a limit");
@@ -179,6 +183,8 @@ fn a_scan_for_rows_that_do_not_exist_costs_the_origin_next_to_nothing() {
     }
     let http = shop.http(Face::Http, "/v1/product:2000000");
     assert!(http.starts_with("HTTP/1.1 404") && http.contains("detail=negative_filter"), "{http}");
+    let explained = shop.http(Face::Admin, "/api/explain/product:2000000");
+    assert!(explained.contains("\"would\":\"negative_filter\""), "{explained}");
     assert_eq!(ask(&mut client, "MGET product:3000000 product:3000001"), "*2");
     assert_eq!((line(&mut client), line(&mut client)), (NIL.to_owned(), NIL.to_owned()));
     assert!(shop.loads() - loads <= 4, "the values, and no batch for what does not exist");
@@ -316,4 +322,23 @@ fn one_client_that_asks_in_vain_is_put_last_and_then_turned_away_and_others_are_
     let (loaded, took) = (busters.loads(), begun.elapsed().as_secs() + 1);
     assert!(loaded <= 21 + 10 * took, "rows that exist count as well: {loaded} loads in {took} s");
     assert!(replies.iter().any(|reply| reply.starts_with("-BWSHED shed_client")));
+}
+
+#[test]
+fn a_reload_leaves_the_filter_of_the_same_keys_at_work_and_makes_another_of_others() {
+    let shop = Shop::open(100, &format!("{KEYS}filter_hides = \"10m\"\n"));
+    shop.until_on();
+    let service = shop.server.service();
+    let reload = |knobs: &str| {
+        let config = config::parse(&text(knobs), "b.toml", shop.home.path(), [], false);
+        service.reload(config.unwrap_or_else(|wrong| panic!("{wrong:?}"))).expect("it is put to work");
+    };
+    reload(&format!("{KEYS}filter_hides = \"20m\"\n"));
+    let same = shop.filter();
+    assert_eq!((number(&same["builds"]), number(&same["hides_ms"])), (1, 1_200_000), "{same}");
+    reload("keys = \"SELECT id FROM listed WHERE id > 50\"\nfilter = true\n");
+    let other = shop.until_on();
+    assert_eq!((number(&other["builds"]), number(&other["keys"])), (1, 50), "{other}");
+    reload(KEYS.lines().next().unwrap_or_default());
+    assert!(shop.filter().is_null(), "{}", shop.filter());
 }

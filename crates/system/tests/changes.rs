@@ -140,6 +140,10 @@ fn tags_and_bytes_of_somebody_else_are_respected() {
     theirs.call(&["SET", "bw:user:foreign", "theirs", "EX", "100"]);
     assert_eq!(one.call(&["EXPIRE", "user:foreign", "5"]), Value::Int(0), "it has the end it was given");
     assert!(theirs.call(&["TTL", "bw:user:foreign"]).int() > 90);
+    // What is too long to be handed over is not taken away either.
+    theirs.call(&["SETRANGE", "bw:user:huge", "67108864", "x"]);
+    assert_eq!([one.call(&["GETDEL", "user:huge"]), one.call(&["GET", "user:huge"])], [Value::Nil, Value::Nil]);
+    assert_eq!(theirs.call(&["STRLEN", "bw:user:huge"]), Value::Int(67_108_865));
     assert_eq!(one.call(&["GETDEL", "user:foreign"]), Value::bulk("theirs"));
     assert_eq!(two.call(&["GETDEL", "user:foreign"]), Value::Nil);
 }

@@ -126,7 +126,18 @@ fn a_line_that_is_no_key_is_named_with_its_place_in_the_file_and_nothing_is_load
         assert_eq!(ended, Some(code), "{keys:?}: {said}");
         assert!(keys.is_empty() || said.contains("'nowhere:1'"), "{said}");
     }
-    for arguments in [&["--space", "nosuch"][..], &["--space", "note"], &["--from", "ftp://x"], &["no.txt"], &["."]] {
+    for arguments in [
+        &["--space", "nosuch"][..],
+        &["--space", "note"],
+        &["--from", "ftp://x"],
+        &["no.txt"],
+        &["."],
+        &["keys.txt", "--prefix", "a"],
+        &["keys.txt", "--limit", "0"],
+    ]
+    .into_iter()
+    .chain([&["keys.txt", "--state", "no/such/state"][..]])
+    {
         let (ended, said) = shop.warm(arguments, "");
         assert_eq!(ended, Some(2), "{arguments:?}: {said}");
     }

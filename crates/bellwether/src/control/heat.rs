@@ -1,6 +1,7 @@
 //! Which keys are hot? Judged at the end of each window, and at once for a key that is hot before its window is over.
 
 use std::collections::HashMap;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 
 use bellwether_core::heat::board::{Seen, Sight};
@@ -21,11 +22,8 @@ use crate::error::SetupError;
 use crate::events::Transport;
 use crate::key::KeyRef;
 use crate::port::clock::Clock;
-use crate::state::heat::{Closed, Heat, Judged, Known, Noted};
+use crate::state::heat::{Closed, Heat, Judged, MOST_UNTOLD, Noted};
 use crate::state::plan::{self, Verdict};
-
-/// Keys of which counts are gathered to be told; beyond it no key more is taken up until they were.
-const MOST_UNTOLD: usize = 512;
 
 /// What is less than this part of what a watched key has per process is not told: few see so little of a hot one.
 const WORTH: f64 = 4.0;
@@ -95,20 +93,25 @@ impl Watch {
             self.reactor.react(engine, &[], seen_by(engine, instances, now));
             return self.tell(engine, instances, now);
         }
-        take_up(engine, &mut judged, self.noted.keys().map(|(key, name)| (key.id, key.space, key.size, name)));
+        // The hottest first: there may not be room for the names of all.
+        let mut noted: Vec<_> = self.noted.keys().collect();
+        noted.sort_by_key(|(key, _)| std::cmp::Reverse(closed.counts(key.id, key.size).cost()));
+        take_up(engine, &mut judged, noted.into_iter().map(|(key, name)| (key.id, key.space, key.size, name)), false);
         let seen = seen(engine, &mut judged, &closed);
+        drop(closed);
         let sight = Sight { length: now.since(began), instances, bars: &bars, policy: &policy, now };
         judged.board.judge(&seen, &sight);
         let least = bars.local(instances);
         let above = seen.iter().filter(|one| one.here.cost() >= least).map(|one| one.id);
         heat.settle(above.chain(judged.board.ids().filter(|id| judged.board.stage(*id) == Some(Stage::Hot))));
-        let Judged { board, view, known, .. } = &mut *judged;
         let spaces = engine.spaces_by_id();
+        let Judged { board, known, .. } = &mut *judged;
         board.retain(|id| known.get(&id).is_some_and(|known| spaces.contains_key(&known.key.space)));
-        known.retain(|id, _| board.stage(*id).is_some());
+        judged.forget();
+        let Judged { view, known, .. } = &*judged;
         heat.want(view.above(bars.watch).map(|(id, _)| id).filter(|id| !known.contains_key(id)));
         let verdicts: Vec<Verdict> =
-            board.hottest_first().into_iter().filter_map(|id| verdict(&judged, id, &bars)).collect();
+            judged.board.hottest_first().into_iter().filter_map(|id| verdict(&judged, id, &bars)).collect();
         drop(judged);
         self.reactor.react(engine, &verdicts, seen_by(engine, instances, now));
         for one in seen {
@@ -151,7 +154,10 @@ impl Watch {
                 continue;
             }
             heat.settle_one(key.id);
-            take_up(engine, &mut judged, [(key.id, key.space, key.size, &name[..])]);
+            take_up(engine, &mut judged, [(key.id, key.space, key.size, &name[..])], true);
+            if !judged.known.contains_key(&key.id) {
+                continue;
+            }
             let one = Seen { id: key.id, space: key.space, here, elsewhere: judged.view.rates(key.id) };
             if judged.board.judge_now(&one, &sight) {
                 news.extend(verdict(&judged, key.id, &bars));
@@ -179,14 +185,15 @@ fn seen_by(engine: &Engine, instances: u32, now: Tick) -> plan::Sight {
 }
 
 /// Remembers the keys behind ids.
-fn take_up<'a>(engine: &Engine, judged: &mut Judged, keys: impl IntoIterator<Item = (Id, u32, u32, &'a [u8])>) {
+fn take_up<'a>(
+    engine: &Engine,
+    judged: &mut Judged,
+    keys: impl IntoIterator<Item = (Id, u32, u32, &'a [u8])>,
+    hot: bool,
+) {
     for (id, space, size, name) in keys {
-        let known = judged.known.entry(id).or_insert_with(|| {
-            let key = KeyRef::new(space, name, &engine.seed).to_key();
-            Known { key, size }
-        });
-        if size > 0 {
-            known.size = size;
+        if !judged.know(id, KeyRef::new(space, name, &engine.seed), size, hot) {
+            engine.heat.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
 }

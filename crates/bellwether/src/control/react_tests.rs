@@ -80,6 +80,8 @@ async fn memory_that_is_off_holds_a_promoted_key_for_its_time_and_no_longer() {
     for key in [1, 2] {
         assert_eq!(read(&space, key).await, "loaded");
     }
+    // Who waited has it a little before the tier does; until then a read asks that twice.
+    until("both are published", || cache.snapshot().shared.is_some_and(|shared| shared.published >= 2));
     let before = asked();
     for _ in 0..5 {
         read(&space, 1).await;
@@ -112,6 +114,8 @@ async fn a_space_without_memory_asks_the_tier_each_time_but_for_keys_that_are_ho
     for key in [1, 2] {
         assert_eq!(read(&space, key).await, "loaded");
     }
+    // Who waited has it a little before the tier does; until then a read asks that twice.
+    until("both are published", || cache.snapshot().shared.is_some_and(|shared| shared.published >= 2));
     let before = asked();
     for _ in 0..20 {
         read(&space, 2).await;

@@ -77,8 +77,8 @@ impl Engine {
         let to = link.to.clone();
         let changed = self.within_budget(&space, to.tier.change(&to.name, change, at_least)).await;
         let Wrote { stored, before } = match changed {
-            // Another type of the engine, which is not ours to touch: what this process has beside it is its own.
-            Err(TierTrouble::WrongType) => return Ok(self.change_beside(&space, &key, change)),
+            // Another type of the engine, or too long for us: not ours to touch. What this process has beside it is its own.
+            Err(TierTrouble::WrongType | TierTrouble::Unfit) => return Ok(self.change_beside(&space, &key, change)),
             changed => changed?,
         };
         let nothing = matches!(before, Found::Nothing { .. });

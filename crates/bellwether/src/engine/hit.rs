@@ -57,25 +57,37 @@ impl Engine {
         self.glance_at_store(space, key, demand, at)
     }
 
-    /// Glances at up to [`MANY`](crate::state::memory::MANY) keys at once, which waits for memory about as long as for a few of them: `found` has a
-    /// place for each. What needs a second look is left out.
-    pub(crate) fn glance_many(&self, space: &SpaceState, keys: &[KeyRef<'_>], found: &mut [Option<Resident>]) -> Tick {
-        let at = self.clock.coarse();
+    /// Glances at up to [`MANY`](crate::state::memory::MANY) keys at once, which waits for memory about as long as for a
+    /// few of them. `found` has a place for each; in the second number a bit for each that may be served as it is. What
+    /// has none is to be judged.
+    pub(crate) fn glance_many(
+        &self,
+        space: &SpaceState,
+        keys: &[KeyRef<'_>],
+        found: &mut [Option<Resident>],
+    ) -> (Tick, u32) {
+        let (at, mut plain) = (self.clock.coarse(), 0);
         if keys.iter().any(|key| self.memory.copies.has(key.hash)) {
-            for (found, key) in found.iter_mut().zip(keys) {
-                *found = self.glance(space, key, Demand::Any).ok().map(|(entry, _)| entry);
+            for (nth, (found, key)) in found.iter_mut().zip(keys).enumerate() {
+                *found = match self.glance(space, key, Demand::Any) {
+                    Ok((entry, _)) => {
+                        plain |= 1 << nth;
+                        Some(entry)
+                    }
+                    Err((entry, _)) => entry,
+                };
             }
-            return at;
+            return (at, plain);
         }
         self.memory.get_many(keys, found);
         let floor = space.newest_floor();
-        for found in found.iter_mut() {
-            found.take_if(|entry| {
-                entry.touch();
-                !(at < entry.calm_until() && entry.is_plain() && entry.fence() > floor)
-            });
+        for (nth, entry) in found.iter().enumerate() {
+            let Some(entry) = entry else { continue };
+            entry.touch();
+            let serves = at < entry.calm_until() && entry.is_plain() && entry.fence() > floor;
+            plain |= u32::from(serves) << nth;
         }
-        at
+        (at, plain)
     }
 
     #[inline(always)]

@@ -2,10 +2,10 @@
 //! without waiting, without allocating.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use bellwether_core::draw::Draw;
-use bellwether_core::heat::board::Board;
+use bellwether_core::heat::board::{Board, MOST_TRACKED, table};
 use bellwether_core::heat::fleet::FleetView;
 use bellwether_core::heat::policy::{Bars, HotPolicy, UNIT_BYTES, WINDOW};
 use bellwether_core::heat::sample::{Drawn, SAMPLE, Sampling};
@@ -14,20 +14,28 @@ use bellwether_core::heat::window::Counts;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
 
-use crate::key::Key;
+use crate::key::{Key, KeyRef};
 
-/// Keys that a window tells apart, by what their reads cost and by their writes: 128 KiB and 32 KiB for both windows.
+/// Keys that a window tells apart, by what their reads cost and by their writes: 64 KiB and 8 KiB.
 const READ_CELLS: usize = 8_192;
-const WRITE_CELLS: usize = 2_048;
+const WRITE_CELLS: usize = 1_024;
 /// Keys that are noted in a window, and the bytes of all their names together.
-const MOST_NOTED: usize = 256;
-const NOTED_BYTES: usize = 16 << 10;
+const MOST_NOTED: usize = 192;
+const NOTED_BYTES: usize = 8 << 10;
+/// Bytes of the names of all keys that are hot or watched, and of those that were noted last.
+const KNOWN_BYTES: usize = 16 << 10;
+/// And so many more for those that are hot within a window: they must not wait until there is room.
+const HOT_BYTES: usize = 4 << 10;
 /// Of both one part in so many is for keys that are hot, however many others there are.
 const RESERVE: usize = 8;
 /// From half of the room on the bar rises each time that so many more are noted.
 const STEP: usize = MOST_NOTED / 8;
+/// Keys of which counts are gathered to be told; beyond it no key more is taken up until they were.
+pub(crate) const MOST_UNTOLD: usize = 112;
 /// Keys that others find hot and whose names this process does not know: it notes them when they are asked for.
 const WANTED: usize = 64;
+/// Two counts stand before each shared name.
+const BEFORE_NAME: usize = 16;
 /// Keys of which the control task knows already that they are above the bar.
 const SETTLED: usize = 1_024;
 /// What one node is taken to bear until that was measured: what a Redis on a common machine does.
@@ -35,9 +43,7 @@ const ASSUMED_CAPACITY: u32 = 100_000;
 
 /// The detector of one cache.
 pub(crate) struct Heat {
-    windows: [Window; 2],
-    /// Which of them is counted in.
-    current: AtomicUsize,
+    window: Window,
     /// How many accesses are looked at: a [`Sampling`].
     thin: AtomicU32,
     /// A key is noted once so much was counted of it in a window: as low as leaves room for all that are.
@@ -101,6 +107,38 @@ pub(crate) struct Known {
     pub(crate) size: u32,
 }
 
+impl Judged {
+    /// Bytes of all names, and of what stands before each.
+    fn names(&self) -> usize {
+        self.known.values().map(|known| known.key.bytes.len() + BEFORE_NAME).sum()
+    }
+
+    /// Forgets the keys of which nothing is said.
+    pub(crate) fn forget(&mut self) {
+        let Judged { board, known, .. } = self;
+        known.retain(|id, _| board.stage(*id).is_some());
+        // Who went leaves gaps, for which the table would grow.
+        known.shrink_to(MOST_TRACKED);
+    }
+
+    /// Remembers the key behind an id. False: there is no room for its name.
+    pub(crate) fn know(&mut self, id: Id, key: KeyRef<'_>, size: u32, hot: bool) -> bool {
+        if !self.known.contains_key(&id) {
+            let most = if hot { KNOWN_BYTES + HOT_BYTES } else { KNOWN_BYTES };
+            if self.names() + key.bytes.len() + BEFORE_NAME > most {
+                return false;
+            }
+            self.known.insert(id, Known { key: key.to_key(), size });
+        }
+        if size > 0
+            && let Some(known) = self.known.get_mut(&id)
+        {
+            known.size = size;
+        }
+        true
+    }
+}
+
 /// What was counted of a key that was looked at.
 pub(crate) enum Access {
     /// A value of so many bytes was read.
@@ -138,12 +176,11 @@ pub(crate) fn cost_of(size: u32) -> u32 {
 impl Heat {
     pub(crate) fn new(policy: HotPolicy) -> Heat {
         let heat = Heat {
-            windows: std::array::from_fn(|_| Window {
+            window: Window {
                 reads: Sketch::new(READ_CELLS),
                 writes: Sketch::new(WRITE_CELLS),
                 empty: AtomicBool::new(true),
-            }),
-            current: AtomicUsize::new(0),
+            },
             thin: AtomicU32::new(Sampling::FULL.0),
             note_at: AtomicU32::new(1),
             alarm_at: AtomicU32::new(u32::MAX),
@@ -169,7 +206,7 @@ impl Heat {
 
     /// One access that was drawn to be looked at.
     pub(crate) fn look(&self, id: Id, space: u32, name: &[u8], access: Access, drawn: Drawn) {
-        let window = &self.windows[self.current.load(Ordering::Relaxed)];
+        let window = &self.window;
         window.empty.store(false, Ordering::Relaxed);
         let draw = Draw(drawn.nth).fork(id.0);
         let (cost, sketch, size) = match access {
@@ -202,20 +239,13 @@ impl Heat {
         }
     }
 
-    /// Ends the window: from now on is counted in the other one. `None`: nothing was asked for, and nothing is known.
+    /// Ends the window once what this gives is dropped: what is counted meanwhile is a part of it.
     pub(crate) fn turn(&self, into: &mut Noted) -> Closed<'_> {
-        let ended = self.current.load(Ordering::Relaxed);
-        let next = &self.windows[1 - ended];
-        if !next.empty.swap(true, Ordering::Relaxed) {
-            next.reads.clear();
-            next.writes.clear();
-        }
-        self.current.store(1 - ended, Ordering::Relaxed);
         into.clear();
         std::mem::swap(&mut *self.noted.lock(), into);
         self.alarmed.store(false, Ordering::Relaxed);
         self.adapt(into);
-        Closed(&self.windows[ended])
+        Closed { window: &self.window, ends: true }
     }
 
     /// What is counted so far in the window that runs, and the keys that were noted in it.
@@ -225,7 +255,7 @@ impl Heat {
         drop(noted);
         // Another key may become hot in the same window.
         self.alarmed.store(false, Ordering::Relaxed);
-        (Closed(&self.windows[self.current.load(Ordering::Relaxed)]), keys)
+        (Closed { window: &self.window, ends: false }, keys)
     }
 
     /// As many keys are noted as there is room for.
@@ -288,6 +318,24 @@ impl Heat {
         self.wanted[id.0 as usize % WANTED].load(Ordering::Relaxed) == id.0
     }
 
+    /// Bytes that detection takes, but for what a task holds while it judges.
+    pub(crate) fn bytes(&self) -> usize {
+        let judged = self.judged.lock();
+        // The task has as much room for keys that stood out as hits have.
+        let noted = 2 * (MOST_NOTED * size_of::<NotedKey>() + NOTED_BYTES);
+        let known = table(judged.known.capacity(), size_of::<(Id, Known)>()) + judged.names();
+        let told = table(MOST_UNTOLD, size_of::<(Id, Counts)>());
+        let sketches = self.window.reads.bytes() + self.window.writes.bytes();
+        size_of::<Heat>()
+            + size_of_val(&*self.settled)
+            + sketches
+            + noted
+            + known
+            + told
+            + judged.board.bytes()
+            + judged.view.bytes()
+    }
+
     pub(crate) fn judged(&self) -> parking_lot::MutexGuard<'_, Judged> {
         self.judged.lock()
     }
@@ -321,18 +369,32 @@ impl Heat {
 }
 
 /// A window that can be read.
-pub(crate) struct Closed<'a>(&'a Window);
+pub(crate) struct Closed<'a> {
+    window: &'a Window,
+    /// It ends with this.
+    ends: bool,
+}
+
+impl Drop for Closed<'_> {
+    fn drop(&mut self) {
+        // First the mark: what is counted from here on takes it away.
+        if self.ends && !self.window.empty.swap(true, Ordering::Relaxed) {
+            self.window.reads.clear();
+            self.window.writes.clear();
+        }
+    }
+}
 
 impl Closed<'_> {
     /// Whether anything was counted.
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.empty.load(Ordering::Relaxed)
+        self.window.empty.load(Ordering::Relaxed)
     }
 
     /// What a key, whose value has so many bytes, was asked for.
     pub(crate) fn counts(&self, id: Id, size: u32) -> Counts {
-        let reads = (u64::from(self.0.reads.count(id)) * SAMPLE).div_ceil(u64::from(cost_of(size)));
-        let writes = u64::from(self.0.writes.count(id)) * SAMPLE;
+        let reads = (u64::from(self.window.reads.count(id)) * SAMPLE).div_ceil(u64::from(cost_of(size)));
+        let writes = u64::from(self.window.writes.count(id)) * SAMPLE;
         Counts { reads, writes, bytes: reads.saturating_mul(u64::from(size)) }
     }
 }
@@ -392,6 +454,49 @@ mod tests {
         });
     }
 
+    #[test]
+    fn detection_takes_no_more_than_256_kib_whatever_is_asked_for_and_told() {
+        use bellwether_core::heat::board::{Seen, Sight};
+        use bellwether_core::heat::fleet::Told;
+        use bellwether_core::heat::hot::Rates;
+        use bellwether_core::heat::policy::WINDOW;
+        use bellwether_core::time::{Span, Tick};
+
+        let policy = HotPolicy { capacity: Some(1_000.0), hold: Span::secs(1), ..HotPolicy::default() };
+        let (heat, seed) = (Heat::new(policy.clone()), ahash::RandomState::with_seed(7));
+        let (bars, mut noted, mut most) = (policy.bars(0.0), Noted::new(), 0);
+        let at_rest = heat.bytes();
+        for window in 0..600u64 {
+            let now = Tick(1_000_000 + window * WINDOW.0);
+            let mut judged = heat.judged();
+            for sender in 0..100 {
+                let told = |n: u64| Told {
+                    id: Id(n.wrapping_mul(0x9E37) | 1),
+                    counts: Counts { reads: n, ..Counts::default() },
+                };
+                let told: Vec<Told> = (0..32).map(|n| told(window * 3_200 + sender * 32 + n)).collect();
+                judged.view.hear(sender, &told, now);
+            }
+            judged.view.turn(now);
+            let name = format!("a key of a usual length, number {window:06} of many that are asked for");
+            for n in 0..400u64 {
+                let (id, name) = (Id(window << 32 | n << 8), format!("{name}{n}"));
+                judged.know(id, KeyRef::new(1, name.as_bytes(), &seed), 10, n == 0);
+            }
+            let here = Counts { reads: 60 + window, ..Counts::default() };
+            let seen: Vec<Seen> =
+                judged.known.keys().map(|id| Seen { id: *id, space: 1, here, elsewhere: Rates::default() }).collect();
+            judged.board.judge(&seen, &Sight { length: WINDOW, instances: 1, bars: &bars, policy: &policy, now });
+            drop(judged);
+            most = most.max(heat.bytes());
+            heat.judged().forget();
+            turn(&heat, &mut noted);
+        }
+        println!("detection: {at_rest} bytes at rest, {most} at most");
+        assert!(at_rest > 80 << 10 && most > at_rest + (64 << 10), "the control: it was filled");
+        assert!(most <= 256 << 10, "{most} bytes");
+    }
+
     fn turn(heat: &Heat, noted: &mut Noted) {
         let _closed = heat.turn(noted);
     }
@@ -411,6 +516,7 @@ mod tests {
         assert_eq!(names(&noted), ["key 1", "key 2"]);
         assert_eq!(closed.counts(Id(1 << 32 | 1), 10), Counts { reads: 40, writes: 0, bytes: 400 });
         assert_eq!(closed.counts(Id(2 << 32), 10), Counts { reads: 0, writes: 8, bytes: 0 });
+        drop(closed);
         let closed = heat.turn(&mut noted);
         assert_eq!((closed.counts(Id(1 << 32 | 1), 10).reads, names(&noted).len()), (0, 0));
         assert!(closed.is_empty());

@@ -31,6 +31,13 @@ fn summed(sum: u64, keys: &[String]) -> u64 {
     keys.iter().fold(sum, |sum, key| xxh3_64_with_seed(key.as_bytes(), sum))
 }
 
+/// A file beside the state.
+fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    name.into()
+}
+
 impl State {
     /// What an earlier run over the same keys left.
     pub(super) fn open(path: Option<&Path>, place: &Place) -> Result<State, Failure> {
@@ -38,6 +45,10 @@ impl State {
         let none = State { path: path.map(Path::to_owned), named, done: 0, sum: 0 };
         let Some(path) = path else { return Ok(none) };
         let bad = |words: String| Failure::Input(vec![format!("--state {}: {words}", path.display())]);
+        // Better known now than after the first batch.
+        let probe = beside(path, ".new");
+        let written = File::create(&probe).and_then(|_| fs::remove_file(&probe));
+        written.map_err(|error| bad(format!("can't be written: {error}")))?;
         let text = match fs::read_to_string(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(none),
             Err(error) => return Err(bad(error.to_string())),
@@ -112,9 +123,7 @@ impl State {
 
     /// Where the list is held.
     fn list(&self) -> Option<PathBuf> {
-        let mut name = self.path.as_ref()?.as_os_str().to_owned();
-        name.push(".keys");
-        Some(name.into())
+        Some(beside(self.path.as_ref()?, ".keys"))
     }
 
     /// Writes the list down, one key a line.
@@ -151,8 +160,7 @@ impl State {
         self.done += keys.len() as u64;
         self.sum = summed(self.sum, keys);
         let Some(path) = &self.path else { return Ok(()) };
-        let mut aside = path.as_os_str().to_owned();
-        aside.push(".new");
+        let aside = beside(path, ".new");
         let text = format!("{HEAD}\n{}\n{:016x}\n{}\n", self.done, self.sum, self.named);
         let kept = fs::write(&aside, text).and_then(|()| fs::rename(&aside, path));
         kept.map_err(|error| Failure::Run(format!("--state {}: {error}", path.display())))

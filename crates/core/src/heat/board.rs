@@ -58,7 +58,8 @@ pub struct Refused {
 /// All verdicts.
 #[derive(Debug, Default)]
 pub struct Board {
-    tracked: HashMap<Id, Tracked>,
+    /// Each in a place of its own: a table has room for twice as many as it holds.
+    tracked: HashMap<Id, Box<Tracked>>,
     /// Hot keys that were given up, the oldest first: when, and for how long they had been held.
     past: VecDeque<(Id, Tick, Span)>,
     /// What was refused.
@@ -125,6 +126,8 @@ impl Board {
             }
             self.take_up(one, *rate, sight);
         }
+        // Who left leaves gaps, for which the table would grow.
+        self.tracked.shrink_to(MOST_TRACKED);
     }
 
     /// Inside a window so much was counted of a key already that it is hot, whatever comes after. `true`: it is news.
@@ -137,6 +140,13 @@ impl Board {
             None => self.refused.full += 1,
         }
         self.stage(one.id) == Some(Stage::Hot)
+    }
+
+    /// Bytes it takes.
+    pub fn bytes(&self) -> usize {
+        let tracked =
+            self.tracked.len() * size_of::<Tracked>() + table(self.tracked.capacity(), size_of::<(Id, Box<Tracked>)>());
+        tracked + self.past.capacity() * size_of::<(Id, Tick, Span)>()
     }
 
     /// Forgets keys of spaces that are gone.
@@ -152,7 +162,7 @@ impl Board {
     }
 
     fn turn(&mut self, id: Id, rate: Rate, sight: &Sight<'_>) {
-        let Some(mut tracked) = self.tracked.get(&id).copied() else { return };
+        let Some(mut tracked) = self.tracked.get(&id).map(|tracked| **tracked) else { return };
         // A key may have been watched since before it was given up last.
         tracked.verdict.hold = match tracked.verdict.stage {
             Stage::Hot => tracked.verdict.hold,
@@ -167,7 +177,7 @@ impl Board {
             }
             Turn::Leaves => return self.give_up(id, sight.now),
         }
-        self.tracked.insert(id, tracked);
+        self.tracked.insert(id, Box::new(tracked));
     }
 
     /// To be called where there is room.
@@ -180,7 +190,7 @@ impl Board {
         }
         let mut tracked = Tracked { space: one.space, here: Meter::default(), fleet: Meter::default(), verdict };
         tracked.measure(one, sight);
-        self.tracked.insert(one.id, tracked);
+        self.tracked.insert(one.id, Box::new(tracked));
     }
 
     /// Whether there is room for one more; if need be the coolest goes.
@@ -235,6 +245,11 @@ impl Board {
         let before = self.past.iter().find(|(past, ..)| *past == id).map(|(_, left, held)| (*left, *held));
         verdict::hold(sight.policy.hold, before, sight.now)
     }
+}
+
+/// Bytes of a hash table with room for so many entries of so many bytes.
+pub fn table(capacity: usize, entry: usize) -> usize {
+    if capacity == 0 { 0 } else { (capacity * 8 / 7).next_power_of_two() * (entry + 1) }
 }
 
 impl Tracked {

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 
 use crate::draw::Draw;
+use crate::heat::board::table;
 use crate::heat::hot::Rates;
 use crate::heat::policy::WINDOW;
 use crate::heat::sketch::Id;
@@ -93,13 +94,19 @@ impl FleetView {
 
     /// What all others together ask of a key, as of the last round.
     pub fn rates(&self, id: Id) -> Rates {
-        self.closed.of.get(&id).map_or_else(Rates::default, |counts| counts.over(self.length))
+        self.closed.of.get(&id).map_or_else(Rates::default, |sum| sum.counts().over(self.length))
     }
 
     /// Keys that cost at least so much a second, by what others say.
     pub fn above(&self, rate: f64) -> impl Iterator<Item = (Id, Rates)> + '_ {
-        let rates = self.closed.of.iter().map(|(id, counts)| (*id, counts.over(self.length)));
+        let rates = self.closed.of.iter().map(|(id, sum)| (*id, sum.counts().over(self.length)));
         rates.filter(move |(_, rates)| cost(*rates) >= rate)
+    }
+
+    /// Bytes it takes.
+    pub fn bytes(&self) -> usize {
+        let sums = |sums: &Sums| table(sums.of.capacity(), size_of::<(Id, Sum)>());
+        sums(&self.open) + sums(&self.closed) + self.marks.slots.len() * size_of::<[u64; MARKS / 64]>()
     }
 
     /// Where the process that tells as `own` comes among all of them, from 0 to below 1: each has a place of its own, but
@@ -117,33 +124,57 @@ impl FleetView {
 /// Sums by key.
 #[derive(Debug, Default)]
 struct Sums {
-    of: HashMap<Id, Counts>,
+    of: HashMap<Id, Sum>,
+}
+
+/// Counts in fewer bytes: of a round of some hundred milliseconds there are no more.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sum {
+    reads: u32,
+    writes: u32,
+    bytes: u64,
+}
+
+impl Sum {
+    fn of(counts: Counts) -> Sum {
+        let short = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
+        Sum { reads: short(counts.reads), writes: short(counts.writes), bytes: counts.bytes }
+    }
+
+    fn counts(self) -> Counts {
+        Counts { reads: self.reads.into(), writes: self.writes.into(), bytes: self.bytes }
+    }
 }
 
 impl Sums {
     fn add(&mut self, id: Id, counts: Counts) {
-        let sum = self.of.entry(id).or_default();
-        *sum = sum.plus(counts);
-        if self.of.len() > MOST_SUMS {
+        // Before it is full: a table that grows for one more is twice as large.
+        if self.of.len() >= MOST_SUMS && !self.of.contains_key(&id) {
             self.thin();
         }
+        let sum = self.of.entry(id).or_default();
+        *sum = Sum::of(sum.counts().plus(counts));
     }
 
     /// The lesser half goes, and those that stay lose what the largest of it had.
     fn thin(&mut self) {
-        let mut costs: Vec<u64> = self.of.values().map(|counts| counts.cost()).collect();
+        let mut costs: Vec<u64> = self.of.values().map(|sum| sum.counts().cost()).collect();
         let (_, median, _) = costs.select_nth_unstable(MOST_SUMS / 2);
         let (median, most) = (*median, MOST_SUMS / 2);
-        self.of.retain(|_, counts| {
+        self.of.retain(|_, sum| {
+            let counts = sum.counts();
             let cost = counts.cost();
             let left = |count: u64| (count as u128 * u128::from(cost - median) / u128::from(cost.max(1))) as u64;
             if cost <= median {
                 return false;
             }
-            *counts = Counts { reads: left(counts.reads), writes: left(counts.writes), bytes: left(counts.bytes) };
+            *sum =
+                Sum::of(Counts { reads: left(counts.reads), writes: left(counts.writes), bytes: left(counts.bytes) });
             true
         });
         debug_assert!(self.of.len() <= most);
+        // What went leaves gaps, for which the table would grow.
+        self.of.shrink_to(MOST_SUMS);
     }
 }
 

@@ -4,7 +4,8 @@ use crate::heat::hot::Stage;
 use crate::heat::policy::{Bars, LONGEST_HOLD};
 use crate::time::{Span, Tick};
 
-/// A key that is hot must be calm for so long before it is not.
+/// A key that is hot must be calm for so long before it is not; for its hold where that is shorter: whoever wants short
+/// reactions means both.
 pub const CALM: Span = Span::secs(30);
 /// A key that is watched, about which nothing is done, for so long.
 pub const CALM_WATCHED: Span = Span::secs(3);
@@ -56,7 +57,7 @@ impl Verdict {
             return Turn::Stays;
         }
         let calm = *self.calm.get_or_insert(now);
-        let enough = if self.stage == Stage::Hot { CALM } else { CALM_WATCHED };
+        let enough = if self.stage == Stage::Hot { CALM.at_most(self.hold) } else { CALM_WATCHED };
         if now.since(calm) >= enough && now >= self.hold_until { Turn::Leaves } else { Turn::Stays }
     }
 
@@ -121,6 +122,18 @@ mod tests {
         assert_eq!(verdict.judge(0.0, 199.0, &bars(), Tick(80_100)), Turn::Stays);
         assert_eq!(verdict.judge(0.0, 199.0, &bars(), Tick(110_000)), Turn::Stays);
         assert_eq!(verdict.judge(0.0, 199.0, &bars(), Tick(110_100)), Turn::Leaves);
+    }
+
+    #[test]
+    fn one_that_is_held_for_less_than_half_a_minute_need_not_be_calm_for_longer() {
+        let mut verdict = Verdict::first(600.0, &bars(), Span::secs(2), Tick(0)).expect("above `enter`");
+        assert_eq!(verdict.judge(0.0, 0.0, &bars(), Tick(1_000)), Turn::Stays);
+        assert_eq!(
+            verdict.judge(0.0, 0.0, &bars(), Tick(2_999)),
+            Turn::Stays,
+            "held for two, and calm for not quite two"
+        );
+        assert_eq!(verdict.judge(0.0, 0.0, &bars(), Tick(3_000)), Turn::Leaves);
     }
 
     #[test]

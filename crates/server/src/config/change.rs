@@ -312,8 +312,18 @@ fn disk_differs(old: Option<&Disk>, new: Option<&Disk>) -> Vec<(bool, &'static s
 
 fn shared_differs(old: Option<&Shared>, new: Option<&Shared>) -> Vec<(bool, &'static str)> {
     let (Some(old), Some(new)) = (old, new) else { return vec![(old.is_some() != new.is_some(), "[shared]")] };
-    let Shared { at, prefix, timeout, resync, on_start, replica_reads, backplane: _, place: _, backplane_place: _ } =
-        old;
+    let Shared {
+        at,
+        prefix,
+        timeout,
+        resync,
+        on_start,
+        replica_reads,
+        tls,
+        backplane: _,
+        place: _,
+        backplane_place: _,
+    } = old;
     // A backplane that is where the tier is moves with it.
     let apart = |shared: &Shared| match (&shared.at, &shared.backplane) {
         (SharedAt::Redis(at), Backplane::On { url, mode }) if at == url => (None, Some(*mode)),
@@ -327,6 +337,7 @@ fn shared_differs(old: Option<&Shared>, new: Option<&Shared>) -> Vec<(bool, &'st
         (*resync != new.resync, "[shared] resync"),
         (*on_start != new.on_start, "[shared] on_start"),
         (*replica_reads != new.replica_reads, "[shared] replica_reads"),
+        (*tls != new.tls, "[shared] tls_ca, tls_cert, tls_key"),
         (apart(old) != apart(new), "[shared] backplane"),
     ]
 }

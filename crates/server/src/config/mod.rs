@@ -39,7 +39,7 @@ pub use problem::{Place, Problem};
 pub use resolved::{
     Announcement, Backplane, BackplaneMode, Config, Disk, FilterConfig, Hot, HttpBase, HttpSource, Listen, Memory,
     Node, OnRestart, OnStart, OriginConfig, OriginKind, Placement, Query, RedisAt, RedisUrl, Secret, Shared, SharedAt,
-    Source, SpaceConfig, SqlSource, Strangers, Tiers,
+    SharedTls, Source, SpaceConfig, SqlSource, Strangers, Tiers,
 };
 
 use origin::Declared;

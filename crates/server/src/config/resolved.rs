@@ -168,10 +168,21 @@ pub struct Shared {
     pub replica_reads: bool,
     /// How invalidations reach other processes.
     pub backplane: Backplane,
+    /// Whom it and its backplane are to trust over TLS, and who this process is there.
+    pub tls: SharedTls,
     /// Where `url` is written.
     pub place: Place,
     /// Where `backplane` is written; where it is not, the same.
     pub backplane_place: Place,
+}
+
+/// Files in PEM for TLS with a Redis.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SharedTls {
+    /// Trusted in place of what the system trusts.
+    pub ca: Option<PathBuf>,
+    /// Shown to the server: a chain of certificates, and its private key.
+    pub identity: Option<(PathBuf, PathBuf)>,
 }
 
 /// What the shared tier is, and where.

@@ -169,7 +169,11 @@ fn nodes(hosts: &str, port: u16) -> Result<Vec<Node>, Wrong> {
 }
 
 fn node(host: &str, port: u16) -> Result<Node, Wrong> {
-    let hint = if host.is_empty() { "a host is missing" } else { "a host is a name or address, then perhaps :PORT" };
+    let hint = match host.matches(':').count() {
+        _ if host.is_empty() => "a host is missing",
+        2.. if !host.starts_with('[') => "an IPv6 address stands in brackets: [::1]:6379",
+        _ => "a host is a name or address, then perhaps :PORT",
+    };
     let (host, given) = host_and_port(host).ok_or_else(|| expected().hint(hint))?;
     Ok(Node { host: host.to_ascii_lowercase(), port: given.unwrap_or(port) })
 }

@@ -2,7 +2,9 @@
 
 use super::problem::{Place, Wrong};
 use super::raw::Fields;
-use super::resolved::{Backplane, BackplaneMode, Disk, OnRestart, OnStart, Placement, RedisUrl, Shared, SharedAt};
+use super::resolved::{
+    Backplane, BackplaneMode, Disk, OnRestart, OnStart, Placement, RedisUrl, Shared, SharedAt, SharedTls,
+};
 use super::section::{Context, Section};
 use super::tier_url::{TierUrl, tier_url};
 use super::units;
@@ -48,6 +50,10 @@ const RESYNC: Span = Span::secs(5);
 /// Later than this it would be no comparison any more.
 const LONGEST_RESYNC: Span = Span::secs(24 * 3600);
 
+const TLS_CA: &str = "tls_ca";
+const TLS_CERT: &str = "tls_cert";
+const TLS_KEY: &str = "tls_key";
+
 /// `[shared]` as far as it could be read, and where its knobs stand that are less than they look.
 pub(super) struct Read {
     pub(super) config: Option<Shared>,
@@ -88,6 +94,7 @@ pub(super) fn shared(cx: &mut Context<'_>, place: Place, fields: Fields) -> Read
     });
     let replica_reads = replica_reads(&mut section, at.as_ref());
     let backplane = backplane(&mut section, at.as_ref());
+    let tls = tls(&mut section, at.as_ref(), &backplane);
     let set = TOLD.iter().filter_map(|key| section.setting(key).map(|(place, shown)| (*key, place, shown))).collect();
     let url_place = section.setting("url").map_or_else(|| place.clone(), |(place, _)| place);
     let backplane_place = section.setting("backplane").map_or_else(|| url_place.clone(), |(place, _)| place);
@@ -100,6 +107,7 @@ pub(super) fn shared(cx: &mut Context<'_>, place: Place, fields: Fields) -> Read
         on_start: on_start.unwrap_or_default(),
         replica_reads,
         backplane,
+        tls,
         place: url_place,
         backplane_place,
     });
@@ -138,6 +146,36 @@ fn located(section: &mut Section<'_, '_>, url: Option<TierUrl>) -> Option<Shared
             Some(SharedAt::Redis(url))
         }
     }
+}
+
+/// `tls_ca`, `tls_cert` and `tls_key`: of no use without TLS, and the latter two not without each other.
+fn tls(section: &mut Section<'_, '_>, at: Option<&SharedAt>, backplane: &Backplane) -> SharedTls {
+    let mut file = |key| {
+        let path = section.parsed(key, |text| match text {
+            "" => Err(Wrong::expected("a file such as \"ca.pem\"")),
+            path => Ok(path.to_owned()),
+        });
+        path.map(|path| section.cx.base.join(path))
+    };
+    let [ca, cert, key] = [TLS_CA, TLS_CERT, TLS_KEY].map(&mut file);
+    let encrypted = matches!(at, None | Some(SharedAt::Redis(RedisUrl { tls: true, .. })))
+        || matches!(backplane, Backplane::On { url: RedisUrl { tls: true, .. }, .. });
+    for name in [TLS_CA, TLS_CERT, TLS_KEY] {
+        if let Some((place, shown)) = section.setting(name).filter(|_| !encrypted) {
+            let wrong = Wrong::expected("a Redis over TLS").hint("write rediss:// in `url`, or remove it");
+            section.say(&place, shown, wrong);
+        }
+    }
+    for (one, other) in [(TLS_CERT, TLS_KEY), (TLS_KEY, TLS_CERT)] {
+        if let Some((place, shown)) = section.setting(one).filter(|_| section.setting(other).is_none()) {
+            section.say(
+                &place,
+                shown,
+                Wrong::expected(format!("`{other}` beside it")).hint("a certificate and its key"),
+            );
+        }
+    }
+    SharedTls { ca, identity: cert.zip(key) }
 }
 
 fn prefix(text: &str) -> Result<String, Wrong> {

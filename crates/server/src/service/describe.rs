@@ -18,7 +18,6 @@ impl Service {
             (Some(state), Some(_)) => json!({ "troubles": state.troubles(), "owed": explain.pending }),
             _ => Value::Null,
         };
-        described["on_disk"] = Value::Null;
         described["disk"] = json!(self.disk_of(key).map(DiskState::as_str));
         Some(described)
     }
@@ -29,9 +28,9 @@ impl Service {
         let serving = self.serving_on();
         if let Belongs::To(served, _) = serving.belongs(key)
             && served.on_disk
-            && let Some(lying) = self.0.cache.on_disk(&served.space, &*served.stored(key)).await
         {
-            described["on_disk"] = on_disk(&lying);
+            let lying = self.0.cache.on_disk(&served.space, &*served.stored(key)).await;
+            described["on_disk"] = json!(lying.as_ref().map(on_disk));
         }
         Some(described)
     }

@@ -126,3 +126,37 @@ impl Watched {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::service::tally::nothing;
+    use bellwether_core::filter::surge::Turn;
+
+    /// One second of so many hits and so many answers that there is no row.
+    fn second(surges: &Surges, space: &mut SpaceCounts, hits: u64, absent: u64) -> Vec<(Turn, SurgeKind)> {
+        for (why, more) in [(Why::Hit, hits), (Why::NegativeFilter, absent / 2), (Why::Negative, absent - absent / 2)] {
+            match space.requests.iter_mut().find(|(known, _)| *known == why) {
+                Some((_, count)) => *count += more,
+                None => space.requests.push((why, more)),
+            }
+        }
+        surges.observe(space).into_iter().map(|(turn, view)| (turn, view.kind)).collect()
+    }
+
+    #[test]
+    fn a_scan_of_one_space_is_told_once_and_shows_in_its_figures_alone() {
+        let (surges, mut scanned, mut other) = (Surges::default(), nothing("product"), nothing("page"));
+        for _ in 0..120 {
+            assert_eq!(second(&surges, &mut scanned, 950, 50), []);
+            assert_eq!(second(&surges, &mut other, 950, 50), []);
+        }
+        let turns: Vec<_> = (0..10).flat_map(|_| second(&surges, &mut scanned, 950, 5_000)).collect();
+        assert_eq!(turns.len(), 2, "{turns:?}");
+        assert!(SurgeKind::ALL.iter().all(|kind| turns.contains(&(Turn::Began, *kind))), "{turns:?}");
+        assert!(surges.of("product").iter().all(|view| view.alert && view.rate > 4_000.0 && view.usual_rate < 1_000.0));
+        assert!(surges.of("page").iter().all(|view| !view.alert));
+        surges.retain(|name| name == "page");
+        assert!(surges.of("product").is_empty() && !surges.of("page").is_empty());
+    }
+}

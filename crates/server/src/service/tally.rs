@@ -68,7 +68,7 @@ impl Tally {
     }
 }
 
-fn nothing(name: &str) -> SpaceCounts {
+pub(super) fn nothing(name: &str) -> SpaceCounts {
     let bounds = TIME_BOUNDS.into_iter().chain([f64::INFINITY]);
     let empty = HistogramCounts { buckets: bounds.map(|bound| (bound, 0)).collect(), sum: 0.0 };
     SpaceCounts {

@@ -261,30 +261,39 @@ impl RedisTier {
         let (bytes, windows) = self.sealed(key, envelope)?;
         let longest = if reads { u64::from(self.common.options.max_value) + AROUND } else { 0 };
         let call = script::write(when, at_least, longest, windows, bytes);
-        self.wrote_by(key, &call).await
+        Ok(self.wrote_by(key, &call).await?.0)
     }
 
     pub(super) async fn changed(&self, key: &[u8], change: Change, at_least: Fence) -> Result<Wrote, TierError> {
-        let longest = u64::from(self.common.options.max_value) + AROUND;
-        self.wrote_by(key, &script::change(change, at_least, longest, self.tombstone_ms())).await
+        let most = u64::from(self.common.options.max_value);
+        let call = script::change(change, at_least, most + AROUND, self.tombstone_ms());
+        match self.wrote_by(key, &call).await? {
+            (_, Some(length)) => Err(too_long(length, most)),
+            (wrote, None) => Ok(wrote),
+        }
     }
 
-    /// What a script did that says what was there before.
-    async fn wrote_by(&self, key: &[u8], call: &Call) -> Result<Wrote, TierError> {
+    /// What a script did that says what was there before; its length, if it is too long to be handed over.
+    async fn wrote_by(&self, key: &[u8], call: &Call) -> Result<(Wrote, Option<u64>), TierError> {
         let (mut words, node) = self.run(key, call, false).await?;
         let odd = |fault: Fault| fault.into_error(&node.label);
         let (status, now_ms) = (words.status, words.now_us / 1000);
         let fence = words.fence().map_err(odd)?;
         let (left, body) = (words.left().map_err(odd)?, words.body().map_err(odd)?);
+        let mut longer = None;
         let before = match body {
             Body::Here(bytes) => match found(key, &bytes, now_ms, self.common.options.max_value) {
                 Ok(found) => found,
                 Err(Unreadable::NotOurs) => Found::Foreign { body: bytes, left },
                 Err(why) => self.misread(why),
             },
-            Body::None | Body::Longer(_) => Found::Nothing { lease: None },
+            Body::Longer(length) => {
+                longer = Some(length);
+                Found::Nothing { lease: None }
+            }
+            Body::None => Found::Nothing { lease: None },
         };
-        Ok(Wrote { stored: (status == 1).then_some(fence), before })
+        Ok((Wrote { stored: (status == 1).then_some(fence), before }, longer))
     }
 
     pub(super) fn sealed(&self, key: &[u8], envelope: &Envelope) -> Result<(Vec<u8>, script::Windows), TierError> {

@@ -6,6 +6,7 @@ mod books;
 #[cfg(feature = "foyer")]
 mod classic;
 pub(crate) mod copies;
+mod parted;
 mod slot;
 mod store;
 #[cfg(test)]
@@ -22,9 +23,9 @@ use crate::eviction::Eviction;
 use crate::key::{Key, KeyRef};
 use crate::port::clock::Clock;
 use auto::Auto;
-pub(crate) use auto::MANY;
 use books::Books;
 use copies::Copies;
+pub(crate) use parted::MANY;
 use slot::Found;
 use store::Store;
 
@@ -55,13 +56,15 @@ pub(crate) struct Memory {
 
 impl Memory {
     /// A store of `limit` bytes in which values up to `largest_value` bytes must find room; `None`
-    /// if this build lacks the policy. `seed` is that of every key's hash.
+    /// if this build lacks the policy. `seed` is that of every key's hash. `together`: several keys are
+    /// often looked up at once.
     pub(crate) fn new(
         policy: Eviction,
         limit: u64,
         largest_value: u64,
         clock: Clock,
         seed: &ahash::RandomState,
+        together: bool,
     ) -> Option<Memory> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from) as u64;
         // An item must fit its shard with room for neighbours: fewer shards for larger values.
@@ -72,7 +75,7 @@ impl Memory {
         let of_nothings = limit / NOTHINGS_SHARE;
         let parts = 1u64 << (4 * cores).min((of_nothings / NOTHINGS_PART).max(1)).ilog2();
         let nothings = Auto::new(of_nothings, parts, seed);
-        let store = Store::new(policy, limit - of_nothings, shards, seed, &books)?;
+        let store = Store::new(policy, limit - of_nothings, shards, seed, &books, together)?;
         let largest = store.largest();
         Some(Memory { store, nothings, books, copies: Copies::new(), policy, limit, largest })
     }

@@ -8,6 +8,7 @@ use super::auto::Auto;
 use super::books::Books;
 #[cfg(feature = "foyer")]
 use super::classic::{Classic, RECORD_OVERHEAD};
+use super::parted::{PARTED_OVERHEAD, Parted};
 use super::slot::Found;
 use crate::entry::Resident;
 use crate::eviction::Eviction;
@@ -16,6 +17,8 @@ use crate::key::{Key, KeyRef};
 /// A store under a policy. An enum and no trait object: a hit on `auto` pays one comparison for the choice.
 pub(super) enum Store {
     Auto(Auto),
+    /// The same policy, for those who look up many keys at once.
+    Parted(Parted),
     #[cfg(feature = "foyer")]
     Classic(Classic),
 }
@@ -25,6 +28,7 @@ macro_rules! either {
     ($store:expr, $held:ident => $call:expr) => {
         match $store {
             Store::Auto($held) => $call,
+            Store::Parted($held) => $call,
             #[cfg(feature = "foyer")]
             Store::Classic($held) => $call,
         }
@@ -32,15 +36,18 @@ macro_rules! either {
 }
 
 impl Store {
-    /// A store of `limit` bytes in up to `shards` parts, a power of two. `None` if this build lacks the policy.
+    /// A store of `limit` bytes in up to `shards` parts, a power of two. `together`: several keys are often looked up at
+    /// once. `None` if this build lacks the policy.
     pub(super) fn new(
         policy: Eviction,
         limit: u64,
         shards: u64,
         seed: &ahash::RandomState,
         books: &Arc<Books>,
+        together: bool,
     ) -> Option<Store> {
         match policy {
+            Eviction::Auto if together => Some(Store::Parted(Parted::new(limit, shards, seed))),
             Eviction::Auto => Some(Store::Auto(Auto::new(limit, shards, seed))),
             #[cfg(feature = "foyer")]
             _ => Some(Store::Classic(Classic::new(policy, limit, shards, books.clone()))),
@@ -58,12 +65,11 @@ impl Store {
         either!(self, store => store.get(key))
     }
 
-    /// The entries of up to [`MANY`](super::auto::MANY) keys: `found` has a place for each.
+    /// The entries of up to [`MANY`](super::parted::MANY) keys: `found` has a place for each.
     pub(super) fn get_many(&self, keys: &[KeyRef<'_>], found: &mut [Option<Resident>]) {
         match self {
-            Store::Auto(store) => store.get_many(keys, found),
-            #[cfg(feature = "foyer")]
-            Store::Classic(store) => found.iter_mut().zip(keys).for_each(|(found, key)| *found = store.get(key)),
+            Store::Parted(store) => store.get_many(keys, found),
+            _ => found.iter_mut().zip(keys).for_each(|(found, key)| *found = self.get(key)),
         }
     }
 
@@ -76,6 +82,7 @@ impl Store {
     pub(super) fn insert(&self, key: &Key, entry: Resident, books: &Books) {
         match self {
             Store::Auto(store) => store.insert(key, entry, books),
+            Store::Parted(store) => store.insert(key, entry, books),
             #[cfg(feature = "foyer")]
             Store::Classic(store) => store.insert(key, entry),
         }
@@ -107,6 +114,7 @@ impl Store {
     pub(super) fn overhead(&self) -> u32 {
         match self {
             Store::Auto(_) => 0,
+            Store::Parted(_) => PARTED_OVERHEAD,
             #[cfg(feature = "foyer")]
             Store::Classic(_) => RECORD_OVERHEAD as u32,
         }

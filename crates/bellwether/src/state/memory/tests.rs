@@ -21,11 +21,18 @@ fn under_every_policy(limit: u64, largest_value: u64, rule: impl Fn(&Tier)) {
     for policy in policies {
         println!("policy: {policy}");
         let (clock, seed) = (Clock::manual(), ahash::RandomState::new());
-        let memory = Memory::new(policy, limit, largest_value, clock.clone(), &seed).expect("built in");
-        assert_eq!(memory.policy(), policy);
-        let tier = Tier { memory, clock, seed };
-        rule(&tier);
-        assert_eq!(tier.memory.books.timers(), tier.memory.len(), "a timer for each entry, and none outlives it");
+        // Under `auto` there is another store for those who look up many keys at once.
+        for together in [false, true] {
+            let (clock, seed) = (clock.clone(), seed.clone());
+            let memory = Memory::new(policy, limit, largest_value, clock.clone(), &seed, together).expect("built in");
+            assert_eq!(memory.policy(), policy);
+            let tier = Tier { memory, clock, seed };
+            rule(&tier);
+            assert_eq!(tier.memory.books.timers(), tier.memory.len(), "a timer for each entry, and none outlives it");
+            if policy != Eviction::Auto {
+                break;
+            }
+        }
     }
 }
 
@@ -328,7 +335,7 @@ fn a_walk_meets_every_entry_once_and_changes_nothing() {
 fn only_a_get_is_noticed_by_the_policy() {
     let stays = |look: fn(&Memory, &KeyRef<'_>) -> Option<Resident>| {
         let (clock, seed) = (Clock::manual(), ahash::RandomState::new());
-        let memory = Memory::new(Eviction::Lru, 64 << 10, 16 << 10, clock.clone(), &seed).expect("built in");
+        let memory = Memory::new(Eviction::Lru, 64 << 10, 16 << 10, clock.clone(), &seed, false).expect("built in");
         let tier = Tier { memory, clock, seed };
         for n in 0..200 {
             tier.put(n, 1 << 10, MINUTE);

@@ -22,6 +22,7 @@ impl Scrape {
             }
             Ok(())
         })?;
+        out.gauge("hot_bytes", "Bytes that detection takes", |f| f.one(heat.bytes as u64))?;
         out.counter("hot_windows", "Windows of about 100 ms in which keys were judged", |f| f.one(heat.windows))?;
         out.counter("hot_unseen", "Keys that stood out and could not be taken up, by cause", |family| {
             family.sample(&[("cause", "no_room_for_names")], heat.dropped)?;

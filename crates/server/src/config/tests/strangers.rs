@@ -64,3 +64,21 @@ fn another_filter_leaves_the_values_where_they_are() {
     assert_eq!(changed(brief, long), SpaceChange::Adjusted(vec!["filter_rebuild", "filter_hides"]));
     assert_eq!(changed("", "absent_per_client = \"9/s\"\n"), SpaceChange::Adjusted(vec!["absent_per_client"]));
 }
+
+#[test]
+fn a_filter_that_does_not_hear_of_other_processes_is_a_warning_and_under_strict_a_mistake() {
+    let text = |shared: &str, knobs: &str| format!("{shared}{}", sql(&format!("{QUERY}{KEYS}filter = true\n{knobs}")));
+    let (hides, off) = ("filter_hides = \"1m\"\n", "[shared]\nurl = \"redis://127.0.0.1\"\nbackplane = \"off\"\n");
+    let said = |text: &str| valid(text).warnings.iter().map(ToString::to_string).collect::<String>();
+    assert!(
+        said(&text(off, hides)).contains("filter_hides = \"1m\" without a backplane"),
+        "{}",
+        said(&text(off, hides))
+    );
+    let on = off.replace("backplane = \"off\"\n", "");
+    for quiet in [text(&on, hides), text("", hides), text(off, "")] {
+        assert!(!said(&quiet).contains("filter_hides"), "{}", said(&quiet));
+    }
+    let strict = read(&text(off, &format!("{hides}strict = true\n"))).expect_err("it can't be kept");
+    assert!(strict.iter().any(|problem| problem.to_string().contains("filter_hides")), "{strict:?}");
+}

@@ -359,3 +359,22 @@ fn tiers_open_and_close_with_the_server_and_that_is_said() {
     assert_eq!(moved.space("session"), &SpaceChange::Renewed(vec!["tiers"]));
     assert!(moved.at_next_start.is_empty());
 }
+
+#[test]
+fn certificates_are_named_for_a_redis_over_tls_alone_and_a_key_with_its_certificate() {
+    let tls = at("rediss://h\"\ntls_ca = \"ca.pem\"\ntls_cert = \"me.pem\"\ntls_key = \"me.key").tls;
+    let name = |path: &std::path::Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
+    assert_eq!(tls.ca.as_deref().and_then(name).as_deref(), Some("ca.pem"));
+    assert!(tls.identity.is_some());
+    for (text, words) in [
+        ("url = \"redis://h\"\ntls_ca = \"ca.pem\"", "rediss://"),
+        ("url = \"memcached://h\"\ntls_ca = \"ca.pem\"", "rediss://"),
+        ("url = \"rediss://h\"\ntls_cert = \"me.pem\"", "`tls_key` beside it"),
+        ("url = \"rediss://h\"\ntls_key = \"me.pem\"", "`tls_cert` beside it"),
+        ("url = \"rediss://h\"\ntls_ca = \"\"", "a file"),
+        ("url = \"redis://::1:7\"", "[::1]:6379"),
+    ] {
+        let told = wrong(&shared(text));
+        assert!(told.contains(words), "{text}: {told}");
+    }
+}

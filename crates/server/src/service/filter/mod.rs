@@ -208,3 +208,61 @@ impl Trouble {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bellwether::{Cache, Policy, Space, Span};
+    use bellwether_core::filter::rebuild::due;
+
+    const EVERY: Span = Span::secs(600);
+
+    /// A filter of these keys, whose list began to be read at `now`.
+    fn built(filter: &Filter, keys: &[&[u8]], now: Tick) -> (Base, Age) {
+        let cache = Cache::builder().build().expect("a cache");
+        let space: Space<[u8], u64> = cache.space("s", Policy::ttl(Span::secs(60)));
+        let base = Base::of(keys.iter().map(|key| filter.hash(key)).collect()).expect("a base");
+        (base, Age { began: now, since: space.since() })
+    }
+
+    #[tokio::test]
+    async fn what_is_written_while_a_list_is_read_is_in_the_filter_before_and_after() {
+        let (filter, now) = (Filter::new(7), Tick(1_000));
+        assert!(filter.lacks(b"a").is_none(), "no filter, no absence");
+        filter.begin(now);
+        filter.end(Ok(built(&filter, &[b"a"], now)), now);
+        assert!(filter.lacks(b"a").is_none() && filter.lacks(b"b").is_some() && filter.lacks(b"c").is_some());
+        filter.note(b"b");
+        assert!(filter.lacks(b"b").is_none());
+        filter.begin(now + EVERY);
+        // `a` is in the list at work; the next one may have been read past it.
+        for key in [b"a", b"c"] {
+            filter.note(key);
+            assert!(filter.lacks(key).is_none(), "at once");
+        }
+        filter.end(Ok(built(&filter, &[], now + EVERY)), now + EVERY);
+        assert!(filter.lacks(b"a").is_none() && filter.lacks(b"c").is_none(), "and in the next one");
+        assert!(filter.lacks(b"b").is_some(), "control: what was noted before its list began is for the list to say");
+    }
+
+    #[tokio::test]
+    async fn too_many_keys_turn_it_off_for_a_period_and_a_failure_leaves_it_as_it_was() {
+        let (filter, now) = (Filter::new(7), Tick(1_000));
+        filter.begin(now);
+        filter.end(Ok(built(&filter, &[b"a"], now)), now);
+        let failed = |words: &str| Err(Trouble::Failed(words.to_owned()));
+        let later = now + EVERY;
+        filter.begin(later);
+        filter.end(failed("the origin is away"), later);
+        assert!(filter.lacks(b"b").is_some(), "the last one goes on");
+        assert_eq!(due(&filter.standing(later + Span::ms(999)), EVERY), None);
+        assert!(due(&filter.standing(later + Span::secs(1)), EVERY).is_some(), "soon again");
+        let again = later + Span::secs(1);
+        filter.begin(again);
+        filter.end(Err(Trouble::TooMany), again);
+        assert!(filter.lacks(b"b").is_none(), "there is none: nothing is absent");
+        assert_eq!(due(&filter.standing(again + Span::secs(599)), EVERY), None);
+        assert!(due(&filter.standing(again + EVERY), EVERY).is_some(), "and after a period");
+        assert!(filter.trouble().is_some_and(|trouble| trouble.words().contains("10000000 keys: put a LIMIT")));
+    }
+}

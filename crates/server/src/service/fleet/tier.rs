@@ -1,6 +1,7 @@
 //! Which tier is it? Redis, Valkey or Memcached, behind one face.
 
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 
 use bellwether::shared::{
@@ -10,12 +11,12 @@ use bellwether::{FailClass, Fence, Invalidation, Span};
 use bellwether_adapters::SetupError;
 use bellwether_adapters::tiers::memcached::{self, MemcachedAddress, MemcachedOptions, MemcachedTier};
 use bellwether_adapters::tiers::redis::{
-    Reads, RedisAddress, RedisOptions, RedisShape, RedisTarget, RedisTier, Weight,
+    Reads, RedisAddress, RedisOptions, RedisShape, RedisTarget, RedisTier, RedisTls, Weight,
 };
 use futures_util::future::BoxFuture;
 use tokio::runtime::Handle;
 
-use crate::config::{Node, Placement, RedisAt, RedisUrl, Shared, SharedAt};
+use crate::config::{Node, Placement, RedisAt, RedisUrl, Shared, SharedAt, SharedTls};
 
 /// A tier that is open, for the cache and for those who ask how it is.
 #[derive(Clone)]
@@ -87,6 +88,7 @@ impl SharedTier {
             SharedAt::Redis(url) => {
                 let options = RedisOptions {
                     prefix: shared.prefix.clone().into_bytes(),
+                    tls: certificates(&shared.tls)?,
                     reads: if shared.replica_reads { Reads::Replica } else { Reads::Primary },
                     runtime: Some(runtime.clone()),
                     ..RedisOptions::default()
@@ -180,6 +182,21 @@ impl fmt::Debug for SharedTier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("SharedTier")
     }
+}
+
+/// The files that are named, read; or which can't be, and what to do.
+pub(crate) fn certificates(tls: &SharedTls) -> Result<RedisTls, (String, String)> {
+    let read = |key: &str, path: &Path| {
+        std::fs::read(path).map_err(|error| {
+            let found = format!("`{key}` names {}, which can't be read: {error}", path.display());
+            (found, "name a file in PEM that this process may read".to_owned())
+        })
+    };
+    let identity = match &tls.identity {
+        Some((cert, key)) => Some((read("tls_cert", cert)?, read("tls_key", key)?)),
+        None => None,
+    };
+    Ok(RedisTls { authority: tls.ca.as_deref().map(|ca| read("tls_ca", ca)).transpose()?, identity })
 }
 
 /// A host without the brackets of IPv6.

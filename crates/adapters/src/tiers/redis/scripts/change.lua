@@ -7,7 +7,12 @@ local may = cell and (cell.kind == FOREIGN or (cell.kind == VALUE and now < cell
 local left, length, all = -1, 0, ''
 if may then
   left, length = redis.call('PTTL', key), redis.call('STRLEN', key)
-  if length <= longest then all = redis.call('GET', key) end
+  if length <= longest then
+    all = redis.call('GET', key)
+  elseif not ends_it then
+    -- Nobody could be handed it.
+    may = false
+  end
 end
 if may and ends_it then
   local was = cell.fresh and cell.fresh - now or 0

@@ -228,7 +228,7 @@ pub(super) fn hotkeys(client: &mut Client, args: Args<'_>) {
     }
 }
 
-/// `BW.EXPLAIN key`: the same description as `/api/explain/{key}`, as a map.
+/// `BW.EXPLAIN key`: the same description as `/api/explain/{key}`, as a map, but for what lies on disk: no look waits here.
 pub(super) fn explain(client: &mut Client, args: Args<'_>) {
     // Who asks why is told so, and is no request.
     if let Err(refusal) = client.service.present(&args[1]) {
