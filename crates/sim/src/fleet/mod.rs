@@ -23,6 +23,7 @@ mod record;
 mod task;
 mod tier;
 mod warm;
+mod warming;
 mod world;
 
 pub use case::{Arrivals, Case, Fault, Memory, Popularity, Start, Trouble};

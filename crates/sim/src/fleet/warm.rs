@@ -2,47 +2,17 @@
 //! ready when the core's ramp says so.
 
 use bellwether_core::fence::Fence;
-use bellwether_core::guard::ramp::{Mode, Ramp, WARM_LIMIT};
 use bellwether_core::policy::Priority;
 use bellwether_core::read::decide::Demand;
 use bellwether_core::read::flight::{Asker, Join};
-use bellwether_core::time::{Span, Tick};
+use bellwether_core::time::Span;
 
-use super::arrivals::masses;
-use super::case::{Case, Popularity};
 use super::task::{Event, Task};
+use super::warming::STEP;
 use super::world::Fleet;
 
-/// Keys between two looks whether that is enough: the server's.
-const STEP: u32 = 512;
 /// After what the guard turned away.
 const PAUSE: Span = Span::ms(20);
-
-/// One process's way through its list: every key, by popularity.
-pub(super) struct Warming {
-    ramp: Ramp,
-    until: Tick,
-    /// Processes of a fleet have the same list: each begins a step at another key.
-    shift: u32,
-    step: u32,
-    done: u32,
-}
-
-impl Warming {
-    pub(super) fn new(shift: u32, now: Tick) -> Warming {
-        Warming { ramp: Ramp::new(Mode::Auto, true, now), until: now + WARM_LIMIT, shift, step: 0, done: 0 }
-    }
-}
-
-/// What part of all requests is for the keys of so many steps.
-pub(super) fn shares(case: &Case) -> Vec<f64> {
-    let below = match case.popularity {
-        Popularity::Zipf(exponent) => masses(case.keys, exponent),
-        Popularity::Equal => (1..=case.keys).map(f64::from).collect(),
-    };
-    let whole = below.last().copied().unwrap_or(1.0);
-    below.chunks(STEP as usize).filter_map(|step| Some(step.last()? / whole)).collect()
-}
 
 impl Fleet<'_> {
     /// Loads the next key of a process's list that is not there.

@@ -23,7 +23,7 @@ use super::policy_set::PolicySet;
 use super::record::{Ending, Record};
 use super::task::{Event, MOST_TASKS, Task};
 use super::tier::SharedTier;
-use super::warm::{Warming, shares};
+use super::warming::{Warming, shares};
 
 /// Moments before the start must be expressible.
 pub(super) const START: Tick = Tick(1_000_000_000);
