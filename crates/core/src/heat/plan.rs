@@ -5,6 +5,7 @@
 
 use super::hot::{Hot, Stage};
 use crate::entry::{Kind, Meta};
+use crate::ring::split::balanced;
 use crate::time::{Span, Tick};
 
 /// Reads of one key may take this share of a node's capacity once the key is promoted: how often instances ask again.
@@ -334,9 +335,10 @@ fn remaining(s: &Situation, promote: Option<Span>) -> f64 {
     if reads > 0.0 { hot.share * (again / reads).min(1.0) } else { 0.0 }
 }
 
-/// So many copies that none takes more than a quarter of a node; but writing them all must not cost much either.
+/// So many copies that none takes more than a quarter of a node and none of the nodes is busier than the others; but
+/// writing them all must not cost much either.
 fn copies(s: &Situation, rest: f64) -> u16 {
-    let wanted = (rest / SPREAD_ABOVE).ceil() as u64;
+    let wanted = ((rest / SPREAD_ABOVE).ceil() as u64).max(u64::from(balanced(s.nodes)));
     let writes = s.hot.map_or(0.0, |hot| Rw::of(&hot).writes);
     let payable = if writes > 0.0 { (WRITE_SHARE * s.capacity / writes) as u64 } else { u64::MAX };
     let most = u64::from(s.nodes).min(payable).clamp(1, u64::from(u16::MAX));

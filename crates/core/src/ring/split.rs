@@ -19,6 +19,17 @@ const TRIES: u32 = 4096;
 /// In a salt: its copy is not filled any more.
 const DRAINED: u32 = 1 << 31;
 
+/// No node may be asked for more than so many times what all are asked for on average.
+const BALANCE: f64 = 1.3;
+
+/// On how many of so many nodes a key lies that takes more of one than it should: with fewer, those that have it would be
+/// asked for more than [`BALANCE`] times the mean even where nothing else is read, and one that dies would leave its part
+/// to few.
+pub fn balanced(nodes: u32) -> u32 {
+    let enough = (f64::from(nodes) / BALANCE).ceil() as u32;
+    enough.min(MOST_COPIES as u32 + 1)
+}
+
 /// The name of a copy.
 pub fn name(salt: u32, key: &[u8]) -> Vec<u8> {
     [format!("{{s{}}}", salt & !DRAINED).as_bytes(), key].concat()
@@ -116,6 +127,22 @@ mod tests {
             nodes.sort_unstable();
             assert_eq!(nodes, [0, 1, 2, 3, 4]);
         }
+    }
+
+    #[test]
+    fn s12_no_node_has_more_than_its_part_not_even_after_one_died() {
+        for nodes in 2..=20u32 {
+            let copies = balanced(nodes);
+            assert!((1..=nodes).contains(&copies));
+            let left = f64::from(nodes) / f64::from(copies);
+            assert!(left <= BALANCE, "{nodes} nodes, {copies} with the key: {left} x the mean");
+            // Whoever has it still once one of them died: the mean is over those that are left.
+            if copies > 4 {
+                let after = f64::from(nodes - 1) / f64::from(copies - 1);
+                assert!(after <= BALANCE + 0.1, "{nodes}: {after}");
+            }
+        }
+        assert_eq!([1, 2, 3, 4, 9, 10, 500].map(balanced), [1, 2, 3, 4, 7, 8, 16]);
     }
 
     #[test]

@@ -86,6 +86,8 @@ pub struct Case {
     pub arrivals: Arrivals,
     /// What is stored at the start.
     pub start: Start,
+    /// Each process has a list of what was read most before it was restarted.
+    pub hot_list: bool,
     /// What processes remember themselves.
     pub memory: Memory,
     /// Of the space.
@@ -135,6 +137,7 @@ impl Default for Case {
             rate: 20_000.0,
             arrivals: Arrivals::Random,
             start: Start::Spread,
+            hot_list: false,
             memory: Memory::Whole,
             ttl: Span::secs(60),
             grace: Span::secs(600),
@@ -184,6 +187,9 @@ impl Case {
         ]);
         if self.missing {
             all.push(("the origin has", "none of the keys".to_owned()));
+        }
+        if self.hot_list {
+            all.push(("hot list", "all keys by popularity; requests come from the first moment (full)".to_owned()));
         }
         if let Some(existing) = self.existing {
             all.push(("a filter is of", format!("{existing} other keys (full)")));

@@ -22,6 +22,8 @@ mod process;
 mod record;
 mod task;
 mod tier;
+mod warm;
+mod warming;
 mod world;
 
 pub use case::{Arrivals, Case, Fault, Memory, Popularity, Start, Trouble};

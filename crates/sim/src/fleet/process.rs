@@ -107,7 +107,7 @@ impl Fleet<'_> {
     }
 
     /// What a leader knows of the shared tier, where its policy asks one.
-    fn sharing(&self, process: u32, refresh: bool) -> Option<Sharing> {
+    pub(super) fn sharing(&self, process: u32, refresh: bool) -> Option<Sharing> {
         let (timeout, times) = (self.case.load_timeout, &self.times[process as usize]);
         let lease = lease::length(times.p99(), timeout);
         let expected = times.ewma();
@@ -124,7 +124,7 @@ impl Fleet<'_> {
     }
 
     /// A flight's number is that of the task that leads it: the next one.
-    fn join(&mut self, process: u32, key: u32, asker: &Asker) -> Join {
+    pub(super) fn join(&mut self, process: u32, key: u32, asker: &Asker) -> Join {
         let (place, id) = (self.flight_place(process, key), FlightId(self.tasks.len() as u64));
         self.flights.entry(place).or_default().join(asker, id, NO_HEDGE, self.now)
     }
@@ -151,6 +151,9 @@ impl Fleet<'_> {
             self.record.stamped(meta.fresh_until.since(self.now), self.lead_of(&meta));
         }
         self.end_flight(id, process, key, None);
+        if self.tasks[id as usize].as_ref().is_some_and(|task| task.warms) {
+            self.warm_on(process, true);
+        }
         self.part(id, Some(meta).filter(|_| loaded), None);
     }
 
@@ -169,6 +172,9 @@ impl Fleet<'_> {
             self.unanswered(process, key, waiter, why);
         }
         self.end_flight(id, process, key, cooling);
+        if self.tasks[id as usize].as_ref().is_some_and(|task| task.warms) {
+            self.warm_on(process, false);
+        }
         self.part(id, None, cooling);
     }
 
@@ -240,6 +246,7 @@ impl Fleet<'_> {
                 self.pace_wakes[process as usize] = None;
                 self.pace(process);
             }
+            Event::Warm(process) => self.warm(process),
             Event::Crash(process) => self.crash(process),
         }
     }

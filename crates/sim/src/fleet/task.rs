@@ -29,6 +29,8 @@ pub(super) struct Task {
     pub(super) pass: Option<Pass>,
     /// The pacer let it through.
     pub(super) paced: bool,
+    /// Its process goes on with its hot list when it ends.
+    pub(super) warms: bool,
     pub(super) loads: bool,
     /// What a holder is about to tell the shared tier.
     pub(super) brings: Option<Meta>,
@@ -52,6 +54,7 @@ impl Task {
             claim: None,
             pass: None,
             paced: false,
+            warms: false,
             loads: false,
             brings: None,
             failed: None,
@@ -86,6 +89,8 @@ pub(super) enum Event {
     Guard(u32),
     /// The pacer of a process has something to say.
     Pace(u32),
+    /// A process goes on with its hot list.
+    Warm(u32),
     /// A process dies.
     Crash(u32),
 }

@@ -23,6 +23,7 @@ use super::policy_set::PolicySet;
 use super::record::{Ending, Record};
 use super::task::{Event, MOST_TASKS, Task};
 use super::tier::SharedTier;
+use super::warming::{Warming, shares};
 
 /// Moments before the start must be expressible.
 pub(super) const START: Tick = Tick(1_000_000_000);
@@ -38,6 +39,7 @@ const DRAWS: u64 = 0xD4;
 const DIES: u64 = 0xD1;
 const GATES: u64 = 0x6A;
 const PACERS: u64 = 0x9A;
+const LISTS: u64 = 0x17;
 /// Purpose of a request's draw.
 const RAMP: u64 = 0x4A;
 /// Copies that live for a while live up to so much shorter, each its own.
@@ -78,6 +80,9 @@ pub(super) struct Fleet<'a> {
     /// Of each process, for those who pace.
     pub(super) pacers: Vec<Pacer<u32>>,
     pub(super) pace_wakes: Vec<Option<Tick>>,
+    /// Of each process that has a hot list, and the shares of all requests that its steps have.
+    pub(super) warming: Vec<Warming>,
+    pub(super) list: Vec<f64>,
     /// Who there is, as all of them hear it.
     pub(super) marks: FleetView,
     pub(super) times: Vec<LoadTimes>,
@@ -110,6 +115,8 @@ impl<'a> Fleet<'a> {
         };
         let gate = |process| Gate::new(&budget).drawing(Draw(seed).fork(GATES).fork(process));
         let pacer = |process| Pacer::drawn(Draw(seed).fork(PACERS).fork(process));
+        let warms = case.hot_list && set.guards();
+        let warming = |process| Warming::new((Draw(seed).fork(LISTS).fork(process).0 >> 40) as u32, START);
         let stores = if set.remembers() && case.memory != Memory::None { processes } else { 1 };
         // Copies that live for a while were made at any moment of it.
         let dies = match case.memory {
@@ -137,6 +144,8 @@ impl<'a> Fleet<'a> {
             guard_wakes: vec![None; processes],
             pacers: (0..if set.paces() { processes as u64 } else { 0 }).map(pacer).collect(),
             pace_wakes: vec![None; processes],
+            warming: (0..if warms { processes as u64 } else { 0 }).map(warming).collect(),
+            list: if warms { shares(case) } else { Vec::new() },
             marks: FleetView::default(),
             times: vec![LoadTimes::default(); processes],
             tasks: Vec::new(),
@@ -151,6 +160,9 @@ impl<'a> Fleet<'a> {
         };
         if case.start != Start::Empty {
             fleet.fill();
+        }
+        for process in 0..fleet.warming.len() {
+            fleet.after(Span(1), Event::Warm(process as u32));
         }
         fleet
     }

@@ -39,6 +39,12 @@ pub(super) fn cases() -> Vec<Case> {
     vec![
         Case { variant: "empty", says: "1,000 instances and their shared tier start with nothing", ..cold.clone() },
         Case {
+            variant: "hot list",
+            says: "1,000 instances start with nothing but the lists of what was read most",
+            hot_list: true,
+            ..cold.clone()
+        },
+        Case {
             variant: "snapshot",
             says: "1,000 instances start with what lay on disk: 95 of 100 keys, all past their ttl",
             start: Start::Snapshot,
@@ -83,13 +89,14 @@ pub(super) fn studies(sizes: &Sizes) -> Vec<Box<dyn Study>> {
     let study = |case: Case| {
         let best = oracle(&Case { rate: sizes.rate.unwrap_or(case.rate), ..case.clone() });
         let empty = case.start == Start::Empty;
+        let sets = if empty && !case.hot_list { SETS.to_vec() } else { WITH_A_COPY.to_vec() };
         let (bound, filled) = (best.filled.0 as f64, Goal::at_most(Figure::Filled, MOST_TIME * best.filled.0 as f64));
         let answered =
             Goal::at_most(Figure::Failures, if empty { MOST_TIME * best.failures } else { best.failures / 100.0 });
         Ladder {
             scenario: Scenario::S8,
             case,
-            sets: if empty { SETS.to_vec() } else { WITH_A_COPY.to_vec() },
+            sets,
             measure: if empty { Figure::Filled } else { Figure::Failures },
             bound: if empty { bound } else { 0.0 },
             bound_says: if empty {
