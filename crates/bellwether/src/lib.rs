@@ -94,7 +94,7 @@ pub use popular::Popular;
 pub use port::clock::Clock;
 pub use revision::Revision;
 pub use shared::{Envelope, Stored, Tier, TierError};
-pub use space::{Cleared, Conditional, Invalidated, Lease, Since, Space, Written};
+pub use space::{Cleared, Conditional, Ended, Invalidated, Lease, OnDisk, Since, Space, Written};
 pub use state::fleet::BackplaneCounts;
 pub use state::heat::CapacitySource;
 pub use state::plan::MeasureCounts;

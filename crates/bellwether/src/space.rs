@@ -19,9 +19,10 @@ use crate::engine::body::AnyBody;
 use crate::engine::decided::Decided;
 use crate::engine::hit::Look;
 use crate::engine::lease::Leased;
+use crate::engine::shelf::{Fetched, Unsure};
 use crate::engine::space::SpaceState;
 use crate::engine::told::Acknowledged;
-use crate::engine::write::{Invalidating, ToTell, Writing};
+use crate::engine::write::{self, Invalidating, ToTell, Writing};
 use crate::entry::{Entry, Resident, Tag};
 use crate::error::Error;
 use crate::key::{CacheKey, Key};
@@ -127,6 +128,27 @@ impl IntoFuture for Written {
     fn into_future(self) -> BoxFuture<'static, bool> {
         acknowledged(self.tier, self.disk).map(|said| said.told).boxed()
     }
+}
+
+/// Another end of a value that holds in this process already. Await it to know that it holds on disk as well.
+pub struct Ended(write::Ended);
+
+impl Ended {
+    /// Whether there was a value whose end could be changed.
+    pub fn changed(&self) -> bool {
+        self.0.changed
+    }
+
+    /// What was said to it elsewhere.
+    pub async fn acknowledged(self) -> Acknowledged {
+        acknowledged(None, self.0.on_disk).await
+    }
+}
+
+/// What lies on disk under a key. See [`Space::on_disk`].
+pub struct OnDisk {
+    key: Key,
+    found: Fetched,
 }
 
 /// What became of a write under a condition.
@@ -395,14 +417,37 @@ impl<K: CacheKey + ?Sized, V: Value> Space<K, V> {
     }
 
     /// Gives a fresh value its space's whole time again, grace included, as if it had been written
-    /// now. False if there is none.
-    pub fn renew(&self, key: &K) -> bool {
-        self.shared.engine.renew(&self.shared.state, &self.owned(key))
+    /// now.
+    pub fn renew(&self, key: &K) -> Ended {
+        Ended(self.shared.engine.renew(&self.shared.state, &self.owned(key)))
     }
 
-    /// Gives a resident value another end: fresh until then, and gone after. False if there is none.
-    pub fn end_at(&self, key: &K, until: Tick) -> bool {
-        self.shared.engine.end_at(&self.shared.state, &self.owned(key), until)
+    /// Gives a resident value another end: fresh until then, and gone after.
+    pub fn end_at(&self, key: &K, until: Tick) -> Ended {
+        Ended(self.shared.engine.end_at(&self.shared.state, &self.owned(key), until))
+    }
+
+    /// What the disk has under a key that memory lacks, and a read would be answered with: for who decides by it whether
+    /// to write. Nothing of it is taken up yet. `None`: nothing, or there is no disk.
+    ///
+    /// # Errors
+    /// The disk did not tell in time (why = `timeout`): it may have something.
+    pub async fn on_disk(&self, key: &K) -> Result<Option<OnDisk>, Error> {
+        let Shared { engine, state, .. } = &*self.shared;
+        let key = self.owned(key);
+        match engine.surely_on_disk(state, &key).await {
+            Ok(found) => Ok(found.map(|found| OnDisk { key, found })),
+            Err(Unsure) => Err(Error::new(Why::Timeout)),
+        }
+    }
+
+    /// That value, unless it was overwritten or removed since, or memory has another one. One of this life of the process
+    /// is taken up into memory; one of an earlier life (why = `suspect`) stays where it is.
+    pub fn take_up(&self, found: &OnDisk) -> Option<Cached<V>> {
+        let Shared { engine, state, .. } = &*self.shared;
+        let (entry, why, at) =
+            (found.key.space == state.id).then(|| engine.take_up(state, &found.key, &found.found))??;
+        Cached::new(entry, why, at)
     }
 
     /// For callers that load by themselves: a value, or the token to fill the key, one at a time.

@@ -199,11 +199,11 @@ async fn a_refreshed_value_is_served_once_more_and_another_end_is_exact() {
     assert!(space.refresh(&1), "even without a grace, for what is left of its ttl");
     assert_eq!(ask(&space, 1, Loaded::value(2)).await, Ok((1, Why::StaleRefreshing)));
     until("the refresh lands", || space.hit(&1).is_some_and(|value| *value == 2)).await;
-    assert!(space.end_at(&1, clock.now() + Span::ms(500)));
+    assert!(space.end_at(&1, clock.now() + Span::ms(500)).changed());
     clock.advance(Span::ms(499));
     assert_eq!(space.hit(&1).map(|value| value.remaining()), Some(Span::ms(1)));
     clock.advance(Span::ms(1));
-    assert!(space.hit(&1).is_none() && space.peek(&1).is_none() && !space.end_at(&1, clock.now()));
+    assert!(space.hit(&1).is_none() && space.peek(&1).is_none() && !space.end_at(&1, clock.now()).changed());
     assert_eq!(ask(&space, 1, Loaded::value(3)).await, Ok((3, Why::Loaded)));
 }
 

@@ -84,13 +84,13 @@ fn a_renewed_value_has_its_spaces_time_and_grace_again_and_nothing_revives_a_sta
     let clock = Clock::manual();
     let cache = Cache::builder().clock(clock.clone()).build().expect("a cache");
     let space = cache.space::<u64, u64>("n", Policy::ttl("60s").grace("1h").jitter(0.0));
-    assert!(space.put(&1, 1) && space.end_at(&1, clock.now() + Span::secs(5)));
+    assert!(space.put(&1, 1) && space.end_at(&1, clock.now() + Span::secs(5)).changed());
     clock.advance(Span::secs(4));
-    assert!(space.renew(&1));
+    assert!(space.renew(&1).changed());
     assert_eq!(space.peek(&1).expect("resident").remaining(), Span::secs(60));
     clock.advance(Span::secs(61));
     assert!(space.peek(&1).is_some_and(|value| value.is_stale()), "its grace is back as well");
-    assert!(!space.renew(&1) && !space.renew(&2));
+    assert!(!space.renew(&1).changed() && !space.renew(&2).changed());
     assert!(space.peek(&1).is_some_and(|value| value.is_stale()), "control: it stayed stale");
 }
 

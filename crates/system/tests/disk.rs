@@ -1,9 +1,9 @@
 //! Does a real server's disk keep what it may, and nothing that was removed, over a `kill -9`?
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use bellwether_system::{Bellwether, Http, Mode, Origin, Value, config, until};
+use bellwether_system::{Bellwether, Http, Mode, Origin, Resp, Value, config, until};
 
 fn on_disk(origin: &Origin, home: &Path) -> String {
     config(
@@ -152,4 +152,188 @@ fn debts_are_for_their_owner_alone() {
         let mode = std::fs::metadata(tier.join(name)).expect(name).permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{name}");
     }
+}
+
+fn is_value(value: &Value) -> bool {
+    matches!(value, Value::Bulk(_))
+}
+
+/// As large as memory has room for some.
+fn large(key: &str) -> String {
+    format!("{key}{}", "x".repeat(50_000))
+}
+
+/// Sets more than memory can hold; what it holds no more, by a look that asks memory alone.
+fn pushed_out(server: &Bellwether, client: &mut Resp) -> Vec<String> {
+    let keys: Vec<String> = (0..200).map(|n| format!("session:{n}")).collect();
+    for key in &keys {
+        assert_eq!(client.call(&["SET", key, &large(key), "EX", "600"]), Value::ok());
+    }
+    stored(server, 200.0);
+    keys.into_iter().filter(|key| client.call(&["OBJECT", "REFCOUNT", key]) == Value::Nil).collect()
+}
+
+#[test]
+fn an_origins_value_ends_on_disk_when_a_client_said() {
+    let home = tempfile::tempdir().expect("a directory");
+    let origin = Origin::start();
+    origin.set("/1", "old");
+    origin.set("/2", "old");
+    let server = Bellwether::start(Some(&on_disk(&origin, home.path())));
+    let mut client = server.connect();
+    for key in ["page:1", "page:2"] {
+        assert!(is_value(&client.call(&["GET", key])));
+    }
+    stored(&server, 2.0);
+    assert_eq!(client.call(&["PEXPIRE", "page:1", "300"]), Value::Int(1));
+    origin.set("/1", "new");
+    origin.set("/2", "new");
+    std::thread::sleep(Duration::from_millis(1_500));
+    let read = |client: &mut Resp, key| format!("{:?}", client.call(&["GET", key]));
+    assert_eq!(read(&mut client, "page:1"), format!("{:?}", Value::bulk("new")));
+    assert_eq!(read(&mut client, "page:2"), format!("{:?}", Value::bulk("old")), "control: nobody ended it");
+}
+
+#[test]
+fn another_end_of_a_plain_value_holds_on_disk_as_well() {
+    let home = tempfile::tempdir().expect("a directory");
+    let text = plain(home.path(), "");
+    {
+        let server = Bellwether::start(Some(&text));
+        let mut client = server.connect();
+        let keys =
+            ["expire", "getex", "expireat", "kill", "later", "persist", "control"].map(|key| format!("session:{key}"));
+        for key in &keys {
+            assert_eq!(client.call(&["SET", key, "v", "EX", "2"]), Value::ok());
+        }
+        for key in &keys[..4] {
+            assert_eq!(client.call(&["SET", key, "v"]), Value::ok());
+        }
+        stored(&server, 7.0);
+        let soon = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_millis() + 900;
+        assert_eq!(client.call(&["EXPIRE", &keys[0], "1"]), Value::Int(1));
+        assert_eq!(client.call(&["GETEX", &keys[1], "PX", "900"]), Value::bulk("v"));
+        assert_eq!(client.call(&["PEXPIREAT", &keys[2], &soon.to_string()]), Value::Int(1));
+        assert_eq!(client.call(&["EXPIRE", &keys[4], "600"]), Value::Int(1));
+        assert_eq!(client.call(&["PERSIST", &keys[5]]), Value::Int(1));
+        std::thread::sleep(Duration::from_millis(2_500));
+        for key in &keys[..3] {
+            assert_eq!(client.call(&["GET", key]), Value::Nil, "{key}: its end is past");
+        }
+        assert_eq!(client.call(&["GET", &keys[6]]), Value::Nil, "control");
+        for key in &keys[3..6] {
+            assert_eq!(client.call(&["GET", key]), Value::bulk("v"), "{key}");
+        }
+        // Acknowledged, it survives a kill.
+        assert_eq!(client.call(&["PEXPIRE", &keys[3], "300"]), Value::Int(1));
+    }
+    std::thread::sleep(Duration::from_millis(300));
+    let server = Bellwether::start(Some(&text));
+    let mut client = server.connect();
+    for key in ["expire", "getex", "expireat", "kill", "control"] {
+        assert_eq!(client.call(&["GET", &format!("session:{key}")]), Value::Nil, "{key}: its end is past");
+    }
+    for key in ["later", "persist"] {
+        assert_eq!(client.call(&["GET", &format!("session:{key}")]), Value::bulk("v"), "{key}: not its first end");
+    }
+}
+
+#[test]
+fn what_memory_has_no_room_for_is_there_for_every_command() {
+    let home = tempfile::tempdir().expect("a directory");
+    let server = Bellwether::start(Some(&plain(home.path(), "[memory]\nlimit = \"4 MiB\"")));
+    let mut client = server.connect();
+    let out = pushed_out(&server, &mut client);
+    assert!(out.len() >= 20, "memory holds 4 MiB of 10: {}", out.len());
+    let bulk = |key: &String| Value::bulk(&large(key));
+    let no = || "session:nothing".to_owned();
+    let mut next = out.iter();
+    let mut key = || next.next().expect("a key that memory has not");
+
+    let taken = key();
+    assert_eq!(client.call(&["GETDEL", taken]), bulk(taken));
+    assert_eq!((client.call(&["GET", taken]), client.call(&["GETDEL", taken])), (Value::Nil, Value::Nil));
+    let kept = key();
+    assert_eq!(client.call(&["SET", kept, "new", "NX"]), Value::Nil);
+    assert_eq!(client.call(&["GET", kept]), bulk(kept));
+    let kept = key();
+    assert_eq!((client.call(&["SETNX", kept, "new"]), client.call(&["GET", kept])), (Value::Int(0), bulk(kept)));
+    let over = key();
+    assert_eq!(client.call(&["SET", over, "new", "XX"]), Value::ok());
+    assert_eq!(client.call(&["GET", over]), Value::bulk("new"));
+    for words in [&["GETSET"][..], &["SET"]] {
+        let over = key();
+        let all: Vec<&str> =
+            words.iter().copied().chain([over.as_str(), "new"]).chain((words[0] == "SET").then_some("GET")).collect();
+        assert_eq!(client.call(&all), bulk(over), "{words:?}");
+        assert_eq!(client.call(&["GET", over]), Value::bulk("new"));
+    }
+    let same = key();
+    assert_eq!(client.call(&["SET", same, "new", "KEEPTTL"]), Value::ok());
+    assert!(matches!(client.call(&["TTL", same]), Value::Int(500..=600)));
+    for (told, value) in [
+        ("TTL", None),
+        ("STRLEN", None),
+        ("TYPE", Some(Value::Simple("string".into()))),
+        ("TOUCH", Some(Value::Int(1))),
+    ] {
+        let there = key();
+        let answer = client.call(&[told, there]);
+        assert!(value.map_or(matches!(answer, Value::Int(1..)), |value| value == answer), "{told}: {answer:?}");
+    }
+    // In a transaction as well.
+    let taken = key();
+    client.call(&["MULTI"]);
+    client.call(&["GETDEL", taken]);
+    assert_eq!(client.call(&["EXEC"]), Value::Array(vec![bulk(taken)]));
+    let (ends, gets, whole, gone) = (key(), key(), key(), key());
+    assert_eq!(client.call(&["EXPIRE", gone, "0"]), Value::Int(1));
+    assert_eq!(client.call(&["GET", gone]), Value::Nil);
+    assert_eq!(client.call(&["PERSIST", whole]), Value::Int(1));
+    assert!(matches!(client.call(&["TTL", whole]), Value::Int(601..)));
+    assert_eq!(client.call(&["PEXPIRE", ends, "400"]), Value::Int(1));
+    assert_eq!(client.call(&["GETEX", gets, "PX", "400"]), bulk(gets));
+    assert!(is_value(&client.call(&["GET", ends])) && is_value(&client.call(&["GET", gets])));
+    std::thread::sleep(Duration::from_millis(500));
+    assert_eq!((client.call(&["GET", ends]), client.call(&["GET", gets])), (Value::Nil, Value::Nil));
+
+    // Controls: what is nowhere is not there.
+    assert_eq!(client.call(&["GETDEL", &no()]), Value::Nil);
+    assert_eq!(client.call(&["EXPIRE", &no(), "5"]), Value::Int(0));
+    assert_eq!(client.call(&["SET", &no(), "v", "XX"]), Value::Nil);
+    assert_eq!(client.call(&["SET", &no(), "v", "NX"]), Value::ok());
+}
+
+#[test]
+fn what_an_earlier_life_left_is_there_for_whoever_decides_by_it() {
+    let home = tempfile::tempdir().expect("a directory");
+    let text = plain(home.path(), "");
+    let keys: Vec<String> =
+        ["nx", "getdel", "getset", "expire", "later", "xx"].map(|key| format!("session:{key}")).into();
+    {
+        let server = Bellwether::start(Some(&text));
+        let mut client = server.connect();
+        for key in &keys {
+            assert_eq!(client.call(&["SET", key, key, "EX", "600"]), Value::ok());
+        }
+        stored(&server, 6.0);
+    }
+    let server = Bellwether::start(Some(&text));
+    let mut client = server.connect();
+    assert_eq!(client.call(&["SET", &keys[0], "new", "NX"]), Value::Nil);
+    assert_eq!(client.call(&["GET", &keys[0]]), Value::bulk(&keys[0]));
+    let suspect = server.metrics().sum("bellwether_requests_total", &["why=\"suspect\""]);
+    assert_eq!(suspect, 1.0, "nobody can say that it is fresh");
+    assert_eq!(client.call(&["GETDEL", &keys[1]]), Value::bulk(&keys[1]));
+    assert_eq!((client.call(&["GET", &keys[1]]), client.call(&["GETDEL", &keys[1]])), (Value::Nil, Value::Nil));
+    assert_eq!(client.call(&["GETSET", &keys[2], "new"]), Value::bulk(&keys[2]));
+    assert_eq!(client.call(&["GET", &keys[2]]), Value::bulk("new"));
+    assert_eq!(client.call(&["EXPIRE", &keys[4], "5000", "LT"]), Value::Int(0), "it ends before");
+    assert_eq!(client.call(&["PEXPIRE", &keys[3], "300"]), Value::Int(1));
+    assert_eq!(client.call(&["GET", &keys[3]]), Value::bulk(&keys[3]));
+    assert_eq!(client.call(&["EXPIRE", &keys[4], "1000"]), Value::Int(1));
+    assert!(matches!(client.call(&["TTL", &keys[4]]), Value::Int(900..=1000)));
+    assert_eq!(client.call(&["SET", &keys[5], "new", "XX"]), Value::ok());
+    std::thread::sleep(Duration::from_millis(400));
+    assert_eq!(client.call(&["GET", &keys[3]]), Value::Nil, "its end is past");
 }

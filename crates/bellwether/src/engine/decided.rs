@@ -78,7 +78,9 @@ impl Engine {
         let changed = self.within_budget(&space, to.tier.change(&to.name, change, at_least)).await;
         let Wrote { stored, before } = match changed {
             // Another type of the engine, or too long for us: not ours to touch. What this process has beside it is its own.
-            Err(TierTrouble::WrongType | TierTrouble::Unfit) => return Ok(self.change_beside(&space, &key, change)),
+            Err(TierTrouble::WrongType | TierTrouble::Unfit) => {
+                return Ok(self.change_beside(&space, &key, change).await);
+            }
             changed => changed?,
         };
         let nothing = matches!(before, Found::Nothing { .. });
@@ -108,7 +110,7 @@ impl Engine {
     }
 
     /// Does `change` to what this process alone has of a key. Nobody can confirm it, so it only ever ends sooner.
-    fn change_beside(&self, space: &SpaceState, key: &Key, change: Change) -> Decided {
+    async fn change_beside(&self, space: &SpaceState, key: &Key, change: Change) -> Decided {
         let now = self.clock.now();
         let Some(before) = self.live(space, key).filter(|entry| now < entry.fresh_until()) else {
             return Decided { stored: false, before: None };
@@ -124,7 +126,11 @@ impl Engine {
                 self.forget(key, before.fence());
                 true
             }
-            () => self.end_at(space, key, now + fresh.at_most(left)),
+            () => {
+                let ended = self.end_at(space, key, now + fresh.at_most(left));
+                self.until_gone(space, ended.on_disk).await;
+                ended.changed
+            }
         };
         Decided { stored, before: Some(before) }
     }

@@ -92,7 +92,7 @@ impl Engine {
     }
 
     /// Keeps what another tier offers, if it may be served.
-    fn take(&self, space: &SpaceState, key: &Key, offer: Offer) -> Option<Answer> {
+    pub(crate) fn take(&self, space: &SpaceState, key: &Key, offer: Offer) -> Option<Answer> {
         let now = self.clock.now();
         self.flights.locked(key, |shard| {
             let floor = shard.floor(key).merge(self.floor_of(space, &offer.entry)).merge(offer.floor);

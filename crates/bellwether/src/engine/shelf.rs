@@ -1,14 +1,14 @@
 //! What does the disk tier have to do with a key? Entries go there behind, come back on a miss, and are gone from there
 //! before their invalidation is acknowledged.
 
-use bellwether_core::entry::Kind;
+use bellwether_core::entry::{Kind, Meta};
 use bellwether_core::fence::{Fence, Floor};
 use bellwether_core::position::Position;
 use bellwether_core::read::decide::{self, Decision, Demand, decide};
 use bellwether_core::read::doubt::from_disk;
 use bellwether_core::read::shelf::{Shelved, after_restart};
 use bellwether_core::read::walk::{Event, Step};
-use bellwether_core::time::Span;
+use bellwether_core::time::{Span, Tick};
 use bellwether_core::why::Why;
 use bellwether_core::write::stamp::{Travelled, adopted};
 use tokio::task::JoinHandle;
@@ -20,21 +20,27 @@ use crate::engine::lead::Leader;
 use crate::engine::space::{SpaceState, Travel};
 use crate::engine::tier::{Next, Offer};
 use crate::engine::{Engine, draw};
-use crate::entry::{Aside, Entry, Extra, Resident, Tag, TierMark};
+use crate::entry::{Aside, Entry, Extra, Resident, Tag, TierMark, relabelled};
 use crate::key::Key;
 use crate::shared::Encoded;
 use crate::state::flights::Ending;
 use crate::state::shelf::{Shelf, Telling};
 
+/// The disk did not tell in time what it has.
+pub(crate) struct Unsure;
+
 /// An entry as it came from the disk.
-struct Fetched {
+pub(crate) struct Fetched {
     entry: Resident,
     /// What covers it by the fleet's order of invalidations.
     floor: Floor,
     earlier: bool,
-    /// By its own ttl it would be fresh.
-    in_time: bool,
+    /// When it ends by its own ttl, whatever that is worth.
+    until: Tick,
 }
+
+/// Between two looks at a disk that is being told something.
+const BREATH: Span = Span::ms(1);
 
 impl Engine {
     /// The disk, where this space's values can go there.
@@ -98,19 +104,46 @@ impl Engine {
 
     /// Reads the key from disk, within what a request may spend on a tier.
     async fn fetch(&self, space: &SpaceState, key: &Key) -> Option<Fetched> {
-        let (shelf, travel) = self.shelf_of(space)?;
+        self.try_to_fetch(space, key).await.ok()?
+    }
+
+    async fn try_to_fetch(&self, space: &SpaceState, key: &Key) -> Result<Option<Fetched>, Unsure> {
+        let Some((shelf, travel)) = self.shelf_of(space) else { return Ok(None) };
         // Drawn before the look: every invalidation that comes later covers what is found.
         let fence = self.next_fence();
         if shelf.is_telling() {
-            return None;
+            return Err(Unsure);
         }
         let name = travel.name(&key.bytes);
-        let held = tokio::select! {
+        tokio::select! {
             biased;
-            held = shelf.disk.get(&name, travel.recipe) => held?,
-            () = self.clock.sleep_until(self.clock.now() + self.tier_budget) => return None,
-        };
-        self.unpack(space, key, held, fence)
+            held = shelf.disk.get(&name, travel.recipe) => Ok(held.and_then(|held| self.unpack(space, key, held, fence))),
+            () = self.clock.sleep_until(self.clock.now() + self.tier_budget) => Err(Unsure),
+        }
+    }
+
+    /// The same, where something is lost if it is there and not found: what the disk is being told of other keys is
+    /// waited for.
+    pub(crate) async fn surely_on_disk(&self, space: &SpaceState, key: &Key) -> Result<Option<Fetched>, Unsure> {
+        let until = self.clock.now() + self.tier_budget;
+        loop {
+            match self.try_to_fetch(space, key).await {
+                Err(Unsure) if self.clock.now() < until => self.clock.sleep_until(self.clock.now() + BREATH).await,
+                found => return found,
+            }
+        }
+    }
+
+    /// What was found on disk, as a plain read would be answered with it now, if it would. One of this life of the process
+    /// is memory's from here on.
+    pub(crate) fn take_up(&self, space: &SpaceState, key: &Key, found: &Fetched) -> Option<Answer> {
+        if found.earlier {
+            let (entry, why, at) = self.judged_left_over(space, key, found)?;
+            let own = relabelled(&entry, Meta { fresh_until: found.until, ..entry.meta() }, None, false);
+            return Some((own, why, at));
+        }
+        let Fetched { entry, floor, .. } = found;
+        self.take(space, key, Offer { entry: entry.clone(), floor: *floor, newer: true, lease: None })
     }
 
     /// What lies on disk under the key, within what a request may spend on a tier. Nothing of it is taken up.
@@ -141,15 +174,20 @@ impl Engine {
             // Others may have written it meanwhile.
             return None;
         }
-        let Fetched { entry, floor, earlier, in_time } = self.fetch(space, key).await?;
+        let found = self.fetch(space, key).await?;
+        self.judged_left_over(space, key, &found)
+    }
+
+    fn judged_left_over(&self, space: &SpaceState, key: &Key, found: &Fetched) -> Option<Answer> {
+        let Fetched { entry, floor, earlier, until } = found;
         let (meta, now) = (entry.meta(), self.clock.now());
-        if !earlier || !in_time || meta.kind != Kind::Value {
+        if !earlier || now >= *until || meta.kind != Kind::Value {
             return None;
         }
-        let floor = self.flights.locked(key, |shard| shard.floor(key)).merge(self.floor_of(space, &entry)).merge(floor);
+        let floor = self.flights.locked(key, |shard| shard.floor(key)).merge(self.floor_of(space, entry)).merge(*floor);
         let found = Some(decide::Resident { meta: &meta, hits: 0 });
         match decide(found, floor, Demand::CachedOnly, now, &space.policy, draw()) {
-            Decision::Serve(_) | Decision::ServeAndRefresh(_) => Some((entry, Why::Suspect, now)),
+            Decision::Serve(_) | Decision::ServeAndRefresh(_) => Some((entry.clone(), Why::Suspect, now)),
             _ => None,
         }
     }
@@ -166,7 +204,8 @@ impl Engine {
             hard_ms: envelope.hard_ms,
             cost_ms: envelope.cost_ms,
         };
-        let (now, (p99, mean), in_time) = (self.clock.now(), space.load_times(), envelope.fresh_ms > 0);
+        let (now, (p99, mean)) = (self.clock.now(), space.load_times());
+        let until = now + Span(envelope.fresh_ms);
         let mut meta = adopted(travelled, p99, mean, &space.policy, now, draw());
         if earlier {
             meta = after_restart(meta, shelf.disk.on_restart(), now)?;
@@ -194,7 +233,7 @@ impl Engine {
             Kind::Negative => Entry::new(key, meta, aside, 0, ()),
             Kind::HitForMiss => return None,
         };
-        Some(Fetched { entry, floor, earlier, in_time })
+        Some(Fetched { entry, floor, earlier, until })
     }
 }
 

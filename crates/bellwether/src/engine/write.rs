@@ -38,6 +38,14 @@ pub(crate) struct Writing {
     pub(crate) on_disk: Option<JoinHandle<bool>>,
 }
 
+/// Another end of a value that holds here.
+pub(crate) struct Ended {
+    /// False: there was none, or nothing to change.
+    pub(crate) changed: bool,
+    /// True once the disk has it as well.
+    pub(crate) on_disk: Option<JoinHandle<bool>>,
+}
+
 /// Whom else an invalidation must be told.
 pub(crate) enum ToTell {
     /// Nobody: the key lives here alone.
@@ -313,14 +321,45 @@ impl Engine {
     }
 
     /// Gives a fresh value its space's whole time again, with the windows behind it.
-    pub(crate) fn renew(&self, space: &SpaceState, key: &Key) -> bool {
-        self.relabel(space, key, |meta, now| renewed(meta, now, &space.policy))
+    pub(crate) fn renew(&self, space: &SpaceState, key: &Key) -> Ended {
+        self.another_end(space, key, |meta, now| renewed(meta, now, &space.policy))
     }
 
     /// Gives a value another end: fresh until `until`, then gone.
-    pub(crate) fn end_at(&self, space: &SpaceState, key: &Key, until: Tick) -> bool {
-        self.relabel(space, key, |meta, _| {
+    pub(crate) fn end_at(&self, space: &SpaceState, key: &Key, until: Tick) -> Ended {
+        self.another_end(space, key, |meta, _| {
             Some(Meta { fresh_until: until, swr_ms: 0, hard_ms: 0, early_ms: 0, ..meta })
         })
+    }
+
+    /// Changes when a value ends, in memory and on disk: a copy there that kept its old end would be taken for it later.
+    fn another_end(&self, space: &SpaceState, key: &Key, change: impl FnOnce(Meta, Tick) -> Option<Meta>) -> Ended {
+        if self.shelf_of(space).is_none() {
+            return Ended { changed: self.relabel(space, key, change), on_disk: None };
+        }
+        let telling = self.telling();
+        if self.is_in_fleet(space) {
+            // What memory lets go of is asked for at the shared tier.
+            let changed = self.relabel(space, key, change);
+            let on_disk = changed.then(|| self.unshelve(space, key, self.next_fence())).flatten();
+            return Ended { changed, on_disk };
+        }
+        let changed = self.flights.locked(key, |shard| {
+            let entry = self.live(space, key)?;
+            let meta = change(entry.meta(), self.clock.now())?;
+            // As a write: what is being fetched from the disk at this moment has the old end.
+            let floor = self.overtake(shard, key, Invalidation::Remove);
+            let meta = Meta { fence: self.next_fence(), ..meta };
+            let changed = relabelled(&entry, meta, None, entry.expired());
+            changed.served_as(&entry);
+            self.memory.put(key, changed.clone());
+            Some((changed, floor))
+        });
+        let Some((entry, floor)) = changed else { return Ended { changed: false, on_disk: None } };
+        // In this order: whoever ends this process in between leaves the old end or the new one, and the value.
+        self.shelve(space, key, &entry, self.position());
+        let on_disk = self.unshelve(space, key, floor);
+        drop(telling);
+        Ended { changed: true, on_disk }
     }
 }

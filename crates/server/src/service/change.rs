@@ -1,14 +1,14 @@
 //! What may a client change about a value that is there? It is taken, or gets another end: in the shared tier, where there
 //! is one, for all processes at once.
 
-use bellwether::{Cached, Loaded, Only, Span, Why};
+use bellwether::{Cached, Ended, Loaded, Only, Span, Why};
 use bellwether_adapters::Payload;
 use bellwether_core::template::Match;
 use futures_util::future::FutureExt;
 
 use super::Service;
 use super::outcome::{Outcome, Refusal, Terms};
-use super::served::Served;
+use super::served::{Looked, Served};
 use super::serving::Belongs;
 use super::write::{Deciding, Written};
 
@@ -28,6 +28,9 @@ impl Service {
     pub(crate) fn change_decided(&self, key: &[u8], change: Change, reads: bool) -> Option<Deciding> {
         let serving = self.serving();
         let Belongs::To(served, _) = serving.belongs(key) else { return None };
+        if served.decides_by_disk() {
+            return Some(self.change_by_disk(key, change, reads));
+        }
         if !served.shared || served.origin.is_some() {
             return None;
         }
@@ -55,7 +58,7 @@ impl Service {
                 return Ok(Written { stored, before });
             }
             // The tier can't be asked: this process decides, as it does for everything then.
-            let written = service.change_here(&key, change);
+            let written = service.change_here(&key, change, &Looked::Found(None));
             if let Some(telling) = service.telling() {
                 telling.done().await;
             }
@@ -64,17 +67,34 @@ impl Service {
         Some(done.boxed())
     }
 
-    fn change_here(&self, key: &[u8], change: Change) -> Result<Written, Refusal> {
-        let (stored, before) = match change {
-            Change::Take => self.take(key).map(|before| (before.is_some(), before))?,
-            Change::End(left, only) => {
-                let before = self.present(key)?;
-                let stored = match left {
-                    Some(left) => self.end(key, left, only)?,
-                    None => self.renew(key)?,
-                };
-                (stored, before)
+    /// A change to what memory has, or else the disk.
+    fn change_by_disk(&self, key: &[u8], change: Change, reads: bool) -> Deciding {
+        let (service, key) = (self.collecting(), key.to_vec());
+        let done = async move {
+            let changed = match service.change_here(&key, change, &Looked::NotYet) {
+                Err(Refusal::Unsure) => {
+                    let looked = service.look_on_disk(&key).await?;
+                    service.change_here(&key, change, &looked)
+                }
+                changed => changed,
+            };
+            if let (true, Ok(Written { before, .. }), Belongs::To(served, _)) =
+                (reads && change != Change::Take, &changed, service.serving().belongs(&key))
+            {
+                served.tally.count(before.as_ref().map_or(Why::NotCached, |before| before.why()));
             }
+            if let Some(telling) = service.telling() {
+                telling.done().await;
+            }
+            changed
+        };
+        done.boxed()
+    }
+
+    fn change_here(&self, key: &[u8], change: Change, looked: &Looked) -> Result<Written, Refusal> {
+        let (stored, before) = match change {
+            Change::Take => self.take_of(key, looked).map(|before| (before.is_some(), before))?,
+            Change::End(left, only) => self.end_of(key, left, only, looked)?,
         };
         Ok(Written { stored, before })
     }
@@ -84,11 +104,21 @@ impl Service {
     /// # Errors
     /// The key is of no plain space.
     pub fn take(&self, key: &[u8]) -> Result<Option<Cached<Payload>>, Refusal> {
+        self.take_of(key, &Looked::Found(None))
+    }
+
+    fn take_of(&self, key: &[u8], looked: &Looked) -> Result<Option<Cached<Payload>>, Refusal> {
         let serving = self.serving();
         let (served, _) = serving.plain(key)?;
         let stored = served.stored(key);
         let _one_at_a_time = self.0.lock(&stored);
-        let found = served.read_plain(&stored, &Terms::asked(self.now()));
+        let found = match served.before(&stored, looked)? {
+            Some(value) if served.decides_by_disk() => {
+                served.tally.count(value.why());
+                Outcome::Value(value)
+            }
+            _ => served.read_plain(&stored, &Terms::asked(self.now())),
+        };
         let removed = served.space.remove(&stored);
         self.tells(served, removed.was_resident(), removed.acknowledged());
         self.changed(key);
@@ -98,29 +128,64 @@ impl Service {
         })
     }
 
+    /// What an end is asked for of memory or the disk: whether it was changed, and what was there.
+    fn end_of(
+        &self,
+        key: &[u8],
+        left: Option<Span>,
+        only: Only,
+        looked: &Looked,
+    ) -> Result<(bool, Option<Cached<Payload>>), Refusal> {
+        let serving = self.serving();
+        let before = match serving.belongs(key) {
+            Belongs::To(served, _) => served.before(&served.stored(key), looked)?,
+            _ => None,
+        };
+        let stored = match left {
+            Some(left) => self.end_found(key, left, only, looked)?,
+            None => self.renew_found(key, looked)?,
+        };
+        Ok((stored, before))
+    }
+
     /// Gives a value another end, `left` from now, if `only` allows that: one that has passed removes it. In a space with
     /// an origin values only ever end sooner. True if it was changed.
     ///
     /// # Errors
     /// The key belongs to no space.
     pub fn end(&self, key: &[u8], left: Span, only: Only) -> Result<bool, Refusal> {
+        self.end_found(key, left, only, &Looked::Found(None))
+    }
+
+    fn end_found(&self, key: &[u8], left: Span, only: Only, looked: &Looked) -> Result<bool, Refusal> {
         if left > Span::ZERO {
-            return self.end_after(key, left, |now| only.allows(now, left));
+            return self.end_after(key, left, |now| only.allows(now, left), looked);
         }
-        match self.present(key)? {
+        let before = match self.serving().belongs(key) {
+            Belongs::To(served, _) => served.before(&served.stored(key), looked)?,
+            _ => None,
+        };
+        match before {
             Some(value) if !only.allows(value.remaining(), left) => Ok(false),
-            _ => self.remove(key),
+            before => self.remove(key).map(|resident| resident || before.is_some()),
         }
     }
 
-    /// Gives a resident value another end, `left` from now, if `allowed` says so of what it has
+    /// Gives a value another end, `left` from now, if `allowed` says so of what it has
     /// left. In a space with an origin values only ever end sooner. True if it was changed.
     ///
     /// # Errors
     /// The key belongs to no space.
-    fn end_after(&self, key: &[u8], left: Span, allowed: impl FnOnce(Span) -> bool) -> Result<bool, Refusal> {
+    fn end_after(
+        &self,
+        key: &[u8],
+        left: Span,
+        allowed: impl FnOnce(Span) -> bool,
+        looked: &Looked,
+    ) -> Result<bool, Refusal> {
         let changed = self.0.resident_or(&self.serving(), key, |served, stored| {
-            let Some(cached) = served.present(stored) else { return false };
+            // Whoever may not know yet what is there has asked before.
+            let Ok(Some(cached)) = served.before(stored, looked) else { return false };
             let shortens = left < cached.remaining();
             if !(shortens || served.origin.is_none()) || !allowed(cached.remaining()) {
                 return false;
@@ -128,7 +193,11 @@ impl Service {
             let left = left.at_most(Span::LONGEST);
             match served.origin.is_none() && served.shared {
                 true => self.puts(served, stored, self.again(served, key, &cached).ttl(left)),
-                false => served.space.end_at(stored, self.now() + left),
+                false => {
+                    self.ends(served, served.space.end_at(stored, self.now() + left))
+                        || served.decides_by_disk()
+                            && self.puts(served, stored, self.again(served, key, &cached).ttl(left))
+                }
             }
         })?;
         if changed {
@@ -142,14 +211,30 @@ impl Service {
     /// # Errors
     /// The key belongs to no space.
     pub fn renew(&self, key: &[u8]) -> Result<bool, Refusal> {
+        self.renew_found(key, &Looked::Found(None))
+    }
+
+    fn renew_found(&self, key: &[u8], looked: &Looked) -> Result<bool, Refusal> {
         let renew = |served: &Served, stored: &[u8]| match (served.origin.is_none(), served.shared) {
             (true, true) => {
                 let found = served.present(stored);
                 found.is_some_and(|cached| self.puts(served, stored, self.again(served, key, &cached)))
             }
-            (plain, _) => plain && served.space.renew(stored),
+            (true, false) => {
+                let Ok(Some(cached)) = served.before(stored, looked) else { return false };
+                self.ends(served, served.space.renew(stored))
+                    || served.decides_by_disk() && self.puts(served, stored, self.again(served, key, &cached))
+            }
+            (false, _) => false,
         };
         self.0.resident_or(&self.serving(), key, renew)
+    }
+
+    /// Another end of a value, and what is heard of it on disk.
+    fn ends(&self, served: &Served, ended: Ended) -> bool {
+        let changed = ended.changed();
+        self.tells(served, changed, ended.acknowledged());
+        changed
     }
 
     /// The same value again, with the tags of its space: for another end of its life in all tiers.

@@ -156,7 +156,11 @@ pub enum Refusal {
         /// Its name.
         space: String,
     },
+    /// What is there decides, and the disk did not tell.
+    Unsure,
 }
+
+const UNSURE: &str = "BWTIMEOUT the disk tier did not answer, and only it knows whether the key is there: ask again";
 
 impl Refusal {
     /// The reply in words, its code first.
@@ -169,6 +173,7 @@ impl Refusal {
                 format!("ERR key '{}' has a capture of the wrong type for space '{space}'", shown(key))
             }
             Refusal::TooLarge => "ERR the value is too large to be kept".to_owned(),
+            Refusal::Unsure => UNSURE.to_owned(),
             Refusal::NoOrigin { space } => format!("ERR space '{space}' has no origin to load from"),
         }
     }

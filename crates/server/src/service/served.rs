@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use bellwether::{Cached, LoadCtx, LoadError, Loaded, Space};
+use bellwether::{Cached, LoadCtx, LoadError, Loaded, OnDisk, Space};
 use bellwether_adapters::{Capture, Captures, Keys, Origin, Payload};
 use bellwether_core::key::push_part;
 use bellwether_core::policy::Policy;
@@ -11,6 +11,7 @@ use bellwether_core::template::{self, Expansion, Match, Template, Value};
 
 use super::budgets::Budgets;
 use super::filter::Filtered;
+use super::outcome::Refusal;
 use super::tally::Tally;
 use crate::config::{OriginConfig, Place};
 
@@ -34,6 +35,14 @@ pub(super) struct Served {
     pub(super) shared: bool,
     /// Its entries also live on this machine's disk.
     pub(super) on_disk: bool,
+}
+
+/// Whether the disk was asked for a key, for who decides by what is there.
+pub(super) enum Looked {
+    /// Not yet: memory may be enough.
+    NotYet,
+    /// It was, or need not be: what it has.
+    Found(Option<OnDisk>),
 }
 
 /// Where a space's values come from.
@@ -136,6 +145,25 @@ impl Served {
     /// kept for who gets the token to renew it, and a `SET … NX` that saw it would never write.
     pub(super) fn present(&self, stored: &[u8]) -> Option<Cached<Payload>> {
         self.space.peek(stored).filter(|found| self.origin.is_some() || !found.is_stale())
+    }
+
+    /// Its clients alone write it, and what memory had to let go of is on disk: what is there decides.
+    pub(super) fn decides_by_disk(&self) -> bool {
+        self.on_disk && !self.shared && self.origin.is_none()
+    }
+
+    /// As [`Served::present`], of what memory has or else the disk. To be asked under the key's write lock.
+    ///
+    /// # Errors
+    /// The disk must be asked first.
+    pub(super) fn before(&self, stored: &[u8], looked: &Looked) -> Result<Option<Cached<Payload>>, Refusal> {
+        match (self.present(stored), looked) {
+            (Some(found), _) => Ok(Some(found)),
+            (None, Looked::Found(found)) => {
+                Ok(found.as_ref().and_then(|found| self.space.take_up(found)).filter(|found| !found.is_stale()))
+            }
+            (None, Looked::NotYet) => Err(Refusal::Unsure),
+        }
     }
 
     /// The key as a client knows it.

@@ -12,7 +12,7 @@ use parking_lot::MutexGuard;
 
 use super::open::plain_payload;
 use super::outcome::Refusal;
-use super::served::Served;
+use super::served::{Looked, Served};
 use super::serving::{Belongs, Serving};
 use super::{Inner, Service, WRITE_LOCKS};
 
@@ -71,11 +71,15 @@ impl Service {
     /// The key is of no plain space, or the value too large; nothing has changed then, except that
     /// a value too large takes its predecessor along.
     pub fn write(&self, key: &[u8], value: &[u8], terms: WriteTerms) -> Result<Written, Refusal> {
+        self.write_of(key, value, terms, &Looked::Found(None))
+    }
+
+    fn write_of(&self, key: &[u8], value: &[u8], terms: WriteTerms, looked: &Looked) -> Result<Written, Refusal> {
         let serving = self.serving();
         let (served, captures) = serving.plain(key)?;
         let stored = served.stored(key);
         let _one_at_a_time = self.0.lock(&stored);
-        let before = served.present(&stored);
+        let before = served.before(&stored, looked)?;
         let holds = match terms.when {
             When::Always => true,
             When::Absent => before.is_none(),
@@ -117,6 +121,9 @@ impl Service {
         let serving = self.serving();
         let (served, captures) = serving.plain(key)?;
         let asks = reads || terms.when != When::Always;
+        if served.decides_by_disk() && (asks || terms.ends == Ends::AsBefore) {
+            return Ok(Some(self.write_by_disk(key, value, terms.clone())));
+        }
         if !served.shared || !asks || terms.ends == Ends::After(Span::ZERO) {
             return Ok(None);
         }
@@ -145,6 +152,40 @@ impl Service {
             }
         };
         Ok(Some(done.boxed()))
+    }
+
+    /// A write that depends on what memory has, or else the disk.
+    fn write_by_disk(&self, key: &[u8], value: &[u8], terms: WriteTerms) -> Deciding {
+        let (service, key, value) = (self.collecting(), key.to_vec(), value.to_vec());
+        let done = async move {
+            let written = match service.write_of(&key, &value, terms.clone(), &Looked::NotYet) {
+                Err(Refusal::Unsure) => {
+                    let looked = service.look_on_disk(&key).await?;
+                    service.write_of(&key, &value, terms, &looked)
+                }
+                written => written,
+            };
+            if let Some(telling) = service.telling() {
+                telling.done().await;
+            }
+            written
+        };
+        done.boxed()
+    }
+
+    /// What the disk has of a key that memory lacks.
+    ///
+    /// # Errors
+    /// It does not tell: whatever depends on it can't be decided.
+    pub(super) async fn look_on_disk(&self, key: &[u8]) -> Result<Looked, Refusal> {
+        let serving = self.serving_on();
+        match serving.belongs(key) {
+            Belongs::To(served, _) => {
+                let found = served.space.on_disk(&*served.stored(key)).await;
+                found.map(Looked::Found).map_err(|_| Refusal::Unsure)
+            }
+            _ => Ok(Looked::Found(None)),
+        }
     }
 
     /// Hard: from the moment this returns, no read that begins gets the older value. True if one
@@ -251,13 +292,14 @@ impl Service {
         kept
     }
 
-    /// Whether the tier must be looked at before it is known what `key` has: a plain space that other processes write
-    /// to, and memory has nothing of it.
-    pub(crate) fn lacks(&self, key: &[u8]) -> bool {
+    /// Whether another tier must be looked at before it is known what `key` has: a plain space that other processes write
+    /// to, or whose values are on disk as well, and memory has nothing of it. `decides`: whoever asks looks on disk itself.
+    pub(crate) fn lacks(&self, key: &[u8], decides: bool) -> bool {
         let serving = self.serving();
         match serving.belongs(key) {
             Belongs::To(served, _) => {
-                served.shared && served.origin.is_none() && served.present(&served.stored(key)).is_none()
+                let elsewhere = served.shared || served.on_disk && !decides;
+                elsewhere && served.origin.is_none() && served.present(&served.stored(key)).is_none()
             }
             _ => false,
         }

@@ -71,7 +71,11 @@ impl Client {
             return self.reject(words::subscribed(command.name));
         }
         let shares = self.service.collects();
-        if shares && command.looks(args) && !raw.is_empty() && self.look_first(command.keys_of(args), raw) {
+        if shares
+            && command.looks(args)
+            && !raw.is_empty()
+            && self.look_first(command.keys_of(args), command.decides(), raw)
+        {
             return;
         }
         let caching = self.following.tracked().and_then(|tracked| tracked.caching);
@@ -99,8 +103,9 @@ impl Client {
     }
 
     /// Asks the tier what it has of `keys` before a command that depends on it; true: then the command itself follows.
-    fn look_first<'a>(&mut self, keys: impl Iterator<Item = &'a [u8]>, raw: &[u8]) -> bool {
-        let lacking: Vec<Bytes> = keys.filter(|key| self.service.lacks(key)).map(Bytes::copy_from_slice).collect();
+    fn look_first<'a>(&mut self, keys: impl Iterator<Item = &'a [u8]>, decides: bool, raw: &[u8]) -> bool {
+        let lacking: Vec<Bytes> =
+            keys.filter(|key| self.service.lacks(key, decides)).map(Bytes::copy_from_slice).collect();
         if lacking.is_empty() {
             return false;
         }

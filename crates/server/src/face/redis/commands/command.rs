@@ -71,6 +71,11 @@ impl Command {
         (self.name == "set" && args.from(3).iter().any(option)) || LOOKS.contains(&self.name)
     }
 
+    /// Whether it changes what it finds.
+    pub(in crate::face::redis) fn decides(&self) -> bool {
+        self.kind == Kind::Write
+    }
+
     /// Its key, or all of them.
     pub(in crate::face::redis) fn keys_of<'a>(&self, args: Args<'a>) -> impl Iterator<Item = &'a [u8]> {
         let (_, last, _) = self.keys;
