@@ -72,6 +72,11 @@ impl Engine {
             self.resync(space, || key.clone(), &entry, at);
             return Ok((entry, why, at));
         }
+        if let Some(offer) = self.owed_value(key)
+            && let Some(answer) = self.take(space, key, *offer)
+        {
+            return Ok(answer);
+        }
         if let Some(offer) = self.find_on_disk(space, key).await
             && let Some(answer) = self.take(space, key, offer)
         {

@@ -54,7 +54,14 @@ impl Service {
                 }
                 return Ok(Written { stored, before });
             }
-            // The tier can't be asked: this process decides, as it does for everything then.
+            // The tier can't be asked: this process decides on what it has, as it does for everything then. What it has not
+            // may be there all the same: nobody is told that it is not, and nothing is done to it.
+            if service.present(&key)?.is_none() {
+                if reads {
+                    tally.count(Why::Timeout);
+                }
+                return Err(Refusal::Undecided);
+            }
             let written = service.change_here(&key, change);
             if let Some(telling) = service.telling() {
                 telling.done().await;
