@@ -83,7 +83,7 @@ fn g2_a_removal_that_was_queued_reaches_redis_and_the_others_after_a_kill() {
 /// Two processes with a plain space behind one Redis.
 fn plain_fleet(redis: &Redis, memory: &str) -> [Bellwether; 2] {
     let rest = format!(
-        "[memory]\nlimit = \"{memory}\"\n[shared]\nurl = \"{}\"\nresync = \"10m\"\n\
+        "[memory]\nlimit = \"{memory}\"\neviction = \"lru\"\n[shared]\nurl = \"{}\"\nresync = \"10m\"\n\
          [[space]]\nmatch = \"user:{{id}}\"\nttl = \"30m\"\n",
         redis.url()
     );

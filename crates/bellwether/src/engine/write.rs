@@ -119,11 +119,11 @@ impl Engine {
 
     /// Notes, under the key's lock, what the shared tier must be told.
     fn owe(&self, space: &Arc<SpaceState>, key: &Key, verb: Invalidation, written: Option<&Resident>) -> ToTell {
-        self.owe_above(self.held(key), space, key, verb, written)
+        self.owe_above(self.known_fence(key), space, key, verb, written)
     }
 
     /// The tier's fence of what memory holds.
-    fn held(&self, key: &Key) -> Fence {
+    fn known_fence(&self, key: &Key) -> Fence {
         self.memory.peek(key.by_ref()).and_then(|entry| Some(entry.mark()?.fence())).unwrap_or_default()
     }
 
@@ -140,7 +140,7 @@ impl Engine {
         }
         match self.pending.owe(space, key, verb, held, written) {
             Ok(()) => ToTell::Tier,
-            Err(owed) => ToTell::Once(owed),
+            Err(owed) => ToTell::Once(*owed),
         }
     }
 
@@ -219,7 +219,7 @@ impl Engine {
             let now = self.clock.now();
             let floor = self.overtake(shard, key, Invalidation::Remove);
             let written = self.next_fence();
-            let held = self.held(key);
+            let held = self.known_fence(key);
             let entry = self.written(space, key, loaded, written, now).filter(|_| !space.is_retired());
             let kept = match &entry {
                 Some(entry) => self.memory.put(key, entry.clone()),

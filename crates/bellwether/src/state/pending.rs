@@ -190,7 +190,7 @@ impl Pending {
         verb: Invalidation,
         knows: Fence,
         written: Option<&Resident>,
-    ) -> Result<(), Owed> {
+    ) -> Result<(), Box<Owed>> {
         let mut guard = self.0.lock();
         let inner = &mut *guard;
         let former = inner.owed.get_mut(key).and_then(|owed| owed.written.take());
@@ -202,7 +202,7 @@ impl Pending {
         let generation = inner.generation;
         if full && !inner.owed.contains_key(key) {
             let written = written.map(|entry| Written { fence: entry.fence(), kept: None });
-            return Err(Owed::new(space, verb, at_least, written, generation));
+            return Err(Box::new(Owed::new(space, verb, at_least, written, generation)));
         }
         let written = written.map(|entry| inner.keep(entry));
         if let Some(owed) = inner.owed.get_mut(key) {
