@@ -96,6 +96,17 @@ impl Engine {
         Err(Error::new(Why::NotCached))
     }
 
+    /// Whether the tier is still to be told of `key`. What was written here is in memory again then, if that gave it up.
+    pub(crate) fn recall(&self, space: &SpaceState, key: &Key) -> bool {
+        if self.memory.peek(key.by_ref()).is_none()
+            && let Some(offer) = self.owed_value(key)
+        {
+            // In memory or not: what is owed is known.
+            drop(self.take(space, key, *offer));
+        }
+        self.pending.owed(key).is_some()
+    }
+
     /// Keeps what another tier offers, if it may be served.
     fn take(&self, space: &SpaceState, key: &Key, offer: Offer) -> Option<Answer> {
         let now = self.clock.now();
