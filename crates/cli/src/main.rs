@@ -69,7 +69,11 @@ enum Verb {
     /// Tell every problem of a configuration at once
     Check {
         /// The configuration
-        file: PathBuf,
+        #[arg(required_unless_present = "config")]
+        file: Option<PathBuf>,
+        /// The same, as `serve` is told it
+        #[arg(long, value_name = "FILE", conflicts_with = "file")]
+        config: Option<PathBuf>,
         /// Also open the origins and prepare the statements
         #[arg(long)]
         connect: bool,
@@ -148,7 +152,10 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().verb {
         Verb::Serve { config, insecure } => serve::serve(config.as_deref(), insecure),
         Verb::Demo(arguments) => demo::demo(arguments),
-        Verb::Check { file, connect, insecure } => check::check(&file, connect, insecure),
+        Verb::Check { file, config, connect, insecure } => {
+            // One of them is there, or the line was refused.
+            check::check(&file.or(config).unwrap_or_default(), connect, insecure)
+        }
         Verb::Explain { key, admin } => explain::explain(&key, &admin),
         Verb::Hotkeys { number, once, admin } => hotkeys::hotkeys(&admin, number, once),
         Verb::Bigkeys { number, admin } => hotkeys::bigkeys(&admin, number),

@@ -86,7 +86,7 @@ fn an_unreadable_configuration_is_named() {
     let home = tempfile::tempdir().unwrap();
     std::fs::write(home.path().join("bytes.toml"), b"\xff\xfe\x00").unwrap();
     for file in ["missing.toml", "bytes.toml", "."] {
-        for verb in [&["serve", "--config"][..], &["check"]] {
+        for verb in [&["serve", "--config"][..], &["check"], &["check", "--config"]] {
             let mut command = Bellwether::command(verb);
             command.arg(file).current_dir(home.path());
             let (_, words) = fails(command);
