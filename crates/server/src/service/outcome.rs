@@ -158,8 +158,12 @@ pub enum Refusal {
     },
     /// What is there decides, and the disk did not tell.
     Unsure,
+    /// The shared tier decides, and did not; nobody here knows what is there.
+    Undecided,
 }
 
+const UNDECIDED: &str =
+    "BWTIMEOUT the shared tier did not answer, and only it knows whether the key is there: ask again";
 const UNSURE: &str = "BWTIMEOUT the disk tier did not answer, and only it knows whether the key is there: ask again";
 
 impl Refusal {
@@ -174,6 +178,7 @@ impl Refusal {
             }
             Refusal::TooLarge => "ERR the value is too large to be kept".to_owned(),
             Refusal::Unsure => UNSURE.to_owned(),
+            Refusal::Undecided => UNDECIDED.to_owned(),
             Refusal::NoOrigin { space } => format!("ERR space '{space}' has no origin to load from"),
         }
     }
