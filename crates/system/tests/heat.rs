@@ -91,7 +91,10 @@ fn a_hot_key_is_shown_with_what_is_done_about_it_in_every_view_and_let_go_when_i
     assert!(of("done").is_some_and(|done| done.items().contains(&RespValue::bulk("extend"))), "{resp:?}");
     assert_eq!(of("value_bytes"), Some(&RespValue::Int(1)), "a value is as large as it is long: {resp:?}");
     let big = ask(&server, &["bigkeys", "-n", "1"]);
-    assert!(big.stdout.contains("\n     70,000 ") && big.stdout.contains("kv:big") && !big.stdout.contains("kv:hot"), "{big:?}");
+    assert!(
+        big.stdout.contains("\n     70,000 ") && big.stdout.contains("kv:big") && !big.stdout.contains("kv:hot"),
+        "{big:?}"
+    );
     let explained = ask(&server, &["explain", "kv:hot"]);
     assert!(explained.stdout.contains("extend") && explained.stdout.contains("read_heavy"), "{explained:?}");
     assert!(explained.stdout.contains("value, 1 bytes, "), "{explained:?}");

@@ -138,11 +138,13 @@ impl<'a, 'c> Section<'a, 'c> {
         match field.value {
             Value::List(items) => Some(items),
             other => {
-                let hint = match other {
-                    Value::Table(_) if self.subject.is_empty() => format!("write [[{key}]]"),
-                    _ => format!("write {key} = [{}]", bare_quoted(&other)),
+                let (found, expected, hint) = match other {
+                    Value::Table(_) if self.subject.is_empty() => {
+                        (format!("[{key}]"), "a list of sections", format!("write [[{key}]]"))
+                    }
+                    _ => (shown(key, &other), "a list in brackets", format!("write {key} = [{}]", bare_quoted(&other))),
                 };
-                self.wrong(&field.place, shown(key, &other), Wrong::expected("a list in brackets").hint(hint))
+                self.wrong(&field.place, found, Wrong::expected(expected).hint(hint))
             }
         }
     }

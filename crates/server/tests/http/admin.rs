@@ -235,7 +235,10 @@ fn the_page_names_the_others_and_may_run_nothing() {
         assert!(page.text().contains(path), "{path}");
     }
     let space = page.text().lines().find(|line| line.contains("<td>product</td>")).map(str::to_owned).expect("a row");
-    assert!(space.contains("product:{id") && space.contains("<td>60s</td>"), "its keys, and how long they are fresh: {space}");
+    assert!(
+        space.contains("product:{id") && space.contains("<td>1m</td>"),
+        "its keys, and how long they are fresh: {space}"
+    );
     let text = page.text();
     let links: Vec<&str> = text.split("href=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
     assert!(links.len() >= 10, "{links:?}");

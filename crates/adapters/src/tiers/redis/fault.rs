@@ -120,9 +120,7 @@ impl Fault {
     /// In words, with where it happened.
     pub(super) fn text(&self, node: &str) -> String {
         match self {
-            // What is remembered of it mostly says already where it was.
-            Fault::Open(why) if why.contains(node) => format!("{why}; it is asked again in a moment"),
-            Fault::Open(why) => format!("{node}: {why}; it is asked again in a moment"),
+            Fault::Open(why) => format!("{node} can't be reached: {why}"),
             Fault::Lost(why) => format!("no connection to {node}: {why}"),
             Fault::Silent(why) | Fault::Other(why) => format!("{node}: {why}"),
             Fault::Moved(slot, to) => {
