@@ -159,8 +159,8 @@ impl Fleet {
 
     async fn look_at_tier(&self) -> Looked {
         let away = |found: String, hint: String| {
-            let at = &self.shared.at;
-            let host = at.split_once("://").map_or(&**at, |(_, host)| host);
+            let at = self.shared.at.to_string();
+            let host = at.split_once("://").map_or(at.as_str(), |(_, host)| host);
             // Where it is need be said once.
             let found = if found.starts_with(host) { found } else { format!("{at}: {found}") };
             problem(&self.shared, found, "a tier that can be used", hint)
