@@ -368,7 +368,14 @@ pub trait Tier: Send + Sync + 'static {
 
     /// Does `change` to what is fresh there, or is somebody else's, in one step, and hands over what it was: every token given
     /// out before is void then, and the fence is not below `at_least`. Nothing there, or not under its condition: nothing changes.
-    fn change<'a>(&'a self, key: &'a [u8], change: Change, at_least: Fence) -> BoxFuture<'a, Result<Wrote, TierError>>;
+    /// Whoever asks is gone after `within`: a tier that comes to it only later leaves the key alone, as far as it can tell.
+    fn change<'a>(
+        &'a self,
+        key: &'a [u8],
+        change: Change,
+        at_least: Fence,
+        within: Span,
+    ) -> BoxFuture<'a, Result<Wrote, TierError>>;
 
     /// Whether a copy made under a fence is still what the tier holds.
     fn verify<'a>(&'a self, key: &'a [u8]) -> BoxFuture<'a, Result<Verified, TierError>>;

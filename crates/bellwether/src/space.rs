@@ -379,6 +379,12 @@ impl<K: CacheKey + ?Sized, V: Value> Space<K, V> {
         self.decided(engine.clone().change(state.clone(), key, change))
     }
 
+    /// Whether the shared tier is still to be told what this process did to a key: until then that is what holds here, and
+    /// what this process has not is known not to be there.
+    pub fn is_owed(&self, key: &K) -> bool {
+        self.shared.engine.recall(&self.shared.state, &self.owned(key))
+    }
+
     /// What the tier decides, whoever waits for it.
     fn decided(
         &self,

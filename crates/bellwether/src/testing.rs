@@ -311,7 +311,13 @@ impl Tier for SharedMemory {
         })
     }
 
-    fn change<'a>(&'a self, key: &'a [u8], change: Change, at_least: Fence) -> BoxFuture<'a, Result<Wrote, TierError>> {
+    fn change<'a>(
+        &'a self,
+        key: &'a [u8],
+        change: Change,
+        at_least: Fence,
+        _within: Span,
+    ) -> BoxFuture<'a, Result<Wrote, TierError>> {
         self.changing(key, move |slot, calls, now| {
             calls.writes += 1;
             let before = slot.found(now);

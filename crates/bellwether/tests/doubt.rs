@@ -380,6 +380,7 @@ async fn g10_a_process_that_stood_still_asks_the_tier_before_it_serves_a_copy() 
     assert!(space.hit(&1).is_none(), "the first look after a pause");
     let value = *space.get(&1).or_load(source.loader(Duration::ZERO)).await.expect("loads");
     assert_eq!((value, source.runs()), (source.version(), 2));
+    until("the new value is published", || tier.calls().publishes == 2).await;
     // What is as it was costs no load, only a question.
     clock.stand_still(Span::secs(20));
     let asked = cache.snapshot().shared.expect("a tier").gets;

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use bellwether::shared::{Found, Tier};
 use bellwether::testing::{Mode, SharedMemory};
-use bellwether::{Cache, Clock, Loaded, Policy, Space, Span};
+use bellwether::{Cache, Clock, Fence, Invalidation, Loaded, Policy, Space, Span};
 
 #[test]
 fn a_ttl_that_a_writer_names_is_exact_and_the_spaces_own_is_jittered() {
@@ -50,6 +51,60 @@ async fn g2_a_write_takes_the_older_value_out_of_the_shared_tier() {
     let written = spaces[1].write("k", "new".to_owned());
     assert!(written.kept() && written.await, "the tier acknowledged it");
     assert_eq!(read(&spaces[2], "newer").await, "new", "what was written is found there, and nothing is loaded");
+}
+
+/// A cache on `tier`, and a space of it, to which the tier's time is known.
+async fn told(tier: &SharedMemory) -> (Cache, Space<str, String>) {
+    let cache = Cache::builder().shared(tier.clone()).build().expect("a cache");
+    let space: Space<str, String> = cache.shared_space("s", Policy::ttl("60s")).expect("a space");
+    assert!(space.write("other", "v".to_owned()).await);
+    (cache, space)
+}
+
+fn owed(cache: &Cache) -> u64 {
+    cache.snapshot().shared.expect("there is a tier").pending
+}
+
+#[tokio::test]
+async fn g2_a_queued_write_outlives_what_was_before_it_and_yields_to_what_came_after() {
+    let tier = SharedMemory::new(Clock::system());
+    let (cache, space) = told(&tier).await;
+    let removed = async || tier.invalidate(b"s:k", Invalidation::Remove, Fence::ZERO).await.expect("it works").fence;
+    for newer in [false, true, false] {
+        let before = removed().await;
+        tier.set(Mode::Frozen);
+        assert!(!space.write("k", "new".to_owned()).await, "answered, and queued");
+        // By clocks of whole milliseconds.
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        tier.set(Mode::Working);
+        let fence = if newer { removed().await } else { before };
+        // Of what is being told nothing is known yet.
+        for fence in [None, Some(fence)] {
+            cache.hear_key(b"s:k", Invalidation::Remove, fence);
+        }
+        eventually("told", || owed(&cache) == 0).await;
+        let found = space.find("k").await.ok().map(|found| found.to_string());
+        assert_eq!(found, (!newer).then(|| "new".to_owned()), "newer: {newer}");
+        let there = tier.get(b"s:k").await.expect("it works");
+        assert_eq!(matches!(there, Found::Entry { .. }), !newer, "{there:?}");
+    }
+}
+
+#[tokio::test]
+async fn g2_a_queued_write_that_a_tag_has_removed_does_not_reach_the_tier() {
+    let tier = SharedMemory::new(Clock::system());
+    let (cache, space) = told(&tier).await;
+    for removes in [true, false] {
+        tier.set(Mode::Frozen);
+        assert!(!space.write("k", Loaded::value("v".to_owned()).tag("crowd")).await);
+        if removes {
+            cache.remove_tag("crowd");
+        }
+        tier.set(Mode::Working);
+        eventually("told", || owed(&cache) == 0).await;
+        let there = tier.get(b"s:k").await.expect("it works");
+        assert_eq!(matches!(there, Found::Entry { .. }), !removes, "control: without that it does; {there:?}");
+    }
 }
 
 #[test]

@@ -149,6 +149,44 @@ fn tags_and_bytes_of_somebody_else_are_respected() {
 }
 
 #[test]
+fn nil_is_not_said_of_what_a_silent_tier_was_asked_and_nothing_is_lost_by_that() {
+    let redis = Redis::start(&[]).unwrap_or_else(|error| panic!("{error}"));
+    let fleet = fleet(&redis.url());
+    let [mut one, mut two] = [0, 1].map(|n: usize| fleet[n].connect());
+    let asks: [(&str, &[&str]); 5] = [
+        ("user:take", &["GETDEL", "user:take"]),
+        ("user:end", &["EXPIRE", "user:end", "1"]),
+        ("user:passed", &["EXPIRE", "user:passed", "-1"]),
+        ("user:full", &["PERSIST", "user:full"]),
+        ("user:getex", &["GETEX", "user:getex", "PX", "1"]),
+    ];
+    for (key, _) in asks {
+        assert_eq!(one.call(&["SET", key, "v", "EX", "1000"]), Value::ok());
+    }
+    // What is asked first is on its way when the silence is noticed.
+    redis.freeze().expect("it is stopped");
+    for (key, words) in asks {
+        let answer = two.call(words);
+        assert!(answer.error().is_some_and(|error| error.starts_with("BWTIMEOUT")), "{words:?}: {answer:?}");
+        assert_eq!(one.call(&["EXISTS", key]), Value::Int(1), "it is there, where there is a copy");
+    }
+    redis.thaw().expect("it goes on");
+    let owed = || fleet.iter().map(|server| server.metrics().sum("bellwether_shared_pending", &[])).sum::<f64>();
+    until(LIMIT, "the tier to be back", || (two.call(&["GET", "user:take"]) == Value::bulk("v")).then_some(()));
+    // Longer than any end that was asked for.
+    thread::sleep(Duration::from_millis(1500));
+    assert_eq!(owed(), 0.0);
+    for (key, _) in asks {
+        for client in [&mut one, &mut two] {
+            assert_eq!(client.call(&["GET", key]), Value::bulk("v"), "{key}: nothing was done to it");
+            assert!(client.call(&["TTL", key]).int() > 900, "{key}");
+        }
+    }
+    // Control: it is taken by who asks once the tier answers.
+    assert_eq!(two.call(&["GETDEL", "user:take"]), Value::bulk("v"));
+}
+
+#[test]
 fn while_the_tier_is_away_each_process_decides_for_itself() {
     let redis = Redis::start(&[]).unwrap_or_else(|error| panic!("{error}"));
     let fleet = fleet(&redis.url());

@@ -1,4 +1,5 @@
-//! Does an invalidation that the shared tier could not be told outlive the process that acknowledged it?
+//! Does what the shared tier could not be told hold all the same? A removal outlives the process that acknowledged it; a
+//! write outlives what is heard of older ones.
 
 use std::path::Path;
 use std::time::Duration;
@@ -77,4 +78,72 @@ fn g2_a_removal_that_was_queued_reaches_redis_and_the_others_after_a_kill() {
     assert_eq!(removed_and_killed(true), (old.clone(), Value::bulk("new"), false));
     // Control: without a disk it died with its process.
     assert_eq!(removed_and_killed(false), (old.clone(), old, true));
+}
+
+/// Two processes with a plain space behind one Redis.
+fn plain_fleet(redis: &Redis, memory: &str) -> [Bellwether; 2] {
+    let rest = format!(
+        "[memory]\nlimit = \"{memory}\"\neviction = \"lru\"\n[shared]\nurl = \"{}\"\nresync = \"10m\"\n\
+         [[space]]\nmatch = \"user:{{id}}\"\nttl = \"30m\"\n",
+        redis.url()
+    );
+    let text = config("", &rest);
+    [(), ()].map(|()| Bellwether::start(Some(&text)))
+}
+
+fn told(fleet: &[Bellwether; 2]) {
+    until(LIMIT, "the tier to be told", || {
+        let owed = fleet.iter().map(|server| server.metrics().sum("bellwether_shared_pending", &[])).sum::<f64>();
+        (owed == 0.0).then_some(())
+    });
+}
+
+#[test]
+fn a_write_that_is_owed_outlives_what_is_heard_of_older_ones() {
+    let redis = Redis::start(&[]).unwrap_or_else(|error| panic!("{error}"));
+    let fleet = plain_fleet(&redis, "64 MiB");
+    let (mut one, mut two) = (fleet[0].connect(), fleet[1].connect());
+    // Both have heard of each other.
+    for client in [&mut one, &mut two] {
+        assert_eq!(client.call(&["SET", "user:first", "v"]), Value::ok());
+    }
+    for round in 0..10 {
+        let key = format!("user:{round}");
+        assert_eq!(one.call(&["SET", &key, "old"]), Value::ok());
+        // The message of it is heard when Redis goes on.
+        redis.freeze().expect("it is stopped");
+        assert_eq!(two.call(&["SET", &key, "new"]), Value::ok());
+        redis.thaw().expect("it goes on");
+        told(&fleet);
+        for client in [&mut one, &mut two] {
+            until(LIMIT, "the newer one", || (client.call(&["GET", &key]) == Value::bulk("new")).then_some(()));
+        }
+        // Control: what is newer than the write replaces it, at both.
+        assert_eq!(one.call(&["SET", &key, "newer"]), Value::ok());
+        until(LIMIT, "the newest", || (two.call(&["GET", &key]) == Value::bulk("newer")).then_some(()));
+        assert_eq!(two.call(&["DEL", &key]), Value::Int(1));
+        until(LIMIT, "the removal", || (one.call(&["GET", &key]) == Value::Nil).then_some(()));
+    }
+}
+
+#[test]
+fn a_write_that_is_owed_outlives_its_place_in_memory() {
+    let redis = Redis::start(&[]).unwrap_or_else(|error| panic!("{error}"));
+    let fleet = plain_fleet(&redis, "4 MiB");
+    let (mut one, mut two) = (fleet[0].connect(), fleet[1].connect());
+    assert_eq!(one.call(&["SET", "user:k", "old"]), Value::ok());
+    redis.freeze().expect("it is stopped");
+    assert_eq!(two.call(&["SET", "user:k", "new"]), Value::ok());
+    // Pushed out of memory by others.
+    let large = "x".repeat(200_000);
+    let keys: Vec<String> = (0..60).map(|n| format!("user:large{n}")).collect();
+    let commands: Vec<Vec<&str>> = keys.iter().map(|key| vec!["SET", key, &large]).collect();
+    assert!(two.pipeline(&commands).iter().all(|answer| *answer == Value::ok()));
+    assert_eq!(two.call(&["GET", "user:k"]), Value::bulk("new"), "it is served meanwhile");
+    assert!(fleet[1].metrics().sum("bellwether_evictions_total", &[]) > 0.0, "control: memory was too small for all");
+    redis.thaw().expect("it goes on");
+    told(&fleet);
+    for client in [&mut one, &mut two] {
+        until(LIMIT, "the newer one", || (client.call(&["GET", "user:k"]) == Value::bulk("new")).then_some(()));
+    }
 }

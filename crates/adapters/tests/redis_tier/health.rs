@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bellwether::shared::{TierTrouble, When, Wrote};
-use bellwether::{Cache, Clock, Policy};
+use bellwether::{Cache, Clock, Policy, Span};
 
 use super::*;
 
@@ -136,8 +136,14 @@ impl Tier for Shared {
     ) -> Answer<'a, Wrote> {
         self.0.write(key, when, reads, at_least, envelope)
     }
-    fn change<'a>(&'a self, key: &'a [u8], change: bellwether::shared::Change, at_least: Fence) -> Answer<'a, Wrote> {
-        self.0.change(key, change, at_least)
+    fn change<'a>(
+        &'a self,
+        key: &'a [u8],
+        change: bellwether::shared::Change,
+        at_least: Fence,
+        within: Span,
+    ) -> Answer<'a, Wrote> {
+        self.0.change(key, change, at_least, within)
     }
 
     fn verify<'a>(&'a self, key: &'a [u8]) -> Answer<'a, bellwether::shared::Verified> {

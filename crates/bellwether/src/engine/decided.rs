@@ -75,7 +75,7 @@ impl Engine {
         let asked = link.ready(&key).await?;
         let at_least = self.pending.raised(&key).max(link.holds).above();
         let to = link.to.clone();
-        let changed = self.within_budget(&space, to.tier.change(&to.name, change, at_least)).await;
+        let changed = self.within_budget(&space, to.tier.change(&to.name, change, at_least, self.tier_budget)).await;
         let Wrote { stored, before } = match changed {
             // Another type of the engine, or too long for us: not ours to touch. What this process has beside it is its own.
             Err(TierTrouble::WrongType | TierTrouble::Unfit) => return Ok(self.change_beside(&space, &key, change)),

@@ -72,6 +72,11 @@ impl Engine {
             self.resync(space, || key.clone(), &entry, at);
             return Ok((entry, why, at));
         }
+        if let Some(offer) = self.owed_value(key)
+            && let Some(answer) = self.take(space, key, *offer)
+        {
+            return Ok(answer);
+        }
         if let Some(offer) = self.find_on_disk(space, key).await
             && let Some(answer) = self.take(space, key, offer)
         {
@@ -89,6 +94,17 @@ impl Engine {
             // there, perhaps. What is there now was not fetched before that.
         }
         Err(Error::new(Why::NotCached))
+    }
+
+    /// Whether the tier is still to be told of `key`. What was written here is in memory again then, if that gave it up.
+    pub(crate) fn recall(&self, space: &SpaceState, key: &Key) -> bool {
+        if self.memory.peek(key.by_ref()).is_none()
+            && let Some(offer) = self.owed_value(key)
+        {
+            // In memory or not: what is owed is known.
+            drop(self.take(space, key, *offer));
+        }
+        self.pending.owed(key).is_some()
     }
 
     /// Keeps what another tier offers, if it may be served.

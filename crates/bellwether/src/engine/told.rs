@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bellwether_core::fence::{Fence, Invalidation};
+use bellwether_core::fence::{Fence, Floor, Invalidation};
 use bellwether_core::heat::plan::Measure;
 use bellwether_core::time::Span;
 use futures_util::future::join_all;
@@ -10,6 +10,8 @@ use tokio::sync::Notify;
 
 use crate::engine::Engine;
 use crate::engine::space::SpaceState;
+use crate::engine::tier::Offer;
+use crate::entry::Resident;
 use crate::events::Debt;
 use crate::key::{Key, KeyRef};
 use crate::observe::shared::add;
@@ -181,9 +183,11 @@ impl Engine {
         if let Some(fleet) = &self.fleet {
             fleet.invalidated(&name, owed.verb, raised.fence);
         }
-        let written = self.memory.peek(key.by_ref()).filter(|entry| Some(entry.fence()) == owed.written);
-        let Some(entry) = written else { return Ok(raised) };
-        let Some(envelope) = self.outgoing(&owed.space, key, &entry, self.position()) else { return Ok(raised) };
+        self.pending.heard(raised.fence, self.clock.now());
+        // Before the look at what covers it: what is invalidated from here on is past it.
+        let seen = self.position();
+        let Some(entry) = self.to_bring(key, owed) else { return Ok(raised) };
+        let Some(envelope) = self.outgoing(&owed.space, key, &entry, seen) else { return Ok(raised) };
         match self.within_budget(&owed.space, tier.put(&name, raised.fence, envelope)).await {
             Ok(Stored::Yes(fence)) => {
                 add(&self.tally.published);
@@ -203,6 +207,30 @@ impl Engine {
             Err(trouble) => return Err(trouble),
         }
         Ok(raised)
+    }
+
+    /// The value that was written, if it still holds. Memory may have given it up since.
+    fn to_bring(&self, key: &Key, owed: &Owed) -> Option<Resident> {
+        let written = owed.written.as_ref()?;
+        let here = self.memory.peek(key.by_ref()).filter(|entry| entry.fence() == written.fence);
+        let Some(entry) = here.or_else(|| self.pending.kept(key, owed)) else {
+            if written.kept.is_none() {
+                tracing::error!(
+                    space = &*owed.space.name,
+                    "memory gave up a value before the shared tier could have it: the write is lost, and what was there is removed"
+                );
+            }
+            return None;
+        };
+        let covered = self.floor_of(&owed.space, &entry).covers(entry.fence());
+        (!covered && self.clock.now() < entry.hard_until()).then_some(entry)
+    }
+
+    /// A value that was written here and is owed to the tier, as memory had it before it gave it up.
+    pub(crate) fn owed_value(&self, key: &Key) -> Option<Box<Offer>> {
+        let owed = self.pending.owed(key)?;
+        let entry = owed.written?.kept?;
+        Some(Box::new(Offer { entry, floor: Floor::NONE, newer: false, lease: None }))
     }
 
     /// Drops the entry made under exactly this fence.
@@ -228,7 +256,10 @@ impl Engine {
                 None => spread.near(name, None),
             }
         }
-        self.invalidate_heard(&space, &key, verb, fence)
+        let dropped = self.invalidate_heard(&space, &key, verb, fence);
+        // Only now: how late it was heard of says nothing about itself.
+        self.pending.heard(fence.unwrap_or_default(), self.clock.now());
+        dropped
     }
 
     /// Whose key an entry of the tier is, by its name there. Of several prefixes that fit the longest is meant.

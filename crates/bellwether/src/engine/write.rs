@@ -78,10 +78,13 @@ impl Engine {
         let done = self.flights.locked(key, |shard| {
             let held = self.memory.peek(key.by_ref()).and_then(|entry| Some(entry.mark()?.fence()));
             let newer = held.zip(fence).is_some_and(|(held, fence)| held >= fence);
-            // Of two writes the tier says which came later: one of ours that is on its way there is not dropped before.
-            if newer || self.pending.is_being_written(key) {
+            // Of two writes the tier says which came later: one of ours that it does not know yet is not dropped for one
+            // that it did.
+            let wall_ms = self.clock.wall_us() / 1000;
+            if newer || self.pending.is_owed_after(key, fence, self.clock.now(), wall_ms) {
                 return None;
             }
+            self.pending.overtaken(key);
             Some(self.apply(shard, space, key, verb))
         });
         let Some((was_resident, fence)) = done else { return false };
@@ -115,14 +118,29 @@ impl Engine {
     }
 
     /// Notes, under the key's lock, what the shared tier must be told.
-    fn owe(&self, space: &Arc<SpaceState>, key: &Key, verb: Invalidation, written: Option<Fence>) -> ToTell {
+    fn owe(&self, space: &Arc<SpaceState>, key: &Key, verb: Invalidation, written: Option<&Resident>) -> ToTell {
+        self.owe_above(self.known_fence(key), space, key, verb, written)
+    }
+
+    /// The tier's fence of what memory holds.
+    fn known_fence(&self, key: &Key) -> Fence {
+        self.memory.peek(key.by_ref()).and_then(|entry| Some(entry.mark()?.fence())).unwrap_or_default()
+    }
+
+    fn owe_above(
+        &self,
+        held: Fence,
+        space: &Arc<SpaceState>,
+        key: &Key,
+        verb: Invalidation,
+        written: Option<&Resident>,
+    ) -> ToTell {
         if !self.is_in_fleet(space) || space.is_retired() {
             return ToTell::Nobody;
         }
-        let held = self.memory.peek(key.by_ref()).and_then(|entry| Some(entry.mark()?.fence())).unwrap_or_default();
         match self.pending.owe(space, key, verb, held, written) {
             Ok(()) => ToTell::Tier,
-            Err(owed) => ToTell::Once(owed),
+            Err(owed) => ToTell::Once(*owed),
         }
     }
 
@@ -201,15 +219,18 @@ impl Engine {
             let now = self.clock.now();
             let floor = self.overtake(shard, key, Invalidation::Remove);
             let written = self.next_fence();
-            let to_tell = self.owe(space, key, Invalidation::Remove, Some(written));
-            if space.is_retired() {
-                return (false, to_tell, floor, written);
-            }
-            let Some(entry) = self.written(space, key, loaded, written, now) else {
-                self.memory.remove(key.by_ref());
-                return (false, to_tell, floor, written);
+            let held = self.known_fence(key);
+            let entry = self.written(space, key, loaded, written, now).filter(|_| !space.is_retired());
+            let kept = match &entry {
+                Some(entry) => self.memory.put(key, entry.clone()),
+                None => {
+                    self.memory.remove(key.by_ref());
+                    false
+                }
             };
-            (self.memory.put(key, entry), to_tell, floor, written)
+            // What is too large to be kept was not written: the tier gives up what it has, and no more.
+            let to_tell = self.owe_above(held, space, key, Invalidation::Remove, entry.as_ref().filter(|_| kept));
+            (kept, to_tell, floor, written)
         });
         let on_disk = self.unshelve(space, key, floor);
         drop(telling);
@@ -278,6 +299,7 @@ impl Engine {
             let Some(meta) = change(entry.meta(), self.clock.now()) else { return false };
             let changed = relabelled(&entry, meta, None, entry.expired());
             changed.served_as(&entry);
+            self.pending.relabelled(key, &changed);
             self.memory.put(key, changed)
         })
     }

@@ -3,12 +3,14 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
+use bellwether_core::cell::Now;
 use bellwether_core::fence::{Fence, Invalidation};
 use bellwether_core::time::{Span, Tick};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::engine::space::SpaceState;
+use crate::entry::Resident;
 use crate::key::{ByCarriedHash, Key};
 use crate::shared::TierTrouble;
 
@@ -21,6 +23,10 @@ pub(crate) const MOST_REFUSALS: u32 = 10;
 const DEAD_PAUSE: Span = Span::secs(60);
 /// Keys whose last fence in the tier is remembered.
 const MOST_RAISED: usize = 10_000;
+/// Bytes of values that are kept for the tier, whatever memory does with them; beyond that memory alone has them.
+const MOST_KEPT: usize = 32 << 20;
+/// By so much the tier's time may be taken for earlier than it is: an answer of it travels, and moments are of whole ms.
+const TRAVEL: Span = Span::ms(5);
 
 /// The invalidations that the tier is being told, and its answers of late.
 #[derive(Default)]
@@ -32,6 +38,10 @@ struct Inner {
     raised: HashMap<Key, Fence, ByCarriedHash>,
     /// Keys of `raised` in the order of their first mention.
     order: VecDeque<Key>,
+    /// Bytes of the values that are kept in `owed`.
+    kept: usize,
+    /// How many ms the tier's clock is ahead of ours, at least: what it says was drawn before it is heard.
+    ahead: Option<i64>,
     /// The last generation that was given out.
     generation: u64,
     /// Somebody tries those again that failed.
@@ -45,10 +55,12 @@ pub(crate) struct Owed {
     pub(crate) verb: Invalidation,
     /// Above every fence of the tier that this process knows of the key.
     pub(crate) at_least: Fence,
-    /// The local fence of the value that was written: it goes to the tier as well.
-    pub(crate) written: Option<Fence>,
+    /// The value that was written: it goes to the tier as well.
+    pub(crate) written: Option<Written>,
     /// Tries that failed.
     pub(crate) tries: u32,
+    /// When the first of them did, and whoever wrote was answered.
+    since: Option<Tick>,
     /// Of them: refusals.
     pub(crate) refusals: u32,
     /// What kept the tier from being told at the last try, and when that was.
@@ -67,16 +79,60 @@ pub(crate) struct Owed {
     over: Arc<Notify>,
 }
 
+/// A value that was written here.
+#[derive(Clone)]
+pub(crate) struct Written {
+    /// Its local fence.
+    pub(crate) fence: Fence,
+    /// Itself; `None`: too much is kept already, and only memory may still have it.
+    pub(crate) kept: Option<Resident>,
+}
+
+impl Written {
+    fn bytes(&self) -> usize {
+        self.kept.as_ref().map_or(0, |entry| entry.weight as usize)
+    }
+}
+
 impl Owed {
     /// A dead letter.
     pub(crate) fn is_dead(&self) -> bool {
         self.refusals >= MOST_REFUSALS
     }
 
+    fn new(
+        space: &Arc<SpaceState>,
+        verb: Invalidation,
+        at_least: Fence,
+        written: Option<Written>,
+        generation: u64,
+    ) -> Owed {
+        Owed {
+            space: space.clone(),
+            verb,
+            at_least,
+            written,
+            tries: 0,
+            since: None,
+            refusals: 0,
+            failed: None,
+            remembered: false,
+            generation,
+            gathering: None,
+            told: generation,
+            telling: false,
+            over: Arc::default(),
+        }
+    }
+
     /// Whether it is to be tried again now.
     fn is_due(&self, now: Tick) -> bool {
         !self.is_dead() || self.failed.is_none_or(|(_, when)| now.since(when) >= DEAD_PAUSE)
     }
+}
+
+fn signed(ms: u64) -> i64 {
+    i64::try_from(ms).unwrap_or(i64::MAX)
 }
 
 /// Whose turn it is to tell the tier of a key.
@@ -102,6 +158,28 @@ pub(crate) enum Standing {
     Left,
 }
 
+impl Inner {
+    /// What is kept of a value that was written, within what may be kept in all.
+    fn keep(&mut self, entry: &Resident) -> Written {
+        let bytes = entry.weight as usize;
+        let fits = self.kept + bytes <= MOST_KEPT;
+        if fits {
+            self.kept += bytes;
+        }
+        Written { fence: entry.fence(), kept: fits.then(|| entry.clone()) }
+    }
+
+    fn let_go(&mut self, written: Option<Written>) {
+        self.kept -= written.as_ref().map_or(0, Written::bytes);
+    }
+
+    fn take(&mut self, key: &Key) -> Option<Owed> {
+        let mut owed = self.owed.remove(key)?;
+        self.let_go(owed.written.take());
+        Some(owed)
+    }
+}
+
 impl Pending {
     /// The tier must be told. Call it under the key's lock, so that no read comes between floor and mention. What is
     /// to be told comes back if too many are pending.
@@ -111,14 +189,22 @@ impl Pending {
         key: &Key,
         verb: Invalidation,
         knows: Fence,
-        written: Option<Fence>,
-    ) -> Result<(), Owed> {
-        let mut inner = self.0.lock();
+        written: Option<&Resident>,
+    ) -> Result<(), Box<Owed>> {
+        let mut guard = self.0.lock();
+        let inner = &mut *guard;
+        let former = inner.owed.get_mut(key).and_then(|owed| owed.written.take());
+        inner.let_go(former);
         let raised = inner.raised.get(key).copied().unwrap_or_default();
         let at_least = Fence(knows.max(raised).0.saturating_add(1));
         let full = inner.owed.len() >= MOST_PENDING;
         inner.generation += 1;
         let generation = inner.generation;
+        if full && !inner.owed.contains_key(key) {
+            let written = written.map(|entry| Written { fence: entry.fence(), kept: None });
+            return Err(Box::new(Owed::new(space, verb, at_least, written, generation)));
+        }
+        let written = written.map(|entry| inner.keep(entry));
         if let Some(owed) = inner.owed.get_mut(key) {
             // A removal takes out what an expiry would leave as a rescue.
             if verb == Invalidation::Remove {
@@ -128,28 +214,10 @@ impl Pending {
             owed.at_least = owed.at_least.max(at_least);
             owed.written = written;
             owed.generation = generation;
-            (owed.tries, owed.refusals) = (0, 0);
+            (owed.tries, owed.refusals, owed.since) = (0, 0, None);
             return Ok(());
         }
-        let owed = Owed {
-            space: space.clone(),
-            verb,
-            at_least,
-            written,
-            tries: 0,
-            refusals: 0,
-            failed: None,
-            remembered: false,
-            generation,
-            gathering: None,
-            told: generation,
-            telling: false,
-            over: Arc::default(),
-        };
-        if full {
-            return Err(owed);
-        }
-        inner.owed.insert(key.clone(), owed);
+        inner.owed.insert(key.clone(), Owed::new(space, verb, at_least, written, generation));
         Ok(())
     }
 
@@ -158,9 +226,58 @@ impl Pending {
         self.0.lock().owed.get(key).cloned()
     }
 
-    /// Whether a value that was written here is on its way to the tier, and no try of it has failed.
-    pub(crate) fn is_being_written(&self, key: &Key) -> bool {
-        self.0.lock().owed.get(key).is_some_and(|owed| owed.written.is_some() && owed.tries == 0)
+    /// Whether a value that was written here is owed to the tier, and will lie above an invalidation of the key that is
+    /// heard of now and was drawn under `fence` there.
+    ///
+    /// While the first try is under way nothing is before it: of two writes the tier says which came later. Once that has
+    /// failed its writer was answered, and what others have done since is newer, whenever the tier is told of this. What has
+    /// no fence yet is being told: with its fence it is heard of again. `wall_ms`: where the tier's time was never seen, its
+    /// clock is taken to be right.
+    pub(crate) fn is_owed_after(&self, key: &Key, fence: Option<Fence>, now: Tick, wall_ms: u64) -> bool {
+        let inner = self.0.lock();
+        let Some(owed) = inner.owed.get(key).filter(|owed| owed.written.is_some()) else { return false };
+        let (Some(since), Some(fence)) = (owed.since, fence) else { return true };
+        let ahead = inner.ahead.unwrap_or_else(|| signed(wall_ms).saturating_sub(signed(now.0)));
+        let there = signed((since + TRAVEL).0).saturating_add(ahead);
+        signed(Now::of(fence).tick().0) <= there
+    }
+
+    /// The tier drew `fence`, and that is heard of now.
+    pub(crate) fn heard(&self, fence: Fence, now: Tick) {
+        if fence != Fence::ZERO {
+            let ahead = signed(Now::of(fence).tick().0).saturating_sub(signed(now.0));
+            let mut inner = self.0.lock();
+            inner.ahead = inner.ahead.max(Some(ahead));
+        }
+    }
+
+    /// What was written here was overtaken before the tier was told: it does not go there. That something did is told all
+    /// the same, unless it is known there.
+    pub(crate) fn overtaken(&self, key: &Key) {
+        let mut inner = self.0.lock();
+        let written = inner.owed.get_mut(key).and_then(|owed| owed.written.take());
+        inner.let_go(written);
+    }
+
+    /// What was written has other ends by now, and nothing else.
+    pub(crate) fn relabelled(&self, key: &Key, entry: &Resident) {
+        let mut guard = self.0.lock();
+        let inner = &mut *guard;
+        let same = |written: &Written| written.fence == entry.fence() && written.kept.is_some();
+        if let Some(written) = inner.owed.get_mut(key).and_then(|owed| owed.written.take_if(|written| same(written))) {
+            inner.let_go(Some(written));
+            let written = inner.keep(entry);
+            if let Some(owed) = inner.owed.get_mut(key) {
+                owed.written = Some(written);
+            }
+        }
+    }
+
+    /// The value that `owed` was to bring to the tier, unless it was overtaken or overwritten since.
+    pub(crate) fn kept(&self, key: &Key, owed: &Owed) -> Option<Resident> {
+        let inner = self.0.lock();
+        let now = inner.owed.get(key).filter(|now| now.generation == owed.generation)?;
+        now.written.as_ref()?.kept.clone()
     }
 
     /// How far it is with what was to be told of `key` by this generation.
@@ -206,7 +323,7 @@ impl Pending {
                 false
             }
             _ => {
-                inner.owed.remove(key);
+                inner.take(key);
                 true
             }
         }
@@ -233,6 +350,7 @@ impl Pending {
         let mut inner = self.0.lock();
         let owed = inner.owed.get_mut(key)?;
         owed.tries = owed.tries.saturating_add(1);
+        owed.since.get_or_insert(now);
         owed.refusals = owed.refusals.saturating_add(u32::from(trouble.is_refusal()));
         owed.failed = Some((trouble, now));
         owed.remembered = true;
@@ -262,7 +380,7 @@ impl Pending {
         if inner.owed.get(key)?.telling {
             return None;
         }
-        inner.owed.remove(key)
+        inner.take(key)
     }
 
     /// Whoever told the tier of `key` stops, done or not: those who wait for it are woken.

@@ -44,6 +44,7 @@ impl Service {
         };
         // Changes of its own: those of the connection belong to the command that it is at by then.
         let (service, key, tally) = (self.collecting(), key.to_vec(), served.tally.clone());
+        let (space, stored) = (served.space.clone(), stored.into_owned());
         let done = async move {
             if let Ok((stored, before)) = decided.await {
                 if reads {
@@ -54,7 +55,14 @@ impl Service {
                 }
                 return Ok(Written { stored, before });
             }
-            // The tier can't be asked: this process decides, as it does for everything then.
+            // The tier can't be asked: this process decides on what it has, as it does for everything then. What it has not,
+            // and has not removed itself, may be there all the same: nobody is told otherwise, and nothing is done to it.
+            if !space.is_owed(&stored) && service.present(&key)?.is_none() {
+                if reads {
+                    tally.count(Why::Timeout);
+                }
+                return Err(Refusal::Undecided);
+            }
             let written = service.change_here(&key, change);
             if let Some(telling) = service.telling() {
                 telling.done().await;

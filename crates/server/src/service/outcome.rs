@@ -156,7 +156,12 @@ pub enum Refusal {
         /// Its name.
         space: String,
     },
+    /// The shared tier decides, and did not; nobody here knows what is there.
+    Undecided,
 }
+
+const UNDECIDED: &str =
+    "BWTIMEOUT the shared tier did not answer, and only it knows whether the key is there: ask again";
 
 impl Refusal {
     /// The reply in words, its code first.
@@ -169,6 +174,7 @@ impl Refusal {
                 format!("ERR key '{}' has a capture of the wrong type for space '{space}'", shown(key))
             }
             Refusal::TooLarge => "ERR the value is too large to be kept".to_owned(),
+            Refusal::Undecided => UNDECIDED.to_owned(),
             Refusal::NoOrigin { space } => format!("ERR space '{space}' has no origin to load from"),
         }
     }

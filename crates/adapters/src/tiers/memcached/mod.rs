@@ -453,7 +453,13 @@ impl Tier for MemcachedTier {
         self.inner.step(key, STUBBORN, decide).boxed()
     }
 
-    fn change<'a>(&'a self, key: &'a [u8], change: Change, at_least: Fence) -> BoxFuture<'a, Result<Wrote, TierError>> {
+    fn change<'a>(
+        &'a self,
+        key: &'a [u8],
+        change: Change,
+        at_least: Fence,
+        _within: Span,
+    ) -> BoxFuture<'a, Result<Wrote, TierError>> {
         let decide = move |_: &Name, slot: &Slot| {
             let before = found(slot.clone());
             Ok(match Cell::change(slot.cell, change, at_least, slot.now) {

@@ -14,6 +14,7 @@ use futures_util::future::try_join_all;
 use redis::{Cmd, Value};
 
 use super::RedisTier;
+use super::clock::NodeClock;
 use super::commands::{SHORT, bytes_of, head, range, short};
 use super::entry::{found, windows};
 use super::fault::Fault;
@@ -94,13 +95,17 @@ impl RedisTier {
 
     /// The time of whoever orders what happens to `key`.
     pub(super) async fn now_ms(&self, key: &[u8]) -> Result<u64, TierError> {
+        self.time(key, NodeClock::now_ms).await
+    }
+
+    async fn time(&self, key: &[u8], read: impl Fn(&NodeClock) -> Option<u64>) -> Result<u64, TierError> {
         let unknown = |fault: Fault| fault.into_error("the Redis");
         let node = self.route.owner(key).await.map_err(unknown)?;
-        if let Some(now) = node.clock.now_ms() {
+        if let Some(now) = read(&node.clock) {
             return Ok(now);
         }
         node.ask_time().await.map_err(|fault| fault.into_error(&node.label))?;
-        node.clock.now_ms().ok_or_else(|| unknown(Fault::Other("its clock can't be read".into())))
+        read(&node.clock).ok_or_else(|| unknown(Fault::Other("its clock can't be read".into())))
     }
 
     /// One plain read of what is short, and who answered.
@@ -264,9 +269,17 @@ impl RedisTier {
         Ok(self.wrote_by(key, &call).await?.0)
     }
 
-    pub(super) async fn changed(&self, key: &[u8], change: Change, at_least: Fence) -> Result<Wrote, TierError> {
+    pub(super) async fn changed(
+        &self,
+        key: &[u8],
+        change: Change,
+        at_least: Fence,
+        within: Span,
+    ) -> Result<Wrote, TierError> {
         let most = u64::from(self.common.options.max_value);
-        let call = script::change(change, at_least, most + AROUND, self.tombstone_ms());
+        // The last quarter is for its answer to come back.
+        let until_us = self.time(key, NodeClock::earliest_us).await? + within.0 * 1000 * 3 / 4;
+        let call = script::change(change, at_least, most + AROUND, self.tombstone_ms(), until_us);
         match self.wrote_by(key, &call).await? {
             (_, Some(length)) => Err(too_long(length, most)),
             (wrote, None) => Ok(wrote),
@@ -278,6 +291,12 @@ impl RedisTier {
         let (mut words, node) = self.run(key, call, false).await?;
         let odd = |fault: Fault| fault.into_error(&node.label);
         let (status, now_ms) = (words.status, words.now_us / 1000);
+        if status == TOO_LATE {
+            return Err(TierError {
+                kind: TierTrouble::Unreachable,
+                text: format!("{} came to it too late", node.label),
+            });
+        }
         let fence = words.fence().map_err(odd)?;
         let (left, body) = (words.left().map_err(odd)?, words.body().map_err(odd)?);
         let mut longer = None;
@@ -424,6 +443,9 @@ impl RedisTier {
 fn probe_name() -> Vec<u8> {
     format!("@@probe:{:016x}", fastrand::u64(..)).into_bytes()
 }
+
+/// What a script says that did nothing because nobody waits for it any more.
+const TOO_LATE: i64 = 2;
 
 fn too_long(length: u64, most: u64) -> TierError {
     TierError {

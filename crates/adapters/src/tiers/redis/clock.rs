@@ -75,6 +75,13 @@ impl NodeClock {
         (since < TRUSTED.as_micros() as u64).then(|| (held.told + since) / 1000)
     }
 
+    /// What the node's time is at least, in µs: as if it had read its clock when the answer left.
+    pub(super) fn earliest_us(&self) -> Option<u64> {
+        let held = (*self.0.lock())?;
+        let since = Local::now().since(held.asked);
+        (since < TRUSTED.as_micros() as u64).then(|| (held.told + since).saturating_sub(held.took))
+    }
+
     /// How wrong [`now_ms`](Self::now_ms) can be, and how far the node's clock is ahead of this machine's wall clock.
     pub(super) fn offset(&self, wall_us: u64) -> Option<(Duration, i64)> {
         let held = (*self.0.lock())?;

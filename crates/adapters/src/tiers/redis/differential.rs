@@ -206,7 +206,8 @@ impl Both {
         let fresh = Span([0, 15, 40][random.usize(..3)]);
         let ending = Ending { fresh, swr: Span(20), hard: Span(random.u64(..60)), only };
         let change = if random.u32(..4) == 0 { Change::Take } else { Change::End(ending) };
-        let mut words = self.run(&script::change(change, Fence::ZERO, 1 << 20, cell::TOMBSTONE.0)).await;
+        let mut words =
+            self.run(&script::change(change, Fence::ZERO, 1 << 20, cell::TOMBSTONE.0, u64::MAX >> 11)).await;
         let now = Now(words.now_us);
         let next = Cell::change(self.cell, change, Fence::ZERO, now);
         let told = (words.status == 1).then(|| words.fence().unwrap());

@@ -216,10 +216,16 @@ impl Tier for RedisTier {
         .boxed()
     }
 
-    fn change<'a>(&'a self, key: &'a [u8], change: Change, at_least: Fence) -> BoxFuture<'a, Result<Wrote, TierError>> {
+    fn change<'a>(
+        &'a self,
+        key: &'a [u8],
+        change: Change,
+        at_least: Fence,
+        within: Span,
+    ) -> BoxFuture<'a, Result<Wrote, TierError>> {
         async move {
             let key = self.stored(key);
-            self.count(self.changed(&key, change, at_least).await)
+            self.count(self.changed(&key, change, at_least, within).await)
         }
         .boxed()
     }

@@ -145,7 +145,8 @@ pub(super) fn write(when: When, at_least: Fence, longest: u64, windows: Windows,
     Call { script: &WRITE, args }
 }
 
-pub(super) fn change(change: Change, at_least: Fence, longest: u64, tombstone_ms: u64) -> Call {
+/// `until_us`: a node whose time is past that does nothing.
+pub(super) fn change(change: Change, at_least: Fence, longest: u64, tombstone_ms: u64, until_us: u64) -> Call {
     let (verb, [fresh, swr, hard], only) = match change {
         Change::Take => (0, [0; 3], Only::Always),
         Change::End(ending) => (1, [ending.fresh.0, ending.swr.0, ending.hard.0], ending.only),
@@ -156,7 +157,7 @@ pub(super) fn change(change: Change, at_least: Fence, longest: u64, tombstone_ms
         Only::Sooner => 2,
     };
     let words = [number(verb), fence(at_least), number(longest), number(tombstone_ms)];
-    let args = words.into_iter().chain([fresh, swr, hard, only].map(number)).collect();
+    let args = words.into_iter().chain([fresh, swr, hard, only, until_us].map(number)).collect();
     Call { script: &CHANGE, args }
 }
 

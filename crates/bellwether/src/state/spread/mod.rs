@@ -449,9 +449,15 @@ impl Tier for SpreadTier {
         .boxed()
     }
 
-    fn change<'a>(&'a self, key: &'a [u8], change: Change, at_least: Fence) -> BoxFuture<'a, Result<Wrote, TierError>> {
+    fn change<'a>(
+        &'a self,
+        key: &'a [u8],
+        change: Change,
+        at_least: Fence,
+        within: Span,
+    ) -> BoxFuture<'a, Result<Wrote, TierError>> {
         async move {
-            let wrote = self.0.inner.change(key, change, at_least).await?;
+            let wrote = self.0.inner.change(key, change, at_least, within).await?;
             self.0.wrote_over(key, &wrote).await?;
             Ok(Wrote { before: uncopied(wrote.before), ..wrote })
         }

@@ -144,6 +144,7 @@ pub(super) fn refusal(refusal: &Refusal, key: &[u8]) -> Response<Body> {
         Refusal::WrongType { .. } => (StatusCode::NOT_FOUND, Some(Why::NegativeType)),
         Refusal::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, Some(Why::TooLarge)),
         Refusal::NoOrigin { .. } => (StatusCode::BAD_REQUEST, None),
+        Refusal::Undecided => (StatusCode::GATEWAY_TIMEOUT, Some(Why::Timeout)),
     };
     let mut response = error(status, &refusal.words(key), why, None);
     if status == StatusCode::METHOD_NOT_ALLOWED {

@@ -282,8 +282,14 @@ impl Tier for SharedTier {
         self.tier().write(key, when, reads, at_least, envelope)
     }
 
-    fn change<'a>(&'a self, key: &'a [u8], change: Change, at_least: Fence) -> BoxFuture<'a, Result<Wrote, TierError>> {
-        self.tier().change(key, change, at_least)
+    fn change<'a>(
+        &'a self,
+        key: &'a [u8],
+        change: Change,
+        at_least: Fence,
+        within: Span,
+    ) -> BoxFuture<'a, Result<Wrote, TierError>> {
+        self.tier().change(key, change, at_least, within)
     }
 
     fn verify<'a>(&'a self, key: &'a [u8]) -> BoxFuture<'a, Result<Verified, TierError>> {

@@ -1,7 +1,9 @@
 -- Takes what is there, or gives it other ends. ARGV: verb (0 take, 1 end), at least, longest body to hand over, tombstone ms,
--- fresh ms, swr ms, hard ms, only (0 always, 1 later, 2 sooner).
+-- fresh ms, swr ms, hard ms, only (0 always, 1 later, 2 sooner), until when somebody waits for it, in us.
 local ends_it, at_least, longest, tombstone = ARGV[1] == '1', fence(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local fresh, swr, hard, only = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8]
+-- Whoever asked was answered that nothing is known: it must not be done behind their back.
+if now_us > tonumber(ARGV[9]) then return {2, now_us, bytes(ZERO), -1, 0, ''} end
 local cell = look()
 local may = cell and (cell.kind == FOREIGN or (cell.kind == VALUE and now < cell.fresh)) or false
 local left, length, all = -1, 0, ''
