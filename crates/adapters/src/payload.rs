@@ -35,13 +35,24 @@ pub(crate) const JSON: &str = "application/json";
 
 impl Weigh for Payload {
     fn weight(&self) -> usize {
+        self.body.weight() + self.beside()
+    }
+
+    fn around(&self) -> usize {
+        size_of::<Payload>() + self.beside()
+    }
+}
+
+impl Payload {
+    /// Bytes that it owns beside its body.
+    fn beside(&self) -> usize {
         let validator =
             self.validator.as_ref().map_or(0, |v| size_of::<Validator>() + v.etag.weight() + v.last_modified.weight());
         let content_type = match &self.content_type {
             Some(Cow::Owned(text)) => text.capacity(),
             Some(Cow::Borrowed(_)) | None => 0,
         };
-        self.body.weight() + validator + content_type
+        validator + content_type
     }
 }
 
@@ -57,8 +68,11 @@ mod tests {
         let full = Payload {
             validator: Some(Box::new(Validator { etag: Some(Bytes::from_static(b"\"v1\"")), last_modified: None })),
             content_type: Some("text/plain".to_owned().into()),
-            ..plain
+            ..plain.clone()
         };
         assert_eq!(full.weight(), 4 + size_of::<Validator>() + 4 + 10);
+        for payload in [plain, full] {
+            assert_eq!(size_of::<Payload>() + payload.weight() - payload.around(), 4, "the body alone is the value");
+        }
     }
 }

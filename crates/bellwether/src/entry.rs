@@ -12,6 +12,7 @@ use bellwether_core::time::{Span, Tick};
 use crate::key::Key;
 use crate::shared::tag_hash;
 use crate::state::wheel::TimerId;
+use crate::weigh::Value;
 
 /// An entry whose body's type is known to its space alone: the one place where types are erased,
 /// so that one store and one limit serve every space. One allocation, body included. Its key is the
@@ -49,20 +50,30 @@ pub(crate) trait Content: Any + Send + Sync {
     fn holder(&self) -> Option<&Resident> {
         None
     }
+    /// Of the entry's weight, the bytes that are neither its key's and [`ENTRY_OVERHEAD`] nor its value's. Reads nothing
+    /// that serving the value does not.
+    fn around(&self) -> usize;
 }
 
 /// A value.
 struct Plain<V>(V);
-impl<V: Send + Sync + 'static> Content for Plain<V> {}
+impl<V: Value> Content for Plain<V> {
+    fn around(&self) -> usize {
+        self.0.around()
+    }
+}
 
 /// A value with what few have.
 struct Tagged<V> {
     extra: Extra,
     value: V,
 }
-impl<V: Send + Sync + 'static> Content for Tagged<V> {
+impl<V: Value> Content for Tagged<V> {
     fn extra(&self) -> Option<&Extra> {
         Some(&self.extra)
+    }
+    fn around(&self) -> usize {
+        self.extra.weight() + self.value.around()
     }
 }
 
@@ -78,6 +89,9 @@ impl Content for Link {
     fn holder(&self) -> Option<&Resident> {
         Some(&self.holder)
     }
+    fn around(&self) -> usize {
+        ENTRY_OVERHEAD + weight_of(self.extra.as_deref()) + self.holder.body.around()
+    }
 }
 
 /// A value of a shared space. A kind of body of its own, so that entries of other spaces are no larger for it.
@@ -86,12 +100,15 @@ struct Travelled<V> {
     mark: TierMark,
     value: V,
 }
-impl<V: Send + Sync + 'static> Content for Travelled<V> {
+impl<V: Value> Content for Travelled<V> {
     fn extra(&self) -> Option<&Extra> {
         self.extra.as_deref()
     }
     fn mark(&self) -> Option<&TierMark> {
         Some(&self.mark)
+    }
+    fn around(&self) -> usize {
+        size_of::<TierMark>() + weight_of(self.extra.as_deref()) + self.value.around()
     }
 }
 
@@ -109,6 +126,9 @@ impl Content for TravelledLink {
     }
     fn holder(&self) -> Option<&Resident> {
         self.link.holder()
+    }
+    fn around(&self) -> usize {
+        size_of::<TierMark>() + self.link.around()
     }
 }
 
@@ -206,6 +226,11 @@ impl Extra {
     }
 }
 
+/// Bytes of what few entries have.
+fn weight_of(extra: Option<&Extra>) -> usize {
+    extra.map_or(0, Extra::weight)
+}
+
 /// A tag as floors know it: by its hash on the wire.
 #[derive(Clone, Debug)]
 pub(crate) struct Tag {
@@ -258,7 +283,7 @@ pub(crate) fn relabelled(entry: &Resident, meta: Meta, more: impl Into<Aside>, e
     let holder = entry.body.holder().unwrap_or(entry).clone();
     let mark = more.mark.or_else(|| entry.mark().cloned());
     let extra = Extra::joined(entry.extra(), more.extra);
-    let own = ENTRY_OVERHEAD + extra.as_ref().map_or(0, |extra| extra.weight());
+    let own = ENTRY_OVERHEAD + weight_of(extra.as_deref());
     let flags = if expired { EXPIRED } else { 0 } | if extra.is_some() { EXTRA } else { 0 };
     let (weight, link) = (holder.weight as usize + own, Link { holder, extra });
     // The same copy, or one that was found to be as good: what it was asked for so far is of the past.
@@ -275,16 +300,10 @@ pub(crate) fn relabelled(entry: &Resident, meta: Meta, more: impl Into<Aside>, e
 
 impl Entry {
     /// An entry for `key`; `heap` is what `value` owns beyond its own size.
-    pub(crate) fn new<V: Send + Sync + 'static>(
-        key: &Key,
-        meta: Meta,
-        aside: impl Into<Aside>,
-        heap: usize,
-        value: V,
-    ) -> Resident {
+    pub(crate) fn new<V: Value>(key: &Key, meta: Meta, aside: impl Into<Aside>, heap: usize, value: V) -> Resident {
         let Aside { extra, mark, past } = aside.into();
         let weight = ENTRY_OVERHEAD + key.bytes.len() + size_of::<V>() + heap;
-        let weight = weight + extra.as_ref().map_or(0, |extra| extra.weight());
+        let weight = weight + weight_of(extra.as_deref());
         let flags = (if extra.is_some() { EXTRA } else { 0 }, past);
         match (extra, mark) {
             (extra, Some(mark)) => {
@@ -368,6 +387,12 @@ impl Entry {
         body.downcast_ref::<Tagged<V>>().map(|tagged| &tagged.value)
     }
 
+    /// Bytes of the value itself, under a key of so many bytes.
+    pub(crate) fn value_bytes(&self, key: usize) -> u32 {
+        let around = ENTRY_OVERHEAD + key + self.body.around();
+        self.weight.saturating_sub(u32::try_from(around).unwrap_or(u32::MAX))
+    }
+
     /// What is known of it in the shared tier.
     pub(crate) fn mark(&self) -> Option<&TierMark> {
         self.body.mark()
@@ -444,9 +469,44 @@ pub(crate) const ENTRY_OVERHEAD: usize = 160;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::key::KeyRef;
+    use crate::weigh::Weigh as _;
 
     #[test]
     fn an_entry_is_small() {
         assert_eq!(size_of::<Entry<Plain<()>>>(), 48);
+    }
+
+    #[test]
+    fn a_values_size_is_its_length_whatever_its_entry_holds_besides() {
+        let meta = Meta {
+            fence: Fence(1),
+            kind: Kind::Value,
+            born: Tick(0),
+            fresh_until: Tick(1_000),
+            swr_ms: 0,
+            hard_ms: 0,
+            cost_ms: 1,
+            early_ms: 0,
+        };
+        let key = KeyRef::new(0, b"a key of some length", &ahash::RandomState::with_seed(1)).to_key();
+        let tags = || Extra::of(Some(7), [Tag::named(&"tag".into()), Tag::of_wire(9)].into());
+        let mark = || Some(TierMark::of(Fence(3), Tick(5)));
+        let asides = [(false, false), (true, false), (false, true), (true, true)].map(|(tagged, shared)| Aside {
+            extra: tags().filter(|_| tagged),
+            mark: mark().filter(|_| shared),
+            past: Past::default(),
+        });
+        for aside in asides {
+            let mut value = vec![7_u8; 59];
+            value.reserve_exact(100);
+            let entry = Entry::new(&key, meta, aside, value.weight(), value);
+            assert_eq!(entry.value_bytes(key.bytes.len()), 59);
+            assert!(entry.weight > 59 + 160, "what it takes in memory is more");
+            let link = relabelled(&entry, meta, tags(), false);
+            assert_eq!(link.value_bytes(key.bytes.len()), 59, "a reference has the size of what it leads to");
+        }
+        let number = Entry::new(&key, meta, None, 0, 7_u64);
+        assert_eq!(number.value_bytes(key.bytes.len()), 8);
     }
 }

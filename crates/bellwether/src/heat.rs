@@ -10,7 +10,6 @@ use bellwether_core::time::Tick;
 use crate::cache::Cache;
 use crate::control::heat::sensible;
 use crate::engine::Engine;
-use crate::engine::notice::value_size;
 use crate::error::SetupError;
 use crate::observe::explain::ExplainReaction;
 use crate::state::heat::CapacitySource;
@@ -48,7 +47,7 @@ pub struct HotKey {
 /// A value that is large.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct BigKey {
-    /// Bytes of the value, nearly.
+    /// Bytes of the value.
     pub bytes: u32,
     /// Its space.
     pub space: String,
@@ -134,7 +133,7 @@ impl Cache {
         let mut largest = BinaryHeap::with_capacity(n + 1);
         for (space, key, entry) in self.engine.memory.entries() {
             let Some(space) = spaces.get(&space).filter(|space| self.engine.is_live(space, &entry)) else { continue };
-            let bytes = value_size(&entry, key.len());
+            let bytes = entry.value_bytes(key.len());
             let full = largest.len() >= n;
             let least = largest.peek().map_or(0, |std::cmp::Reverse(BigKey { bytes, .. })| *bytes);
             if full && bytes <= least {

@@ -17,10 +17,20 @@ use bytes::Bytes;
 pub trait Weigh {
     /// Heap bytes owned by this value.
     fn weight(&self) -> usize;
+
+    /// Of its `size_of` and its [`weight`](Weigh::weight), the bytes that are no part of what readers get: a pointer and a
+    /// length, say. A value's size, as hot and large keys are told with, goes without. Asked on the read path: it must
+    /// not walk the value.
+    fn around(&self) -> usize {
+        0
+    }
 }
 
 macro_rules! on_the_heap {
-    ($($of:ty),*) => { $(impl Weigh for $of { fn weight(&self) -> usize { self.len() } })* };
+    ($($of:ty),*) => { $(impl Weigh for $of {
+        fn weight(&self) -> usize { self.len() }
+        fn around(&self) -> usize { size_of::<Self>() }
+    })* };
 }
 on_the_heap!(Bytes, String, Box<str>, Arc<str>, Box<[u8]>, Arc<[u8]>);
 
@@ -32,6 +42,9 @@ nothing_more!((), bool, char, u8, u16, u32, u64, u128, usize, i8, i16, i32, i64,
 impl<T: Weigh> Weigh for Vec<T> {
     fn weight(&self) -> usize {
         self.capacity() * size_of::<T>() + self.iter().map(Weigh::weight).sum::<usize>()
+    }
+    fn around(&self) -> usize {
+        size_of::<Self>() + (self.capacity() - self.len()) * size_of::<T>()
     }
 }
 

@@ -175,10 +175,15 @@ pub(crate) fn drill(drill: Drill) -> Result<(), Failure> {
 fn unknown(words: &[OsString]) -> String {
     let word = words.first().map(|word| word.to_string_lossy().to_lowercase()).unwrap_or_default();
     let distance = |name: &&str| strsim::damerau_levenshtein(&word, name);
-    let known: Vec<&str> = drills().map(|drill| drill.name).chain(["list"]).collect();
-    let near = known.iter().copied().filter(|name| distance(name) <= (name.len().max(word.len()) / 3).max(1));
+    let drills: Vec<&str> = drills().map(|drill| drill.name).collect();
+    let near =
+        drills.iter().copied().chain(["list"]).filter(|name| distance(name) <= (name.len().max(word.len()) / 3).max(1));
     let hint = near.min_by_key(distance).map(|name| format!(" Did you mean '{name}'?")).unwrap_or_default();
-    format!("there is no drill '{}'.{hint} There are: {}", printable(&word), known.join(", "))
+    format!(
+        "there is no drill '{}'.{hint} There are: {} (`bellwether drill list` tells what each is)",
+        printable(&word),
+        drills.join(", ")
+    )
 }
 
 fn list() {

@@ -14,6 +14,9 @@ use crate::output::{printable, say};
 const NAMES: usize = 14;
 
 pub(crate) fn explain(key: &OsStr, url: &str) -> Result<(), Failure> {
+    if key.is_empty() {
+        return Err(Failure::Input(vec!["bellwether: an empty key is no key: expected one as in GET".to_owned()]));
+    }
     let answer = admin::get(url, &format!("/api/explain/{}", encoded(key.as_bytes())))?;
     if answer.status != 200 {
         return Err(admin::refusal(&answer));
@@ -47,7 +50,12 @@ fn table(json: &Value) -> String {
     if entry.is_null() {
         lines.row("entry", "none".to_owned());
     } else {
-        lines.row("entry", format!("{}, {} bytes, {} hits", shown(&entry["kind"]), entry["bytes"], entry["hits"]));
+        let value = match entry["kind"] == "value" {
+            true => format!("{} bytes, ", entry["value_bytes"]),
+            false => String::new(),
+        };
+        let held = format!("{} in memory, {} hits", entry["bytes"], entry["hits"]);
+        lines.row("entry", format!("{}, {value}{held}", shown(&entry["kind"])));
         lines.row("  age", time(&entry["age_ms"]));
         if entry["invalidated"] == true {
             lines.row("  invalidated", "itself, its space or one of its tags: the next read loads".to_owned());
@@ -229,10 +237,10 @@ mod tests {
         assert!(text.contains("entry           none\n") && text.ends_with("0 of 16 loads run, 1 wait\n"), "{text}");
         assert!(!text.contains("null") && !text.contains("failure"), "{text}");
         let mut warm = cold;
-        warm["entry"] = json!({ "kind": "value", "bytes": 9, "hits": 3, "age_ms": 61_234, "fresh_for_ms": 0,
+        warm["entry"] = json!({ "kind": "value", "value_bytes": 9, "bytes": 201, "hits": 3, "age_ms": 61_234, "fresh_for_ms": 0,
             "served_for_ms": 540_000, "kept_for_ms": 8_000_000, "cost_ms": 12, "tags": ["a\u{1b}[2J"] });
         let text = table(&warm);
-        for row in ["value, 9 bytes, 3 hits", "61.2 s", "9 min 0 s", "2 h 13 min", "12 ms"] {
+        for row in ["value, 9 bytes, 201 in memory, 3 hits", "61.2 s", "9 min 0 s", "2 h 13 min", "12 ms"] {
             assert!(text.contains(row), "{row}: {text}");
         }
         assert!(!text.contains('\u{1b}'), "a terminal is not written to by others");

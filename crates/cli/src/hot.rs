@@ -16,7 +16,8 @@ use crate::output::{aligned, printable, say};
 pub(crate) enum Hot {
     /// Show which keys are announced, those that begin later as well
     List,
-    /// Say that a key will be hot: it is loaded and prepared half a minute before, and treated as hot to the end
+    /// Say that a key will be hot: it is loaded and prepared half a minute before, and treated as hot to the end.
+    /// Said to this one process: in a fleet say it to each, or write [[hot.announce]] in the file that all read
     Announce {
         /// The key, as in GET
         key: OsString,
@@ -44,6 +45,9 @@ pub(crate) fn hot(what: &Hot, url: &str) -> Result<(), Failure> {
             let json = asked(&admin::post(url, &path(key, at.as_deref(), length))?)?;
             let ends = time(&json["ends_in_ms"]);
             say(&format!("{} is announced: {}, ends in {ends}", word(&json["key"]), begins(&json)));
+            say(&format!(
+                "only to the process behind {url}: in a fleet announce it to each, or in the file ([[hot.announce]])"
+            ));
             Ok(())
         }
         Hot::Withdraw { key } => {

@@ -47,8 +47,10 @@ fn asked(url: &str, path: &str) -> Result<Value, Failure> {
 
 fn hot(json: &Value) -> String {
     let capacity = json["capacity_per_s"].as_u64().unwrap_or_default();
+    let announced = rows(json).iter().filter(|key| key["announced"] == true).count();
+    let announced = if announced == 0 { String::new() } else { format!(", {announced} announced") };
     let mut text = format!(
-        "{} hot, {} watched; a node bears {} operations/s ({}); {} process(es)\n\n",
+        "{} hot, {} watched{announced}; a node bears {} operations/s ({}); {} process(es)\n\n",
         json["hot"],
         json["watched"],
         number(capacity),
@@ -86,12 +88,15 @@ fn hot(json: &Value) -> String {
         table.push(vec![
             cut(&word(&key["key"])),
             word(&key["space"]),
-            word(&key["stage"]),
+            stage(key),
             number(rate(fleet, "reads_per_s")),
             number(rate(fleet, "writes_per_s")),
             number(rate(fleet, "bytes_per_s")),
             format!("{:.0} %", key["share"].as_f64().unwrap_or_default() * 100.0),
-            place(rate(&key["here"], "reads_per_s"), rate(fleet, "reads_per_s")).to_owned(),
+            match rate(fleet, "reads_per_s") {
+                0 => "-".to_owned(),
+                all => place(rate(&key["here"], "reads_per_s"), all).to_owned(),
+            },
             since(key["since_ms"].as_u64().unwrap_or_default()),
             if done.is_empty() { "-".to_owned() } else { done.join(", ") + undoing },
             counted("saved"),
@@ -107,7 +112,7 @@ fn big(json: &Value) -> String {
     if keys.is_empty() {
         return "memory holds no value\n".to_owned();
     }
-    let mut table = vec![["bytes", "hits", "space", "key"].map(String::from).to_vec()];
+    let mut table = vec![["value bytes", "hits", "space", "key"].map(String::from).to_vec()];
     for key in keys {
         let count = |name: &str| number(key[name].as_u64().unwrap_or_default());
         table.push(vec![count("bytes"), count("hits"), word(&key["space"]), word(&key["key"])]);
@@ -117,6 +122,12 @@ fn big(json: &Value) -> String {
 
 fn rows(json: &Value) -> &[Value] {
     json["keys"].as_array().map(Vec::as_slice).unwrap_or_default()
+}
+
+/// How hot it is, and whether somebody said so before.
+fn stage(key: &Value) -> String {
+    let stage = word(&key["stage"]);
+    if key["announced"] == true && stage != "announced" { stage + ", announced" } else { stage }
 }
 
 /// Where most of it is seen.

@@ -60,6 +60,9 @@ enum Verb {
         /// What to serve, as TOML
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
+        /// A file in the place where none is expected
+        #[arg(hide = true)]
+        file: Option<PathBuf>,
         /// Allow addresses that others can reach without a password
         #[arg(long)]
         insecure: bool,
@@ -150,7 +153,11 @@ enum Verb {
 
 fn main() -> ExitCode {
     let done = match Arguments::parse().verb {
-        Verb::Serve { config, insecure } => serve::serve(config.as_deref(), insecure),
+        Verb::Serve { file: Some(file), .. } => {
+            let hint = format!("bellwether serve --config {}", output::printable(&file.to_string_lossy()));
+            Err(Failure::Input(vec![format!("bellwether: `serve` takes its file as --config: {hint}")]))
+        }
+        Verb::Serve { config, insecure, .. } => serve::serve(config.as_deref(), insecure),
         Verb::Demo(arguments) => demo::demo(arguments),
         Verb::Check { file, config, connect, insecure } => {
             // One of them is there, or the line was refused.

@@ -57,10 +57,10 @@ pub(crate) struct Arguments {
     /// Of another Redis over TLS: who signed its certificate, as PEM, instead of what this system trusts
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
-    /// At most so many keys
+    /// At most so many keys in this run
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
-    /// Remember there how far it is: the same command goes on from there
+    /// Remember there how far it is, until the whole list is through: the same command goes on from there
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
     /// The server's admin listener; its password, if any, is read from BELLWETHER_ADMIN_PASSWORD
@@ -139,9 +139,30 @@ pub(crate) fn warm(arguments: &Arguments) -> Result<(), Failure> {
         return Err(unfinished(failure, &state, &counts));
     }
     counts.refused += source.refused();
-    let keys = state.done() + source.refused();
-    state.end(&place);
-    conclude(keys, &counts, &place)
+    let run = Run { keys: state.done() - counts.before + source.refused(), rest: rest(&mut source, &state) };
+    let through = state.done() + source.refused();
+    if run.rest.is_none() {
+        state.end(&place);
+    }
+    conclude(&run, through, &counts, &place)
+}
+
+/// What one run did.
+struct Run {
+    /// Keys that it was about.
+    keys: u64,
+    /// What it leaves to the next one, in words; `None`: the whole list is through.
+    rest: Option<String>,
+}
+
+/// Whether a limit ended the run before its list, so that what is kept says where the next one begins.
+fn rest(source: &mut Source, state: &State) -> Option<String> {
+    // Whoever remembers nothing need not ask whether there was more. A line that can't be read is not through.
+    if !state.is_kept() || source.next(1).is_ok_and(|keys| keys.is_empty()) {
+        return None;
+    }
+    let total = source.total().map(|total| format!(" of {total}")).unwrap_or_default();
+    Some(format!("{}{total} are through now; the same command goes on from there", state.done()))
 }
 
 /// Loads batch by batch, and remembers each.
@@ -153,9 +174,10 @@ fn load_all(
     stop: &AtomicBool,
     progress: &mut Progress,
 ) -> Result<(), Failure> {
-    let total = source.total().map(|total| total.min(arguments.limit.unwrap_or(u64::MAX)));
+    let last = counts.before.saturating_add(arguments.limit.unwrap_or(u64::MAX));
+    let total = source.total().map(|total| total.min(last));
     loop {
-        let room = arguments.limit.map_or(BATCH as u64, |limit| limit.saturating_sub(state.done()).min(BATCH as u64));
+        let room = last.saturating_sub(state.done()).min(BATCH as u64);
         let batch = source.next(usize::try_from(room).unwrap_or(BATCH))?;
         if batch.is_empty() {
             return Ok(());
@@ -175,7 +197,8 @@ fn unfinished(failure: Failure, state: &State, counts: &Counts) -> Failure {
         return failure;
     }
     let go_on = if state.is_kept() { "the same command goes on from there" } else { "--state FILE would let it go on" };
-    let far = format!("{} keys are done ({}); {go_on}", state.done(), counts.words());
+    let earlier = if counts.before == 0 { "" } else { "in this run " };
+    let far = format!("{} keys are done ({earlier}{}); {go_on}", state.done(), counts.words());
     match failure {
         Failure::Run(words) => Failure::Run(format!("{words}: {far}")),
         Failure::Input(mut lines) => {
@@ -186,14 +209,19 @@ fn unfinished(failure: Failure, state: &State, counts: &Counts) -> Failure {
 }
 
 /// What came of it all.
-fn conclude(keys: u64, counts: &Counts, place: &Place) -> Result<(), Failure> {
-    if keys == 0 {
+fn conclude(run: &Run, through: u64, counts: &Counts, place: &Place) -> Result<(), Failure> {
+    if through == 0 {
         let words = format!("{} names no key: nothing was loaded", place.named());
         return Err(if place.is_living() { Failure::Run(words) } else { Failure::Input(vec![words]) });
     }
-    say(&format!("{keys} keys: {}", counts.words()));
+    let earlier = match (&run.rest, counts.before) {
+        (Some(rest), _) => format!("; {rest}"),
+        (None, 0) => String::new(),
+        (None, _) => format!("; {through} with those of earlier runs, that was all"),
+    };
+    say(&format!("{} keys: {}{earlier}", run.keys, counts.words()));
     let refused = counts.first_refused.as_ref().map(|key| format!(" ('{key}' is one)")).unwrap_or_default();
-    if counts.refused > 0 && counts.refused == counts.answered() {
+    if counts.refused > 0 && counts.refused == counts.answered() && counts.before == 0 {
         let hint = "`match` of its [[space]] says which keys belong to it, `origin` that it loads";
         return Err(Failure::Input(vec![format!("no key belongs to a space that loads{refused}: {hint}")]));
     }

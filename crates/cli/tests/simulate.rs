@@ -96,6 +96,14 @@ fn every_mistake_is_told_at_once_with_what_was_meant() {
     assert!(err.contains("unknown policy set \"leed\"") && err.contains("did you mean \"lead\"?"), "{err}");
     let (code, _, err) = simulate(&["--ttl", "5s"], &std::env::temp_dir());
     assert!(code == Some(2) && err.contains("--trace"), "{err}");
+    for (of_a_trace, named) in [
+        (&["S1", "--ttl", "60s", "--eviction", "lru"][..], "--ttl, --eviction are for a trace"),
+        (&["S3", "--memory", "64MiB"], "--memory is for a trace"),
+        (&["--list", "--size", "1KiB"], "--size"),
+    ] {
+        let (code, out, err) = simulate(of_a_trace, &std::env::temp_dir());
+        assert!(code == Some(2) && out.is_empty() && err.contains(named) && err.contains("--trace"), "{err}");
+    }
     let (code, _, err) = simulate(&["S1", "--rate", "1e12/s"], &std::env::temp_dir());
     assert!(code == Some(2) && err.contains("limit of 4,000,000,000"), "{err}");
 }

@@ -109,6 +109,8 @@ fn a_file_without_sense_is_an_error_that_says_which() {
     assert!(matches!(of("bad.lis", b"a b c\n"), Err(ReadError::Senseless(m)) if m.count == 1));
     assert!(matches!(of("short.trace", &[0, 1, 2]), Err(ReadError::Senseless(_))));
     assert!(matches!(of("no-key.csv", b"time,size\n1,2\n"), Err(ReadError::Wrong(text)) if text.contains("\"key\"")));
+    let strange = of("strange.csv", b"url,user,when\n/a,1,2\n");
+    assert!(matches!(strange, Err(ReadError::Wrong(text)) if text.contains("column `key`") && text.contains("url")));
     assert!(matches!(of("wide.csv", b"1,2,3,4,5\n"), Err(ReadError::Wrong(_))));
     assert!(matches!(auto(&home.path().join("none")), Err(ReadError::Unreadable(_))));
     assert!(matches!(auto(home.path()), Err(ReadError::Unreadable(_))), "a directory");

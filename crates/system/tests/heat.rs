@@ -89,10 +89,15 @@ fn a_hot_key_is_shown_with_what_is_done_about_it_in_every_view_and_let_go_when_i
     let of = |name: &str| said.iter().position(|word| *word == RespValue::bulk(name)).map(|at| &said[at + 1]);
     assert_eq!(of("key").map(RespValue::text).as_deref(), Some("kv:hot"), "{resp:?}");
     assert!(of("done").is_some_and(|done| done.items().contains(&RespValue::bulk("extend"))), "{resp:?}");
+    assert_eq!(of("value_bytes"), Some(&RespValue::Int(1)), "a value is as large as it is long: {resp:?}");
     let big = ask(&server, &["bigkeys", "-n", "1"]);
-    assert!(big.stdout.contains("70,0") && big.stdout.contains("kv:big") && !big.stdout.contains("kv:hot"), "{big:?}");
+    assert!(
+        big.stdout.contains("\n     70,000 ") && big.stdout.contains("kv:big") && !big.stdout.contains("kv:hot"),
+        "{big:?}"
+    );
     let explained = ask(&server, &["explain", "kv:hot"]);
     assert!(explained.stdout.contains("extend") && explained.stdout.contains("read_heavy"), "{explained:?}");
+    assert!(explained.stdout.contains("value, 1 bytes, "), "{explained:?}");
     let reacting = |kind: &str| server.metrics().sum("bellwether_hot_reacting", &[&format!("\"{kind}\"")]);
     assert_eq!((reacting("extend"), reacting("replicas")), (1.0, 0.0), "{}", server.metrics().shown("bellwether_hot"));
 
@@ -121,6 +126,12 @@ fn an_announced_key_is_loaded_before_anybody_reads_it_and_nonsense_is_refused() 
         explained.contains("announced").then_some(explained)
     });
     assert!(explained.contains("worker"), "{explained}");
+    // It is shown where hot keys are, though nobody asks for it, and so is who heard of it.
+    assert!(said.stdout.contains("only to the process"), "{said:?}");
+    let shown = row(&server, "v:1").expect("it is reacted to");
+    assert_eq!((shown["stage"].as_str(), shown["announced"].as_bool()), (Some("announced"), Some(true)), "{shown}");
+    let table = ask(&server, &["hotkeys", "--once"]).stdout;
+    assert!(table.contains("1 announced") && table.lines().any(|line| line.starts_with("v:1 ")), "{table}");
     let mut db = server.connect();
     db.call(&["GET", "v:1"]);
     assert_eq!(origin.requests_for("/v/1"), 1, "its first reader finds it");

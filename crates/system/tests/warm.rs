@@ -176,9 +176,34 @@ fn an_interrupted_run_goes_on_where_it_was_and_another_list_is_told() {
     shop.list("keys.txt", (1..=2000).map(|id| format!("slow:{id}")));
     let (code, said) = shop.warm(&[&list, "--state", "state"], "");
     assert_eq!(code, Some(0), "{said}");
-    let rest = format!("{} loaded", 2000 - done(&kept));
-    assert!(said.contains("2000 keys") && said.contains(&rest), "{rest}: {said}");
+    let rest = format!("{0} keys: {0} loaded", 2000 - done(&kept));
+    assert!(said.contains("2000 with those of earlier runs") && said.contains(&rest), "{rest}: {said}");
     assert!(!state.exists(), "there is nothing left to go on with");
+}
+
+#[test]
+fn a_limit_is_of_one_run_and_the_state_stays_until_the_whole_list_is_through() {
+    let shop = Shop::open();
+    let list = shop.list("keys.txt", (1..=20).map(|id| format!("product:{id}")));
+    for arguments in [&[&list[..]][..], &["--space", "product"]] {
+        let all = if arguments.len() == 1 { 20 } else { 2000 };
+        let step = all * 2 / 5;
+        let (limit, state) = (step.to_string(), shop.server.home().join("state"));
+        let warm = || shop.warm(&[arguments, &["--limit", &limit, "--state", "state"]].concat(), "");
+        for run in 1..=2 {
+            let (code, said) = warm();
+            assert_eq!(code, Some(0), "{said}");
+            let (this, far) = (format!("{step} keys: "), format!("{} of {all} are through", run * step));
+            assert!(said.contains(&this) && said.contains(&far), "{this}, {far}: {said}");
+            assert!(state.exists(), "the rest is not forgotten: {said}");
+        }
+        assert!(shop.is_there("product:1") == (all == 20), "what is not through is not loaded");
+        let (code, said) = warm();
+        let (this, far) = (format!("{} keys: ", all - 2 * step), format!("{all} with those of earlier runs"));
+        assert_eq!(code, Some(0), "{said}");
+        assert!(said.contains(&this) && said.contains(&far), "{this}, {far}: {said}");
+        assert!(!state.exists() && !shop.server.home().join("state.keys").exists(), "all of it is through");
+    }
 }
 
 #[test]
@@ -249,6 +274,6 @@ fn another_redis_over_tls_is_walked_the_most_popular_first() {
     redis.call(&["FLUSHALL"]).expect("emptied");
     let (code, said) = shop.warm(&arguments, "");
     assert_eq!(code, Some(0), "{said}");
-    assert!(said.contains("1500 keys"), "what was found then is loaded now: {said}");
+    assert!(said.contains("1500 with those of earlier runs"), "what was found then is loaded now: {said}");
     assert!(!state.exists() && !shop.server.home().join("state.keys").exists());
 }

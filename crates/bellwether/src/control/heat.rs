@@ -16,7 +16,6 @@ use bellwether_core::why::Why;
 use crate::control::capacity;
 use crate::control::react::Reactor;
 use crate::control::whispers::Whispers;
-use crate::engine::notice::value_size;
 use crate::engine::{Engine, draw};
 use crate::error::SetupError;
 use crate::events::Transport;
@@ -203,7 +202,7 @@ fn seen(engine: &Engine, judged: &mut Judged, closed: &Closed<'_>) -> Vec<Seen> 
     let Judged { view, known, .. } = judged;
     let seen = known.iter_mut().map(|(id, known)| {
         if let Some(entry) = engine.memory.peek(known.key.by_ref()) {
-            known.size = value_size(&entry, known.key.bytes.len());
+            known.size = entry.value_bytes(known.key.bytes.len());
         }
         let here = closed.counts(*id, known.size);
         Seen { id: *id, space: known.key.space, here, elsewhere: view.rates(*id) }

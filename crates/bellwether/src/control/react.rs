@@ -242,7 +242,7 @@ fn situation(
             loads: space.loads_unasked(),
         },
         ttl: space.policy.ttl,
-        value_bytes: engine.memory.peek(key.by_ref()).map_or(0, |entry| entry.weight),
+        value_bytes: engine.memory.peek(key.by_ref()).map_or(0, |entry| entry.value_bytes(key.bytes.len())),
         instances: sight.instances,
         nodes: engine.tier.as_ref().map_or(1, |tier| u32::try_from(tier.nodes()).unwrap_or(u32::MAX)),
         replicas: engine.tier.as_ref().map_or(0, |tier| u32::try_from(tier.replicas()).unwrap_or(u32::MAX)),

@@ -5,7 +5,7 @@ use bellwether_core::heat::sketch::Id;
 
 use crate::engine::Engine;
 use crate::engine::space::SpaceState;
-use crate::entry::{ENTRY_OVERHEAD, Entry};
+use crate::entry::Entry;
 use crate::state::heat::Access;
 
 impl Engine {
@@ -13,7 +13,7 @@ impl Engine {
     #[cold]
     #[inline(never)]
     pub(crate) fn look_at_read(&self, space: &SpaceState, key: &[u8], entry: Option<&Entry>, drawn: Drawn) {
-        let size = entry.map_or(0, |entry| value_size(entry, key.len()));
+        let size = entry.map_or(0, |entry| entry.value_bytes(key.len()));
         self.heat.look(id(space, key), space.id, key, Access::Read(size), drawn);
     }
 
@@ -29,10 +29,4 @@ impl Engine {
 /// The key as the whole fleet knows it.
 pub(crate) fn id(space: &SpaceState, key: &[u8]) -> Id {
     Id(xxhash_rust::xxh3::xxh3_64_with_seed(key, space.heat_seed))
-}
-
-/// Bytes of an entry's value, nearly.
-pub(crate) fn value_size(entry: &Entry, key: usize) -> u32 {
-    let around = u32::try_from(ENTRY_OVERHEAD + key).unwrap_or(u32::MAX);
-    entry.weight.saturating_sub(around)
 }

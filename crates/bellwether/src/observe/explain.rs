@@ -62,7 +62,9 @@ pub struct ExplainEntry {
     pub cost: Span,
     /// Times it was served since stored (approximate).
     pub hits: u32,
-    /// Bytes it counts against the limit.
+    /// Bytes of the value itself.
+    pub value_bytes: u32,
+    /// Bytes it counts against the limit: with its key, and all that is kept beside it.
     pub bytes: u32,
     /// The origin's version of it.
     pub version: Option<u64>,
@@ -179,6 +181,7 @@ impl Engine {
                 kept_for: meta.hard_until().since(now),
                 cost: Span(u64::from(meta.cost_ms)),
                 hits: entry.hits(),
+                value_bytes: entry.value_bytes(key.bytes.len()),
                 bytes: self.memory.cost(&entry),
                 version: entry.version(),
                 tags: entry.tags().iter().map(Tag::shown).collect(),

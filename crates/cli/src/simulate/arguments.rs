@@ -78,6 +78,22 @@ pub(crate) struct Arguments {
     pub(super) html: Option<PathBuf>,
 }
 
+impl Arguments {
+    /// What is set that only a trace heeds. `requires` does not see it where a scenario is named, which no trace allows.
+    pub(super) fn of_a_trace(&self) -> Vec<&'static str> {
+        let set = [
+            ("--format", self.format != "auto"),
+            ("--memory", !self.memory.is_empty()),
+            ("--ttl", !self.ttl.is_empty()),
+            ("--grace", !self.grace.is_empty()),
+            ("--eviction", !self.eviction.is_empty()),
+            ("--size", self.size.is_some()),
+            ("--limit", self.limit.is_some()),
+        ];
+        set.into_iter().filter_map(|(option, set)| set.then_some(option)).collect()
+    }
+}
+
 /// "unknown scenario "s3": …", with the closest that there is.
 fn unknown(what: &str, word: &str, known: &[&str]) -> String {
     let lower = word.to_ascii_lowercase();

@@ -11,6 +11,15 @@ pub(crate) use arguments::Arguments;
 use crate::failure::Failure;
 
 pub(crate) fn simulate(arguments: &Arguments) -> Result<(), Failure> {
+    if arguments.trace.is_none() {
+        let alone = arguments.of_a_trace();
+        if !alone.is_empty() {
+            let are = if alone.len() == 1 { "is" } else { "are" };
+            let words =
+                format!("bellwether: {} {are} for a trace: expected --trace FILE, and no scenario", alone.join(", "));
+            return Err(Failure::Input(vec![words]));
+        }
+    }
     match &arguments.trace {
         Some(file) => whatif::replay(arguments, file),
         None if arguments.list || arguments.scenarios.iter().any(|word| word == "list") => {

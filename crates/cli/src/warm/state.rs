@@ -83,8 +83,9 @@ impl State {
                 return Err(self.bad(&format!("{} is gone, which held its keys: remove the state", list.display())));
             }
             Some(list) => {
-                let mut source = place.open(admin_url, most, &mut watch)?;
-                self.hold(&list, &mut source, most)?;
+                // Whole: a limit is of one run, and the next goes on in the same list.
+                let mut source = place.open(admin_url, None, &mut watch)?;
+                self.hold(&list, &mut source)?;
                 of_file(self.named.clone(), &list)?
             }
             None => place.open(admin_url, most, &mut watch)?,
@@ -127,12 +128,12 @@ impl State {
     }
 
     /// Writes the list down, one key a line.
-    fn hold(&self, list: &Path, source: &mut Source, most: Option<u64>) -> Result<(), Failure> {
+    fn hold(&self, list: &Path, source: &mut Source) -> Result<(), Failure> {
         let failed = |error: io::Error| Failure::Run(format!("{}: {error}", list.display()));
         let mut out = BufWriter::new(File::create(list).map_err(failed)?);
         let mut held = 0;
         loop {
-            let keys = source.next(most.map_or(STEP, |most| most.saturating_sub(held).min(STEP)) as usize)?;
+            let keys = source.next(STEP as usize)?;
             if keys.is_empty() {
                 break;
             }
@@ -140,7 +141,7 @@ impl State {
             if held > MOST_HELD {
                 // Half a list would be taken for a whole one.
                 let _ = fs::remove_file(list);
-                return Err(Failure::Run(format!("more than {MOST_HELD} keys can't be held: give --limit")));
+                return Err(Failure::Run(format!("more than {MOST_HELD} keys can't be held: leave --state out")));
             }
             keys.iter().try_for_each(|key| writeln!(out, "{key}")).map_err(failed)?;
         }

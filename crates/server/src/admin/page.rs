@@ -1,6 +1,6 @@
 //! What is there to see? A page for people, without a script.
 
-use crate::service::Service;
+use crate::service::{Service, SpaceView};
 
 /// A place, what is behind it, and the command that shows it.
 struct Place {
@@ -50,15 +50,21 @@ const PLACES: [&[Place]; 2] = [
 
 /// The list of places, and the spaces one may ask about.
 pub(super) fn index(service: &Service) -> String {
-    let spaces: String = service.space_names().iter().map(|name| format!("<li>{}</li>\n", escaped(name))).collect();
+    let spaces: String = service.space_views().iter().map(space).collect();
     let [looks, changes] = PLACES.map(|places| places.iter().map(row).collect::<String>());
     format!(
         "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Bellwether</title>\n\
          <h1>Bellwether {}</h1>\n\
          <ul>\n{looks}</ul>\n<h2>What changes something</h2>\n<ul>\n{changes}</ul>\n\
-         <h2>Spaces</h2>\n<ul>\n{spaces}</ul>\n</html>\n",
+         <h2>Spaces</h2>\n<table>\n<tr><th>keys</th><th>space</th><th>origin</th><th>ttl</th></tr>\n{spaces}</table>\n</html>\n",
         env!("CARGO_PKG_VERSION")
     )
+}
+
+fn space(space: &SpaceView) -> String {
+    let origin = space.origin.as_deref().unwrap_or("none: a plain space");
+    let (keys, name, origin) = (escaped(&space.template), escaped(&space.name), escaped(origin));
+    format!("<tr><td><code>{keys}</code></td><td>{name}</td><td>{origin}</td><td>{}</td></tr>\n", space.ttl)
 }
 
 fn row(place: &Place) -> String {

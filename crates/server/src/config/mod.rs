@@ -165,7 +165,7 @@ fn resolve(cx: &mut Context<'_>, document: Fields) -> Config {
     let spaces = root.list("space").unwrap_or_default();
     if spaces.is_empty() && root.setting("space").is_none() {
         let wrong = Wrong::expected("at least one [[space]]")
-            .hint("[[space]] match = \"session:{id}\" ttl = \"30m\" is the smallest");
+            .hint("the smallest is three lines: `[[space]]`, `match = \"session:{id}\"`, `ttl = \"30m\"`");
         root.missing(&["space"], Place::File, "no [[space]]", wrong);
     }
     let strict = root.boolean("strict").unwrap_or(false);

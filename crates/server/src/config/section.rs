@@ -138,8 +138,13 @@ impl<'a, 'c> Section<'a, 'c> {
         match field.value {
             Value::List(items) => Some(items),
             other => {
-                let hint = format!("write {key} = [{}]", bare_quoted(&other));
-                self.wrong(&field.place, shown(key, &other), Wrong::expected("a list in brackets").hint(hint))
+                let (found, expected, hint) = match other {
+                    Value::Table(_) if self.subject.is_empty() => {
+                        (format!("[{key}]"), "a list of sections", format!("write [[{key}]]"))
+                    }
+                    _ => (shown(key, &other), "a list in brackets", format!("write {key} = [{}]", bare_quoted(&other))),
+                };
+                self.wrong(&field.place, found, Wrong::expected(expected).hint(hint))
             }
         }
     }
@@ -374,12 +379,16 @@ pub(super) fn bare(value: &Value) -> String {
     }
 }
 
-/// The settings of a section; a single value in its place is a mistake.
+/// The settings of a section; a single value or a list in its place is a mistake.
 pub(super) fn fields_of(cx: &mut Context<'_>, field: Field, header: &str) -> Option<Fields> {
     match field.value {
         Value::Table(fields) => Some(fields),
-        _ => {
-            cx.report.say(&field.place, "", "a single value", Wrong::expected(format!("a section {header}")));
+        other => {
+            let (found, wrong) = match other {
+                Value::List(_) => ("a list", Wrong::expected("one section").hint(format!("write {header}"))),
+                _ => ("a single value", Wrong::expected(format!("a section {header}"))),
+            };
+            cx.report.say(&field.place, "", found, wrong);
             None
         }
     }

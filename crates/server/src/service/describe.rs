@@ -142,6 +142,7 @@ fn described(key: &[u8], explain: &Explain) -> Value {
             "kept_for_ms": entry.kept_for.0,
             "cost_ms": entry.cost.0,
             "hits": entry.hits,
+            "value_bytes": entry.value_bytes,
             "bytes": entry.bytes,
             "fence": entry.fence,
             "version": entry.version,

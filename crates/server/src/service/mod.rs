@@ -61,6 +61,7 @@ use collector::Collector;
 use fleet::Fleet;
 use front::Current;
 use open::Purpose;
+use served::Served;
 use serving::{Belongs, Serving};
 use watch::{ClientId, Watch};
 
@@ -79,6 +80,7 @@ pub use peer::Peer;
 pub use penetration::PenetrationView;
 pub use reloads::{Reload, Reloads};
 pub use scan::Page;
+pub use served::SpaceView;
 pub use surges::{SurgeKind, SurgeView};
 pub(crate) use write::Deciding;
 pub use write::{Ends, When, WriteTerms, Written};
@@ -211,9 +213,9 @@ impl Service {
         self.0.serving.load_full()
     }
 
-    /// The names of all spaces, in the order in which they are tried.
-    pub fn space_names(&self) -> Vec<String> {
-        self.serving().spaces.iter().map(|served| served.name.clone()).collect()
+    /// What people are told of all spaces, in the order in which they are tried.
+    pub fn space_views(&self) -> Vec<SpaceView> {
+        self.serving().spaces.iter().map(Served::view).collect()
     }
 
     /// The name of the space that `key` belongs to, whether its captures have the right types or not.

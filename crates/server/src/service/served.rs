@@ -8,6 +8,7 @@ use bellwether_adapters::{Capture, Captures, Keys, Origin, Payload};
 use bellwether_core::key::push_part;
 use bellwether_core::policy::Policy;
 use bellwether_core::template::{self, Expansion, Match, Template, Value};
+use bellwether_core::time::Span;
 
 use super::budgets::Budgets;
 use super::filter::Filtered;
@@ -43,6 +44,19 @@ pub(super) enum Looked {
     NotYet,
     /// It was, or need not be: what it has.
     Found(Option<OnDisk>),
+}
+
+/// What people are told of a space.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SpaceView {
+    /// Its name.
+    pub name: String,
+    /// Which keys belong to it: its `match`.
+    pub template: String,
+    /// Its origin; `None`: a plain space.
+    pub origin: Option<String>,
+    /// A value is fresh for so long.
+    pub ttl: Span,
 }
 
 /// Where a space's values come from.
@@ -126,6 +140,16 @@ impl Load {
 }
 
 impl Served {
+    /// What people are told of it.
+    pub(super) fn view(&self) -> SpaceView {
+        SpaceView {
+            name: self.name.clone(),
+            template: self.template.to_string(),
+            origin: self.origin.as_ref().map(|source| source.named.0.clone()),
+            ttl: self.policy.ttl,
+        }
+    }
+
     /// Its entries also live outside this process's memory.
     pub(super) fn is_elsewhere(&self) -> bool {
         self.shared || self.on_disk

@@ -234,7 +234,11 @@ fn the_page_names_the_others_and_may_run_nothing() {
     for path in ["/metrics", "/livez", "/readyz", "/api/explain/"] {
         assert!(page.text().contains(path), "{path}");
     }
-    assert!(page.text().contains("<li>product</li>"));
+    let space = page.text().lines().find(|line| line.contains("<td>product</td>")).map(str::to_owned).expect("a row");
+    assert!(
+        space.contains("product:{id") && space.contains("<td>1m</td>"),
+        "its keys, and how long they are fresh: {space}"
+    );
     let text = page.text();
     let links: Vec<&str> = text.split("href=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
     assert!(links.len() >= 10, "{links:?}");

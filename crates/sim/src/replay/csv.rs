@@ -9,6 +9,9 @@ use std::io::{self, BufRead};
 use super::lines::{Line, Lines};
 use super::trace::{Builder, Op};
 
+const EXPECTED: &str = "expected a heading with a column `key`, and if there are any `time` or `time_ms`, `size`, `op`; or \
+    no heading, and `key`, or `time,key`, or `time,key,size`, or `time,key,size,op`";
+
 /// What a column holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Column {
@@ -92,11 +95,19 @@ pub(super) fn read(source: impl BufRead, builder: &mut Builder) -> io::Result<Re
 fn heading(fields: &[String]) -> Result<Option<Vec<Column>>, String> {
     let columns: Vec<Option<Column>> = fields.iter().map(|field| Column::named(field)).collect();
     if columns.iter().all(Option::is_none) {
+        // By place the first of several is a time, which words alone can't be.
+        let word = |field: &String| field.chars().all(|letter| letter.is_alphabetic() || "_- ".contains(letter));
+        if fields.len() > 1 && fields.iter().all(|field| !field.is_empty() && word(field)) {
+            return Err(format!(
+                "its first line names no column that is known: {EXPECTED}; found {}",
+                fields.join(", ")
+            ));
+        }
         return Ok(None);
     }
     if !columns.contains(&Some(Column::Key)) {
         let found = fields.join(", ");
-        return Err(format!("no column is named \"key\"; found {found}"));
+        return Err(format!("no column is named \"key\": {EXPECTED}; found {found}"));
     }
     Ok(Some(columns.into_iter().map(|column| column.unwrap_or(Column::Other)).collect()))
 }

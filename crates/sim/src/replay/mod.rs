@@ -2,13 +2,15 @@
 
 mod be32;
 mod csv;
+mod format;
 mod lines;
 mod lis;
 mod open;
 mod trace;
 mod whatif;
 
-pub use open::{Format, ReadError, read};
+pub use format::Format;
+pub use open::{ReadError, read};
 pub use trace::{MOST_REQUESTS, MOST_SHOWN, Malformed, Op, Request, Trace};
 pub use whatif::{Figures, Setup, run, run_all};
 pub(crate) use whatif::{Watched, watched};

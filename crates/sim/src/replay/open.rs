@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::path::Path;
 
+use super::format::Format;
 use super::trace::{Builder, Malformed, Trace};
 use super::{be32, csv, lis};
 
@@ -11,40 +12,6 @@ use super::{be32, csv, lis};
 const SAMPLE: usize = 8 * 1024;
 const XZ: &[u8] = &[0xFD, b'7', b'z', b'X', b'Z', 0];
 const ZSTD: &[u8] = &[0x28, 0xB5, 0x2F, 0xFD];
-
-/// How a trace is written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Format {
-    /// Told by name and content.
-    #[default]
-    Auto,
-    /// Lines of columns: key, and if known time, size and operation.
-    Csv,
-    /// Keys as big-endian 32-bit integers.
-    Be32,
-    /// Lines `start count x x`.
-    Lis,
-}
-
-impl Format {
-    /// All of them.
-    pub const ALL: [Format; 4] = [Format::Auto, Format::Csv, Format::Be32, Format::Lis];
-
-    /// The word on the command line.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Format::Auto => "auto",
-            Format::Csv => "csv",
-            Format::Be32 => "be32",
-            Format::Lis => "lis",
-        }
-    }
-
-    /// The format named `word`.
-    pub fn parse(word: &str) -> Option<Format> {
-        Format::ALL.into_iter().find(|format| format.as_str().eq_ignore_ascii_case(word))
-    }
-}
 
 /// Why a trace can't be replayed. The words name no file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,6 +75,7 @@ fn parse(source: &mut dyn Read, file: &Path, format: Format, builder: &mut Build
     let mut sample = Vec::with_capacity(SAMPLE);
     source.take(SAMPLE as u64).read_to_end(&mut sample)?;
     let format = if format == Format::Auto { recognised(file, &sample) } else { format };
+    builder.written_as(format);
     let whole = BufReader::with_capacity(1 << 16, Cursor::new(sample).chain(source));
     match format {
         Format::Be32 => be32::read(whole, builder).map(Ok),

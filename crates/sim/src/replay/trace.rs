@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::format::Format;
+
 /// Requests of one trace; what comes beyond is left out, and said.
 pub const MOST_REQUESTS: usize = 50_000_000;
 /// Malformed lines that are shown.
@@ -37,6 +39,8 @@ pub struct Request {
 /// A recorded trace.
 #[derive(Clone, Debug, Default)]
 pub struct Trace {
+    /// How its file is written; [`Format::Auto`] if it comes from none.
+    pub format: Format,
     /// In order.
     pub requests: Vec<Request>,
     /// Every key once.
@@ -86,6 +90,11 @@ impl Builder {
     pub(super) fn new(most: usize) -> Builder {
         let most = most.min(MOST_REQUESTS);
         Builder { trace: Trace::default(), places: HashMap::new(), most, begun: None, last: 0 }
+    }
+
+    /// How the file is written.
+    pub(super) fn written_as(&mut self, format: Format) {
+        self.trace.format = format;
     }
 
     /// Whether there is no room for more.

@@ -21,6 +21,8 @@ pub(super) struct Ladder {
     pub(super) goals: Vec<Goal>,
     /// What the scenario's own picture shows.
     pub(super) shows: Shows,
+    /// What the whole is here, where it is more than the default.
+    pub(super) full_says: Option<&'static str>,
 }
 
 /// What matters most over time.
@@ -54,7 +56,8 @@ impl Ladder {
 
 impl Study for Ladder {
     fn about(&self) -> About {
-        let set = |set: &PolicySet| Set { word: set.as_str(), says: set.says(), level: level(*set) };
+        let says = |set: &PolicySet| self.full_says.filter(|_| *set == PolicySet::Full).unwrap_or(set.says());
+        let set = |set: &PolicySet| Set { word: set.as_str(), says: says(set), level: level(*set) };
         About {
             scenario: self.scenario,
             variant: self.case.variant,

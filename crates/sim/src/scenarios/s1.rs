@@ -33,6 +33,7 @@ pub(super) fn studies(sizes: &Sizes) -> Vec<Box<dyn Study>> {
         columns: COLUMNS[1..].to_vec(),
         goals: vec![Goal::at_most(Figure::Loads, 1.0), Goal::at_most(Figure::Blocked, 0.0)],
         shows: Shows::Loads,
+        full_says: None,
     };
     cases().into_iter().map(|case| study(case).sized(sizes)).collect()
 }

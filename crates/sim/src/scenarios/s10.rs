@@ -53,6 +53,7 @@ pub(super) fn studies(sizes: &Sizes) -> Vec<Box<dyn Study>> {
         columns: [&[Figure::Answered, Figure::Recovered], &COLUMNS[..]].concat(),
         goals: vec![Goal::at_least(Figure::Answered, 1.0), Goal::at_most(Figure::Amplification, 1.1)],
         shows: Shows::Loads,
+        full_says: None,
     };
     cases().into_iter().map(|case| study(small(case)).sized(sizes)).collect()
 }

@@ -30,6 +30,7 @@ pub(super) fn studies(sizes: &Sizes) -> Vec<Box<dyn Study>> {
             Goal::at_most(Figure::Blocked, 0.0),
         ],
         shows: Shows::Loads,
+        full_says: None,
     };
     cases().into_iter().map(|case| study(small(case)).sized(sizes)).collect()
 }

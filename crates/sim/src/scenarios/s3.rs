@@ -74,6 +74,7 @@ pub(super) fn studies(sizes: &Sizes) -> Vec<Box<dyn Study>> {
             ],
             goals: blocked.into_iter().chain(goals).collect(),
             shows: Shows::Polls,
+            full_says: None,
         }
     };
     cases().into_iter().map(|case| study(small(case)).sized(sizes)).collect()

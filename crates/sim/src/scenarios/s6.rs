@@ -52,6 +52,7 @@ pub(super) fn studies(sizes: &Sizes) -> Vec<Box<dyn Study>> {
             columns: COLUMNS.to_vec(),
             goals: vec![Goal::at_most(Figure::PeakLoads, (2.0 * mean).ceil()), Goal::at_most(Figure::Failed, 0.0)],
             shows: Shows::Loads,
+            full_says: None,
         }
     };
     cases().into_iter().map(|case| study(small(case)).sized(sizes)).collect()

@@ -39,6 +39,7 @@ pub(super) fn studies(sizes: &Sizes) -> Vec<Box<dyn Study>> {
             // Copies live up to a tenth shorter, so that servers do not ask together.
             goals: vec![Goal::at_most(Figure::SharedReads, 1.1 * bound), Goal::at_most(Figure::Failed, 0.0)],
             shows: Shows::Polls,
+            full_says: None,
         }
     };
     cases().into_iter().map(|case| study(small(case)).sized(sizes)).collect()

@@ -115,6 +115,7 @@ pub(super) fn studies(sizes: &Sizes) -> Vec<Box<dyn Study>> {
             ],
             goals: if empty { vec![filled, answered] } else { vec![answered] },
             shows: Shows::Failures,
+            full_says: None,
         }
     };
     cases().into_iter().map(|case| study(small(case)).sized(sizes)).collect()

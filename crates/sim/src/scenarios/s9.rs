@@ -56,6 +56,9 @@ pub(super) fn studies(sizes: &Sizes) -> Vec<Box<dyn Study>> {
             ],
             goals: vec![Goal::at_most(Figure::OriginRate, NEAR * bound), Goal::at_most(Figure::BitsPerKey, BITS)],
             shows: Shows::Loads,
+            full_says: Some(
+                "all of Bellwether, and a filter of the keys that exist (`filter = true`), which is off by default",
+            ),
         }
     };
     cases().into_iter().map(|case| study(small(case)).sized(sizes)).collect()

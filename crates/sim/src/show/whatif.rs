@@ -9,7 +9,7 @@ use super::html;
 use super::plot::{Plot, Scale};
 use super::table::Table;
 use super::words::{self, escaped};
-use crate::replay::{Figures, Setup, Trace};
+use crate::replay::{Figures, Format, Setup, Trace};
 
 /// Height of the curves.
 const HEIGHT: f64 = 150.0;
@@ -44,6 +44,9 @@ impl WhatIf<'_> {
         let (trace, whole) = (self.trace, |n: usize| words::whole(n as u64));
         let mut facts =
             vec![format!("{} requests", whole(trace.requests.len())), format!("{} keys", whole(trace.keys.len()))];
+        if trace.format != Format::Auto {
+            facts.insert(0, format!("read as {}", trace.format.as_str()));
+        }
         let span = Span(trace.requests.last().map_or(0, |request| request.at));
         match (trace.timed, self.rows.first()) {
             (true, _) => facts.push(format!("over {}", words::time(span))),

@@ -34,7 +34,7 @@ impl Fault {
     /// For the engine, with where it happened.
     pub(super) fn into_error(self, node: &str) -> TierError {
         let (kind, text) = match self {
-            Fault::Down(why) => (TierTrouble::Unreachable, format!("{node} is not asked for now: {why}")),
+            Fault::Down(why) => (TierTrouble::Unreachable, format!("{node} can't be reached: {why}")),
             Fault::Lost(why) => (TierTrouble::Unreachable, format!("no connection to {node}: {why}")),
             Fault::Silent => (TierTrouble::Unreachable, format!("{node}: no answer in time")),
             Fault::Full(why) => (TierTrouble::Full, format!("{node} is full: {why}")),

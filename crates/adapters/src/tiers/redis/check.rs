@@ -41,9 +41,19 @@ pub struct Problem {
     pub hint: String,
 }
 
+impl Problem {
+    /// Where, and what is wrong: the node is named once.
+    pub fn found(&self) -> String {
+        match self.problem.starts_with(&*self.node) {
+            true => self.problem.clone(),
+            false => format!("{}: {}", self.node, self.problem),
+        }
+    }
+}
+
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}; {}", self.node, self.problem, self.hint)
+        write!(f, "{}; {}", self.found(), self.hint)
     }
 }
 

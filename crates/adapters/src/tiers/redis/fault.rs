@@ -120,7 +120,7 @@ impl Fault {
     /// In words, with where it happened.
     pub(super) fn text(&self, node: &str) -> String {
         match self {
-            Fault::Open(why) => format!("{node} is not asked for now: {why}"),
+            Fault::Open(why) => format!("{node} can't be reached: {why}"),
             Fault::Lost(why) => format!("no connection to {node}: {why}"),
             Fault::Silent(why) | Fault::Other(why) => format!("{node}: {why}"),
             Fault::Moved(slot, to) => {

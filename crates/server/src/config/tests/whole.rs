@@ -312,6 +312,11 @@ fn unknown_keys_and_later_features_are_refused() {
         (plain("tiers = []"), ["b.toml:4:9", "tiers", "remove it"]),
         (format!("listen = 5\n{}", plain("")), ["b.toml:1:10", "a single value", "[listen]"]),
         ("space = \"x\"\n".to_owned(), ["b.toml:1:9", "a list", "space"]),
+        ("[space]\nmatch = \"a:{id}\"\nttl = \"1s\"\n".to_owned(), ["b.toml:1:", "a list", "write [[space]]"]),
+        (
+            format!("[[origin.shop]]\nhttp = \"http://127.0.0.1:1\"\n{}", plain("")),
+            ["b.toml:1:", "found a list", "write [origin.shop]"],
+        ),
     ] {
         one(&text, &words);
     }

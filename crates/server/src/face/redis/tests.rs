@@ -347,6 +347,11 @@ fn what_is_not_here_is_said_and_never_pretended() {
             "-ERR unknown command 'INCR', with args beginning with: 'kv:a' \
              (command 'incr' is not available: bellwether serve answers string commands)",
         ),
+        (
+            "KEYS kv:*",
+            "-ERR unknown command 'KEYS', with args beginning with: 'kv:*' \
+             (command 'keys' is not available: SCAN 0 MATCH pattern)",
+        ),
     ]);
 }
 

@@ -159,7 +159,11 @@ impl Fleet {
 
     async fn look_at_tier(&self) -> Looked {
         let away = |found: String, hint: String| {
-            problem(&self.shared, format!("{}: {found}", self.shared.at), "a tier that can be used", hint)
+            let at = self.shared.at.to_string();
+            let host = at.split_once("://").map_or(at.as_str(), |(_, host)| host);
+            // Where it is need be said once.
+            let found = if found.starts_with(host) { found } else { format!("{at}: {found}") };
+            problem(&self.shared, found, "a tier that can be used", hint)
         };
         let Ok(look) = tokio::time::timeout(PATIENCE, self.tier.look()).await else {
             let found = format!("no answer within {} s", PATIENCE.as_secs());

@@ -121,7 +121,7 @@ impl SharedTier {
                 let (fatal, advice): (Vec<_>, Vec<_>) =
                     report.problems.into_iter().partition(|problem| problem.weight == Weight::Fatal);
                 let told = |problems: Vec<bellwether_adapters::tiers::redis::Problem>| {
-                    problems.into_iter().map(|of| (format!("{}: {}", of.node, of.problem), of.hint)).collect()
+                    problems.into_iter().map(|of| (of.found(), of.hint)).collect()
                 };
                 Look { fatal: told(fatal), advice: told(advice) }
             }

@@ -181,8 +181,9 @@ pub(in crate::face::redis) fn unknown(args: Args<'_>) -> Vec<u8> {
     }
     let lower = name.to_ascii_lowercase();
     if NOT_HERE.iter().any(|known| known.as_bytes() == lower) {
-        let hint =
-            format!("(command '{}' is not available: bellwether serve answers string commands)", shown_name(name));
+        let instead =
+            if lower == b"keys" { "SCAN 0 MATCH pattern" } else { "bellwether serve answers string commands" };
+        let hint = format!("(command '{}' is not available: {instead})", shown_name(name));
         words.extend_from_slice(hint.as_bytes());
     }
     words
