@@ -53,6 +53,23 @@ async fn g2_a_write_takes_the_older_value_out_of_the_shared_tier() {
     assert_eq!(read(&spaces[2], "newer").await, "new", "what was written is found there, and nothing is loaded");
 }
 
+#[tokio::test]
+async fn a_write_takes_the_older_values_place_in_one_step() {
+    let tier = SharedMemory::new(Clock::system());
+    let (_cache, space) = told(&tier).await;
+    assert!(space.write("k", "one".to_owned()).await);
+    let before = tier.calls();
+    assert!(space.write("k", "two".to_owned()).await);
+    let after = tier.calls();
+    assert_eq!(
+        (after.writes - before.writes, after.invalidations - before.invalidations),
+        (1, 0),
+        "no reader finds nothing"
+    );
+    assert!(space.remove("k").await);
+    assert_eq!(tier.calls().invalidations - after.invalidations, 1, "the control: a removal is one");
+}
+
 /// A cache on `tier`, and a space of it, to which the tier's time is known.
 async fn told(tier: &SharedMemory) -> (Cache, Space<str, String>) {
     let cache = Cache::builder().shared(tier.clone()).build().expect("a cache");

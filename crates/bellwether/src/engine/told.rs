@@ -15,7 +15,7 @@ use crate::entry::Resident;
 use crate::events::Debt;
 use crate::key::{Key, KeyRef};
 use crate::observe::shared::add;
-use crate::shared::{Raised, Stored, TierTrouble};
+use crate::shared::{Raised, Tier, TierTrouble, When, Wrote};
 use crate::state::pending::{MOST_REFUSALS, Owed, Standing, Turn};
 
 /// The first pause before the tier is told again; it doubles up to the longest.
@@ -165,12 +165,19 @@ impl Engine {
         }
     }
 
-    /// The fence that the tier has raised the key to. What was written goes there under it.
+    /// The fence that the tier has raised the key to. What was written takes the place of what was there, in one step.
     async fn tell_owed(&self, key: &Key, owed: &Owed) -> Result<Raised, TierTrouble> {
         let Some(tier) = &self.tier else {
             return Ok(Raised { fence: Fence::ZERO, was_resident: false, salts: Vec::new() });
         };
         let name = name(owed, key);
+        let beside = match self.tell_written(tier, &name, key, owed).await {
+            Ok(Some(raised)) => return Ok(raised),
+            Ok(None) => false,
+            // Another type of the engine lies there: it goes first.
+            Err(TierTrouble::WrongType) => true,
+            Err(trouble) => return Err(trouble),
+        };
         let raised = match self.within_budget(&owed.space, tier.invalidate(&name, owed.verb, owed.at_least)).await {
             Ok(raised) => raised,
             // A key that the tier can't have, by its length: there is nothing to give up.
@@ -179,34 +186,54 @@ impl Engine {
             }
             Err(trouble) => return Err(trouble),
         };
-        add(&self.tally.told);
-        if let Some(fleet) = &self.fleet {
-            fleet.invalidated(&name, owed.verb, raised.fence);
-        }
-        self.pending.heard(raised.fence, self.clock.now());
-        // Before the look at what covers it: what is invalidated from here on is past it.
-        let seen = self.position();
-        let Some(entry) = self.to_bring(key, owed) else { return Ok(raised) };
-        let Some(envelope) = self.outgoing(&owed.space, key, &entry, seen) else { return Ok(raised) };
-        match self.within_budget(&owed.space, tier.put(&name, raised.fence, envelope)).await {
-            Ok(Stored::Yes(fence)) => {
-                add(&self.tally.published);
-                if let Some(mark) = entry.mark() {
-                    mark.set(fence, self.clock.now() + self.resync);
-                    entry.watch();
-                }
-                self.shelve_written(&owed.space, key, entry.fence());
-            }
-            // Somebody wrote or removed it after us.
-            Ok(Stored::Refused) => {
-                add(&self.tally.refused);
-                self.forget(key, entry.fence());
-            }
-            // It can't be there; the older value is gone all the same.
-            Err(TierTrouble::Unfit | TierTrouble::WrongType) => {}
-            Err(trouble) => return Err(trouble),
+        self.is_told(&name, owed, raised.fence);
+        if beside {
+            return match self.tell_written(tier, &name, key, owed).await {
+                Ok(Some(written)) => Ok(Raised { was_resident: raised.was_resident, ..written }),
+                // Somebody has put such a thing there again, and is newer.
+                Ok(None) | Err(TierTrouble::WrongType) => Ok(raised),
+                Err(trouble) => Err(trouble),
+            };
         }
         Ok(raised)
+    }
+
+    /// Puts what was written in the place of what the tier has: no reader finds nothing in between. `None`: nothing was
+    /// written that still holds, or it can't be there; then what is there goes.
+    async fn tell_written(
+        &self,
+        tier: &Arc<dyn Tier>,
+        name: &[u8],
+        key: &Key,
+        owed: &Owed,
+    ) -> Result<Option<Raised>, TierTrouble> {
+        // Before the look at what covers it: what is invalidated from here on is past it.
+        let seen = self.position();
+        let Some(entry) = self.to_bring(key, owed) else { return Ok(None) };
+        let Some(envelope) = self.outgoing(&owed.space, key, &entry, seen) else { return Ok(None) };
+        let write = tier.write(name, When::Always, false, owed.at_least, envelope);
+        let fence = match self.within_budget(&owed.space, write).await {
+            Ok(Wrote { stored: Some(fence), .. }) => fence,
+            Ok(Wrote { stored: None, .. }) | Err(TierTrouble::Unfit) => return Ok(None),
+            Err(trouble) => return Err(trouble),
+        };
+        add(&self.tally.published);
+        self.is_told(name, owed, fence);
+        if let Some(mark) = entry.mark() {
+            mark.set(fence, self.clock.now() + self.resync);
+            entry.watch();
+        }
+        self.shelve_written(&owed.space, key, entry.fence());
+        Ok(Some(Raised { fence, was_resident: false, salts: Vec::new() }))
+    }
+
+    /// The tier knows of it, and the other processes are told.
+    fn is_told(&self, name: &[u8], owed: &Owed, fence: Fence) {
+        add(&self.tally.told);
+        if let Some(fleet) = &self.fleet {
+            fleet.invalidated(name, owed.verb, fence);
+        }
+        self.pending.heard(fence, self.clock.now());
     }
 
     /// The value that was written, if it still holds. Memory may have given it up since.

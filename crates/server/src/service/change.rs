@@ -58,9 +58,11 @@ impl Service {
                 }
                 return Ok(Written { stored, before });
             }
-            // The tier can't be asked: this process decides on what it has, as it does for everything then. What it has not,
-            // and has not removed itself, may be there all the same: nobody is told otherwise, and nothing is done to it.
-            if !space.is_owed(&stored) && service.present(&key)?.is_none() {
+            // The tier can't be asked. This process decides on what it owes the tier itself, and takes what it has. What it has
+            // not may be there all the same; and another end is no business of a copy's, which somebody may have removed or
+            // written over since: it would come back. Nothing is done then, and nobody is told otherwise.
+            let ends = matches!(change, Change::End(..));
+            if !space.is_owed(&stored) && (ends || service.present(&key)?.is_none()) {
                 if reads {
                     tally.count(Why::Timeout);
                 }
