@@ -46,6 +46,11 @@ fn token(client: &mut Resp, key: &str) -> String {
     token.unwrap_or_else(|| panic!("a token for {key}, not {value:?} {why}"))
 }
 
+/// What the processes say of their tier: whether it was silent, for a message.
+fn said(fleet: &[Bellwether; 2]) -> String {
+    fleet.iter().map(|server| server.metrics().shown("bellwether_shared_total")).collect::<Vec<_>>().join("\n--\n")
+}
+
 /// How often a late `BW.SET` at the first process was stored, although the second had acknowledged a write of the key.
 fn overwritten(fleet: &[Bellwether; 2], space: &str, races: usize) -> usize {
     let (mut one, mut two) = (fleet[0].connect(), fleet[1].connect());
@@ -70,7 +75,7 @@ fn overwritten(fleet: &[Bellwether; 2], space: &str, races: usize) -> usize {
 fn g3_a_token_is_void_the_moment_another_process_has_acknowledged_a_write() {
     let redis = redis();
     let fleet = fleet(&redis.url());
-    assert_eq!(overwritten(&fleet, "user", RACES), 0, "of {RACES}");
+    assert_eq!(overwritten(&fleet, "user", RACES), 0, "of {RACES}; {}", said(&fleet));
     assert_eq!(overwritten(&fleet, "near", 20), 20, "control: where each process decides alone");
 }
 
@@ -78,7 +83,7 @@ fn g3_a_token_is_void_the_moment_another_process_has_acknowledged_a_write() {
 fn g3_the_same_holds_over_memcached() {
     let memcached = Memcached::start(&[]).unwrap_or_else(|error| panic!("{error}"));
     let fleet = fleet(&format!("memcached://{}", memcached.address()));
-    assert_eq!(overwritten(&fleet, "user", RACES), 0, "of {RACES}");
+    assert_eq!(overwritten(&fleet, "user", RACES), 0, "of {RACES}; {}", said(&fleet));
     let (mut one, mut two) = (fleet[0].connect(), fleet[1].connect());
     let given = token(&mut one, "user:a");
     assert_eq!(get(&mut two, &["user:a", "WAIT", "0"]).1, "held");

@@ -176,8 +176,10 @@ fn an_interrupted_run_goes_on_where_it_was_and_another_list_is_told() {
     shop.list("keys.txt", (1..=2000).map(|id| format!("slow:{id}")));
     let (code, said) = shop.warm(&[&list, "--state", "state"], "");
     assert_eq!(code, Some(0), "{said}");
-    let rest = format!("{0} keys: {0} loaded", 2000 - done(&kept));
-    assert!(said.contains("2000 with those of earlier runs") && said.contains(&rest), "{rest}: {said}");
+    // Of the batch that was cut off, which is gone through again, some may be there already.
+    let rest = format!("{} keys: ", 2000 - done(&kept));
+    let all = [&rest, "0 without a row, 0 failed, 0 of no space", "2000 with those of earlier runs"];
+    assert!(all.iter().all(|words| said.contains(words)), "{all:?}: {said}");
     assert!(!state.exists(), "there is nothing left to go on with");
 }
 
