@@ -60,17 +60,10 @@ fn said(fleet: &[Bellwether; 2]) -> String {
     fleet.iter().map(|server| server.metrics().shown("bellwether_shared_total")).collect::<Vec<_>>().join("\n--\n")
 }
 
-/// Races in which the tier may be silent: what is decided without it is promised in one process only.
-const MOST_SILENT: usize = 2;
-
 /// How often a late `BW.SET` at the first process was stored, although the second had acknowledged a write of the key.
 fn overwritten(fleet: &[Bellwether; 2], space: &str, races: usize) -> usize {
     let (mut one, mut two) = (fleet[0].connect(), fleet[1].connect());
-    let unreached = || -> f64 {
-        fleet.iter().map(|server| server.metrics().sum("bellwether_shared_total", &["event=\"unreachable\""])).sum()
-    };
-    let (mut known, mut silent) = (unreached(), 0);
-    let lost = (0..races)
+    (0..races)
         .filter(|race| {
             let key = format!("{space}:{race}");
             let token = token(&mut one, &key);
@@ -82,17 +75,9 @@ fn overwritten(fleet: &[Bellwether; 2], space: &str, races: usize) -> usize {
             }
             let stored = one.call(&["BW.SET", &key, "old", &token]) == Value::Int(1);
             let seen = [one.call(&["GET", &key]), two.call(&["GET", &key])];
-            let lost = stored || seen.contains(&Value::bulk("old"));
-            let before = known;
-            if lost {
-                known = unreached();
-                silent += usize::from(known > before);
-            }
-            lost && known == before
+            stored || seen.contains(&Value::bulk("old"))
         })
-        .count();
-    assert!(silent <= MOST_SILENT, "the tier was silent in {silent} races; {}", said(fleet));
-    lost
+        .count()
 }
 
 #[test]
