@@ -404,6 +404,12 @@ impl Entry {
         if self.packed.flags() & EXTRA == 0 { None } else { self.body.extra() }
     }
 
+    /// Something of its first and of its last bytes before the body: by the time it is there, so is all that a hit reads.
+    #[inline]
+    pub(crate) fn ahead(&self) -> u64 {
+        self.packed.fence().0 ^ u64::from(self.timer.load(Ordering::Relaxed))
+    }
+
     #[inline]
     pub(crate) fn touch(&self) {
         self.hits.store(self.hits.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
@@ -469,7 +475,7 @@ pub(crate) const ENTRY_OVERHEAD: usize = 160;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::key::KeyRef;
+    use crate::key::{KeyRef, Seed};
     use crate::weigh::Weigh as _;
 
     #[test]
@@ -489,7 +495,7 @@ mod tests {
             cost_ms: 1,
             early_ms: 0,
         };
-        let key = KeyRef::new(0, b"a key of some length", &ahash::RandomState::with_seed(1)).to_key();
+        let key = KeyRef::new(0, b"a key of some length", &Seed::fixed(1)).to_key();
         let tags = || Extra::of(Some(7), [Tag::named(&"tag".into()), Tag::of_wire(9)].into());
         let mark = || Some(TierMark::of(Fence(3), Tick(5)));
         let asides = [(false, false), (true, false), (false, true), (true, true)].map(|(tagged, shared)| Aside {

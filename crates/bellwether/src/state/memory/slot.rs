@@ -1,11 +1,14 @@
 //! As what does a store keep a key? The whole of it, in one block, beside the pointer to its entry.
 
+use std::borrow::Borrow;
 use std::hash::{BuildHasher, Hash, Hasher};
+use std::hint::black_box;
+use std::sync::Arc;
 
 use quick_cache::Equivalent;
 
 use crate::entry::Resident;
-use crate::key::{KeyRef, of_space};
+use crate::key::{KeyRef, Seed, of_space};
 
 /// Bytes behind a key's own: the number of its space.
 const SPACE: usize = size_of::<u32>();
@@ -42,6 +45,20 @@ impl Slot {
     }
 }
 
+/// An entry as a store holds it.
+pub(super) struct Kept(pub(super) Resident);
+
+impl Clone for Kept {
+    /// A store clones what it found while the key it found is still being compared. Counting a reference waits until
+    /// that is decided, and only then asks for the entry's memory; a plain look asks for it at once. So both
+    /// are waited for together, and the part that holds the value as well.
+    #[inline]
+    fn clone(&self) -> Kept {
+        black_box(self.0.ahead());
+        Kept(self.0.clone())
+    }
+}
+
 /// An entry met on a walk: its space's number, its key, and itself.
 pub(crate) type Found = (u32, Box<[u8]>, Resident);
 
@@ -69,9 +86,13 @@ impl Equivalent<Slot> for KeyRef<'_> {
 
 /// Hashes a slot by its key; whoever asks for one carries the same hash.
 #[derive(Clone)]
-pub(super) struct ByKey(pub(super) ahash::RandomState);
+pub(super) struct ByKey(Arc<Seed>);
 
 impl ByKey {
+    pub(super) fn new(seed: &Seed) -> ByKey {
+        ByKey(Arc::new(seed.clone()))
+    }
+
     /// The hash of a slot's key.
     pub(super) fn of(&self, slot: &Slot) -> u64 {
         self.hash_one(slot)
@@ -79,36 +100,38 @@ impl ByKey {
 }
 
 impl BuildHasher for ByKey {
-    type Hasher = SlotHasher;
+    type Hasher = SlotHasher<Arc<Seed>>;
+    fn build_hasher(&self) -> Self::Hasher {
+        SlotHasher { seed: self.0.clone(), hash: 0 }
+    }
+    /// As the default does, but without a count of the seed's users: this is the path of a hit.
     #[inline]
-    fn build_hasher(&self) -> SlotHasher {
-        SlotHasher { made: self.0.build_hasher(), space: 0, carried: None }
+    fn hash_one<T: Hash>(&self, of: T) -> u64 {
+        let mut hasher = SlotHasher { seed: &*self.0, hash: 0 };
+        of.hash(&mut hasher);
+        hasher.finish()
     }
 }
 
-/// Of a key's bytes, or of a hash carried along: a key's bytes are never eight written as one word.
-pub(super) struct SlotHasher {
-    made: ahash::AHasher,
-    space: u32,
-    carried: Option<u64>,
+/// Of a key's bytes and its space, or of a hash carried along.
+pub(super) struct SlotHasher<S> {
+    seed: S,
+    hash: u64,
 }
 
-impl Hasher for SlotHasher {
+impl<S: Borrow<Seed>> Hasher for SlotHasher<S> {
     #[inline]
     fn finish(&self) -> u64 {
-        match self.carried {
-            Some(hash) => hash,
-            None => of_space(self.made.finish(), self.space),
-        }
+        self.hash
     }
     fn write(&mut self, bytes: &[u8]) {
-        self.made.write(bytes);
+        self.hash = self.seed.borrow().of_bytes(bytes);
     }
     fn write_u32(&mut self, space: u32) {
-        self.space = space;
+        self.hash = of_space(self.hash, space);
     }
     #[inline]
     fn write_u64(&mut self, hash: u64) {
-        self.carried = Some(hash);
+        self.hash = hash;
     }
 }
