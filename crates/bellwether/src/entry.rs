@@ -387,6 +387,11 @@ impl Entry {
         body.downcast_ref::<Tagged<V>>().map(|tagged| &tagged.value)
     }
 
+    /// Whether it leads to another entry, and counts what is served by way of it alone.
+    pub(crate) fn is_reference(&self) -> bool {
+        self.body.holder().is_some()
+    }
+
     /// Bytes of the value itself, under a key of so many bytes.
     pub(crate) fn value_bytes(&self, key: usize) -> u32 {
         let around = ENTRY_OVERHEAD + key + self.body.around();

@@ -8,11 +8,17 @@ use crate::engine::space::SpaceState;
 use crate::entry::Entry;
 use crate::state::heat::Access;
 
+/// Of the reads by way of a reference one in so many of those drawn is looked at: its key is known to be hot.
+const RARELY: u32 = 8;
+
 impl Engine {
     /// A read that was drawn, of what memory or a load had. Never inlined: seven of eight hits pass it by.
     #[cold]
     #[inline(never)]
     pub(crate) fn look_at_read(&self, space: &SpaceState, key: &[u8], entry: Option<&Entry>, drawn: Drawn) {
+        // Threads that have references of their own would fight over the place where its key is counted.
+        let is_reference = entry.is_some_and(Entry::is_reference);
+        let Some(drawn) = (if is_reference { drawn.one_in(RARELY) } else { Some(drawn) }) else { return };
         let size = entry.map_or(0, |entry| entry.value_bytes(key.len()));
         self.heat.look(id(space, key), space.id, key, Access::Read(size), drawn);
     }

@@ -6,6 +6,7 @@ mod books;
 #[cfg(feature = "foyer")]
 mod classic;
 pub(crate) mod copies;
+mod own;
 mod parted;
 mod slot;
 mod store;

@@ -41,8 +41,35 @@ impl Slot {
     pub(super) fn is(&self, key: KeyRef<'_>) -> bool {
         let (bytes, space) = self.split();
         // In this order: the space is read where the key's bytes have been waited for.
-        bytes == key.bytes && u32::from_le_bytes(*space) == key.space
+        are_same(bytes, key.bytes) && u32::from_le_bytes(*space) == key.space
     }
+}
+
+/// Whether two keys are the same. Those of usual length without a call, a loop or a guess: by pieces that overlap.
+#[inline]
+fn are_same(one: &[u8], other: &[u8]) -> bool {
+    if one.len() != other.len() {
+        return false;
+    }
+    match one.len() {
+        8..16 => differs::<8>(one, other) == 0,
+        16..=32 => differs::<16>(one, other) == 0,
+        33..=64 => differs::<32>(one, other) == 0,
+        _ => one == other,
+    }
+}
+
+/// Zero if both are the same in their first and their last `N` bytes, which they must have.
+#[inline]
+fn differs<const N: usize>(one: &[u8], other: &[u8]) -> u64 {
+    let of = |a: Option<&[u8; N]>, b: Option<&[u8; N]>| match (a, b) {
+        (Some(a), Some(b)) => {
+            let words = a.as_chunks().0.iter().zip(b.as_chunks().0);
+            words.fold(0, |all, (a, b)| all | (u64::from_ne_bytes(*a) ^ u64::from_ne_bytes(*b)))
+        }
+        _ => u64::MAX,
+    };
+    of(one.first_chunk(), other.first_chunk()) | of(one.last_chunk(), other.last_chunk())
 }
 
 /// An entry as a store holds it.
@@ -133,5 +160,26 @@ impl<S: Borrow<Seed>> Hasher for SlotHasher<S> {
     #[inline]
     fn write_u64(&mut self, hash: u64) {
         self.hash = hash;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn g5_keys_of_any_length_are_the_same_only_if_every_byte_is() {
+        for length in 0..200 {
+            let one: Vec<u8> = (0..length).map(|n| n as u8).collect();
+            assert!(are_same(&one, &one.clone()), "{length}");
+            for at in 0..length {
+                for bit in 0..8 {
+                    let mut other = one.clone();
+                    other[at] ^= 1 << bit;
+                    assert!(!are_same(&one, &other), "byte {at} of {length}");
+                }
+            }
+            assert!(!are_same(&one, &one[..length.saturating_sub(1)]) || length == 0, "a part of it");
+        }
     }
 }
