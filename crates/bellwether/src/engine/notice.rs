@@ -1,6 +1,6 @@
 //! Which access is counted for the detector of hot keys, and as whose?
 
-use bellwether_core::heat::sample::{Drawn, SAMPLE};
+use bellwether_core::heat::sample::{Drawn, SAMPLE, Sampling};
 use bellwether_core::heat::sketch::Id;
 
 use crate::engine::Engine;
@@ -8,7 +8,9 @@ use crate::engine::space::SpaceState;
 use crate::entry::Entry;
 use crate::state::heat::Access;
 
-/// Of the reads by way of a reference one in so many of those drawn is looked at: its key is known to be hot.
+/// Where so few are looked at, threads that read a key by references of their own look at one in `RARELY` of those: a look
+/// is then all that they fight over, and there are enough of them.
+const BUSY: Sampling = Sampling(3);
 const RARELY: u32 = 8;
 
 impl Engine {
@@ -16,9 +18,8 @@ impl Engine {
     #[cold]
     #[inline(never)]
     pub(crate) fn look_at_read(&self, space: &SpaceState, key: &[u8], entry: Option<&Entry>, drawn: Drawn) {
-        // Threads that have references of their own would fight over the place where its key is counted.
-        let is_reference = entry.is_some_and(Entry::is_reference);
-        let Some(drawn) = (if is_reference { drawn.one_in(RARELY) } else { Some(drawn) }) else { return };
+        let rarely = self.heat.sampling() >= BUSY && entry.is_some_and(Entry::is_reference);
+        let Some(drawn) = (if rarely { drawn.one_in(RARELY) } else { Some(drawn) }) else { return };
         let size = entry.map_or(0, |entry| entry.value_bytes(key.len()));
         self.heat.look(id(space, key), space.id, key, Access::Read(size), drawn);
     }

@@ -27,7 +27,7 @@ pub fn is_due(n: u64) -> bool {
 }
 
 /// How many of the accesses are looked at: one in `SAMPLE << self.0`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Sampling(pub u32);
 
 /// An access that is looked at.
