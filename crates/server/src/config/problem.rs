@@ -118,6 +118,15 @@ impl Report {
         self.push(place, "", format!("what is no TOML: {message}"), expected);
     }
 
+    /// A section is there twice, and not as one of several.
+    pub(super) fn repeated(&mut self, place: Place, name: &str) {
+        if let Place::Line { line, .. } = place {
+            self.unreadable.push(line);
+        }
+        let wrong = Wrong::expected("a list of sections").hint(format!("write [[{name}]], each time"));
+        self.push(place, "", format!("another section {name}, though not all are written as one of several"), wrong);
+    }
+
     pub(super) fn say(&mut self, place: &Place, subject: &str, found: impl Into<String>, wrong: Wrong) {
         let unreadable = matches!(place, Place::Line { line, .. } if self.unreadable.contains(line));
         if !unreadable {
