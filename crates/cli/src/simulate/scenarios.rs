@@ -75,7 +75,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         let comparison = Comparison::run(&**study, &sets, arguments.seed, arguments.seeds)
             .map_err(|words| Failure::input(format!("{}: {words}", about.name())));
         progress.clear();
-        let comparison = comparison?;
+        let mut comparison = comparison?;
+        comparison.about.says += &other_sizes(arguments);
         say(&comparison.table());
         comparisons.push(comparison);
     }
@@ -92,6 +93,16 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     };
     let csv = || Comparison::csv_header() + &comparisons.iter().map(Comparison::csv_lines).collect::<String>();
     files.write(json, csv, || show::scenarios(&comparisons, &command))
+}
+
+/// Added to a case's line, which speaks of the scenario's own sizes: what was asked for instead.
+fn other_sizes(arguments: &Arguments) -> String {
+    let rate = arguments.rate.as_ref().map(|rate| format!("--rate {rate}"));
+    let processes = arguments.processes.map(|number| format!("--processes {number}"));
+    match [rate, processes].into_iter().flatten().collect::<Vec<_>>() {
+        none if none.is_empty() => String::new(),
+        sizes => format!(" (here: {})", sizes.join(" ")),
+    }
 }
 
 /// The command that makes the same figures; where they are written does not matter.
