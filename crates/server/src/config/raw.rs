@@ -45,9 +45,10 @@ pub(super) fn read(text: &str, report: &mut Report) -> Fields {
         let place = lines.place(span.start);
         if error.message().trim() != DUPLICATE {
             report.syntax(place, error.message().trim());
-        } else if let Some(name) = lines.header(span.start).filter(|name| LISTS.contains(name)) {
+        } else if let Some((brackets, name)) = lines.header(span.start).filter(|(_, name)| LISTS.contains(name)) {
             repeated = lines.end_of_section(span.start);
-            report.repeated(place, name);
+            // One that is written as it should be repeats one that is not, which is told where it stands.
+            report.repeated(place, name, brackets == "[[");
         } else if span.start >= repeated {
             report.syntax(place, DUPLICATE);
         }
@@ -96,11 +97,13 @@ impl<'t> Lines<'t> {
         Lines { text, starts: std::iter::once(0).chain(behind_breaks).collect() }
     }
 
-    /// The section that the line of this place begins.
-    fn header(&self, offset: usize) -> Option<&'t str> {
+    /// The section that the line of this place begins, and the brackets in front of its name.
+    fn header(&self, offset: usize) -> Option<(&'t str, &'t str)> {
         let start = self.text.get(..offset)?.rfind('\n').map_or(0, |at| at + 1);
         let line = self.text.get(start..)?.lines().next()?.trim();
-        Some(line.strip_prefix('[')?.strip_suffix(']')?.trim_matches(['[', ']']).trim())
+        let brackets = line.get(..line.len() - line.trim_start_matches('[').len()).filter(|some| !some.is_empty())?;
+        let (name, _) = line.get(brackets.len()..)?.split_once(']')?;
+        Some((brackets, name.trim()))
     }
 
     /// Where the next section begins, or the text ends.

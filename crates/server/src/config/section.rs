@@ -2,7 +2,7 @@
 
 use super::problem::{Place, Report, Wrong, did_you_mean, one_of};
 use super::raw::{Field, Fields, LISTS, Value};
-use super::resolved::Secret;
+use super::secret::Secret;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
 use std::path::Path;
