@@ -282,19 +282,23 @@ impl<'a, K: CacheKey + ?Sized, V: Value> Space<K, V> {
             let key = KeyRef::new(shared.state.id, bytes, &shared.engine.seed);
             shared.engine.glance(&shared.state, &key, demand)
         });
-        let (entry, at) = glance?;
+        let (mut entry, at) = glance?;
         if let Some(drawn) = shared.state.count_next(&next) {
-            self.look_at(key, &entry, drawn);
+            entry = self.look_at(key, entry, drawn);
         }
         Ok(Cached::of_value(entry, Why::Hit, at))
     }
 
     /// A read that was drawn for the detector of hot keys.
+    ///
+    /// The entry goes in and comes back in registers: to be looked at by reference, those of all other hits would have to be
+    /// written to memory as well, in two words that are read back as one, which takes as long as half of a lookup.
     #[cold]
     #[inline(never)]
-    fn look_at(&self, key: &K, entry: &Resident, drawn: Drawn) {
+    fn look_at(&self, key: &K, entry: Resident, drawn: Drawn) -> Resident {
         let shared = &*self.shared;
-        key.with_bytes(|bytes| shared.engine.look_at_read(&shared.state, bytes, Some(entry), drawn));
+        key.with_bytes(|bytes| shared.engine.look_at_read(&shared.state, bytes, Some(&entry), drawn));
+        entry
     }
 
     /// A fresh value that carries tags, or is early but not yet to be refreshed.
@@ -304,9 +308,8 @@ impl<'a, K: CacheKey + ?Sized, V: Value> Space<K, V> {
         match engine.judge(state, || self.owned(key), Some(found), Demand::Any, at) {
             Look::Serve { entry, why: Why::Hit, at, refresh: false } => {
                 engine.resync(state, || self.owned(key), &entry, at);
-                if let Some(drawn) = state.count_drawn(Why::Hit, engine.heat.sampling()) {
-                    self.look_at(key, &entry, drawn);
-                }
+                let drawn = state.count_drawn(Why::Hit, engine.heat.sampling());
+                let entry = if let Some(drawn) = drawn { self.look_at(key, entry, drawn) } else { entry };
                 Cached::new(entry, Why::Hit, at)
             }
             _ => None,
@@ -326,9 +329,8 @@ impl<'a, K: CacheKey + ?Sized, V: Value> Space<K, V> {
         match engine.judge(state, || self.owned(key), found, demand, at) {
             Look::Serve { entry, why, at, refresh } => {
                 engine.resync(state, || self.owned(key), &entry, at);
-                if let Some(drawn) = state.count_drawn(why, engine.heat.sampling()) {
-                    self.look_at(key, &entry, drawn);
-                }
+                let drawn = state.count_drawn(why, engine.heat.sampling());
+                let entry = if let Some(drawn) = drawn { self.look_at(key, entry, drawn) } else { entry };
                 match Cached::new(entry, why, at) {
                     Some(cached) => Ok(Some((cached, refresh))),
                     None => Err(Error::new(Why::Negative)),
