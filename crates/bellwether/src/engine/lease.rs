@@ -69,7 +69,16 @@ impl Engine {
     ) -> Result<Leased, Error> {
         match Link::of(self, space, key) {
             Some(link) => self.lease_in_fleet(space, key, ask, lease, wait, link).await,
-            None => self.lease_here(space, key, ask, lease, wait).await,
+            None => {
+                // A value that memory had to let go of is a value all the same: nobody needs to fill the key.
+                if let Some((entry, why, at)) = self.brought_back(space, key, ask.demand).await
+                    && why == Why::Suspect
+                {
+                    // Of an earlier life: it stays where it is, and memory has nothing to say of it.
+                    return Ok(Leased::Value { entry, why, at, token: None });
+                }
+                self.lease_here(space, key, ask, lease, wait).await
+            }
         }
     }
 
