@@ -21,6 +21,7 @@ pub(crate) mod resync;
 pub(crate) mod settle;
 pub(crate) mod shelf;
 pub(crate) mod space;
+pub(crate) mod stale;
 pub(crate) mod tier;
 pub(crate) mod told;
 pub(crate) mod verify;
@@ -43,6 +44,7 @@ use tokio::task::JoinHandle;
 use crate::disk::Disk;
 use crate::engine::cell::FlightCell;
 use crate::engine::space::SpaceState;
+use crate::engine::stale::Stale;
 use crate::entry::Entry;
 use crate::events::{Debt, Ledger};
 use crate::observe::counters::{FOLLOWER_BOUNDS, Histogram};
@@ -101,6 +103,8 @@ pub(crate) struct Engine {
     pub(crate) inherited: Mutex<Vec<Debt>>,
     /// Invalidations that the tier does not know of yet.
     pub(crate) pending: Pending,
+    /// Tags that others made stale, and for which memory is to be walked.
+    pub(crate) stale: Mutex<Stale>,
     pub(crate) tally: Tally,
     /// What is done about hot keys.
     pub(crate) plans: Plans,
@@ -155,6 +159,7 @@ impl Engine {
             inherited: Mutex::new(shared.ledger.as_ref().map(|ledger| ledger.debts()).unwrap_or_default()),
             ledger: shared.ledger,
             pending: Pending::default(),
+            stale: Mutex::default(),
             tally: Tally::default(),
             plans: Plans::default(),
             verifying: AtomicUsize::new(0),

@@ -27,7 +27,7 @@ impl Service {
             let serving = self.serving_on();
             for served in &serving.spaces {
                 let Some(filtered) = &served.filtered else { continue };
-                let standing = filtered.filter.standing(self.now());
+                let standing = filtered.filter.standing(self.0.fleet.is_some(), self.now());
                 if let Some(reason) = due(&standing, filtered.config.rebuild) {
                     self.build_filter(served, filtered, reason).await;
                 }

@@ -5,7 +5,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use bellwether::shared::Sharing;
-use bellwether::{Cache, Clock, Revision, Space};
+use bellwether::{Cache, Clock, Revision, Space, Tick};
 #[cfg(feature = "postgres")]
 use bellwether_adapters::PostgresOrigin;
 use bellwether_adapters::{HttpGet, HttpOrigin, Keys, Origin, Payload, SetupError, SqlQuery, SqliteOrigin};
@@ -83,15 +83,17 @@ pub(super) fn open(
             cache = cache.ledger(ledger);
         }
     }
-    if let Some(Fleet { tier, shared, .. }) = fleet {
+    if let Some(Fleet { tier, shared, announcements, .. }) = fleet {
         cache = cache.shared(tier.clone()).shared_timeout(shared.timeout).shared_resync(shared.resync);
         let failed = |(found, hint): (String, String)| {
             let problem = *problem(&shared.place, "[shared] backplane", found, Some(hint));
             vec![Problem { file: config.file.clone(), ..problem }]
         };
         if let Some(events) = backplane::backplane(shared).map_err(failed)? {
-            let (watch, filters) = (watch.clone(), filters.clone());
-            cache = cache.backplane(events).on_heard(move |heard| backplane::heard(&watch, &filters, heard));
+            let (watch, filters, announced) = (watch.clone(), filters.clone(), announcements.clone());
+            cache = cache
+                .backplane(events)
+                .on_heard(move |heard| backplane::heard(&watch, &filters, announced.as_deref(), heard));
         }
     }
     let cache = cache.build();
@@ -286,7 +288,7 @@ fn serve(
         tags: config.tags.clone(),
         generation: generation_prefix(config.generation.as_deref()),
         tally: tally(&config.name, before),
-        filtered: filtered(config, before, anew),
+        filtered: filtered(config, before, anew, cache.clock().now()),
         budgets: budgets(config, before),
         shared: shares.tiers.shared,
         on_disk: shares.tiers.disk,
@@ -300,7 +302,7 @@ fn tally(name: &str, before: Before<'_>) -> Arc<Tally> {
 }
 
 /// The filter of a space: the same while it is a filter of the same keys.
-fn filtered(config: &SpaceConfig, before: Before<'_>, anew: bool) -> Option<Filtered> {
+fn filtered(config: &SpaceConfig, before: Before<'_>, anew: bool, now: Tick) -> Option<Filtered> {
     let wanted = config.strangers.filter?;
     let keys = |config: &SpaceConfig| match &config.source {
         config::Source::Sql(sql) => sql.keys.as_ref().map(|keys| keys.text.clone()),
@@ -311,7 +313,7 @@ fn filtered(config: &SpaceConfig, before: Before<'_>, anew: bool) -> Option<Filt
             serving.spaces.iter().zip(&serving.config.spaces).find(|(was, _)| was.name == config.name)?;
         was.filtered.as_ref().filter(|_| keys(config_then) == keys(config)).map(|filtered| filtered.filter.clone())
     });
-    let new = || Arc::new(Filter::new(RandomState::new().hash_one(&config.name)));
+    let new = || Arc::new(Filter::new(RandomState::new().hash_one(&config.name), now));
     Some(Filtered { filter: same.unwrap_or_else(new), config: wanted })
 }
 
