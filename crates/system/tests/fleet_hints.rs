@@ -124,7 +124,7 @@ fn an_announcement_that_nobody_can_be_told_is_told_later() {
     let (one, two) = (process(&redis, &origin, ""), process(&redis, &origin, ""));
     redis.freeze().expect("a frozen Redis");
     let (done, said) = hot(&one, &["announce", "v:1", "--for", "10m"]);
-    assert!(done && said.contains("the others are told once the backplane answers: no answer within 1 s"), "{said}");
+    assert!(done && said.contains("the others are told once the backplane answers: "), "{said}");
     assert_eq!((announced(&one), announced(&two)), (vec!["v:1".to_owned()], vec![]));
     redis.thaw().expect("a Redis that goes on");
     until_announced(&two, &["v:1"]);
