@@ -44,7 +44,6 @@ use tokio::task::JoinHandle;
 use crate::disk::Disk;
 use crate::engine::cell::FlightCell;
 use crate::engine::space::SpaceState;
-use crate::engine::stale::Stale;
 use crate::entry::Entry;
 use crate::events::{Debt, Ledger};
 use crate::observe::counters::{FOLLOWER_BOUNDS, Histogram};
@@ -60,6 +59,7 @@ use crate::state::pending::Pending;
 use crate::state::plan::Plans;
 use crate::state::shelf::Shelf;
 use crate::state::spread::SpreadTier;
+use crate::state::stale::Stale;
 use crate::state::tags::TagFloors;
 
 /// How often expired entries are swept out. Expiry on read is exact; this frees memory.
@@ -104,7 +104,7 @@ pub(crate) struct Engine {
     /// Invalidations that the tier does not know of yet.
     pub(crate) pending: Pending,
     /// Tags that others made stale, and for which memory is to be walked.
-    pub(crate) stale: Mutex<Stale>,
+    pub(crate) stale: Stale,
     pub(crate) tally: Tally,
     /// What is done about hot keys.
     pub(crate) plans: Plans,
@@ -159,7 +159,7 @@ impl Engine {
             inherited: Mutex::new(shared.ledger.as_ref().map(|ledger| ledger.debts()).unwrap_or_default()),
             ledger: shared.ledger,
             pending: Pending::default(),
-            stale: Mutex::default(),
+            stale: Stale::default(),
             tally: Tally::default(),
             plans: Plans::default(),
             verifying: AtomicUsize::new(0),

@@ -1,25 +1,11 @@
 //! What carries a tag that somebody made stale? Memory is walked for it, also where another process said so.
 
-use std::collections::HashMap;
 use std::sync::Arc;
-
-use bellwether_core::fence::Fence;
 
 use crate::engine::Engine;
 use crate::entry::Entry;
 use crate::key::KeyRef;
 use crate::shared::tag_hash;
-
-/// Tags of others that wait for a walk. What comes beyond is served to its end.
-pub(crate) const MOST_WAITING: usize = 1 << 12;
-
-/// Tags that others made stale.
-#[derive(Default)]
-pub(crate) struct Stale {
-    /// Each with the fence under which it was heard of: what was loaded later is not stale.
-    waiting: HashMap<u64, Fence>,
-    walking: bool,
-}
 
 impl Engine {
     /// Makes stale here what carries `tag`, and tells the others. How many values that were here.
@@ -35,18 +21,11 @@ impl Engine {
     /// Another process made what carries the tag of this hash stale. Memory is walked aside: whoever hears has more to
     /// hear.
     pub(crate) fn hear_stale(self: &Arc<Engine>, tag: u64) {
-        let fence = self.next_fence();
-        let mut stale = self.stale.lock();
-        if stale.waiting.len() < MOST_WAITING || stale.waiting.contains_key(&tag) {
-            stale.waiting.insert(tag, fence);
-        } else {
-            tracing::debug!(tag, "too many tags are stale at once: what carries this one is served to its end");
-        }
-        if !std::mem::replace(&mut stale.walking, true) {
+        if self.stale.hear(tag, self.next_fence()) {
             let engine = Arc::downgrade(self);
             drop(self.runtime().spawn_blocking(move || {
                 while let Some(engine) = engine.upgrade()
-                    && let Some(tags) = engine.next_walk()
+                    && let Some(tags) = engine.stale.next()
                 {
                     let carries = |entry: &Entry| {
                         let heard = entry.tags().iter().filter_map(|tag| tags.get(&tag.hash));
@@ -56,14 +35,6 @@ impl Engine {
                 }
             }));
         }
-    }
-
-    /// The tags of the next walk; `None`: there is nothing to walk for, and the next who hears begins again.
-    fn next_walk(&self) -> Option<HashMap<u64, Fence>> {
-        let mut stale = self.stale.lock();
-        let tags = std::mem::take(&mut stale.waiting);
-        stale.walking = !tags.is_empty();
-        stale.walking.then_some(tags)
     }
 
     /// Makes every value stale that `is_meant`. No lock is held between two of them.

@@ -209,6 +209,7 @@ impl Link {
             Found::Nothing { lease } => Said::Plain(Heard::Nothing { lease }),
             Found::Entry { envelope, lease } => {
                 add(&tally.hits);
+                self.to.engine.came_in(key);
                 match self.offer(key, envelope, lease, asked) {
                     Some(offer) => Said::Offer(offer),
                     // G8: what can't be read is a miss.
@@ -389,7 +390,7 @@ impl Engine {
             format: encoded.format,
             about: encoded.about,
             split: Split::No,
-            tight: false,
+            tight: None,
             body: encoded.body,
         })
     }

@@ -10,7 +10,7 @@ use bellwether::{Cache, Clock, Revision, Space, Tick};
 use bellwether_adapters::PostgresOrigin;
 use bellwether_adapters::{HttpGet, HttpOrigin, Keys, Origin, Payload, SetupError, SqlQuery, SqliteOrigin};
 use bellwether_core::policy::Early;
-use bellwether_core::template::Template;
+use bellwether_core::template::{Match, Template};
 use bytes::Bytes;
 use tokio::runtime::Handle;
 
@@ -20,6 +20,7 @@ use super::fleet::codec::Payloads;
 use super::fleet::naming::Names;
 use super::fleet::{Fleet, backplane};
 use super::front::Front;
+use super::hotlist::decoded;
 use super::opened::{Kind, Opened};
 use super::served::{Served, Source, generation_prefix};
 use super::serving::Serving;
@@ -260,7 +261,8 @@ fn serve(
         }
         (config::Source::Http(http), Some((of, Kind::Http { origin, base_path }))) => {
             let space = http_space(config, http, origin, base_path, &subject)?;
-            Some(Source::new(space, &config.template, false, of))
+            let keys = http_keys(config, http, origin, base_path, &subject)?;
+            Some(Source::new(space, &config.template, false, of).naming(keys))
         }
         _ => None,
     };
@@ -306,7 +308,8 @@ fn filtered(config: &SpaceConfig, before: Before<'_>, anew: bool, now: Tick) -> 
     let wanted = config.strangers.filter?;
     let keys = |config: &SpaceConfig| match &config.source {
         config::Source::Sql(sql) => sql.keys.as_ref().map(|keys| keys.text.clone()),
-        config::Source::Plain | config::Source::Http(_) => None,
+        config::Source::Http(http) => http.keys.as_ref().map(|keys| keys.text.clone()),
+        config::Source::Plain => None,
     };
     let same = before.filter(|_| !anew).and_then(|(serving, _)| {
         let (was, config_then) =
@@ -400,6 +403,26 @@ fn http_space(
     let space = origin.get(get.accept(http.accept.clone()));
     let space = space.map_err(|error| setup_problem(&http.place, subject, &error))?;
     Ok(Arc::new(space))
+}
+
+/// What names the keys of a space over HTTP: a line is a key as it is written in lists for `warm`.
+fn http_keys(
+    config: &SpaceConfig,
+    http: &HttpSource,
+    origin: &HttpOrigin,
+    base_path: &str,
+    subject: &str,
+) -> Result<Option<Arc<dyn Keys>>, Box<Problem>> {
+    let Some(keys) = &http.keys else { return Ok(None) };
+    let template = config.template.clone();
+    let key = move |line: &str| {
+        let key = decoded(line)?;
+        let Match::Yes(captures) = template.match_key(&key) else { return None };
+        captures.parts().iter().map(|part| String::from_utf8(part.to_vec()).ok()).collect()
+    };
+    let opened = origin.keys(&format!("{base_path}{}", keys.text), Box::new(key));
+    let opened = opened.map_err(|error| setup_problem(&keys.place, subject, &error))?;
+    Ok(Some(Arc::new(opened)))
 }
 
 pub(super) fn setup_problem(place: &Place, subject: &str, error: &SetupError) -> Box<Problem> {
