@@ -76,7 +76,11 @@ fn tell(space: &str, reason: Reason, before: Option<&Trouble>, built: Result<u64
             "too many keys for a filter: this space goes without; put a LIMIT into `keys`, or remove `filter`"
         ),
         (Err(Trouble::Failed(error)), before) if !matches!(before, Some(Trouble::Failed(_))) => {
-            tracing::warn!(space, error, "the filter of existing keys can't be made: the last one, if there was one, ages");
+            tracing::warn!(
+                space,
+                error,
+                "the filter of existing keys can't be made: the last one, if there was one, ages"
+            );
         }
         (Err(_), _) => {}
     }
