@@ -44,7 +44,7 @@ pub(crate) fn seal(key: &[u8], entry: &Entry, hashed: bool, packing: Packing) ->
     let begun = Instant::now();
     let tight = write(key, &draft, Packing::TIGHT).map_err(unfit)?;
     let took = begun.elapsed();
-    // What it is compared with takes a third of that again: for keys that are hot, and large.
+    // What it is compared with is made for the count alone: the key is hot, and large, and only few are.
     packed.done(write(key, &draft, packing).map_err(unfit)?.len(), tight.len(), took);
     Ok(tight)
 }
