@@ -18,6 +18,7 @@ use crate::engine::{Engine, draw};
 use crate::entry::{Aside, Entry, Extra, Resident, Tag, TierMark, relabelled};
 use crate::key::{Key, KeyRef};
 use crate::load::{Found, Keep, Loaded, Terms};
+use crate::shared::tag_hash;
 use crate::state::flights::Shard;
 use crate::state::pending::Owed;
 
