@@ -169,6 +169,10 @@ impl Socket {
     }
 
     fn turn(&mut self, cx: &mut Context<'_>, stopping: bool, input: &mut [u8]) -> Poll<io::Result<bool>> {
+        if self.stop == Stop::Company {
+            self.conn.answer();
+            self.stop = Stop::Input;
+        }
         loop {
             self.conn.client.replies.poll(cx);
             if self.stop == Stop::Replies {
@@ -192,6 +196,11 @@ impl Socket {
                 Stop::Cut => return Poll::Ready(Ok(true)),
                 Stop::End if settled => return Poll::Ready(Ok(false)),
                 Stop::End => return Poll::Pending,
+                // It is this connection's turn again when all that are ready now had theirs.
+                Stop::Company => {
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
                 // The output had no room; now it has.
                 Stop::Replies if !blocked && self.may_go_on() => continue,
                 Stop::Replies => return Poll::Pending,
@@ -245,7 +254,7 @@ impl Socket {
             self.ended = true;
         }
         if self.rest.is_empty() {
-            let (used, stop) = self.conn.process(read);
+            let (used, stop) = self.conn.process_in_company(read);
             self.rest.extend_from_slice(&read[used..]);
             self.stop = stop;
         } else {
