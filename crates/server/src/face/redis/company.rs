@@ -18,10 +18,10 @@ use crate::service::Service;
 const LONGEST: usize = 64;
 /// GETs of one thread that wait, or whose values do; others are looked up by themselves.
 const SEATS: usize = 256;
-/// A thread that was in vain asked to wait so many times in a row has one busy client ...
-const ALONE: u32 = 8;
-/// ... and is asked again after so many GETs.
-const AGAIN: u32 = 256;
+/// A thread on which so many more GETs waited in vain than had company has one busy client ...
+const ALONE: u32 = 64;
+/// ... and tries again after so many GETs.
+const AGAIN: u32 = 512;
 /// Each thread has numbers for its seats that no other has.
 const NUMBERS: u64 = 1 << 40;
 /// No seat has it.
@@ -63,7 +63,7 @@ struct Company {
     /// ... and where each ends.
     ends: [usize; HIT_MANY],
     asked: usize,
-    /// Lookups of one key alone, in a row.
+    /// How many more waited in vain than had company.
     alone: u32,
 }
 
@@ -101,7 +101,7 @@ impl Company {
 
     /// Looks up what was asked for.
     fn look(&mut self, service: &Service) {
-        self.alone = if self.asked == 1 { self.alone + 1 } else { 0 };
+        self.alone = if self.asked == 1 { self.alone + 1 } else { self.alone.saturating_sub(self.asked as u32) };
         let mut keys: [&[u8]; HIT_MANY] = [&[]; HIT_MANY];
         let mut from = 0;
         for (key, end) in keys.iter_mut().zip(&self.ends[..self.asked]) {

@@ -53,7 +53,14 @@ fn limits(known: bool) -> Limits {
 
 impl Conn {
     pub(super) fn new(client: Client) -> Conn {
-        Conn { parser: Parser::new(limits(client.known)), trusted: client.known, client, exec: None, sociable: false, seat: None }
+        Conn {
+            parser: Parser::new(limits(client.known)),
+            trusted: client.known,
+            client,
+            exec: None,
+            sociable: false,
+            seat: None,
+        }
     }
 
     /// Begins every command of `input` that may begin. Returns the bytes used: call again with the
