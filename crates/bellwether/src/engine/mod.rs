@@ -47,6 +47,7 @@ use crate::engine::cell::FlightCell;
 use crate::engine::space::SpaceState;
 use crate::entry::Entry;
 use crate::events::{Debt, Ledger};
+use crate::key::Seed;
 use crate::observe::counters::{FOLLOWER_BOUNDS, Histogram};
 use crate::observe::shared::Tally;
 use crate::port::clock::Clock;
@@ -84,7 +85,7 @@ pub(crate) struct Engine {
     /// Which keys are hot.
     pub(crate) heat: Arc<Heat>,
     pub(crate) clock: Clock,
-    pub(crate) seed: ahash::RandomState,
+    pub(crate) seed: Seed,
     pub(crate) tier: Option<Arc<dyn Tier>>,
     /// Which of the shared tier's keys are read from several nodes.
     pub(crate) spread: Option<SpreadTier>,
@@ -134,7 +135,7 @@ impl Engine {
     pub(crate) fn new(
         memory: Memory,
         clock: Clock,
-        seed: ahash::RandomState,
+        seed: Seed,
         shared: SharedTier,
         hot: HotPolicy,
         runtime: Handle,
@@ -146,7 +147,7 @@ impl Engine {
         let engine = Arc::new(Engine {
             memory,
             flights: FlightTable::new(shared.spread.is_some() || shared.disk.is_some()),
-            tags: TagFloors::new(&seed),
+            tags: TagFloors::new(),
             heat: Arc::new(Heat::new(hot)),
             clock,
             seed,
