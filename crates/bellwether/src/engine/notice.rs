@@ -9,19 +9,21 @@ use crate::entry::Entry;
 use crate::state::heat::Access;
 
 impl Engine {
-    /// A read that was drawn, of what memory or a load had. Never inlined: seven of eight hits pass it by.
+    /// A read that was drawn, of what memory or a load had. Never inlined: where there are many hits, most pass it by.
     #[cold]
     #[inline(never)]
     pub(crate) fn look_at_read(&self, space: &SpaceState, key: &[u8], entry: Option<&Entry>, drawn: Drawn) {
         let size = entry.map_or(0, |entry| entry.value_bytes(key.len()));
-        self.heat.look(id(space, key), space.id, key, Access::Read(size), drawn);
+        let access = Access::Read { size, served: entry.map(Entry::hits) };
+        self.heat.look(id(space, key), space.id, key, access, drawn);
     }
 
-    /// A write or an invalidation by this process: one in eight is looked at.
+    /// A write or an invalidation by this process: every other one is looked at.
     pub(crate) fn look_at_write(&self, space: &SpaceState, key: &[u8]) {
         let draw = fastrand::u64(..);
         if draw < u64::MAX / SAMPLE {
-            self.heat.look(id(space, key), space.id, key, Access::Write, Drawn { nth: draw, weight: 1 });
+            let drawn = Drawn { nth: draw, weight: SAMPLE as u32 };
+            self.heat.look(id(space, key), space.id, key, Access::Write, drawn);
         }
     }
 }
