@@ -17,6 +17,7 @@ use bellwether_core::write::stamp::{Stamping, stamp};
 
 use super::arrivals::Crowd;
 use super::case::{Case, Memory, Start};
+use super::filter::passes_below;
 use super::origin::Origin;
 use super::outcome::Outcome;
 use super::policy_set::PolicySet;
@@ -83,6 +84,8 @@ pub(super) struct Fleet<'a> {
     /// Of each process that has a hot list, and the shares of all requests that its steps have.
     pub(super) warming: Vec<Warming>,
     pub(super) list: Vec<f64>,
+    /// Where there is a filter of the keys that exist: below this draw another one passes it.
+    pub(super) strangers_pass: Option<f64>,
     /// Who there is, as all of them hear it.
     pub(super) marks: FleetView,
     pub(super) times: Vec<LoadTimes>,
@@ -125,6 +128,7 @@ impl<'a> Fleet<'a> {
                 .collect(),
             Memory::Whole | Memory::None => Vec::new(),
         };
+        let filters = set.filters() && case.existing.is_some() && case.missing;
         let mut fleet = Fleet {
             case,
             set,
@@ -146,6 +150,7 @@ impl<'a> Fleet<'a> {
             pace_wakes: vec![None; processes],
             warming: (0..if warms { processes as u64 } else { 0 }).map(warming).collect(),
             list: if warms { shares(case) } else { Vec::new() },
+            strangers_pass: filters.then(|| passes_below(case, seed)),
             marks: FleetView::default(),
             times: vec![LoadTimes::default(); processes],
             tasks: Vec::new(),

@@ -92,16 +92,27 @@ pub(super) fn studies(sizes: &Sizes) -> Vec<Box<dyn Study>> {
     ]
 }
 
-impl Study for Viral {
-    fn about(&self) -> About {
-        let hold = planned(self.instances, self.capacity, self.rate);
-        let (bound, bound_says) = match hold {
+impl Viral {
+    /// For how long the plan promotes the key.
+    fn hold(&self) -> Option<Span> {
+        planned(self.instances, self.capacity, self.rate)
+    }
+
+    fn bound(&self) -> (f64, &'static str) {
+        match self.hold() {
             Some(hold) => (
                 f64::from(self.instances) * 1000.0 / hold.0 as f64,
                 "instances / the time for which the plan promotes: each asks once in it",
             ),
             None => (0.0, "nothing is promoted"),
-        };
+        }
+    }
+}
+
+impl Study for Viral {
+    fn about(&self) -> About {
+        let hold = self.hold();
+        let (bound, bound_says) = self.bound();
         About {
             scenario: Scenario::S4,
             variant: self.variant,
@@ -115,6 +126,7 @@ impl Study for Viral {
                 ("it fails after", TIMEOUT.to_string()),
                 ("promoted for", hold.map_or("-".to_owned(), |hold| hold.to_string())),
                 ("memory", "off for this space, until a key is promoted".to_owned()),
+                ("invalidations", "are heard over the backplane, and end copies".to_owned()),
             ],
             sets: SETS.to_vec(),
             measure: Figure::SharedReads,
@@ -317,6 +329,7 @@ impl<'a> Course<'a> {
         // The rate once everything is as it will be: the last five seconds.
         let settled: u32 = self.reads[(LENGTH.0 - 5_000) as usize..].iter().sum();
         let series: Vec<f64> = self.reads.chunks(50).map(|few| f64::from(few.iter().sum::<u32>()) * 20.0).collect();
+        let bound = self.of.bound().0;
         Run {
             figures: BTreeMap::from([
                 (Figure::SharedReads, f64::from(settled) / 5.0),
@@ -327,12 +340,10 @@ impl<'a> Course<'a> {
                 (Figure::WaitMax, self.longest.0 as f64),
                 (Figure::FalseAlarms, self.alarms.len() as f64),
             ]),
-            pictures: vec![Picture::of(
-                "reads of the key at its node per second",
-                Height::Decades,
-                "origin",
-                series.clone(),
-            )],
+            pictures: vec![
+                Picture::of("reads of the key at its node per second", Height::Decades, "origin", series.clone())
+                    .bounded((bound > 0.0).then_some(bound)),
+            ],
             more: vec![("shared_reads_per_s", series)],
             cut_short: false,
         }
