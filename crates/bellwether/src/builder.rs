@@ -7,7 +7,7 @@ use bellwether_core::policy::Budget;
 use tokio::runtime::{Handle, Runtime, RuntimeFlavor};
 
 use crate::cache::{Cache, declare_origin};
-use crate::control::{brakes, follow, heat, pace, resync};
+use crate::control::{brakes, follow, heat, pace, resync, unmet};
 use crate::disk::Disk;
 use crate::engine::{Engine, SharedTier};
 use crate::error::SetupError;
@@ -222,6 +222,7 @@ impl CacheBuilder {
         resync::start(&engine);
         brakes::start(&engine);
         pace::start(&engine);
+        unmet::start(&engine);
         let default_origin = declare_origin(&engine, &self.origin_name, self.budget)?;
         Ok(Cache { engine, default_origin })
     }

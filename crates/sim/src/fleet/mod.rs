@@ -22,6 +22,7 @@ mod process;
 mod record;
 mod task;
 mod tier;
+mod unmet;
 mod warm;
 mod warming;
 mod world;

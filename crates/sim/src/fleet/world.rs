@@ -8,6 +8,7 @@ use bellwether_core::entry::{Kind, Meta};
 use bellwether_core::fence::Fence;
 use bellwether_core::guard::gate::Gate;
 use bellwether_core::guard::pacer::Pacer;
+use bellwether_core::guard::unmet::Unmet;
 use bellwether_core::heat::fleet::FleetView;
 use bellwether_core::loadtimes::LoadTimes;
 use bellwether_core::policy::{Budget, Policy};
@@ -84,6 +85,8 @@ pub(super) struct Fleet<'a> {
     /// Of each process that has a hot list, and the shares of all requests that its steps have.
     pub(super) warming: Vec<Warming>,
     pub(super) list: Vec<f64>,
+    /// What each process could not load when it was asked for.
+    pub(super) unmet: Vec<Unmet<u32>>,
     /// Where there is a filter of the keys that exist: below this draw another one passes it.
     pub(super) strangers_pass: Option<f64>,
     /// Who there is, as all of them hear it.
@@ -150,6 +153,7 @@ impl<'a> Fleet<'a> {
             pace_wakes: vec![None; processes],
             warming: (0..if warms { processes as u64 } else { 0 }).map(warming).collect(),
             list: if warms { shares(case) } else { Vec::new() },
+            unmet: vec![Unmet::default(); processes],
             strangers_pass: filters.then(|| passes_below(case, seed)),
             marks: FleetView::default(),
             times: vec![LoadTimes::default(); processes],
