@@ -22,7 +22,9 @@ use crate::parallel::side_by_side;
 const START: Tick = Tick(1_000_000_000);
 /// The spike begins here.
 const FROM: Span = Span::secs(3);
-const LENGTH: Span = Span::secs(13);
+const LENGTH: Span = Span::secs(33);
+/// At the end everything is as it will be for so long: ten lives of a copy.
+const SETTLED: Span = Span::secs(20);
 /// Before and after.
 const CALM_RATE: f64 = 500.0;
 /// One way between instances.
@@ -326,13 +328,12 @@ impl<'a> Course<'a> {
             .collect();
         found.sort_by(f64::total_cmp);
         let (by_half, by_all) = (found[(found.len() - 1) / 2], found[found.len() - 1]);
-        // The rate once everything is as it will be: the last five seconds.
-        let settled: u32 = self.reads[(LENGTH.0 - 5_000) as usize..].iter().sum();
+        let settled: u32 = self.reads[(LENGTH.0 - SETTLED.0) as usize..].iter().sum();
         let series: Vec<f64> = self.reads.chunks(50).map(|few| f64::from(few.iter().sum::<u32>()) * 20.0).collect();
         let bound = self.of.bound().0;
         Run {
             figures: BTreeMap::from([
-                (Figure::SharedReads, f64::from(settled) / 5.0),
+                (Figure::SharedReads, f64::from(settled) * 1000.0 / SETTLED.0 as f64),
                 (Figure::DetectedByHalf, by_half),
                 (Figure::Detected, by_all),
                 (Figure::Slow, self.slow as f64),
