@@ -4,8 +4,7 @@
 //!
 //! DIRECTORY (or the environment's `BELLWETHER_TRACES`) holds recorded traces: `*.trace.xz`, keys as
 //! big-endian 32-bit integers, and `*.lis.zst`, lines `start count …` that stand for the keys from
-//! start on. They are unpacked by the programs `xz` and `zstd`. Without a directory only the seeded
-//! mixes run. (The simulator reads the same formats: one reader should serve both.)
+//! start on. Without a directory only the seeded mixes run.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::Path;

@@ -18,7 +18,7 @@ use crate::engine::ask::Ask;
 use crate::engine::body::AnyBody;
 use crate::engine::decided::Decided;
 use crate::engine::hit::Look;
-use crate::engine::lease::Leased;
+use crate::engine::leased::Leased;
 use crate::engine::shelf::{Fetched, Unsure};
 use crate::engine::space::SpaceState;
 use crate::engine::told::Acknowledged;

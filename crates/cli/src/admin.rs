@@ -23,6 +23,8 @@ const ADMIN: &str = "--admin";
 
 /// An admin listener's answer.
 pub(crate) struct Answer {
+    /// Who has answered.
+    host: String,
     /// 200 and the like.
     pub(crate) status: u16,
     /// The body.
@@ -81,7 +83,7 @@ fn ask_within(url: &str, request: &Request<'_>) -> Result<Answer, Failure> {
         || host.chars().any(|c| c.is_whitespace() || c.is_control())
     {
         let hint = "expected a URL such as http://127.0.0.1:9090";
-        return Err(Failure::Input(vec![format!("{} {}: {hint}", request.option, printable(url))]));
+        return Err(Failure::input(format!("{} {}: {hint}", request.option, printable(url))));
     }
     let has_port = host.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
     let host = if has_port { host.to_owned() } else { format!("{host}:9090") };
@@ -129,14 +131,14 @@ fn exchange(host: &str, request: &Request<'_>) -> io::Result<Answer> {
     stream.write_all(request.as_bytes())?;
     let mut bytes = Vec::new();
     stream.take(most + MAX_HEAD).read_to_end(&mut bytes)?;
-    parse(&bytes).ok_or_else(|| io::ErrorKind::InvalidData.into())
+    parse(host, &bytes).ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
-fn parse(bytes: &[u8]) -> Option<Answer> {
+fn parse(host: &str, bytes: &[u8]) -> Option<Answer> {
     let text = std::str::from_utf8(bytes).ok()?;
     let (head, body) = text.split_once("\r\n\r\n")?;
     let status = head.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok()?;
-    Some(Answer { status, body: body.to_owned() })
+    Some(Answer { host: host.to_owned(), status, body: body.to_owned() })
 }
 
 /// The words for a server that wants a password.
@@ -147,13 +149,26 @@ pub(crate) fn needs_password() -> String {
     }
 }
 
-/// What an answer that is not 200 means: bad input where what was asked for is wrong.
+/// What the server says.
+pub(crate) fn json(answer: &Answer) -> Result<Value, Failure> {
+    match answer.status {
+        200 => serde_json::from_str(&answer.body).map_err(|_| stranger(answer)),
+        _ => Err(refusal(answer)),
+    }
+}
+
+/// What an answer that is not 200 means: bad input where what was asked for is wrong, or nothing that it knows.
 pub(crate) fn refusal(answer: &Answer) -> Failure {
     let json: Value = serde_json::from_str(&answer.body).unwrap_or_default();
-    let words = json["error"].as_str().map_or_else(|| format!("the server answered {}", answer.status), printable);
-    match answer.status {
-        401 => Failure::Run(needs_password()),
-        400 | 413 => Failure::Input(vec![words]),
-        _ => Failure::Run(words),
+    match (answer.status, json["error"].as_str().map(printable)) {
+        (401, _) => Failure::Run(needs_password()),
+        (_, None) => stranger(answer),
+        (400 | 404 | 413, Some(words)) => Failure::input(words),
+        (_, Some(words)) => Failure::Run(words),
     }
+}
+
+/// Not in the words of an admin listener.
+fn stranger(Answer { host, status, .. }: &Answer) -> Failure {
+    Failure::Run(format!("what listens at {host} is no admin listener of Bellwether: it answered {status}"))
 }

@@ -1,14 +1,13 @@
 //! Which invalidations does the shared tier not know yet? Listed, tried again, given up: on a running server.
 
 use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::OsStrExt as _;
 
 use clap::Subcommand;
 use serde_json::Value;
 
 use crate::admin;
-use crate::explain::encoded;
 use crate::failure::Failure;
+use crate::key::segment;
 use crate::output::{printable, say};
 
 /// What is to be done with invalidations that the shared tier could not be told.
@@ -22,41 +21,34 @@ pub(crate) enum Dlq {
         key: Option<OsString>,
     },
     /// Give up: other processes may serve the older value until it ends
+    #[command(group(clap::ArgGroup::new("which").required(true).args(["key", "all"])))]
     Drop {
         /// One key, as `list` shows it
-        #[arg(required_unless_present = "all")]
         key: Option<OsString>,
         /// All of them
-        #[arg(long, conflicts_with = "key")]
+        #[arg(long)]
         all: bool,
     },
 }
 
 pub(crate) fn dlq(what: &Dlq, url: &str) -> Result<(), Failure> {
     match what {
-        Dlq::List => list(&asked(admin::get(url, "/api/dlq")?)?),
+        Dlq::List => list(&admin::json(&admin::get(url, "/api/dlq")?)?),
         Dlq::Retry { key } => {
-            let done = asked(admin::post(url, &path("retry", key.as_deref()))?)?;
+            let done = admin::json(&admin::post(url, &path("retry", key.as_deref())?)?)?;
             retried(&done, key.as_deref())?;
         }
         Dlq::Drop { key, all: _ } => {
-            let done = asked(admin::post(url, &path("drop", key.as_deref()))?)?;
+            let done = admin::json(&admin::post(url, &path("drop", key.as_deref())?)?)?;
             said(&done["dropped"], key.as_deref(), "given up")?;
         }
     }
     Ok(())
 }
 
-fn path(verb: &str, key: Option<&OsStr>) -> String {
-    let key = key.map(|key| format!("/{}", encoded(key.as_bytes()))).unwrap_or_default();
-    format!("/api/dlq/{verb}{key}")
-}
-
-fn asked(answer: admin::Answer) -> Result<Value, Failure> {
-    match answer.status {
-        200 => Ok(serde_json::from_str(&answer.body).unwrap_or_default()),
-        _ => Err(admin::refusal(&answer)),
-    }
+fn path(verb: &str, key: Option<&OsStr>) -> Result<String, Failure> {
+    let key = key.map(segment).transpose()?.map(|key| format!("/{key}")).unwrap_or_default();
+    Ok(format!("/api/dlq/{verb}{key}"))
 }
 
 fn said(count: &Value, key: Option<&OsStr>, done: &str) -> Result<(), Failure> {

@@ -167,7 +167,7 @@ pub(crate) fn drill(drill: Drill) -> Result<(), Failure> {
         Drill::Penetration(arguments) => hold("penetration", &arguments),
         Drill::CacheBusting(arguments) => hold("cache-busting", &arguments),
         Drill::Control(arguments) => incident::control(&arguments),
-        Drill::Unknown(words) => Err(Failure::Input(vec![unknown(&words)])),
+        Drill::Unknown(words) => Err(Failure::input(unknown(&words))),
     }
 }
 

@@ -2,43 +2,22 @@
 
 use std::ffi::OsStr;
 use std::fmt::Write as _;
-use std::os::unix::ffi::OsStrExt as _;
 
 use serde_json::Value;
 
 use crate::admin;
 use crate::failure::Failure;
+use crate::key::segment;
 use crate::output::{printable, say};
+use crate::words::time;
 
 /// Width of the column of names.
 const NAMES: usize = 14;
 
 pub(crate) fn explain(key: &OsStr, url: &str) -> Result<(), Failure> {
-    if key.is_empty() {
-        return Err(Failure::Input(vec!["bellwether: an empty key is no key: expected one as in GET".to_owned()]));
-    }
-    let answer = admin::get(url, &format!("/api/explain/{}", encoded(key.as_bytes())))?;
-    if answer.status != 200 {
-        return Err(admin::refusal(&answer));
-    }
-    let json: Value = serde_json::from_str(&answer.body).unwrap_or_default();
+    let json = admin::json(&admin::get(url, &format!("/api/explain/{}", segment(key)?))?)?;
     say(table(&json).trim_end());
     Ok(())
-}
-
-/// A key inside a path: everything but the unreserved letters of RFC 3986 is encoded.
-pub(crate) fn encoded(key: &[u8]) -> String {
-    let mut text = String::with_capacity(key.len());
-    for byte in key {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => text.push(char::from(*byte)),
-            other => {
-                // Writing into a String can't fail.
-                let _ = write!(text, "%{other:02X}");
-            }
-        }
-    }
-    text
 }
 
 fn table(json: &Value) -> String {
@@ -207,27 +186,10 @@ fn shown(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), printable)
 }
 
-/// Milliseconds as people say them.
-pub(crate) fn time(ms: &Value) -> String {
-    let Some(ms) = ms.as_u64() else { return "unknown".to_owned() };
-    match ms {
-        0..1_000 => format!("{ms} ms"),
-        1_000..120_000 => format!("{}.{} s", ms / 1_000, ms % 1_000 / 100),
-        120_000..7_200_000 => format!("{} min {} s", ms / 60_000, ms % 60_000 / 1_000),
-        7_200_000..172_800_000 => format!("{} h {} min", ms / 3_600_000, ms % 3_600_000 / 60_000),
-        _ => format!("{} d {} h", ms / 86_400_000, ms % 86_400_000 / 3_600_000),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use serde_json::json;
-
-    #[test]
-    fn any_key_fits_into_a_path() {
-        assert_eq!(encoded(b"product:4_2/\xff %"), "product%3A4_2%2F%FF%20%25");
-    }
 
     #[test]
     fn a_table_says_what_is_known_and_nothing_that_is_not() {

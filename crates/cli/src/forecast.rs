@@ -3,17 +3,12 @@
 use serde_json::{Value, json};
 
 use crate::admin;
-use crate::explain::time;
 use crate::failure::Failure;
-use crate::hotkeys::number;
-use crate::output::{aligned, printable, say};
+use crate::output::{aligned, say};
+use crate::words::{number, time, word};
 
 pub(crate) fn forecast(url: &str) -> Result<(), Failure> {
-    let answer = admin::get(url, "/api/forecast")?;
-    if answer.status != 200 {
-        return Err(admin::refusal(&answer));
-    }
-    say(table(&serde_json::from_str(&answer.body).unwrap_or_default()).trim_end());
+    say(table(&admin::json(&admin::get(url, "/api/forecast")?)?).trim_end());
     Ok(())
 }
 
@@ -25,7 +20,7 @@ fn table(json: &Value) -> String {
         let count = |value: &Value| value.as_u64().map_or_else(|| "-".to_owned(), number);
         let within = |ahead: &str| count(&space["ending_within"][ahead]);
         table.push(vec![
-            printable(space["space"].as_str().unwrap_or("-")),
+            word(&space["space"]),
             count(&space["values"]),
             within("1m"),
             within("10m"),

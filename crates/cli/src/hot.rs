@@ -1,15 +1,15 @@
 //! Which key of a running server will be hot? Said beforehand, so that it is prepared; shown, and taken back.
 
 use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::OsStrExt as _;
 
 use clap::Subcommand;
 use serde_json::Value;
 
 use crate::admin;
-use crate::explain::{encoded, time};
 use crate::failure::Failure;
+use crate::key::{encoded, segment};
 use crate::output::{aligned, printable, say};
+use crate::words::{time, word};
 
 /// What is to be said of hot keys.
 #[derive(Subcommand)]
@@ -38,11 +38,11 @@ pub(crate) enum Hot {
 pub(crate) fn hot(what: &Hot, url: &str) -> Result<(), Failure> {
     match what {
         Hot::List => {
-            say(list(&asked(&admin::get(url, "/api/hot/announce")?)?).trim_end());
+            say(list(&admin::json(&admin::get(url, "/api/hot/announce")?)?).trim_end());
             Ok(())
         }
         Hot::Announce { key, at, length } => {
-            let json = asked(&admin::post(url, &path(key, at.as_deref(), length))?)?;
+            let json = admin::json(&admin::post(url, &path(key, at.as_deref(), length)?)?)?;
             let ends = time(&json["ends_in_ms"]);
             say(&format!("{} is announced: {}, ends in {ends}", word(&json["key"]), begins(&json)));
             say(&format!(
@@ -51,12 +51,12 @@ pub(crate) fn hot(what: &Hot, url: &str) -> Result<(), Failure> {
             Ok(())
         }
         Hot::Withdraw { key } => {
-            let answer = admin::delete(url, &format!("/api/hot/announce/{}", encoded(key.as_bytes())))?;
+            let answer = admin::delete(url, &format!("/api/hot/announce/{}", segment(key)?))?;
             if answer.status == 404 {
                 let key = printable(&key.to_string_lossy());
                 return Err(Failure::Run(format!("'{key}' is not announced: `bellwether hot list` shows what is")));
             }
-            let json = asked(&answer)?;
+            let json = admin::json(&answer)?;
             let back = match json["in_configuration"] == true {
                 true => "; its configuration announces it too: the next start or reload takes it up again",
                 false => "",
@@ -67,22 +67,11 @@ pub(crate) fn hot(what: &Hot, url: &str) -> Result<(), Failure> {
     }
 }
 
-fn asked(answer: &admin::Answer) -> Result<Value, Failure> {
-    match answer.status {
-        200 => Ok(serde_json::from_str(&answer.body).unwrap_or_default()),
-        _ => Err(admin::refusal(answer)),
-    }
-}
-
 fn begins(json: &Value) -> String {
     match json["begins_in_ms"].as_u64() {
         Some(0) | None => "has begun".to_owned(),
         Some(_) => format!("begins in {}", time(&json["begins_in_ms"])),
     }
-}
-
-fn word(value: &Value) -> String {
-    printable(value.as_str().unwrap_or("-"))
 }
 
 fn list(json: &Value) -> String {
@@ -99,9 +88,9 @@ fn list(json: &Value) -> String {
     aligned(&table, 0..0)
 }
 
-fn path(key: &OsStr, at: Option<&str>, length: &str) -> String {
+fn path(key: &OsStr, at: Option<&str>, length: &str) -> Result<String, Failure> {
     let at = at.map(|at| format!("at={}&", encoded(at.as_bytes()))).unwrap_or_default();
-    format!("/api/hot/announce/{}?{at}for={}", encoded(key.as_bytes()), encoded(length.as_bytes()))
+    Ok(format!("/api/hot/announce/{}?{at}for={}", segment(key)?, encoded(length.as_bytes())))
 }
 
 #[cfg(test)]

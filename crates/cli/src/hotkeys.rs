@@ -7,7 +7,8 @@ use serde_json::Value;
 
 use crate::admin;
 use crate::failure::Failure;
-use crate::output::{aligned, printable, say};
+use crate::output::{aligned, say};
+use crate::words::{number, word};
 
 /// The table is drawn anew so often.
 const EVERY: Duration = Duration::from_secs(1);
@@ -20,7 +21,7 @@ const WIDEST_KEY: usize = 40;
 pub(crate) fn hotkeys(url: &str, rows: u16, once: bool) -> Result<(), Failure> {
     let live = !once && std::io::stdout().is_terminal();
     loop {
-        let table = hot(&asked(url, &format!("/api/hotkeys?n={rows}"))?);
+        let table = hot(&admin::json(&admin::get(url, &format!("/api/hotkeys?n={rows}"))?)?);
         if !live {
             say(table.trim_end());
             return Ok(());
@@ -33,16 +34,8 @@ pub(crate) fn hotkeys(url: &str, rows: u16, once: bool) -> Result<(), Failure> {
 
 /// Shows the largest values.
 pub(crate) fn bigkeys(url: &str, rows: u16) -> Result<(), Failure> {
-    say(big(&asked(url, &format!("/api/bigkeys?n={rows}"))?).trim_end());
+    say(big(&admin::json(&admin::get(url, &format!("/api/bigkeys?n={rows}"))?)?).trim_end());
     Ok(())
-}
-
-fn asked(url: &str, path: &str) -> Result<Value, Failure> {
-    let answer = admin::get(url, path)?;
-    match answer.status {
-        200 => Ok(serde_json::from_str(&answer.body).unwrap_or_default()),
-        _ => Err(admin::refusal(&answer)),
-    }
 }
 
 fn hot(json: &Value) -> String {
@@ -139,29 +132,11 @@ fn place(here: u64, fleet: u64) -> &'static str {
     }
 }
 
-/// A word of the server's, which can't draw on the terminal.
-fn word(value: &Value) -> String {
-    printable(value.as_str().unwrap_or("-"))
-}
-
 fn cut(key: &str) -> String {
     match key.char_indices().nth(WIDEST_KEY) {
         Some((at, _)) => format!("{}…", &key[..at]),
         None => key.to_owned(),
     }
-}
-
-/// With a comma between thousands.
-pub(crate) fn number(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() * 4 / 3);
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 fn since(ms: u64) -> String {

@@ -13,11 +13,13 @@ mod forecast;
 mod hot;
 mod hotkeys;
 mod input;
+mod key;
 mod output;
 mod report;
 mod serve;
 mod simulate;
 mod warm;
+mod words;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -41,8 +43,9 @@ const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (origins: sqlite, htt
 const EXIT_CODES: &str = "Exit codes:\n  \
     0  done\n  \
     1  it could not start or run: a port in use, a database that is not there, no server to ask;\n     \
-    demo: a claim does not hold\n  \
-    2  bad input: the command line, or a configuration with problems (one line each: file:line:column: …)\n\n\
+    nothing is owed or announced of the key that was named; demo, drill: a claim does not hold\n  \
+    2  bad input: the command line, a file or name in it that is not there or no such thing,\n     \
+    or a configuration with problems (one line each: file:line:column: …)\n\n\
     Logs go to stderr; BELLWETHER_LOG (or RUST_LOG) filters them: BELLWETHER_LOG=debug";
 
 /// A stampede-proof read-through cache: one request leads, the herd follows.
@@ -155,7 +158,7 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().verb {
         Verb::Serve { file: Some(file), .. } => {
             let hint = format!("bellwether serve --config {}", output::printable(&file.to_string_lossy()));
-            Err(Failure::Input(vec![format!("bellwether: `serve` takes its file as --config: {hint}")]))
+            Err(Failure::input(format!("`serve` takes its file as --config: {hint}")))
         }
         Verb::Serve { config, insecure, .. } => serve::serve(config.as_deref(), insecure),
         Verb::Demo(arguments) => demo::demo(arguments),

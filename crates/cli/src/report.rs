@@ -18,25 +18,34 @@ pub(crate) struct Place {
     beside: Option<NamedTempFile>,
 }
 
+/// Why a report is not there, although its place could be taken.
+pub(crate) struct Unwritten(pub(crate) String);
+
+impl From<Unwritten> for Failure {
+    fn from(Unwritten(words): Unwritten) -> Failure {
+        Failure::Run(words)
+    }
+}
+
 impl Place {
     /// Takes the place of the report that `option` asks for, if it does.
     pub(crate) fn reserve(option: &'static str, file: Option<&PathBuf>) -> Result<Option<Place>, Failure> {
         let Some(file) = file else { return Ok(None) };
         match beside(file) {
             Ok(beside) => Ok(Some(Place { option, file: file.clone(), beside })),
-            Err(error) => Err(Failure::Input(vec![format!("bellwether: {}", unwritable(option, file, &error))])),
+            Err(error) => Err(Failure::input(unwritable(option, file, &error))),
         }
     }
 
     /// Writes the report. What it is made of has been shown: a failure says what is missing.
-    pub(crate) fn write(self, text: &str) -> Result<(), Failure> {
+    pub(crate) fn write(self, text: &str) -> Result<(), Unwritten> {
         let Place { option, file, beside } = self;
         let written = match beside {
             Some(mut beside) => fill(beside.as_file_mut(), text)
                 .and_then(|()| beside.persist(&file).map(drop).map_err(|error| error.error)),
             None => File::options().write(true).open(&file).and_then(|mut out| out.write_all(text.as_bytes())),
         };
-        written.map_err(|error| Failure::Run(format!("{}; what was shown is whole", unwritable(option, &file, &error))))
+        written.map_err(|error| Unwritten(format!("{}; what was shown is whole", unwritable(option, &file, &error))))
     }
 }
 
@@ -107,7 +116,7 @@ mod tests {
             assert!(!told.contains(".bellwether-"), "{told}");
         }
         let full = Place::reserve("--json", Some(&PathBuf::from("/dev/full"))).ok().flatten().expect("a device");
-        let told = words(full.write("text").expect_err("it is always full"));
+        let told = full.write("text").expect_err("it is always full").0;
         assert!(told.contains("--json /dev/full") && told.contains("No space left"), "{told}");
     }
 }

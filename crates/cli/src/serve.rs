@@ -9,7 +9,7 @@ use crate::failure::Failure;
 use crate::input::{self, environment};
 
 pub(crate) fn serve(file: Option<&Path>, insecure: bool) -> Result<(), Failure> {
-    telemetry::init().map_err(|words| Failure::Input(vec![format!("bellwether: {words}")]))?;
+    telemetry::init().map_err(Failure::input)?;
     let ended = match file {
         Some(path) => {
             let file = ConfigFile::new(path, environment(), insecure);

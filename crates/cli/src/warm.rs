@@ -34,7 +34,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const EXIT_CODES: &str = "Exit codes:\n  \
     0  the keys are there, or have no row\n  \
     1  loads failed, the server or whoever names the keys can't be asked, or it was stopped\n  \
-    2  bad input: the list, a URL, the state, or no key belongs to a space that loads";
+    2  bad input: the list, a URL, the state; no key is named, or none belongs to a space that loads";
 const USAGE: &str = "bellwether warm [OPTIONS] <FILE | --space NAME | --from URL>";
 
 #[derive(clap::Args)]
@@ -117,14 +117,14 @@ impl Counts {
 
 pub(crate) fn warm(arguments: &Arguments) -> Result<(), Failure> {
     if arguments.from.is_none() && (!arguments.prefix.is_empty() || arguments.ca.is_some()) {
-        return Err(Failure::Input(vec!["--prefix and --ca are for --from redis://…".to_owned()]));
+        return Err(Failure::input("--prefix and --ca are for --from redis://…"));
     }
     let place = match (&arguments.file, &arguments.space, &arguments.from) {
         (_, Some(space), _) => Place::Space(space.clone()),
         (_, _, Some(url)) => Place::of_url(url, &arguments.prefix, arguments.ca.as_deref())?,
         (Some(path), ..) if path == Path::new("-") => Place::Stdin,
         (Some(path), ..) => Place::File(path.clone()),
-        (None, None, None) => return Err(Failure::Input(vec![format!("which keys? {USAGE}")])),
+        (None, None, None) => return Err(Failure::input(format!("which keys? {USAGE}"))),
     };
     let mut state = State::open(arguments.state.as_deref(), &place)?;
     let stop = stop_on_signals();
@@ -202,7 +202,7 @@ fn unfinished(failure: Failure, state: &State, counts: &Counts) -> Failure {
     match failure {
         Failure::Run(words) => Failure::Run(format!("{words}: {far}")),
         Failure::Input(mut lines) => {
-            lines.push(far);
+            lines.push(format!("bellwether: {far}"));
             Failure::Input(lines)
         }
     }
@@ -211,8 +211,7 @@ fn unfinished(failure: Failure, state: &State, counts: &Counts) -> Failure {
 /// What came of it all.
 fn conclude(run: &Run, through: u64, counts: &Counts, place: &Place) -> Result<(), Failure> {
     if through == 0 {
-        let words = format!("{} names no key: nothing was loaded", place.named());
-        return Err(if place.is_living() { Failure::Run(words) } else { Failure::Input(vec![words]) });
+        return Err(Failure::input(format!("{} names no key: nothing was loaded", place.named())));
     }
     let earlier = match (&run.rest, counts.before) {
         (Some(rest), _) => format!("; {rest}"),
@@ -223,7 +222,7 @@ fn conclude(run: &Run, through: u64, counts: &Counts, place: &Place) -> Result<(
     let refused = counts.first_refused.as_ref().map(|key| format!(" ('{key}' is one)")).unwrap_or_default();
     if counts.refused > 0 && counts.refused == counts.answered() && counts.before == 0 {
         let hint = "`match` of its [[space]] says which keys belong to it, `origin` that it loads";
-        return Err(Failure::Input(vec![format!("no key belongs to a space that loads{refused}: {hint}")]));
+        return Err(Failure::input(format!("no key belongs to a space that loads{refused}: {hint}")));
     }
     match (&counts.error, counts.failed) {
         (Some(error), failed @ 1..) => {

@@ -316,7 +316,7 @@ fn explain_asks_a_running_server_and_shows_a_table() {
         assert!(out.lines().any(|line| line == row), "{row}: {out}");
     }
     let (code, _, err) = explain("nothing at/all", "secret");
-    assert_eq!(code, Some(1));
+    assert_eq!(code, Some(2), "as for any name that is not known");
     assert!(err.contains("no space matches key 'nothing at/all'"), "{err}");
     let (code, _, err) = explain("product:1", "wrong");
     assert_eq!(code, Some(1));

@@ -52,7 +52,9 @@ fn the_same_seed_makes_the_same_bytes_and_another_seed_others() {
 fn a_table_shows_each_set_against_its_bound() {
     let (code, out, _) = simulate(&["s1", "--policy", "lead,lease,naive", "--rate", "20000"], &std::env::temp_dir());
     assert_eq!(code, Some(0));
-    assert!(out.starts_with("S1: 20,000 concurrent requests"), "{out}");
+    let first = out.lines().next().unwrap_or_default();
+    assert!(first.starts_with("S1: a flash sale's requests, all within 100 ms"), "{out}");
+    assert!(first.ends_with("(here: --rate 20000)"), "{out}");
     assert!(out.contains("bound 1: 1 load; 0 blocked if any copy exists"), "{out}");
     let row = |set: &str| {
         let line = out.lines().find(|line| line.trim_start().starts_with(set)).expect(set);
@@ -165,7 +167,9 @@ fn what_is_wrong_with_a_trace_is_said() {
     let (code, _, err) = simulate(&["--trace", "empty.csv"], home.path());
     assert!(code == Some(2) && err.contains("no request"), "{err}");
     let (code, _, err) = simulate(&["--trace", "none.csv"], home.path());
-    assert!(code == Some(1) && err.contains("No such file"), "{err}");
+    assert!(code == Some(2) && err.contains("--trace none.csv: No such file"), "{err}");
+    let (code, _, err) = simulate(&["--trace", "."], home.path());
+    assert!(code == Some(2) && err.contains("directory"), "{err}");
     let (code, _, err) =
         simulate(&["--trace", "bad.csv", "--eviction", "lruu", "--memory", "1KiB", "--ttl", "60"], home.path());
     assert!(code == Some(2) && err.contains("did you mean \"lru\"?"), "{err}");

@@ -40,6 +40,16 @@ fn login_hint(answer: &str) -> &'static str {
     }
 }
 
+/// What may be the matter where somebody is there and no answer can be read.
+fn tls_hint(error: &ClientError) -> &'static str {
+    match error {
+        ClientError::Broken(_) | ClientError::Protocol(_) | ClientError::Silent(_) => {
+            "; a drill speaks without TLS: does this port want it?"
+        }
+        ClientError::Connect(_) | ClientError::Refused { .. } => "",
+    }
+}
+
 /// Why a drill was not held. A row that fails is none: see [`Report`](crate::Report).
 #[derive(Debug, thiserror::Error)]
 pub enum DrillError {
@@ -68,7 +78,7 @@ pub enum DrillError {
         source: io::Error,
     },
     /// The endpoint can't be spoken to.
-    #[error("{target}: {error}")]
+    #[error("{target}: {error}{}", tls_hint(.error))]
     Unreachable {
         /// Which.
         target: String,

@@ -62,3 +62,21 @@ fn a_redis_that_asks_for_certificates_is_used_by_who_has_one_and_trusts_it() {
     assert_eq!(output.status.code(), Some(1), "{error}");
     assert!(error.contains("`tls_key` names") && error.contains("gone.key"), "{error}");
 }
+
+#[test]
+fn a_redis_that_is_spoken_to_without_the_tls_that_it_wants_is_told_with_what_to_write() {
+    let redis = Redis::start_with_tls(&["--tls-auth-clients", "no"]).unwrap_or_else(|error| panic!("{error}"));
+    let (tls, plain) = (redis.tls_url().expect("TLS"), redis.url());
+    let home = tempfile::tempdir().expect("a temporary directory");
+    let check = |url: String| {
+        let file = Bellwether::write(home.path(), &text(&format!("url = \"{url}\""))).display().to_string();
+        let output = Bellwether::command(&["check", "--connect", &file]).output().expect("it can be run");
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    // The tier and its backplane.
+    let (code, said) = check(tls.replace("rediss://", "redis://"));
+    assert_eq!((code, said.matches("With TLS it is rediss://").count()), (Some(2), 2), "{said}");
+    let (code, said) = check(plain.replace("redis://", "rediss://"));
+    assert_eq!((code, said.matches("Without TLS it is redis://").count()), (Some(2), 2), "{said}");
+    assert_eq!(check(plain).0, Some(0), "the control");
+}

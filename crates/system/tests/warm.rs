@@ -259,6 +259,9 @@ fn another_redis_over_tls_is_walked_the_most_popular_first() {
     let (code, said) = shop.warm(&["--from", &url], "");
     assert_eq!(code, Some(1), "{said}");
     assert!(said.to_lowercase().contains("certificate"), "{said}");
+    // The same port without TLS.
+    let (code, said) = shop.warm(&["--from", &url.replace("rediss://", "redis://")], "");
+    assert!(code == Some(1) && said.contains("does it want TLS? Then write rediss://"), "{said}");
     let (code, said) = shop.warm(&["--from", &plain.replace(":pw@", ":wrong@")], "");
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("WRONGPASS") && !said.contains("wrong@"), "{said}");

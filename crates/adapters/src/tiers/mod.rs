@@ -2,6 +2,8 @@
 
 #[cfg(any(feature = "redis", feature = "memcached"))]
 mod breaker;
+#[cfg(any(feature = "redis", feature = "memcached"))]
+mod counters;
 #[cfg(feature = "disk")]
 pub mod disk;
 #[cfg(any(feature = "redis", feature = "memcached"))]
@@ -11,5 +13,4 @@ pub mod memcached;
 #[cfg(feature = "redis")]
 pub mod redis;
 #[cfg(any(feature = "redis", feature = "memcached", feature = "disk"))]
-#[allow(dead_code, reason = "not every tier needs all of it")]
 mod wire;

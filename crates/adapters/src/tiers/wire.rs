@@ -1,13 +1,13 @@
 //! How does an entry of the library become an envelope, and an envelope an entry? Durations here, moments of the
 //! holder's clock there.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
+#[cfg(any(feature = "redis", feature = "memcached"))]
+use bellwether::FailClass;
 use bellwether::shared::{Copied, Envelope as Entry, Format, Position, Split, TierError, TierTrouble};
-use bellwether::{FailClass, Fence, Kind};
+use bellwether::{Fence, Kind};
 use bellwether_envelope::{
     Copied as StoredCopied, Draft, Envelope, Extensions, Format as StoredFormat, Header, Kind as StoredKind, Packing,
-    Stamp, Unreadable, write,
+    Stamp, write,
 };
 use bytes::Bytes;
 
@@ -43,6 +43,7 @@ pub(crate) fn seal(key: &[u8], entry: &Entry, hashed: bool, packing: Packing) ->
 }
 
 /// The windows of `entry` as moments, handed over at `now_ms`: for tiers that have no scripts to count them.
+#[cfg(any(feature = "memcached", feature = "disk", test))]
 pub(crate) fn windows(entry: &Entry, now_ms: u64) -> Stamp {
     let fresh_until = now_ms.saturating_add(entry.fresh_ms);
     Stamp {
@@ -112,6 +113,7 @@ pub(crate) fn is_expired(header: &Header) -> bool {
 }
 
 /// A class of failure as a number: where a `failed` header has its cost (bytes 64 to 67).
+#[cfg(any(feature = "redis", feature = "memcached"))]
 pub(crate) fn class_number(class: FailClass) -> u32 {
     match class {
         FailClass::Timeout => 0,
@@ -123,6 +125,7 @@ pub(crate) fn class_number(class: FailClass) -> u32 {
 }
 
 /// A class of failure by its number; one of a later version is a failure.
+#[cfg(any(feature = "redis", feature = "memcached"))]
 pub(crate) fn class_of(number: u32) -> FailClass {
     match number {
         0 => FailClass::Timeout,
@@ -130,22 +133,6 @@ pub(crate) fn class_of(number: u32) -> FailClass {
         2 => FailClass::Refused,
         4 => FailClass::Rejected,
         _ => FailClass::Failed,
-    }
-}
-
-/// How often stored bytes could not be read, by reason: each was a miss, or a foreign value handed out.
-#[derive(Debug, Default)]
-pub(crate) struct Misread([AtomicU64; Unreadable::ALL.len()]);
-
-impl Misread {
-    /// Counts one.
-    pub(crate) fn count(&self, reason: Unreadable) {
-        self.0[reason as usize].fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// All reasons in words, with how often each was met.
-    pub(crate) fn counts(&self) -> [(&'static str, u64); Unreadable::ALL.len()] {
-        Unreadable::ALL.map(|reason| (reason.as_str(), self.0[reason as usize].load(Ordering::Relaxed)))
     }
 }
 
@@ -218,14 +205,12 @@ mod tests {
         assert_eq!((found.fresh_ms, found.swr_ms, found.hard_ms, found.invalidated), (0, 0, 90_000, true));
     }
 
+    #[cfg(any(feature = "redis", feature = "memcached"))]
     #[test]
-    fn every_class_has_a_number_and_every_reason_a_counter() {
+    fn every_class_has_a_number() {
         use FailClass::{Failed, Overloaded, Refused, Rejected, Timeout};
         for class in [Timeout, Overloaded, Refused, Failed, Rejected] {
             assert_eq!(class_of(class_number(class)), class);
         }
-        let misread = Misread::default();
-        Unreadable::ALL.into_iter().for_each(|reason| misread.count(reason));
-        assert!(misread.counts().iter().all(|(_, count)| *count == 1));
     }
 }

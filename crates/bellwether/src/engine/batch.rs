@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use bellwether_core::guard::gate::{Ended, Ticket};
 use bellwether_core::read::walk::{Event, Parting, Step};
 use bellwether_core::time::Tick;
+use bellwether_core::why::Why;
 use futures_util::future::{BoxFuture, join_all};
 
 use crate::engine::ask::{Answer, Ask};
@@ -19,13 +20,12 @@ use crate::engine::miss::Entered;
 use crate::engine::space::SpaceState;
 use crate::engine::tier::Next;
 use crate::engine::{Engine, draw};
-use crate::entry::Resident;
+use crate::entry::{Entry, Resident};
 use crate::error::Error;
 use crate::key::{ByCarriedHash, Key};
 use crate::load::{LoadError, Loaded};
 use crate::port::clock::Clock;
-use crate::shared::TierTrouble;
-use bellwether_core::why::Why;
+use crate::shared::{Tier, TierTrouble};
 
 /// Keys of one batch; more are split.
 pub(crate) const MOST_IN_BATCH: usize = 500;
@@ -255,14 +255,22 @@ async fn beyond_disk(engine: &Arc<Engine>, leaders: Vec<(usize, Leader)>, load: 
     for (at, next, leader) in join_all(looking).await {
         match next {
             Next::Step(_) => beyond.push((at, leader)),
-            Next::Landed { entry, refresh } => {
-                if refresh {
-                    engine.refresh(&leader.space, &leader.key, &Due::of(&entry, engine), single(load, at));
-                }
-            }
+            Next::Landed { entry, refresh } => already_there(engine, at, &leader, &entry, refresh, load),
         }
     }
     beyond
+}
+
+/// A key of the batch has its entry without a load. One that is served stale is refreshed.
+fn already_there(engine: &Arc<Engine>, at: usize, leader: &Leader, entry: &Entry, refresh: bool, load: &BatchFn) {
+    if refresh {
+        engine.refresh(&leader.space, &leader.key, &Due::of(entry, engine), single(load, at));
+    }
+}
+
+/// A key of the batch is not loaded with the others: its flight is led from `step` on by itself.
+fn own_way(engine: &Engine, at: usize, leader: Leader, step: Step, load: &BatchFn) {
+    engine.runtime().spawn(leader.lead(step, None, single(load, at)));
 }
 
 /// Those of a batch's leaders that may load now. What the shared tier has is taken from there; whoever must wait for
@@ -271,14 +279,38 @@ async fn with_rights(engine: &Arc<Engine>, leaders: Vec<(usize, Leader)>, load: 
     let Some(tier) = engine.tier.clone().filter(|_| leaders.iter().all(|(_, leader)| leader.link.is_some())) else {
         return leaders;
     };
-    let own_way = |at: usize, leader: Leader, step: Step| {
-        engine.runtime().spawn(leader.lead(step, None, single(load, at)));
-    };
+    let probed = probe_all(engine, &*tier, leaders, load).await;
+    // All are asked for at once: one way there and back for the whole batch.
+    let asking = probed.into_iter().map(|(at, next, mut leader)| async move {
+        match next {
+            Next::Step(step @ Step::Acquire(_)) => (at, leader.hear(&step).await, leader),
+            next => (at, next, leader),
+        }
+    });
+    let mut may_load = Vec::new();
+    for (at, next, leader) in join_all(asking).await {
+        match next {
+            Next::Step(Step::Admit) => may_load.push((at, leader)),
+            Next::Step(step) => own_way(engine, at, leader, step, load),
+            Next::Landed { entry, refresh } => already_there(engine, at, &leader, &entry, refresh, load),
+        }
+    }
+    may_load
+}
+
+/// What the shared tier has of the batch's keys, read in one go, and what each leader makes of it. Those that may not
+/// ask yet go their own way.
+async fn probe_all(
+    engine: &Arc<Engine>,
+    tier: &dyn Tier,
+    leaders: Vec<(usize, Leader)>,
+    load: &BatchFn,
+) -> Vec<(usize, Next, Leader)> {
     let mut asked = Vec::new();
     for (at, mut leader) in leaders {
         match leader.link.as_mut().and_then(|link| link.ready_now(&leader.key)) {
             Some(fence) => asked.push((at, leader, fence)),
-            None => own_way(at, leader, Step::Probe),
+            None => own_way(engine, at, leader, Step::Probe, load),
         }
     }
     let Some(space) = asked.first().map(|(_, leader, _)| leader.space.clone()) else { return Vec::new() };
@@ -304,26 +336,7 @@ async fn with_rights(engine: &Arc<Engine>, leaders: Vec<(usize, Leader)>, load: 
         };
         judged.push((at, leader.judge(said), leader));
     }
-    // All are asked for at once: one way there and back for the whole batch.
-    let asking = judged.into_iter().map(|(at, next, mut leader)| async move {
-        match next {
-            Next::Step(step @ Step::Acquire(_)) => (at, leader.hear(&step).await, leader),
-            next => (at, next, leader),
-        }
-    });
-    let mut may_load = Vec::new();
-    for (at, next, leader) in join_all(asking).await {
-        match next {
-            Next::Step(Step::Admit) => may_load.push((at, leader)),
-            Next::Step(step) => own_way(at, leader, step),
-            Next::Landed { entry, refresh } => {
-                if refresh {
-                    engine.refresh(&leader.space, &leader.key, &Due::of(&entry, engine), single(load, at));
-                }
-            }
-        }
-    }
-    may_load
+    judged
 }
 
 impl Leader {

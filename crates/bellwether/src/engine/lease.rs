@@ -4,20 +4,22 @@
 use std::sync::Arc;
 
 use bellwether_core::failure::FailClass;
-use bellwether_core::fence::{Fence, Invalidation};
+use bellwether_core::fence::Fence;
 use bellwether_core::guard::cooldown::Cooling;
 use bellwether_core::read::decide::Demand;
 use bellwether_core::read::flight::{Asker, Flight, FlightId};
+use bellwether_core::read::token::Asking;
 use bellwether_core::read::walk::{LONE_FRESH, unproven};
 use bellwether_core::time::{Span, Tick};
 use bellwether_core::why::Why;
-use tokio::task::JoinHandle;
 
 use crate::engine::Engine;
-use crate::engine::ask::{Answer, Ask};
+use crate::engine::ask::Ask;
 use crate::engine::body::AnyBody;
 use crate::engine::cell::{FlightCell, Outcome, Outside};
 use crate::engine::hit::Look;
+use crate::engine::leased::{FULL_RETRY, Leased, given, holder};
+use crate::engine::outside::Seated;
 use crate::engine::space::SpaceState;
 use crate::engine::tier::Link;
 use crate::entry::{Resident, relabelled};
@@ -27,23 +29,8 @@ use crate::load::Loaded;
 use crate::state::flights::{Ending, Joined, Led, Shard};
 use crate::token::{Of, Token};
 
-/// After so long a client asks again that found all tokens of the process given out.
-pub(crate) const FULL_RETRY: Span = Span::ms(500);
-
-/// What a client gets that wants to fill a key by itself.
-pub(crate) enum Leased {
-    /// A value. Where it is stale and nobody fills it yet, with the token to do so.
-    Value { entry: Resident, why: Why, at: Tick, token: Option<Token> },
-    /// Nothing resident: fill it under this token.
-    Token(Token),
-    /// Another client holds the token, at most so much longer.
-    Held(Span),
-    /// The space was dropped, or begun anew: what would be written here is nobody's.
-    Gone,
-}
-
 /// Who is at work on a key that a client wants to fill.
-pub(crate) enum Seat {
+enum Seat {
     /// This client: it leads the key's flight now.
     Free(Arc<FlightCell>, FlightId),
     /// Another client fills the key, or a load of this process does. `fits`: it began late enough for
@@ -58,7 +45,8 @@ pub(crate) enum Seat {
 }
 
 impl Engine {
-    /// A value, or the right to fill the key; waits up to `wait` for another holder's value.
+    /// A value, or the right to fill the key: a token of this process, or in a fleet the tier's lease. Waits up to `wait`
+    /// for what another holder brings.
     pub(crate) async fn lease(
         self: &Arc<Engine>,
         space: &Arc<SpaceState>,
@@ -67,26 +55,13 @@ impl Engine {
         lease: Span,
         wait: Span,
     ) -> Result<Leased, Error> {
-        match Link::of(self, space, key) {
-            Some(link) => self.lease_in_fleet(space, key, ask, lease, wait, link).await,
-            None => self.lease_here(space, key, ask, lease, wait).await,
-        }
-    }
-
-    /// The same where this process alone decides.
-    async fn lease_here(
-        self: &Arc<Engine>,
-        space: &Arc<SpaceState>,
-        key: &Key,
-        ask: &Ask,
-        lease: Span,
-        wait: Span,
-    ) -> Result<Leased, Error> {
+        let mut link = Link::of(self, space, key);
+        let alone = link.is_none();
         let patience = ask.deadline().min(self.clock.now() + wait);
         let began = self.flights.current_fence();
+        let mut asking = Asking::default();
         loop {
-            let look = self.look(space, key.by_ref(), ask.demand);
-            let stale = match look {
+            let stale = match self.look(space, key.by_ref(), ask.demand) {
                 Look::Serve { entry, why, at, refresh: false } => {
                     self.resync(space, || key.clone(), &entry, at);
                     return Ok(Leased::Value { entry, why, at, token: None });
@@ -96,17 +71,32 @@ impl Engine {
                 Look::Load | Look::LoadAlone => None,
             };
             let seat = self.seat(space, key, ask, |shard, cell, id| {
-                let (token, now) = (self.next_fence(), self.clock.now());
-                shard.begin_read(key, id, token, now);
-                cell.set_lease(now + lease);
+                // In a fleet it reads only once the tier has said that it may.
+                if alone {
+                    let (token, now) = (self.next_fence(), self.clock.now());
+                    shard.begin_read(key, id, token, now);
+                    cell.set_lease(now + lease);
+                }
             });
             match (seat, stale) {
                 (Seat::Gone, _) => return Ok(Leased::Gone),
-                (Seat::Free(cell, id), stale) => {
-                    let Some(token) = self.reads_under(key, id) else { continue };
-                    self.runtime().spawn(self.clone().end_lease(key.clone(), id, cell));
-                    return Ok(given(stale, Token(Of::Here(token))));
-                }
+                (Seat::Free(cell, id), stale) => match &mut link {
+                    None => {
+                        let Some(token) = self.reads_under(key, id) else { continue };
+                        self.runtime().spawn(self.clone().end_lease(key.clone(), id, cell));
+                        return Ok(given(stale, Token(Of::Here(token))));
+                    }
+                    Some(link) => {
+                        let seated = Seated::new(self, key, cell.clone(), id);
+                        let done = self.bid_for(link, &mut asking, seated, ask, lease, stale, patience).await;
+                        if let Some(done) = done {
+                            return done;
+                        }
+                        // Parked: whoever comes to this key waits for the same moment.
+                        cell.wait(patience).await;
+                        link.rested();
+                    }
+                },
                 (_, Some((entry, why, at))) => return Ok(Leased::Value { entry, why, at, token: None }),
                 (Seat::Held { cell, fits }, None) => {
                     if let Some(left) = self.out_of_patience(space, &cell, patience) {
@@ -123,7 +113,7 @@ impl Engine {
     }
 
     /// How much longer a holder has got, for a caller that waits no longer.
-    pub(crate) fn out_of_patience(&self, space: &SpaceState, cell: &FlightCell, patience: Tick) -> Option<Span> {
+    fn out_of_patience(&self, space: &SpaceState, cell: &FlightCell, patience: Tick) -> Option<Span> {
         let (now, until) = (self.clock.now(), cell.lease_until());
         // A load of this process holds it no longer than its origin's timeout.
         let left = if until == Tick::NEVER { space.gate.timeout() } else { until.since(now) };
@@ -132,7 +122,7 @@ impl Engine {
 
     /// Waits for another holder's value. What was waited for is the answer, as for a follower of a load: to look again
     /// with the same demand would make every waiter a holder in turn.
-    pub(crate) async fn wait_for_holder(
+    async fn wait_for_holder(
         &self,
         space: &SpaceState,
         cell: &FlightCell,
@@ -156,7 +146,7 @@ impl Engine {
     }
 
     /// Takes the seat of who fills the key, if it is free; `begin` is called under the key's lock then.
-    pub(crate) fn seat(
+    fn seat(
         &self,
         space: &SpaceState,
         key: &Key,
@@ -301,54 +291,4 @@ impl Engine {
             next.take_turn();
         }
     }
-
-    /// Invalidates a whole space, and tells the backplane.
-    pub(crate) fn invalidate_space(&self, space: &SpaceState, verb: Invalidation) -> Option<JoinHandle<bool>> {
-        // First what judges entries of the shared tier: what is asked for after the floor is in place, and comes
-        // before it is told, must not be taken over.
-        if let Some(fleet) = self.fleet.as_ref().filter(|_| space.travel.is_some()) {
-            fleet.space_invalidated(&space.name, verb);
-        }
-        self.raise_space(space, verb)
-    }
-
-    /// Invalidates a whole space, here.
-    pub(crate) fn raise_space(&self, space: &SpaceState, verb: Invalidation) -> Option<JoinHandle<bool>> {
-        let _telling = self.telling();
-        let fence = self.next_fence();
-        space.raise(verb, fence);
-        self.unshelve_space(space, fence)
-    }
-}
-
-/// Gives a token with the stale value, if there is one.
-pub(crate) fn given(stale: Option<Answer>, token: Token) -> Leased {
-    match stale {
-        Some((entry, why, at)) => Leased::Value { entry, why, at, token: Some(token) },
-        None => Leased::Token(token),
-    }
-}
-
-/// Who holds a token that is still the key's.
-pub(crate) struct Holder {
-    pub(crate) id: FlightId,
-    pub(crate) cell: Arc<FlightCell>,
-    /// The local fence under which it reads.
-    pub(crate) fence: Fence,
-    pub(crate) since: Tick,
-}
-
-/// The flight of the token that `is` tells by its right and its local fence, if it may still publish.
-pub(crate) fn holder(
-    shard: &Shard<Arc<FlightCell>>,
-    key: &Key,
-    now: Tick,
-    is: impl Fn(Option<&Outside>, Fence) -> bool,
-) -> Option<Holder> {
-    shard.flights(key)?.iter().filter(|flight| !flight.overtaken).find_map(|flight| {
-        let (reading, cell) = (flight.reading?, shard.cell(key, flight.id)?);
-        let runs = cell.lease_until() != Tick::NEVER && now < cell.lease_until();
-        let held = runs && is(cell.outside(), reading.fence);
-        held.then_some(Holder { id: flight.id, cell, fence: reading.fence, since: reading.since })
-    })
 }

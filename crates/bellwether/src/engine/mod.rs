@@ -13,6 +13,7 @@ pub(crate) mod heat;
 pub(crate) mod hit;
 pub(crate) mod lead;
 pub(crate) mod lease;
+pub(crate) mod leased;
 pub(crate) mod miss;
 pub(crate) mod notice;
 pub(crate) mod outside;
@@ -23,6 +24,7 @@ pub(crate) mod shelf;
 pub(crate) mod space;
 pub(crate) mod tier;
 pub(crate) mod told;
+pub(crate) mod unpack;
 pub(crate) mod verify;
 pub(crate) mod write;
 
@@ -31,14 +33,13 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering}
 use std::sync::{Arc, Weak};
 
 use bellwether_core::draw::Draw;
-use bellwether_core::fence::{Fence, Floor, Invalidation};
+use bellwether_core::fence::{Fence, Floor};
 use bellwether_core::heat::policy::HotPolicy;
 use bellwether_core::position::Position;
 use bellwether_core::read::doubt::Ageing;
 use bellwether_core::time::Span;
 use parking_lot::{Mutex, RwLock};
 use tokio::runtime::{Handle, Runtime};
-use tokio::task::JoinHandle;
 
 use crate::disk::Disk;
 use crate::engine::cell::FlightCell;
@@ -48,7 +49,7 @@ use crate::events::{Debt, Ledger};
 use crate::observe::counters::{FOLLOWER_BOUNDS, Histogram};
 use crate::observe::shared::Tally;
 use crate::port::clock::Clock;
-use crate::shared::{Tier, tag_hash};
+use crate::shared::Tier;
 use crate::state::fleet::Fleet;
 use crate::state::flights::FlightTable;
 use crate::state::gate::OriginGate;
@@ -195,27 +196,6 @@ impl Engine {
     #[inline]
     pub(crate) fn floor_of(&self, space: &SpaceState, entry: &Entry) -> Floor {
         space.floor().merge(self.tags.floor_of(entry)).merge(entry.own_floor())
-    }
-
-    /// Invalidates whatever carries `tag`, and tells the backplane.
-    pub(crate) fn invalidate_tag(&self, tag: &str, verb: Invalidation) -> Option<JoinHandle<bool>> {
-        let tag = tag_hash(tag);
-        // First what judges entries of the shared tier, see `invalidate_space`.
-        if let Some(fleet) = &self.fleet {
-            fleet.tag_invalidated(tag, verb);
-        }
-        self.raise_tag(tag, verb)
-    }
-
-    /// Invalidates whatever carries the tag of this hash, here.
-    pub(crate) fn raise_tag(&self, tag: u64, verb: Invalidation) -> Option<JoinHandle<bool>> {
-        let _telling = self.telling();
-        let mut fence = Fence::ZERO;
-        self.tags.raise(tag, verb, || {
-            fence = self.next_fence();
-            fence
-        });
-        self.unshelve_tag(tag, fence)
     }
 
     /// The spaces by their numbers.

@@ -18,7 +18,7 @@ use crate::engine::body::AnyBody;
 use crate::engine::cell::{FlightCell, Outcome, Outside};
 use crate::engine::claim::Place;
 use crate::engine::hit::Look;
-use crate::engine::lease::{FULL_RETRY, Leased, Seat, given, holder};
+use crate::engine::leased::{FULL_RETRY, Leased, given, holder};
 use crate::engine::settle::Kept;
 use crate::engine::space::SpaceState;
 use crate::engine::tier::{Asked, Link, Offer, Said, at_fence};
@@ -41,12 +41,18 @@ const WATCH_PAUSE: Span = Span::ms(5);
 const OLDEST: Span = Span::secs(600);
 
 /// A caller that leads the key's flight while it asks the tier. Dropped, wherever that is: somebody else may.
-struct Seated<'a> {
+pub(crate) struct Seated<'a> {
     engine: &'a Arc<Engine>,
     key: &'a Key,
     cell: Arc<FlightCell>,
     id: FlightId,
     open: bool,
+}
+
+impl<'a> Seated<'a> {
+    pub(crate) fn new(engine: &'a Arc<Engine>, key: &'a Key, cell: Arc<FlightCell>, id: FlightId) -> Seated<'a> {
+        Seated { engine, key, cell, id, open: true }
+    }
 }
 
 impl Drop for Seated<'_> {
@@ -66,60 +72,10 @@ struct Answered {
 }
 
 impl Engine {
-    /// A value, or the tier's lease; waits up to `wait` for what its holder brings.
-    pub(crate) async fn lease_in_fleet(
-        self: &Arc<Engine>,
-        space: &Arc<SpaceState>,
-        key: &Key,
-        ask: &Ask,
-        lease: Span,
-        wait: Span,
-        mut link: Link,
-    ) -> Result<Leased, Error> {
-        let patience = ask.deadline().min(self.clock.now() + wait);
-        let began = self.flights.current_fence();
-        let mut asking = Asking::default();
-        loop {
-            let stale = match self.look(space, key.by_ref(), ask.demand) {
-                Look::Serve { entry, why, at, refresh: false } => {
-                    self.resync(space, || key.clone(), &entry, at);
-                    return Ok(Leased::Value { entry, why, at, token: None });
-                }
-                Look::Serve { entry, why, at, refresh: true } => Some((entry, why, at)),
-                Look::NotCached => return Err(Error::new(Why::NotCached)),
-                Look::Load | Look::LoadAlone => None,
-            };
-            match (self.seat(space, key, ask, |_, _, _| {}), stale) {
-                (Seat::Gone, _) => return Ok(Leased::Gone),
-                (Seat::Free(cell, id), stale) => {
-                    let seated = Seated { engine: self, key, cell: cell.clone(), id, open: true };
-                    let done = self.bid_for(&mut link, &mut asking, seated, ask, lease, stale, patience).await;
-                    if let Some(done) = done {
-                        return done;
-                    }
-                    // Parked: whoever comes to this key waits for the same moment.
-                    cell.wait(patience).await;
-                    link.rested();
-                }
-                (_, Some((entry, why, at))) => return Ok(Leased::Value { entry, why, at, token: None }),
-                (Seat::Held { cell, fits }, None) => {
-                    if let Some(left) = self.out_of_patience(space, &cell, patience) {
-                        return Ok(Leased::Held(left));
-                    }
-                    if let Some(leased) = self.wait_for_holder(space, &cell, fits, began, patience).await {
-                        return Ok(leased);
-                    }
-                }
-                (Seat::Cooling(cooling), None) => return self.cooled(space, key, ask, cooling),
-                (Seat::Full, None) => return Err(Error::later(Why::ShedQueue, Some(FULL_RETRY))),
-            }
-        }
-    }
-
     /// Asks the tier until it is known what becomes of this caller. `None`: another process's client fills the key, and
     /// the seat is kept until it may be asked again.
     #[expect(clippy::too_many_arguments, reason = "one caller's whole state, for one step of it")]
-    async fn bid_for(
+    pub(crate) async fn bid_for(
         self: &Arc<Engine>,
         link: &mut Link,
         asking: &mut Asking,

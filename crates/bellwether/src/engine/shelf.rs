@@ -10,7 +10,7 @@ use bellwether_core::read::shelf::{Shelved, after_restart};
 use bellwether_core::read::walk::{Event, Step};
 use bellwether_core::time::{Span, Tick};
 use bellwether_core::why::Why;
-use bellwether_core::write::stamp::{Travelled, adopted};
+use bellwether_core::write::stamp::adopted;
 use tokio::task::JoinHandle;
 
 use crate::disk::{Held, Lying, Scope};
@@ -19,6 +19,7 @@ use crate::engine::cell::Outcome;
 use crate::engine::lead::Leader;
 use crate::engine::space::{SpaceState, Travel};
 use crate::engine::tier::{Next, Offer};
+use crate::engine::unpack::{travelled, unpacked};
 use crate::engine::{Engine, draw};
 use crate::entry::{Aside, Entry, Extra, Resident, Tag, TierMark, relabelled};
 use crate::key::Key;
@@ -195,15 +196,7 @@ impl Engine {
     fn unpack(&self, space: &SpaceState, key: &Key, held: Held, fence: Fence) -> Option<Fetched> {
         let (shelf, travel) = self.shelf_of(space)?;
         let Held { envelope, earlier } = held;
-        let travelled = Travelled {
-            kind: envelope.kind,
-            fence,
-            age: Span(envelope.age_ms),
-            fresh: Span(envelope.fresh_ms),
-            swr_ms: envelope.swr_ms,
-            hard_ms: envelope.hard_ms,
-            cost_ms: envelope.cost_ms,
-        };
+        let travelled = travelled(&envelope, fence);
         let (now, (p99, mean)) = (self.clock.now(), space.load_times());
         let until = now + Span(envelope.fresh_ms);
         let mut meta = adopted(travelled, p99, mean, &space.policy, now, draw());
@@ -225,14 +218,8 @@ impl Engine {
         // To be compared with the shared tier by its first reader.
         let mark = shared.then(|| TierMark::of(envelope.fence, now));
         let aside = Aside { extra: Extra::of(envelope.version, tags), mark, ..Aside::default() };
-        let entry = match envelope.kind {
-            Kind::Value => {
-                let stored = Encoded { body: envelope.body, format: envelope.format, about: envelope.about };
-                travel.codec.decode(stored)?.into_entry(key, meta, aside)
-            }
-            Kind::Negative => Entry::new(key, meta, aside, 0, ()),
-            Kind::HitForMiss => return None,
-        };
+        let stored = Encoded { body: envelope.body, format: envelope.format, about: envelope.about };
+        let entry = unpacked(space, key, envelope.kind, stored, meta, aside)?;
         Some(Fetched { entry, floor, earlier, until })
     }
 }

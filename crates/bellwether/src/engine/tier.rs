@@ -9,12 +9,13 @@ use bellwether_core::lease::{self, Mode};
 use bellwether_core::position::Position;
 use bellwether_core::read::walk::{Heard, Sharing, Step};
 use bellwether_core::time::{Span, Tick};
-use bellwether_core::write::stamp::{Travelled, adopted};
+use bellwether_core::write::stamp::adopted;
 use bytes::Bytes;
 
 use crate::engine::body::AnyBody;
 use crate::engine::claim::{Claim, Place};
 use crate::engine::space::SpaceState;
+use crate::engine::unpack::{travelled, unpacked};
 use crate::engine::{Engine, draw};
 use crate::entry::{Aside, Entry, Extra, Resident, Tag, TierMark};
 use crate::key::Key;
@@ -227,17 +228,8 @@ impl Link {
     fn offer(&mut self, key: &Key, envelope: Envelope, lease: Option<Span>, asked: Asked) -> Option<Box<Offer>> {
         let Place { engine, space, .. } = &*self.to;
         let now = engine.clock.now();
-        let travelled = Travelled {
-            kind: envelope.kind,
-            fence: asked.fence,
-            age: Span(envelope.age_ms),
-            fresh: Span(envelope.fresh_ms),
-            swr_ms: envelope.swr_ms,
-            hard_ms: envelope.hard_ms,
-            cost_ms: envelope.cost_ms,
-        };
         let (p99, mean) = space.load_times();
-        let travelled = travelled.later(now.since(asked.at));
+        let travelled = travelled(&envelope, asked.fence).later(now.since(asked.at));
         let meta = adopted(travelled, p99, mean, &space.policy, now, draw());
         let fleet = engine.fleet.as_ref();
         let covering = fleet.and_then(|fleet| {
@@ -250,14 +242,8 @@ impl Link {
         };
         let mark = Some(TierMark::of(envelope.fence, now + engine.resync));
         let aside = Aside { extra: Extra::of(envelope.version, tags), mark, past: engine.past(key) };
-        let entry = match envelope.kind {
-            Kind::Value => {
-                let stored = Encoded { body: envelope.body, format: envelope.format, about: envelope.about };
-                space.travel.as_ref()?.codec.decode(stored)?.into_entry(key, meta, aside)
-            }
-            Kind::Negative => Entry::new(key, meta, aside, 0, ()),
-            Kind::HitForMiss => return None,
-        };
+        let stored = Encoded { body: envelope.body, format: envelope.format, about: envelope.about };
+        let entry = unpacked(space, key, envelope.kind, stored, meta, aside)?;
         let mut floor = covering.map_or(unordered, |verb| Floor::of(verb, asked.fence));
         // A tier that failed over may have lost an invalidation that it had acknowledged. What was written under the
         // fence of that very invalidation is not older than it.

@@ -101,6 +101,45 @@ impl Engine {
         was_resident
     }
 
+    /// Invalidates whatever carries `tag`, and tells the backplane.
+    pub(crate) fn invalidate_tag(&self, tag: &str, verb: Invalidation) -> Option<JoinHandle<bool>> {
+        let tag = tag_hash(tag);
+        // First what judges entries of the shared tier, see `invalidate_space`.
+        if let Some(fleet) = &self.fleet {
+            fleet.tag_invalidated(tag, verb);
+        }
+        self.raise_tag(tag, verb)
+    }
+
+    /// Invalidates whatever carries the tag of this hash, here.
+    pub(crate) fn raise_tag(&self, tag: u64, verb: Invalidation) -> Option<JoinHandle<bool>> {
+        let _telling = self.telling();
+        let mut fence = Fence::ZERO;
+        self.tags.raise(tag, verb, || {
+            fence = self.next_fence();
+            fence
+        });
+        self.unshelve_tag(tag, fence)
+    }
+
+    /// Invalidates a whole space, and tells the backplane.
+    pub(crate) fn invalidate_space(&self, space: &SpaceState, verb: Invalidation) -> Option<JoinHandle<bool>> {
+        // First what judges entries of the shared tier: what is asked for after the floor is in place, and comes
+        // before it is told, must not be taken over.
+        if let Some(fleet) = self.fleet.as_ref().filter(|_| space.travel.is_some()) {
+            fleet.space_invalidated(&space.name, verb);
+        }
+        self.raise_space(space, verb)
+    }
+
+    /// Invalidates a whole space, here.
+    pub(crate) fn raise_space(&self, space: &SpaceState, verb: Invalidation) -> Option<JoinHandle<bool>> {
+        let _telling = self.telling();
+        let fence = self.next_fence();
+        space.raise(verb, fence);
+        self.unshelve_space(space, fence)
+    }
+
     fn apply(
         &self,
         shard: &mut Shard<Arc<FlightCell>>,

@@ -30,8 +30,7 @@ pub(super) fn conclude(report: &Report, place: Option<Place>) -> Result<(), Fail
 }
 
 pub(super) fn failed(error: DrillError) -> Failure {
-    let words = format!("bellwether: {error}");
-    if error.is_input() { Failure::Input(vec![words]) } else { Failure::Run(error.to_string()) }
+    if error.is_input() { Failure::input(error) } else { Failure::Run(error.to_string()) }
 }
 
 fn verdict(report: &Report) -> Result<(), Failure> {

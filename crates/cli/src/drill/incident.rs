@@ -111,14 +111,14 @@ fn show(progress: Progress<'_>) {
 
 pub(super) fn control(arguments: &Control) -> Result<(), Failure> {
     let file = arguments.shared.display();
-    let unreadable = |error: std::io::Error| Failure::Input(vec![format!("bellwether: --shared {file}: {error}")]);
+    let unreadable = |error: std::io::Error| Failure::input(format!("--shared {file}: {error}"));
     let url = std::fs::read_to_string(&arguments.shared).map_err(unreadable)?;
     let nodes = match url.trim().strip_prefix("memcached://") {
         Some(list) => list.split(',').map(str::parse).collect::<Result<_, _>>().map(Nodes::Memcached).ok(),
         None => Target::parse(url.trim(), None).map(Nodes::Redis).ok(),
     };
-    let expected = || format!("bellwether: --shared {file}: expected redis://… or memcached://…");
-    let nodes = nodes.ok_or_else(|| Failure::Input(vec![expected()]))?;
+    let expected = || Failure::input(format!("--shared {file}: expected redis://… or memcached://…"));
+    let nodes = nodes.ok_or_else(expected)?;
     let serving = serve_fleet(arguments.flaw.into(), arguments.origin, nodes);
     runtime()?.block_on(serving).map_err(|error| Failure::Run(error.to_string()))
 }

@@ -100,7 +100,7 @@ fn unknown(what: &str, word: &str, known: &[&str]) -> String {
     let distance = |name: &&str| strsim::damerau_levenshtein(&lower, &name.to_ascii_lowercase());
     let closest = known.iter().copied().min_by_key(distance).filter(|name| distance(name) <= (word.len() / 3).max(1));
     let meant = closest.map(|name| format!("; did you mean \"{name}\"?")).unwrap_or_default();
-    format!("bellwether: unknown {what} \"{word}\": expected one of {}{meant}", known.join(", "))
+    format!("unknown {what} \"{word}\": expected one of {}{meant}", known.join(", "))
 }
 
 /// Words read one by one; every mistake at once.
@@ -177,7 +177,7 @@ pub(super) fn times(
     wrong: &mut Vec<String>,
 ) -> Vec<bellwether_sim::replay::Span> {
     use bellwether_sim::replay::Span;
-    let named = each(words, |word| Span::parse(word).map_err(|text| format!("bellwether: {option}: {text}")), wrong);
+    let named = each(words, |word| Span::parse(word).map_err(|text| format!("{option}: {text}")), wrong);
     if words.is_empty() { vec![default] } else { named }
 }
 
@@ -186,9 +186,7 @@ pub(super) fn sizes(option: &str, words: &[String], wrong: &mut Vec<String>) -> 
         words,
         |word| {
             size(word).ok_or_else(|| {
-                format!(
-                    "bellwether: {option}: expected a size such as \"64KiB\", \"256MiB\" or \"4GiB\", found \"{word}\""
-                )
+                format!("{option}: expected a size such as \"64KiB\", \"256MiB\" or \"4GiB\", found \"{word}\"")
             })
         },
         wrong,
@@ -215,7 +213,7 @@ pub(super) fn rate(word: Option<&String>, wrong: &mut Vec<String>) -> Option<f64
     let number = word.strip_suffix("/s").unwrap_or(word).trim().parse::<f64>().ok();
     let rate = number.filter(|rate| rate.is_finite() && *rate > 0.0);
     if rate.is_none() {
-        wrong.push(format!("bellwether: --rate: expected a rate above zero such as \"20000/s\", found \"{word}\""));
+        wrong.push(format!("--rate: expected a rate above zero such as \"20000/s\", found \"{word}\""));
     }
     rate
 }

@@ -32,11 +32,7 @@ impl Files {
             self.csv.map(|place| place.write(&csv())),
             self.html.map(|place| place.write(&html())),
         ];
-        let failed = written.into_iter().flatten().filter_map(|written| match written.err()? {
-            Failure::Run(words) => Some(words),
-            Failure::Input(lines) => Some(lines.join("\nbellwether: ")),
-        });
-        let failed: Vec<String> = failed.collect();
+        let failed: Vec<String> = written.into_iter().flatten().filter_map(|written| Some(written.err()?.0)).collect();
         if failed.is_empty() { Ok(()) } else { Err(Failure::Run(failed.join("\nbellwether: "))) }
     }
 }

@@ -15,9 +15,8 @@ pub(crate) fn simulate(arguments: &Arguments) -> Result<(), Failure> {
         let alone = arguments.of_a_trace();
         if !alone.is_empty() {
             let are = if alone.len() == 1 { "is" } else { "are" };
-            let words =
-                format!("bellwether: {} {are} for a trace: expected --trace FILE, and no scenario", alone.join(", "));
-            return Err(Failure::Input(vec![words]));
+            let words = format!("{} {are} for a trace: expected --trace FILE, and no scenario", alone.join(", "));
+            return Err(Failure::input(words));
         }
     }
     match &arguments.trace {

@@ -43,15 +43,15 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let scenarios = arguments::scenarios(&arguments.scenarios, &mut wrong);
     let rate = arguments::rate(arguments.rate.as_ref(), &mut wrong);
     if !(1..=MOST_SEEDS).contains(&arguments.seeds) {
-        wrong.push(format!("bellwether: --seeds: expected 1 to {MOST_SEEDS}, found {}", arguments.seeds));
+        wrong.push(format!("--seeds: expected 1 to {MOST_SEEDS}, found {}", arguments.seeds));
     }
     if let Some(beta) = arguments.beta
         && !(beta.is_finite() && beta > 0.0)
     {
-        wrong.push(format!("bellwether: --beta: expected a number above zero, found {beta}"));
+        wrong.push(format!("--beta: expected a number above zero, found {beta}"));
     }
     if arguments.processes == Some(0) {
-        wrong.push("bellwether: --processes: expected at least 1, found 0".to_owned());
+        wrong.push("--processes: expected at least 1, found 0".to_owned());
     }
     let sizes = Sizes { small: false, processes: arguments.processes.filter(|n| *n > 0), rate, beta: arguments.beta };
     let named = if scenarios.is_empty() { Scenario::ALL.to_vec() } else { scenarios.clone() };
@@ -59,7 +59,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let known: Vec<Set> = cases.iter().flat_map(|study| study.about().sets).collect();
     let asked = arguments::policies(&arguments.policy, &known, &mut wrong);
     if !wrong.is_empty() {
-        return Err(Failure::Input(wrong));
+        return Err(Failure::inputs(wrong));
     }
     let files = Files::reserve(arguments)?;
     let mut comparisons = Vec::new();
@@ -73,9 +73,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         }
         progress.begins(number, &about.name());
         let comparison = Comparison::run(&**study, &sets, arguments.seed, arguments.seeds)
-            .map_err(|words| Failure::Input(vec![format!("bellwether: {}: {words}", about.name())]));
+            .map_err(|words| Failure::input(format!("{}: {words}", about.name())));
         progress.clear();
-        let comparison = comparison?;
+        let mut comparison = comparison?;
+        comparison.about.says += &other_sizes(arguments);
         say(&comparison.table());
         comparisons.push(comparison);
     }
@@ -92,6 +93,16 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     };
     let csv = || Comparison::csv_header() + &comparisons.iter().map(Comparison::csv_lines).collect::<String>();
     files.write(json, csv, || show::scenarios(&comparisons, &command))
+}
+
+/// Added to a case's line, which speaks of the scenario's own sizes: what was asked for instead.
+fn other_sizes(arguments: &Arguments) -> String {
+    let rate = arguments.rate.as_ref().map(|rate| format!("--rate {rate}"));
+    let processes = arguments.processes.map(|number| format!("--processes {number}"));
+    match [rate, processes].into_iter().flatten().collect::<Vec<_>>() {
+        none if none.is_empty() => String::new(),
+        sizes => format!(" (here: {})", sizes.join(" ")),
+    }
 }
 
 /// The command that makes the same figures; where they are written does not matter.

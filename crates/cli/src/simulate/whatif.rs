@@ -40,10 +40,10 @@ pub(super) fn replay(arguments: &Arguments, file: &Path) -> Result<(), Failure> 
     let format = arguments::format(&arguments.format, &mut wrong);
     let mut grid = grid(arguments, &mut wrong);
     if arguments.limit == Some(0) {
-        wrong.push("bellwether: --limit: expected at least 1, found 0".to_owned());
+        wrong.push("--limit: expected at least 1, found 0".to_owned());
     }
     if !wrong.is_empty() {
-        return Err(Failure::Input(wrong));
+        return Err(Failure::inputs(wrong));
     }
     let files = Files::reserve(arguments)?;
     let trace =
@@ -53,11 +53,10 @@ pub(super) fn replay(arguments: &Arguments, file: &Path) -> Result<(), Failure> 
     }
     let setups = grid.setups();
     if setups.len() > MOST_SETUPS {
-        let words = format!("bellwether: {} combinations are more than the limit of {MOST_SETUPS}", setups.len());
-        return Err(Failure::Input(vec![words]));
+        let words = format!("{} combinations are more than the limit of {MOST_SETUPS}", setups.len());
+        return Err(Failure::input(words));
     }
-    let figures =
-        replay::run_all(&trace, &setups).map_err(|error| Failure::Input(vec![format!("bellwether: {error}")]))?;
+    let figures = replay::run_all(&trace, &setups).map_err(Failure::input)?;
     let rows: Vec<_> = setups.into_iter().zip(figures).collect();
     let name = file.display().to_string();
     let whatif = WhatIf { file: &name, trace: &trace, rows: &rows };
@@ -69,21 +68,21 @@ pub(super) fn replay(arguments: &Arguments, file: &Path) -> Result<(), Failure> 
 fn grid(arguments: &Arguments, wrong: &mut Vec<String>) -> Grid {
     let memory = arguments::sizes("--memory", &arguments.memory, wrong);
     if let Some(small) = memory.iter().find(|bytes| **bytes < LEAST_MEMORY) {
-        wrong.push(format!("bellwether: --memory: {small} bytes are too few: at least 64KiB"));
+        wrong.push(format!("--memory: {small} bytes are too few: at least 64KiB"));
     }
     let ttls = arguments::times("--ttl", &arguments.ttl, TTL, wrong);
     if ttls.contains(&Span::ZERO) {
-        wrong.push("bellwether: --ttl: must be longer than zero".to_owned());
+        wrong.push("--ttl: must be longer than zero".to_owned());
     }
     let graces = arguments::times("--grace", &arguments.grace, Span::ZERO, wrong);
     if graces.iter().any(|grace| grace.0 > u64::from(u32::MAX)) {
-        wrong.push("bellwether: --grace: is longer than the limit of 49 days".to_owned());
+        wrong.push("--grace: is longer than the limit of 49 days".to_owned());
     }
     let evictions = arguments::evictions(&arguments.eviction, wrong);
     let named: Vec<String> = arguments.size.iter().cloned().collect();
     let size = arguments::sizes("--size", &named, wrong).first().copied().unwrap_or(SIZE);
     let size = u32::try_from(size).unwrap_or_else(|_| {
-        wrong.push("bellwether: --size: a value is at most 4 GiB".to_owned());
+        wrong.push("--size: a value is at most 4 GiB".to_owned());
         0
     });
     let rate = arguments::rate(arguments.rate.as_ref(), wrong).unwrap_or(RATE);
@@ -120,18 +119,18 @@ fn told(file: &Path, error: ReadError) -> Failure {
     let name = file.display();
     let line = |(number, what): &(u64, String)| format!("  line {number}: {what}");
     match error {
-        ReadError::Unreadable(what) => Failure::Run(format!("--trace {name}: {what}")),
-        ReadError::Empty => Failure::Input(vec![format!("{name}: there is no request in it")]),
-        ReadError::Wrong(what) => Failure::Input(vec![format!("{name}: {what}")]),
+        ReadError::Unreadable(what) => Failure::input(format!("--trace {name}: {what}; expected a readable trace")),
+        ReadError::Empty => Failure::input(format!("--trace {name}: there is no request in it")),
+        ReadError::Wrong(what) => Failure::input(format!("--trace {name}: {what}")),
         ReadError::CutOff { requests, what } => {
             let hint = match requests {
                 0 => "fetch it again".to_owned(),
                 n => format!("{n} requests could be read before: fetch it again, or replay those with --limit {n}"),
             };
-            Failure::Input(vec![format!("{name}: can't be read to its end ({what}); {hint}")])
+            Failure::input(format!("--trace {name}: can't be read to its end ({what}); {hint}"))
         }
         ReadError::Senseless(Malformed { count, first }) => {
-            let head = format!("{name}: none of its {count} lines makes sense; is --format right?");
+            let head = format!("bellwether: --trace {name}: none of its {count} lines makes sense; is --format right?");
             Failure::Input(std::iter::once(head).chain(first.iter().map(line)).collect())
         }
     }

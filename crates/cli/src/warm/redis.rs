@@ -9,8 +9,8 @@ use bellwether_adapters::tiers::redis::{RedisShape, RedisTarget};
 use bellwether_resp::{Protocol, ReplyLimits, ReplyParser, Value, Writer};
 
 use super::wire::{self, Stream};
-use crate::explain::encoded;
 use crate::failure::Failure;
+use crate::key::encoded;
 use crate::output::printable;
 
 /// From connecting to each answer.
@@ -38,6 +38,9 @@ pub(super) struct Redis {
     input: Vec<u8>,
     prefix: Vec<u8>,
     pattern: Vec<u8>,
+    tls: bool,
+    /// Whether it has ever answered: until then it may be spoken to in the wrong way.
+    heard: bool,
     /// `None`: the walk is over.
     cursor: Option<Vec<u8>>,
     /// Found already, with the prefix.
@@ -57,7 +60,7 @@ impl Redis {
             RedisShape::Unix(path) => wire::connect_unix(path, LIMIT).map_err(failed)?,
             RedisShape::Cluster(_) | RedisShape::Sentinel { .. } => {
                 let hint = "one server is walked at a time: name each primary by redis://HOST:PORT";
-                return Err(Failure::Input(vec![format!("--from: {hint}")]));
+                return Err(Failure::input(format!("--from: {hint}")));
             }
         };
         let mut redis = Redis {
@@ -66,6 +69,8 @@ impl Redis {
             input: Vec::new(),
             prefix: prefix.as_bytes().to_vec(),
             pattern: pattern(prefix.as_bytes()),
+            tls: target.tls,
+            heard: false,
             cursor: Some(b"0".to_vec()),
             keys: Vec::new(),
             too_long: 0,
@@ -156,38 +161,43 @@ impl Redis {
         told.map_err(|words| Failure::Run(format!("--from: the other Redis says: {words}")))
     }
 
+    /// Why it can't be asked, or its answer can't be read.
+    fn broken(&self, error: &io::Error) -> Failure {
+        let words = match error.kind() {
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => format!("no answer in {} s", LIMIT.as_secs()),
+            io::ErrorKind::UnexpectedEof => "it has closed the connection".to_owned(),
+            _ => error.to_string(),
+        };
+        let hint = if self.heard { "" } else { wire::doubt(self.tls, error) };
+        Failure::Run(format!("--from: the other Redis: {words}{hint}"))
+    }
+
     /// Asks everything at once; what is refused is told one by one.
     fn call_all(&mut self, questions: &[Vec<&[u8]>]) -> Result<Vec<Result<Value, String>>, Failure> {
-        let failed = |error: io::Error| {
-            let words = match error.kind() {
-                io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
-                    format!("no answer in {} s", LIMIT.as_secs())
-                }
-                _ => error.to_string(),
-            };
-            Failure::Run(format!("--from: the other Redis: {words}"))
-        };
         let mut output = Vec::new();
         let mut writer = Writer::new(&mut output, Protocol::Resp2);
         for words in questions {
             writer.array(words.len());
             words.iter().for_each(|word| writer.bulk(word));
         }
-        self.stream.write_all(&output).and_then(|()| self.stream.flush()).map_err(failed)?;
+        let written = self.stream.write_all(&output).and_then(|()| self.stream.flush());
+        written.map_err(|error| self.broken(&error))?;
         let mut told = Vec::with_capacity(questions.len());
         let mut part = [0; 16 << 10];
         while told.len() < questions.len() {
             let parsed = self.parser.next(&self.input);
-            match parsed.map_err(|error| Failure::Run(format!("--from: no answer of a Redis: {error}")))? {
+            let unread = |error| io::Error::other(format!("no answer of a Redis: {error}"));
+            match parsed.map_err(|error| self.broken(&unread(error)))? {
                 Some(reply) => {
+                    self.heard = true;
                     self.input.drain(..reply.consumed);
                     told.push(match reply.value.as_error() {
                         Some(error) => Err(printable(&String::from_utf8_lossy(error))),
                         None => Ok(reply.value),
                     });
                 }
-                None => match self.stream.read(&mut part).map_err(failed)? {
-                    0 => return Err(Failure::Run("--from: the other Redis has closed the connection".to_owned())),
+                None => match self.stream.read(&mut part).map_err(|error| self.broken(&error))? {
+                    0 => return Err(self.broken(&io::ErrorKind::UnexpectedEof.into())),
                     read => self.input.extend_from_slice(&part[..read]),
                 },
             }

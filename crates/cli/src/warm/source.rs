@@ -13,8 +13,8 @@ use super::progress::Progress;
 use super::ranking::Ranking;
 use super::redis::{self, Popularity, Redis};
 use crate::admin;
-use crate::explain::encoded;
 use crate::failure::Failure;
+use crate::key::encoded;
 use crate::output::{complain, printable};
 
 /// The longest line: a key of 4 KiB, each byte encoded, and a rate.
@@ -54,11 +54,11 @@ impl Place {
         let prefixed = !prefix.is_empty() || ca.is_some();
         match url.split_once("://") {
             Some(("http", _)) if prefixed => {
-                Err(Failure::Input(vec!["--prefix and --ca are for another Redis, not for a peer".to_owned()]))
+                Err(Failure::input("--prefix and --ca are for another Redis, not for a peer"))
             }
             Some(("http", _)) => Ok(Place::Peer(url.to_owned())),
             Some((scheme, _)) if scheme.starts_with("redis") || scheme.starts_with("valkey") => {
-                let wrong = |error| Failure::Input(vec![format!("--from: {error}")]);
+                let wrong = |error| Failure::input(format!("--from: {error}"));
                 let target = Box::new(RedisTarget::parse(url).map_err(wrong)?);
                 Ok(Place::Redis { target, prefix: prefix.to_owned(), ca: ca.map(Path::to_owned) })
             }
@@ -67,7 +67,7 @@ impl Place {
                     "expected http://peer:9090 (its admin listener), redis://host:6379 or rediss://host:6379 (TLS)";
                 // What stands before an @ may be secret.
                 let shown = url.rsplit_once('@').map_or(url, |(_, host)| host);
-                Err(Failure::Input(vec![format!("--from {}: {hint}", printable(shown))]))
+                Err(Failure::input(format!("--from {}: {hint}", printable(shown))))
             }
         }
     }
@@ -99,11 +99,8 @@ impl Place {
             Place::Space(space) => {
                 let path = format!("/api/keys/{}", encoded(space.as_bytes()));
                 let answer = admin::fetch("--admin", admin_url, &path, KEYS_LIMIT, LONGEST_KEYS)?;
-                match (answer.status, admin::refusal(&answer)) {
-                    (200, _) => {}
-                    // There is no such space, or it does not say how its keys are named.
-                    (404, Failure::Run(words)) => return Err(Failure::Input(vec![words])),
-                    (_, refusal) => return Err(refusal),
+                if answer.status != 200 {
+                    return Err(admin::refusal(&answer));
                 }
                 let total = answer.body.lines().count() as u64;
                 Source::of_lines(self.named(), cursor(answer.body), Some(total))
@@ -135,7 +132,7 @@ pub(super) struct Watch<'a> {
 
 /// A list in a file: its lines are counted, and read whether they are keys, before the first is loaded.
 pub(super) fn of_file(named: String, path: &Path) -> Result<Source, Failure> {
-    let failed = |error: io::Error| Failure::Input(vec![format!("{}: {error}", path.display())]);
+    let failed = |error: io::Error| Failure::input(format!("{}: {error}", path.display()));
     let open = || File::open(path).map(BufReader::new).map_err(failed);
     // What is no file is read once only: a pipe, a device.
     match std::fs::metadata(path).map_err(failed)? {
@@ -158,7 +155,7 @@ pub(super) fn of_file(named: String, path: &Path) -> Result<Source, Failure> {
         }
     }
     if !wrong.is_empty() {
-        wrong.push("nothing was loaded".to_owned());
+        wrong.push("bellwether: nothing was loaded".to_owned());
         return Err(Failure::Input(wrong));
     }
     let mut source = Source::of_lines(named, Box::new(open()?), None)?;

@@ -44,7 +44,7 @@ impl State {
         let named = place.named();
         let none = State { path: path.map(Path::to_owned), named, done: 0, sum: 0 };
         let Some(path) = path else { return Ok(none) };
-        let bad = |words: String| Failure::Input(vec![format!("--state {}: {words}", path.display())]);
+        let bad = |words: String| Failure::input(format!("--state {}: {words}", path.display()));
         // Better known now than after the first batch.
         let probe = beside(path, ".new");
         let written = File::create(&probe).and_then(|_| fs::remove_file(&probe));
@@ -119,7 +119,7 @@ impl State {
 
     fn bad(&self, words: &str) -> Failure {
         let path = self.path.as_deref().unwrap_or(Path::new(""));
-        Failure::Input(vec![format!("--state {}: {words}", path.display())])
+        Failure::input(format!("--state {}: {words}", path.display()))
     }
 
     /// Where the list is held.

@@ -64,6 +64,17 @@ pub(super) fn tls(host: &str, ca: Option<&Path>) -> Result<ClientConnection, Fai
     ClientConnection::new(Arc::new(config), name).map_err(|error| wrong(error.to_string()))
 }
 
+/// What may be the matter where there was no answer yet: both sides of TLS are silent, or go, if the other speaks otherwise.
+pub(super) fn doubt(tls: bool, error: &io::Error) -> &'static str {
+    let of_tls = error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>());
+    match (tls, of_tls) {
+        (false, _) => "; does it want TLS? Then write rediss://",
+        (true, None | Some(rustls::Error::InvalidMessage(_))) => "; does it speak TLS at all? If not, write redis://",
+        // It does: this is about certificates and the like.
+        (true, Some(_)) => "",
+    }
+}
+
 fn of_the_system() -> Result<RootCertStore, Failure> {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
@@ -77,7 +88,7 @@ fn of_the_system() -> Result<RootCertStore, Failure> {
 fn of_file(path: &Path) -> Result<RootCertStore, Failure> {
     let wrong = |words: String| {
         let expected = "expected a file with certificates in PEM";
-        Failure::Input(vec![format!("--ca {}: {words}: {expected}", path.display())])
+        Failure::input(format!("--ca {}: {words}: {expected}", path.display()))
     };
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_file_iter(path).map_err(|error| wrong(error.to_string()))? {

@@ -47,6 +47,24 @@ impl Check {
         Check { name, what: what.into(), measured: count.to_string(), wanted, ok: count <= most }
     }
 
+    /// Some, and of a hundred at most so many: fewer than one says that what should have happened did not.
+    pub(crate) fn some_of_100(
+        name: &'static str,
+        what: impl Into<Cow<'static, str>>,
+        count: u64,
+        of: usize,
+        most: u64,
+    ) -> Check {
+        let of = of as u64;
+        Check {
+            name,
+            what: what.into(),
+            measured: format!("{:.1}", 100.0 * count as f64 / of as f64),
+            wanted: format!("<= {most}").into(),
+            ok: count > 0 && 100 * count <= most * of,
+        }
+    }
+
     /// The measured figure with something that is told beside it.
     pub(crate) fn note(mut self, note: impl std::fmt::Display) -> Check {
         self.measured = format!("{} ({note})", self.measured);

@@ -22,10 +22,13 @@ mod preset;
 mod problem;
 mod raw;
 mod resolved;
+mod secret;
 mod section;
+mod source;
 mod space;
 mod sql;
 mod strangers;
+mod template;
 mod tier_url;
 mod tiers;
 mod units;
@@ -38,9 +41,10 @@ pub(crate) use guarantee::leaves_the_machine;
 pub use problem::{Place, Problem};
 pub use resolved::{
     Announcement, Backplane, BackplaneMode, Config, Disk, FilterConfig, Hot, HttpBase, HttpSource, Listen, Memory,
-    Node, OnRestart, OnStart, OriginConfig, OriginKind, Placement, Query, RedisAt, RedisUrl, Secret, Shared, SharedAt,
+    Node, OnRestart, OnStart, OriginConfig, OriginKind, Placement, Query, RedisAt, RedisUrl, Shared, SharedAt,
     SharedTls, Source, SpaceConfig, SqlSource, Strangers, Tiers,
 };
+pub use secret::Secret;
 
 use origin::Declared;
 use problem::{Report, Wrong};

@@ -118,6 +118,17 @@ impl Report {
         self.push(place, "", format!("what is no TOML: {message}"), expected);
     }
 
+    /// A section is there twice, and not always as one of several. `rightly`: this time it is.
+    pub(super) fn repeated(&mut self, place: Place, name: &str, rightly: bool) {
+        if let Place::Line { line, .. } = place {
+            self.unreadable.push(line);
+        }
+        if !rightly {
+            let wrong = Wrong::expected("a list of sections").hint(format!("write [[{name}]], each time"));
+            self.push(place, "", format!("[{name}], and another one"), wrong);
+        }
+    }
+
     pub(super) fn say(&mut self, place: &Place, subject: &str, found: impl Into<String>, wrong: Wrong) {
         let unreadable = matches!(place, Place::Line { line, .. } if self.unreadable.contains(line));
         if !unreadable {

@@ -35,12 +35,31 @@ pub(super) type Fields = BTreeMap<String, Field>;
 pub(super) fn read(text: &str, report: &mut Report) -> Fields {
     let lines = Lines::of(text);
     let (document, errors) = DeTable::parse_recoverable(text);
+    // Where a section ends that was written like the only one of its kind: what it repeats is said once.
+    let mut repeated = 0;
     for error in errors {
-        let place = error.span().map_or(Place::File, |span| lines.place(span.start));
-        report.syntax(place, error.message().trim());
+        let Some(span) = error.span() else {
+            report.syntax(Place::File, error.message().trim());
+            continue;
+        };
+        let place = lines.place(span.start);
+        if error.message().trim() != DUPLICATE {
+            report.syntax(place, error.message().trim());
+        } else if let Some((brackets, name)) = lines.header(span.start).filter(|(_, name)| LISTS.contains(name)) {
+            repeated = lines.end_of_section(span.start);
+            // One that is written as it should be repeats one that is not, which is told where it stands.
+            report.repeated(place, name, brackets == "[[");
+        } else if span.start >= repeated {
+            report.syntax(place, DUPLICATE);
+        }
     }
     fields(document.get_ref(), &lines)
 }
+
+/// What TOML says of a section or key that is there already.
+const DUPLICATE: &str = "duplicate key";
+/// Sections that there may be several of.
+pub(super) const LISTS: [&str; 2] = ["space", "hot.announce"];
 
 fn fields(table: &DeTable<'_>, lines: &Lines<'_>) -> Fields {
     let entry = |(key, value): (&Spanned<std::borrow::Cow<'_, str>>, &Spanned<DeValue<'_>>)| {
@@ -76,6 +95,21 @@ impl<'t> Lines<'t> {
     fn of(text: &'t str) -> Lines<'t> {
         let behind_breaks = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(i, _)| i + 1);
         Lines { text, starts: std::iter::once(0).chain(behind_breaks).collect() }
+    }
+
+    /// The section that the line of this place begins, and the brackets in front of its name.
+    fn header(&self, offset: usize) -> Option<(&'t str, &'t str)> {
+        let start = self.text.get(..offset)?.rfind('\n').map_or(0, |at| at + 1);
+        let line = self.text.get(start..)?.lines().next()?.trim();
+        let brackets = line.get(..line.len() - line.trim_start_matches('[').len()).filter(|some| !some.is_empty())?;
+        let (name, _) = line.get(brackets.len()..)?.split_once(']')?;
+        Some((brackets, name.trim()))
+    }
+
+    /// Where the next section begins, or the text ends.
+    fn end_of_section(&self, offset: usize) -> usize {
+        let rest = self.text.get(offset..).unwrap_or_default();
+        rest.find("\n[").map_or(self.text.len(), |at| offset + at)
     }
 
     fn place(&self, offset: usize) -> Place {

@@ -1,8 +1,8 @@
 //! Which knobs does a section set? Each is asked for by name; what was never asked for is unknown.
 
 use super::problem::{Place, Report, Wrong, did_you_mean, one_of};
-use super::raw::{Field, Fields, Value};
-use super::resolved::Secret;
+use super::raw::{Field, Fields, LISTS, Value};
+use super::secret::Secret;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
 use std::path::Path;
@@ -138,9 +138,11 @@ impl<'a, 'c> Section<'a, 'c> {
         match field.value {
             Value::List(items) => Some(items),
             other => {
+                let within = self.subject.trim_matches(['[', ']']);
+                let name = if within.is_empty() { key.to_owned() } else { format!("{within}.{key}") };
                 let (found, expected, hint) = match other {
-                    Value::Table(_) if self.subject.is_empty() => {
-                        (format!("[{key}]"), "a list of sections", format!("write [[{key}]]"))
+                    Value::Table(_) if LISTS.contains(&&*name) => {
+                        (format!("[{name}]"), "a list of sections", format!("write [[{name}]]"))
                     }
                     _ => (shown(key, &other), "a list in brackets", format!("write {key} = [{}]", bare_quoted(&other))),
                 };

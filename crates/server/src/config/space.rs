@@ -1,18 +1,17 @@
 //! Which keys, from where, for how long? One `[[space]]`.
 
-use super::origin::{Declared, MAX_CONCURRENCY, Speaks};
-use super::path::is_plain;
+use super::origin::{Declared, MAX_CONCURRENCY};
 use super::preset::{self, PRESETS};
-use super::problem::{Place, Wrong, did_you_mean, one_of};
+use super::problem::{Place, Wrong};
 use super::raw::{Field, Fields, Value};
-use super::resolved::{HttpSource, Query, Source, SpaceConfig, SqlSource, Tiers};
-use super::section::{Context, Section, Text, bare, quoted};
-use super::sql;
+use super::resolved::{Source, SpaceConfig, Tiers};
+use super::section::{Context, Section, Text, quoted};
+use super::source::source;
 use super::strangers::strangers;
+use super::template::{in_template, template};
 use super::units;
-use bellwether_adapters::{Accept, Dialect, Rows};
 use bellwether_core::policy::{Early, Policy, Priority};
-use bellwether_core::template::{Expansion, Template, TemplateError};
+use bellwether_core::template::{Expansion, Template};
 use bellwether_core::time::Span;
 
 /// Where XFetch's beta starts: half a load's time ahead on average costs fewer early loads than 4 would.
@@ -99,27 +98,6 @@ fn subject(number: usize, fields: &Fields) -> String {
         Some(label) => format!("[[space]] '{}'", quoted(label).trim_matches('"')),
         None => format!("[[space]] number {number}"),
     }
-}
-
-fn template(section: &mut Section<'_, '_>) -> Option<Template> {
-    let Some(text) = section.text("match") else {
-        if section.setting("match").is_none() {
-            let wrong = Wrong::expected("a template such as match = \"product:{id:int}\"");
-            section.missing(&["match"], section.place.clone(), "no `match`", wrong);
-        }
-        return None;
-    };
-    in_template(section, &text, Template::parse(&text.value))
-}
-
-/// `result`, or the mistake in `text` that it found.
-fn in_template<T>(section: &mut Section<'_, '_>, text: &Text, result: Result<T, TemplateError>) -> Option<T> {
-    result
-        .map_err(|error| {
-            let wrong = Wrong { expected: error.expected, hint: error.hint };
-            section.say(&text.place, format!("{}: {}", text.shown, error.found), wrong);
-        })
-        .ok()
 }
 
 fn name(section: &mut Section<'_, '_>, template: Option<&Template>, match_place: &Place) -> (String, Place) {
@@ -225,224 +203,6 @@ fn refuse_on_plain(section: &mut Section<'_, '_>) {
             let wrong = Wrong::expected(format!("no `{key}` in a space without an origin: nothing is loaded here"));
             section.missing(&["origin"], place, shown, wrong.hint("add `origin`, or remove it"));
         }
-    }
-}
-
-/// `None` without a problem never happens: a space without an origin is plain.
-fn source(section: &mut Section<'_, '_>, template: Option<&Template>, origins: &[Declared]) -> Option<Source> {
-    let captures: Vec<&str> =
-        template.map(|template| template.captures().map(|(name, _)| name).collect()).unwrap_or_default();
-    let origin = section.text("origin");
-    let dialect = dialect(origin.as_ref(), origins);
-    let sql = sql_knobs(section, template.map(|_| &captures[..]), dialect);
-    let (get, accept) = (section.text("get"), accept(section));
-    let get = get.and_then(|text| Some((path(section, &text, template?), text.place)));
-    let Some(origin) = origin else {
-        if let Some((place, shown)) = section.setting("query").or_else(|| section.setting("get"))
-            && section.setting("origin").is_none()
-        {
-            let known: Vec<&str> = origins.iter().map(|origin| origin.name.as_str()).collect();
-            let hint = match known.as_slice() {
-                [] => "define one, for example [origin.shop]".to_owned(),
-                known => format!("add origin = \"{}\"", known.first().copied().unwrap_or_default()),
-            };
-            section.missing(
-                &["origin"],
-                place,
-                format!("{shown} without an origin"),
-                Wrong::expected("an `origin`").hint(hint),
-            );
-        }
-        return Some(Source::Plain);
-    };
-    let Some(declared) = origins.iter().find(|declared| declared.name == origin.value) else {
-        unknown_origin(section, &origin, origins);
-        return None;
-    };
-    match declared.speaks? {
-        Speaks::Sql(_) => {
-            section.refuse_beside(&["get", "accept"], &origin.value, "SQL");
-            let Some(query) = sql.query else {
-                section.required("query", &origin, "an SQL origin needs `query`");
-                return None;
-            };
-            let SqlKnobs { many, keys, rows, column, .. } = sql;
-            Some(Source::Sql(SqlSource { origin: origin.value, query, many, keys, rows, column }))
-        }
-        Speaks::Http => {
-            section.refuse_beside(&["query", "many", "keys", "rows", "column"], &origin.value, "HTTP");
-            let Some((get, place)) = get else {
-                section.required("get", &origin, "an HTTP origin needs `get`");
-                return None;
-            };
-            Some(Source::Http(HttpSource { origin: origin.value, get: get?, accept, place }))
-        }
-    }
-}
-
-/// Whose SQL a space's statements are in, as far as is known.
-fn dialect(origin: Option<&Text>, origins: &[Declared]) -> Option<Dialect> {
-    let declared = origin.and_then(|origin| origins.iter().find(|declared| declared.name == origin.value));
-    match declared.and_then(|declared| declared.speaks) {
-        Some(Speaks::Sql(dialect)) => dialect,
-        Some(Speaks::Http) | None => None,
-    }
-}
-
-/// What is wrong with a statement; where nobody knows whose it is, what is wrong with it in either's words.
-fn judged(dialect: Option<Dialect>, check: impl Fn(Dialect) -> Vec<sql::Fault>) -> Vec<sql::Fault> {
-    match dialect {
-        Some(dialect) => check(dialect),
-        None if check(Dialect::Postgres).is_empty() => Vec::new(),
-        None => check(Dialect::Sqlite),
-    }
-}
-
-fn unknown_origin(section: &mut Section<'_, '_>, origin: &Text, origins: &[Declared]) {
-    let names = || origins.iter().map(|declared| declared.name.as_str());
-    let wrong = match origins {
-        [] => Wrong::expected(format!("a section [origin.{}]", origin.value)),
-        _ => Wrong::expected(format!("one of the origins: {}", one_of(names()))),
-    };
-    let wrong = match did_you_mean(&origin.value, names()) {
-        Some(meant) => wrong.hint(format!("did you mean \"{meant}\"?")),
-        None => wrong,
-    };
-    section.cx.report.missing(&origin.place, &section.subject, origin.shown.clone(), wrong);
-}
-
-impl Section<'_, '_> {
-    fn refuse_beside(&mut self, keys: &[&str], origin: &str, kind: &str) {
-        for key in keys {
-            if let Some((place, shown)) = self.setting(key) {
-                let wrong = Wrong::expected(format!("no `{key}`: the origin '{origin}' speaks {kind}"));
-                self.say(&place, shown, wrong.hint("remove it"));
-            }
-        }
-    }
-
-    /// `key` is needed by the origin; silent if it was set but can't be read.
-    fn required(&mut self, key: &'static str, origin: &Text, expected: &str) {
-        if self.setting(key).is_none() {
-            let keys: &'static [&'static str] = if key == "query" { &["query"] } else { &["get"] };
-            self.missing(
-                keys,
-                origin.place.clone(),
-                format!("{} without `{key}`", origin.shown),
-                Wrong::expected(expected),
-            );
-        }
-    }
-}
-
-struct SqlKnobs {
-    query: Option<Query>,
-    many: Option<Query>,
-    keys: Option<Query>,
-    rows: Rows,
-    column: Option<Query>,
-}
-
-/// `captures` are `None` if the template can't be read: then nothing is said about names.
-fn sql_knobs(section: &mut Section<'_, '_>, captures: Option<&[&str]>, dialect: Option<Dialect>) -> SqlKnobs {
-    let query = section.text("query");
-    let many = section.text("many");
-    let keys = section.text("keys");
-    if let Some(text) = &keys {
-        faults(section, text, judged(dialect, |dialect| sql::check_keys(&text.value, dialect)));
-    }
-    if let (Some(text), Some(captures)) = (&query, captures) {
-        faults(section, text, judged(dialect, |dialect| sql::check_query(&text.value, captures, dialect)));
-    }
-    if let (Some(text), Some(captures)) = (&many, captures) {
-        faults(section, text, judged(dialect, |dialect| sql::check_many(&text.value, captures, dialect)));
-        if captures.len() != 1 {
-            let found = format!("`many` beside a `match` with {} captures", captures.len());
-            section.say(&text.place, found, Wrong::expected("exactly one capture: `:ids` is a list of its values"));
-        }
-    }
-    let rows = section
-        .parsed("rows", |text| units::choice(text, &[("one", Rows::One), ("all", Rows::All)]))
-        .unwrap_or_default();
-    let column = section.text("column");
-    if let Some(text) = &column
-        && (text.value.is_empty() || rows == Rows::All)
-    {
-        let wrong = match rows {
-            Rows::One => Wrong::expected("a column's name"),
-            Rows::All => Wrong::expected("rows = \"one\" beside `column`: the answer is one raw value"),
-        };
-        section.say(&text.place, text.shown.clone(), wrong);
-    }
-    let query_of = |text: Text| Query { text: text.value, place: text.place };
-    SqlKnobs {
-        query: query.map(query_of),
-        many: many.map(query_of),
-        keys: keys.map(query_of),
-        rows,
-        column: column.map(query_of),
-    }
-}
-
-fn faults(section: &mut Section<'_, '_>, text: &Text, faults: Vec<sql::Fault>) {
-    let key = text.shown.split(' ').next().unwrap_or_default();
-    for (found, wrong) in faults {
-        section.say(&text.place, format!("{found} in `{key}`"), wrong);
-    }
-}
-
-/// The path of `get`. It goes behind the origin's base as it is; captures are percent-encoded for each key.
-fn path(section: &mut Section<'_, '_>, text: &Text, template: &Template) -> Option<Expansion> {
-    let literal = &text.value;
-    let say = |section: &mut Section<'_, '_>, wrong| section.say(&text.place, text.shown.clone(), wrong);
-    let wrong = || Wrong::expected("a path such as \"/pages/{path}\"");
-    let (in_path, _) = literal.split_once('?').unwrap_or((literal, ""));
-    if !literal.starts_with('/') || literal.starts_with("//") {
-        say(section, wrong().hint("begin with one `/`: the host belongs to the origin"));
-    } else if !literal.bytes().all(|b| b.is_ascii_graphic() && !b"\"<>\\^`|#".contains(&b)) {
-        say(section, wrong().hint("percent-encode what is no letter or digit"));
-    } else if !is_plain(in_path) {
-        say(section, wrong().hint("without `.` and `..`, and without empty parts"));
-    }
-    let expansion = Expansion::parse(literal, template);
-    in_template(section, text, expansion)
-}
-
-fn accept(section: &mut Section<'_, '_>) -> Accept {
-    let usual = Accept::default();
-    let Some(mut accept) = section.table("accept") else { return usual };
-    let status = accept.list("status").map(|items| statuses(&mut accept, items)).unwrap_or(usual.status);
-    let content_type = accept.parsed("content_type", media_type);
-    let json = accept.boolean("json").unwrap_or(usual.json);
-    accept.finish();
-    Accept { status, content_type, json }
-}
-
-fn statuses(accept: &mut Section<'_, '_>, items: Vec<Field>) -> Vec<u16> {
-    let place = accept.setting("status").map_or_else(|| accept.place.clone(), |(place, _)| place);
-    let wrong = || Wrong::expected("success codes from 200 to 299, such as status = [200]");
-    if items.is_empty() {
-        accept.say(&place, "status = []", wrong());
-    }
-    let read = |item: Field| match item.value {
-        Value::Integer(code @ 200..=299) => u16::try_from(code).ok(),
-        other => {
-            let wrong = match other {
-                Value::Integer(404) => wrong().hint("404 already means that the row does not exist"),
-                _ => wrong(),
-            };
-            accept.say(&item.place, format!("{} in `status`", bare(&other)), wrong);
-            None
-        }
-    };
-    items.into_iter().filter_map(read).collect()
-}
-
-fn media_type(text: &str) -> Result<String, Wrong> {
-    let token = |s: &str| !s.is_empty() && s.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$&^_.+-".contains(&b));
-    match text.split_once('/') {
-        Some((kind, sub)) if token(kind) && token(sub) => Ok(text.to_ascii_lowercase()),
-        _ => Err(Wrong::expected("a media type without parameters, such as \"application/json\"")),
     }
 }
 

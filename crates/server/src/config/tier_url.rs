@@ -2,7 +2,8 @@
 
 use super::host::host_and_port;
 use super::problem::{Wrong, did_you_mean};
-use super::resolved::{Node, RedisAt, RedisUrl, Secret};
+use super::resolved::{Node, RedisAt, RedisUrl};
+use super::secret::Secret;
 use std::path::PathBuf;
 
 /// The most servers that one URL names.

@@ -14,3 +14,4 @@ pub use overview::summary;
 pub use plots::scenarios;
 pub use table::Table;
 pub use whatif::WhatIf;
+pub use words::whole;

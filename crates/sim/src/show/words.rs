@@ -3,7 +3,7 @@
 use bellwether_core::time::Span;
 
 /// 20000 -> "20,000".
-pub(crate) fn whole(n: u64) -> String {
+pub fn whole(n: u64) -> String {
     let digits = n.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (at, digit) in digits.chars().enumerate() {

@@ -5,7 +5,7 @@ use redis::{RedisError, RedisResult, Value, cmd};
 use super::RedisEvents;
 use super::names::Names;
 use crate::SetupError;
-use crate::tiers::redis::is_of_a_scripts_user;
+use crate::tiers::redis::{is_of_a_scripts_user, reach};
 use bellwether::Invalidation;
 use bellwether::events::{Batch, Delivery, Message, TransportError};
 
@@ -76,7 +76,10 @@ impl RedisEvents {
     /// What an error means, and the way out.
     fn cant(&self, error: &RedisError) -> SetupError {
         // The client library names no passwords.
-        let said = error.to_string();
+        let said = match error.kind() {
+            redis::ErrorKind::Parse => "it answered what is no RESP".to_owned(),
+            _ => error.to_string(),
+        };
         // A script's error has the word in its text.
         let has = |word: &str| error.code() == Some(word) || said.contains(word);
         let (keys, channels) = self.names.patterns();
@@ -96,7 +99,7 @@ impl RedisEvents {
         } else if has("MOVED") {
             "it is a node of a cluster: write redis+cluster://".to_owned()
         } else {
-            "is the address of `backplane` right, and does it run? Without `backplane` it is that of `url`".to_owned()
+            format!("{}; without `backplane` its address is that of `url`", reach(self.tls))
         };
         SetupError::new(format!("the backplane can't be used: {said}"), hint)
     }

@@ -41,6 +41,8 @@ const STEP: &str = include_str!("step.lua");
 /// A backplane over Redis or Valkey: the engine of the shared tier, or one of its own.
 pub struct RedisEvents {
     link: Link,
+    /// Whether it is spoken to over TLS.
+    tls: bool,
     names: Names,
     delivery: Delivery,
     floors_kept: Span,
@@ -66,6 +68,7 @@ impl RedisEvents {
     pub fn open(target: &RedisTarget, prefix: &str, tls: &RedisTls) -> Result<RedisEvents, SetupError> {
         Ok(RedisEvents {
             link: Link::to(target, tls)?,
+            tls: target.tls,
             names: Names::beside(prefix),
             delivery: Delivery::Replayed,
             floors_kept: FLOORS_KEPT,

@@ -1,24 +1,8 @@
 //! What happened to this tier? Counts to be exported.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use bellwether::shared::TierTrouble;
 
-use crate::tiers::wire::Misread;
-
-/// One number that only grows.
-#[derive(Debug, Default)]
-pub(super) struct Count(AtomicU64);
-
-impl Count {
-    pub(super) fn add(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(super) fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-}
+use crate::tiers::counters::{Count, Misread};
 
 /// Counts of a tier, over all its servers.
 #[derive(Debug, Default)]

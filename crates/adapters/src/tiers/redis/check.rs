@@ -102,7 +102,7 @@ impl RedisTier {
             }
             Err(fault) => {
                 let text = fault.into_error("the Redis").text;
-                report.add(Weight::Fatal, "the Redis", text, "is the address right, and does it run?");
+                report.add(Weight::Fatal, "the Redis", text, reach(self.common.target.tls));
             }
         }
         if report.is_usable() {
@@ -129,7 +129,7 @@ impl RedisTier {
                         {
                             "check user and password"
                         }
-                        _ => "is the address right, and does it run?",
+                        _ => reach(self.common.target.tls),
                     };
                     report.add(Weight::Fatal, &node.label, fault.into_error(&node.label).text, hint);
                     return;
@@ -229,6 +229,15 @@ impl RedisTier {
                 "allow CLIENT TRACKING (ACL: +client|tracking), or switch tracking off",
             );
         }
+    }
+}
+
+/// What to look at where nobody answers in words that can be read. Whoever waits for TLS says nothing to one who speaks
+/// without, and the other way round.
+pub(crate) fn reach(tls: bool) -> &'static str {
+    match tls {
+        false => "is the address right, does it run, and without TLS? With TLS it is rediss:// instead of redis://",
+        true => "is the address right, does it run, and with TLS? Without TLS it is redis:// instead of rediss://",
     }
 }
 

@@ -42,6 +42,7 @@ use bellwether::shared::{
 };
 use bellwether::{FailClass, Fence, Invalidation, Span};
 use bellwether_core::ring::split;
+pub(crate) use check::reach;
 pub use check::{Problem, Report, Weight};
 pub use counters::{NodeState, RedisCounts};
 pub(crate) use fault::is_of_a_scripts_user;

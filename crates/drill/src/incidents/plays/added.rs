@@ -47,13 +47,8 @@ async fn play(stage: &mut Stage) -> Result<Vec<Check>, DrillError> {
     stage.replace_fleet(Nodes::All).await?;
     fill(stage, &keys).await?;
     let moved = stage.loads(&keys) - before;
-    let mut checks = vec![Check {
-        name: "moved",
-        what: "a fourth node: keys that are loaded again, of 100".into(),
-        measured: format!("{:.1}", 100.0 * moved as f64 / keys.len() as f64),
-        wanted: format!("<= {MOVED_PERCENT}").into(),
-        ok: 100 * moved <= MOVED_PERCENT * keys.len() as u64 && moved > 0,
-    }];
+    let what = "a fourth node: keys that are loaded again, of 100";
+    let mut checks = vec![Check::some_of_100("moved", what, moved, keys.len(), MOVED_PERCENT)];
     stage.origin.delay(LOAD);
     checks.extend(part("lost", lost(stage).await)?);
     Ok(checks)

@@ -77,13 +77,13 @@ async fn play(stage: &mut Stage) -> Result<Vec<Check>, DrillError> {
     let note = format!("{} calls at a server as it was replaced", calls.iter().filter(lost).count());
     let (written, servers) = (2 * WRITTEN, SERVERS as u64);
     Ok(vec![
-        Check {
-            name: "moved",
-            what: "one of three nodes is left out, server by server: keys that are loaded again, of 100".into(),
-            measured: format!("{:.1}", 100.0 * moved as f64 / keys.len() as f64),
-            wanted: format!("<= {MOVED_PERCENT}").into(),
-            ok: 100 * moved <= MOVED_PERCENT * keys.len() as u64 && moved > 0,
-        },
+        Check::some_of_100(
+            "moved",
+            "one of three nodes is left out, server by server: keys that are loaded again, of 100",
+            moved,
+            keys.len(),
+            MOVED_PERCENT,
+        ),
         Check::none("errors", "meanwhile: answers other than the row", wrong, calls.len() as u64).note(note),
         Check::none("written", "rows written meanwhile: older ones at any server", old, written * servers),
         Check::none("returned", "it is taken in again: older rows of these", returned, written),

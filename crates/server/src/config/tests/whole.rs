@@ -358,3 +358,42 @@ fn a_secret_is_not_read_from_what_never_ends() {
         &["b.toml:2:", "more than 64 KiB"],
     );
 }
+
+#[test]
+fn a_section_of_which_there_may_be_several_is_told_how_that_is_written_once() {
+    let space = |brackets: [&str; 2], name: &str| {
+        let [open, close] = brackets;
+        format!("{open}space{close}\nmatch = \"{name}:{{id}}\"\nttl = \"1m\"\n")
+    };
+    let (one, many) = (["[", "]"], ["[[", "]]"]);
+    for (brackets, line) in [([one, one], 4), ([one, many], 1), ([many, one], 4)] {
+        let [first, second] = brackets;
+        let text = space(first, "a") + &space(second, "b");
+        let problems = said(&read(&text).expect_err("one of them is written wrongly"));
+        assert_eq!(problems.lines().count(), 1, "{problems}");
+        assert!(problems.starts_with(&format!("b.toml:{line}:")) && problems.contains("[[space]]"), "{problems}");
+    }
+    let announced = format!("{}[hot.announce]\nkey = \"a:1\"\n", space(many, "a"));
+    let problems = said(&read(&announced).expect_err("not one of several"));
+    assert!(problems.contains("write [[hot.announce]]"), "{problems}");
+    // Control: what is there twice in one section is a mistake as ever.
+    let twice = space(many, "a") + "ttl = \"2m\"\n" + &space(many, "b");
+    let problems = said(&read(&twice).expect_err("two of them"));
+    assert!(problems.starts_with("b.toml:4:") && problems.contains("duplicate key"), "{problems}");
+}
+
+#[test]
+fn a_pattern_of_another_kind_is_warned_of() {
+    let warnings = |pattern: &str| {
+        let text = format!("[[space]]\nname = \"x\"\nmatch = \"{pattern}\"\nttl = \"1m\"\n");
+        read(&text).map(|config| said(&config.warnings)).map_err(|problems| said(&problems))
+    };
+    for glob in ["user:?", "user:[0-9]"] {
+        let said = warnings(glob).expect("it may be meant");
+        assert!(said.contains(glob) && said.contains("one key alone") && said.contains("`{x*}`"), "{said}");
+    }
+    assert!(warnings("user:*").expect_err("no key has a star by chance").contains("`{x*}`"));
+    for meant in ["page:{path}?q={q}", "user:7", "a[{x}]"] {
+        assert_eq!(warnings(meant).expect("it is right"), "", "{meant}");
+    }
+}
