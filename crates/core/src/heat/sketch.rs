@@ -320,7 +320,7 @@ mod tests {
         let (exact, sampled) = (Sketch::new(1024), Sketch::new(1024));
         for (nth, (draw, key)) in order.iter().enumerate() {
             served[*key as usize] += 1;
-            if nth as u64 % 4 == 0 {
+            if nth.is_multiple_of(4) {
                 let look = Look { weight: 4, cost: 1, served: Some(served[*key as usize]) };
                 exact.look(id(*key), look, Draw(*draw));
                 sampled.look(id(*key), Look { served: None, ..look }, Draw(*draw));
