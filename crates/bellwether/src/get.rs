@@ -277,12 +277,13 @@ impl<'a, K: CacheKey + ?Sized, V: Value> Space<K, V> {
     #[inline(always)] // the result then stays in registers, see `Engine::glance`
     fn glance(&self, key: &K, demand: Demand) -> Result<Cached<V>, Unfit> {
         let shared = &*self.shared;
+        let next = shared.state.next_hit(shared.engine.heat.sampling());
         let glance = key.with_bytes(|bytes| {
             let key = KeyRef::new(shared.state.id, bytes, &shared.engine.seed);
             shared.engine.glance(&shared.state, &key, demand)
         });
         let (entry, at) = glance?;
-        if let Some(drawn) = shared.state.count_drawn(Why::Hit, shared.engine.heat.sampling()) {
+        if let Some(drawn) = shared.state.count_next(&next) {
             self.look_at(key, &entry, drawn);
         }
         Ok(Cached::of_value(entry, Why::Hit, at))

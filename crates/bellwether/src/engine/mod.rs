@@ -46,6 +46,7 @@ use crate::engine::cell::FlightCell;
 use crate::engine::space::SpaceState;
 use crate::entry::Entry;
 use crate::events::{Debt, Ledger};
+use crate::key::Seed;
 use crate::observe::counters::{FOLLOWER_BOUNDS, Histogram};
 use crate::observe::shared::Tally;
 use crate::port::clock::Clock;
@@ -82,7 +83,7 @@ pub(crate) struct Engine {
     /// Which keys are hot.
     pub(crate) heat: Arc<Heat>,
     pub(crate) clock: Clock,
-    pub(crate) seed: ahash::RandomState,
+    pub(crate) seed: Seed,
     pub(crate) tier: Option<Arc<dyn Tier>>,
     /// Which of the shared tier's keys are read from several nodes.
     pub(crate) spread: Option<SpreadTier>,
@@ -130,7 +131,7 @@ impl Engine {
     pub(crate) fn new(
         memory: Memory,
         clock: Clock,
-        seed: ahash::RandomState,
+        seed: Seed,
         shared: SharedTier,
         hot: HotPolicy,
         runtime: Handle,
@@ -142,7 +143,7 @@ impl Engine {
         let engine = Arc::new(Engine {
             memory,
             flights: FlightTable::new(shared.spread.is_some() || shared.disk.is_some()),
-            tags: TagFloors::new(&seed),
+            tags: TagFloors::new(),
             heat: Arc::new(Heat::new(hot)),
             clock,
             seed,

@@ -1,6 +1,6 @@
 //! Which access is counted for the detector of hot keys, and as whose?
 
-use bellwether_core::heat::sample::{Drawn, SAMPLE};
+use bellwether_core::heat::sample::{Drawn, SAMPLE, Sampling};
 use bellwether_core::heat::sketch::Id;
 
 use crate::engine::Engine;
@@ -8,13 +8,23 @@ use crate::engine::space::SpaceState;
 use crate::entry::Entry;
 use crate::state::heat::Access;
 
+/// Where so few are looked at, threads that read a key by references of their own look at one in `RARELY` of those: a look
+/// is then all that they fight over, and there are enough of them.
+const BUSY: Sampling = Sampling(5);
+const RARELY: u32 = 8;
+
 impl Engine {
     /// A read that was drawn, of what memory or a load had. Never inlined: where there are many hits, most pass it by.
     #[cold]
     #[inline(never)]
     pub(crate) fn look_at_read(&self, space: &SpaceState, key: &[u8], entry: Option<&Entry>, drawn: Drawn) {
+        let reference = entry.is_some_and(Entry::is_reference);
+        let rarely = self.heat.sampling() >= BUSY && reference;
+        let Some(drawn) = (if rarely { drawn.one_in(RARELY) } else { Some(drawn) }) else { return };
         let size = entry.map_or(0, |entry| entry.value_bytes(key.len()));
-        let access = Access::Read { size, served: entry.map(Entry::hits) };
+        // A thread's reference counts what this thread alone has read.
+        let served = entry.filter(|_| !reference).map(Entry::hits);
+        let access = Access::Read { size, served };
         self.heat.look(id(space, key), space.id, key, access, drawn);
     }
 

@@ -1,6 +1,8 @@
 //! Which accesses are looked at? Every other one where there are few, and fewer where there are many, chosen so that no
 //! rhythm of the requests can hide a key or favour one.
 
+use crate::draw::Draw;
+
 /// One access in so many is looked at, and stands for so many, where there are few.
 pub const SAMPLE: u64 = 2;
 /// Looks that one window is worth: up to twice as many are taken, which costs a fiftieth of a core.
@@ -28,7 +30,7 @@ pub fn is_due(n: u64) -> bool {
 }
 
 /// How many of the accesses are looked at: one in `SAMPLE << self.0`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Sampling(pub u32);
 
 /// An access that is looked at.
@@ -38,6 +40,14 @@ pub struct Drawn {
     pub nth: u64,
     /// It stands for so many accesses.
     pub weight: u32,
+}
+
+impl Drawn {
+    /// One in so many of those that are drawn, which stands for all of them.
+    pub fn one_in(self, many: u32) -> Option<Drawn> {
+        let due = Draw(self.nth).fork(u64::from(many)).0.is_multiple_of(u64::from(many.max(1)));
+        due.then_some(Drawn { weight: self.weight.saturating_mul(many), ..self })
+    }
 }
 
 impl Sampling {
@@ -100,6 +110,20 @@ mod tests {
                 assert!((0.9..1.1).contains(&seen), "{sampling:?}, of every {period}th: {seen}");
             }
         }
+    }
+
+    #[test]
+    fn one_in_so_many_of_those_drawn_stands_for_all() {
+        let drawn = || (0..400_000).filter_map(is_drawn);
+        let all: u64 = drawn().map(|drawn| u64::from(drawn.weight)).sum();
+        let some: Vec<Drawn> = drawn().filter_map(|drawn| drawn.one_in(8)).collect();
+        let counted: u64 = some.iter().map(|drawn| u64::from(drawn.weight)).sum();
+        assert!((0.95..1.05).contains(&(counted as f64 / all as f64)), "{counted} of {all}");
+        assert!(some.len() * 7 < drawn().count(), "{} are looked at", some.len());
+    }
+
+    fn is_drawn(n: u64) -> Option<Drawn> {
+        Sampling::FULL.draw(n)
     }
 
     #[test]
