@@ -22,6 +22,7 @@ pub(crate) mod resync;
 pub(crate) mod settle;
 pub(crate) mod shelf;
 pub(crate) mod space;
+pub(crate) mod stale;
 pub(crate) mod tier;
 pub(crate) mod told;
 pub(crate) mod unpack;
@@ -60,6 +61,7 @@ use crate::state::pending::Pending;
 use crate::state::plan::Plans;
 use crate::state::shelf::Shelf;
 use crate::state::spread::SpreadTier;
+use crate::state::stale::Stale;
 use crate::state::tags::TagFloors;
 
 /// How often expired entries are swept out. Expiry on read is exact; this frees memory.
@@ -103,6 +105,8 @@ pub(crate) struct Engine {
     pub(crate) inherited: Mutex<Vec<Debt>>,
     /// Invalidations that the tier does not know of yet.
     pub(crate) pending: Pending,
+    /// Tags that others made stale, and for which memory is to be walked.
+    pub(crate) stale: Stale,
     pub(crate) tally: Tally,
     /// What is done about hot keys.
     pub(crate) plans: Plans,
@@ -157,6 +161,7 @@ impl Engine {
             inherited: Mutex::new(shared.ledger.as_ref().map(|ledger| ledger.debts()).unwrap_or_default()),
             ledger: shared.ledger,
             pending: Pending::default(),
+            stale: Stale::default(),
             tally: Tally::default(),
             plans: Plans::default(),
             verifying: AtomicUsize::new(0),

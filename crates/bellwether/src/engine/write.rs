@@ -1,6 +1,6 @@
 //! What happens when somebody writes or invalidates? The floor is the truth; deleting bytes is tidying.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use bellwether_core::cell::{Ending, Only};
@@ -13,6 +13,7 @@ use tokio::task::JoinHandle;
 
 use crate::engine::body::AnyBody;
 use crate::engine::cell::FlightCell;
+use crate::engine::shelf::Gone;
 use crate::engine::space::SpaceState;
 use crate::engine::{Engine, draw};
 use crate::entry::{Aside, Entry, Extra, Resident, Tag, TierMark, relabelled};
@@ -26,24 +27,24 @@ use crate::state::pending::Owed;
 pub(crate) struct Invalidating {
     pub(crate) was_resident: bool,
     pub(crate) to_tell: ToTell,
-    /// True once the disk has given it up.
-    pub(crate) on_disk: Option<JoinHandle<bool>>,
+    /// What the disk says to it.
+    pub(crate) on_disk: Option<JoinHandle<Gone>>,
 }
 
 /// A write that holds here.
 pub(crate) struct Writing {
     pub(crate) kept: bool,
     pub(crate) to_tell: ToTell,
-    /// True once the disk has given up the older value.
-    pub(crate) on_disk: Option<JoinHandle<bool>>,
+    /// What the disk says to the end of the older value.
+    pub(crate) on_disk: Option<JoinHandle<Gone>>,
 }
 
 /// Another end of a value that holds here.
 pub(crate) struct Ended {
     /// False: there was none, or nothing to change.
     pub(crate) changed: bool,
-    /// True once the disk has it as well.
-    pub(crate) on_disk: Option<JoinHandle<bool>>,
+    /// What the disk says: it has it as well then.
+    pub(crate) on_disk: Option<JoinHandle<Gone>>,
 }
 
 /// Whom else an invalidation must be told.
@@ -365,20 +366,6 @@ impl Engine {
                 ..meta
             })
         })
-    }
-
-    /// Makes every value stale that carries a tag. No lock is held between two of them.
-    pub(crate) fn make_tag_stale(&self, tag: &str) -> usize {
-        let hash = tag_hash(tag);
-        let spaces: HashMap<u32, Arc<SpaceState>> =
-            self.spaces.read().values().map(|space| (space.id, space.clone())).collect();
-        let carries = |entry: &Entry| entry.tags().iter().any(|tag| tag.hash == hash);
-        let found = self.memory.entries().filter(|(_, _, entry)| carries(entry));
-        let stale = found.filter(|(space, bytes, _)| {
-            let key = KeyRef::new(*space, bytes, &self.seed).to_key();
-            spaces.get(space).is_some_and(|space| self.make_stale(space, &key))
-        });
-        stale.count()
     }
 
     /// Gives a fresh value its space's whole time again, with the windows behind it.

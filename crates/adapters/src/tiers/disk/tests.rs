@@ -90,7 +90,7 @@ fn envelope(body: &[u8]) -> Envelope {
         format: Format::Json,
         about: vec![(64, Bytes::from_static(b"text/plain"))],
         split: bellwether::shared::Split::No,
-        tight: false,
+        tight: None,
         body: Bytes::copy_from_slice(body),
     }
 }
@@ -131,6 +131,27 @@ async fn an_entry_comes_back_as_it_went_and_an_earlier_lifes_is_told_as_such() {
         assert_eq!((held.envelope, held.earlier), (stale.clone(), true));
         assert_eq!(disk.counts().hits_earlier, 1);
     }
+}
+
+#[tokio::test]
+async fn a_removal_tells_of_what_could_still_have_been_served() {
+    let bench = Bench::new();
+    let disk = bench.open();
+    let tagged = Envelope { tags: vec![7], ..envelope(b"x") };
+    let missing = Envelope { kind: Kind::Negative, body: Bytes::new(), ..envelope(b"") };
+    for (key, envelope) in
+        [(&b"value"[..], envelope(b"x")), (b"missing", missing), (b"kept", tagged.clone()), (b"tag", tagged)]
+    {
+        assert!(disk.put(key, SPACE, Fence(10), envelope));
+    }
+    disk.flush().await;
+    assert!(disk.remove(b"value", Fence(20)).await.unwrap());
+    assert!(disk.remove(b"kept", Fence(20)).await.unwrap(), "control: before its tag is");
+    disk.raise(Scope::Tag(7), Fence(20)).await.unwrap();
+    assert!(!disk.remove(b"tag", Fence(30)).await.unwrap(), "its tag took it away");
+    assert!(!disk.remove(b"missing", Fence(30)).await.unwrap(), "no value");
+    assert!(!disk.remove(b"nothing", Fence(30)).await.unwrap());
+    assert_eq!(disk.counts().removed, 4, "rows that are gone");
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bellwether::shared::{
     Acquired, Ask, Change, Envelope, Found, Raised, Stored, Tier, TierError, TierTrouble, Verified, When, Wrote,
@@ -86,24 +87,31 @@ impl SharedTier {
         let told = |error: SetupError| (error.problem().to_owned(), error.hint().to_owned());
         let kind = match &shared.at {
             SharedAt::Redis(url) => {
+                let usual = RedisOptions::default();
                 let options = RedisOptions {
+                    answer_timeout: answer_within(shared.timeout, usual.answer_timeout),
+                    bulk_timeout: answer_within(shared.timeout, usual.bulk_timeout),
+                    patience: patience(shared.timeout),
                     prefix: shared.prefix.clone().into_bytes(),
                     tls: certificates(&shared.tls)?,
                     reads: if shared.replica_reads { Reads::Replica } else { Reads::Primary },
                     runtime: Some(runtime.clone()),
-                    ..RedisOptions::default()
+                    ..usual
                 };
                 Kind::Redis(RedisTier::open(target(url), options).map_err(told)?)
             }
             SharedAt::Memcached { nodes, placement } => {
+                let usual = MemcachedOptions::default();
                 let options = MemcachedOptions {
+                    answer_timeout: answer_within(shared.timeout, usual.answer_timeout),
+                    patience: patience(shared.timeout),
                     prefix: shared.prefix.clone().into_bytes(),
                     placement: match placement {
                         Placement::Rendezvous => memcached::Placement::Rendezvous,
                         Placement::Ketama => memcached::Placement::Ketama,
                     },
                     runtime: Some(runtime.clone()),
-                    ..MemcachedOptions::default()
+                    ..usual
                 };
                 let server = |node: &Node| MemcachedAddress { host: bare(&node.host), port: node.port };
                 let servers = nodes.iter().map(server).collect();
@@ -199,6 +207,18 @@ pub(crate) fn certificates(tls: &SharedTls) -> Result<RedisTls, (String, String)
     Ok(RedisTls { authority: tls.ca.as_deref().map(|ca| read("tls_ca", ca)).transpose()?, identity })
 }
 
+/// How long one answer may take: never less than a request may wait for it, so that the budget that was set is the one
+/// that holds.
+fn answer_within(budget: Span, usual: Duration) -> Duration {
+    usual.max(budget.into())
+}
+
+/// Who gives up after so long counts it against the node. Less than the budget, which a request may spend on several
+/// answers; and however short that is, a node that is silent is left alone.
+fn patience(budget: Span) -> Duration {
+    (Duration::from(budget) * 2 / 5).max(Duration::from_millis(1))
+}
+
 /// A host without the brackets of IPv6.
 fn bare(host: &str) -> String {
     host.trim_start_matches('[').trim_end_matches(']').to_owned()
@@ -265,10 +285,6 @@ impl Tier for SharedTier {
         at_least: Fence,
     ) -> BoxFuture<'a, Result<Raised, TierError>> {
         self.tier().invalidate(key, verb, at_least)
-    }
-
-    fn put<'a>(&'a self, key: &'a [u8], fence: Fence, envelope: Envelope) -> BoxFuture<'a, Result<Stored, TierError>> {
-        self.tier().put(key, fence, envelope)
     }
 
     fn write<'a>(
