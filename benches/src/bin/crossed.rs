@@ -123,7 +123,7 @@ fn envelope(n: usize) -> Envelope {
         format: Format::Utf8,
         about: Vec::new(),
         split: bellwether::shared::Split::No,
-        tight: false,
+        tight: None,
         body: body(n).into(),
     }
 }

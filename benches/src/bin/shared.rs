@@ -142,7 +142,7 @@ async fn fill(tier: &RedisTier, key: &[u8], (length, shrinks): (usize, bool)) {
         format: Format::Bytes,
         about: Vec::new(),
         split: bellwether::shared::Split::No,
-        tight: false,
+        tight: None,
         body: body.into(),
     };
     assert_eq!(tier.publish(key, token, envelope).await.expect("stored"), Stored::Yes(token));

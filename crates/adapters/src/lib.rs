@@ -14,7 +14,7 @@ pub mod tiers;
 
 pub use captures::{Capture, Captures};
 #[cfg(feature = "http")]
-pub use origins::http::{Accept, HttpGet, HttpOrigin, HttpSpace};
+pub use origins::http::{Accept, HttpGet, HttpKeys, HttpOrigin, HttpSpace, KeyOfLine};
 #[cfg(feature = "postgres")]
 pub use origins::postgres::{PostgresKeys, PostgresOrigin, PostgresSpace, PostgresUrl, SslMode};
 pub use origins::sql::{Dialect, MAX_BATCH, Rows, SqlQuery, Token, TokenKind, tokens};

@@ -38,7 +38,7 @@ fn envelope(body: Vec<u8>, tags: Vec<u64>) -> Envelope {
         format: Format::Bytes,
         about: Vec::new(),
         split: bellwether::shared::Split::No,
-        tight: false,
+        tight: None,
         body: Bytes::from(body),
     }
 }

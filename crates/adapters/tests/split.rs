@@ -127,7 +127,7 @@ fn entry(version: u64) -> Envelope {
         format: Format::Bytes,
         about: Vec::new(),
         split: Split::No,
-        tight: false,
+        tight: None,
         body: version.to_string().into(),
     }
 }

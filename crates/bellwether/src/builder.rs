@@ -13,6 +13,7 @@ use crate::engine::{Engine, SharedTier};
 use crate::error::SetupError;
 use crate::events::{Heard, Ledger, Transport};
 use crate::eviction::Eviction;
+use crate::key::Seed;
 use crate::policy::Human;
 use crate::port::clock::Clock;
 use crate::shared::Tier;
@@ -211,8 +212,7 @@ impl CacheBuilder {
             }
         };
         let clock = self.clock.unwrap_or_else(Clock::system);
-        let fixed = |seed| ahash::RandomState::with_seeds(seed, !seed, seed.rotate_left(32), 0);
-        let seed = self.hash_seed.map_or_else(ahash::RandomState::new, fixed);
+        let seed = self.hash_seed.map_or_else(Seed::random, Seed::fixed);
         let memory =
             Memory::new(self.eviction, limit, self.largest_value.min(limit / 4), clock.clone(), &seed, self.together)
                 .ok_or(SetupError::Eviction(self.eviction))?;

@@ -181,11 +181,12 @@ impl Cache {
         Cleared::new(self.engine.invalidate_tag(tag, Invalidation::Remove))
     }
 
-    /// Makes whatever carries `tag` stale, in this process: it may be served while readers refresh it, the most read
-    /// first and no faster than the space's pace. No invalidation. Walks the whole memory tier; not for a request's
-    /// path. How many values that were.
+    /// Makes whatever carries `tag` stale: it may be served while readers refresh it, the most read first and no faster
+    /// than the space's pace. No invalidation. Walks the whole memory tier; not for a request's path. How many values
+    /// that were in this process; others hear of it by the backplane, if there is one, and each key is loaded once for
+    /// all that share its tier. What lies in the shared tier alone stays as it is.
     pub fn refresh_tag(&self, tag: &str) -> usize {
-        self.engine.make_tag_stale(tag)
+        self.engine.refresh_tag(tag)
     }
 
     /// Another process invalidated a key, named as in the shared tier, under this fence of the tier's if it is known.

@@ -387,6 +387,11 @@ impl Entry {
         body.downcast_ref::<Tagged<V>>().map(|tagged| &tagged.value)
     }
 
+    /// Whether it leads to another entry, and counts what is served by way of it alone.
+    pub(crate) fn is_reference(&self) -> bool {
+        self.body.holder().is_some()
+    }
+
     /// Bytes of the value itself, under a key of so many bytes.
     pub(crate) fn value_bytes(&self, key: usize) -> u32 {
         let around = ENTRY_OVERHEAD + key + self.body.around();
@@ -402,6 +407,12 @@ impl Entry {
     #[inline]
     pub(crate) fn extra(&self) -> Option<&Extra> {
         if self.packed.flags() & EXTRA == 0 { None } else { self.body.extra() }
+    }
+
+    /// Something of its first and of its last bytes before the body: by the time it is there, so is all that a hit reads.
+    #[inline]
+    pub(crate) fn ahead(&self) -> u64 {
+        self.packed.fence().0 ^ u64::from(self.timer.load(Ordering::Relaxed))
     }
 
     #[inline]
@@ -469,7 +480,7 @@ pub(crate) const ENTRY_OVERHEAD: usize = 160;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::key::KeyRef;
+    use crate::key::{KeyRef, Seed};
     use crate::weigh::Weigh as _;
 
     #[test]
@@ -489,7 +500,7 @@ mod tests {
             cost_ms: 1,
             early_ms: 0,
         };
-        let key = KeyRef::new(0, b"a key of some length", &ahash::RandomState::with_seed(1)).to_key();
+        let key = KeyRef::new(0, b"a key of some length", &Seed::fixed(1)).to_key();
         let tags = || Extra::of(Some(7), [Tag::named(&"tag".into()), Tag::of_wire(9)].into());
         let mark = || Some(TierMark::of(Fence(3), Tick(5)));
         let asides = [(false, false), (true, false), (false, true), (true, true)].map(|(tagged, shared)| Aside {

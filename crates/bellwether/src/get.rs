@@ -277,12 +277,13 @@ impl<'a, K: CacheKey + ?Sized, V: Value> Space<K, V> {
     #[inline(always)] // the result then stays in registers, see `Engine::glance`
     fn glance(&self, key: &K, demand: Demand) -> Result<Cached<V>, Unfit> {
         let shared = &*self.shared;
+        let next = shared.state.next_hit(shared.engine.heat.sampling());
         let glance = key.with_bytes(|bytes| {
             let key = KeyRef::new(shared.state.id, bytes, &shared.engine.seed);
             shared.engine.glance(&shared.state, &key, demand)
         });
         let (entry, at) = glance?;
-        if let Some(drawn) = shared.state.count_drawn(Why::Hit, shared.engine.heat.sampling()) {
+        if let Some(drawn) = shared.state.count_next(&next) {
             self.look_at(key, &entry, drawn);
         }
         Ok(Cached::of_value(entry, Why::Hit, at))
@@ -370,8 +371,9 @@ impl<'a, K: CacheKey + ?Sized, V: Value> Space<K, V> {
         shared.counted(&owned, answer, asked_us)
     }
 
-    /// Does work at the space's origin that is no load, such as naming its keys, under a permit of the guard in the
-    /// background class: it counts like a load for as long as it takes, and is not cut off.
+    /// Does work at the space's origin that is no load, such as naming its keys: it begins once the guard would let a
+    /// load of the background class go, and is not cut off. It holds no permit meanwhile, or readers would wait behind
+    /// whatever it takes: who calls sees to it that few such works run at once, each on a connection of its own.
     ///
     /// # Errors
     /// The guard turned it away.
@@ -379,11 +381,9 @@ impl<'a, K: CacheKey + ?Sized, V: Value> Space<K, V> {
         let Shared { engine, state, .. } = &*self.shared;
         let ticket = Ticket(engine.flights.fresh_id().0);
         let permit = state.gate.admit(ticket, || (Priority::Background, 0, Tick::NEVER)).await;
-        let permit = permit.map_err(|(why, retry_after)| Error::later(why, retry_after))?;
-        let done = work.await;
-        // How long it took says nothing of loads.
-        drop(permit);
-        Ok(done)
+        // Given back at once, and how long it was held says nothing of loads.
+        drop(permit.map_err(|(why, retry_after)| Error::later(why, retry_after))?);
+        Ok(work.await)
     }
 
     /// As [`Space::refresh`], and the refresh begins at once, in the class of those that nobody

@@ -3,7 +3,9 @@
 use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::Arc;
 
+use bellwether_core::draw::Draw;
 use bellwether_core::key::push_part;
+use xxhash_rust::xxh3::xxh3_64_with_secret;
 
 /// A type that can be a key. Its bytes must be injective: different keys, different bytes.
 ///
@@ -127,12 +129,44 @@ pub(crate) struct KeyRef<'a> {
     pub(crate) space: u32,
 }
 
+/// By what keys are hashed: a secret of this process, so that nobody outside can choose keys that collide.
+#[derive(Clone)]
+pub(crate) struct Seed([u8; SECRET]);
+
+/// Bytes of a secret: as many as the hash asks for.
+const SECRET: usize = 192;
+
+impl Seed {
+    /// One that nobody can guess: SipHash of numbers under keys from the system's randomness.
+    pub(crate) fn random() -> Seed {
+        let from_system = std::collections::hash_map::RandomState::new();
+        Seed::of(|nth| from_system.hash_one(nth))
+    }
+
+    /// The same for the same number: for simulations, whose keys nobody chooses to do harm.
+    pub(crate) fn fixed(seed: u64) -> Seed {
+        Seed::of(|nth| Draw(seed).fork(nth).0)
+    }
+
+    fn of(word: impl Fn(u64) -> u64) -> Seed {
+        let mut secret = [0; SECRET];
+        let (words, _) = secret.as_chunks_mut();
+        words.iter_mut().zip(0..).for_each(|(bytes, nth)| *bytes = word(nth).to_le_bytes());
+        Seed(secret)
+    }
+
+    /// Hashes a key's bytes. Every 16 of them are multiplied by a part of the secret of their own, up to 128 side by
+    /// side: where each step waits for the one before, a key of 64 bytes takes half as long again.
+    #[inline]
+    pub(crate) fn of_bytes(&self, bytes: &[u8]) -> u64 {
+        xxh3_64_with_secret(bytes, &self.0)
+    }
+}
+
 impl<'a> KeyRef<'a> {
     #[inline]
-    pub(crate) fn new(space: u32, bytes: &'a [u8], seed: &ahash::RandomState) -> KeyRef<'a> {
-        let mut hasher = seed.build_hasher();
-        hasher.write(bytes);
-        KeyRef { hash: of_space(hasher.finish(), space), bytes, space }
+    pub(crate) fn new(space: u32, bytes: &'a [u8], seed: &Seed) -> KeyRef<'a> {
+        KeyRef { hash: of_space(seed.of_bytes(bytes), space), bytes, space }
     }
 
     pub(crate) fn to_key(self) -> Key {
@@ -207,9 +241,35 @@ mod tests {
         assert_eq!((str::of_bytes(b"a:b").as_deref(), str::of_bytes(b"\xff")), (Some("a:b"), None));
     }
 
+    /// Every part of a hash that a table goes by: its low bits, those that choose a shard, its uppermost.
+    #[test]
+    fn keys_that_are_alike_spread_evenly_whatever_part_of_the_hash_is_looked_at() {
+        const BINS: usize = 256;
+        for (seed, length) in [Seed::random(), Seed::fixed(3)].iter().zip([8, 64]).chain([(&Seed::fixed(4), 200)]) {
+            let key = |n: u64| format!("{n:0length$}").into_bytes();
+            let hashes: Vec<u64> = (0..64 * BINS as u64).map(|n| seed.of_bytes(&key(n))).collect();
+            let different: std::collections::HashSet<_> = hashes.iter().collect();
+            assert_eq!(different.len(), hashes.len());
+            for shift in [0, 8, 32, 56] {
+                let mut bins = [0u32; BINS];
+                hashes.iter().for_each(|hash| bins[(hash >> shift) as usize % BINS] += 1);
+                let (least, most) = (bins.iter().min(), bins.iter().max());
+                // 64 are expected, and six times the spread of chance around it.
+                assert!(least > Some(&16) && most < Some(&112), "{length} from {shift}: {least:?} to {most:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_secret_is_a_process_s_own_unless_it_is_named() {
+        let of = |seed: Seed| seed.of_bytes(b"a key");
+        assert_eq!(of(Seed::fixed(7)), of(Seed::fixed(7)));
+        assert!(of(Seed::fixed(7)) != of(Seed::fixed(8)) && of(Seed::random()) != of(Seed::random()));
+    }
+
     #[test]
     fn g5_equal_bytes_in_two_spaces_are_two_keys() {
-        let seed = ahash::RandomState::new();
+        let seed = Seed::random();
         let (one, two) = (KeyRef::new(1, b"k", &seed), KeyRef::new(2, b"k", &seed));
         assert!(!one.is(&two.to_key()));
         assert_ne!(one.hash, two.hash);

@@ -5,6 +5,7 @@
 //! the same tier, never with those a process draws for itself.
 
 mod codec;
+mod packed;
 mod tag;
 
 pub use bellwether_core::cell::{Change, Ending, Only, When};
@@ -19,6 +20,7 @@ use bytes::Bytes;
 pub(crate) use codec::Prefix;
 pub use codec::{Codec, Encoded, Naming, Sharing};
 use futures_util::future::{BoxFuture, FutureExt, try_join_all};
+pub use packed::Packed;
 pub use tag::tag_hash;
 
 /// An entry on its way to or from a shared tier. Durations travel, never moments: clocks of
@@ -54,9 +56,9 @@ pub struct Envelope {
     pub about: Vec<(u8, Bytes)>,
     /// Whether its key is split.
     pub split: Split,
-    /// To be compressed as well as can be, whatever is usual in the tier: its key is hot, and large. Always false on the
+    /// To be compressed as well as can be, whatever is usual in the tier: its key is hot, and large. Always `None` on the
     /// way back.
-    pub tight: bool,
+    pub tight: Option<Packed>,
     /// The encoded value; empty unless `kind` is a value.
     pub body: Bytes,
 }

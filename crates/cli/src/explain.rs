@@ -95,7 +95,11 @@ fn reaction(lines: &mut Table, hot: &Value) {
     let done = if done.is_empty() { "nothing".to_owned() } else { done.join(", ") };
     let undoing = if hot["undoing"] == true { "; being undone" } else { "" };
     lines.row("  done", format!("{done} ({}){undoing}", shown(&hot["reason"])));
-    lines.row("  so far", format!("saved {} operations, cost {}", hot["saved"], hot["cost"]));
+    let packed = match hot["saved_bytes"].as_u64() {
+        None | Some(0) => String::new(),
+        Some(bytes) => format!("; {bytes} bytes not sent, {} us of compressing", hot["cpu_us"]),
+    };
+    lines.row("  so far", format!("saved {} operations, cost {}{packed}", hot["saved"], hot["cost"]));
     lines.row("  adds at most", format!("{} of staleness", time(&hot["expected"]["staleness_ms"])));
 }
 

@@ -17,7 +17,8 @@ pub(crate) enum Hot {
     /// Show which keys are announced, those that begin later as well
     List,
     /// Say that a key will be hot: it is loaded and prepared half a minute before, and treated as hot to the end.
-    /// Said to this one process: in a fleet say it to each, or write [[hot.announce]] in the file that all read
+    /// Processes of a fleet hear of it over the backplane; without one say it to each, or write [[hot.announce]] in the
+    /// file that all read
     Announce {
         /// The key, as in GET
         key: OsString,
@@ -28,7 +29,7 @@ pub(crate) enum Hot {
         #[arg(long = "for", value_name = "DURATION")]
         length: String,
     },
-    /// Take it back: what was prepared is undone, unless the key is hot
+    /// Take it back, in the whole fleet: what was prepared is undone, unless the key is hot
     Withdraw {
         /// The key, as `list` shows it
         key: OsString,
@@ -45,9 +46,15 @@ pub(crate) fn hot(what: &Hot, url: &str) -> Result<(), Failure> {
             let json = admin::json(&admin::post(url, &path(key, at.as_deref(), length)?)?)?;
             let ends = time(&json["ends_in_ms"]);
             say(&format!("{} is announced: {}, ends in {ends}", word(&json["key"]), begins(&json)));
-            say(&format!(
-                "only to the process behind {url}: in a fleet announce it to each, or in the file ([[hot.announce]])"
-            ));
+            say(&match heard(&json) {
+                Heard::Fleet => "every process that uses the same backplane prepares it".to_owned(),
+                Heard::Later(why) => {
+                    format!("the process behind {url} knows, the others are told once the backplane answers: {why}")
+                }
+                Heard::Here => format!(
+                    "only to the process behind {url}, which has no backplane: in a fleet announce it to each, or in the file ([[hot.announce]])"
+                ),
+            });
             Ok(())
         }
         Hot::Withdraw { key } => {
@@ -58,12 +65,32 @@ pub(crate) fn hot(what: &Hot, url: &str) -> Result<(), Failure> {
             }
             let json = admin::json(&answer)?;
             let back = match json["in_configuration"] == true {
-                true => "; its configuration announces it too: the next start or reload takes it up again",
+                true => "; its configuration announces it too: a reload takes it up again",
                 false => "",
             };
-            say(&format!("{} is announced no more{back}", word(&json["key"])));
+            let whom = match heard(&json) {
+                Heard::Fleet => " by any process of the fleet".to_owned(),
+                Heard::Later(why) => format!(" here, by the others once the backplane answers ({why})"),
+                Heard::Here => String::new(),
+            };
+            say(&format!("{} is announced no more{whom}{back}", word(&json["key"])));
             Ok(())
         }
+    }
+}
+
+/// Who knows of it by now.
+enum Heard {
+    Here,
+    Fleet,
+    Later(String),
+}
+
+fn heard(json: &Value) -> Heard {
+    match json["fleet"].as_str() {
+        Some("told") => Heard::Fleet,
+        Some("later") => Heard::Later(word(&json["why_later"])),
+        _ => Heard::Here,
     }
 }
 
@@ -81,7 +108,11 @@ fn list(json: &Value) -> String {
     }
     let mut table = vec![["key", "space", "begins", "ends", "said by"].map(String::from).to_vec()];
     for row in announced {
-        let by = if row["in_configuration"] == true { "configuration" } else { "command" };
+        let by = match (row["in_configuration"] == true, row["in_fleet"] == true) {
+            (true, _) => "configuration",
+            (false, true) => "command, to the fleet",
+            (false, false) => "command",
+        };
         let ends = format!("in {}", time(&row["ends_in_ms"]));
         table.push(vec![word(&row["key"]), word(&row["space"]), begins(row), ends, by.to_owned()]);
     }

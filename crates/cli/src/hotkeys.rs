@@ -92,12 +92,20 @@ fn hot(json: &Value) -> String {
             },
             since(key["since_ms"].as_u64().unwrap_or_default()),
             if done.is_empty() { "-".to_owned() } else { done.join(", ") + undoing },
-            counted("saved"),
-            counted("cost"),
+            beside(counted("saved"), &key["saved_bytes"], " B"),
+            beside(counted("cost"), &key["cpu_us"], " us"),
         ]);
     }
     text += &aligned(&table, 3..7);
     text
+}
+
+/// A count with another one beside it, unless that is nothing.
+fn beside(count: String, more: &Value, unit: &str) -> String {
+    match more.as_u64() {
+        None | Some(0) => count,
+        Some(more) => format!("{count}, {}{unit}", number(more)),
+    }
 }
 
 fn big(json: &Value) -> String {
@@ -160,6 +168,7 @@ mod tests {
                 "key": "product:42\u{1b}[31m", "space": "product", "stage": "hot", "share": 0.62,
                 "fleet": rates(61_500), "here": rates(1_200), "since_ms": 75_000,
                 "done": done, "undoing": false, "saved": saved, "cost": saved,
+                "saved_bytes": if saved.is_null() { Value::Null } else { json!(7_340_032) }, "cpu_us": 0,
             })
         };
         let keys = json!([key(json!(["promote", "worker"]), json!(120_000)), key(Value::Null, Value::Null)]);
@@ -176,7 +185,7 @@ mod tests {
             "elsewhere",
             "1 min",
             "promote, worker",
-            "120,000",
+            "120,000, 7,340,032 B",
         ] {
             assert!(text.contains(part), "{part}: {text}");
         }

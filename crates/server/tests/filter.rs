@@ -29,6 +29,10 @@ fn number(value: &Value) -> u64 {
 impl Shop {
     /// With rows 1 to `rows`.
     fn open(rows: u64, knobs: &str) -> Shop {
+        Shop::of(rows, &text(knobs))
+    }
+
+    fn of(rows: u64, text: &str) -> Shop {
         let home = tempfile::tempdir().expect("a directory");
         let shop = Connection::open(home.path().join("shop.db")).expect("a database");
         shop.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE products (id INTEGER PRIMARY KEY, name TEXT)")
@@ -37,11 +41,11 @@ impl Shop {
         let insert = "WITH RECURSIVE n(id) AS (SELECT 1 UNION ALL SELECT id + 1 FROM n WHERE id < ?1)
             INSERT INTO products SELECT id, 'p' || id FROM n";
         shop.execute(insert, [rows]).expect("rows");
-        Shop { server: Shop::serve(home.path(), knobs), home }
+        Shop { server: Shop::serve(home.path(), text), home }
     }
 
-    fn serve(home: &Path, knobs: &str) -> Server {
-        let config = config::parse(&text(knobs), "b.toml", home, [], false).unwrap_or_else(|wrong| panic!("{wrong:?}"));
+    fn serve(home: &Path, text: &str) -> Server {
+        let config = config::parse(text, "b.toml", home, [], false).unwrap_or_else(|wrong| panic!("{wrong:?}"));
         Server::start(config).expect("it starts")
     }
 
@@ -293,6 +297,27 @@ fn an_origin_that_can_not_tell_its_keys_is_no_reason_not_to_serve() {
     assert_eq!(ask(&mut client, "GET product:7"), "{\"id\":7,\"name\":\"p7\"}");
     assert_eq!(ask(&mut client, "GET product:7000"), NIL);
     assert_eq!((shop.loads(), shop.answered("negative_filter")), (2, 0));
+}
+
+#[test]
+fn readers_never_wait_for_a_list_of_keys_even_where_one_load_may_run_at_once() {
+    // Counting takes its time before the first row comes.
+    let count =
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 12000000) SELECT max(i) FROM n";
+    let narrow = text(&format!("keys = \"SELECT id FROM products WHERE id < ({count})\"\nfilter = true\n"));
+    let narrow = narrow.replace("shop.db\"\n", "shop.db\"\nmax_concurrency = 1\n");
+    assert!(narrow.contains("max_concurrency = 1"), "{narrow}");
+    let shop = Shop::of(100, &narrow);
+    // By now it is being read.
+    std::thread::sleep(Duration::from_millis(500));
+    let mut client = shop.client();
+    for id in 1..=50 {
+        assert_eq!(ask(&mut client, &format!("GET product:{id}")), format!("{{\"id\":{id},\"name\":\"p{id}\"}}"));
+    }
+    let filter = shop.filter();
+    assert_eq!(filter["state"], "making", "the control: all the while the list was read, {filter}");
+    assert_eq!(shop.loads(), 50);
+    assert_eq!(number(&shop.until_on()["keys"]), 100);
 }
 
 #[test]

@@ -63,7 +63,7 @@ fn naive_fleets_lose_what_ours_must_not() {
 #[test]
 fn naive_fleets_lose_what_befalls_an_origin() {
     let runs: [(&str, &str, &[&str]); 3] = [
-        ("penetration", "coalescing", &["loads"]),
+        ("penetration", "coalescing", &["loads", "filter"]),
         ("origin-dead", "coalescing", &["errors", "loads"]),
         ("rolling-restart", "alone", &["loads"]),
     ];

@@ -34,14 +34,14 @@ pub type KeySink = Box<dyn FnMut(Vec<String>) -> bool + Send>;
 /// A list of keys under way.
 pub type KeysFuture<'a> = BoxFuture<'a, Result<(), LoadError>>;
 
-/// Which keys has an origin? One space's, in the order in which its statement names them.
+/// Which keys has an origin? One space's, in the order in which it names them.
 pub trait Keys: Send + Sync + 'static {
     /// Names them to `sink`. Nothing is collected here. Takes ten minutes at most.
     fn each(&self, sink: KeySink) -> KeysFuture<'_>;
 }
 
 /// Naming all keys may take so long.
-#[cfg(any(feature = "sqlite", feature = "postgres"))]
+#[cfg(any(feature = "sqlite", feature = "postgres", feature = "http"))]
 pub(crate) const KEYS_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(600);
 
 /// Which column of a statement that names keys holds which capture.

@@ -1,6 +1,8 @@
 //! How does an entry of the library become an envelope, and an envelope an entry? Durations here, moments of the
 //! holder's clock there.
 
+use std::time::Instant;
+
 #[cfg(any(feature = "redis", feature = "memcached"))]
 use bellwether::FailClass;
 use bellwether::shared::{Copied, Envelope as Entry, Format, Position, Split, TierError, TierTrouble};
@@ -16,7 +18,6 @@ use bytes::Bytes;
 /// `entry` as it is stored under `key` (prefix included), with a server block of zeros. `hashed`: the tier knows it by
 /// a hash, so that the whole key travels along.
 pub(crate) fn seal(key: &[u8], entry: &Entry, hashed: bool, packing: Packing) -> Result<Vec<u8>, TierError> {
-    let packing = if entry.tight { Packing::TIGHT } else { packing };
     let extensions = Extensions {
         seen: (entry.seen != Position::NONE).then_some((entry.seen.epoch, entry.seen.number)),
         tags: entry.tags.clone(),
@@ -40,8 +41,14 @@ pub(crate) fn seal(key: &[u8], entry: &Entry, hashed: bool, packing: Packing) ->
         Format::Protobuf => StoredFormat::Protobuf,
     };
     let draft = Draft { kind, format, is_copy, cost_ms: entry.cost_ms, extensions, payload: &entry.body };
-    write(key, &draft, packing)
-        .map_err(|unfit| TierError { kind: TierTrouble::Unfit, text: format!("an entry can't be stored: {unfit}") })
+    let unfit = |unfit| TierError { kind: TierTrouble::Unfit, text: format!("an entry can't be stored: {unfit}") };
+    let Some(packed) = &entry.tight else { return write(key, &draft, packing).map_err(unfit) };
+    let begun = Instant::now();
+    let tight = write(key, &draft, Packing::TIGHT).map_err(unfit)?;
+    let took = begun.elapsed();
+    // What it is compared with is made for the count alone: the key is hot, and large, and only few are.
+    packed.done(write(key, &draft, packing).map_err(unfit)?.len(), tight.len(), took);
+    Ok(tight)
 }
 
 /// The windows of `entry` as moments, handed over at `now_ms`: for tiers that have no scripts to count them.
@@ -94,7 +101,7 @@ pub(crate) fn open(found: Envelope, now_ms: u64) -> Option<Entry> {
             None if extensions.salts.is_empty() => Split::No,
             None => Split::Into(extensions.salts),
         },
-        tight: false,
+        tight: None,
         body: payload,
     })
 }
@@ -162,7 +169,7 @@ mod tests {
             format: Format::Json,
             about: vec![(64, Bytes::from_static(b"x"))],
             split: Split::Into(vec![3, 1 << 31 | 5]),
-            tight: false,
+            tight: None,
             body: Bytes::from_static(b"{}"),
         }
     }

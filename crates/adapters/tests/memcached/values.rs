@@ -22,7 +22,7 @@ fn an_entry_comes_back_whole() {
                 format: Format::Json,
                 about: vec![(64, Bytes::from_static(b"etag"))],
                 split: bellwether::shared::Split::No,
-                tight: false,
+                tight: None,
                 age_ms: 20,
                 ..entry(body.to_owned())
             };

@@ -19,7 +19,7 @@ async fn an_entry_comes_back_with_all_that_is_known_of_it() {
         format: Format::Json,
         about: vec![(64, Bytes::from_static(b"\"etag\""))],
         split: bellwether::shared::Split::No,
-        tight: false,
+        tight: None,
         ..entry("{\"id\":1}".repeat(1000))
     };
     let token = granted(&tier, b"full").await;

@@ -89,7 +89,7 @@ fn entry(body: impl Into<Bytes>) -> Envelope {
         format: Format::Bytes,
         about: Vec::new(),
         split: bellwether::shared::Split::No,
-        tight: false,
+        tight: None,
         body: body.into(),
     }
 }

@@ -103,6 +103,9 @@ fn apply(engine: &Arc<Engine>, fleet: &Fleet, batch: Batch) {
             Message::Space { name, verb } => drop(engine.hear_space(name, *verb)),
             Message::Suspect => doubt(engine, fleet),
             Message::Everything => engine.each_shared(|space| drop(engine.raise_space(space, Invalidation::Remove))),
+            Message::Refresh { hash } => engine.hear_stale(*hash),
+            // It is for whoever reads what is written down elsewhere.
+            Message::Announced => {}
         }
         fleet.pass_on(&Heard::Message(message));
     }

@@ -119,7 +119,7 @@ impl Reactor {
                 since: sight.now,
                 undone: Undone::Nothing,
                 stepped: sight.now,
-                toll: Arc::default(),
+                toll: engine.plans.toll(),
             });
             (kept.reaction, kept.situation, kept.undone, kept.stepped) =
                 (reaction, situation, Undone::Nothing, sight.now);

@@ -30,9 +30,17 @@ impl Engine {
         let envelope = self.envelope(space, entry, seen)?;
         let tight = self.plans.of(key, |planned| {
             let compressed = planned.reaction.compress && envelope.kind == Kind::Value;
-            compressed.then(|| self.plans.cost(&planned.toll, Measure::Compress, 1))
+            compressed.then(|| {
+                self.plans.cost(&planned.toll, Measure::Compress, 1);
+                planned.toll.packed.clone()
+            })
         });
-        Some(Envelope { tight: tight.is_some(), ..envelope })
+        Some(Envelope { tight, ..envelope })
+    }
+
+    /// An entry of `key` came from the shared tier.
+    pub(crate) fn came_in(&self, key: &Key) {
+        self.plans.of(key, |planned| planned.reaction.compress.then(|| planned.toll.packed.read()));
     }
 
     /// The meta of a value that was loaded here, kept longer if the key's reaction says so. Not of one that another

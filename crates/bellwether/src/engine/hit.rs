@@ -51,8 +51,11 @@ impl Engine {
         demand: Demand,
     ) -> Result<(Resident, Tick), Unfit> {
         let at = self.clock.coarse();
-        if self.memory.copies.has(key.hash) && demand == Demand::Any {
-            return self.glance_at_own(space, key, at);
+        if self.memory.copies.has(key.hash)
+            && demand == Demand::Any
+            && let Some(entry) = self.own(space, key, at)
+        {
+            return Ok((entry, at));
         }
         self.glance_at_store(space, key, demand, at)
     }
@@ -107,25 +110,30 @@ impl Engine {
         Err((Some(entry), at))
     }
 
-    /// A glance at a key of which each thread may hold a reference of its own.
+    /// This thread's own reference to a key of which each may hold one, if it may be served as it is. In two registers: a
+    /// [`Look`] or an [`Unfit`] would be written to memory and read back in larger pieces.
     #[inline(never)]
-    fn glance_at_own(&self, space: &SpaceState, key: &KeyRef<'_>, at: Tick) -> Result<(Resident, Tick), Unfit> {
+    fn own(&self, space: &SpaceState, key: &KeyRef<'_>, at: Tick) -> Option<Resident> {
         let copies = &self.memory.copies;
-        if let Some(entry) = copies.get(key, at, space.newest_floor(), || self.tags.generation()) {
-            return Ok((entry, at));
-        }
+        let own = copies.get(key, at, space.newest_floor(), || self.tags.generation());
+        if own.is_some() { own } else { self.new_own(space, key, at) }
+    }
+
+    /// A new one, or the one that it has for another while.
+    #[cold]
+    fn new_own(&self, space: &SpaceState, key: &KeyRef<'_>, at: Tick) -> Option<Resident> {
+        let copies = &self.memory.copies;
         // Both before the store and the floors are read: what changes after that makes the reference void.
-        let Some(before) = copies.before(key.hash, self.tags.generation()) else {
-            return self.glance_at_store(space, key, Demand::Any, at);
-        };
-        let Some(entry) = self.memory.get(key) else { return Err((None, at)) };
-        entry.touch();
+        let before = copies.before(key.hash, self.tags.generation())?;
+        let entry = self.memory.get(key)?;
         let fits = entry.kind() == Kind::Value && !entry.expired() && at < entry.calm_until();
         let newest = space.newest_floor().max(self.tags.floor_of(&entry).newest());
         if !fits || entry.fence() <= newest {
-            return Err((Some(entry), at));
+            return None;
         }
-        Ok((copies.put(key, &entry, before, at).unwrap_or(entry), at))
+        let own = copies.put(key, &entry, before, at)?;
+        entry.touch();
+        Some(own)
     }
 
     /// The decision where a glance was not enough.

@@ -22,6 +22,7 @@ pub(crate) mod resync;
 pub(crate) mod settle;
 pub(crate) mod shelf;
 pub(crate) mod space;
+pub(crate) mod stale;
 pub(crate) mod tier;
 pub(crate) mod told;
 pub(crate) mod unpack;
@@ -46,6 +47,7 @@ use crate::engine::cell::FlightCell;
 use crate::engine::space::SpaceState;
 use crate::entry::Entry;
 use crate::events::{Debt, Ledger};
+use crate::key::Seed;
 use crate::observe::counters::{FOLLOWER_BOUNDS, Histogram};
 use crate::observe::shared::Tally;
 use crate::port::clock::Clock;
@@ -59,6 +61,7 @@ use crate::state::pending::Pending;
 use crate::state::plan::Plans;
 use crate::state::shelf::Shelf;
 use crate::state::spread::SpreadTier;
+use crate::state::stale::Stale;
 use crate::state::tags::TagFloors;
 
 /// How often expired entries are swept out. Expiry on read is exact; this frees memory.
@@ -82,7 +85,7 @@ pub(crate) struct Engine {
     /// Which keys are hot.
     pub(crate) heat: Arc<Heat>,
     pub(crate) clock: Clock,
-    pub(crate) seed: ahash::RandomState,
+    pub(crate) seed: Seed,
     pub(crate) tier: Option<Arc<dyn Tier>>,
     /// Which of the shared tier's keys are read from several nodes.
     pub(crate) spread: Option<SpreadTier>,
@@ -102,6 +105,8 @@ pub(crate) struct Engine {
     pub(crate) inherited: Mutex<Vec<Debt>>,
     /// Invalidations that the tier does not know of yet.
     pub(crate) pending: Pending,
+    /// Tags that others made stale, and for which memory is to be walked.
+    pub(crate) stale: Stale,
     pub(crate) tally: Tally,
     /// What is done about hot keys.
     pub(crate) plans: Plans,
@@ -130,7 +135,7 @@ impl Engine {
     pub(crate) fn new(
         memory: Memory,
         clock: Clock,
-        seed: ahash::RandomState,
+        seed: Seed,
         shared: SharedTier,
         hot: HotPolicy,
         runtime: Handle,
@@ -142,7 +147,7 @@ impl Engine {
         let engine = Arc::new(Engine {
             memory,
             flights: FlightTable::new(shared.spread.is_some() || shared.disk.is_some()),
-            tags: TagFloors::new(&seed),
+            tags: TagFloors::new(),
             heat: Arc::new(Heat::new(hot)),
             clock,
             seed,
@@ -156,6 +161,7 @@ impl Engine {
             inherited: Mutex::new(shared.ledger.as_ref().map(|ledger| ledger.debts()).unwrap_or_default()),
             ledger: shared.ledger,
             pending: Pending::default(),
+            stale: Stale::default(),
             tally: Tally::default(),
             plans: Plans::default(),
             verifying: AtomicUsize::new(0),

@@ -210,6 +210,7 @@ impl Link {
             Found::Nothing { lease } => Said::Plain(Heard::Nothing { lease }),
             Found::Entry { envelope, lease } => {
                 add(&tally.hits);
+                self.to.engine.came_in(key);
                 match self.offer(key, envelope, lease, asked) {
                     Some(offer) => Said::Offer(offer),
                     // G8: what can't be read is a miss.
@@ -375,7 +376,7 @@ impl Engine {
             format: encoded.format,
             about: encoded.about,
             split: Split::No,
-            tight: false,
+            tight: None,
             body: encoded.body,
         })
     }

@@ -1,6 +1,6 @@
 //! What happens when somebody writes or invalidates? The floor is the truth; deleting bytes is tidying.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use bellwether_core::cell::{Ending, Only};
@@ -365,20 +365,6 @@ impl Engine {
                 ..meta
             })
         })
-    }
-
-    /// Makes every value stale that carries a tag. No lock is held between two of them.
-    pub(crate) fn make_tag_stale(&self, tag: &str) -> usize {
-        let hash = tag_hash(tag);
-        let spaces: HashMap<u32, Arc<SpaceState>> =
-            self.spaces.read().values().map(|space| (space.id, space.clone())).collect();
-        let carries = |entry: &Entry| entry.tags().iter().any(|tag| tag.hash == hash);
-        let found = self.memory.entries().filter(|(_, _, entry)| carries(entry));
-        let stale = found.filter(|(space, bytes, _)| {
-            let key = KeyRef::new(*space, bytes, &self.seed).to_key();
-            spaces.get(space).is_some_and(|space| self.make_stale(space, &key))
-        });
-        stale.count()
     }
 
     /// Gives a fresh value its space's whole time again, with the windows behind it.

@@ -27,7 +27,7 @@ pub use outbox::Outbox;
 pub(crate) use whisper::Whisper;
 pub use wire::Unreadable;
 
-/// One invalidation, as other processes hear of it.
+/// One invalidation, as other processes hear of it; or a hint, which may be missed without harm.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Message {
     /// One key, by its name in the shared tier.
@@ -58,6 +58,14 @@ pub enum Message {
     Suspect,
     /// More than could be told: nothing that was stored anywhere before holds any more.
     Everything,
+    /// Whatever carries a tag is stale: it may be served while it is refreshed. No invalidation: who misses it serves
+    /// what it has to its end.
+    Refresh {
+        /// xxh3 of the tag, without a seed.
+        hash: u64,
+    },
+    /// Which keys will be hot is written down elsewhere, and was changed.
+    Announced,
 }
 
 /// What another process invalidated, as a listener beside the cache hears of it: it holds here already.
@@ -86,7 +94,7 @@ impl Batch {
                 Message::Tag { hash, verb } => (Scope::Tag(*hash), *verb),
                 Message::Space { name, verb } => (Scope::Space(name.clone()), *verb),
                 Message::Everything => (Scope::All, Invalidation::Remove),
-                Message::Key { .. } | Message::Suspect => return None,
+                Message::Key { .. } | Message::Suspect | Message::Refresh { .. } | Message::Announced => return None,
             };
             Some(Raised { scope, verb, number })
         })

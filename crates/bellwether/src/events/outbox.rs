@@ -1,6 +1,6 @@
 //! What is still to be told? Invalidations merged by what they cover, sent in batches, kept until they arrived.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use bellwether_core::fence::{Fence, Invalidation};
@@ -24,6 +24,8 @@ const MOST_BYTES: usize = 48 << 10;
 const MOST_KEYS: usize = 1 << 16;
 /// Tags and spaces that wait; beyond that everything is declared void in their place.
 const MOST_SCOPES: usize = 1 << 14;
+/// Tags that wait to be told as stale; beyond that others go on serving what they have of the rest.
+const MOST_REFRESHES: usize = 1 << 12;
 /// So long an attempt may take.
 const ATTEMPT: Span = Span::secs(1);
 /// Between two failed attempts, doubled from the first to the last.
@@ -46,6 +48,9 @@ struct Pending {
     spaces: HashMap<Box<str>, Verbs>,
     suspect: bool,
     everything: bool,
+    /// Tags that are stale.
+    refreshes: HashSet<u64>,
+    announced: bool,
     /// On its way: perhaps it has arrived.
     flying: Vec<Message>,
     /// Since when the oldest of it waits.
@@ -90,6 +95,9 @@ impl Pending {
             Message::Space { name, verb } => self.spaces.entry(name).or_default().add(verb),
             Message::Suspect => self.suspect = true,
             Message::Everything => self.everything = true,
+            Message::Refresh { hash } if self.refreshes.len() < MOST_REFRESHES => drop(self.refreshes.insert(hash)),
+            Message::Refresh { .. } => tracing::warn!("so many tags are stale that others are not told of this one"),
+            Message::Announced => self.announced = true,
         }
         if self.tags.len() + self.spaces.len() > MOST_SCOPES {
             (self.tags, self.spaces) = (HashMap::new(), HashMap::new());
@@ -98,7 +106,11 @@ impl Pending {
     }
 
     fn is_empty(&self) -> bool {
-        !self.suspect && !self.everything && self.keys.is_empty() && self.tags.is_empty() && self.spaces.is_empty()
+        !(self.suspect || self.everything || self.announced)
+            && self.keys.is_empty()
+            && self.tags.is_empty()
+            && self.spaces.is_empty()
+            && self.refreshes.is_empty()
     }
 
     /// The next batch, which counts as held until it has arrived.
@@ -123,6 +135,14 @@ impl Pending {
             load.bytes += name.len();
             load.messages.push(Message::Key { name, verb, fence });
         });
+        // Hints come last: what they make stale was loaded before what is invalidated in the same batch.
+        while load.messages.len() < MOST_IN_BATCH
+            && let Some(hash) = self.refreshes.iter().next().copied()
+        {
+            self.refreshes.remove(&hash);
+            load.messages.push(Message::Refresh { hash });
+        }
+        load.messages.extend(std::mem::take(&mut self.announced).then_some(Message::Announced));
         load.messages
     }
 }

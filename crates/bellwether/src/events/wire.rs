@@ -11,6 +11,10 @@ const TAG: u8 = 2;
 const SPACE: u8 = 3;
 const SUSPECT: u8 = 4;
 const EVERYTHING: u8 = 5;
+/// Kinds from here on are hints, each with the length of its body: who does not know one passes it over.
+const HINTS: u8 = 128;
+const REFRESH: u8 = HINTS;
+const ANNOUNCED: u8 = HINTS + 1;
 
 /// The bytes are no batch, or one of a newer version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -31,7 +35,7 @@ impl Batch {
     /// Reads such bytes.
     ///
     /// # Errors
-    /// They are of another version, contain a message of an unknown kind, or are broken.
+    /// They are of another version, contain a message of an unknown kind that is no hint, or are broken.
     pub fn from_bytes(bytes: &[u8]) -> Result<Batch, Unreadable> {
         let mut rest = Rest(bytes);
         if rest.byte()? != VERSION {
@@ -40,7 +44,7 @@ impl Batch {
         let sender = rest.number()?;
         let mut messages = Vec::new();
         while !rest.0.is_empty() {
-            messages.push(read(&mut rest)?);
+            messages.extend(read(&mut rest)?);
         }
         Ok(Batch { sender, messages })
     }
@@ -76,11 +80,21 @@ fn write(bytes: &mut Vec<u8>, message: &Message) {
         },
         Message::Suspect => bytes.push(SUSPECT),
         Message::Everything => bytes.push(EVERYTHING),
+        Message::Refresh { hash } => hint(bytes, REFRESH, &hash.to_le_bytes()),
+        Message::Announced => hint(bytes, ANNOUNCED, &[]),
     }
 }
 
-fn read(rest: &mut Rest<'_>) -> Result<Message, Unreadable> {
-    Ok(match rest.byte()? {
+fn hint<const N: usize>(bytes: &mut Vec<u8>, kind: u8, body: &[u8; N]) {
+    const { assert!(N <= u16::MAX as usize) };
+    bytes.push(kind);
+    bytes.extend((N as u16).to_le_bytes());
+    bytes.extend(body);
+}
+
+/// The next message; `None`: a hint of a later version.
+fn read(rest: &mut Rest<'_>) -> Result<Option<Message>, Unreadable> {
+    Ok(Some(match rest.byte()? {
         KEY => {
             let (verb, fence) = (rest.verb()?, rest.number()?);
             let name = Bytes::copy_from_slice(rest.text()?);
@@ -97,8 +111,20 @@ fn read(rest: &mut Rest<'_>) -> Result<Message, Unreadable> {
         }
         SUSPECT => Message::Suspect,
         EVERYTHING => Message::Everything,
+        kind if kind >= HINTS => {
+            let body = rest.text()?;
+            return match kind {
+                REFRESH => {
+                    let hash = body.try_into().map_err(|_| Unreadable)?;
+                    Ok(Some(Message::Refresh { hash: u64::from_le_bytes(hash) }))
+                }
+                ANNOUNCED if body.is_empty() => Ok(Some(Message::Announced)),
+                ANNOUNCED => Err(Unreadable),
+                _ => Ok(None),
+            };
+        }
         _ => return Err(Unreadable),
-    })
+    }))
 }
 
 /// What is not read yet.
@@ -148,6 +174,8 @@ mod tests {
             ("[a-zü:]{0,20}", verb()).prop_map(|(name, verb)| Message::Space { name: name.into(), verb }),
             Just(Message::Suspect),
             Just(Message::Everything),
+            any::<u64>().prop_map(|hash| Message::Refresh { hash }),
+            Just(Message::Announced),
         ]
     }
 
@@ -161,7 +189,14 @@ mod tests {
         #[test]
         fn no_bytes_are_too_strange_to_be_refused(bytes in prop::collection::vec(any::<u8>(), 0..60)) {
             if let Ok(batch) = Batch::from_bytes(&bytes) {
-                prop_assert_eq!(batch.to_bytes(), bytes);
+                let written = batch.to_bytes();
+                // Shorter only by hints of a later version.
+                if written.len() == bytes.len() {
+                    prop_assert_eq!(&written, &bytes);
+                } else {
+                    prop_assert!(written.len() < bytes.len() && bytes[9..].iter().any(|byte| *byte >= HINTS));
+                }
+                prop_assert_eq!(Batch::from_bytes(&written), Ok(batch));
             }
         }
     }
@@ -174,6 +209,12 @@ mod tests {
         assert_eq!(batch.to_bytes(), expected);
         assert_eq!(Batch::from_bytes(b"\x02\x03\0\0\0\0\0\0\0"), Err(Unreadable), "a later version");
         assert_eq!(Batch::from_bytes(b"\x01\x03\0\0\0\0\0\0\0\x09"), Err(Unreadable), "an unknown kind");
+        let hints = Batch { sender: 3, messages: vec![Message::Refresh { hash: 7 }, Message::Announced] };
+        let expected = b"\x01\x03\0\0\0\0\0\0\0\x80\x08\0\x07\0\0\0\0\0\0\0\x81\0\0";
+        assert_eq!(hints.to_bytes(), expected);
+        let later = [b"\x01\x03\0\0\0\0\0\0\0\xf0\x02\0??", &expected[9..]].concat();
+        assert_eq!(Batch::from_bytes(&later), Ok(hints), "a hint of a later version is passed over, and nothing else");
+        assert_eq!(Batch::from_bytes(b"\x01\x03\0\0\0\0\0\0\0\xf0\x03\0??"), Err(Unreadable), "cut off");
     }
 
     #[test]

@@ -104,6 +104,10 @@ pub struct ExplainReaction {
     pub saved: u64,
     /// Operations that it has cost so far, and milliseconds that writes were held back.
     pub cost: u64,
+    /// Bytes that did not travel to and from the shared tier so far, because the value is compressed well.
+    pub saved_bytes: u64,
+    /// Microseconds that compressing it took so far.
+    pub cpu_us: u64,
 }
 
 impl ExplainReaction {
@@ -117,6 +121,8 @@ impl ExplainReaction {
             estimate: planned.estimate,
             saved: planned.toll.saved(),
             cost: planned.toll.cost(),
+            saved_bytes: planned.toll.packed.spared(),
+            cpu_us: planned.toll.packed.took_us(),
         }
     }
 }

@@ -49,7 +49,12 @@ impl Inner {
 
     /// It is `now`. Whoever reads the time from here on has been told of a pause that ended with it.
     fn arrive(&self, now: u64) {
-        let pause = Span(now.saturating_sub(self.coarse.load(Ordering::SeqCst)));
+        let before = self.coarse.load(Ordering::SeqCst);
+        // As most of the time: who only looks does not hold up others who do.
+        if now <= before {
+            return;
+        }
+        let pause = Span(now - before);
         if pause >= PAUSE {
             self.mind(pause, now);
         }

@@ -220,6 +220,11 @@ impl Fleet {
         self.tell(Message::Tag { hash: tag, verb });
     }
 
+    /// What carries the tag is stale in this process, and is to be in all.
+    pub(crate) fn tag_stale(&self, tag: u64) {
+        self.tell(Message::Refresh { hash: tag });
+    }
+
     pub(crate) fn space_invalidated(&self, space: &str, verb: Invalidation) {
         self.tell(Message::Space { name: space.into(), verb });
     }

@@ -11,6 +11,7 @@ pub(crate) mod pending;
 pub(crate) mod plan;
 pub(crate) mod shelf;
 pub(crate) mod spread;
+pub(crate) mod stale;
 pub(crate) mod sync;
 pub(crate) mod tags;
 pub(crate) mod wheel;

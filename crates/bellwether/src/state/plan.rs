@@ -12,6 +12,7 @@ use bellwether_core::time::{Span, Tick};
 use parking_lot::Mutex;
 
 use crate::key::{ByCarriedHash, Key};
+use crate::shared::Packed;
 
 /// Keys that may be announced at once.
 pub(crate) const MOST_ANNOUNCED: usize = 1_000;
@@ -55,6 +56,8 @@ pub(crate) struct Planned {
 pub(crate) struct Toll {
     saved: AtomicU64,
     cost: AtomicU64,
+    /// What compressing it spares the network, and takes.
+    pub(crate) packed: Packed,
     /// The copy that memory holds of a promoted key, and since when.
     held: Mutex<Option<(Fence, Tick)>>,
 }
@@ -106,6 +109,7 @@ pub(crate) struct Plans {
     begun: [AtomicU64; MEASURES],
     saved: [AtomicU64; MEASURES],
     cost: [AtomicU64; MEASURES],
+    packed: Packed,
 }
 
 impl Plans {
@@ -120,6 +124,11 @@ impl Plans {
             return None;
         }
         of(self.current.load().by_key.get(key)?)
+    }
+
+    /// What a reaction to one more key saves and costs.
+    pub(crate) fn toll(&self) -> Arc<Toll> {
+        Arc::new(Toll { packed: Packed::among(&self.packed), ..Toll::default() })
     }
 
     /// Puts another plan into force.
@@ -192,6 +201,8 @@ impl Plans {
             begun: count(&self.begun, measure),
             saved: count(&self.saved, measure),
             cost: count(&self.cost, measure),
+            saved_bytes: if measure == Measure::Compress { self.packed.spared() } else { 0 },
+            cpu_us: if measure == Measure::Compress { self.packed.took_us() } else { 0 },
             keys: plan.by_key.values().filter(|planned| planned.reaction.has(measure)).count() as u64,
         };
         Measure::ALL.into_iter().map(of).collect()
@@ -211,6 +222,11 @@ pub struct MeasureCounts {
     pub saved: u64,
     /// What it cost: references made, loads that nobody asked for, milliseconds that writes were held back.
     pub cost: u64,
+    /// Bytes that did not travel to and from the shared tier (`compress`): what the value is shorter than it would be as
+    /// others are, each time that it is written or read here.
+    pub saved_bytes: u64,
+    /// Microseconds that compressing took (`compress`).
+    pub cpu_us: u64,
     /// Keys at which it is in force now.
     pub keys: u64,
 }

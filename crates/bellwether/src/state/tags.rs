@@ -27,8 +27,8 @@ struct Floors {
 }
 
 impl TagFloors {
-    pub(crate) fn new(seed: &ahash::RandomState) -> TagFloors {
-        let floors = Floors { by_tag: HashMap::with_hasher(seed.clone()), all: Floor::NONE };
+    pub(crate) fn new() -> TagFloors {
+        let floors = Floors { by_tag: HashMap::default(), all: Floor::NONE };
         // Entries start unchecked, at zero.
         TagFloors { generation: AtomicU64::new(1), floors: RwLock::new(floors) }
     }

@@ -9,6 +9,11 @@ const AFTER_FAILURE: Span = Span::secs(1);
 /// whoever removes a tag, or keys that do not exist, must not make the origin tell all its keys again and again.
 const LEAST_APART: Span = Span::secs(10);
 const APART: f64 = 0.1;
+/// Processes that start together spread their first lists over so long, or over this part of the period if that is less.
+const FIRST_WITHIN: Span = Span::secs(10);
+/// In a fleet everything comes earlier by up to so much of itself, by a draw of each process and try: an origin is not
+/// asked for all its keys by all of them in the same second, however they began.
+const EARLIER: f64 = 0.25;
 
 /// How a filter stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -21,8 +26,12 @@ pub struct Standing {
     pub failures: u32,
     /// How far the overlay has grown: see [`super::overlay::grown`].
     pub grown: f64,
-    /// Something that was invalidated since keeps it from answering.
-    pub doubted: bool,
+    /// Since when something that was invalidated keeps it from answering, if anything does.
+    pub doubted: Option<Span>,
+    /// Since this process began to keep it.
+    pub kept: Span,
+    /// Where in the crowd of its fellows this process comes with this try, from 0 to below 1, by a draw. `None`: it has none.
+    pub place: Option<f64>,
 }
 
 /// Why it is built anew.
@@ -53,17 +62,23 @@ impl Reason {
 /// Whether it is to be built anew now, and why; `every`: its period.
 pub fn due(standing: &Standing, every: Span) -> Option<Reason> {
     let waited = |pause: Span| standing.tried.is_none_or(|tried| tried >= pause);
-    if standing.failures > 0 && !waited(pause_after(standing.failures, every)) {
+    let place = standing.place.unwrap_or_default();
+    let earlier = 1.0 - EARLIER * place;
+    if standing.failures > 0 && !waited(pause_after(standing.failures, every).scale(earlier)) {
         return None;
     }
-    let Some(age) = standing.age else { return Some(Reason::First) };
-    if age >= every {
+    let Some(age) = standing.age else {
+        let first = FIRST_WITHIN.at_most(every.scale(APART)).scale(place);
+        return (standing.kept >= first || standing.tried.is_some()).then_some(Reason::First);
+    };
+    if age >= every.scale(earlier) {
         return Some(Reason::Age);
     }
     let apart = Span(LEAST_APART.0.max(every.scale(APART).0)).at_most(every);
+    // What was written or invalidated all of them hear of in the same moment.
     match waited(apart) {
-        true if standing.grown >= 1.0 => Some(Reason::Overlay),
-        true if standing.doubted => Some(Reason::Doubt),
+        true if standing.grown >= earlier => Some(Reason::Overlay),
+        true if standing.doubted.is_some_and(|doubted| doubted >= apart.scale(place)) => Some(Reason::Doubt),
         _ => None,
     }
 }
@@ -93,13 +108,46 @@ mod tests {
     #[test]
     fn what_has_grown_or_is_doubted_is_built_anew_but_not_again_and_again() {
         let grown = |age| Standing { grown: 1.0, ..built(age) };
-        let doubted = |age| Standing { doubted: true, ..built(age) };
+        let doubted = |age| Standing { doubted: Some(Span::ZERO), ..built(age) };
         assert_eq!((due(&grown(59), EVERY), due(&grown(60), EVERY)), (None, Some(Reason::Overlay)));
         assert_eq!((due(&doubted(59), EVERY), due(&doubted(60), EVERY)), (None, Some(Reason::Doubt)));
         assert_eq!(due(&Standing { grown: 0.9, ..built(60) }, EVERY), None);
         let short = Span::secs(60);
         assert_eq!((due(&doubted(9), short), due(&doubted(10), short)), (None, Some(Reason::Doubt)));
-        assert_eq!(due(&Standing { doubted: true, ..built(2) }, Span::secs(2)), Some(Reason::Age));
+        assert_eq!(due(&Standing { doubted: Some(Span::ZERO), ..built(2) }, Span::secs(2)), Some(Reason::Age));
+    }
+
+    /// A thousand processes that are in one state at once: when each of them asks its origin, from then on.
+    fn times(of: impl Fn(f64, Span) -> Standing) -> Vec<u64> {
+        let places = (0..1_000).map(|at| f64::from(at) / 1_000.0);
+        places
+            .map(|place| (0..).find(|s| due(&of(place, Span::secs(*s)), EVERY).is_some()).unwrap_or(u64::MAX))
+            .collect()
+    }
+
+    #[test]
+    fn a_fleet_does_not_ask_its_origin_for_all_keys_in_the_same_second_whatever_makes_it_ask() {
+        let with = |place: f64, standing: Standing| Standing { place: Some(place), ..standing };
+        let first = times(|place, kept| with(place, Standing { kept, ..Standing::default() }));
+        let age = times(|place, age| with(place, Standing { age: Some(age), tried: Some(age), ..Standing::default() }));
+        let doubt = times(|place, doubted| with(place, Standing { doubted: Some(doubted), ..built(100) }));
+        let failed = times(|place, tried| {
+            with(place, Standing { failures: 8, tried: Some(tried), kept: tried, ..Standing::default() })
+        });
+        for (times, what, from, to) in
+            [(first, "first", 0, 10), (age, "age", 450, 600), (doubt, "doubt", 0, 60), (failed, "failed", 96, 128)]
+        {
+            let (least, most) = (times.iter().min().copied(), times.iter().max().copied());
+            assert!(least >= Some(from) && most <= Some(to), "{what}: {least:?} to {most:?}");
+            let mut at = vec![0; to as usize + 1];
+            times.iter().for_each(|second| at[*second as usize] += 1);
+            let (peak, even) = (at.iter().max().copied().unwrap_or_default(), 1_000 / (to - from));
+            assert!(peak <= even + 2, "{what}: {peak} in a second, {even} if they came evenly");
+        }
+        // The control: alone it waits for nobody.
+        let alone = |standing: Standing| due(&standing, EVERY);
+        assert_eq!(alone(Standing::default()), Some(Reason::First));
+        assert_eq!((alone(built(599)), alone(built(600))), (None, Some(Reason::Age)));
     }
 
     #[test]

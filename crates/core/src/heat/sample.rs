@@ -1,6 +1,8 @@
 //! Which accesses are looked at? One in eight, or fewer where there are very many, chosen so that no rhythm of the
 //! requests can hide a key or favour one.
 
+use crate::draw::Draw;
+
 /// One access in so many is counted, and stands for so many.
 pub const SAMPLE: u64 = 8;
 /// Looks that one window is worth; of more only a part is taken.
@@ -25,7 +27,7 @@ pub fn is_due(n: u64) -> bool {
 }
 
 /// How many of the accesses are looked at: one in `SAMPLE << self.0`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Sampling(pub u32);
 
 /// An access that is looked at.
@@ -35,6 +37,14 @@ pub struct Drawn {
     pub nth: u64,
     /// It stands for so many of those that are looked at where [`SAMPLE`] is all there is.
     pub weight: u32,
+}
+
+impl Drawn {
+    /// One in so many of those that are drawn, which stands for all of them.
+    pub fn one_in(self, many: u32) -> Option<Drawn> {
+        let due = Draw(self.nth).fork(u64::from(many)).0.is_multiple_of(u64::from(many.max(1)));
+        due.then_some(Drawn { weight: self.weight.saturating_mul(many), ..self })
+    }
 }
 
 impl Sampling {
@@ -91,6 +101,20 @@ mod tests {
                 assert!((0.9..1.1).contains(&seen), "{sampling:?}, of every {period}th: {seen}");
             }
         }
+    }
+
+    #[test]
+    fn one_in_so_many_of_those_drawn_stands_for_all() {
+        let drawn = || (0..400_000).filter_map(is_drawn);
+        let all: u64 = drawn().map(|drawn| u64::from(drawn.weight)).sum();
+        let some: Vec<Drawn> = drawn().filter_map(|drawn| drawn.one_in(8)).collect();
+        let counted: u64 = some.iter().map(|drawn| u64::from(drawn.weight)).sum();
+        assert!((0.95..1.05).contains(&(counted as f64 / all as f64)), "{counted} of {all}");
+        assert!(some.len() * 7 < drawn().count(), "{} are looked at", some.len());
+    }
+
+    fn is_drawn(n: u64) -> Option<Drawn> {
+        Sampling::FULL.draw(n)
     }
 
     #[test]

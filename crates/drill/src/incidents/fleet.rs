@@ -33,6 +33,8 @@ pub(crate) struct Cast {
     pub(crate) prefix: String,
     /// The run's random name: part of every key.
     pub(crate) run: String,
+    /// Whether the origin names the keys of a space.
+    pub(crate) filters: bool,
     /// Of Memcached.
     pub(crate) nodes: Nodes,
 }
@@ -164,7 +166,10 @@ async fn wire(target: &Target) -> Result<Proxy, DrillError> {
 
 fn launch(cast: &Cast, url: &str, backplane: Option<&str>) -> Result<Announced, ServerError> {
     match cast.flaw {
-        None => serve(&cast.program, &config(cast.origin, cast.permits, url, backplane, &cast.prefix)),
+        None => {
+            let listed = cast.filters.then_some(&*cast.run);
+            serve(&cast.program, &config(cast.origin, cast.permits, url, backplane, &cast.prefix, listed))
+        }
         Some(flaw) => naive(&cast.program, flaw, cast.origin, url),
     }
 }

@@ -27,5 +27,7 @@ pub struct Incident {
     pub controls: &'static [FleetFlaw],
     /// Whether it can be held over somebody's own Redis.
     pub elsewhere: bool,
+    /// Whether there is a space whose keys the origin names, for a filter of those that exist.
+    pub(crate) filters: bool,
     pub(crate) play: for<'a> fn(&'a mut Stage) -> Playing<'a>,
 }

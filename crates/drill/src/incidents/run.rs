@@ -16,7 +16,8 @@ use crate::incidents::fleet::Cast;
 use crate::incidents::incident::Incident;
 use crate::incidents::kind::Kind;
 use crate::incidents::scale::Scale;
-use crate::incidents::stage::Stage;
+use crate::incidents::space::list;
+use crate::incidents::stage::{Stage, known};
 use crate::interrupt::interrupted;
 use crate::key::{PREFIX, run_name};
 use crate::origin::Origin;
@@ -150,8 +151,13 @@ async fn set(incident: &Incident, options: &Options, kind: Kind, run: &str) -> R
         permits: incident.permits,
         prefix: format!("{}:", mark(run)),
         run: run.to_owned(),
+        filters: incident.filters,
         nodes: Nodes::First,
     };
+    if incident.filters {
+        let names: Vec<String> = known(run).into_iter().map(|key| key.name).collect();
+        origin.set(&list(run), &names.join("\n"));
+    }
     let scale = if options.quick { Scale::QUICK } else { Scale::FULL };
     Stage::set(kind, engine, origin, cast, incident.servers, scale).await
 }

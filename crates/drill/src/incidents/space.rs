@@ -25,6 +25,8 @@ pub(crate) enum Space {
     Short,
     /// Fresh for some seconds, then stale for long, by the defaults otherwise.
     Wave,
+    /// Kept for long; its origin names all its keys, for a filter of those that exist.
+    Known,
 }
 
 impl Space {
@@ -32,13 +34,14 @@ impl Space {
     pub(crate) const SHORT: Duration = Duration::from_secs(1);
     /// The ttl of `Wave`.
     pub(crate) const WAVE: Duration = Duration::from_secs(8);
-    const ALL: [Space; 3] = [Space::Long, Space::Short, Space::Wave];
+    const ALL: [Space; 4] = [Space::Long, Space::Short, Space::Wave, Space::Known];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Space::Long => "long",
             Space::Short => "short",
             Space::Wave => "wave",
+            Space::Known => "known",
         }
     }
 
@@ -48,7 +51,7 @@ impl Space {
 
     pub(crate) fn ttl(self) -> Duration {
         match self {
-            Space::Long => Duration::from_secs(600),
+            Space::Long | Space::Known => Duration::from_secs(600),
             Space::Short => Space::SHORT,
             Space::Wave => Space::WAVE,
         }
@@ -57,14 +60,28 @@ impl Space {
     fn knobs(self) -> &'static str {
         match self {
             Space::Long => "ttl = \"600s\"\n",
+            // Made anew every ten seconds.
+            Space::Known => "ttl = \"600s\"\nfilter = true\nfilter_hides = \"20s\"\n",
             Space::Wave => "ttl = \"8s\"\ngrace = \"600s\"\n",
             Space::Short => "ttl = \"1s\"\ngrace = \"600s\"\njitter = \"0%\"\nearly = \"off\"\n",
         }
     }
 }
 
-/// What a server of the fleet is told: TOML.
-pub(crate) fn config(origin: SocketAddr, permits: u64, shared: &str, backplane: Option<&str>, prefix: &str) -> String {
+/// Where the origin names the keys of `Known`, one a line.
+pub(crate) fn list(run: &str) -> String {
+    format!("/keys/{run}")
+}
+
+/// What a server of the fleet is told: TOML. `listed`: whose keys the origin names, if it does.
+pub(crate) fn config(
+    origin: SocketAddr,
+    permits: u64,
+    shared: &str,
+    backplane: Option<&str>,
+    prefix: &str,
+    listed: Option<&str>,
+) -> String {
     let (budget, resync) = (BUDGET.as_millis(), RESYNC.as_secs());
     let backplane = backplane.map(|url| format!("backplane = \"{url}\"\n")).unwrap_or_default();
     // Where so many load at once the limit is not what is put to the test: it would follow loads that are slow on purpose.
@@ -75,9 +92,14 @@ pub(crate) fn config(origin: SocketAddr, permits: u64, shared: &str, backplane: 
     );
     for space in Space::ALL {
         let (name, knobs) = (space.name(), space.knobs());
+        let keys = match (space, listed) {
+            (Space::Known, None) => continue,
+            (Space::Known, Some(run)) => format!("keys = \"{}\"\n", list(run)),
+            _ => String::new(),
+        };
         text += &format!(
             "\n[[space]]\nname = \"drill-{name}\"\nmatch = \"{PREFIX}{{run}}:{name}:{{id}}\"\norigin = \"drill\"\n\
-             get = \"/{name}/{{run}}/{{id}}\"\ntimeout = \"5s\"\n{knobs}"
+             get = \"/{name}/{{run}}/{{id}}\"\ntimeout = \"5s\"\n{keys}{knobs}"
         );
     }
     text

@@ -16,7 +16,7 @@ use crate::incidents::engine::{Engine, Nodes};
 use crate::incidents::fleet::{Cast, Member, start};
 use crate::incidents::kind::Kind;
 use crate::incidents::scale::Scale;
-use crate::incidents::space::Space;
+use crate::incidents::space::{Space, list};
 use crate::key::Key;
 use crate::origin::{Origin, Seen};
 
@@ -32,6 +32,7 @@ pub(crate) struct Stage {
     pub(crate) scale: Scale,
     cast: Cast,
     next: AtomicU64,
+    since: Instant,
 }
 
 /// A caller's answer, and how long it took.
@@ -49,8 +50,9 @@ impl Stage {
         servers: usize,
         scale: Scale,
     ) -> Result<Stage, DrillError> {
+        let since = Instant::now();
         let fleet = start(&cast, &engine, servers).await?;
-        Ok(Stage { origin, kind, engine: Arc::new(engine), fleet, scale, cast, next: AtomicU64::new(0) })
+        Ok(Stage { origin, kind, engine: Arc::new(engine), fleet, scale, cast, next: AtomicU64::new(0), since })
     }
 
     /// New servers in place of all, with these nodes of Memcached.
@@ -83,6 +85,31 @@ impl Stage {
         let keys = self.keys(space, count);
         keys.iter().for_each(|key| self.origin.remove(&key.path));
         keys
+    }
+
+    /// The keys that the origin names; their rows have version 1.
+    pub(crate) fn known(&self) -> Vec<Key> {
+        let keys = known(&self.cast.run);
+        keys.iter().for_each(|key| self.write(key, 1));
+        keys
+    }
+
+    /// A key beside those that nobody has asked for yet, and whose row does not exist.
+    pub(crate) fn absent_known(&self) -> Key {
+        let id = KNOWN + self.next.fetch_add(1, Ordering::Relaxed);
+        let key = Key::new(Space::Known.name(), &self.cast.run, id);
+        self.origin.remove(&key.path);
+        key
+    }
+
+    /// How often the origin was asked for its keys.
+    pub(crate) fn lists(&self) -> u64 {
+        self.origin.requests_for(&list(&self.cast.run))
+    }
+
+    /// Since the fleet's start began.
+    pub(crate) fn age(&self) -> Duration {
+        self.since.elapsed()
     }
 
     /// Reads that each node of a cluster has answered so far; none where the engine is another.
@@ -213,6 +240,14 @@ impl Stage {
         let engine = Arc::clone(&self.engine);
         blocking(move || action(&engine)).await
     }
+}
+
+/// Keys that the origin names.
+const KNOWN: u64 = 100;
+
+/// The keys that the origin names of a run's `Known`.
+pub(crate) fn known(run: &str) -> Vec<Key> {
+    (0..KNOWN).map(|id| Key::new(Space::Known.name(), run, id)).collect()
 }
 
 /// Commands sent before their replies are read.

@@ -4,17 +4,17 @@
 use bellwether_core::moment;
 use bellwether_core::time::Span;
 use hyper::{Response, StatusCode};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::face::http::reply::{self, Body};
 use crate::face::http::target::decoded;
-use crate::service::{NotTaken, Service, no_space, shown};
+use crate::service::{NotTaken, Service, Told, no_space, shown};
 
 /// The longest time of a moment or duration, percent-encoded.
 const LONGEST_TEXT: usize = 128;
 
 /// Takes an announcement, or says why not.
-pub(super) fn announce(service: &Service, key: &str, query: Option<&str>) -> Response<Body> {
+pub(super) async fn announce(service: &Service, key: &str, query: Option<&str>) -> Response<Body> {
     let refused = |status, words: &str| reply::error(status, words, None, None);
     let Some(key) = decoded(key).ok().filter(|key| !key.is_empty()) else {
         return refused(StatusCode::BAD_REQUEST, "no key of at most 4 KiB, percent-encoded");
@@ -23,10 +23,11 @@ pub(super) fn announce(service: &Service, key: &str, query: Option<&str>) -> Res
         Ok(terms) => terms,
         Err(words) => return refused(StatusCode::BAD_REQUEST, &words),
     };
-    match service.announce(&key, from, length) {
-        Ok(taken) => {
-            let said = json!({ "key": shown(&key), "begins_in_ms": taken.begins_in.0, "ends_in_ms": taken.ends_in.0 });
-            reply::json(StatusCode::OK, said.to_string())
+    match service.announce(&key, from, length).await {
+        Ok((taken, told)) => {
+            let (begins_in, ends_in) = (taken.begins_in.0, taken.ends_in.0);
+            let said = json!({ "key": shown(&key), "begins_in_ms": begins_in, "ends_in_ms": ends_in });
+            reply::json(StatusCode::OK, with_told(said, told).to_string())
         }
         Err(NotTaken::NoSpace) if service.space_of(&key).is_none() => refused(StatusCode::NOT_FOUND, &no_space(&key)),
         Err(NotTaken::NoSpace) => {
@@ -45,14 +46,14 @@ pub(super) fn announce(service: &Service, key: &str, query: Option<&str>) -> Res
 }
 
 /// Takes an announcement back, or says that there is none.
-pub(super) fn withdraw(service: &Service, key: &str) -> Response<Body> {
+pub(super) async fn withdraw(service: &Service, key: &str) -> Response<Body> {
     let Some(key) = decoded(key).ok().filter(|key| !key.is_empty()) else {
         return reply::error(StatusCode::BAD_REQUEST, "no key of at most 4 KiB, percent-encoded", None, None);
     };
-    match service.withdraw(&key) {
-        Some(declared) => {
+    match service.withdraw(&key).await {
+        Some((declared, told)) => {
             let said = json!({ "key": shown(&key), "withdrawn": true, "in_configuration": declared });
-            reply::json(StatusCode::OK, said.to_string())
+            reply::json(StatusCode::OK, with_told(said, told).to_string())
         }
         None => {
             let words = format!("'{}' is not announced", shown(&key));
@@ -70,9 +71,24 @@ pub(super) fn list(service: &Service) -> Response<Body> {
             "begins_in_ms": said.begins_in.0,
             "ends_in_ms": said.ends_in.0,
             "in_configuration": said.declared,
+            "in_fleet": said.in_fleet,
         })
     });
     reply::json(StatusCode::OK, json!({ "announced": announced.collect::<Vec<_>>() }).to_string())
+}
+
+/// Who hears of it: `fleet` is `none` (there is no backplane), `told` or `later`, with the reason why not now.
+fn with_told(mut said: Value, told: Told) -> Value {
+    let (fleet, why) = match told {
+        Told::Nobody => ("none", None),
+        Told::Fleet => ("told", None),
+        Told::Later(why) => ("later", Some(why)),
+    };
+    said["fleet"] = fleet.into();
+    if let Some(why) = why {
+        said["why_later"] = why.into();
+    }
+    said
 }
 
 /// From when on, and for how long; now, unless `at` says so.

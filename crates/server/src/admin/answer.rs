@@ -43,7 +43,7 @@ pub(super) struct Admin {
     pub(super) connections: Connections,
 }
 
-/// Answers one request. Only what loads keys, looks on disk, or tries again what is owed, waits.
+/// Answers one request. Only what loads keys, looks on disk, tells the fleet, or tries again what is owed, waits.
 pub(super) async fn answer(admin: &Admin, request: Request<Incoming>) -> Response<Body> {
     if let Some(key) = to_retry(admin, &request) {
         return retried(admin, key).await;
@@ -54,6 +54,15 @@ pub(super) async fn answer(admin: &Admin, request: Request<Incoming>) -> Respons
         return dressed(match refused(admin, &request) {
             Some(refused) => refused,
             None => explained(admin, key).await,
+        });
+    }
+    if let Some(key) = request.uri().path().strip_prefix(ANNOUNCE) {
+        let query = request.uri().query();
+        return dressed(match (refused(admin, &request), request.method()) {
+            (Some(refused), _) => refused,
+            (None, &Method::POST) => announce::announce(&admin.service, key, query).await,
+            (None, &Method::DELETE) => announce::withdraw(&admin.service, key).await,
+            (None, _) => reply::method_not_allowed("POST, DELETE"),
         });
     }
     let space = request.uri().path().strip_prefix(KEYS).map(str::to_owned);
@@ -75,14 +84,13 @@ fn answer_now<B>(admin: &Admin, request: &Request<B>) -> Response<Body> {
     dressed(match *request.method() {
         Method::GET | Method::HEAD => page_of(admin, request),
         Method::POST if changes(request.uri().path()) => page_of(admin, request),
-        Method::DELETE if request.uri().path().starts_with(ANNOUNCE) => page_of(admin, request),
         _ => reply::method_not_allowed("GET, HEAD"),
     })
 }
 
 /// Whether a path is one that changes something.
 fn changes(path: &str) -> bool {
-    path.starts_with(DLQ) || path.starts_with(ANNOUNCE)
+    path.starts_with(DLQ)
 }
 
 /// What this request wants tried again, if it wants that and may: a key by its name, or all that is owed.
@@ -135,14 +143,6 @@ fn page_of<B>(admin: &Admin, request: &Request<B>) -> Response<Body> {
     }
     match request.uri().path() {
         ANNOUNCED => announce::list(&admin.service),
-        path if path.starts_with(ANNOUNCE) => {
-            let key = &path[ANNOUNCE.len()..];
-            match *request.method() {
-                Method::POST => announce::announce(&admin.service, key, request.uri().query()),
-                Method::DELETE => announce::withdraw(&admin.service, key),
-                _ => reply::method_not_allowed("POST, DELETE"),
-            }
-        }
         ORIGINS => reply::json(StatusCode::OK, admin.service.describe_origins().to_string()),
         path if path.starts_with(DLQ) => owed(admin, request.method(), &path[DLQ.len()..]),
         "/api/hotkeys" => listed(&admin.service, request.uri().query(), heat::hot),

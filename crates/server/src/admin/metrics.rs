@@ -162,7 +162,9 @@ impl Scrape {
         };
         counter("hot_reactions", "Times that this came into force at a key", |of| of.begun)?;
         counter("hot_saved", "Operations that this spared the store, the shared tier or readers", |of| of.saved)?;
-        counter("hot_cost", "Operations that this cost; for gathered writes, milliseconds held back", |of| of.cost)
+        counter("hot_cost", "Operations that this cost; for gathered writes, milliseconds held back", |of| of.cost)?;
+        counter("hot_saved_bytes", "Bytes that did not travel to and from the shared tier", |of| of.saved_bytes)?;
+        counter("hot_cpu_us", "Microseconds of work that this took, where it is counted", |of| of.cpu_us)
     }
 
     fn memory(&self, out: &mut Out<'_>) -> fmt::Result {

@@ -235,7 +235,8 @@ fn other_knobs(old: &SpaceConfig, new: &SpaceConfig) -> Vec<&'static str> {
 fn keys(space: &SpaceConfig) -> Option<&str> {
     match &space.source {
         Source::Sql(sql) => sql.keys.as_ref().map(|keys| keys.text.as_str()),
-        Source::Plain | Source::Http(_) => None,
+        Source::Http(http) => http.keys.as_ref().map(|keys| keys.text.as_str()),
+        Source::Plain => None,
     }
 }
 

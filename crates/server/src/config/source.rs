@@ -22,6 +22,9 @@ pub(super) fn source(
         template.map(|template| template.captures().map(|(name, _)| name).collect()).unwrap_or_default();
     let origin = section.text("origin");
     let dialect = dialect(origin.as_ref(), origins);
+    let declared = origin.as_ref().and_then(|origin| origins.iter().find(|declared| declared.name == origin.value));
+    let over_http = matches!(declared.and_then(|declared| declared.speaks), Some(Speaks::Http));
+    let keys = keys(section, dialect, over_http);
     let sql = sql_knobs(section, template.map(|_| &captures[..]), dialect);
     let (get, accept) = (section.text("get"), accept(section));
     let get = get.and_then(|text| Some((path(section, &text, template?), text.place)));
@@ -54,16 +57,16 @@ pub(super) fn source(
                 section.required("query", &origin, "an SQL origin needs `query`");
                 return None;
             };
-            let SqlKnobs { many, keys, rows, column, .. } = sql;
+            let SqlKnobs { many, rows, column, .. } = sql;
             Some(Source::Sql(SqlSource { origin: origin.value, query, many, keys, rows, column }))
         }
         Speaks::Http => {
-            section.refuse_beside(&["query", "many", "keys", "rows", "column"], &origin.value, "HTTP");
+            section.refuse_beside(&["query", "many", "rows", "column"], &origin.value, "HTTP");
             let Some((get, place)) = get else {
                 section.required("get", &origin, "an HTTP origin needs `get`");
                 return None;
             };
-            Some(Source::Http(HttpSource { origin: origin.value, get: get?, accept, place }))
+            Some(Source::Http(HttpSource { origin: origin.value, get: get?, keys, accept, place }))
         }
     }
 }
@@ -126,19 +129,28 @@ impl Section<'_, '_> {
 struct SqlKnobs {
     query: Option<Query>,
     many: Option<Query>,
-    keys: Option<Query>,
     rows: Rows,
     column: Option<Query>,
+}
+
+/// What names all keys: a statement or, over HTTP, a path.
+fn keys(section: &mut Section<'_, '_>, dialect: Option<Dialect>, over_http: bool) -> Option<Query> {
+    let text = section.text("keys")?;
+    if !over_http {
+        faults(section, &text, judged(dialect, |dialect| sql::check_keys(&text.value, dialect)));
+    } else if text.value.contains(['{', '}']) {
+        let wrong = Wrong::expected("a path such as \"/products/keys\"").hint("the whole list has no captures");
+        section.say(&text.place, text.shown.clone(), wrong);
+    } else {
+        plain_path(section, &text, "a path such as \"/products/keys\"");
+    }
+    Some(Query { text: text.value, place: text.place })
 }
 
 /// `captures` are `None` if the template can't be read: then nothing is said about names.
 fn sql_knobs(section: &mut Section<'_, '_>, captures: Option<&[&str]>, dialect: Option<Dialect>) -> SqlKnobs {
     let query = section.text("query");
     let many = section.text("many");
-    let keys = section.text("keys");
-    if let Some(text) = &keys {
-        faults(section, text, judged(dialect, |dialect| sql::check_keys(&text.value, dialect)));
-    }
     if let (Some(text), Some(captures)) = (&query, captures) {
         faults(section, text, judged(dialect, |dialect| sql::check_query(&text.value, captures, dialect)));
     }
@@ -163,13 +175,7 @@ fn sql_knobs(section: &mut Section<'_, '_>, captures: Option<&[&str]>, dialect: 
         section.say(&text.place, text.shown.clone(), wrong);
     }
     let query_of = |text: Text| Query { text: text.value, place: text.place };
-    SqlKnobs {
-        query: query.map(query_of),
-        many: many.map(query_of),
-        keys: keys.map(query_of),
-        rows,
-        column: column.map(query_of),
-    }
+    SqlKnobs { query: query.map(query_of), many: many.map(query_of), rows, column: column.map(query_of) }
 }
 
 fn faults(section: &mut Section<'_, '_>, text: &Text, faults: Vec<sql::Fault>) {
@@ -181,9 +187,16 @@ fn faults(section: &mut Section<'_, '_>, text: &Text, faults: Vec<sql::Fault>) {
 
 /// The path of `get`. It goes behind the origin's base as it is; captures are percent-encoded for each key.
 fn path(section: &mut Section<'_, '_>, text: &Text, template: &Template) -> Option<Expansion> {
+    plain_path(section, text, "a path such as \"/pages/{path}\"");
+    let expansion = Expansion::parse(&text.value, template);
+    in_template(section, text, expansion)
+}
+
+/// Says what is wrong with a path that goes behind the origin's base.
+fn plain_path(section: &mut Section<'_, '_>, text: &Text, expected: &'static str) {
     let literal = &text.value;
     let say = |section: &mut Section<'_, '_>, wrong| section.say(&text.place, text.shown.clone(), wrong);
-    let wrong = || Wrong::expected("a path such as \"/pages/{path}\"");
+    let wrong = || Wrong::expected(expected);
     let (in_path, _) = literal.split_once('?').unwrap_or((literal, ""));
     if !literal.starts_with('/') || literal.starts_with("//") {
         say(section, wrong().hint("begin with one `/`: the host belongs to the origin"));
@@ -192,8 +205,6 @@ fn path(section: &mut Section<'_, '_>, text: &Text, template: &Template) -> Opti
     } else if !is_plain(in_path) {
         say(section, wrong().hint("without `.` and `..`, and without empty parts"));
     }
-    let expansion = Expansion::parse(literal, template);
-    in_template(section, text, expansion)
 }
 
 fn accept(section: &mut Section<'_, '_>) -> Accept {

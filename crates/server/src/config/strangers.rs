@@ -68,10 +68,14 @@ fn needs_keys(section: &mut Section<'_, '_>, source: Option<&Source>) {
     let Some((place, shown)) = section.setting("filter") else { return };
     let expected = match source {
         Some(Source::Sql(sql)) if sql.keys.is_none() => "`keys` beside it, which names all keys of the space",
-        Some(Source::Http(_)) => "an SQL origin with `keys`: an HTTP origin can't name its keys",
+        Some(Source::Http(http)) if http.keys.is_none() => "`keys` beside it, a path that names all keys of the space",
         // A plain space is told so elsewhere, with all that only a load could use.
         _ => return,
     };
-    let wrong = Wrong::expected(expected).hint("for example keys = \"SELECT id FROM …\", or remove `filter`");
+    let hint = match source {
+        Some(Source::Http(_)) => "for example keys = \"/products/keys\", one key a line, or remove `filter`",
+        _ => "for example keys = \"SELECT id FROM …\", or remove `filter`",
+    };
+    let wrong = Wrong::expected(expected).hint(hint);
     section.say(&place, shown, wrong);
 }

@@ -53,8 +53,8 @@ pub(super) fn rate(text: &str) -> Result<f64, Wrong> {
     let wrong = || Wrong::expected("a rate above zero such as \"1000/s\"");
     let Some(number) = text.strip_suffix("/s") else {
         return Err(match decimal(text.trim()) {
-            Some(_) => wrong().hint(format!("write \"{}/s\"", text.trim())),
-            None => wrong(),
+            Some(number) if number > 0.0 => wrong().hint(format!("write \"{}/s\"", text.trim())),
+            _ => wrong(),
         });
     };
     decimal(number.trim()).filter(|&rate| rate > 0.0).ok_or_else(wrong)

@@ -4,9 +4,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use bellwether::{LoadCtx, Loaded};
 use bellwether_adapters::Payload;
+use bellwether_adapters::events::Notice;
 use bellwether_core::time::Span;
 
 use super::Service;
+use super::fleet::announced::Announcements;
+pub use super::fleet::announced::Told;
 use super::serving::{Belongs, Serving};
 
 /// An announcement that was taken.
@@ -31,6 +34,8 @@ pub struct Said {
     pub ends_in: Span,
     /// Whether the configuration announces the key.
     pub declared: bool,
+    /// Whether the whole fleet was told.
+    pub in_fleet: bool,
 }
 
 /// Why an announcement was not taken.
@@ -47,30 +52,88 @@ pub enum NotTaken {
 }
 
 impl Service {
-    /// Says that `key` will be hot from `from_ms` (since 1970) for so long. Said again, the later words count.
+    /// Says that `key` will be hot from `from_ms` (since 1970) for so long: here, and to the fleet. Said again, the later
+    /// words count.
     ///
     /// # Errors
     /// Why it was not taken.
-    pub fn announce(&self, key: &[u8], from_ms: u64, length: Span) -> Result<Taken, NotTaken> {
-        announce(&self.serving(), key, from_ms, length, self.0.cache.clock().now())
+    pub async fn announce(&self, key: &[u8], from_ms: u64, length: Span) -> Result<(Taken, Told), NotTaken> {
+        let fleet = self.announcements();
+        if fleet.is_some_and(|fleet| !fleet.has_room_for(key)) {
+            return Err(NotTaken::TooMany);
+        }
+        let taken = announce(&self.serving(), key, from_ms, length, self.0.cache.clock().now())?;
+        let until_ms = now_ms().saturating_add(taken.ends_in.0);
+        let notice = Notice { from_ms, until_ms, withdrawn: false, stamp: fastrand::u64(..) };
+        let told = match fleet {
+            Some(fleet) => fleet.tell(key, notice).await,
+            None => Told::Nobody,
+        };
+        Ok((taken, told))
     }
 
-    /// Takes an announcement back; `None`: it is not announced. True: it stands in the configuration, so that the next
-    /// reload or start announces it again.
-    pub fn withdraw(&self, key: &[u8]) -> Option<bool> {
+    /// Takes an announcement back, here and in the fleet; `None`: nobody announced it. True: it stands in the
+    /// configuration, so that the next reload announces it again.
+    pub async fn withdraw(&self, key: &[u8]) -> Option<(bool, Told)> {
+        let (fleet, now) = (self.announcements(), now_ms());
+        let known = fleet.and_then(|fleet| fleet.of(key)).filter(|notice| !notice.withdrawn && notice.until_ms > now);
+        let (here, declared) = self.withdraw_here(key);
+        if here.is_none() && known.is_none() {
+            return None;
+        }
+        let Some(fleet) = fleet else { return Some((declared, Told::Nobody)) };
+        // As long as any of them would have lasted: who starts meanwhile may find it in its configuration.
+        let until_ms = here.map_or(0, |left| now.saturating_add(left.0)).max(known.map_or(0, |known| known.until_ms));
+        let notice = Notice { from_ms: now, until_ms, withdrawn: true, stamp: fastrand::u64(..) };
+        Some((declared, fleet.tell(key, notice).await))
+    }
+
+    /// Takes it back here: how long it would have lasted, if it was announced, and whether the configuration announces it.
+    fn withdraw_here(&self, key: &[u8]) -> (Option<Span>, bool) {
         let serving = self.serving();
-        let Belongs::To(served, _) = serving.belongs(key) else { return None };
-        served.space.withdraw(&*served.stored(key)).then(|| serving.declares(key))
+        let Belongs::To(served, _) = serving.belongs(key) else { return (None, false) };
+        let (stored, now) = (served.stored(key), self.now());
+        let all = self.0.cache.announced();
+        let left = all.iter().find(|of| of.space == served.name && *of.key == *stored).map(|of| of.until.since(now));
+        let withdrawn = served.space.withdraw(&*stored);
+        (left.filter(|_| withdrawn), serving.declares(key))
+    }
+
+    /// Follows what the fleet announces and takes back, for as long as the runtime lives that runs it.
+    pub(super) async fn follow_announcements(&self) {
+        let Some(fleet) = self.announcements() else { return };
+        fleet.keep(now_ms, |key, notice| self.heard_of(key, notice)).await;
+    }
+
+    /// What another process was told holds here as well. False: it can't yet.
+    fn heard_of(&self, key: &[u8], notice: Notice) -> bool {
+        if notice.withdrawn {
+            // Where it was not announced there is nothing to be undone.
+            let _ = self.withdraw_here(key);
+            return true;
+        }
+        let length = Span(notice.until_ms.saturating_sub(notice.from_ms));
+        match announce(&self.serving(), key, notice.from_ms, length, self.0.cache.clock().now()) {
+            Ok(_) | Err(NotTaken::Over) => true,
+            // The next configuration may have the space, and the next hour the room.
+            Err(NotTaken::NoSpace | NotTaken::TooFar | NotTaken::TooMany) => false,
+        }
+    }
+
+    fn announcements(&self) -> Option<&Announcements> {
+        self.0.fleet.as_ref()?.announcements.as_deref()
     }
 
     /// What is announced, those that begin first in front.
     pub fn announced(&self) -> Vec<Said> {
-        let (serving, now) = (self.serving(), self.now());
+        let (serving, now, fleet) = (self.serving(), self.now(), self.announcements());
         let announced = self.0.cache.announced().into_iter().filter_map(|announced| {
             let served = serving.spaces.iter().find(|served| served.name == announced.space)?;
             let key = served.unstored(&announced.key)?.to_vec();
+            let notice = fleet.and_then(|fleet| fleet.of(&key));
             Some(Said {
                 declared: serving.declares(&key),
+                in_fleet: notice.is_some_and(|notice| !notice.withdrawn),
                 key,
                 space: announced.space,
                 begins_in: announced.from.since(now),

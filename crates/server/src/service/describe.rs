@@ -108,6 +108,8 @@ fn hot(hot: &bellwether::ExplainReaction) -> Value {
         },
         "saved": hot.saved,
         "cost": hot.cost,
+        "saved_bytes": hot.saved_bytes,
+        "cpu_us": hot.cpu_us,
     })
 }
 

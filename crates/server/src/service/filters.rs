@@ -27,7 +27,7 @@ impl Service {
             let serving = self.serving_on();
             for served in &serving.spaces {
                 let Some(filtered) = &served.filtered else { continue };
-                let standing = filtered.filter.standing(self.now());
+                let standing = filtered.filter.standing(self.0.fleet.is_some(), self.now());
                 if let Some(reason) = due(&standing, filtered.config.rebuild) {
                     self.build_filter(served, filtered, reason).await;
                 }
@@ -76,7 +76,11 @@ fn tell(space: &str, reason: Reason, before: Option<&Trouble>, built: Result<u64
             "too many keys for a filter: this space goes without; put a LIMIT into `keys`, or remove `filter`"
         ),
         (Err(Trouble::Failed(error)), before) if !matches!(before, Some(Trouble::Failed(_))) => {
-            tracing::warn!(space, error, "the filter of existing keys can't be made; the last one ages");
+            tracing::warn!(
+                space,
+                error,
+                "the filter of existing keys can't be made: the last one, if there was one, ages"
+            );
         }
         (Err(_), _) => {}
     }

@@ -84,6 +84,8 @@ fn with_reaction(mut row: Value, reaction: Option<&ExplainReaction>) -> Value {
     row["undoing"] = json!(reaction.map(|reaction| reaction.undoing));
     row["saved"] = json!(reaction.map(|reaction| reaction.saved));
     row["cost"] = json!(reaction.map(|reaction| reaction.cost));
+    row["saved_bytes"] = json!(reaction.map(|reaction| reaction.saved_bytes));
+    row["cpu_us"] = json!(reaction.map(|reaction| reaction.cpu_us));
     row
 }
 

@@ -55,7 +55,7 @@ use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
 use crate::config::{Config, Memory, Problem, Secret};
-pub use announce::{NotTaken, Said, Taken};
+pub use announce::{NotTaken, Said, Taken, Told};
 use beginning::Beginning;
 use collector::Collector;
 use fleet::Fleet;

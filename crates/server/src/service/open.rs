@@ -5,12 +5,12 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use bellwether::shared::Sharing;
-use bellwether::{Cache, Clock, Revision, Space};
+use bellwether::{Cache, Clock, Revision, Space, Tick};
 #[cfg(feature = "postgres")]
 use bellwether_adapters::PostgresOrigin;
 use bellwether_adapters::{HttpGet, HttpOrigin, Keys, Origin, Payload, SetupError, SqlQuery, SqliteOrigin};
 use bellwether_core::policy::Early;
-use bellwether_core::template::Template;
+use bellwether_core::template::{Match, Template};
 use bytes::Bytes;
 use tokio::runtime::Handle;
 
@@ -20,6 +20,7 @@ use super::fleet::codec::Payloads;
 use super::fleet::naming::Names;
 use super::fleet::{Fleet, backplane};
 use super::front::Front;
+use super::hotlist::decoded;
 use super::opened::{Kind, Opened};
 use super::served::{Served, Source, generation_prefix};
 use super::serving::Serving;
@@ -83,15 +84,17 @@ pub(super) fn open(
             cache = cache.ledger(ledger);
         }
     }
-    if let Some(Fleet { tier, shared, .. }) = fleet {
+    if let Some(Fleet { tier, shared, announcements, .. }) = fleet {
         cache = cache.shared_with(tier.tier()).shared_timeout(shared.timeout).shared_resync(shared.resync);
         let failed = |(found, hint): (String, String)| {
             let problem = *problem(&shared.place, "[shared] backplane", found, Some(hint));
             vec![Problem { file: config.file.clone(), ..problem }]
         };
         if let Some(events) = backplane::backplane(shared).map_err(failed)? {
-            let (watch, filters) = (watch.clone(), filters.clone());
-            cache = cache.backplane(events).on_heard(move |heard| backplane::heard(&watch, &filters, heard));
+            let (watch, filters, announced) = (watch.clone(), filters.clone(), announcements.clone());
+            cache = cache
+                .backplane(events)
+                .on_heard(move |heard| backplane::heard(&watch, &filters, announced.as_deref(), heard));
         }
     }
     let cache = cache.build();
@@ -258,7 +261,8 @@ fn serve(
         }
         (config::Source::Http(http), Some((of, Kind::Http { origin, base_path }))) => {
             let space = http_space(config, http, origin, base_path, &subject)?;
-            Some(Source::new(space, &config.template, false, of))
+            let keys = http_keys(config, http, origin, base_path, &subject)?;
+            Some(Source::new(space, &config.template, false, of).naming(keys))
         }
         _ => None,
     };
@@ -286,7 +290,7 @@ fn serve(
         tags: config.tags.clone(),
         generation: generation_prefix(config.generation.as_deref()),
         tally: tally(&config.name, before),
-        filtered: filtered(config, before, anew),
+        filtered: filtered(config, before, anew, cache.clock().now()),
         budgets: budgets(config, before),
         shared: shares.tiers.shared,
         on_disk: shares.tiers.disk,
@@ -300,18 +304,19 @@ fn tally(name: &str, before: Before<'_>) -> Arc<Tally> {
 }
 
 /// The filter of a space: the same while it is a filter of the same keys.
-fn filtered(config: &SpaceConfig, before: Before<'_>, anew: bool) -> Option<Filtered> {
+fn filtered(config: &SpaceConfig, before: Before<'_>, anew: bool, now: Tick) -> Option<Filtered> {
     let wanted = config.strangers.filter?;
     let keys = |config: &SpaceConfig| match &config.source {
         config::Source::Sql(sql) => sql.keys.as_ref().map(|keys| keys.text.clone()),
-        config::Source::Plain | config::Source::Http(_) => None,
+        config::Source::Http(http) => http.keys.as_ref().map(|keys| keys.text.clone()),
+        config::Source::Plain => None,
     };
     let same = before.filter(|_| !anew).and_then(|(serving, _)| {
         let (was, config_then) =
             serving.spaces.iter().zip(&serving.config.spaces).find(|(was, _)| was.name == config.name)?;
         was.filtered.as_ref().filter(|_| keys(config_then) == keys(config)).map(|filtered| filtered.filter.clone())
     });
-    let new = || Arc::new(Filter::new(RandomState::new().hash_one(&config.name)));
+    let new = || Arc::new(Filter::new(RandomState::new().hash_one(&config.name), now));
     Some(Filtered { filter: same.unwrap_or_else(new), config: wanted })
 }
 
@@ -398,6 +403,26 @@ fn http_space(
     let space = origin.get(get.accept(http.accept.clone()));
     let space = space.map_err(|error| setup_problem(&http.place, subject, &error))?;
     Ok(Arc::new(space))
+}
+
+/// What names the keys of a space over HTTP: a line is a key as it is written in lists for `warm`.
+fn http_keys(
+    config: &SpaceConfig,
+    http: &HttpSource,
+    origin: &HttpOrigin,
+    base_path: &str,
+    subject: &str,
+) -> Result<Option<Arc<dyn Keys>>, Box<Problem>> {
+    let Some(keys) = &http.keys else { return Ok(None) };
+    let template = config.template.clone();
+    let key = move |line: &str| {
+        let key = decoded(line)?;
+        let Match::Yes(captures) = template.match_key(&key) else { return None };
+        captures.parts().iter().map(|part| String::from_utf8(part.to_vec()).ok()).collect()
+    };
+    let opened = origin.keys(&format!("{base_path}{}", keys.text), Box::new(key));
+    let opened = opened.map_err(|error| setup_problem(&keys.place, subject, &error))?;
+    Ok(Some(Arc::new(opened)))
 }
 
 pub(super) fn setup_problem(place: &Place, subject: &str, error: &SetupError) -> Box<Problem> {

@@ -39,7 +39,7 @@ impl Served {
             doubted: !self.space.unchanged_since(age.since, &self.tags(captures)),
         };
         if known.doubted && known.hides.is_some() {
-            filtered.filter.doubt();
+            filtered.filter.doubt(terms.asked);
         }
         absent(known, terms.demand)
     }

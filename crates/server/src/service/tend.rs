@@ -40,7 +40,14 @@ impl Service {
                 self.warm_up(list).await;
             }
         };
-        tokio::join!(warming, self.follow_hits(), self.keep_hot_lists(), self.keep_filters(), self.follow_surges());
+        tokio::join!(
+            warming,
+            self.follow_hits(),
+            self.keep_hot_lists(),
+            self.keep_filters(),
+            self.follow_surges(),
+            self.follow_announcements()
+        );
     }
 
     /// How far the process is.

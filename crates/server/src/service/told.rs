@@ -21,6 +21,11 @@ impl Service {
         Service(self.0.clone(), Some(client), None).collecting()
     }
 
+    /// The same for all clients of one service, and for no other while it is there.
+    pub(crate) fn identity(&self) -> usize {
+        Arc::as_ptr(&self.0).addr()
+    }
+
     /// Clients that keep copies of their own.
     pub(crate) fn watch(&self) -> &Watch {
         &self.0.watch

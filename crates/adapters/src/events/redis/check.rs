@@ -57,6 +57,7 @@ impl RedisEvents {
         cmd("HGET").arg(&names.floors).arg(".at").query_async::<Value>(&mut wire).await?;
         cmd("SET").arg(&names.fleet).arg("x").arg("NX").query_async::<Value>(&mut wire).await?;
         cmd("GET").arg(&names.fleet).query_async::<Value>(&mut wire).await?;
+        cmd("HSET").arg(&names.announced).arg("x").arg("x").query_async::<Value>(&mut wire).await?;
         match self.delivery {
             Delivery::Replayed => {
                 let mut read = cmd("XREAD");
@@ -69,7 +70,7 @@ impl RedisEvents {
 
     async fn tidy(&self, names: &Names) -> RedisResult<()> {
         let mut wire = self.wire().await?;
-        let all = [&names.stream, &names.floors, &names.ages, &names.fleet];
+        let all = [&names.stream, &names.floors, &names.ages, &names.fleet, &names.announced];
         cmd("UNLINK").arg(&all[..]).query_async(&mut wire).await
     }
 

@@ -18,6 +18,8 @@ pub(super) struct Names {
     pub(super) whispers: String,
     /// A word by which it is known to be the same, whatever it is called.
     pub(super) fleet: String,
+    /// Which keys will be hot, by what somebody said.
+    pub(super) announced: String,
 }
 
 impl Names {
@@ -44,8 +46,15 @@ impl Names {
 
     fn within(beginning: &str) -> Names {
         let of = |what: &str| format!("{beginning}{what}");
-        let (stream, floors, ages) = (of("stream"), of("floors"), of("floors:ages"));
-        Names { stream, floors, ages, channel: of("events"), whispers: of("heat"), fleet: of("fleet") }
+        Names {
+            stream: of("stream"),
+            floors: of("floors"),
+            ages: of("floors:ages"),
+            channel: of("events"),
+            whispers: of("heat"),
+            fleet: of("fleet"),
+            announced: of("announced"),
+        }
     }
 }
 
@@ -59,7 +68,7 @@ pub(super) fn raised(batch: &Batch) -> Vec<String> {
         Message::Tag { hash, verb } => Some(format!("t{}:{hash:016x}", mark(verb))),
         Message::Space { name, verb } => Some(format!("s{}:{name}", mark(verb))),
         Message::Everything => Some(ALL.to_owned()),
-        Message::Key { .. } | Message::Suspect => None,
+        Message::Key { .. } | Message::Suspect | Message::Refresh { .. } | Message::Announced => None,
     };
     batch.messages.iter().filter_map(field).collect()
 }
@@ -95,6 +104,7 @@ mod tests {
         assert_eq!(Names::beside("").ages, "{bw}:floors:ages");
         assert_eq!(Names::beside("bw:").whispers, "{bw}:heat");
         assert_eq!(Names::beside("bw:").fleet, "{bw}:fleet");
+        assert_eq!(Names::beside("bw:").announced, "{bw}:announced");
         let apart = Names::beside("bw:").apart(10);
         assert_eq!(apart.stream, "{bw}:check:000000000000000a:stream");
         assert_eq!(Names::beside("bw:").patterns(), ("~{bw}:*".to_owned(), "&{bw}:*".to_owned()));

@@ -4,6 +4,7 @@
 //! redirects are not followed: a key can't make Bellwether call another host.
 
 mod answer;
+mod keys;
 mod path;
 #[cfg(test)]
 mod tls_tests;
@@ -31,6 +32,7 @@ use rustls::{ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier};
 
 pub use self::answer::Accept;
 use self::answer::{Head, Keep};
+pub use self::keys::{HttpKeys, KeyOfLine};
 use self::path::{Filled, PathTemplate};
 use super::{BatchFuture, CheckFuture, LoadFuture, Origin, SetupError, cannot_be_reached};
 use crate::{Captures, Payload, Validator};

@@ -90,7 +90,7 @@ fn envelope(body: &[u8]) -> Envelope {
         format: Format::Json,
         about: vec![(64, Bytes::from_static(b"text/plain"))],
         split: bellwether::shared::Split::No,
-        tight: false,
+        tight: None,
         body: Bytes::copy_from_slice(body),
     }
 }

@@ -39,7 +39,7 @@ fn entry(kind: Kind) -> Envelope {
         format: Format::Bytes,
         about: vec![],
         split: bellwether::shared::Split::No,
-        tight: false,
+        tight: None,
         body: if kind == Kind::Value { Bytes::from_static(b"body") } else { Bytes::new() },
     }
 }

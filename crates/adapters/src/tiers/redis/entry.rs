@@ -81,7 +81,7 @@ mod tests {
             format: Format::Json,
             about: vec![(64, Bytes::from_static(b"etag"))],
             split: bellwether::shared::Split::No,
-            tight: false,
+            tight: None,
             body: Bytes::from(vec![b'x'; 5000]),
         }
     }

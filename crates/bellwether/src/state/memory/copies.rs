@@ -3,13 +3,17 @@
 //! A reference is served only while nothing has changed about its key since it was taken: whoever changes what the
 //! store has of a key marks that before and after ([`Copies::changing`]), and a reader compares the mark. So a removal
 //! that was acknowledged wins on every thread, and nobody sees the older value once anybody has seen the newer.
+//!
+//! A thread finds its reference without a lock ([`own`]); what it leads to is held here, so that it can be let go.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bellwether_core::fence::Fence;
 use bellwether_core::time::{Span, Tick};
 use parking_lot::Mutex;
 
+use super::own::{self, Terms};
 use crate::entry::{Resident, relabelled};
 use crate::key::KeyRef;
 use crate::observe::counters::{self, STRIPES};
@@ -32,29 +36,30 @@ pub(crate) struct Copies {
     /// The hash of the key that has this place; zero: none.
     planned: [AtomicU64; PLACES],
     marks: Box<[AtomicU64; MARKS]>,
-    /// By thread, as its counters are: nobody else takes the lock while it reads.
+    /// By thread, as its counters are: it takes the lock when it takes a reference, not when it uses one.
     tables: Box<[Table]>,
+    /// By its address threads know whose reference they have.
+    this: Arc<()>,
     /// Reads that references answered, by place, since somebody asked.
     served: [AtomicU64; PLACES],
 }
 
-/// One thread's references. Empty until it has one.
+/// What one thread's references lead to. Empty until it has one.
 #[repr(align(128))]
 #[derive(Default)]
 struct Table(Mutex<Vec<Option<Held>>>);
 
-/// A reference.
+/// What a reference leads to.
 struct Held {
-    key: Box<[u8]>,
-    space: u32,
-    /// The store's own, for the pointer's sake: the same one needs no new reference.
+    /// The store's own: the same one needs no new reference.
     of: Resident,
-    /// Counted by this thread alone.
+    /// Counted by this thread alone, as are its hits.
     copy: Resident,
+    /// Until the mark is another, or this time.
     mark: u64,
-    tags: u64,
     until: Tick,
-    uses: u32,
+    /// So many of its hits are counted where all are.
+    counted: u32,
 }
 
 /// What is as of before the store was read: taken first, it makes the reference that is put down good or void.
@@ -81,6 +86,7 @@ impl Copies {
             planned: std::array::from_fn(|_| AtomicU64::new(0)),
             marks: Box::new(std::array::from_fn(|_| AtomicU64::new(0))),
             tables: (0..STRIPES).map(|_| Table::default()).collect(),
+            this: Arc::default(),
             served: std::array::from_fn(|_| AtomicU64::new(0)),
         }
     }
@@ -120,20 +126,19 @@ impl Copies {
     /// This thread's reference, if it is good: what it leads to is newer than `floor`.
     #[inline]
     pub(crate) fn get(&self, key: &KeyRef<'_>, at: Tick, floor: Fence, tags: impl Fn() -> u64) -> Option<Resident> {
-        let mut table = self.tables.get(counters::stripe()?)?.0.try_lock()?;
-        let held = table.get_mut(Copies::place(key.hash))?.as_mut()?;
-        let good = held.mark == self.mark(key.hash).load(Ordering::SeqCst)
-            && at < held.until
-            && held.uses < MOST_USES
-            && held.copy.fence() > floor
-            && held.space == key.space
-            && *held.key == *key.bytes
-            && (held.tags == UNTAGGED || held.tags == tags());
-        if !good {
-            return None;
-        }
-        held.uses += 1;
-        Some(held.copy.clone())
+        let mark = self.mark(key.hash);
+        own::at(Copies::place(key.hash), |own| {
+            let Terms { mark: seen, tags: under, until, left } = own.terms;
+            let good = seen == mark.load(Ordering::SeqCst)
+                && at < until
+                && left > 0
+                && own.is_of(&self.this, key)
+                && (under == UNTAGGED || under == tags());
+            let copy = if good { own.copy(floor)? } else { return None };
+            own.terms.left = left - 1;
+            copy.touch();
+            Some(copy)
+        })
     }
 
     /// To be taken before the store is read; `None`: what it has of the key is being changed.
@@ -151,32 +156,34 @@ impl Copies {
         let place = Copies::place(key.hash);
         let held = table.get_mut(place)?;
         self.settle(place, held);
+        let (mark, until) = (before.mark, entry.calm_until().min(at + LONGEST));
+        let copy = match held {
+            Some(held) if std::ptr::eq(&*held.of, &**entry) => {
+                (held.mark, held.until) = (mark, until);
+                held.copy.clone()
+            }
+            _ => {
+                let copy = relabelled(entry, entry.meta(), None, false);
+                *held = Some(Held { of: entry.clone(), copy: copy.clone(), mark, until, counted: 0 });
+                copy
+            }
+        };
         let tags = if entry.tags().is_empty() { UNTAGGED } else { before.tags };
-        let until = entry.calm_until().min(at + LONGEST);
-        if let Some(held) = held
-            && std::ptr::eq(&*held.of, &**entry)
-            && held.space == key.space
-            && *held.key == *key.bytes
-        {
-            (held.mark, held.tags, held.until) = (before.mark, tags, until);
-            return Some(held.copy.clone());
-        }
-        let copy = relabelled(entry, entry.meta(), None, false);
-        let (key, space, of, mark) = (key.bytes.into(), key.space, entry.clone(), before.mark);
-        *held = Some(Held { key, space, of, copy: copy.clone(), mark, tags, until, uses: 0 });
+        own::put(place, PLACES, &self.this, key, &copy, Terms { mark, tags, until, left: MOST_USES });
         Some(copy)
     }
 
     /// Counts what a reference has answered, also where hits of its entry are counted.
     fn settle(&self, place: usize, held: &mut Option<Held>) {
         if let Some(held) = held {
-            let uses = std::mem::take(&mut held.uses);
+            let hits = held.copy.hits();
+            let uses = hits.wrapping_sub(std::mem::replace(&mut held.counted, hits));
             held.of.served(uses);
             self.served[place % PLACES].fetch_add(u64::from(uses), Ordering::Relaxed);
         }
     }
 
-    /// Lets go of references that are good for nothing any more. A thread that reads right now is left in peace.
+    /// Lets go of references that are good for nothing any more. A thread that takes one right now is left in peace.
     pub(crate) fn tidy(&self, at: Tick) {
         for table in &self.tables {
             let Some(mut table) = table.0.try_lock() else { continue };

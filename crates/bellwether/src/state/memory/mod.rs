@@ -6,6 +6,7 @@ mod books;
 #[cfg(feature = "foyer")]
 mod classic;
 pub(crate) mod copies;
+mod own;
 mod parted;
 mod slot;
 mod store;
@@ -20,7 +21,7 @@ use bellwether_core::time::Tick;
 
 use crate::entry::Resident;
 use crate::eviction::Eviction;
-use crate::key::{Key, KeyRef};
+use crate::key::{Key, KeyRef, Seed};
 use crate::port::clock::Clock;
 use auto::Auto;
 use books::Books;
@@ -63,7 +64,7 @@ impl Memory {
         limit: u64,
         largest_value: u64,
         clock: Clock,
-        seed: &ahash::RandomState,
+        seed: &Seed,
         together: bool,
     ) -> Option<Memory> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from) as u64;
@@ -84,7 +85,7 @@ impl Memory {
     ///
     /// The key by reference down to the store: a copy of it is read in larger pieces than it was
     /// written in, and the processor waits for that about as long as for the rest of the lookup.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn get(&self, key: &KeyRef<'_>) -> Option<Resident> {
         match self.store.get(key) {
             None => self.nothing(key),
@@ -102,6 +103,7 @@ impl Memory {
 
     /// Apart, so that the path of a value stays small.
     #[cold]
+    #[inline(never)]
     fn nothing(&self, key: &KeyRef<'_>) -> Option<Resident> {
         self.nothings.get(key)
     }

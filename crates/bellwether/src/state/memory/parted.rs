@@ -7,9 +7,9 @@ use parking_lot::{RwLock, RwLockReadGuard};
 
 use super::auto::{ByHash, Evicted, HOT_ALLOCATION, Weight, items, options};
 use super::books::Books;
-use super::slot::{ByKey, Found, Slot};
+use super::slot::{ByKey, Found, Kept, Slot};
 use crate::entry::Resident;
-use crate::key::{Key, KeyRef};
+use crate::key::{Key, KeyRef, Seed};
 
 /// Keys that are looked up together.
 pub(crate) const MANY: usize = 16;
@@ -30,13 +30,13 @@ pub(super) struct Parted {
     by_key: ByKey,
 }
 
-type Part = quick_cache::unsync::Cache<Slot, Resident, Weight, ByKey, Evicted>;
+type Part = quick_cache::unsync::Cache<Slot, Kept, Weight, ByKey, Evicted>;
 
 impl Parted {
     /// A store of `limit` bytes in up to `shards` parts, a power of two.
-    pub(super) fn new(limit: u64, shards: u64, seed: &ahash::RandomState) -> Parted {
+    pub(super) fn new(limit: u64, shards: u64, seed: &Seed) -> Parted {
         let parts = 1u64 << shards.min((items(limit) / LEAST_ITEMS).max(1)).max(1).ilog2();
-        let by_key = ByKey(seed.clone());
+        let by_key = ByKey::new(seed);
         let part = |_| {
             let weight = Weight(PARTED_OVERHEAD);
             RwLock::new(Part::with_options(options(limit, 1, parts), weight, by_key.clone(), Evicted))
@@ -57,7 +57,7 @@ impl Parted {
 
     #[inline]
     pub(super) fn get(&self, key: &KeyRef<'_>) -> Option<Resident> {
-        self.part(key.hash).read().get(key).cloned()
+        self.part(key.hash).read().get(key).cloned().map(|Kept(entry)| entry)
     }
 
     /// As [`Parted::get`], of up to [`MANY`] keys: `found` has a place for each.
@@ -80,22 +80,22 @@ impl Parted {
             *guard = Some(part.read());
             left &= left - 1;
         }
-        let mut seen: [Option<&Resident>; MANY] = [None; MANY];
+        let mut seen: [Option<&Kept>; MANY] = [None; MANY];
         for (seen, key) in seen.iter_mut().zip(keys) {
             let before = wanted & ((1 << self.place(key.hash)) - 1);
             *seen = locked.get(before.count_ones() as usize).and_then(Option::as_ref).and_then(|part| part.get(key));
         }
-        black_box(seen.iter().flatten().fold(0, |all, entry| all ^ entry.fence().0));
-        found.iter_mut().zip(seen).for_each(|(found, seen)| *found = seen.cloned());
+        black_box(seen.iter().flatten().fold(0, |all, entry| all ^ entry.0.ahead()));
+        found.iter_mut().zip(seen).for_each(|(found, seen)| *found = seen.map(|seen| seen.0.clone()));
     }
 
     pub(super) fn peek(&self, key: KeyRef<'_>) -> Option<Resident> {
-        self.part(key.hash).read().peek(&key).cloned()
+        self.part(key.hash).read().peek(&key).map(|kept| kept.0.clone())
     }
 
     pub(super) fn insert(&self, key: &Key, entry: Resident, books: &Books) {
         let mut evicted = Vec::new();
-        self.part(key.hash).write().insert_with_lifecycle(Slot::new(key.by_ref()), entry, &mut evicted);
+        self.part(key.hash).write().insert_with_lifecycle(Slot::new(key.by_ref()), Kept(entry), &mut evicted);
         for (slot, entry) in evicted {
             books.evicted(slot.parts().0, self.by_key.of(&slot), &entry);
         }
@@ -103,20 +103,20 @@ impl Parted {
 
     pub(super) fn remove(&self, key: KeyRef<'_>) -> Option<Resident> {
         let removed = self.part(key.hash).write().remove(&key);
-        removed.map(|(_, entry)| entry)
+        removed.map(|(_, Kept(entry))| entry)
     }
 
     /// The entry of this hash, if it was past its hard end, and its space: it is gone.
     pub(super) fn remove_due(&self, hash: u64, now: Tick) -> Option<(u32, Resident)> {
-        let due = |entry: &Resident| entry.hard_until() <= now;
+        let due = |kept: &Kept| kept.0.hard_until() <= now;
         let removed = self.part(hash).write().remove_if(&ByHash::new(hash, &self.by_key), due);
-        removed.map(|(slot, entry)| (slot.parts().0, entry))
+        removed.map(|(slot, Kept(entry))| (slot.parts().0, entry))
     }
 
     /// The entry of this hash.
     pub(super) fn of_hash(&self, hash: u64) -> Option<Found> {
         let asked = ByHash::new(hash, &self.by_key);
-        let entry = self.part(hash).read().peek(&asked).cloned()?;
+        let entry = self.part(hash).read().peek(&asked).map(|kept| kept.0.clone())?;
         let (space, bytes) = asked.met.into_inner()?;
         Some((space, bytes, entry))
     }

@@ -1,11 +1,14 @@
 //! As what does a store keep a key? The whole of it, in one block, beside the pointer to its entry.
 
+use std::borrow::Borrow;
 use std::hash::{BuildHasher, Hash, Hasher};
+use std::hint::black_box;
+use std::sync::Arc;
 
 use quick_cache::Equivalent;
 
 use crate::entry::Resident;
-use crate::key::{KeyRef, of_space};
+use crate::key::{KeyRef, Seed, of_space};
 
 /// Bytes behind a key's own: the number of its space.
 const SPACE: usize = size_of::<u32>();
@@ -38,7 +41,48 @@ impl Slot {
     pub(super) fn is(&self, key: KeyRef<'_>) -> bool {
         let (bytes, space) = self.split();
         // In this order: the space is read where the key's bytes have been waited for.
-        bytes == key.bytes && u32::from_le_bytes(*space) == key.space
+        are_same(bytes, key.bytes) && u32::from_le_bytes(*space) == key.space
+    }
+}
+
+/// Whether two keys are the same. Those of usual length without a call, a loop or a guess: by pieces that overlap.
+#[inline]
+fn are_same(one: &[u8], other: &[u8]) -> bool {
+    if one.len() != other.len() {
+        return false;
+    }
+    match one.len() {
+        8..16 => differs::<8>(one, other) == 0,
+        16..=32 => differs::<16>(one, other) == 0,
+        33..=64 => differs::<32>(one, other) == 0,
+        _ => one == other,
+    }
+}
+
+/// Zero if both are the same in their first and their last `N` bytes, which they must have.
+#[inline]
+fn differs<const N: usize>(one: &[u8], other: &[u8]) -> u64 {
+    let of = |a: Option<&[u8; N]>, b: Option<&[u8; N]>| match (a, b) {
+        (Some(a), Some(b)) => {
+            let words = a.as_chunks().0.iter().zip(b.as_chunks().0);
+            words.fold(0, |all, (a, b)| all | (u64::from_ne_bytes(*a) ^ u64::from_ne_bytes(*b)))
+        }
+        _ => u64::MAX,
+    };
+    of(one.first_chunk(), other.first_chunk()) | of(one.last_chunk(), other.last_chunk())
+}
+
+/// An entry as a store holds it.
+pub(super) struct Kept(pub(super) Resident);
+
+impl Clone for Kept {
+    /// A store clones what it found while the key it found is still being compared. Counting a reference waits until
+    /// that is decided, and only then asks for the entry's memory; a plain look asks for it at once. So both
+    /// are waited for together, and the part that holds the value as well.
+    #[inline]
+    fn clone(&self) -> Kept {
+        black_box(self.0.ahead());
+        Kept(self.0.clone())
     }
 }
 
@@ -69,9 +113,13 @@ impl Equivalent<Slot> for KeyRef<'_> {
 
 /// Hashes a slot by its key; whoever asks for one carries the same hash.
 #[derive(Clone)]
-pub(super) struct ByKey(pub(super) ahash::RandomState);
+pub(super) struct ByKey(Arc<Seed>);
 
 impl ByKey {
+    pub(super) fn new(seed: &Seed) -> ByKey {
+        ByKey(Arc::new(seed.clone()))
+    }
+
     /// The hash of a slot's key.
     pub(super) fn of(&self, slot: &Slot) -> u64 {
         self.hash_one(slot)
@@ -79,36 +127,59 @@ impl ByKey {
 }
 
 impl BuildHasher for ByKey {
-    type Hasher = SlotHasher;
+    type Hasher = SlotHasher<Arc<Seed>>;
+    fn build_hasher(&self) -> Self::Hasher {
+        SlotHasher { seed: self.0.clone(), hash: 0 }
+    }
+    /// As the default does, but without a count of the seed's users: this is the path of a hit.
     #[inline]
-    fn build_hasher(&self) -> SlotHasher {
-        SlotHasher { made: self.0.build_hasher(), space: 0, carried: None }
+    fn hash_one<T: Hash>(&self, of: T) -> u64 {
+        let mut hasher = SlotHasher { seed: &*self.0, hash: 0 };
+        of.hash(&mut hasher);
+        hasher.finish()
     }
 }
 
-/// Of a key's bytes, or of a hash carried along: a key's bytes are never eight written as one word.
-pub(super) struct SlotHasher {
-    made: ahash::AHasher,
-    space: u32,
-    carried: Option<u64>,
+/// Of a key's bytes and its space, or of a hash carried along.
+pub(super) struct SlotHasher<S> {
+    seed: S,
+    hash: u64,
 }
 
-impl Hasher for SlotHasher {
+impl<S: Borrow<Seed>> Hasher for SlotHasher<S> {
     #[inline]
     fn finish(&self) -> u64 {
-        match self.carried {
-            Some(hash) => hash,
-            None => of_space(self.made.finish(), self.space),
-        }
+        self.hash
     }
     fn write(&mut self, bytes: &[u8]) {
-        self.made.write(bytes);
+        self.hash = self.seed.borrow().of_bytes(bytes);
     }
     fn write_u32(&mut self, space: u32) {
-        self.space = space;
+        self.hash = of_space(self.hash, space);
     }
     #[inline]
     fn write_u64(&mut self, hash: u64) {
-        self.carried = Some(hash);
+        self.hash = hash;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn g5_keys_of_any_length_are_the_same_only_if_every_byte_is() {
+        for length in 0..200 {
+            let one: Vec<u8> = (0..length).map(|n| n as u8).collect();
+            assert!(are_same(&one, &one.clone()), "{length}");
+            for at in 0..length {
+                for bit in 0..8 {
+                    let mut other = one.clone();
+                    other[at] ^= 1 << bit;
+                    assert!(!are_same(&one, &other), "byte {at} of {length}");
+                }
+            }
+            assert!(!are_same(&one, &one[..length.saturating_sub(1)]) || length == 0, "a part of it");
+        }
     }
 }

@@ -12,7 +12,7 @@ use super::parted::{PARTED_OVERHEAD, Parted};
 use super::slot::Found;
 use crate::entry::Resident;
 use crate::eviction::Eviction;
-use crate::key::{Key, KeyRef};
+use crate::key::{Key, KeyRef, Seed};
 
 /// A store under a policy. An enum and no trait object: a hit on `auto` pays one comparison for the choice.
 pub(super) enum Store {
@@ -42,7 +42,7 @@ impl Store {
         policy: Eviction,
         limit: u64,
         shards: u64,
-        seed: &ahash::RandomState,
+        seed: &Seed,
         books: &Arc<Books>,
         together: bool,
     ) -> Option<Store> {
@@ -60,8 +60,17 @@ impl Store {
     }
 
     /// The entry, and a note that it was asked for.
-    #[inline]
+    #[inline(always)] // one call less on the path of a hit
     pub(super) fn get(&self, key: &KeyRef<'_>) -> Option<Resident> {
+        match self {
+            Store::Auto(store) => store.get(key),
+            _ => self.get_elsewhere(key),
+        }
+    }
+
+    /// Apart, so that the path of `auto` stays small.
+    #[inline(never)]
+    fn get_elsewhere(&self, key: &KeyRef<'_>) -> Option<Resident> {
         either!(self, store => store.get(key))
     }
 

@@ -11,7 +11,7 @@ use std::collections::HashSet;
 struct Tier {
     memory: Memory,
     clock: Clock,
-    seed: ahash::RandomState,
+    seed: Seed,
 }
 
 /// Runs `rule` on a fresh tier of each policy.
@@ -20,7 +20,7 @@ fn under_every_policy(limit: u64, largest_value: u64, rule: impl Fn(&Tier)) {
     assert_eq!(policies.len(), if cfg!(feature = "foyer") { 6 } else { 1 });
     for policy in policies {
         println!("policy: {policy}");
-        let (clock, seed) = (Clock::manual(), ahash::RandomState::new());
+        let (clock, seed) = (Clock::manual(), Seed::random());
         // Under `auto` there is another store for those who look up many keys at once.
         for together in [false, true] {
             let (clock, seed) = (clock.clone(), seed.clone());
@@ -334,7 +334,7 @@ fn a_walk_meets_every_entry_once_and_changes_nothing() {
 #[test]
 fn only_a_get_is_noticed_by_the_policy() {
     let stays = |look: fn(&Memory, &KeyRef<'_>) -> Option<Resident>| {
-        let (clock, seed) = (Clock::manual(), ahash::RandomState::new());
+        let (clock, seed) = (Clock::manual(), Seed::random());
         let memory = Memory::new(Eviction::Lru, 64 << 10, 16 << 10, clock.clone(), &seed, false).expect("built in");
         let tier = Tier { memory, clock, seed };
         for n in 0..200 {

@@ -28,7 +28,7 @@ pub(super) fn copy_of(held: Envelope) -> Option<(Envelope, Fence)> {
         hard_ms: held.hard_ms,
         life_ms: u32::try_from(life).unwrap_or(u32::MAX),
     };
-    let tight = held.body.len() > LARGE;
+    let tight = (held.body.len() > LARGE).then(|| held.tight.clone().unwrap_or_default());
     let copy = Envelope { split: Split::Copy(copied), fresh_ms: life, swr_ms: 0, hard_ms: 0, tight, ..held };
     (life > 0).then_some((copy, fence))
 }

@@ -125,7 +125,7 @@ mod tests {
             format: Format::Bytes,
             about: Vec::new(),
             split: Split::No,
-            tight: false,
+            tight: None,
             body: "v".into(),
         };
         Found::Entry { envelope, lease: None }

@@ -23,6 +23,7 @@ pub(super) const ORIGIN_SLOW: Incident = Incident {
     permits: PERMITS,
     controls: &[FleetFlaw::Coalescing, FleetFlaw::Lock],
     elsewhere: true,
+    filters: false,
     play: |stage| Box::pin(play(stage, Ailment::Slow)),
 };
 
@@ -35,6 +36,7 @@ pub(super) const ORIGIN_DEAD: Incident = Incident {
     permits: PERMITS,
     controls: &[FleetFlaw::Coalescing, FleetFlaw::Lock],
     elsewhere: true,
+    filters: false,
     play: |stage| Box::pin(play(stage, Ailment::Dead)),
 };
 

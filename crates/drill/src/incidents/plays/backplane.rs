@@ -24,6 +24,7 @@ pub(super) const BACKPLANE_LOST: Incident = Incident {
     permits: PERMITS,
     controls: &[FleetFlaw::Local],
     elsewhere: true,
+    filters: false,
     play: |stage| Box::pin(play(stage)),
 };
 

@@ -22,6 +22,7 @@ pub(super) const FLEET_COLD: Incident = Incident {
     permits: PERMITS,
     controls: &[FleetFlaw::Coalescing],
     elsewhere: true,
+    filters: false,
     play: |stage| Box::pin(play(stage)),
 };
 

@@ -22,6 +22,7 @@ pub(super) const DELETE_DURING_LOAD: Incident = Incident {
     permits: PERMITS,
     controls: &[FleetFlaw::Lock, FleetFlaw::Coalescing, FleetFlaw::Local],
     elsewhere: true,
+    filters: false,
     play: |stage| Box::pin(play(stage)),
 };
 

@@ -24,6 +24,7 @@ pub(super) const LEADER_KILLED: Incident = Incident {
     permits: PERMITS,
     controls: &[FleetFlaw::Lock, FleetFlaw::Coalescing],
     elsewhere: true,
+    filters: false,
     play: |stage| Box::pin(play(stage)),
 };
 

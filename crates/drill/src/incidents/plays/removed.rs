@@ -24,6 +24,7 @@ pub(super) const NODE_REMOVED: Incident = Incident {
     permits: PERMITS,
     controls: &[FleetFlaw::Modulo],
     elsewhere: false,
+    filters: false,
     play: |stage| Box::pin(play(stage)),
 };
 

@@ -21,6 +21,7 @@ pub(super) const ROLLING_RESTART: Incident = Incident {
     permits: PERMITS,
     controls: &[FleetFlaw::Alone],
     elsewhere: true,
+    filters: false,
     play: |stage| Box::pin(play(stage)),
 };
 

@@ -22,6 +22,7 @@ pub(super) const FLASH_SALE: Incident = Incident {
     permits: PERMITS,
     controls: &[FleetFlaw::Coalescing, FleetFlaw::Lock],
     elsewhere: true,
+    filters: false,
     play: |stage| Box::pin(play(stage)),
 };
 

@@ -14,6 +14,7 @@ use crate::incidents::incident::Incident;
 use crate::incidents::kind::Kind;
 use crate::incidents::space::Space;
 use crate::incidents::stage::{Stage, get};
+use crate::key::Key;
 
 /// `penetration`
 pub(super) const PENETRATION: Incident = Incident {
@@ -24,7 +25,14 @@ pub(super) const PENETRATION: Incident = Incident {
     permits: PERMITS,
     controls: &[FleetFlaw::Coalescing],
     elsewhere: true,
-    play: |stage| Box::pin(play(stage, Strangers::Absent)),
+    filters: true,
+    play: |stage| {
+        Box::pin(async {
+            let mut checks = play(stage, Strangers::Absent).await?;
+            checks.extend(always_another(stage).await?);
+            Ok(checks)
+        })
+    },
 };
 
 /// `cache-busting`
@@ -36,6 +44,7 @@ pub(super) const CACHE_BUSTING: Incident = Incident {
     permits: PERMITS,
     controls: &[FleetFlaw::Coalescing],
     elsewhere: true,
+    filters: false,
     play: |stage| Box::pin(play(stage, Strangers::New)),
 };
 
@@ -126,4 +135,70 @@ async fn play(stage: &Stage, strangers: Strangers) -> Result<Vec<Check>, DrillEr
         }
     });
     Ok(checks)
+}
+
+/// Clients that ask for ever other rows that do not exist, at each server.
+const SCANNERS: usize = 10;
+/// Of so many of them a filter may let one pass: it lets one in 65,536, and is no older than what was written through it.
+const PASSES: u64 = 1_000;
+/// So long the filters may take to be made.
+const MADE_WITHIN: Duration = Duration::from_secs(10);
+/// Of the rows that exist so many are asked for at once.
+const FEW: usize = 4;
+/// A filter is made anew at most so often: a period less a quarter.
+const LISTED_EVERY: Duration = Duration::from_millis(7_500);
+
+/// Rows that do not exist, each asked for once: nothing that is remembered of one helps with another.
+async fn always_another(stage: &Stage) -> Result<Vec<Check>, DrillError> {
+    let everyone = (0..SERVERS).collect::<Vec<_>>();
+    let known = stage.known();
+    until_filters(stage, &everyone).await?;
+    let from = Instant::now();
+    let clients = stage.connect_many(&everyone, SCANNERS).await?;
+    let asking = clients.into_iter().map(async |mut client| {
+        let (mut asked, mut wrong) = (Vec::new(), 0);
+        while from.elapsed() < stage.scale.trouble / 2 {
+            let key = stage.absent_known();
+            wrong += u64::from(get(&mut client, &key).await != Answer::Nil);
+            asked.push(key);
+            sleep(Duration::from_millis(5)).await;
+        }
+        (asked, wrong)
+    });
+    let told: Vec<(Vec<Key>, u64)> = join_all(asking).await;
+    let wrong = told.iter().map(|one| one.1).sum();
+    let absent: Vec<Key> = told.into_iter().flat_map(|one| one.0).collect();
+    let asked = absent.len() as u64;
+    let mut hidden = 0;
+    for &server in &everyone {
+        // Fewer at once than a careful server loads: none of them is turned away.
+        for some in known.chunks(FEW) {
+            hidden += stage.not_at(server, some, 1).await?;
+        }
+    }
+    let lists = stage.lists();
+    let periods = stage.age().div_duration_f64(LISTED_EVERY).ceil() as u64 + 1;
+    let what = format!("{asked} calls for as many rows that do not exist: loads");
+    Ok(vec![
+        Check::most("filter", what, stage.loads(&absent), asked / PASSES + 1),
+        Check::none("absent", "of these answered with anything but nil", wrong, asked),
+        Check::none("known", "rows that exist and are not given", hidden, known.len() as u64 * SERVERS as u64),
+        Check::most("lists", "the origin was asked for all its keys", lists, periods * SERVERS as u64),
+    ])
+}
+
+/// Waits until no server asks the origin for a row that does not exist; naive ones always will.
+async fn until_filters(stage: &Stage, servers: &[usize]) -> Result<(), DrillError> {
+    let from = Instant::now();
+    for &server in servers {
+        loop {
+            let key = [stage.absent_known()];
+            stage.read(server, &key).await?;
+            if stage.loads(&key) == 0 || stage.is_naive() || from.elapsed() > MADE_WITHIN {
+                break;
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+    }
+    Ok(())
 }

@@ -22,6 +22,7 @@ pub(super) const REDIS_FROZEN: Incident = Incident {
     permits: PERMITS,
     controls: &[FleetFlaw::Coalescing, FleetFlaw::Lock],
     elsewhere: true,
+    filters: false,
     play: |stage| Box::pin(play(stage, Trouble::Frozen)),
 };
 
@@ -34,6 +35,7 @@ pub(super) const REDIS_DOWN: Incident = Incident {
     permits: PERMITS,
     controls: &[FleetFlaw::Coalescing, FleetFlaw::Lock],
     elsewhere: true,
+    filters: false,
     play: |stage| Box::pin(play(stage, Trouble::Down)),
 };
 

@@ -24,6 +24,7 @@ pub(super) const VIRAL: Incident = Incident {
     permits: PERMITS,
     controls: &[FleetFlaw::Coalescing],
     elsewhere: false,
+    filters: false,
     play: |stage| Box::pin(viral(stage)),
 };
 
@@ -36,6 +37,7 @@ pub(super) const HOT_NODE_DIES: Incident = Incident {
     permits: PERMITS,
     controls: &[FleetFlaw::Coalescing],
     elsewhere: false,
+    filters: false,
     play: |stage| Box::pin(dies(stage)),
 };
 

@@ -24,6 +24,7 @@ pub(super) const AVALANCHE: Incident = Incident {
     permits: PERMITS,
     controls: &[FleetFlaw::Coalescing],
     elsewhere: true,
+    filters: false,
     play: |stage| Box::pin(play(stage)),
 };
 

@@ -118,6 +118,8 @@ pub struct HttpSource {
     pub origin: String,
     /// The path (and query), behind the origin's base.
     pub get: Expansion,
+    /// The path (and query) of the list of all keys, if there is one.
+    pub keys: Option<Query>,
     /// Which answers are values.
     pub accept: Accept,
     /// Where `get` is written.

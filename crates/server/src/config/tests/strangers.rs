@@ -48,7 +48,17 @@ fn what_a_filter_lacks_or_contradicts_is_said() {
         one(&sql(&format!("{QUERY}{KEYS}{knobs}")), &words);
     }
     let http = "[[space]]\nmatch = \"page:{path*}\"\norigin = \"api\"\nttl = \"60s\"\nget = \"/pages/{path}\"\nfilter = true\n";
-    one(&format!("{ORIGINS}{http}"), &["filter = true", "an HTTP origin can't name its keys"]);
+    one(&format!("{ORIGINS}{http}"), &["filter = true", "a path that names all keys", "/products/keys"]);
+    for (keys, words) in [
+        ("SELECT id FROM products", "begin with one `/`"),
+        ("//keys", "begin with one `/`"),
+        ("/keys/{path}", "the whole list has no captures"),
+        ("/a/../keys", "without `.` and `..`"),
+        ("/keys of pages", "percent-encode"),
+    ] {
+        one(&format!("{ORIGINS}{http}keys = \"{keys}\"\n"), &["keys = ", "a path such as", words]);
+    }
+    valid(&format!("{ORIGINS}{http}keys = \"/pages/keys?all=1\"\n"));
     one("[[space]]\nmatch = \"s:{id}\"\nttl = \"9s\"\nfilter = true\n", &["b.toml:4:10", "without an origin"]);
 }
 

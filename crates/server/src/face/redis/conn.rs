@@ -6,6 +6,8 @@ use bellwether::HIT_MANY;
 use bellwether_resp::{Limits, Parsed, Parser, ProtocolError};
 
 use super::client::Client;
+use super::commands::read;
+use super::company::{self, Seat};
 use super::dispatch::is_get;
 use super::replies::HIGH_WATER;
 
@@ -23,6 +25,10 @@ pub(super) struct Conn {
     exec: Option<(Parser, usize)>,
     /// Whether `parser` has been told that its client is known.
     trusted: bool,
+    /// A GET may wait for those of other clients ...
+    sociable: bool,
+    /// ... and does: nothing is begun before it is answered.
+    seat: Option<Seat>,
 }
 
 /// Why nothing more is begun for the moment.
@@ -32,6 +38,8 @@ pub(super) enum Stop {
     Input,
     /// Replies must leave first.
     Replies,
+    /// A GET waits for company: in its next turn the connection calls [`Conn::answer`].
+    Company,
     /// The connection ends once its replies are sent.
     End,
     /// The connection ends at once.
@@ -45,13 +53,36 @@ fn limits(known: bool) -> Limits {
 
 impl Conn {
     pub(super) fn new(client: Client) -> Conn {
-        Conn { parser: Parser::new(limits(client.known)), trusted: client.known, client, exec: None }
+        Conn {
+            parser: Parser::new(limits(client.known)),
+            trusted: client.known,
+            client,
+            exec: None,
+            sociable: false,
+            seat: None,
+        }
     }
 
     /// Begins every command of `input` that may begin. Returns the bytes used: call again with the
     /// rest, and more behind it.
     pub(super) fn process(&mut self, input: &[u8]) -> (usize, Stop) {
         self.process_up_to(input, HIGH_WATER)
+    }
+
+    /// As [`Conn::process`], but a GET that came alone may wait for those of other clients, to be looked up with them.
+    pub(super) fn process_in_company(&mut self, input: &[u8]) -> (usize, Stop) {
+        self.sociable = true;
+        let processed = self.process(input);
+        self.sociable = false;
+        processed
+    }
+
+    /// Answers the GET that waited.
+    pub(super) fn answer(&mut self) {
+        if let Some(mut seat) = self.seat.take() {
+            let found = company::leave(&self.client.service, &mut seat);
+            read::answer(&mut self.client, seat.key(), found);
+        }
     }
 
     /// As [`Conn::process`], with room for `room` bytes of replies.
@@ -63,6 +94,9 @@ impl Conn {
         let stop = loop {
             if self.client.closing {
                 break Stop::End;
+            }
+            if self.seat.is_some() {
+                break Stop::Company;
             }
             if !self.client.replies.room() || self.client.replies.owed_at_least(room) {
                 break Stop::Replies;
@@ -100,6 +134,9 @@ impl Conn {
                     return Ok(Some(used));
                 }
             }
+            if self.sociable && self.sits_down(input, consumed) {
+                return Ok(Some(consumed));
+            }
             self.client.command(self.parser.args(input), &input[..consumed]);
             if self.client.known != self.trusted {
                 self.trusted = self.client.known;
@@ -107,6 +144,17 @@ impl Conn {
             }
         }
         Ok(Some(parsed.consumed()))
+    }
+
+    /// Whether the command at the start of `input`, of so many bytes, is a GET with nothing before or behind it that now
+    /// waits for others.
+    fn sits_down(&mut self, input: &[u8], bytes: usize) -> bool {
+        let (client, args) = (&mut self.client, self.parser.args(input));
+        if bytes == input.len() && client.takes_many() && client.replies.is_idle() && is_get(args) {
+            self.seat = company::join(&client.service, &args[1]);
+            client.commands += u64::from(self.seat.is_some());
+        }
+        self.seat.is_some()
     }
 
     /// Answers the GETs at the start of `input` together, the first of which was parsed and took `first` bytes: the

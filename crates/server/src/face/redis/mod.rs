@@ -1,11 +1,13 @@
 //! How do Redis clients speak to Bellwether? RESP2 and RESP3 on one connection after another.
 //!
 //! `conn` turns bytes into commands and replies without a socket, `socket` moves the bytes.
-//! `dispatch` begins a command for a `client`, `commands` are what there is, `replies` keeps their order.
+//! `dispatch` begins a command for a `client`, `commands` are what there is, `replies` keeps their order. `company` lets
+//! GETs of several clients be looked up together.
 
 mod client;
 mod clients;
 mod commands;
+mod company;
 mod conn;
 mod dispatch;
 mod following;

@@ -337,6 +337,11 @@ impl Replies {
         self.slots.is_empty() && self.unheard == 0
     }
 
+    /// Whether there is nothing to be sent and nothing to be waited for.
+    pub(super) fn is_idle(&self) -> bool {
+        self.output.is_empty() && self.gathered.is_empty() && self.settled()
+    }
+
     /// Whether another command may begin.
     pub(super) fn room(&self) -> bool {
         self.slots.len() + self.unheard < MAX_OUTSTANDING

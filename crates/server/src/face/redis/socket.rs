@@ -14,8 +14,8 @@ use std::time::Duration;
 use bellwether::Cached;
 use bellwether_adapters::Payload;
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, recv};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use rustix::net::{RecvFlags, SendFlags, recv, send};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout};
 
@@ -169,6 +169,10 @@ impl Socket {
     }
 
     fn turn(&mut self, cx: &mut Context<'_>, stopping: bool, input: &mut [u8]) -> Poll<io::Result<bool>> {
+        if self.stop == Stop::Company {
+            self.conn.answer();
+            self.stop = Stop::Input;
+        }
         loop {
             self.conn.client.replies.poll(cx);
             if self.stop == Stop::Replies {
@@ -192,6 +196,11 @@ impl Socket {
                 Stop::Cut => return Poll::Ready(Ok(true)),
                 Stop::End if settled => return Poll::Ready(Ok(false)),
                 Stop::End => return Poll::Pending,
+                // It is this connection's turn again when all that are ready now had theirs.
+                Stop::Company => {
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
                 // The output had no room; now it has.
                 Stop::Replies if !blocked && self.may_go_on() => continue,
                 Stop::Replies => return Poll::Pending,
@@ -233,10 +242,30 @@ impl Socket {
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>, input: &mut [u8]) -> Poll<io::Result<()>> {
-        let mut buffer = ReadBuf::new(input);
-        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))?;
-        self.took(buffer.filled());
-        Poll::Ready(Ok(()))
+        loop {
+            ready!(self.stream.poll_read_ready(cx))?;
+            match self.receive(input) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Poll::Ready(Err(error)),
+                Ok(read) => {
+                    self.took(&input[..read]);
+                    return Poll::Ready(Ok(()));
+                }
+            }
+        }
+    }
+
+    /// Asks the kernel itself: the C library's calls prepare for the thread to be cancelled in them, which shows here.
+    fn receive(&self, input: &mut [u8]) -> io::Result<usize> {
+        let room = input.len();
+        let mut read = None;
+        let tried = self.stream.try_io(Interest::READABLE, || {
+            let (got, _) = recv(&self.stream, input, RecvFlags::empty())?;
+            read = Some(got);
+            // What leaves room was all there is: said so, the runtime saves asking once more in vain.
+            if 0 < got && got < room { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
+        });
+        read.map_or_else(|| tried.map(|()| 0), Ok)
     }
 
     /// Begins what can be begun of what was read; nothing means that the client won't send any more.
@@ -245,7 +274,7 @@ impl Socket {
             self.ended = true;
         }
         if self.rest.is_empty() {
-            let (used, stop) = self.conn.process(read);
+            let (used, stop) = self.conn.process_in_company(read);
             self.rest.extend_from_slice(&read[used..]);
             self.stop = stop;
         } else {
@@ -281,14 +310,18 @@ impl Socket {
                 }
                 continue;
             }
-            match Pin::new(&mut self.stream).poll_write(cx, &output[self.sent..]) {
-                Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
-                Poll::Ready(Ok(sent)) => {
+            if self.stream.poll_write_ready(cx)?.is_pending() {
+                return Ok(Poll::Pending);
+            }
+            let sending = || Ok(send(&self.stream, &output[self.sent..], SendFlags::NOSIGNAL)?);
+            match self.stream.try_io(Interest::WRITABLE, sending) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(sent) => {
                     self.sent += sent;
                     self.stalled = None;
                 }
-                Poll::Ready(Err(error)) => return Err(error),
-                Poll::Pending => return Ok(Poll::Pending),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
             }
         }
     }

@@ -17,6 +17,7 @@ use crate::config;
 use crate::connections::Connections;
 use crate::service::Service;
 
+mod company;
 mod plain;
 mod tracking;
 mod words;

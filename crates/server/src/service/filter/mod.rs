@@ -9,7 +9,7 @@ mod known;
 mod view;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bellwether::{Since, Tick};
 use bellwether_core::filter::overlay::grown;
@@ -39,13 +39,16 @@ pub(super) struct Filter {
     /// Nobody outside knows which keys share a hash.
     seed: u64,
     state: RwLock<State>,
-    /// Something that was invalidated keeps it from answering.
-    doubted: AtomicBool,
+    /// Since when something that was invalidated keeps it from answering; 0: nothing does.
+    doubted: AtomicU64,
     counts: Counts,
 }
 
-#[derive(Default)]
 struct State {
+    /// Since when it is kept.
+    kept: Tick,
+    /// Where among the processes of a fleet this one comes with its next try: see [`Standing::place`].
+    place: f64,
     built: Option<Built>,
     /// What is written while the next list of keys is read.
     next: Option<Overlay>,
@@ -92,8 +95,10 @@ struct Counts {
 const A_PERIOD: u32 = 30;
 
 impl Filter {
-    pub(super) fn new(seed: u64) -> Filter {
-        Filter { seed, state: RwLock::default(), doubted: AtomicBool::new(false), counts: Counts::default() }
+    pub(super) fn new(seed: u64, now: Tick) -> Filter {
+        let (built, next, tried, failures, trouble) = (None, None, None, 0, None);
+        let state = State { kept: now, place: fastrand::f64(), built, next, tried, failures, trouble };
+        Filter { seed, state: RwLock::new(state), doubted: AtomicU64::new(0), counts: Counts::default() }
     }
 
     /// What stands for `key` in it.
@@ -123,8 +128,10 @@ impl Filter {
     }
 
     /// It would have answered, but for something that was invalidated.
-    pub(super) fn doubt(&self) {
-        self.doubted.store(true, Ordering::Relaxed);
+    pub(super) fn doubt(&self, now: Tick) {
+        if self.doubted.load(Ordering::Relaxed) == 0 {
+            self.doubted.store(now.0.max(1), Ordering::Relaxed);
+        }
     }
 
     /// A load was put behind all others.
@@ -144,7 +151,8 @@ impl Filter {
         let base = state.built.as_ref().map_or(0, |built| built.base.keys());
         state.next = Some(Overlay::over(base));
         state.tried = Some(now);
-        self.doubted.store(false, Ordering::Relaxed);
+        state.place = fastrand::f64();
+        self.doubted.store(0, Ordering::Relaxed);
     }
 
     /// The list was read, or not.
@@ -179,8 +187,8 @@ impl Filter {
         self.state.read().trouble.clone()
     }
 
-    /// Whether it is due is decided by this.
-    pub(super) fn standing(&self, now: Tick) -> Standing {
+    /// Whether it is due is decided by this. `in_fleet`: other processes ask the same origin.
+    pub(super) fn standing(&self, in_fleet: bool, now: Tick) -> Standing {
         let state = self.state.read();
         let built = state.built.as_ref();
         Standing {
@@ -188,7 +196,12 @@ impl Filter {
             tried: state.tried.map(|tried| now.since(tried)),
             failures: state.failures,
             grown: built.map_or(0.0, |built| grown(built.overlay.keys(), built.base.keys())),
-            doubted: self.doubted.load(Ordering::Relaxed),
+            doubted: match self.doubted.load(Ordering::Relaxed) {
+                0 => None,
+                since => Some(now.since(Tick(since))),
+            },
+            kept: now.since(state.kept),
+            place: in_fleet.then_some(state.place),
         }
     }
 }
@@ -227,7 +240,8 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_written_while_a_list_is_read_is_in_the_filter_before_and_after() {
-        let (filter, now) = (Filter::new(7), Tick(1_000));
+        let now = Tick(1_000);
+        let filter = Filter::new(7, now);
         assert!(filter.lacks(b"a").is_none(), "no filter, no absence");
         filter.begin(now);
         filter.end(Ok(built(&filter, &[b"a"], now)), now);
@@ -247,7 +261,8 @@ mod tests {
 
     #[tokio::test]
     async fn too_many_keys_turn_it_off_for_a_period_and_a_failure_leaves_it_as_it_was() {
-        let (filter, now) = (Filter::new(7), Tick(1_000));
+        let now = Tick(1_000);
+        let filter = Filter::new(7, now);
         filter.begin(now);
         filter.end(Ok(built(&filter, &[b"a"], now)), now);
         let failed = |words: &str| Err(Trouble::Failed(words.to_owned()));
@@ -255,14 +270,14 @@ mod tests {
         filter.begin(later);
         filter.end(failed("the origin is away"), later);
         assert!(filter.lacks(b"b").is_some(), "the last one goes on");
-        assert_eq!(due(&filter.standing(later + Span::ms(999)), EVERY), None);
-        assert!(due(&filter.standing(later + Span::secs(1)), EVERY).is_some(), "soon again");
+        assert_eq!(due(&filter.standing(false, later + Span::ms(999)), EVERY), None);
+        assert!(due(&filter.standing(false, later + Span::secs(1)), EVERY).is_some(), "soon again");
         let again = later + Span::secs(1);
         filter.begin(again);
         filter.end(Err(Trouble::TooMany), again);
         assert!(filter.lacks(b"b").is_none(), "there is none: nothing is absent");
-        assert_eq!(due(&filter.standing(again + Span::secs(599)), EVERY), None);
-        assert!(due(&filter.standing(again + EVERY), EVERY).is_some(), "and after a period");
+        assert_eq!(due(&filter.standing(false, again + Span::secs(599)), EVERY), None);
+        assert!(due(&filter.standing(false, again + EVERY), EVERY).is_some(), "and after a period");
         assert!(filter.trouble().is_some_and(|trouble| trouble.words().contains("10000000 keys: put a LIMIT")));
     }
 }

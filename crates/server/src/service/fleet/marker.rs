@@ -90,7 +90,7 @@ pub(super) fn marker(settings: &Value) -> Envelope {
         format: Format::Json,
         about: Vec::new(),
         split: bellwether::shared::Split::No,
-        tight: false,
+        tight: None,
         body: Bytes::from(settings.to_string()),
     }
 }

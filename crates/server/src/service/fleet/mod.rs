@@ -1,5 +1,6 @@
 //! How do several processes share what they hold? The tier between them: opened, named, encoded, looked after.
 
+pub(super) mod announced;
 pub(super) mod backplane;
 pub(super) mod codec;
 mod identity;

@@ -8,6 +8,7 @@ use bellwether_adapters::events::RedisEvents;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
+use super::announced::Announcements;
 use super::backplane::backplane;
 use super::identity::{self, Same};
 use super::marker::{self, Fits, NAME};
@@ -32,6 +33,8 @@ pub(crate) struct Fleet {
     stranger: Arc<AtomicBool>,
     /// The backplane, to be asked what it is; messages go over connections of their own.
     backplane: Option<Heard>,
+    /// Which keys will be hot, as the fleet was told.
+    pub(crate) announcements: Option<Arc<Announcements>>,
 }
 
 /// Where the fleet hears of invalidations.
@@ -63,7 +66,9 @@ pub(crate) async fn open(config: &Config, runtime: &Handle) -> Result<Option<Fle
         }
         _ => None,
     };
-    let fleet = Fleet { tier, shared: Arc::new(shared.clone()), stranger: Arc::default(), backplane: heard };
+    let announcements = heard.as_ref().map(|heard| Arc::new(Announcements::new(heard.events.clone())));
+    let fleet =
+        Fleet { tier, shared: Arc::new(shared.clone()), stranger: Arc::default(), backplane: heard, announcements };
     let looked = fleet.look().await;
     if !matches!(looked, Looked::Stranger(_)) {
         runtime.spawn(fleet.clone().watch());

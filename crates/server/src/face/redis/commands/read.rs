@@ -13,7 +13,13 @@ use crate::service::{Outcome, Refusal};
 #[inline]
 pub(in crate::face::redis) fn get(client: &mut Client, args: Args<'_>) {
     let key = &args[1];
-    match client.service.hit(key) {
+    answer(client, key, client.service.hit(key));
+}
+
+/// Answers a GET of `key`, of which memory has `found`.
+#[inline]
+pub(in crate::face::redis) fn answer(client: &mut Client, key: &[u8], found: Option<Cached<Payload>>) {
+    match found {
         Some(value) => client.replies.value(value),
         None => get_missed(client, key),
     }
@@ -23,12 +29,7 @@ pub(in crate::face::redis) fn get(client: &mut Client, args: Args<'_>) {
 pub(in crate::face::redis) fn get_many(client: &mut Client, keys: &[&[u8]]) {
     let mut found = [const { None }; HIT_MANY];
     client.service.hit_many(keys, &mut found[..keys.len()]);
-    for (key, found) in keys.iter().zip(found) {
-        match found {
-            Some(value) => client.replies.value(value),
-            None => get_missed(client, key),
-        }
-    }
+    keys.iter().zip(found).for_each(|(key, found)| answer(client, key, found));
 }
 
 /// GET of whoever keeps what it is handed, or while somebody watches prefixes.
