@@ -3,7 +3,9 @@
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
+use bellwether::Span;
 use bellwether::shared::{Tier, TierTrouble};
 use bellwether_adapters::SetupError;
 use bellwether_adapters::tiers::memcached::{self, MemcachedAddress, MemcachedOptions, MemcachedTier};
@@ -80,24 +82,31 @@ impl SharedTier {
         let told = |error: SetupError| (error.problem().to_owned(), error.hint().to_owned());
         Ok(match &shared.at {
             SharedAt::Redis(url) => {
+                let usual = RedisOptions::default();
                 let options = RedisOptions {
+                    answer_timeout: answer_within(shared.timeout, usual.answer_timeout),
+                    bulk_timeout: answer_within(shared.timeout, usual.bulk_timeout),
+                    patience: patience(shared.timeout),
                     prefix: shared.prefix.clone().into_bytes(),
                     tls: certificates(&shared.tls)?,
                     reads: if shared.replica_reads { Reads::Replica } else { Reads::Primary },
                     runtime: Some(runtime.clone()),
-                    ..RedisOptions::default()
+                    ..usual
                 };
                 SharedTier::Redis(Arc::new(RedisTier::open(target(url), options).map_err(told)?))
             }
             SharedAt::Memcached { nodes, placement } => {
+                let usual = MemcachedOptions::default();
                 let options = MemcachedOptions {
+                    answer_timeout: answer_within(shared.timeout, usual.answer_timeout),
+                    patience: patience(shared.timeout),
                     prefix: shared.prefix.clone().into_bytes(),
                     placement: match placement {
                         Placement::Rendezvous => memcached::Placement::Rendezvous,
                         Placement::Ketama => memcached::Placement::Ketama,
                     },
                     runtime: Some(runtime.clone()),
-                    ..MemcachedOptions::default()
+                    ..usual
                 };
                 let server = |node: &Node| MemcachedAddress { host: bare(&node.host), port: node.port };
                 let servers = nodes.iter().map(server).collect();
@@ -191,6 +200,18 @@ pub(crate) fn certificates(tls: &SharedTls) -> Result<RedisTls, (String, String)
         None => None,
     };
     Ok(RedisTls { authority: tls.ca.as_deref().map(|ca| read("tls_ca", ca)).transpose()?, identity })
+}
+
+/// How long one answer may take: never less than a request may wait for it, so that the budget that was set is the one
+/// that holds.
+fn answer_within(budget: Span, usual: Duration) -> Duration {
+    usual.max(budget.into())
+}
+
+/// Who gives up after so long counts it against the node. Less than the budget, which a request may spend on several
+/// answers; and however short that is, a node that is silent is left alone.
+fn patience(budget: Span) -> Duration {
+    (Duration::from(budget) * 2 / 5).max(Duration::from_millis(1))
 }
 
 /// A host without the brackets of IPv6.
