@@ -164,8 +164,8 @@ pub trait Disk: Send + Sync + 'static {
     /// its values are made. Never waits; false if there is no room to queue it.
     fn put(&self, key: &[u8], space: u64, fence: Fence, envelope: Envelope) -> bool;
 
-    /// Removes what was made under `fence` or before. True if something was there. Waits for room in the queue and
-    /// for the disk.
+    /// Removes what was made under `fence` or before. True if a value was there that could still have been served. Waits
+    /// for room in the queue and for the disk.
     fn remove(&self, key: &[u8], fence: Fence) -> BoxFuture<'static, Result<bool, TierError>>;
 
     /// Removes all that `scope` covers and was made under `fence` or before, however much that is, in one small write.

@@ -354,9 +354,6 @@ pub trait Tier: Send + Sync + 'static {
         at_least: Fence,
     ) -> BoxFuture<'a, Result<Raised, TierError>>;
 
-    /// Stores what somebody wrote under a fence that an invalidation drew for it, unless something newer has come.
-    fn put<'a>(&'a self, key: &'a [u8], fence: Fence, envelope: Envelope) -> BoxFuture<'a, Result<Stored, TierError>>;
-
     /// Writes `envelope` if `when` holds, in one step: every token given out before is void then, and the fence is not
     /// below `at_least`. `reads`: what was there before is wanted.
     fn write<'a>(

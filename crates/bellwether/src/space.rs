@@ -19,7 +19,7 @@ use crate::engine::body::AnyBody;
 use crate::engine::decided::Decided;
 use crate::engine::hit::Look;
 use crate::engine::leased::Leased;
-use crate::engine::shelf::{Fetched, Unsure};
+use crate::engine::shelf::{Fetched, Gone, Unsure};
 use crate::engine::space::SpaceState;
 use crate::engine::told::Acknowledged;
 use crate::engine::write::{self, Invalidating, ToTell, Writing};
@@ -74,7 +74,7 @@ pub enum Lease<V> {
 pub struct Invalidated {
     resident: bool,
     tier: Option<JoinHandle<Acknowledged>>,
-    disk: Option<JoinHandle<bool>>,
+    disk: Option<JoinHandle<Gone>>,
 }
 
 impl Invalidated {
@@ -105,7 +105,7 @@ impl IntoFuture for Invalidated {
 pub struct Written {
     kept: bool,
     tier: Option<JoinHandle<Acknowledged>>,
-    disk: Option<JoinHandle<bool>>,
+    disk: Option<JoinHandle<Gone>>,
 }
 
 impl Written {
@@ -177,11 +177,18 @@ impl IntoFuture for Cleared {
     type IntoFuture = BoxFuture<'static, bool>;
 
     fn into_future(self) -> BoxFuture<'static, bool> {
-        acknowledged(None, self.disk).map(|said| said.told).boxed()
+        async move {
+            match self.disk {
+                Some(task) => task.await.unwrap_or(false),
+                None => true,
+            }
+        }
+        .boxed()
     }
 }
 
-async fn acknowledged(tier: Option<JoinHandle<Acknowledged>>, disk: Option<JoinHandle<bool>>) -> Acknowledged {
+async fn acknowledged(tier: Option<JoinHandle<Acknowledged>>, disk: Option<JoinHandle<Gone>>) -> Acknowledged {
+    let alone = tier.is_none();
     let said = match tier {
         None => Acknowledged { told: true, was_resident: false },
         // A task that was aborted with its runtime told nobody.
@@ -189,7 +196,11 @@ async fn acknowledged(tier: Option<JoinHandle<Acknowledged>>, disk: Option<JoinH
     };
     match disk {
         None => said,
-        Some(task) => Acknowledged { told: task.await.unwrap_or(false) && said.told, ..said },
+        Some(task) => {
+            let gone = task.await.unwrap_or_default();
+            // Where there is a shared tier that one decides what a key has.
+            Acknowledged { told: gone.done && said.told, was_resident: said.was_resident || alone && gone.was_there }
+        }
     }
 }
 

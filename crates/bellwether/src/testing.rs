@@ -284,14 +284,6 @@ impl Tier for SharedMemory {
         })
     }
 
-    fn put<'a>(&'a self, key: &'a [u8], fence: Fence, envelope: Envelope) -> BoxFuture<'a, Result<Stored, TierError>> {
-        self.changing(key, move |slot, calls, now| {
-            let stored = slot.store(fence, envelope, now, |cell, entry| Cell::put(cell, fence, entry, now));
-            calls.refused += u64::from(stored == Stored::Refused);
-            stored
-        })
-    }
-
     fn write<'a>(
         &'a self,
         key: &'a [u8],

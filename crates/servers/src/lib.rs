@@ -1,8 +1,8 @@
 //! How is a real server run for a test or a drill? On a free loopback port, in an empty directory, every wait bounded,
 //! ended by its own process id.
 //!
-//! Every server is the leader of a session of its own, so that a signal from the terminal reaches only whoever started
-//! it. It ends when it is dropped, and also when its parent is killed: the kernel sees to that (`setpriv --pdeathsig`).
+//! Every server is the leader of a process group of its own, so that a signal from the terminal reaches only whoever
+//! started it. It ends when it is dropped, and also when its parent is killed: the kernel sees to that (`setpriv --pdeathsig`).
 //! All calls block: async code makes them from `spawn_blocking`.
 #![forbid(unsafe_code)]
 
@@ -19,6 +19,7 @@ mod reply;
 mod running;
 mod sentinel;
 mod wait;
+mod waited;
 
 pub use bellwether_resp::Value;
 
@@ -32,3 +33,4 @@ pub use redis::Redis;
 pub use running::Running;
 pub use sentinel::Sentinel;
 pub use wait::until;
+pub use waited::Waited;

@@ -12,7 +12,7 @@ use rustix::process::Signal;
 
 use crate::certificate::Certificates;
 use crate::error::ServerError;
-use crate::program::{User, in_session};
+use crate::program::{User, in_group};
 use crate::redis::owned;
 use crate::running::{Place, Recipe, Running};
 use crate::wait::until;
@@ -133,7 +133,7 @@ fn data(home: &Path) -> PathBuf {
 }
 
 fn prepare(initdb: &Path, home: &Path, user: Option<User>, tls: bool) -> Result<(), ServerError> {
-    let mut command = in_session(initdb, user);
+    let mut command = in_group(initdb, user);
     command.args(["-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync", "-D"]).arg(data(home));
     command.current_dir(home).stdin(Stdio::null());
     let output = command.output().map_err(ServerError::system("initdb can't be run"))?;

@@ -14,7 +14,7 @@ const GRACE: Duration = Duration::from_secs(5);
 /// Between two looks at a process that was asked to end.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// A child, killed with its session when dropped.
+/// A child, killed with its process group when dropped.
 pub(crate) struct Process {
     child: Child,
     /// Asked to end by this before it is killed.

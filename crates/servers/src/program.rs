@@ -1,6 +1,7 @@
 //! Where is a program, as whom does it run, and does it end with its parent?
 
 use std::fs;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -42,11 +43,15 @@ fn which(program: &str) -> Option<PathBuf> {
     places.map(|place| place.join(program)).find(|file| file.is_file())
 }
 
-/// `program` as the leader of a session of its own, killed by the kernel when the thread that starts it is gone.
+/// `program` as the leader of a process group of its own, killed by the kernel when the thread that starts it is gone.
 ///
-/// The two small programs that see to it become the server itself: they come before it in the same process. They are
-/// util-linux, which every Debian has; where they are missing the server runs without what they do.
-pub(crate) fn in_session(program: &Path, user: Option<User>) -> Command {
+/// A group, not a session: Linux shares the processors out between sessions before it does among what is in them
+/// (`sched_autogroup`), and a server that had one to itself was kept waiting for 5.5 s by four busy loops. Those who
+/// ask it took that for silence.
+///
+/// The small program that sees to the end becomes the server itself: it comes before it in the same process. It is of
+/// util-linux, which every Debian has; where it is missing the server runs without what it does.
+pub(crate) fn in_group(program: &Path, user: Option<User>) -> Command {
     let mut words: Vec<String> = Vec::new();
     if let Some(setpriv) = which("setpriv") {
         words.push(setpriv.display().to_string());
@@ -56,11 +61,8 @@ pub(crate) fn in_session(program: &Path, user: Option<User>) -> Command {
         }
         words.push("--".into());
     }
-    if let Some(setsid) = which("setsid") {
-        words.push(setsid.display().to_string());
-    }
     words.push(program.display().to_string());
     let mut command = Command::new(&words[0]);
-    command.args(&words[1..]);
+    command.args(&words[1..]).process_group(0);
     command
 }

@@ -13,7 +13,7 @@ use rustix::process::Signal;
 
 use crate::error::ServerError;
 use crate::process::Process;
-use crate::program::{User, in_session};
+use crate::program::{User, in_group};
 
 /// From start to the first answer; a busy machine needs part of it.
 const START_LIMIT: Duration = Duration::from_secs(20);
@@ -213,7 +213,7 @@ impl From<Launch> for ServerError {
 fn launch(recipe: &Recipe, place: &Place) -> Result<Process, Launch> {
     let name = recipe.program.display();
     let other = |what: String| |source| Launch::Other(ServerError::System { what, source });
-    let mut command = in_session(&recipe.program, recipe.user);
+    let mut command = in_group(&recipe.program, recipe.user);
     command.args((recipe.arguments)(place)).current_dir(&place.home);
     let kept = |name: &OsString| recipe.without.is_some_and(|prefix| name.to_string_lossy().starts_with(prefix));
     for (name, _) in std::env::vars_os().filter(|(name, _)| kept(name)) {

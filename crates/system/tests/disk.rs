@@ -289,6 +289,7 @@ fn what_memory_has_no_room_for_is_there_for_who_looks_or_ends_it() {
     let server = Bellwether::start(Some(&plain(home.path(), "[memory]\nlimit = \"4 MiB\"")));
     let mut client = server.connect();
     let out = pushed_out(&server, &mut client);
+    let bulk = |key: &String| Value::bulk(&large(key));
     let mut next = out.iter();
     let mut key = || next.next().expect("a key that memory has not");
     for (told, value) in [
@@ -312,6 +313,35 @@ fn what_memory_has_no_room_for_is_there_for_who_looks_or_ends_it() {
     std::thread::sleep(Duration::from_millis(500));
     assert_eq!((client.call(&["GET", ends]), client.call(&["GET", gets])), (Value::Nil, Value::Nil));
     assert_eq!(client.call(&["EXPIRE", "session:nothing", "5"]), Value::Int(0), "control");
+    // Removed and counted, once.
+    let (one, two, batch) = (key(), key(), key());
+    assert_eq!(client.call(&["DEL", one, two, gone, "session:nothing"]), Value::Int(2));
+    assert_eq!(client.call(&["DEL", one, two]), Value::Int(0));
+    assert_eq!(client.call(&["GET", one]), Value::Nil);
+    client.call(&["MULTI"]);
+    client.call(&["DEL", batch]);
+    assert_eq!(client.call(&["EXEC"]), Value::Array(vec![Value::Int(1)]));
+    // Nobody needs to fill a key that has a value; once it is gone somebody does.
+    let filled = key();
+    let granted = |client: &mut Resp| client.call(&["BW.GET", filled, "WAIT", "0"]).items().to_vec();
+    let answer = granted(&mut client);
+    assert_eq!((&answer[0], &answer[3]), (&bulk(filled), &Value::Nil));
+    assert_eq!(client.call(&["DEL", filled]), Value::Int(1));
+    let answer = granted(&mut client);
+    assert!(answer[0] == Value::Nil && is_value(&answer[3]), "control: {answer:?}");
+}
+
+/// Its row may still lie there.
+#[test]
+fn what_has_ended_on_disk_is_not_counted_when_it_is_removed() {
+    let home = tempfile::tempdir().expect("a directory");
+    let server = Bellwether::start(Some(&plain(home.path(), "[memory]\nlimit = \"4 MiB\"")));
+    let mut client = server.connect();
+    let out = pushed_out(&server, &mut client);
+    assert_eq!(client.call(&["PEXPIRE", &out[0], "1"]), Value::Int(1));
+    std::thread::sleep(Duration::from_millis(20));
+    assert_eq!(client.call(&["DEL", &out[0]]), Value::Int(0), "its end is past");
+    assert_eq!(client.call(&["DEL", &out[1]]), Value::Int(1), "control");
 }
 
 #[test]
@@ -319,14 +349,14 @@ fn what_an_earlier_life_left_is_there_for_whoever_decides_by_it() {
     let home = tempfile::tempdir().expect("a directory");
     let text = plain(home.path(), "");
     let keys: Vec<String> =
-        ["nx", "getdel", "getset", "expire", "later", "xx"].map(|key| format!("session:{key}")).into();
+        ["nx", "getdel", "getset", "expire", "later", "xx", "del", "fill"].map(|key| format!("session:{key}")).into();
     {
         let server = Bellwether::start(Some(&text));
         let mut client = server.connect();
         for key in &keys {
             assert_eq!(client.call(&["SET", key, key, "EX", "600"]), Value::ok());
         }
-        stored(&server, 6.0);
+        stored(&server, 8.0);
     }
     let server = Bellwether::start(Some(&text));
     let mut client = server.connect();
@@ -344,6 +374,9 @@ fn what_an_earlier_life_left_is_there_for_whoever_decides_by_it() {
     assert_eq!(client.call(&["EXPIRE", &keys[4], "1000"]), Value::Int(1));
     assert!(matches!(client.call(&["TTL", &keys[4]]), Value::Int(900..=1000)));
     assert_eq!(client.call(&["SET", &keys[5], "new", "XX"]), Value::ok());
+    assert_eq!((client.call(&["DEL", &keys[6]]), client.call(&["DEL", &keys[6]])), (Value::Int(1), Value::Int(0)));
+    let answer = client.call(&["BW.GET", &keys[7], "WAIT", "0"]).items().to_vec();
+    assert_eq!((&answer[0], &answer[1], &answer[3]), (&Value::bulk(&keys[7]), &Value::bulk("suspect"), &Value::Nil));
     std::thread::sleep(Duration::from_millis(400));
     assert_eq!(client.call(&["GET", &keys[3]]), Value::Nil, "its end is past");
 }

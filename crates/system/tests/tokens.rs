@@ -3,18 +3,24 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use bellwether_servers::{Memcached, Redis};
+use bellwether_servers::{Memcached, Redis, Running, Waited};
 use bellwether_system::{Bellwether, Resp, Value, config, until};
 
 const LIMIT: Duration = Duration::from_secs(20);
 /// Races that are run against Redis, and against Memcached.
 const RACES: usize = 120;
 
+/// What a server may wait for its tier.
+const BUDGET: Duration = Duration::from_millis(500);
+/// Races that are run again because somebody in them got no processor for most of that.
+const MOST_AGAIN: usize = 60;
+
 /// Plain spaces: one behind the tier at `url`, one in each process's memory alone.
 fn text(url: &str) -> String {
     // A machine that is busy with other things must not look like a tier that is away.
+    let budget = BUDGET.as_millis();
     let rest = format!(
-        "[shared]\nurl = \"{url}\"\ntimeout = \"500ms\"\n\
+        "[shared]\nurl = \"{url}\"\ntimeout = \"{budget}ms\"\n\
          [[space]]\nmatch = \"user:{{id}}\"\nttl = \"30m\"\ngrace = \"30m\"\ntags = [\"users\"]\n\
          [[space]]\nmatch = \"near:{{id}}\"\nttl = \"30m\"\ntiers = [\"memory\"]\n"
     );
@@ -61,38 +67,55 @@ fn said(fleet: &[Bellwether; 2]) -> String {
 }
 
 /// How often a late `BW.SET` at the first process was stored, although the second had acknowledged a write of the key.
-fn overwritten(fleet: &[Bellwether; 2], space: &str, races: usize) -> usize {
+///
+/// What is decided while the tier is silent is promised in one process alone. So a race that was lost is run again if
+/// the kernel says that a thread of the tier or of a server was ready to run and got no processor for most of the time
+/// that a server waits for its tier; and only then.
+fn overwritten(fleet: &[Bellwether; 2], tier: &Running, space: &str, races: usize) -> usize {
     let (mut one, mut two) = (fleet[0].connect(), fleet[1].connect());
-    (0..races)
-        .filter(|race| {
-            let key = format!("{space}:{race}");
-            let token = token(&mut one, &key);
-            // Acknowledged: whoever reads from now on must not get anything older.
-            if race % 2 == 0 {
-                assert_eq!(two.call(&["DEL", &key]), Value::Int(0));
-            } else {
-                assert_eq!(two.call(&["SET", &key, "new"]), Value::ok());
-            }
-            let stored = one.call(&["BW.SET", &key, "old", &token]) == Value::Int(1);
-            let seen = [one.call(&["GET", &key]), two.call(&["GET", &key])];
-            stored || seen.contains(&Value::bulk("old"))
-        })
-        .count()
+    let all: Vec<u32> = fleet.iter().map(|server| server.process.id()).chain(tier.pid()).collect();
+    let mut lost = |race: usize, again: usize| {
+        let key = format!("{space}:{race}-{again}");
+        let token = token(&mut one, &key);
+        // Acknowledged: whoever reads from now on must not get anything older.
+        if race.is_multiple_of(2) {
+            assert_eq!(two.call(&["DEL", &key]), Value::Int(0));
+        } else {
+            assert_eq!(two.call(&["SET", &key, "new"]), Value::ok());
+        }
+        let stored = one.call(&["BW.SET", &key, "old", &token]) == Value::Int(1);
+        let seen = [one.call(&["GET", &key]), two.call(&["GET", &key])];
+        stored || seen.contains(&Value::bulk("old"))
+    };
+    let mut again = 0;
+    let mut is_lost = |race: usize| loop {
+        let before = Waited::of(&all);
+        if !lost(race, again) {
+            return false;
+        }
+        let waited = Waited::of(&all).longest_since(&before);
+        if waited < BUDGET / 2 || again == MOST_AGAIN {
+            return true;
+        }
+        again += 1;
+        eprintln!("race {race} again: somebody in it got no processor for {waited:?}");
+    };
+    (0..races).filter(|race| is_lost(*race)).count()
 }
 
 #[test]
 fn g3_a_token_is_void_the_moment_another_process_has_acknowledged_a_write() {
     let redis = redis();
     let fleet = fleet(&redis.url());
-    assert_eq!(overwritten(&fleet, "user", RACES), 0, "of {RACES}; {}", said(&fleet));
-    assert_eq!(overwritten(&fleet, "near", 20), 20, "control: where each process decides alone");
+    assert_eq!(overwritten(&fleet, &redis, "user", RACES), 0, "of {RACES}; {}", said(&fleet));
+    assert_eq!(overwritten(&fleet, &redis, "near", 20), 20, "control: where each process decides alone");
 }
 
 #[test]
 fn g3_the_same_holds_over_memcached() {
     let memcached = Memcached::start(&[]).unwrap_or_else(|error| panic!("{error}"));
     let fleet = fleet(&format!("memcached://{}", memcached.address()));
-    assert_eq!(overwritten(&fleet, "user", RACES), 0, "of {RACES}; {}", said(&fleet));
+    assert_eq!(overwritten(&fleet, &memcached, "user", RACES), 0, "of {RACES}; {}", said(&fleet));
     let (mut one, mut two) = (fleet[0].connect(), fleet[1].connect());
     let given = token(&mut one, "user:a");
     assert_eq!(get(&mut two, &["user:a", "WAIT", "0"]).1, "held");

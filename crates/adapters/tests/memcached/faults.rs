@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use bellwether::Mode;
-use bellwether::shared::{Acquired, Found, Tier};
+use bellwether::shared::{Acquired, Found, Tier, TierTrouble};
+use bellwether::{Fence, Invalidation, Mode};
 use bellwether_adapters::tiers::memcached::{MemcachedOptions, MemcachedTier};
 use bellwether_faults::{Ending, Faults, Proxy, Slice};
 
@@ -16,6 +16,63 @@ const KEYS: usize = 40;
 /// A value that says whose it is.
 fn said(n: usize, round: usize) -> String {
     format!("{{\"key\":{n},\"round\":{round},\"filler\":\"{}\"}}", "x".repeat(n * 7))
+}
+
+/// No caller is forgotten between the queue, the wire and the reply, however many come at once.
+#[test]
+fn every_call_of_a_server_that_answers_is_answered() {
+    run(servers(1), |servers| async move {
+        let tier = Arc::new(super::open(&servers));
+        assert!(tier.check().await.is_empty());
+        let tasks = (0..64u64).map(|task| {
+            let tier = tier.clone();
+            tokio::spawn(async move {
+                for round in 0..200u64 {
+                    let key = format!("k{}", (task * 7 + round) % 50).into_bytes();
+                    let done = match round % 3 {
+                        0 => tier.get(&key).await.map(drop),
+                        1 => tier.acquire(&key, ask(Mode::Miss)).await.map(drop),
+                        _ => tier.invalidate(&key, Invalidation::Remove, Fence::ZERO).await.map(drop),
+                    };
+                    // Somebody may be quicker each time: that is an answer.
+                    if let Err(error) = done {
+                        assert_eq!(error.kind, TierTrouble::Failed, "{error}");
+                    }
+                    if round % 16 == task % 16 {
+                        tokio::time::sleep(Duration::from_micros(fastrand::u64(..300))).await;
+                    }
+                }
+            })
+        });
+        futures_util::future::try_join_all(tasks).await.unwrap();
+        let counts = tier.counts();
+        assert!(counts.unreachable == 0 && counts.calls > 64 * 200, "{counts:?}");
+    });
+}
+
+/// What was asked over a connection that breaks is asked over the next one, within the same call.
+#[test]
+fn a_question_survives_the_connection_that_it_went_over() {
+    run(servers(1), |servers| async move {
+        let proxy = Proxy::start(servers[0].address(), 815).await.unwrap();
+        let tier =
+            Arc::new(MemcachedTier::open(&format!("memcached://{}", proxy.address()), super::patient()).unwrap());
+        assert!(tier.check().await.is_empty());
+        super::store(&tier, b"k", entry("v")).await;
+        for _ in 0..20 {
+            // So slow that the connection is cut in between.
+            proxy.set_both(Faults { latency: Duration::from_millis(50), ..Faults::NONE });
+            let asked = tokio::spawn({
+                let tier = tier.clone();
+                async move { super::body(&tier, b"k").await }
+            });
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            proxy.cut(Ending::Reset);
+            proxy.calm();
+            assert_eq!(asked.await.unwrap().unwrap(), "v");
+        }
+        assert_eq!(tier.counts().unreachable, 0);
+    });
 }
 
 /// G5: no reply crosses to another key, whatever is cancelled, reset or damaged.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use bellwether::shared::{Acquired, Ask, Envelope, Found, Stored, Tier, Verified};
+use bellwether::shared::{Acquired, Ask, Envelope, Found, Stored, Tier, Verified, When};
 use bellwether::{FailClass, Fence, Invalidation, Kind, Mode, Span};
 use bellwether_adapters::tiers::memcached::MemcachedTier;
 
@@ -239,14 +239,18 @@ fn answers_that_may_not_be_kept_are_marked_for_everybody() {
 }
 
 #[test]
-fn a_write_is_stored_under_its_fence_unless_something_newer_came() {
+fn a_write_is_above_all_that_its_key_has_had_and_voids_every_token() {
     run(servers(1), |servers| async move {
         let tier = open(&servers);
+        let set = async |value| tier.write(b"k", When::Always, false, Fence::ZERO, entry(value)).await.unwrap().stored;
         let first = tier.invalidate(b"k", Invalidation::Remove, Fence::ZERO).await.unwrap();
-        assert_eq!(tier.put(b"k", first.fence, entry("written")).await.unwrap(), Stored::Yes(first.fence));
+        let written = set("written").await.unwrap();
+        assert!(written > first.fence);
         assert_eq!(body(&tier, b"k").await.unwrap(), "written");
         let second = tier.invalidate(b"k", Invalidation::Remove, Fence::ZERO).await.unwrap();
-        assert_eq!(tier.put(b"k", first.fence, entry("late")).await.unwrap(), Stored::Refused);
-        assert_eq!(tier.put(b"k", second.fence, entry("newer")).await.unwrap(), Stored::Yes(second.fence));
+        let token = token(&tier, b"k", ask(Mode::Miss)).await;
+        assert!(second.fence > written && set("newer").await.unwrap() > token);
+        assert_eq!(tier.publish(b"k", token, entry("late")).await.unwrap(), Stored::Refused);
+        assert_eq!(body(&tier, b"k").await.unwrap(), "newer");
     });
 }

@@ -107,7 +107,6 @@ async fn foreign_values_are_handed_out_with_their_end_and_never_rewritten() {
         let asked = tier.acquire(key, ask(Mode::Backup)).await.unwrap();
         assert!(matches!(&asked, Acquired::Foreign { body, left } if body == expected && left.is_some() == ends));
         let now = Fence(u64::MAX >> 1);
-        assert_eq!(tier.put(key, now, entry("ours")).await.unwrap(), Stored::Refused);
         assert_eq!(tier.publish(key, now, entry("ours")).await.unwrap(), Stored::Refused);
         assert!(!tier.renew(key, now, Span::secs(1)).await.unwrap());
     }
@@ -166,8 +165,7 @@ async fn large_values_go_their_own_way_and_arrive_whole() {
     for length in 65_300..65_600 {
         let key = format!("edge:{}", length % 8);
         let value = noise(length);
-        let (raised, _) = (tier.invalidate(key.as_bytes(), Invalidation::Remove, Fence::ZERO).await.unwrap(), ());
-        tier.put(key.as_bytes(), raised.fence, entry(value.clone())).await.unwrap();
+        set(&tier, key.as_bytes(), entry(value.clone())).await.unwrap();
         assert_eq!(body(tier.get(key.as_bytes()).await), Some(value), "{length}");
     }
 }
@@ -212,7 +210,7 @@ async fn a_key_of_another_type_is_passed_by() {
         tier.get(b"list").await.map(drop),
         tier.acquire(b"list", ask(Mode::Miss)).await.map(drop),
         tier.publish(b"list", Fence(1), entry("v")).await.map(drop),
-        tier.put(b"list", Fence(u64::MAX >> 1), entry("v")).await.map(drop),
+        set(&tier, b"list", entry("v")).await.map(drop),
         tier.verify(b"list").await.map(drop),
     ];
     for result in trouble {
@@ -236,7 +234,7 @@ async fn a_key_of_another_type_is_removed_like_any_other() {
         let raised = tier.invalidate(b"k", verb, Fence::ZERO).await.unwrap();
         assert!(raised.was_resident, "{command}");
         assert_eq!(body(tier.get(b"k").await), None, "a tombstone stands there");
-        assert_eq!(tier.put(b"k", raised.fence, entry("v")).await.unwrap(), Stored::Yes(raised.fence));
+        assert!(set(&tier, b"k", entry("v")).await.unwrap() > raised.fence);
         assert_eq!(body(tier.get(b"k").await).as_deref(), Some(&b"v"[..]));
         call(&server, &["DEL", "bw:k"]).await;
     }

@@ -123,9 +123,6 @@ impl Tier for Shared {
     ) -> Answer<'a, bellwether::shared::Raised> {
         self.0.invalidate(key, verb, at_least)
     }
-    fn put<'a>(&'a self, key: &'a [u8], fence: Fence, envelope: Envelope) -> Answer<'a, Stored> {
-        self.0.put(key, fence, envelope)
-    }
     fn write<'a>(
         &'a self,
         key: &'a [u8],

@@ -16,7 +16,7 @@ mod waiting;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bellwether::shared::{Acquired, Ask, Draw, Envelope, Format, Found, Mode, Position, Stored, Tier, TierError};
+use bellwether::shared::{Acquired, Ask, Draw, Envelope, Format, Found, Mode, Position, Stored, Tier, TierError, When};
 use bellwether::{Fence, Kind, Span};
 use bellwether_adapters::tiers::redis::{RedisOptions, RedisTarget, RedisTier};
 use bellwether_servers::Redis;
@@ -71,6 +71,12 @@ fn patient() -> RedisOptions {
 
 fn open_with(url: &str, options: RedisOptions) -> RedisTier {
     RedisTier::open(RedisTarget::parse(url).expect("an address"), options).expect("a tier")
+}
+
+/// What a plain `SET` does: the fence that it got.
+async fn set(tier: &RedisTier, key: &[u8], entry: Envelope) -> Result<Fence, TierError> {
+    let wrote = tier.write(key, When::Always, false, Fence::ZERO, entry).await?;
+    Ok(wrote.stored.expect("without a condition"))
 }
 
 fn entry(body: impl Into<Bytes>) -> Envelope {

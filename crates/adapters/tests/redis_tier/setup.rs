@@ -89,8 +89,8 @@ async fn missing_rights_are_told_with_those_that_are_needed_and_those_are_enough
     let token = granted(&rich, b"more").await;
     assert!(rich.renew(b"more", token, Span::secs(1)).await.unwrap());
     assert!(rich.release(b"more", token, Some((Span::secs(1), bellwether::FailClass::Failed))).await.unwrap());
-    let raised = rich.invalidate(b"k", Invalidation::Expire, Fence::ZERO).await.unwrap();
-    rich.put(b"k", raised.fence, entry(noise(100_000))).await.unwrap();
+    rich.invalidate(b"k", Invalidation::Expire, Fence::ZERO).await.unwrap();
+    set(&rich, b"k", entry(noise(100_000))).await.unwrap();
     assert!(body(rich.get(b"k").await).is_some());
     let told = fatal(&open_with(&format!("redis://rich:p@127.0.0.1:{port}"), elsewhere).check().await);
     assert!(told.contains("NOPERM") && told.contains("~other:*"), "{told}");

@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 
 use crate::engine::Engine;
 use crate::engine::body::AnyBody;
+use crate::engine::shelf::Gone;
 use crate::engine::space::SpaceState;
 use crate::engine::tier::{Asked, Link, Said};
 use crate::entry::{Resident, TierMark, relabelled};
@@ -145,9 +146,9 @@ impl Engine {
         });
     }
 
-    async fn until_gone(&self, space: &SpaceState, gone: Option<JoinHandle<bool>>) {
+    async fn until_gone(&self, space: &SpaceState, gone: Option<JoinHandle<Gone>>) {
         if let Some(gone) = gone
-            && !gone.await.unwrap_or(false)
+            && !gone.await.unwrap_or_default().done
         {
             tracing::warn!(space = &*space.name, "an older value may be found on disk after a restart");
         }
@@ -161,7 +162,7 @@ impl Engine {
         key: &Key,
         entry: &Resident,
         asked: Asked,
-    ) -> (Option<Resident>, Option<JoinHandle<bool>>) {
+    ) -> (Option<Resident>, Option<JoinHandle<Gone>>) {
         let telling = self.telling();
         let (kept, floor) = self.flights.locked(key, |shard| {
             let crossed = shard.floor(key).merge(self.floor_of(space, entry)).covers(asked.fence);

@@ -57,6 +57,14 @@ impl Engine {
     ) -> Result<Leased, Error> {
         let mut link = Link::of(self, space, key);
         let alone = link.is_none();
+        // A value that memory had to let go of is a value all the same: nobody needs to fill the key.
+        if alone
+            && let Some((entry, why, at)) = self.brought_back(space, key, ask.demand).await
+            && why == Why::Suspect
+        {
+            // Of an earlier life: it stays where it is, and memory has nothing to say of it.
+            return Ok(Leased::Value { entry, why, at, token: None });
+        }
         let patience = ask.deadline().min(self.clock.now() + wait);
         let began = self.flights.current_fence();
         let mut asking = Asking::default();

@@ -43,6 +43,15 @@ pub(crate) struct Fetched {
 /// Between two looks at a disk that is being told something.
 const BREATH: Span = Span::ms(1);
 
+/// What the disk says to the removal of a key.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Gone {
+    /// It survives this process.
+    pub(crate) done: bool,
+    /// A value was there that could still have been served.
+    pub(crate) was_there: bool,
+}
+
 impl Engine {
     /// The disk, where this space's values can go there.
     pub(crate) fn shelf_of<'a>(&'a self, space: &'a SpaceState) -> Option<(&'a Shelf, &'a Travel)> {
@@ -80,11 +89,14 @@ impl Engine {
         }
     }
 
-    /// The disk gives up what it holds of a key under `fence` or before; true once that survives this process.
-    pub(crate) fn unshelve(&self, space: &SpaceState, key: &Key, fence: Fence) -> Option<JoinHandle<bool>> {
+    /// The disk gives up what it holds of a key under `fence` or before; done once that survives this process.
+    pub(crate) fn unshelve(&self, space: &SpaceState, key: &Key, fence: Fence) -> Option<JoinHandle<Gone>> {
         let (shelf, travel) = self.shelf_of(space)?;
         let removed = shelf.disk.remove(&travel.name(&key.bytes), fence);
-        Some(self.runtime().spawn(async move { removed.await.inspect_err(not_done).is_ok() }))
+        Some(self.runtime().spawn(async move {
+            let removed = removed.await.inspect_err(not_done);
+            Gone { done: removed.is_ok(), was_there: removed.unwrap_or(false) }
+        }))
     }
 
     /// The same for all that a tag covers.
@@ -145,6 +157,22 @@ impl Engine {
         }
         let Fetched { entry, floor, .. } = found;
         self.take(space, key, Offer { entry: entry.clone(), floor: *floor, newer: true, lease: None })
+    }
+
+    /// What the disk has of a key that memory lacks, for a client that would fill it: as a plain read would be answered.
+    /// One of this life of the process is memory's from here on. `None` as well where the disk does not tell in time.
+    pub(crate) async fn brought_back(&self, space: &SpaceState, key: &Key, demand: Demand) -> Option<Answer> {
+        let allows = !matches!(demand, Demand::Fresh) && self.shelf_of(space).is_some();
+        if !allows || self.memory.peek(key.by_ref()).is_some() {
+            return None;
+        }
+        let found = self.fetch(space, key).await?;
+        let (entry, why, at) = self.take_up(space, key, &found)?;
+        let young = match demand {
+            Demand::MaxAge(most) => entry.meta().age(at) <= most,
+            _ => true,
+        };
+        young.then_some((entry, why, at))
     }
 
     /// What lies on disk under the key, within what a request may spend on a tier. Nothing of it is taken up.

@@ -13,6 +13,7 @@ use tokio::task::JoinHandle;
 
 use crate::engine::body::AnyBody;
 use crate::engine::cell::FlightCell;
+use crate::engine::shelf::Gone;
 use crate::engine::space::SpaceState;
 use crate::engine::{Engine, draw};
 use crate::entry::{Aside, Entry, Extra, Resident, Tag, TierMark, relabelled};
@@ -26,24 +27,24 @@ use crate::state::pending::Owed;
 pub(crate) struct Invalidating {
     pub(crate) was_resident: bool,
     pub(crate) to_tell: ToTell,
-    /// True once the disk has given it up.
-    pub(crate) on_disk: Option<JoinHandle<bool>>,
+    /// What the disk says to it.
+    pub(crate) on_disk: Option<JoinHandle<Gone>>,
 }
 
 /// A write that holds here.
 pub(crate) struct Writing {
     pub(crate) kept: bool,
     pub(crate) to_tell: ToTell,
-    /// True once the disk has given up the older value.
-    pub(crate) on_disk: Option<JoinHandle<bool>>,
+    /// What the disk says to the end of the older value.
+    pub(crate) on_disk: Option<JoinHandle<Gone>>,
 }
 
 /// Another end of a value that holds here.
 pub(crate) struct Ended {
     /// False: there was none, or nothing to change.
     pub(crate) changed: bool,
-    /// True once the disk has it as well.
-    pub(crate) on_disk: Option<JoinHandle<bool>>,
+    /// What the disk says: it has it as well then.
+    pub(crate) on_disk: Option<JoinHandle<Gone>>,
 }
 
 /// Whom else an invalidation must be told.

@@ -1,6 +1,6 @@
 //! What may a holder do? Publish, beat, give back: each only while its token is the key's.
 
-use super::{Cell, Now, What};
+use super::{Cell, What};
 use crate::failure::FailClass;
 use crate::fence::Fence;
 use crate::time::{Span, Tick};
@@ -42,21 +42,5 @@ impl Cell {
             // A body or a tombstone stays what it is, and the key is left alone.
             (Some((cool, _)), _) => Some(Cell { lease_until: now + cool, ..free }),
         })
-    }
-
-    /// Stores what somebody wrote, or a copy, under a fence that was drawn for it; `None`: something newer has come,
-    /// or it took longer than tombstones are sure to be there.
-    pub fn put(cell: Option<Cell>, fence: Fence, entry: Cell, at: Now) -> Option<Cell> {
-        let now = at.tick();
-        let drawn = Now::of(fence).tick();
-        if now.since(drawn) > Span(super::TOMBSTONE.0 / 2) {
-            return None;
-        }
-        if let Some(held) = super::alive(cell, now)
-            && (held.what == What::Foreign || held.fence > fence)
-        {
-            return None;
-        }
-        Some(Cell { fence, token: None, lease_until: Tick(0), lease: Span::ZERO, ..entry })
     }
 }

@@ -159,13 +159,17 @@ fn giving_back_a_lease_never_shortens_a_tombstone() {
 }
 
 #[test]
-fn a_write_is_stored_unless_something_newer_came_or_it_is_late() {
+fn a_write_is_above_all_that_the_key_has_had_and_all_that_its_writer_knows() {
     let (raised, cell) = Cell::invalidate(None, Invalidation::Remove, Fence::ZERO, NOW);
-    assert!(Cell::put(Some(cell), raised.fence, value(NOW), later(5)).is_some());
-    let (_, newer) = Cell::invalidate(Some(cell), Invalidation::Remove, Fence::ZERO, later(1));
-    assert_eq!(Cell::put(Some(newer), raised.fence, value(NOW), later(5)), None);
-    assert_eq!(Cell::put(None, raised.fence, value(NOW), later(5001)), None, "its tombstone may be gone");
-    assert_eq!(Cell::put(Some(Cell::foreign()), raised.fence, value(NOW), later(5)), None);
+    let first = Cell::may_write(Some(cell), When::Always, Fence::ZERO, NOW).expect("without a condition");
+    assert!(first > raised.fence, "a tombstone beats older writes, and this one is newer");
+    let known = Fence(first.0 + (1 << 40));
+    assert!(Cell::may_write(Some(cell), When::Always, known, later(5)).is_some_and(|fence| fence >= known));
+    assert!(
+        Cell::may_write(None, When::Always, known, later(5)).is_some_and(|fence| fence >= known),
+        "it was forgotten"
+    );
+    assert!(Cell::may_write(Some(Cell::foreign()), When::Always, Fence::ZERO, later(5)).is_some(), "as a SET of Redis");
 }
 
 #[test]
@@ -192,7 +196,7 @@ enum Act {
     Renew(usize),
     Release(usize, bool),
     Invalidate(bool),
-    Put(usize),
+    Write(When),
     Gone,
     Overwritten,
     Pass(u64),
@@ -208,7 +212,7 @@ fn acts() -> impl Strategy<Value = Act> {
         1 => (0usize..4).prop_map(Act::Renew),
         1 => (0usize..4, any::<bool>()).prop_map(|(n, failed)| Act::Release(n, failed)),
         2 => any::<bool>().prop_map(Act::Invalidate),
-        1 => (0usize..4).prop_map(Act::Put),
+        1 => prop_oneof![Just(When::Always), Just(When::Absent), Just(When::Present)].prop_map(Act::Write),
         1 => Just(Act::Gone),
         1 => Just(Act::Overwritten),
         3 => (0u64..1500).prop_map(Act::Pass),
@@ -223,7 +227,6 @@ proptest! {
         let mut at = NOW;
         let mut cell: Option<Cell> = None;
         let mut tokens: Vec<Fence> = Vec::new();
-        let mut writes: Vec<Fence> = Vec::new();
         // What an asker knows: a newer fence than this was never told to anybody.
         let mut known = Fence::ZERO;
         let mut behind = false;
@@ -279,15 +282,14 @@ proptest! {
                     prop_assert!(cell.is_none_or(|cell| raised.fence > cell.fence));
                     void = tokens.len();
                     known = known.max(raised.fence);
-                    writes.push(raised.fence);
                     cell = Some(next);
                 }
-                Act::Put(back) => {
-                    let Some(n) = writes.len().checked_sub(back + 1) else { continue };
-                    if let Some(next) = Cell::put(cell, writes[n], value(at), at) {
-                        prop_assert!(cell.is_none_or(|cell| !cell.is_resident(now) || cell.fence <= writes[n]));
+                Act::Write(when) => {
+                    if let Some(fence) = Cell::may_write(cell, when, known.above(), at) {
+                        prop_assert!(cell.is_none_or(|cell| fence > cell.fence) && fence > known);
                         void = tokens.len();
-                        cell = Some(next);
+                        known = fence;
+                        cell = Some(Cell { fence, token: None, lease_until: Tick(0), lease: Span::ZERO, ..value(at) });
                     }
                 }
                 Act::Gone => {

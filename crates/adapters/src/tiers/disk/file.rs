@@ -2,10 +2,11 @@
 
 use std::sync::atomic::Ordering;
 
-use bellwether::Fence;
 use bellwether::disk::{OnRestart, Scope};
+use bellwether::{Fence, Kind};
+use bytes::Bytes;
 use parking_lot::RwLock;
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use super::clock::{Continuity, FileClock, Left, Machine};
 use super::common::{Counts, Opening, count};
@@ -53,8 +54,10 @@ pub(super) enum Outcome {
     /// An invalidation or something newer came first.
     Outdated,
     TooLarge,
-    /// True: something was there.
+    /// An entry was deleted; whether it is one that could still have been served.
     Removed(bool),
+    /// None of the key was there.
+    NothingRemoved,
     Done,
 }
 
@@ -160,7 +163,7 @@ impl File {
             Order::Remove { key, fence, .. } => {
                 let id = row::id(key);
                 keys.raise(id, *fence);
-                self.remove(id, key, *fence)
+                self.remove(id, key, *fence, floors)
             }
             Order::Raise { scope, fence, .. } => self.raise(*scope, *fence, floors),
             Order::Forget { id, sum } => {
@@ -195,10 +198,20 @@ impl File {
         Ok(if changed > 0 { Outcome::Stored } else { Outcome::Outdated })
     }
 
-    fn remove(&self, id: i64, key: &[u8], fence: Fence) -> Result<Outcome, Trouble> {
-        let sql = "DELETE FROM entry WHERE id = ?1 AND key = ?2 AND (life, fence) <= (?3, ?4)";
+    fn remove(&self, id: i64, key: &[u8], fence: Fence, floors: &RwLock<Floors>) -> Result<Outcome, Trouble> {
+        let sql = "DELETE FROM entry WHERE id = ?1 AND key = ?2 AND (life, fence) <= (?3, ?4)
+            RETURNING space, life, fence, expires_ms, envelope";
         let values = params![id, key, self.about.life, fence.0];
-        Ok(Outcome::Removed(self.connection.prepare_cached(sql)?.execute(values)? > 0))
+        let gone = self.connection.prepare_cached(sql)?.query_row(values, |row| {
+            let at = Seq { life: row.get(1)?, fence: row.get(2)? };
+            Ok((row.get::<_, i64>(0)?.cast_unsigned(), at, row.get::<_, u64>(3)?, row.get::<_, Vec<u8>>(4)?))
+        });
+        let Some((space, at, expires_ms, envelope)) = gone.optional()? else { return Ok(Outcome::NothingRemoved) };
+        let now = self.clock.now_ms();
+        let held = row::decode(key, &Bytes::from(envelope), now).filter(|_| now < expires_ms);
+        let was_there =
+            held.is_some_and(|held| held.kind == Kind::Value && !floors.read().cover(at, space, &held.tags));
+        Ok(Outcome::Removed(was_there))
     }
 
     fn raise(&mut self, scope: Scope, fence: Fence, floors: &RwLock<Floors>) -> Result<Outcome, Trouble> {
@@ -336,7 +349,7 @@ pub(super) fn tally(outcome: Outcome, counts: &Counts) {
         Outcome::Stored => count(&counts.stored),
         Outcome::Outdated => count(&counts.outdated),
         Outcome::TooLarge => count(&counts.too_large),
-        Outcome::Removed(true) => count(&counts.removed),
-        Outcome::Removed(false) | Outcome::Done => {}
+        Outcome::Removed(_) => count(&counts.removed),
+        Outcome::NothingRemoved | Outcome::Done => {}
     }
 }

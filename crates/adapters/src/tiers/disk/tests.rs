@@ -134,6 +134,27 @@ async fn an_entry_comes_back_as_it_went_and_an_earlier_lifes_is_told_as_such() {
 }
 
 #[tokio::test]
+async fn a_removal_tells_of_what_could_still_have_been_served() {
+    let bench = Bench::new();
+    let disk = bench.open();
+    let tagged = Envelope { tags: vec![7], ..envelope(b"x") };
+    let missing = Envelope { kind: Kind::Negative, body: Bytes::new(), ..envelope(b"") };
+    for (key, envelope) in
+        [(&b"value"[..], envelope(b"x")), (b"missing", missing), (b"kept", tagged.clone()), (b"tag", tagged)]
+    {
+        assert!(disk.put(key, SPACE, Fence(10), envelope));
+    }
+    disk.flush().await;
+    assert!(disk.remove(b"value", Fence(20)).await.unwrap());
+    assert!(disk.remove(b"kept", Fence(20)).await.unwrap(), "control: before its tag is");
+    disk.raise(Scope::Tag(7), Fence(20)).await.unwrap();
+    assert!(!disk.remove(b"tag", Fence(30)).await.unwrap(), "its tag took it away");
+    assert!(!disk.remove(b"missing", Fence(30)).await.unwrap(), "no value");
+    assert!(!disk.remove(b"nothing", Fence(30)).await.unwrap());
+    assert_eq!(disk.counts().removed, 4, "rows that are gone");
+}
+
+#[tokio::test]
 async fn a_removal_covers_what_was_made_before_it_and_nothing_else() {
     let bench = Bench::new();
     let disk = bench.open();

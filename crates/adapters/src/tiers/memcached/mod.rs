@@ -423,17 +423,6 @@ impl Tier for MemcachedTier {
         .boxed()
     }
 
-    fn put<'a>(&'a self, key: &'a [u8], fence: Fence, envelope: Entry) -> BoxFuture<'a, Result<Stored, TierError>> {
-        let decide = move |name: &Name, slot: &Slot| {
-            let (entry, bytes) = self.inner.sealed(name, slot, fence, &envelope)?;
-            Ok(match Cell::put(slot.cell, fence, entry, slot.now) {
-                Some(next) => Step::Write { next, body: Some(bytes), reply: Stored::Yes(fence) },
-                None => Step::Done(Stored::Refused),
-            })
-        };
-        self.inner.step(key, TRIES, decide).boxed()
-    }
-
     fn write<'a>(
         &'a self,
         key: &'a [u8],

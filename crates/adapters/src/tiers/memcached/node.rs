@@ -126,10 +126,18 @@ impl Drop for Node {
 impl Shared {
     async fn ask(&self, request: Request) -> Result<Reply, Fault> {
         let mut states = self.state.subscribe();
+        // A connection that breaks says nothing of the next one, and a question can be asked twice. What writes can't:
+        // it may have been done.
+        let mut again = matches!(request, Request::Get(_)).then(|| request.clone());
+        let mut request = request;
         loop {
             let state = states.borrow_and_update().clone();
             match state {
-                State::Up(link) => return link.call(request).await,
+                State::Up(link) => match (link.call(request).await, again.take()) {
+                    // Its keeper is about to see that it is gone.
+                    (Err(Fault::Lost(_)), Some(same)) if states.changed().await.is_ok() => request = same,
+                    (answer, _) => return answer,
+                },
                 State::Down(why) => return Err(Fault::Down(why)),
                 State::Connecting if states.changed().await.is_ok() => {}
                 State::Connecting => return Err(Fault::Down("the tier is closed".to_owned())),

@@ -188,20 +188,6 @@ impl Tier for RedisTier {
         .boxed()
     }
 
-    fn put<'a>(&'a self, key: &'a [u8], fence: Fence, envelope: Envelope) -> BoxFuture<'a, Result<Stored, TierError>> {
-        async move {
-            let key = self.stored(key);
-            let stored = match self.sealed(&key, &envelope) {
-                Ok((bytes, windows)) => {
-                    self.said_yes(&key, &script::put(fence, windows, self.tombstone_ms(), bytes), false).await
-                }
-                Err(error) => Err(error),
-            };
-            self.count(stored.map(|yes| if yes { Stored::Yes(fence) } else { Stored::Refused }))
-        }
-        .boxed()
-    }
-
     fn write<'a>(
         &'a self,
         key: &'a [u8],

@@ -32,7 +32,6 @@ script!(PUBLISH, "scripts/publish.lua");
 script!(RENEW, "scripts/renew.lua");
 script!(RELEASE, "scripts/release.lua");
 script!(INVALIDATE, "scripts/invalidate.lua");
-script!(PUT, "scripts/put.lua");
 script!(WRITE, "scripts/write.lua");
 script!(CHANGE, "scripts/change.lua");
 script!(LOOK, "scripts/look.lua");
@@ -127,11 +126,6 @@ pub(super) fn release(token: Fence, failed: Option<(Span, FailClass)>) -> Call {
 pub(super) fn invalidate(verb: Invalidation, tombstone_ms: u64, at_least: Fence) -> Call {
     let verb = u64::from(verb == Invalidation::Expire);
     Call { script: &INVALIDATE, args: vec![number(verb), number(tombstone_ms), fence(at_least)] }
-}
-
-pub(super) fn put(under: Fence, windows: Windows, tombstone_ms: u64, envelope: Vec<u8>) -> Call {
-    let args = std::iter::once(fence(under)).chain(windows.args()).chain([number(tombstone_ms), envelope]).collect();
-    Call { script: &PUT, args }
 }
 
 pub(super) fn write(when: When, at_least: Fence, longest: u64, windows: Windows, envelope: Vec<u8>) -> Call {

@@ -426,11 +426,6 @@ impl Tier for SpreadTier {
         self.0.invalidate_split(key, verb, at_least).boxed()
     }
 
-    fn put<'a>(&'a self, key: &'a [u8], fence: Fence, envelope: Envelope) -> BoxFuture<'a, Result<Stored, TierError>> {
-        // It comes after an invalidation, which has seen to the copies; the next load names new ones.
-        self.0.inner.put(key, fence, envelope)
-    }
-
     fn write<'a>(
         &'a self,
         key: &'a [u8],
