@@ -20,6 +20,7 @@ mod pace;
 mod policy_set;
 mod process;
 mod record;
+mod strangers;
 mod task;
 mod tier;
 mod unmet;

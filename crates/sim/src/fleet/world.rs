@@ -18,11 +18,11 @@ use bellwether_core::write::stamp::{Stamping, stamp};
 
 use super::arrivals::Crowd;
 use super::case::{Case, Memory, Start};
-use super::filter::passes_below;
 use super::origin::Origin;
 use super::outcome::Outcome;
 use super::policy_set::PolicySet;
 use super::record::{Ending, Record};
+use super::strangers::passes_below;
 use super::task::{Event, MOST_TASKS, Task};
 use super::tier::SharedTier;
 use super::warming::{Warming, shares};
