@@ -17,6 +17,7 @@ mod place;
 mod proto;
 mod slot;
 mod step;
+mod taken;
 mod url;
 
 use std::sync::Arc;
@@ -274,15 +275,7 @@ impl Inner {
                     Some(cas) => (Request::Delete(name.stored.clone(), cas), reply),
                     None => return Ok(reply),
                 },
-                Step::Write { next, body, reply } => {
-                    let stays = body.is_none() && slot.envelope.is_some();
-                    let data = body.unwrap_or_else(|| slot.followed_by(&next));
-                    // A body that stays is as old as it was.
-                    let flags = if stays { slot.epoch } else { self.fleet.epoch() };
-                    let swap = slot.cas.map_or(Swap::Absent, Swap::Unchanged);
-                    let ttl = Some(seconds(&next, slot.now));
-                    (Request::Set { name: name.stored.clone(), swap, ttl, flags, data }, reply)
-                }
+                Step::Write { next, body, reply } => (self.replacing(&name, &slot, &next, body), reply),
             };
             if self.call(node, request).await? == Reply::Done {
                 return Ok(reply);
@@ -290,6 +283,16 @@ impl Inner {
             self.counters.contended.add();
         }
         Err(failed("others were quicker every time"))
+    }
+
+    /// Puts another cell in the place of what lies there, if nobody is quicker.
+    fn replacing(&self, name: &Name, slot: &Slot, next: &Cell, body: Option<Bytes>) -> Request {
+        let stays = body.is_none() && slot.envelope.is_some();
+        let data = body.unwrap_or_else(|| slot.followed_by(next));
+        // A body that stays is as old as it was.
+        let flags = if stays { slot.epoch } else { self.fleet.epoch() };
+        let swap = slot.cas.map_or(Swap::Absent, Swap::Unchanged);
+        Request::Set { name: name.stored.clone(), swap, ttl: Some(seconds(next, slot.now)), flags, data }
     }
 
     /// The bytes and the cell of an entry that is handed over now.
@@ -449,6 +452,9 @@ impl Tier for MemcachedTier {
         at_least: Fence,
         _within: Span,
     ) -> BoxFuture<'a, Result<Wrote, TierError>> {
+        if change == Change::Take {
+            return taken::take(&self.inner, key, at_least).boxed();
+        }
         let decide = move |_: &Name, slot: &Slot| {
             let before = found(slot.clone());
             Ok(match Cell::change(slot.cell, change, at_least, slot.now) {
