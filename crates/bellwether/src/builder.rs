@@ -118,8 +118,14 @@ impl CacheBuilder {
 
     /// A tier that several processes share, for spaces declared with [`Cache::shared_space`].
     #[must_use]
-    pub fn shared(mut self, tier: impl Tier) -> CacheBuilder {
-        self.tier = Some(Arc::new(tier));
+    pub fn shared(self, tier: impl Tier) -> CacheBuilder {
+        self.shared_with(Arc::new(tier))
+    }
+
+    /// The same, of a tier that others ask as well, such as how its servers are.
+    #[must_use]
+    pub fn shared_with(mut self, tier: Arc<dyn Tier>) -> CacheBuilder {
+        self.tier = Some(tier);
         self
     }
 

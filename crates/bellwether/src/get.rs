@@ -126,7 +126,7 @@ impl<K: CacheKey + ?Sized, V: Value> Get<'_, K, V> {
             let Shared { engine, state, .. } = &*self.space.shared;
             if !self.terms.bypass {
                 match self.space.glance(self.key, self.terms.demand) {
-                    Ok(cached) => return Ok(cached),
+                    Ok((entry, at)) => return Ok(Cached::of_value(entry, Why::Hit, at)),
                     Err((found, at)) => {
                         if let Some((cached, refresh)) = self.space.judge(self.key, found, self.terms.demand, at)? {
                             if refresh {
@@ -154,12 +154,13 @@ impl<K: CacheKey + ?Sized, V: Value> Get<'_, K, V> {
     /// # Errors
     /// [`Error::is_not_cached`], or [`Error::is_missing`] if it is known not to exist.
     pub fn if_cached(self) -> Result<Cached<V>, Error> {
-        self.space.glance(self.key, Demand::CachedOnly).or_else(|(found, at)| {
-            match self.space.judge(self.key, found, Demand::CachedOnly, at)? {
+        match self.space.glance(self.key, Demand::CachedOnly) {
+            Ok((entry, at)) => Ok(Cached::of_value(entry, Why::Hit, at)),
+            Err((found, at)) => match self.space.judge(self.key, found, Demand::CachedOnly, at)? {
                 Some((cached, _)) => Ok(cached),
                 None => Err(Error::new(Why::NotCached)),
-            }
-        })
+            },
+        }
     }
 }
 
@@ -249,7 +250,7 @@ impl<V: Value> Space<[u8], V> {
                     }
                     Some(Cached::of_value(entry, Why::Hit, at))
                 }
-                Some(entry) => self.second_glance(key, entry, at),
+                Some(entry) => self.second_glance(key, entry, at).map(|entry| Cached::of_value(entry, Why::Hit, at)),
                 None => None,
             };
         }
@@ -267,47 +268,51 @@ impl<'a, K: CacheKey + ?Sized, V: Value> Space<K, V> {
     /// `None` is not.
     #[inline]
     pub fn hit(&self, key: &K) -> Option<Cached<V>> {
-        match self.glance(key, Demand::Any) {
-            Ok(cached) => Some(cached),
-            Err((found, at)) => self.second_glance(key, found?, at),
-        }
+        let (entry, at) = match self.glance(key, Demand::Any) {
+            Ok(glance) => glance,
+            Err((found, at)) => (self.second_glance(key, found?, at)?, at),
+        };
+        Some(Cached::of_value(entry, Why::Hit, at))
     }
 
     /// A plainly fresh value, counted; or what was found, to be judged.
     #[inline(always)] // the result then stays in registers, see `Engine::glance`
-    fn glance(&self, key: &K, demand: Demand) -> Result<Cached<V>, Unfit> {
+    fn glance(&self, key: &K, demand: Demand) -> Result<(Resident, Tick), Unfit> {
         let shared = &*self.shared;
         let next = shared.state.next_hit(shared.engine.heat.sampling());
         let glance = key.with_bytes(|bytes| {
             let key = KeyRef::new(shared.state.id, bytes, &shared.engine.seed);
             shared.engine.glance(&shared.state, &key, demand)
         });
-        let (entry, at) = glance?;
+        let (mut entry, at) = glance?;
         if let Some(drawn) = shared.state.count_next(&next) {
-            self.look_at(key, &entry, drawn);
+            entry = self.look_at(key, entry, drawn);
         }
-        Ok(Cached::of_value(entry, Why::Hit, at))
+        Ok((entry, at))
     }
 
     /// A read that was drawn for the detector of hot keys.
+    ///
+    /// The entry goes in and comes back in registers: to be looked at by reference, those of all other hits would have to be
+    /// written to memory as well, in two words that are read back as one, which takes as long as half of a lookup.
     #[cold]
     #[inline(never)]
-    fn look_at(&self, key: &K, entry: &Resident, drawn: Drawn) {
+    fn look_at(&self, key: &K, entry: Resident, drawn: Drawn) -> Resident {
         let shared = &*self.shared;
-        key.with_bytes(|bytes| shared.engine.look_at_read(&shared.state, bytes, Some(entry), drawn));
+        key.with_bytes(|bytes| shared.engine.look_at_read(&shared.state, bytes, Some(&entry), drawn));
+        entry
     }
 
-    /// A fresh value that carries tags, or is early but not yet to be refreshed.
+    /// A fresh value that carries tags, or is early but not yet to be refreshed. It comes back in registers as well.
     #[cold]
-    fn second_glance(&self, key: &K, found: Resident, at: Tick) -> Option<Cached<V>> {
+    fn second_glance(&self, key: &K, found: Resident, at: Tick) -> Option<Resident> {
         let Shared { engine, state, .. } = &*self.shared;
         match engine.judge(state, || self.owned(key), Some(found), Demand::Any, at) {
             Look::Serve { entry, why: Why::Hit, at, refresh: false } => {
                 engine.resync(state, || self.owned(key), &entry, at);
-                if let Some(drawn) = state.count_drawn(Why::Hit, engine.heat.sampling()) {
-                    self.look_at(key, &entry, drawn);
-                }
-                Cached::new(entry, Why::Hit, at)
+                let drawn = state.count_drawn(Why::Hit, engine.heat.sampling());
+                let entry = if let Some(drawn) = drawn { self.look_at(key, entry, drawn) } else { entry };
+                entry.value::<V>().is_some().then_some(entry)
             }
             _ => None,
         }
@@ -326,9 +331,8 @@ impl<'a, K: CacheKey + ?Sized, V: Value> Space<K, V> {
         match engine.judge(state, || self.owned(key), found, demand, at) {
             Look::Serve { entry, why, at, refresh } => {
                 engine.resync(state, || self.owned(key), &entry, at);
-                if let Some(drawn) = state.count_drawn(why, engine.heat.sampling()) {
-                    self.look_at(key, &entry, drawn);
-                }
+                let drawn = state.count_drawn(why, engine.heat.sampling());
+                let entry = if let Some(drawn) = drawn { self.look_at(key, entry, drawn) } else { entry };
                 match Cached::new(entry, why, at) {
                     Some(cached) => Ok(Some((cached, refresh))),
                     None => Err(Error::new(Why::Negative)),

@@ -9,6 +9,7 @@ use std::sync::{Arc, Weak};
 use bellwether_core::fence::Fence;
 use bellwether_core::time::Tick;
 
+use super::slot::are_same;
 use crate::entry::{Entry, Resident};
 use crate::key::KeyRef;
 
@@ -79,7 +80,9 @@ pub(super) fn put(place: usize, places: usize, cache: &Arc<()>, key: &KeyRef<'_>
 impl Own {
     #[inline]
     pub(super) fn is_of(&self, cache: &Arc<()>, key: &KeyRef<'_>) -> bool {
-        std::ptr::eq(self.cache.as_ptr(), Arc::as_ptr(cache)) && self.space == key.space && *self.key == *key.bytes
+        std::ptr::eq(self.cache.as_ptr(), Arc::as_ptr(cache))
+            && self.space == key.space
+            && are_same(&self.key, key.bytes)
     }
 
     /// What it leads to, if that is newer than `floor` and the cache still holds it.

@@ -47,7 +47,7 @@ impl Slot {
 
 /// Whether two keys are the same. Those of usual length without a call, a loop or a guess: by pieces that overlap.
 #[inline]
-fn are_same(one: &[u8], other: &[u8]) -> bool {
+pub(super) fn are_same(one: &[u8], other: &[u8]) -> bool {
     if one.len() != other.len() {
         return false;
     }
