@@ -13,12 +13,11 @@ use bellwether_core::cell::{self, Cell, What};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
+use super::inner::{Inner, STUBBORN, failed};
 use super::name::Name;
 use super::proto::{Reply, Request, Swap};
-use super::slot::Slot;
+use super::slot::{Slot, seconds};
 use super::step::found;
-use super::{Inner, STUBBORN, failed};
-use crate::tiers::memcached::slot::seconds;
 
 /// A server that did not answer may still do what it was asked: so often it is looked at, after pauses that double.
 const LOOKS: u32 = 6;
