@@ -4,6 +4,9 @@
 //! what the two report must agree, or one of them measures itself.
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 
 use bellwether_bench::server::Server;
 use bellwether_bench::{Contender, Cores, Stop};
@@ -35,6 +38,46 @@ pub struct Said {
 /// Any failure of a bench, in words.
 pub type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
+/// What else runs on the server's core.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Core {
+    /// Nothing: then the loader is what is slowest, and a server goes to sleep between two requests.
+    ToItself,
+    /// A loop without an end, which takes its half: then the server is what is slowest, and requests wait for it.
+    Shared,
+}
+
+/// The loop, until it is dropped.
+struct Busy {
+    ended: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Busy {
+    /// Where servers run: a thread stays where it was started.
+    fn start(cores: &Cores) -> std::io::Result<Busy> {
+        let ended = Arc::new(AtomicBool::new(false));
+        let seen = ended.clone();
+        let work = move || {
+            while !seen.load(Ordering::Relaxed) {
+                std::hint::spin_loop();
+            }
+        };
+        let thread = Some(cores.serving(|| std::thread::spawn(work))?);
+        Ok(Busy { ended, thread })
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.ended.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            // It can't panic, and nothing is left to do if it did.
+            let _ = thread.join();
+        }
+    }
+}
+
 /// All runs, a list per contender.
 pub struct Runs(Vec<(Contender, Vec<Run>)>);
 
@@ -51,7 +94,12 @@ fn program(contender: Contender) -> Result<PathBuf> {
 ///
 /// # Errors
 /// A server or the loader fails.
-pub fn rounds(rounds: usize, all: &[Contender], load: impl Fn(&Server, bool) -> Result<Said>) -> Result<Runs> {
+pub fn rounds(
+    rounds: usize,
+    all: &[Contender],
+    core: Core,
+    load: impl Fn(&Server, bool) -> Result<Said>,
+) -> Result<Runs> {
     let (cores, stop) = (Cores::split()?, Stop::default());
     let mut runs = Runs(all.iter().map(|contender| (*contender, Vec::new())).collect());
     for round in 0..=rounds {
@@ -59,6 +107,7 @@ pub fn rounds(rounds: usize, all: &[Contender], load: impl Fn(&Server, bool) -> 
             let which = (round + step) % all.len();
             let server = Server::start(all[which], &program(all[which])?, &cores, &stop)?;
             load(&server, true)?;
+            let _busy = (core == Core::Shared).then(|| Busy::start(&cores)).transpose()?;
             let before = server.cpu()?;
             let said = load(&server, false)?;
             let spent = server.cpu()?.saturating_sub(before);

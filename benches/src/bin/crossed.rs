@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use bellwether::shared::{Acquired, Ask, Envelope, Format, Found, Mode, Position, Stored, Tier};
+use bellwether::shared::{Acquired, Ask, Envelope, Format, Found, Mode, Position, Stored, Tier, When};
 use bellwether::{Fence, Invalidation, Kind, Span};
 use bellwether_adapters::tiers::redis::{RedisOptions, RedisTarget, RedisTier};
 use bellwether_benches::report::{Bar, bars};
@@ -185,7 +185,7 @@ async fn operation(tier: &RedisTier, dice: u64) -> Got {
         75..95 => return load(tier, n, random.bool()).await,
         95..97 => return written(tier.invalidate(&name(n), Invalidation::Remove, Fence::ZERO).await),
         97..99 => return written(tier.invalidate(&name(n), Invalidation::Expire, Fence::ZERO).await),
-        _ => return written(tier.put(&name(n), Fence::ZERO, envelope(n)).await),
+        _ => return written(tier.write(&name(n), When::Always, false, Fence::ZERO, envelope(n)).await),
     };
     match done {
         Ok(bodies) if bodies.is_empty() => Got::Nothing,

@@ -1,9 +1,12 @@
-//! Which sketch finds hot keys best, and what does an access cost? Two HeavyKeepers and RAP, beside exact counts.
+//! Which sketch finds hot keys best, and what does an access cost? Two HeavyKeepers and RAP, beside exact counts; and
+//! what do looks tell that ask an entry for its own count, beside looks that only stand for others?
 //!
 //! `cargo run --release -p bellwether-benches --bin heat [DIRECTORY]`
 //!
 //! DIRECTORY (or the environment's `BELLWETHER_TRACES`) holds recorded traces, see `hitratio`. Without one only the
-//! seeded mixes run. Each trace is cut into windows; at the end of each the keys are ranked by what was counted.
+//! seeded mixes run. Each trace is cut into windows; at the end of each the keys are ranked by what was counted. Keys
+//! that are asked for as often as the last of the top are as right as that one. Every key is found in memory but for
+//! its first request.
 
 use std::collections::{HashMap, HashSet};
 use std::hint::black_box;
@@ -14,13 +17,17 @@ use bellwether_benches::stats::Spread;
 use bellwether_benches::traces::{Trace, recorded};
 use bellwether_benches::{cpu, load, machine};
 use bellwether_core::draw::Draw;
-use bellwether_core::heat::sample::{SAMPLE, is_due};
-use bellwether_core::heat::sketch::{Id, Sketch};
+use bellwether_core::heat::sample::Sampling;
+use bellwether_core::heat::sketch::{Id, Look, Sketch};
 
 /// Requests of a trace that count.
 const REQUESTS: usize = 1_000_000;
-/// Requests of a window: 100 ms of a process that answers a million a second; and a second of it.
-const WINDOWS: [usize; 2] = [100_000, 1_000_000];
+/// What is judged: windows of 100 ms, one by one or summed, as the shown rates are.
+const VIEWS: [View; 3] = [
+    View { name: "100 ms at 1 M/s", window: 100_000, windows: 1 },
+    View { name: "1 s at 1 M/s", window: 100_000, windows: 10 },
+    View { name: "100 ms at 10 M/s", window: 1_000_000, windows: 1 },
+];
 /// Keys of the seeded mixes.
 const KEYS: usize = 100_000;
 const ROUNDS: usize = 9;
@@ -29,17 +36,25 @@ const HOT: u64 = 100;
 /// The library's: see `state/heat.rs`.
 const CELLS: usize = 8_192;
 
+/// Requests of a window, and how many of them are judged together.
+#[derive(Clone, Copy)]
+struct View {
+    name: &'static str,
+    window: usize,
+    windows: usize,
+}
+
 /// Counts keys.
 trait Counter {
-    fn add(&mut self, id: Id, draw: Draw);
+    fn look(&mut self, id: Id, look: Look, draw: Draw);
     fn count(&self, id: Id) -> u64;
     fn clear(&mut self);
     fn bytes(&self) -> usize;
 }
 
 impl Counter for Sketch {
-    fn add(&mut self, id: Id, draw: Draw) {
-        Sketch::add(self, id, 1, draw);
+    fn look(&mut self, id: Id, look: Look, draw: Draw) {
+        Sketch::look(self, id, look, draw);
     }
     fn count(&self, id: Id) -> u64 {
         u64::from(Sketch::count(self, id))
@@ -72,17 +87,18 @@ impl Rows {
 }
 
 impl Counter for Rows {
-    fn add(&mut self, id: Id, draw: Draw) {
+    fn look(&mut self, id: Id, look: Look, draw: Draw) {
+        let by = u64::from(look.weight);
         let mark = (id.0 >> 32).max(1);
         for (row, at) in self.places(id).into_iter().enumerate() {
             let held = self.cells[at];
             let count = held & 0xFFFF_FFFF;
             if held >> 32 == mark {
-                self.cells[at] = held + 1;
+                self.cells[at] = held + by;
             } else if count == 0 {
-                self.cells[at] = mark << 32 | 1;
-            } else if draw.fork(row as u64).0 <= self.decay.get(count as usize).copied().unwrap_or(0) {
-                self.cells[at] = if count == 1 { mark << 32 | 1 } else { held - 1 };
+                self.cells[at] = mark << 32 | by;
+            } else if draw.fork(row as u64).0 <= self.decay.get((count / by) as usize).copied().unwrap_or(0) {
+                self.cells[at] = if count <= by { mark << 32 | by } else { held - by };
             }
         }
     }
@@ -119,21 +135,22 @@ impl Rap {
 }
 
 impl Counter for Rap {
-    fn add(&mut self, id: Id, draw: Draw) {
+    fn look(&mut self, id: Id, look: Look, draw: Draw) {
+        let by = look.weight;
         if let Some(at) = self.of.get(&id.0) {
-            self.counts[*at] += 1;
+            self.counts[*at] += by;
         } else if self.ids.len() < SLOTS {
             self.of.insert(id.0, self.ids.len());
             self.ids.push(id.0);
-            self.counts.push(1);
+            self.counts.push(by);
         } else {
             let least = self.counts.iter().copied().min().unwrap_or(0);
-            if draw.unit() * f64::from(least + 1) < 1.0 {
+            if draw.unit() * f64::from(least / by + 1) < 1.0 {
                 let at = self.counts.iter().position(|count| *count == least).unwrap_or(0);
                 self.of.remove(&self.ids[at]);
                 self.of.insert(id.0, at);
                 self.ids[at] = id.0;
-                self.counts[at] = least + 1;
+                self.counts[at] = least + by;
             }
         }
     }
@@ -150,20 +167,57 @@ impl Counter for Rap {
     }
 }
 
-/// A contender: its name, how it is made, and whether it sees one access in eight.
+/// A contender: its name, how it is made, how many accesses of a window it sees, and whether it is told what an entry
+/// counted itself.
 struct Contender {
     name: &'static str,
     make: fn() -> Box<dyn Counter>,
-    sampled: bool,
+    sampled: Sampled,
+    told: bool,
 }
 
-const CONTENDERS: [Contender; 6] = [
-    Contender { name: "HeavyKeeper, buckets (ours), 1/8", make: || Box::new(Sketch::new(CELLS)), sampled: true },
-    Contender { name: "HeavyKeeper, buckets, all", make: || Box::new(Sketch::new(CELLS)), sampled: false },
-    Contender { name: "HeavyKeeper, 2 rows, 1/8", make: || Box::new(Rows::new(CELLS)), sampled: true },
-    Contender { name: "HeavyKeeper, 2 rows, all", make: || Box::new(Rows::new(CELLS)), sampled: false },
-    Contender { name: "RAP, 256 slots, 1/8", make: || Box::new(Rap::new()), sampled: true },
-    Contender { name: "RAP, 256 slots, all", make: || Box::new(Rap::new()), sampled: false },
+#[derive(Clone, Copy)]
+enum Sampled {
+    /// As the library does in a window of so many.
+    Library,
+    One(u32),
+    All,
+}
+
+impl Sampled {
+    /// Which accesses are seen of a window of so many; `None`: all.
+    fn of(self, window: usize) -> Option<Sampling> {
+        match self {
+            Sampled::All => None,
+            Sampled::One(thin) => Some(Sampling(thin)),
+            Sampled::Library => Some(Sampling::of(window as u64, window as u64 / HOT)),
+        }
+    }
+}
+
+/// What the `nth` access stands for; 0, if it is not seen.
+fn weight(sampling: Option<Sampling>, nth: u64) -> u32 {
+    sampling.map_or(1, |sampling| sampling.draw(nth).map_or(0, |drawn| drawn.weight))
+}
+
+fn sketch() -> Box<dyn Counter> {
+    Box::new(Sketch::new(CELLS))
+}
+
+/// The first is the library's.
+const CONTENDERS: [Contender; 7] = [
+    Contender { name: "HeavyKeeper, buckets, told (ours)", make: sketch, sampled: Sampled::Library, told: true },
+    Contender { name: "HeavyKeeper, buckets", make: sketch, sampled: Sampled::Library, told: false },
+    Contender { name: "HeavyKeeper, buckets, 1/8", make: sketch, sampled: Sampled::One(2), told: false },
+    Contender { name: "HeavyKeeper, buckets, all", make: sketch, sampled: Sampled::All, told: false },
+    Contender {
+        name: "HeavyKeeper, 2 rows",
+        make: || Box::new(Rows::new(CELLS)),
+        sampled: Sampled::Library,
+        told: false,
+    },
+    Contender { name: "RAP, 256 slots", make: || Box::new(Rap::new()), sampled: Sampled::Library, told: false },
+    Contender { name: "RAP, 256 slots, all", make: || Box::new(Rap::new()), sampled: Sampled::All, told: false },
 ];
 
 fn id(key: u32) -> Id {
@@ -185,22 +239,32 @@ struct Found {
 }
 
 impl Found {
-    /// In windows of so many requests, or in one of the whole trace where it is shorter.
-    fn of(contender: &Contender, trace: &Trace, window: usize) -> Found {
+    /// In all that a view shows of a trace, or in one of the whole trace where it is shorter.
+    fn of(contender: &Contender, trace: &Trace, view: View) -> Found {
         let (mut counter, mut found, mut nth) = ((contender.make)(), Found::default(), 0u64);
-        for window in trace.keys.chunks_exact(window.min(trace.keys.len())) {
-            counter.clear();
-            let mut exact: HashMap<u32, u64> = HashMap::new();
-            for key in window {
-                nth += 1;
-                *exact.entry(*key).or_default() += 1;
-                if !contender.sampled || is_due(nth) {
-                    counter.add(id(*key), Draw(nth).fork(1));
+        // What each entry counts; a key's first request finds none.
+        let mut served: HashMap<u32, u32> = HashMap::new();
+        for judged in trace.keys.chunks_exact((view.window * view.windows).min(trace.keys.len())) {
+            let (mut exact, mut counted): (HashMap<u32, u64>, HashMap<u32, u64>) = Default::default();
+            for window in judged.chunks(view.window) {
+                counter.clear();
+                let mut seen: HashSet<u32> = HashSet::new();
+                for key in window {
+                    nth += 1;
+                    *exact.entry(*key).or_default() += 1;
+                    seen.insert(*key);
+                    let resident = served.entry(*key).and_modify(|hits| *hits += 1).or_insert(0);
+                    let weight = weight(contender.sampled.of(view.window), nth);
+                    if weight > 0 {
+                        let served = (contender.told && *resident > 0).then_some(*resident);
+                        counter.look(id(*key), Look { weight, cost: 1, served }, Draw(nth).fork(1));
+                    }
+                }
+                for key in seen {
+                    *counted.entry(key).or_default() += counter.count(id(key));
                 }
             }
-            found.window(&exact, window.len() as u64 / HOT, |key| {
-                counter.count(id(key)) * if contender.sampled { SAMPLE } else { 1 }
-            });
+            found.window(&exact, judged.len() as u64 / HOT, |key| counted.get(&key).copied().unwrap_or(0));
         }
         found
     }
@@ -240,17 +304,28 @@ fn cost(trace: &Trace) -> Vec<Spread> {
     let ids: Vec<Id> = trace.keys.iter().map(|key| id(*key)).collect();
     let mut counters: Vec<_> = CONTENDERS.iter().map(|contender| (contender.make)()).collect();
     let mut times = vec![Vec::new(); CONTENDERS.len()];
+    // An entry counts what it serves, whoever looks.
+    let mut served = vec![0u32; KEYS];
+    let mut serve = |key: &u32| {
+        let served = &mut served[*key as usize];
+        *served = served.wrapping_add(1);
+        black_box(*served)
+    };
     for _ in 0..ROUNDS {
         let began = cpu::thread();
-        for id in &ids {
-            let _kept = black_box(*id);
+        for (id, key) in ids.iter().zip(&trace.keys) {
+            let _kept = black_box((*id, serve(key)));
         }
         let empty = cpu::thread() - began;
         for ((contender, counter), times) in CONTENDERS.iter().zip(&mut counters).zip(&mut times) {
+            let sampling = contender.sampled.of(VIEWS[0].window);
             let began = cpu::thread();
-            for (nth, id) in ids.iter().enumerate() {
-                if !contender.sampled || is_due(nth as u64) {
-                    counter.add(black_box(*id), Draw(nth as u64).fork(1));
+            for (nth, (id, key)) in ids.iter().zip(&trace.keys).enumerate() {
+                let (served, nth) = (serve(key), nth as u64);
+                let weight = weight(sampling, nth);
+                if weight > 0 {
+                    let look = Look { weight, cost: 1, served: contender.told.then_some(served) };
+                    counter.look(black_box(*id), look, Draw(nth).fork(1));
                 }
             }
             let took = (cpu::thread() - began).saturating_sub(empty);
@@ -288,21 +363,29 @@ fn main() {
         }
         None => println!("No recorded traces: name their directory, `heat DIRECTORY` or BELLWETHER_TRACES.\n"),
     }
-    let head =
-        ["trace", "sketch", "recall@32", "recall@100", "traffic of the top 100", "keys of 1 %", "missed", "false"];
+    let head = [
+        "trace",
+        "window",
+        "sketch",
+        "recall@32",
+        "recall@100",
+        "traffic of the top 100",
+        "keys of 1 %",
+        "missed",
+        "false",
+    ];
     let mut rows = Vec::new();
     let mut ours = Vec::new();
-    // A trace that is shorter than a window is one.
-    let fits = |trace: &Trace, window: usize| window == WINDOWS[0] || trace.keys.len() > WINDOWS[0];
-    let windows =
-        |trace| WINDOWS.into_iter().filter(move |window| fits(trace, *window)).map(move |window| (trace, window));
-    for (trace, window) in traces.iter().flat_map(windows) {
+    // Of a trace that is shorter there is but one window.
+    let fits = |trace: &Trace, view: View| view.name == VIEWS[0].name || trace.keys.len() > VIEWS[0].window;
+    let views = |trace| VIEWS.into_iter().filter(move |view| fits(trace, *view)).map(move |view| (trace, view));
+    for (trace, view) in traces.iter().flat_map(views) {
         for contender in &CONTENDERS {
-            let found = Found::of(contender, trace, window);
+            let found = Found::of(contender, trace, view);
             let share = |sum: f64| format!("{:.3}", found.mean(sum));
             rows.push(vec![
                 trace.name.clone(),
-                window.min(trace.keys.len()).to_string(),
+                view.name.to_owned(),
                 contender.name.to_owned(),
                 share(found.recall_32),
                 share(found.recall_100),
@@ -312,7 +395,7 @@ fn main() {
                 found.false_hot.to_string(),
             ]);
             if contender.name == CONTENDERS[0].name {
-                ours.push((format!("{}, {window}", trace.name), found));
+                ours.push((format!("{}, {}", trace.name, view.name), found));
             }
         }
     }
@@ -327,7 +410,7 @@ fn main() {
         })
         .collect();
     println!("{}", table(&["sketch", "CPU ns per access", "KiB of a window"], &costs));
-    let mut verdicts = vec![Bar::at_most("ns per access, sampled (ours)", spreads[0].median, 10.0)];
+    let mut verdicts = vec![Bar::at_most("ns per access (ours)", spreads[0].median, 10.0)];
     for (name, found) in &ours {
         verdicts.push(Bar::at_least(format!("traffic of the top 100, {name}"), found.mean(found.traffic_100), 0.99));
         verdicts.push(Bar::at_least(format!("recall@32, {name}"), found.mean(found.recall_32), 0.95));

@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 use bellwether_bench::Contender;
 use bellwether_bench::server::Server;
 use bellwether_bench::wire::{KEYS, Wire};
-use bellwether_benches::beside::{Result, Said, rounds};
+use bellwether_benches::beside::{Core, Result, Said, rounds};
 use bellwether_benches::machine;
 use bellwether_benches::report::{bars, table};
 
@@ -59,7 +59,9 @@ fn main() -> Result<()> {
     println!("{}; GET of 1 KiB, {KEYS} keys, {CONNECTIONS} connections, {count} interleaved rounds\n", machine::line());
     let mut file = tempfile::NamedTempFile::new()?;
     file.write_all(script().as_bytes())?;
-    let runs = rounds(count, &EVERYBODY, |server, warm_up| wrk(server, file.path(), SECONDS[usize::from(warm_up)]))?;
+    let runs = rounds(count, &EVERYBODY, Core::ToItself, |server, warm_up| {
+        wrk(server, file.path(), SECONDS[usize::from(warm_up)])
+    })?;
     let verdicts: Vec<_> = EVERYBODY[1..].iter().flat_map(|other| runs.bars(*other, 1)).collect();
     let head = ["depth", "server", "CPU us per GET", "thousand GET/s", "p99 ms"];
     println!("{}\n{}\nload average at the end {}", table(&head, &runs.rows("1")), bars(&verdicts), machine::load());

@@ -1,7 +1,10 @@
 //! What does a GET over the wire cost, beside redis-server? One server thread each, on one core;
 //! redis-benchmark on the other.
 //!
-//! `cargo build --release -p bellwether-cli && cargo run --release -p bellwether-benches --bin serve [rounds]`
+//! `cargo build --release -p bellwether-cli && cargo run --release -p bellwether-benches --bin serve [rounds] [shared]`
+//!
+//! With `shared` a loop without an end has half of the server's core, which makes the server what is slowest: requests
+//! wait for it, and it comes to several at once. Otherwise that is redis-benchmark, and servers sleep between requests.
 //!
 //! Needs Linux with `redis-server` and `redis-benchmark` 7. `bellwether bench` measures the same with a loader of its own.
 
@@ -10,7 +13,7 @@ use std::process::{Command, Stdio};
 use bellwether_bench::Contender;
 use bellwether_bench::server::Server;
 use bellwether_bench::wire::{KEYS, Wire};
-use bellwether_benches::beside::{Result, Said, rounds};
+use bellwether_benches::beside::{Core, Result, Said, rounds};
 use bellwether_benches::machine;
 use bellwether_benches::report::{bars, table};
 
@@ -40,10 +43,14 @@ fn redis_benchmark(server: &Server, depth: usize, requests: usize) -> Result<Sai
 
 fn main() -> Result<()> {
     let count = std::env::args().nth(1).and_then(|n| n.parse().ok()).unwrap_or(ROUNDS);
-    println!("{}; GET of 1 KiB, {KEYS} keys, {CONNECTIONS} connections, {count} interleaved rounds\n", machine::line());
+    let core = if std::env::args().any(|argument| argument == "shared") { Core::Shared } else { Core::ToItself };
+    println!(
+        "{}; GET of 1 KiB, {KEYS} keys, {CONNECTIONS} connections, {count} interleaved rounds; the server's core: {core:?}\n",
+        machine::line()
+    );
     let (mut rows, mut verdicts) = (Vec::new(), Vec::new());
     for (depth, requests) in DEPTHS {
-        let runs = rounds(count, &[Contender::Bellwether, Contender::Redis], |server, warm_up| {
+        let runs = rounds(count, &[Contender::Bellwether, Contender::Redis], core, |server, warm_up| {
             redis_benchmark(server, depth, if warm_up { requests / WARM_UP } else { requests })
         })?;
         rows.extend(runs.rows(&depth.to_string()));

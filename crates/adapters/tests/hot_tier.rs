@@ -104,6 +104,12 @@ async fn a_large_hot_value_is_compressed_and_read_from_a_replica_and_others_are_
     }
     assert!(length(&cluster, "bw:page:cold").await > LENGTH as u64, "the control: what is not hot is as it was");
     assert_eq!(read(&space, "hot").await, LENGTH);
+    let reactions = cache.snapshot().reactions;
+    for counts in reactions {
+        let spared = counts.measure == Measure::Compress;
+        assert_eq!(counts.saved_bytes > LENGTH as u64 * 9 / 10, spared, "{counts:?}");
+        assert_eq!(counts.cpu_us > 0, spared, "{counts:?}");
+    }
     let replica = ask(&cluster, 1, &["INFO", "commandstats"]).await;
     assert!(replica.contains("cmdstat_getrange"), "a replica answered: {replica}");
 }

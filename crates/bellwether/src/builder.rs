@@ -7,7 +7,7 @@ use bellwether_core::policy::Budget;
 use tokio::runtime::{Handle, Runtime, RuntimeFlavor};
 
 use crate::cache::{Cache, declare_origin};
-use crate::control::{brakes, follow, heat, pace, resync};
+use crate::control::{brakes, follow, heat, pace, resync, unmet};
 use crate::disk::Disk;
 use crate::engine::{Engine, SharedTier};
 use crate::error::SetupError;
@@ -118,8 +118,14 @@ impl CacheBuilder {
 
     /// A tier that several processes share, for spaces declared with [`Cache::shared_space`].
     #[must_use]
-    pub fn shared(mut self, tier: impl Tier) -> CacheBuilder {
-        self.tier = Some(Arc::new(tier));
+    pub fn shared(self, tier: impl Tier) -> CacheBuilder {
+        self.shared_with(Arc::new(tier))
+    }
+
+    /// The same, of a tier that others ask as well, such as how its servers are.
+    #[must_use]
+    pub fn shared_with(mut self, tier: Arc<dyn Tier>) -> CacheBuilder {
+        self.tier = Some(tier);
         self
     }
 
@@ -222,6 +228,7 @@ impl CacheBuilder {
         resync::start(&engine);
         brakes::start(&engine);
         pace::start(&engine);
+        unmet::start(&engine);
         let default_origin = declare_origin(&engine, &self.origin_name, self.budget)?;
         Ok(Cache { engine, default_origin })
     }

@@ -161,3 +161,33 @@ async fn a_space_has_a_rate_of_its_own() {
     let origin = mistakes.origin("db", Budget::default()).expect("a budget");
     assert!(mistakes.space_on::<u64, u64>(&origin, "bad", minute().rate(0.0).max_concurrency(0)).is_err());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_asked_for_in_vain_is_loaded_once_nobody_waits() {
+    let budget = Budget { max_concurrency: 1, queue_wait: Span::ms(20), breaker: false, adaptive: false, ..wide() };
+    let cache = Cache::builder().budget(budget).build().expect("a budget");
+    let (loads, cannot) = (cache.space::<u64, u64>("loads", minute()), cache.space::<u64, u64>("cannot", minute()));
+    let (unasked, gate) = (Arc::new(AtomicU64::new(0)), Arc::new(Semaphore::new(0)));
+    let counted = unasked.clone();
+    loads.loaded_by(move |ctx| {
+        counted.fetch_add(1, SeqCst);
+        let key = *ctx.key();
+        async move { Ok::<_, LoadError>(Loaded::value(key)) }
+    });
+    let (slow, quick) = (Source::default(), Source::default());
+    let (held, load) = (loads.clone(), slow.held(&gate));
+    let busy = tokio::spawn(async move { held.get(&1).or_load(load).await.map(|_| ()) });
+    until("the only permit is taken", || slow.running() == 1).await;
+    for space in [&loads, &cannot] {
+        for key in [2, 3, 4, 2] {
+            assert_eq!(ask(space, key, &quick).await.expect_err("no room").why(), Why::ShedQueue);
+        }
+    }
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(unasked.load(SeqCst), 0, "there is no room yet");
+    gate.add_permits(1);
+    busy.await.expect("no panic").expect("loads");
+    until("they are there", || [2, 3, 4].iter().all(|key| loads.hit(key).is_some())).await;
+    assert_eq!((unasked.load(SeqCst), quick.runs()), (3, 0), "each once, and nobody had to ask again");
+    assert!([2, 3, 4].iter().all(|key| cannot.hit(key).is_none()), "the control: nobody knows how these are loaded");
+}

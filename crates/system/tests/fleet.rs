@@ -63,6 +63,11 @@ fn g1_a_cold_fleet_loads_once() {
     until(LIMIT, "the tier to have it", || (ask(&redis, &["EXISTS", "bw:v:herd"]) == Value::Int(1)).then_some(()));
     let stored = ask(&redis, &["GETRANGE", "bw:v:herd", "0", "3"]);
     assert_eq!(stored, Value::Bulk(b"\xb5BW1".to_vec()), "an envelope under the key as it is written");
+    for server in &fleet {
+        // Two of them took it over, and were told of hashes.
+        let told = Http::get(server.admin(), "/api/explain/v:herd").json();
+        assert_eq!(told["entry"]["tags"], serde_json::json!(["all"]), "{told}");
+    }
 }
 
 #[test]

@@ -7,9 +7,11 @@ use std::time::Instant;
 use bellwether::FailClass;
 use bellwether::shared::{Copied, Envelope as Entry, Format, Position, Split, TierError, TierTrouble};
 use bellwether::{Fence, Kind};
+#[cfg(any(feature = "memcached", feature = "disk", test))]
+use bellwether_envelope::Stamp;
 use bellwether_envelope::{
     Copied as StoredCopied, Draft, Envelope, Extensions, Format as StoredFormat, Header, Kind as StoredKind, Packing,
-    Stamp, write,
+    write,
 };
 use bytes::Bytes;
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use bellwether::shared::{Acquired, Found, Tier, TierTrouble};
-use bellwether::{Fence, Invalidation, Mode};
+use bellwether::shared::{Acquired, Change, Found, Tier, TierTrouble, Verified};
+use bellwether::{Fence, Invalidation, Mode, Span};
 use bellwether_adapters::tiers::memcached::{MemcachedOptions, MemcachedTier};
 use bellwether_faults::{Ending, Faults, Proxy, Slice};
 
@@ -72,6 +72,46 @@ fn a_question_survives_the_connection_that_it_went_over() {
             assert_eq!(asked.await.unwrap().unwrap(), "v");
         }
         assert_eq!(tier.counts().unreachable, 0);
+    });
+}
+
+/// Who takes a value may have been told that nothing was done when the server comes to it.
+#[test]
+fn a_value_that_is_taken_when_nobody_waits_any_more_goes_back_unless_somebody_changed_the_key() {
+    run(servers(1), |servers| async move {
+        let proxy = Proxy::start(servers[0].address(), 911).await.unwrap();
+        let far = Arc::new(MemcachedTier::open(&format!("memcached://{}", proxy.address()), super::patient()).unwrap());
+        assert!(far.check().await.is_empty());
+        let late = async |key: &'static [u8]| {
+            // The question is answered, what takes the value is on its way; then the caller gives up.
+            proxy.set_both(Faults { latency: Duration::from_millis(100), ..Faults::NONE });
+            let taken = far.change(key, Change::Take, Fence::ZERO, Span::secs(1));
+            assert!(tokio::time::timeout(Duration::from_millis(250), taken).await.is_err(), "the caller has gone");
+            proxy.calm();
+        };
+        let before = super::store(&far, b"k", entry("v")).await;
+        late(b"k").await;
+        until(
+            "it to be taken, and put back",
+            async || matches!(far.verify(b"k").await, Ok(Verified::Holds(fence)) if fence > before),
+        )
+        .await;
+        assert_eq!(super::body(&far, b"k").await.unwrap(), "v");
+        // What somebody has said since holds, before it is put back or after.
+        for _ in 0..5 {
+            super::store(&far, b"removed", entry("v")).await;
+            late(b"removed").await;
+            far.invalidate(b"removed", Invalidation::Remove, Fence::ZERO).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(400)).await;
+            assert_eq!(super::body(&far, b"removed").await, None);
+            far.invalidate(b"removed", Invalidation::Remove, Fence::ZERO).await.unwrap();
+        }
+        // And whoever waits gets it, once.
+        super::store(&far, b"once", entry("v")).await;
+        let taken = far.change(b"once", Change::Take, Fence::ZERO, Span::secs(1)).await.unwrap();
+        assert!(taken.stored.is_some() && matches!(taken.before, Found::Entry { .. }));
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        assert_eq!(super::body(&far, b"once").await, None);
     });
 }
 

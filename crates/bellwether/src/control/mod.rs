@@ -8,4 +8,5 @@ pub(crate) mod pace;
 pub(crate) mod react;
 pub(crate) mod resync;
 pub(crate) mod split;
+pub(crate) mod unmet;
 mod whispers;

@@ -247,6 +247,7 @@ fn situation(
         nodes: engine.tier.as_ref().map_or(1, |tier| u32::try_from(tier.nodes()).unwrap_or(u32::MAX)),
         replicas: engine.tier.as_ref().map_or(0, |tier| u32::try_from(tier.replicas()).unwrap_or(u32::MAX)),
         capacity: sight.capacity,
+        heard: engine.fleet.as_ref().is_some_and(|fleet| fleet.is_live()),
         degraded: space.gate.is_degraded(),
         announced,
         contended: announced || (counters::threads() > 1 && hot.is_some_and(|hot| hot.here.reads >= CONTENDED)),

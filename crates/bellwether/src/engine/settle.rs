@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 
 use bellwether_core::entry::Meta;
 use bellwether_core::fence::Floor;
+use bellwether_core::guard::unmet::is_unmet;
 use bellwether_core::heat::past::Past;
 use bellwether_core::read::walk::{Right, Step, supersedes};
 use bellwether_core::why::Why;
@@ -21,6 +22,9 @@ use crate::state::flights::{Ending, Landed, Shard};
 
 /// From so many followers on, a flight would have been a stampede.
 const STAMPEDE: u32 = 10;
+
+/// Longer keys are not remembered when they are asked for in vain: thousands are.
+const LONGEST_UNMET: usize = 256;
 
 /// What became of an entry that was to be kept.
 pub(crate) enum Kept {
@@ -63,6 +67,7 @@ impl Leader {
                 });
             }
             Step::Fail { why, retry_after, cooling } => {
+                self.note_unmet(why);
                 let error = match (cargo.body, cooling) {
                     (Body::Error(error), _) => Error::origin(error.class, retry_after, error.source),
                     _ => Error::later(why, retry_after),
@@ -82,6 +87,15 @@ impl Leader {
         }
         self.landed = true;
         stored
+    }
+
+    /// Its caller is turned away; the key is loaded later, if it can be loaded unasked.
+    fn note_unmet(&self, why: Why) {
+        // A load beside the table is one caller's own.
+        let worth = || self.id.and_then(|id| self.place(id)).is_some_and(|(class, ..)| is_unmet(why, class));
+        if self.space.loads_unasked() && self.key.bytes.len() <= LONGEST_UNMET && worth() {
+            self.space.unmet.lock().note(self.key.hash, self.engine.clock.now(), || self.key.clone());
+        }
     }
 
     fn entry(&self, mut cargo: Cargo, meta: Meta) -> Option<Resident> {

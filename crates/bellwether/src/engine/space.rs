@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use bellwether_core::fence::{Fence, Floor, Invalidation};
 use bellwether_core::guard::brake::Traffic;
 use bellwether_core::guard::gate::{Ended, Ticket};
+use bellwether_core::guard::unmet::Unmet;
 use bellwether_core::heat::sample::{Drawn, Sampling};
 use bellwether_core::loadtimes::LoadTimes;
 use bellwether_core::policy::{Budget, Policy, Priority};
@@ -53,6 +54,8 @@ pub(crate) struct SpaceState {
     times: Arc<Times>,
     /// Refreshes that wait for their turn.
     pub(crate) paced: Arc<Paced<Waiting>>,
+    /// What was asked for in vain while the origin was busy.
+    pub(crate) unmet: Arc<Mutex<Unmet<Key>>>,
 }
 
 /// A refresh that waits for its turn.
@@ -196,6 +199,7 @@ impl SpaceState {
             loads: Arc::default(),
             times: Arc::default(),
             paced: Arc::default(),
+            unmet: Arc::default(),
         }
     }
 
@@ -211,6 +215,7 @@ impl SpaceState {
             floors: self.floors.clone(),
             times: self.times.clone(),
             paced: self.paced.clone(),
+            unmet: self.unmet.clone(),
             ..self.renewed(self.id, policy, gate)
         }
     }

@@ -9,6 +9,7 @@ use bellwether_core::guard::breaker::{Position, Rumour};
 use bellwether_core::guard::gate::{Admission, Ended, Gate, Pass, Ticket};
 use bellwether_core::guard::share::{Entry, Shares};
 use bellwether_core::guard::standing::Standing;
+use bellwether_core::guard::unmet::room;
 use bellwether_core::policy::{Budget, Priority};
 use bellwether_core::read::flight::Flight;
 use bellwether_core::time::{Span, Tick};
@@ -187,6 +188,12 @@ impl OriginGate {
     /// The origin is in trouble, or has been a moment ago: it fails, it is slow, or classes are being shed.
     pub(crate) fn is_degraded(&self) -> bool {
         self.degraded.load(Ordering::Relaxed)
+    }
+
+    /// So many loads may begin that nobody waits for and nobody asked for just now.
+    pub(crate) fn room(&self) -> usize {
+        let inner = self.inner.lock();
+        room(inner.gate.running(), inner.gate.waiting(), inner.gate.limit())
     }
 
     /// The breaker is not closed.

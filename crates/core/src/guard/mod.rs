@@ -14,3 +14,4 @@ pub mod retries;
 pub mod share;
 pub mod shed;
 pub mod standing;
+pub mod unmet;

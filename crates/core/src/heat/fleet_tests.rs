@@ -2,12 +2,14 @@
 
 use super::fleet::{FleetView, MOST_TOLD, Told, tells_every, top};
 use super::policy::{HotPolicy, WINDOW};
-use super::sample::SAMPLE;
 use super::sketch::Id;
 use super::window::Counts;
 use crate::draw::Draw;
 use crate::time::{Span, Tick};
 use proptest::prelude::*;
+
+/// What a look stands for in a busy process of a large fleet.
+const LOOK: u64 = 8;
 
 fn told(id: u64, reads: u64) -> Told {
     Told { id: Id(id), counts: Counts { reads, ..Counts::default() } }
@@ -25,8 +27,8 @@ fn seen(looked: u64, hot: bool, from: f64) -> Vec<(Id, f64)> {
         let windows = every.0 / WINDOW.0;
         for process in 0..1_000u64 {
             let draw = Draw(lap).fork(process);
-            let own = (0..windows * (looked - 1)).map(|n| told(draw.fork(n).0, SAMPLE));
-            let counted = own.chain(hot.then(|| told(7, windows * SAMPLE))).collect();
+            let own = (0..windows * (looked - 1)).map(|n| told(draw.fork(n).0, LOOK));
+            let counted = own.chain(hot.then(|| told(7, windows * LOOK))).collect();
             view.hear(process, &top(counted, draw), now);
         }
         now = now + every;

@@ -74,6 +74,8 @@ pub struct Situation {
     pub replicas: u32,
     /// Operations a second that a node bears.
     pub capacity: f64,
+    /// What others invalidate is heard at once and ends copies in memory.
+    pub heard: bool,
     /// The origin is slow, or sheds.
     pub degraded: bool,
     /// Somebody said that it will be hot.
@@ -310,14 +312,15 @@ fn lag(s: &Situation, left: Span) -> Option<Span> {
     (s.allowed.shared && s.replicas > 0 && left >= SHORTEST_LAG).then(|| LONGEST_LAG.at_most(left))
 }
 
-/// `instances / (5 % of a node)`, so that asking again costs a node no more than that.
+/// `instances / (5 % of a node)`, so that asking again costs a node no more than that. As long as the budget allows where
+/// a copy ends with the invalidation anyway: time ends it only if that gets lost.
 fn promoted_for(s: &Situation) -> Option<Span> {
     if s.allowed.memory || s.allowed.budget == Span::ZERO {
         return None;
     }
     let seconds = f64::from(s.instances.max(1)) / (PROMOTED_SHARE * s.capacity.max(1.0));
     let most = LONGEST_PROMOTION.at_most(s.allowed.budget);
-    let ttl = Span::secs(1).scale(seconds).max(SHORTEST_PROMOTION).at_most(most);
+    let ttl = if s.heard { most } else { Span::secs(1).scale(seconds).max(SHORTEST_PROMOTION).at_most(most) };
     Some(if s.degraded { Span(ttl.0 * 2).at_most(s.allowed.budget) } else { ttl })
 }
 

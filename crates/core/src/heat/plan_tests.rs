@@ -19,6 +19,7 @@ fn situation(hot: Hot) -> Situation {
         nodes: 3,
         replicas: 0,
         capacity: 100_000.0,
+        heard: false,
         degraded: false,
         announced: false,
         contended: true,
@@ -42,6 +43,19 @@ fn a_promotion_lasts_so_long_that_asking_again_takes_a_twentieth_of_a_node() {
     assert_eq!(of(1_000, 1_000.0, Span::ms(700)), Some(Span::ms(700)), "nor longer than the budget");
     assert_eq!(of(50, 100_000.0, Span::ms(20)), Some(Span::ms(20)), "the budget wins over the shortest");
     assert_eq!(of(50, 100_000.0, Span::ZERO), None);
+}
+
+#[test]
+fn a_copy_that_ends_with_its_invalidation_lasts_as_long_as_the_budget_allows() {
+    let of = |heard, budget| {
+        let mut s = situation(hot(80_000.0, 0.0, 0.8));
+        (s.heard, s.allowed.budget) = (heard, budget);
+        planned(s).promote
+    };
+    assert_eq!(of(true, Span::secs(9)), Some(Span::secs(2)));
+    assert_eq!(of(true, Span::ms(700)), Some(Span::ms(700)));
+    assert_eq!(of(true, Span::ZERO), None);
+    assert_eq!(of(false, Span::secs(9)), Some(Span::ms(100)), "the control: nobody tells of what changed");
 }
 
 #[test]
@@ -226,8 +240,15 @@ fn any_situation() -> impl Strategy<Value = Situation> {
         Allowed { budget: Span(budget), extend_ttl, memory, shared, loads }
     });
     let counts = (0u32..100_000, 0u32..1_000, 0u32..5, 0.0..1e7);
-    (proptest::option::of(hot), allowed, 1u64..10_000_000, any::<u32>(), counts, any::<[bool; 3]>()).prop_map(
-        |(hot, allowed, ttl, value_bytes, (instances, nodes, replicas, capacity), [degraded, announced, contended])| {
+    (proptest::option::of(hot), allowed, 1u64..10_000_000, any::<u32>(), counts, any::<[bool; 4]>()).prop_map(
+        |(
+            hot,
+            allowed,
+            ttl,
+            value_bytes,
+            (instances, nodes, replicas, capacity),
+            [degraded, announced, contended, heard],
+        )| {
             Situation {
                 hot,
                 allowed,
@@ -237,6 +258,7 @@ fn any_situation() -> impl Strategy<Value = Situation> {
                 nodes,
                 replicas,
                 capacity,
+                heard,
                 degraded,
                 announced,
                 contended,

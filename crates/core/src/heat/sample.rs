@@ -1,25 +1,28 @@
-//! Which accesses are looked at? One in eight, or fewer where there are very many, chosen so that no rhythm of the
-//! requests can hide a key or favour one.
+//! Which accesses are looked at? Every other one where there are few, and fewer where there are many, chosen so that no
+//! rhythm of the requests can hide a key or favour one.
 
 use crate::draw::Draw;
 
-/// One access in so many is counted, and stands for so many.
-pub const SAMPLE: u64 = 8;
-/// Looks that one window is worth; of more only a part is taken.
-const ENOUGH: u64 = 4_096;
+/// One access in so many is looked at, and stands for so many, where there are few.
+pub const SAMPLE: u64 = 2;
+/// Looks that one window is worth: up to twice as many are taken, which costs a fiftieth of a core.
+const ENOUGH: u64 = 32_768;
 /// Looks at a key that just matters: from so many a count tells what it is.
 const TELLING: u64 = 32;
+/// Down to one in `SAMPLE << COARSE` fewer are looked at for the sake of speed alone; from there on only as long as a key
+/// that matters is looked at often enough.
+const COARSE: u32 = 2;
 /// However many accesses there are, one in `SAMPLE << THINNEST` is looked at.
-const THINNEST: u32 = 5;
+const THINNEST: u32 = 7;
 
 /// 2^64 divided by the golden ratio.
 const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
 
 /// Whether the `n`th access that a thread counts is looked at.
 ///
-/// Not every eighth: a program that asks for eight keys in turn would then always be seen asking for the same one.
-/// Multiples of the golden ratio lie evenly however they are stepped through (Weyl), so of every `p`th access an
-/// eighth is chosen as well, whatever `p` is. And it needs neither a countdown nor randomness: the count of hits, which
+/// Not every second: a program that asks for two keys in turn would then always be seen asking for the same one.
+/// Multiples of the golden ratio lie evenly however they are stepped through (Weyl), so of every `p`th access
+/// half are chosen as well, whatever `p` is. And it needs neither a countdown nor randomness: the count of hits, which
 /// is kept anyway, is enough.
 #[inline]
 pub fn is_due(n: u64) -> bool {
@@ -35,7 +38,7 @@ pub struct Sampling(pub u32);
 pub struct Drawn {
     /// Its number: it differs from access to access.
     pub nth: u64,
-    /// It stands for so many of those that are looked at where [`SAMPLE`] is all there is.
+    /// It stands for so many accesses.
     pub weight: u32,
 }
 
@@ -53,10 +56,12 @@ impl Sampling {
 
     /// For a window like the last one, which had so many accesses. From `least` accesses on a key matters.
     ///
-    /// A look costs as much as the hit itself. Twenty million hits a second need no 2.5 million looks: what is
+    /// A look costs as much as the hit itself. Half of a million hits a second can be looked at for a hundredth of a
+    /// core, which tells keys apart that differ by a few accesses. Twenty million need no ten million looks: what is
     /// hot among them is seen thousands of times in any case.
     pub fn of(accesses: u64, least: u64) -> Sampling {
-        let enough = |thin: &u32| accesses / (SAMPLE << thin) > ENOUGH && least / (SAMPLE << thin) >= TELLING;
+        let told = |thin: u32| thin <= COARSE || least / (SAMPLE << thin) >= TELLING;
+        let enough = |thin: &u32| accesses / (SAMPLE << thin) > ENOUGH && told(*thin);
         Sampling((1..=THINNEST).take_while(enough).last().unwrap_or(0))
     }
 
@@ -64,7 +69,7 @@ impl Sampling {
     #[inline]
     pub fn draw(self, n: u64) -> Option<Drawn> {
         let due = n.wrapping_mul(GOLDEN) < (u64::MAX / SAMPLE) >> self.0;
-        due.then_some(Drawn { nth: n, weight: 1 << self.0 })
+        due.then_some(Drawn { nth: n, weight: (SAMPLE as u32) << self.0 })
     }
 }
 
@@ -73,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_in_eight_is_looked_at_whatever_the_rhythm() {
+    fn one_in_two_is_looked_at_whatever_the_rhythm() {
         for period in 1..=64u64 {
             for phase in [0, period / 2] {
                 let rounds = 10_000;
@@ -82,22 +87,26 @@ mod tests {
                 assert!((0.9..1.1).contains(&share), "of every {period}th from {phase}: {share}");
             }
         }
-        // The control: a plain countdown sees one key of eight, and takes it for all.
+        // The control: a plain countdown never sees every second key.
         let plain = |n: u64| n.is_multiple_of(SAMPLE);
         assert_eq!((0..80_000u64).filter(|n| plain(*n) && n % 8 == 3).count(), 0);
     }
 
     #[test]
     fn where_there_are_many_fewer_are_looked_at_and_stand_for_the_others() {
-        assert_eq!(Sampling::of(30_000, u64::MAX), Sampling::FULL);
-        assert_eq!(Sampling::of(2_000_000, 3_000), Sampling(3), "a key that matters is still looked at");
-        assert_eq!(Sampling::of(2_000_000, 50), Sampling::FULL, "one of many processes sees little of it");
+        assert_eq!(Sampling::of(0, u64::MAX), Sampling::FULL);
+        assert_eq!(Sampling::of(100_000, u64::MAX), Sampling::FULL);
+        assert_eq!(Sampling::of(20_000_000, 2_500), Sampling(5), "a key that matters is still looked at");
+        assert_eq!(Sampling::of(2_000_000, 50), Sampling(COARSE), "one of many processes sees little of it");
         assert_eq!(Sampling::of(u64::MAX, u64::MAX), Sampling(THINNEST));
+        // However many there are, about as many are looked at.
+        let looks = |window: u64| window / (SAMPLE << Sampling::of(window, u64::MAX).0);
+        assert!((200_000..8_000_000).step_by(50_000).all(|window| (32_768..=65_536).contains(&looks(window))));
         for sampling in (0..=THINNEST).map(Sampling) {
             for period in [1, 2, 3, 8, 13, 64] {
-                let rounds = 200_000;
+                let rounds = 400_000;
                 let drawn = (0..rounds).filter_map(|round| sampling.draw(7 + round * period));
-                let seen = drawn.map(|drawn| u64::from(drawn.weight) * SAMPLE).sum::<u64>() as f64 / rounds as f64;
+                let seen = drawn.map(|drawn| u64::from(drawn.weight)).sum::<u64>() as f64 / rounds as f64;
                 assert!((0.9..1.1).contains(&seen), "{sampling:?}, of every {period}th: {seen}");
             }
         }

@@ -1,6 +1,7 @@
 //! How would a key be answered now, and why? One description for every face.
 
 use bellwether::disk::{DiskState, Lying, Unserved};
+use bellwether::shared::tag_hash;
 use bellwether::{Explain, Kind, Priority, Sheds, Stage, Standing, Why};
 use serde_json::{Map, Value, json};
 
@@ -12,6 +13,9 @@ impl Service {
     pub fn describe(&self, key: &[u8]) -> Option<Value> {
         let explain = self.explain(key)?;
         let mut described = described(key, &explain);
+        if let Some(tags) = described.pointer_mut("/entry/tags") {
+            self.name_tags(key, tags);
+        }
         let name = self.shared_name(key).map(|name| shown(&name));
         described["shared_as"] = json!(name);
         described["shared"] = match (self.shared_state(), name) {
@@ -33,6 +37,19 @@ impl Service {
             described["on_disk"] = json!(lying.as_ref().map(on_disk));
         }
         Some(described)
+    }
+
+    /// Tags of an entry that another process loaded are known by their hashes: those that the configuration gives to the
+    /// key have their names back.
+    fn name_tags(&self, key: &[u8], tags: &mut Value) {
+        let serving = self.serving();
+        let Belongs::To(served, captures) = serving.belongs(key) else { return };
+        let names: Vec<_> = served.tags(&captures).into_iter().map(|name| (hashed(&name), name)).collect();
+        for tag in tags.as_array_mut().into_iter().flatten() {
+            let name =
+                names.iter().find(|(hash, _)| tag.as_str() == Some(hash.as_str())).map(|(_, name)| json!(&**name));
+            *tag = name.unwrap_or_else(|| std::mem::take(tag));
+        }
     }
 
     /// How the disk tier is, where the key's space has one.
@@ -124,6 +141,11 @@ fn on_disk(lying: &Lying) -> Value {
         "earlier_life": lying.earlier,
         "not_served": lying.unserved.map(Unserved::as_str),
     })
+}
+
+/// A tag whose name is not known here, as the library shows it.
+fn hashed(tag: &str) -> String {
+    format!("#{:016x}", tag_hash(tag))
 }
 
 fn kind(kind: Kind) -> &'static str {

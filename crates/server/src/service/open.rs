@@ -85,7 +85,7 @@ pub(super) fn open(
         }
     }
     if let Some(Fleet { tier, shared, announcements, .. }) = fleet {
-        cache = cache.shared(tier.clone()).shared_timeout(shared.timeout).shared_resync(shared.resync);
+        cache = cache.shared_with(tier.tier()).shared_timeout(shared.timeout).shared_resync(shared.resync);
         let failed = |(found, hint): (String, String)| {
             let problem = *problem(&shared.place, "[shared] backplane", found, Some(hint));
             vec![Problem { file: config.file.clone(), ..problem }]

@@ -168,10 +168,12 @@ impl Fleet<'_> {
     pub(super) fn fail(&mut self, id: u64, why: Why, cooling: Option<Cooling>) {
         let Some(task) = &mut self.tasks[id as usize] else { return };
         let (process, key, waiters) = (task.process, task.key, std::mem::take(&mut task.waiters));
+        let (class, ..) = self.standing(process, key, FlightId(id));
         for waiter in waiters {
             self.unanswered(process, key, waiter, why);
         }
         self.end_flight(id, process, key, cooling);
+        self.note_unmet(process, key, why, class);
         if self.tasks[id as usize].as_ref().is_some_and(|task| task.warms) {
             self.warm_on(process, false);
         }
@@ -247,6 +249,7 @@ impl Fleet<'_> {
                 self.pace(process);
             }
             Event::Warm(process) => self.warm(process),
+            Event::Unmet(process) => self.load_unmet(process),
             Event::Crash(process) => self.crash(process),
         }
     }

@@ -91,6 +91,8 @@ pub(super) enum Event {
     Pace(u32),
     /// A process goes on with its hot list.
     Warm(u32),
+    /// A process looks whether it may load now what it could not.
+    Unmet(u32),
     /// A process dies.
     Crash(u32),
 }

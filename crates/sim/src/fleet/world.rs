@@ -8,6 +8,7 @@ use bellwether_core::entry::{Kind, Meta};
 use bellwether_core::fence::Fence;
 use bellwether_core::guard::gate::Gate;
 use bellwether_core::guard::pacer::Pacer;
+use bellwether_core::guard::unmet::Unmet;
 use bellwether_core::heat::fleet::FleetView;
 use bellwether_core::loadtimes::LoadTimes;
 use bellwether_core::policy::{Budget, Policy};
@@ -21,6 +22,7 @@ use super::origin::Origin;
 use super::outcome::Outcome;
 use super::policy_set::PolicySet;
 use super::record::{Ending, Record};
+use super::strangers::passes_below;
 use super::task::{Event, MOST_TASKS, Task};
 use super::tier::SharedTier;
 use super::warming::{Warming, shares};
@@ -83,6 +85,10 @@ pub(super) struct Fleet<'a> {
     /// Of each process that has a hot list, and the shares of all requests that its steps have.
     pub(super) warming: Vec<Warming>,
     pub(super) list: Vec<f64>,
+    /// What each process could not load when it was asked for.
+    pub(super) unmet: Vec<Unmet<u32>>,
+    /// Where there is a filter of the keys that exist: below this draw another one passes it.
+    pub(super) strangers_pass: Option<f64>,
     /// Who there is, as all of them hear it.
     pub(super) marks: FleetView,
     pub(super) times: Vec<LoadTimes>,
@@ -125,6 +131,7 @@ impl<'a> Fleet<'a> {
                 .collect(),
             Memory::Whole | Memory::None => Vec::new(),
         };
+        let filters = set.filters() && case.existing.is_some() && case.missing;
         let mut fleet = Fleet {
             case,
             set,
@@ -146,6 +153,8 @@ impl<'a> Fleet<'a> {
             pace_wakes: vec![None; processes],
             warming: (0..if warms { processes as u64 } else { 0 }).map(warming).collect(),
             list: if warms { shares(case) } else { Vec::new() },
+            unmet: vec![Unmet::default(); processes],
+            strangers_pass: filters.then(|| passes_below(case, seed)),
             marks: FleetView::default(),
             times: vec![LoadTimes::default(); processes],
             tasks: Vec::new(),

@@ -129,6 +129,12 @@ impl Ladder {
         Run { figures, pictures, more, cut_short: o.cut_short }
     }
 
+    /// The bound in what a picture shows, where that is one of `rates`: in a second, or in a bin that is shorter.
+    fn bound_per_bin(&self, rates: &[Figure]) -> Option<f64> {
+        let seconds = (self.case.bin.0 as f64 / 1000.0).min(1.0);
+        rates.contains(&self.measure).then_some(self.bound * seconds)
+    }
+
     fn pictures(&self, bins: &[Bin]) -> Vec<Picture> {
         let bin = self.case.bin;
         let series = |of: fn(&Bin) -> u64| bins.iter().map(|bin| of(bin) as f64).collect::<Vec<f64>>();
@@ -140,6 +146,7 @@ impl Ladder {
         };
         let unit = if bin.0 < 1000 { format!("per {} ms", bin.0) } else { "per second".to_owned() };
         let loads = Picture::of(format!("loads {unit}"), Height::Decades, "loads", rate(|bin| bin.loads));
+        let loads = loads.bounded(self.bound_per_bin(&[Figure::OriginRate, Figure::PeakLoads]));
         let queue = "loads at the origin, queue included";
         let own = match self.shows {
             Shows::Loads => None,
@@ -148,7 +155,8 @@ impl Ladder {
             }
             Shows::Polls => {
                 let title = format!("questions to the shared tier {unit}");
-                Some(Picture::of(title, Height::Decades, "origin", rate(|bin| bin.polls)))
+                let asked = Picture::of(title, Height::Decades, "origin", rate(|bin| bin.polls));
+                Some(asked.bounded(self.bound_per_bin(&[Figure::SharedReads])))
             }
         };
         let share = |of: fn(&Bin) -> u64| {
@@ -163,6 +171,7 @@ impl Ladder {
                 ("stale", share(|bin| bin.stale)),
                 ("fresh", share(|bin| bin.fresh)),
             ],
+            bound: None,
         };
         own.into_iter()
             .chain([

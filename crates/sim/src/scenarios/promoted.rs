@@ -64,6 +64,8 @@ fn situation(hot: Option<Hot>, instances: u32, capacity: f64) -> Situation {
         nodes: 1,
         replicas: 0,
         capacity,
+        // They hear each other over the backplane.
+        heard: true,
         degraded: false,
         announced: false,
         contended: false,

@@ -112,6 +112,7 @@ impl Busting {
                     title: "the hot set's hit ratio".to_owned(),
                     height: Height::Stack,
                     layers: vec![("fresh", series.clone())],
+                    bound: None,
                 },
                 Picture::of("misses of the hot set per second", Height::Decades, "loads", miss_rate),
             ],

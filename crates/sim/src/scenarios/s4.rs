@@ -22,7 +22,9 @@ use crate::parallel::side_by_side;
 const START: Tick = Tick(1_000_000_000);
 /// The spike begins here.
 const FROM: Span = Span::secs(3);
-const LENGTH: Span = Span::secs(13);
+const LENGTH: Span = Span::secs(33);
+/// At the end everything is as it will be for so long: ten lives of a copy.
+const SETTLED: Span = Span::secs(20);
 /// Before and after.
 const CALM_RATE: f64 = 500.0;
 /// One way between instances.
@@ -92,16 +94,27 @@ pub(super) fn studies(sizes: &Sizes) -> Vec<Box<dyn Study>> {
     ]
 }
 
-impl Study for Viral {
-    fn about(&self) -> About {
-        let hold = planned(self.instances, self.capacity, self.rate);
-        let (bound, bound_says) = match hold {
+impl Viral {
+    /// For how long the plan promotes the key.
+    fn hold(&self) -> Option<Span> {
+        planned(self.instances, self.capacity, self.rate)
+    }
+
+    fn bound(&self) -> (f64, &'static str) {
+        match self.hold() {
             Some(hold) => (
                 f64::from(self.instances) * 1000.0 / hold.0 as f64,
                 "instances / the time for which the plan promotes: each asks once in it",
             ),
             None => (0.0, "nothing is promoted"),
-        };
+        }
+    }
+}
+
+impl Study for Viral {
+    fn about(&self) -> About {
+        let hold = self.hold();
+        let (bound, bound_says) = self.bound();
         About {
             scenario: Scenario::S4,
             variant: self.variant,
@@ -115,6 +128,7 @@ impl Study for Viral {
                 ("it fails after", TIMEOUT.to_string()),
                 ("promoted for", hold.map_or("-".to_owned(), |hold| hold.to_string())),
                 ("memory", "off for this space, until a key is promoted".to_owned()),
+                ("invalidations", "are heard over the backplane, and end copies".to_owned()),
             ],
             sets: SETS.to_vec(),
             measure: Figure::SharedReads,
@@ -314,12 +328,12 @@ impl<'a> Course<'a> {
             .collect();
         found.sort_by(f64::total_cmp);
         let (by_half, by_all) = (found[(found.len() - 1) / 2], found[found.len() - 1]);
-        // The rate once everything is as it will be: the last five seconds.
-        let settled: u32 = self.reads[(LENGTH.0 - 5_000) as usize..].iter().sum();
+        let settled: u32 = self.reads[(LENGTH.0 - SETTLED.0) as usize..].iter().sum();
         let series: Vec<f64> = self.reads.chunks(50).map(|few| f64::from(few.iter().sum::<u32>()) * 20.0).collect();
+        let bound = self.of.bound().0;
         Run {
             figures: BTreeMap::from([
-                (Figure::SharedReads, f64::from(settled) / 5.0),
+                (Figure::SharedReads, f64::from(settled) * 1000.0 / SETTLED.0 as f64),
                 (Figure::DetectedByHalf, by_half),
                 (Figure::Detected, by_all),
                 (Figure::Slow, self.slow as f64),
@@ -327,12 +341,10 @@ impl<'a> Course<'a> {
                 (Figure::WaitMax, self.longest.0 as f64),
                 (Figure::FalseAlarms, self.alarms.len() as f64),
             ]),
-            pictures: vec![Picture::of(
-                "reads of the key at its node per second",
-                Height::Decades,
-                "origin",
-                series.clone(),
-            )],
+            pictures: vec![
+                Picture::of("reads of the key at its node per second", Height::Decades, "origin", series.clone())
+                    .bounded((bound > 0.0).then_some(bound)),
+            ],
             more: vec![("shared_reads_per_s", series)],
             cut_short: false,
         }

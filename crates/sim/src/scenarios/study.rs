@@ -159,12 +159,20 @@ pub struct Picture {
     pub height: Height,
     /// What is drawn, each with its class (its colour), a value for each bin.
     pub layers: Vec<(&'static str, Vec<f64>)>,
+    /// The case's bound, where the picture shows what is measured.
+    pub bound: Option<f64>,
 }
 
 impl Picture {
     /// One area.
     pub fn of(title: impl Into<String>, height: Height, class: &'static str, values: Vec<f64>) -> Picture {
-        Picture { title: title.into(), height, layers: vec![(class, values)] }
+        Picture { title: title.into(), height, layers: vec![(class, values)], bound: None }
+    }
+
+    /// The same with a line where the bound lies.
+    #[must_use]
+    pub fn bounded(self, bound: Option<f64>) -> Picture {
+        Picture { bound, ..self }
     }
 }
 

@@ -83,7 +83,7 @@ fn s6_an_hourly_avalanche() {
 
 #[test]
 fn s8_a_cold_fleet() {
-    // Keys come when they are asked for: the last of them are asked for seldom, and nobody warms.
+    // Keys come when they are asked for. In so small a fleet hardly any is turned away, so none is known before its time.
     judged_but(Scenario::S8, &[("empty", Figure::Filled)]);
 }
 

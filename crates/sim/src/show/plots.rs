@@ -12,9 +12,10 @@ use crate::scenarios::{About, Height, Level, Picture, Run, Set};
 /// Heights of pictures.
 const TALL: f64 = 72.0;
 const SHORT: f64 = 46.0;
-/// Of a scenario's own picture.
+/// Of a scenario's own picture, on a desk and on a phone: drawn for both, as words would be too small or too large.
 const WIDE: f64 = 760.0;
-const WIDE_TALL: f64 = 150.0;
+const NARROW: f64 = 340.0;
+const OWN_TALL: f64 = 150.0;
 /// Colours of its lines: the worst, the one between, the best.
 const LINES: [&str; 3] = ["failed", "stale", "fresh"];
 
@@ -61,19 +62,37 @@ fn own(comparison: &Comparison) -> String {
     let Some((_, first)) = lines.first() else { return String::new() };
     let top = top_of(comparison, &first.title);
     let (scale, label) = scale(first.height, top);
-    let mut plot = Plot::wide(WIDE, WIDE_TALL, scale, label);
     let mut legend = String::new();
-    for (set, picture) in &lines {
-        let class = LINES[Level::ALL.iter().position(|level| *level == set.level).unwrap_or(0)];
-        plot.outline(&summed(picture), class);
-        let _ = write!(legend, "<span><i class=\"{class}\"></i> {}: {}</span>", escaped(set.word), escaped(set.says));
+    for (set, _) in &lines {
+        let (class, word, says) = (line_of(set), escaped(set.word), escaped(set.says));
+        let _ = write!(legend, "<span><i class=\"{class}\"></i> {word}: {says}</span>");
     }
-    if let Some((from, until)) = shade(about, first) {
-        plot.shade(from, until);
+    if let Some(bound) = first.bound {
+        let says = escaped(about.bound_says);
+        let _ = write!(legend, "<span><i class=\"bound\"></i> bound {}: {says}</span>", words::number(bound));
     }
-    plot.foot(&clock(whole(about, first)));
-    let title = escaped(&first.title);
-    format!("<figure><figcaption>{title}</figcaption>\n{}<p class=\"legend\">{legend}</p></figure>\n", plot.svg(&title))
+    let drawn = |width: f64| {
+        let mut plot = Plot::wide(width, OWN_TALL, scale, label);
+        lines.iter().for_each(|(set, picture)| plot.outline(&summed(picture), line_of(set)));
+        first.bound.into_iter().for_each(|bound| plot.level(bound));
+        if let Some((from, until)) = shade(about, first) {
+            plot.shade(from, until);
+        }
+        plot.foot(&clock(whole(about, first)));
+        plot.svg(&escaped(&first.title))
+    };
+    format!(
+        "<figure><figcaption>{}</figcaption>\n<div class=\"on-desk\">{}</div><div class=\"on-phone\">{}</div>\
+         <p class=\"legend\">{legend}</p></figure>\n",
+        escaped(&first.title),
+        drawn(WIDE),
+        drawn(NARROW)
+    )
+}
+
+/// The colour of a set's line.
+fn line_of(set: &Set) -> &'static str {
+    LINES[Level::ALL.iter().position(|level| *level == set.level).unwrap_or(0)]
 }
 
 /// How far each set is from the bound; a bar's length counts decades.

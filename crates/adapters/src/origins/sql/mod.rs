@@ -4,6 +4,7 @@
 pub(crate) mod body;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub(crate) mod check;
+#[cfg_attr(not(any(feature = "sqlite", feature = "postgres")), allow(dead_code))]
 mod query;
 #[cfg_attr(not(any(feature = "sqlite", feature = "postgres")), allow(dead_code))]
 pub(crate) mod scan;

@@ -9,6 +9,7 @@
 mod counters;
 mod fault;
 mod fleet;
+mod inner;
 mod link;
 mod name;
 mod node;
@@ -17,17 +18,18 @@ mod place;
 mod proto;
 mod slot;
 mod step;
+mod taken;
 mod url;
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use bellwether::shared::Envelope as Entry;
 use bellwether::shared::{
     Acquired, Ask, Change, Found, Raised, Stored, Tier, TierError, TierTrouble, Verified, When, Wrote,
 };
 use bellwether::{FailClass, Fence, Invalidation, Span};
-use bellwether_core::cell::{self, Cell, What};
+use bellwether_core::cell::{self, Cell};
 use bellwether_core::ring::split;
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, FutureExt, join_all};
@@ -36,27 +38,23 @@ use tokio::task::AbortHandle;
 
 use self::counters::Counters;
 pub use self::counters::MemcachedCounts;
-use self::fault::Fault;
 use self::fleet::Fleet;
+use self::inner::{Inner, LONGEST_MS, STUBBORN, trouble_of};
 use self::name::Name;
 use self::node::{Greet, Node};
 pub use self::options::{MemcachedOptions, Placement};
 use self::place::Placed;
-use self::proto::{Reply, Request, Swap};
-use self::slot::{LONGEST_S, Slot, seconds, stamp_of};
+use self::proto::{Request, Swap};
+use self::slot::Slot;
 use self::step::{Step, acquired, found};
 pub use self::url::MemcachedAddress;
 use crate::SetupError;
-use crate::tiers::wire::{is_expired, seal, windows};
+use crate::tiers::wire::is_expired;
 
 /// So often a step is taken anew when somebody was quicker. Whoever was has moved the key on.
 const TRIES: usize = 16;
-/// An invalidation does not give up so soon.
-const STUBBORN: usize = 64;
 /// A prefix leaves room for keys.
 const LONGEST_PREFIX: usize = 100;
-/// Windows end within what Memcached takes for a time to live, and what is added to it.
-const LONGEST_MS: u64 = (LONGEST_S - 2) * 1000;
 
 /// A shared tier over Memcached servers.
 ///
@@ -69,14 +67,6 @@ const LONGEST_MS: u64 = (LONGEST_S - 2) * 1000;
 pub struct MemcachedTier {
     inner: Arc<Inner>,
     steward: AbortHandle,
-}
-
-struct Inner {
-    options: MemcachedOptions,
-    nodes: Vec<Node>,
-    placed: Placed,
-    fleet: Arc<Fleet>,
-    counters: Counters,
 }
 
 impl MemcachedTier {
@@ -196,145 +186,6 @@ async fn look_after(inner: Arc<Inner>) {
     }
 }
 
-impl Inner {
-    async fn roll_call(&self, node: &Node) {
-        let Some(link) = node.link() else { return };
-        if let Ok(Err(fault)) = tokio::time::timeout(self.options.answer_timeout, self.fleet.roll_call(&link)).await {
-            tracing::debug!(node = node.label, ?fault, "a roll call went unanswered");
-        }
-    }
-
-    async fn call(&self, node: &Node, request: Request) -> Result<Reply, TierError> {
-        self.counters.calls.add();
-        let writes = matches!(request, Request::Set { .. });
-        let answer = node.call(request).await;
-        if writes && matches!(answer, Ok(Reply::Done)) {
-            node.health.wrote(&node.label);
-        }
-        answer.map_err(|fault| {
-            if let Fault::Full(why) = &fault {
-                node.health.refused(&node.label, TierTrouble::Full, why);
-            }
-            match &fault {
-                Fault::Down(_) | Fault::Lost(_) | Fault::Silent => self.counters.unreachable.add(),
-                Fault::Full(_) => self.counters.full.add(),
-                Fault::TooLarge => self.counters.unfit.add(),
-                Fault::Refused(_) => self.counters.failed.add(),
-            }
-            fault.into_error(&node.label)
-        })
-    }
-
-    fn node(&self, name: &Name) -> Result<&Node, TierError> {
-        self.nodes.get(self.placed.owner(&name.stored)).ok_or_else(|| failed("a tier without a server"))
-    }
-
-    /// What lies under a name.
-    async fn slot(&self, node: &Node, name: &Name) -> Result<Slot, TierError> {
-        if self.fleet.epoch() == 0 && node.is_up() != Some(false) {
-            let limit = self.options.answer_timeout;
-            let settled = tokio::time::timeout(limit, self.fleet.ready()).await;
-            settled.map_err(|_| Fault::Down("no server was reached yet".to_owned()).into_error(&node.label))?;
-        }
-        let reply = self.call(node, Request::Get(name.stored.clone())).await?;
-        let item = match reply {
-            Reply::Found(item) => item,
-            Reply::Nothing => return Ok(Slot::empty(wall_us())),
-            Reply::TooLong(length) => {
-                self.counters.unfit.add();
-                let text = format!("a value of {length} bytes is longer than the limit");
-                return Err(TierError { kind: TierTrouble::Unfit, text });
-            }
-            Reply::Done | Reply::Lost | Reply::Refused(_) => return Err(failed("an answer to another question")),
-        };
-        let trusted = self.fleet.trusts(item.flags, &name.stored, &node.label);
-        let slot = Slot::of(&name.full, item, wall_us(), self.options.max_value, trusted);
-        match slot.misread {
-            Some(reason) => self.counters.misread.count(reason),
-            None if slot.cell.is_none() => self.counters.untrusted.add(),
-            None => {}
-        }
-        Ok(slot)
-    }
-
-    /// One step: looks, decides, and stores the decision if nobody was quicker; else once more.
-    async fn step<R>(
-        &self,
-        key: &[u8],
-        tries: usize,
-        mut decide: impl FnMut(&Name, &Slot) -> Result<Step<R>, TierError>,
-    ) -> Result<R, TierError> {
-        let name = Name::new(&self.options.prefix, key);
-        let node = self.node(&name)?;
-        for _ in 0..tries {
-            let slot = self.slot(node, &name).await?;
-            let (request, reply) = match decide(&name, &slot)? {
-                Step::Done(reply) => return Ok(reply),
-                Step::Delete(reply) => match slot.cas {
-                    Some(cas) => (Request::Delete(name.stored.clone(), cas), reply),
-                    None => return Ok(reply),
-                },
-                Step::Write { next, body, reply } => {
-                    let stays = body.is_none() && slot.envelope.is_some();
-                    let data = body.unwrap_or_else(|| slot.followed_by(&next));
-                    // A body that stays is as old as it was.
-                    let flags = if stays { slot.epoch } else { self.fleet.epoch() };
-                    let swap = slot.cas.map_or(Swap::Absent, Swap::Unchanged);
-                    let ttl = Some(seconds(&next, slot.now));
-                    (Request::Set { name: name.stored.clone(), swap, ttl, flags, data }, reply)
-                }
-            };
-            if self.call(node, request).await? == Reply::Done {
-                return Ok(reply);
-            }
-            self.counters.contended.add();
-        }
-        Err(failed("others were quicker every time"))
-    }
-
-    /// The bytes and the cell of an entry that is handed over now.
-    fn sealed(&self, name: &Name, slot: &Slot, fence: Fence, entry: &Entry) -> Result<(Cell, Bytes), TierError> {
-        let times = windows(entry, slot.now.tick().0);
-        let last = slot.now.tick() + Span(LONGEST_MS);
-        let at = |moment| bellwether::Tick(moment).min(last);
-        let next = Cell {
-            what: match entry.kind {
-                bellwether::Kind::Value => What::Value,
-                bellwether::Kind::Negative => What::Negative,
-                bellwether::Kind::HitForMiss => What::HitForMiss,
-            },
-            fence,
-            token: None,
-            lease_until: bellwether::Tick(0),
-            lease: Span::ZERO,
-            created: at(times.created_at),
-            fresh_until: at(times.fresh_until),
-            swr_until: at(times.swr_until),
-            hard_until: at(times.hard_until),
-        };
-        if next.what == What::HitForMiss {
-            return Ok((next, Slot::empty(slot.now.0).followed_by(&next)));
-        }
-        let mut bytes = seal(&name.full, entry, name.is_hashed, self.options.packing)?;
-        bellwether_envelope::stamp(&mut bytes, &stamp_of(&next));
-        Ok((next, Bytes::from(bytes)))
-    }
-}
-
-/// What keeps a server from taking writes.
-fn trouble_of(node: &Node) -> Option<TierTrouble> {
-    if node.is_up() == Some(false) { Some(TierTrouble::Unreachable) } else { node.health.trouble() }
-}
-
-fn failed(text: &str) -> TierError {
-    TierError { kind: TierTrouble::Failed, text: text.to_owned() }
-}
-
-fn wall_us() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
-}
-
 impl Tier for MemcachedTier {
     fn get<'a>(&'a self, key: &'a [u8]) -> BoxFuture<'a, Result<Found, TierError>> {
         async move {
@@ -449,6 +300,9 @@ impl Tier for MemcachedTier {
         at_least: Fence,
         _within: Span,
     ) -> BoxFuture<'a, Result<Wrote, TierError>> {
+        if change == Change::Take {
+            return taken::take(&self.inner, key, at_least).boxed();
+        }
         let decide = move |_: &Name, slot: &Slot| {
             let before = found(slot.clone());
             Ok(match Cell::change(slot.cell, change, at_least, slot.now) {

@@ -3,8 +3,10 @@
 //! A lookup waits for memory again and again, and lookups of different keys can wait together ([`HIT_MANY`]). A client
 //! that pipelines brings several at once; of those that don't, many are ready together, a GET each. So a GET that
 //! comes alone takes a seat, and the thread goes on to the next connection; whoever has its turn again looks up for all.
-//! It also makes the thread read from one connection after another, then write to one after another: each of the two
-//! ways through the kernel stays warm.
+//! It also makes the thread read from one connection after another, then write to one after another.
+//!
+//! This pays where requests wait for the server. Where the server waits for them, one or two are ready at a time, and
+//! they are answered as fast as without it.
 
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -133,7 +133,7 @@ impl Fleet {
 
     async fn look_at_both(&self) -> Looked {
         let Some(heard) = &self.backplane else { return Looked::Fine };
-        match identity::look(&self.tier, &heard.events, &heard.url).await {
+        match identity::look(&*self.tier.tier(), &heard.events, &heard.url).await {
             Ok(Same::Yes(id)) => {
                 *heard.id.lock() = Some(id);
                 Looked::Fine
@@ -177,7 +177,7 @@ impl Fleet {
         if !look.fatal.is_empty() {
             return Looked::Away(look.fatal.into_iter().map(|(found, hint)| away(found, hint)).collect());
         }
-        match tokio::time::timeout(PATIENCE, marker::look(&self.tier, &self.shared)).await {
+        match tokio::time::timeout(PATIENCE, marker::look(&*self.tier.tier(), &self.shared)).await {
             Ok(Ok(Fits::Yes)) => Looked::Fine,
             Ok(Ok(Fits::No { theirs, ours })) => Looked::Stranger(Box::new(self.stranger(&theirs, &ours))),
             Ok(Err(error)) => Looked::Away(vec![away(error.text, "look at its log".to_owned())]),
@@ -252,7 +252,7 @@ impl Fleet {
     async fn compare(&self) {
         let Some(heard) = &self.backplane else { return };
         let Some(id) = heard.id.lock().clone() else { return };
-        match identity::again(&self.tier, &heard.events, &heard.url, &id).await {
+        match identity::again(&*self.tier.tier(), &heard.events, &heard.url, &id).await {
             Ok(Same::Yes(_)) => {
                 if self.stranger.swap(false, Ordering::Relaxed) {
                     tracing::info!("[shared] backplane: it is the fleet's again");

@@ -5,27 +5,22 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bellwether::shared::{
-    Acquired, Ask, Change, Envelope, Found, Raised, Stored, Tier, TierError, TierTrouble, Verified, When, Wrote,
-};
-use bellwether::{FailClass, Fence, Invalidation, Span};
+use bellwether::Span;
+use bellwether::shared::{Tier, TierTrouble};
 use bellwether_adapters::SetupError;
 use bellwether_adapters::tiers::memcached::{self, MemcachedAddress, MemcachedOptions, MemcachedTier};
 use bellwether_adapters::tiers::redis::{
     Reads, RedisAddress, RedisOptions, RedisShape, RedisTarget, RedisTier, RedisTls, Weight,
 };
-use futures_util::future::BoxFuture;
 use tokio::runtime::Handle;
 
 use crate::config::{Node, Placement, RedisAt, RedisUrl, Shared, SharedAt, SharedTls};
 
 /// A tier that is open, for the cache and for those who ask how it is.
 #[derive(Clone)]
-pub(crate) struct SharedTier(Arc<Kind>);
-
-enum Kind {
-    Redis(RedisTier),
-    Memcached(MemcachedTier),
+pub(crate) enum SharedTier {
+    Redis(Arc<RedisTier>),
+    Memcached(Arc<MemcachedTier>),
 }
 
 /// How the tier that several processes share is.
@@ -85,7 +80,7 @@ impl SharedTier {
     /// Opens what `shared` names. Nobody needs to be there.
     pub(crate) fn open(shared: &Shared, runtime: &Handle) -> Result<SharedTier, (String, String)> {
         let told = |error: SetupError| (error.problem().to_owned(), error.hint().to_owned());
-        let kind = match &shared.at {
+        Ok(match &shared.at {
             SharedAt::Redis(url) => {
                 let usual = RedisOptions::default();
                 let options = RedisOptions {
@@ -98,7 +93,7 @@ impl SharedTier {
                     runtime: Some(runtime.clone()),
                     ..usual
                 };
-                Kind::Redis(RedisTier::open(target(url), options).map_err(told)?)
+                SharedTier::Redis(Arc::new(RedisTier::open(target(url), options).map_err(told)?))
             }
             SharedAt::Memcached { nodes, placement } => {
                 let usual = MemcachedOptions::default();
@@ -115,16 +110,15 @@ impl SharedTier {
                 };
                 let server = |node: &Node| MemcachedAddress { host: bare(&node.host), port: node.port };
                 let servers = nodes.iter().map(server).collect();
-                Kind::Memcached(MemcachedTier::open_at(servers, options).map_err(told)?)
+                SharedTier::Memcached(Arc::new(MemcachedTier::open_at(servers, options).map_err(told)?))
             }
-        };
-        Ok(SharedTier(Arc::new(kind)))
+        })
     }
 
     /// Asks the servers themselves.
     pub(crate) async fn look(&self) -> Look {
-        match &*self.0 {
-            Kind::Redis(tier) => {
+        match self {
+            SharedTier::Redis(tier) => {
                 let report = Box::pin(tier.check()).await;
                 let (fatal, advice): (Vec<_>, Vec<_>) =
                     report.problems.into_iter().partition(|problem| problem.weight == Weight::Fatal);
@@ -133,7 +127,7 @@ impl SharedTier {
                 };
                 Look { fatal: told(fatal), advice: told(advice) }
             }
-            Kind::Memcached(tier) => {
+            SharedTier::Memcached(tier) => {
                 let hint = "is the address right, and does it run? Memcached 1.6.12 or later is enough";
                 let told = |(server, why): (String, String)| (format!("{server}: {why}"), hint.to_owned());
                 Look { fatal: tier.check().await.into_iter().map(told).collect(), advice: Vec::new() }
@@ -142,8 +136,8 @@ impl SharedTier {
     }
 
     pub(crate) fn state(&self) -> SharedState {
-        match &*self.0 {
-            Kind::Redis(tier) => {
+        match self {
+            SharedTier::Redis(tier) => {
                 let mut counts = tier.counts();
                 // A replica that is not asked may be connected or not: nobody misses anything.
                 counts.nodes.retain(|node| node.in_use);
@@ -157,7 +151,7 @@ impl SharedTier {
                     stranger: false,
                 }
             }
-            Kind::Memcached(tier) => {
+            SharedTier::Memcached(tier) => {
                 let counts = tier.counts();
                 SharedState {
                     calls: counts.calls,
@@ -172,16 +166,17 @@ impl SharedTier {
 
     /// Writes a little to every server: whether they take writes is known then although nobody asks.
     pub(crate) async fn probe(&self) {
-        match &*self.0 {
-            Kind::Redis(tier) => tier.probe().await,
-            Kind::Memcached(tier) => tier.probe().await,
+        match self {
+            SharedTier::Redis(tier) => tier.probe().await,
+            SharedTier::Memcached(tier) => tier.probe().await,
         }
     }
 
-    fn tier(&self) -> &dyn Tier {
-        match &*self.0 {
-            Kind::Redis(tier) => tier,
-            Kind::Memcached(tier) => tier,
+    /// The tier itself, as the cache uses it: whatever it can do.
+    pub(crate) fn tier(&self) -> Arc<dyn Tier> {
+        match self {
+            SharedTier::Redis(tier) => tier.clone(),
+            SharedTier::Memcached(tier) => tier.clone(),
         }
     }
 }
@@ -243,76 +238,24 @@ pub(crate) fn target(url: &RedisUrl) -> RedisTarget {
     }
 }
 
-impl Tier for SharedTier {
-    fn get<'a>(&'a self, key: &'a [u8]) -> BoxFuture<'a, Result<Found, TierError>> {
-        self.tier().get(key)
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+
+    /// The tier of `[shared] url = …`; nobody is there.
+    fn opened(url: &str) -> Arc<dyn Tier> {
+        let text = format!("[shared]\nurl = \"{url}\"\n[[space]]\nmatch = \"kv:{{k}}\"\nttl = \"1m\"\n");
+        let config = config::parse(&text, "b.toml", Path::new(""), [], false).expect("a configuration");
+        let shared = config.shared.expect("a tier");
+        SharedTier::open(&shared, &Handle::current()).expect("a tier").tier()
     }
 
-    fn get_many<'a>(&'a self, keys: &'a [Vec<u8>]) -> BoxFuture<'a, Result<Vec<Found>, TierError>> {
-        self.tier().get_many(keys)
-    }
-
-    fn acquire<'a>(&'a self, key: &'a [u8], ask: Ask) -> BoxFuture<'a, Result<Acquired, TierError>> {
-        self.tier().acquire(key, ask)
-    }
-
-    fn publish<'a>(
-        &'a self,
-        key: &'a [u8],
-        token: Fence,
-        envelope: Envelope,
-    ) -> BoxFuture<'a, Result<Stored, TierError>> {
-        self.tier().publish(key, token, envelope)
-    }
-
-    fn renew<'a>(&'a self, key: &'a [u8], token: Fence, lease: Span) -> BoxFuture<'a, Result<bool, TierError>> {
-        self.tier().renew(key, token, lease)
-    }
-
-    fn release<'a>(
-        &'a self,
-        key: &'a [u8],
-        token: Fence,
-        failed: Option<(Span, FailClass)>,
-    ) -> BoxFuture<'a, Result<bool, TierError>> {
-        self.tier().release(key, token, failed)
-    }
-
-    fn invalidate<'a>(
-        &'a self,
-        key: &'a [u8],
-        verb: Invalidation,
-        at_least: Fence,
-    ) -> BoxFuture<'a, Result<Raised, TierError>> {
-        self.tier().invalidate(key, verb, at_least)
-    }
-
-    fn write<'a>(
-        &'a self,
-        key: &'a [u8],
-        when: When,
-        reads: bool,
-        at_least: Fence,
-        envelope: Envelope,
-    ) -> BoxFuture<'a, Result<Wrote, TierError>> {
-        self.tier().write(key, when, reads, at_least, envelope)
-    }
-
-    fn change<'a>(
-        &'a self,
-        key: &'a [u8],
-        change: Change,
-        at_least: Fence,
-        within: Span,
-    ) -> BoxFuture<'a, Result<Wrote, TierError>> {
-        self.tier().change(key, change, at_least, within)
-    }
-
-    fn verify<'a>(&'a self, key: &'a [u8]) -> BoxFuture<'a, Result<Verified, TierError>> {
-        self.tier().verify(key)
-    }
-
-    fn changed<'a>(&'a self, key: &'a [u8]) -> BoxFuture<'a, ()> {
-        self.tier().changed(key)
+    #[tokio::test]
+    async fn a_server_knows_over_how_many_nodes_its_tier_spreads_a_hot_key() {
+        let fleet = opened("memcached://127.0.0.1:1,127.0.0.1:2,127.0.0.1:3");
+        assert_eq!((fleet.nodes(), fleet.salts(b"kv:hot", 2).len()), (3, 2));
+        let one = opened("redis://127.0.0.1:1");
+        assert_eq!((one.nodes(), one.salts(b"kv:hot", 2).len()), (1, 0), "the control");
     }
 }

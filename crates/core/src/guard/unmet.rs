@@ -1,0 +1,116 @@
+//! What was asked for in vain, because its origin was busy? It is loaded once there is room, so that the next who asks
+//! finds it: after a start with nothing most keys are asked for seldom, and each would be missed once more.
+
+use std::collections::{HashSet, VecDeque};
+
+use crate::policy::Priority;
+use crate::time::{Span, Tick};
+use crate::why::Why;
+
+/// Keys that are remembered; further ones are not.
+pub const MOST: usize = 2_048;
+/// Nobody waits for what was asked for so long ago.
+pub const FORGOTTEN: Span = Span::secs(60);
+/// Between two looks whether there is room.
+pub const LOOK: Span = Span::ms(100);
+
+/// Keys that were asked for in vain, the oldest first.
+#[derive(Clone, Debug)]
+pub struct Unmet<K> {
+    keys: VecDeque<(K, u64, Tick)>,
+    hashes: HashSet<u64>,
+}
+
+/// Whether a load that was turned away for this reason is worth another try that nobody asks for.
+///
+/// Not what was asked for by nobody, or by a client that asks too much: both are of the last class. And not while
+/// the origin fails: whoever asks again probes it.
+pub fn is_unmet(why: Why, class: Priority) -> bool {
+    let busy = matches!(why, Why::ShedQueue | Why::ShedRate | Why::ShedPriority);
+    busy && class != Priority::Background
+}
+
+/// So many of them may be loaded now: half of the permits that nobody uses, and none while anybody waits for one.
+pub fn room(running: usize, waiting: usize, limit: usize) -> usize {
+    if waiting > 0 { 0 } else { limit.saturating_sub(running).div_ceil(2) }
+}
+
+impl<K> Default for Unmet<K> {
+    fn default() -> Unmet<K> {
+        Unmet { keys: VecDeque::new(), hashes: HashSet::new() }
+    }
+}
+
+impl<K> Unmet<K> {
+    /// A key was asked for in vain. `hash`: two of the same are the same key.
+    pub fn note(&mut self, hash: u64, now: Tick, key: impl FnOnce() -> K) {
+        if self.keys.len() < MOST && self.hashes.insert(hash) {
+            self.keys.push_back((key(), hash, now));
+        }
+    }
+
+    /// Up to `room` keys to be loaded now.
+    pub fn due(&mut self, room: usize, now: Tick) -> Vec<K> {
+        let mut due = Vec::new();
+        while let Some((_, _, since)) = self.keys.front() {
+            let worth = now.since(*since) < FORGOTTEN;
+            if worth && due.len() >= room {
+                break;
+            }
+            let Some((key, hash, _)) = self.keys.pop_front() else { break };
+            self.hashes.remove(&hash);
+            due.extend(worth.then_some(key));
+        }
+        due
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn noted(keys: std::ops::Range<u64>) -> Unmet<u64> {
+        let mut unmet = Unmet::default();
+        keys.for_each(|key| unmet.note(key, Tick(1_000), || key));
+        unmet
+    }
+
+    #[test]
+    fn each_key_is_remembered_once_the_oldest_comes_first_and_no_more_than_there_is_room_for() {
+        let mut unmet = noted(0..10);
+        unmet.note(3, Tick(1_001), || 99);
+        assert_eq!(unmet.due(4, Tick(1_100)), [0, 1, 2, 3]);
+        assert_eq!(unmet.due(0, Tick(1_100)), []);
+        unmet.note(3, Tick(1_200), || 3);
+        assert_eq!(unmet.due(100, Tick(1_200)), [4, 5, 6, 7, 8, 9, 3], "once it was tried it may be asked for again");
+        assert!(unmet.is_empty());
+    }
+
+    #[test]
+    fn a_flood_of_keys_is_remembered_up_to_a_bound_and_forgotten_after_a_while() {
+        let mut unmet = noted(0..10_000);
+        assert_eq!(unmet.keys.len(), MOST);
+        assert_eq!(unmet.due(usize::MAX, Tick(1_000) + FORGOTTEN), []);
+        assert!(unmet.is_empty() && unmet.hashes.is_empty());
+    }
+
+    #[test]
+    fn only_what_somebody_asked_for_while_the_origin_was_busy_is_worth_another_try() {
+        assert!(is_unmet(Why::ShedQueue, Priority::Normal) && is_unmet(Why::ShedRate, Priority::Low));
+        assert!(!is_unmet(Why::ShedQueue, Priority::Background), "nobody, or a client that asks too much");
+        assert!(!is_unmet(Why::BreakerOpen, Priority::Critical) && !is_unmet(Why::OriginFailed, Priority::Normal));
+    }
+
+    #[test]
+    fn there_is_room_only_where_nobody_waits() {
+        assert_eq!(
+            [room(0, 0, 16), room(15, 0, 16), room(16, 0, 16), room(20, 0, 16), room(0, 1, 16)],
+            [8, 1, 0, 0, 0]
+        );
+    }
+}
