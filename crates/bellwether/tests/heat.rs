@@ -2,41 +2,60 @@
 
 use std::time::{Duration, Instant};
 
+use tokio::runtime::{Builder, Runtime};
+
 use bellwether::{Cache, CapacitySource, Clock, HotPolicy, Loaded, Policy, SetupError, Space, Span, Stage};
 
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// A cache whose own tasks run only while a test lets them, so that time never passes while a window is judged.
 struct Shop {
     cache: Cache,
     clock: Clock,
     product: Space<u64, String>,
+    runtime: Runtime,
 }
 
 impl Shop {
     /// A node bears 20,000 operations a second: 1,000 a window are half of it.
     fn new() -> Shop {
-        let clock = Clock::manual();
+        let (clock, runtime) =
+            (Clock::manual(), Builder::new_current_thread().enable_all().build().expect("a runtime"));
         let policy = HotPolicy { capacity: Some(20_000.0), ..HotPolicy::default() };
-        let cache = Cache::builder().clock(clock.clone()).hot(policy).build().expect("a cache");
+        let cache = Cache::builder().runtime(runtime.handle().clone()).clock(clock.clone()).hot(policy);
+        let cache = cache.build().expect("a cache");
         let product = cache.space::<u64, String>("product", Policy::ttl("10m"));
         (0..2_000).for_each(|id| assert!(product.put(&id, Loaded::value(format!("product {id}")))));
-        let shop = Shop { cache, clock, product };
+        let shop = Shop { cache, clock, product, runtime };
+        // Each task waits for the clock.
+        let mut turns = 0..100;
+        shop.until("they never begin", || turns.next().is_none());
         // The writes are over.
         (0..3).for_each(|_| shop.window());
         shop
+    }
+
+    /// Lets the cache's tasks run until something holds.
+    fn until(&self, what: &str, mut holds: impl FnMut() -> bool) {
+        let deadline = Instant::now() + LIMIT;
+        self.runtime.block_on(async {
+            while !holds() {
+                assert!(Instant::now() < deadline, "{what}");
+                tokio::task::yield_now().await;
+            }
+        });
     }
 
     fn read(&self, id: u64, times: u64) {
         (0..times).for_each(|_| assert!(self.product.hit(&id).is_some()));
     }
 
-    /// Lets a window pass, and waits until it was judged.
+    /// Lets a window pass, and waits until it was judged: it was as long as the clock says.
     fn window(&self) {
         let before = self.cache.heat().windows;
-        let deadline = Instant::now() + Duration::from_secs(20);
-        while self.cache.heat().windows == before {
-            self.clock.advance(Span::ms(100));
-            std::thread::sleep(Duration::from_millis(2));
-            assert!(Instant::now() < deadline, "no window was judged");
-        }
+        self.clock.advance(Span::ms(100));
+        self.until("no window was judged", || self.cache.heat().windows > before);
+        assert_eq!(self.cache.heat().windows, before + 1);
     }
 
     fn hot(&self) -> Vec<(Box<[u8]>, Stage)> {
@@ -71,11 +90,7 @@ fn s4_a_key_is_hot_before_its_window_is_over() {
     let shop = Shop::new();
     let windows = shop.cache.heat().windows;
     shop.read(7, 1_400);
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while shop.hot().is_empty() {
-        assert!(Instant::now() < deadline, "it is found only at the end of the window");
-        std::thread::sleep(Duration::from_millis(1));
-    }
+    shop.until("it is found only at the end of the window", || !shop.hot().is_empty());
     assert_eq!(
         (shop.hot(), shop.cache.heat().windows),
         (vec![(key(7), Stage::Hot)], windows),
@@ -131,9 +146,8 @@ fn a_hot_key_stays_hot_for_its_hold_and_no_longer() {
 #[test]
 fn misses_count_as_reads_and_a_space_that_is_gone_is_not_spoken_of() {
     let shop = Shop::new();
-    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     let page = shop.cache.space::<str, String>("page", Policy::ttl("10m"));
-    runtime.block_on(async {
+    shop.runtime.block_on(async {
         for _ in 0..2_000 {
             assert!(page.find("nowhere").await.is_err());
         }
@@ -169,7 +183,7 @@ fn thresholds_without_sense_are_refused_and_others_hold_from_the_next_window_on(
 #[test]
 fn what_a_node_bears_is_measured_beside_everything_else() {
     let cache = Cache::builder().build().expect("a cache");
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + LIMIT;
     while cache.heat().capacity_source != CapacitySource::Measured {
         assert!(Instant::now() < deadline, "{:?}", cache.heat());
         std::thread::sleep(Duration::from_millis(5));
