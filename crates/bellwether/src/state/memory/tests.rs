@@ -385,3 +385,36 @@ fn g2_a_reference_is_void_once_its_key_was_written_or_removed() {
         tier.memory.remove(key.by_ref());
     });
 }
+
+#[test]
+fn g5_a_thread_s_reference_belongs_to_one_cache_and_holds_nothing_by_itself() {
+    crate::observe::counters::WhyCounts::new().add(bellwether_core::why::Why::Hit);
+    let (clock, seed) = (Clock::manual(), Seed::random());
+    let make = || {
+        let memory = Memory::new(Eviction::Auto, 1 << 20, 1024, clock.clone(), &seed, false).expect("built in");
+        Tier { memory, clock: clock.clone(), seed: seed.clone() }
+    };
+    let (one, other) = (make(), make());
+    let (key, now) = (one.key(1), clock.now());
+    let serves = |tier: &Tier| tier.memory.copies.get(&key.by_ref(), now, Fence::ZERO, || 0).is_some();
+    let take = |tier: &Tier| {
+        let entry = tier.entry(&key, 10, Span::secs(60));
+        tier.memory.put(&key, entry.clone());
+        let before = tier.memory.copies.before(key.hash, 0).expect("nobody changes it");
+        tier.memory.copies.put(&key.by_ref(), &entry, before, now).expect("taken");
+        Arc::downgrade(&entry)
+    };
+    let held = take(&one);
+    assert!(serves(&one) && !serves(&other), "the same key, hash and mark in another cache");
+    take(&other);
+    assert!(serves(&other) && !serves(&one), "one place: the last that wanted it");
+    take(&one);
+    // What nobody plans to serve any more goes once somebody tidies, although the thread never comes back to it.
+    one.memory.remove(key.by_ref()).expect("it is there");
+    one.memory.copies.tidy(now);
+    assert!(held.upgrade().is_none());
+    let held = take(&one);
+    assert!(serves(&one));
+    drop(one);
+    assert!(held.upgrade().is_none(), "the cache is gone");
+}
