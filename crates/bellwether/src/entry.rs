@@ -141,12 +141,24 @@ pub(crate) struct TierMark {
     due: AtomicU64,
     /// The entry's own early refresh, because its `calm_ms` may be about something else.
     early_ms: u32,
+    /// It was made stale here: what the tier holds under the same fence is no fresher.
+    stale: bool,
 }
 
 impl TierMark {
     /// Of what the tier holds under `fence`, to be compared with it from `due` on.
     pub(crate) fn of(fence: Fence, due: Tick) -> TierMark {
-        TierMark { fence: AtomicU64::new(fence.0), due: AtomicU64::new(due.0), early_ms: 0 }
+        TierMark { fence: AtomicU64::new(fence.0), due: AtomicU64::new(due.0), early_ms: 0, stale: false }
+    }
+
+    /// The same, of what was made stale here, or was not.
+    pub(crate) fn made(self, stale: bool) -> TierMark {
+        TierMark { stale, ..self }
+    }
+
+    /// Whether what the tier holds under this fence was made stale here.
+    pub(crate) fn is_stale(&self, fence: Fence) -> bool {
+        self.stale && self.fence() == fence
     }
 
     /// When it is to be compared with the tier.
@@ -173,7 +185,8 @@ impl TierMark {
 
 impl Clone for TierMark {
     fn clone(&self) -> TierMark {
-        TierMark { early_ms: self.early_ms, ..TierMark::of(self.fence(), Tick(self.due.load(Ordering::Acquire))) }
+        let mark = TierMark::of(self.fence(), Tick(self.due.load(Ordering::Acquire)));
+        TierMark { early_ms: self.early_ms, stale: self.stale, ..mark }
     }
 }
 

@@ -387,3 +387,48 @@ async fn g10_a_process_that_stood_still_asks_the_tier_before_it_serves_a_copy() 
     space.get(&1).or_load(source.loader(Duration::ZERO)).await.expect("a value");
     assert_eq!((cache.snapshot().shared.expect("a tier").gets, source.runs()), (asked + 1, 2));
 }
+
+/// A copy was made stale, and is read for the first time after it had to be compared with the tier.
+async fn read_first_after_resync(grace: &str) {
+    let clock = Clock::manual();
+    let tier = SharedMemory::new(clock.clone());
+    let source = Source::default();
+    let built = Cache::builder().memory("1 MiB").clock(clock.clone()).shared(tier.clone()).shared_resync("5s");
+    let cache = built.build().expect("it makes sense");
+    let policy = Policy::ttl("1h").grace(grace).jitter(0.0);
+    let space: Space<u64, u64> = cache.shared_space("row", policy).expect("a new space");
+    let read = |key: u64| {
+        let (space, source) = (space.clone(), source.clone());
+        async move {
+            let load = move |_| async move {
+                Ok::<_, std::io::Error>(bellwether::Loaded::value(source.read(Duration::ZERO).await).tag("t"))
+            };
+            *space.get(&key).or_load(load).await.expect("loads")
+        }
+    };
+    assert_eq!(read(1).await, source.version());
+    until("it is published", || !tier.is_empty()).await;
+    source.write();
+    clock.advance(Span::secs(1));
+    assert_eq!(cache.refresh_tag("t"), 1);
+    let mut last = 0;
+    for _ in 0..40 {
+        clock.advance(Span(500));
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    for _ in 0..200 {
+        last = read(1).await;
+        if last == source.version() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(last, source.version(), "what the tier holds is no fresher than what was made stale");
+    assert_eq!(source.runs(), 2, "and it is loaded once more");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_made_stale_is_not_fresh_again_because_the_tier_has_the_same_value() {
+    read_first_after_resync("1h").await;
+    read_first_after_resync("0s").await;
+}

@@ -55,6 +55,18 @@ impl Meta {
         self.fresh_until - Span(u64::from(self.early_ms))
     }
 
+    /// The same, stale from `now` on at the latest: its windows end when they did.
+    pub fn stale_from(self, now: Tick) -> Meta {
+        let fresh_until = self.fresh_until.min(now);
+        Meta {
+            fresh_until,
+            swr_ms: self.swr_until().since(fresh_until).as_u32(),
+            hard_ms: self.hard_until().since(fresh_until).as_u32(),
+            early_ms: 0,
+            ..self
+        }
+    }
+
     /// Time since the load began.
     pub fn age(&self, now: Tick) -> Span {
         now.since(self.born)

@@ -21,7 +21,7 @@ struct Trace {
 fn trace(running: &Running) -> Trace {
     let trace = Trace { pid: running.pid().expect("it runs"), home: running.home().to_owned() };
     assert!(process(trace.pid) && trace.home.is_dir(), "what is not there can't go");
-    assert_eq!(session(trace.pid), Some(trace.pid), "a session of its own");
+    assert_eq!(group(trace.pid), Some(trace.pid), "a process group of its own");
     trace
 }
 
@@ -29,10 +29,10 @@ fn process(pid: u32) -> bool {
     Path::new("/proc").join(pid.to_string()).exists()
 }
 
-/// The sixth word of its stat: the second, in brackets, may hold blanks.
-fn session(pid: u32) -> Option<u32> {
+/// The fifth word of its stat: the second, in brackets, may hold blanks.
+fn group(pid: u32) -> Option<u32> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    stat.rsplit(')').next()?.split_whitespace().nth(3)?.parse().ok()
+    stat.rsplit(')').next()?.split_whitespace().nth(2)?.parse().ok()
 }
 
 fn gone(traces: &[Trace]) {

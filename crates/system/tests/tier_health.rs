@@ -213,7 +213,7 @@ fn a_backplane_is_tried_by_check_and_needed_by_who_is_strict() {
     call(&backplane, &["ACL", "SETUSER", "app", "on", ">hush", "~*", "&*", "+@all", "-xadd"]);
     let app = backplane.url().replace("redis://", "redis://app:hush@");
     let on = |url: &str| text(&format!("url = \"{}\"\nbackplane = \"{url}\"", tier.url()));
-    for (url, word) in [("redis://127.0.0.1:1", "does it run?"), (app.as_str(), "+xadd")] {
+    for (url, word) in [("redis://127.0.0.1:1", "does it run, and without TLS?"), (app.as_str(), "+xadd")] {
         for (verb, text) in [
             (&["check", "--connect"][..], on(url)),
             (&["check", "--connect"], format!("strict = true\n{}", on(url))),

@@ -30,7 +30,7 @@ async fn a_check_tells_what_is_missing_and_leaves_nothing_behind() {
         events.check().await.unwrap();
     }
     assert_eq!(server.call(&["DBSIZE"]).unwrap(), Value::Int(0));
-    refused(&events("redis://127.0.0.1:1"), &["does it run?"]).await;
+    refused(&events("redis://127.0.0.1:1"), &["does it run, and without TLS?"]).await;
     let guarded = redis(&["--requirepass", "secret"]);
     refused(&events(&guarded.url()), &["NOAUTH", "user and password"]).await;
     refused(&events(&guarded.url().replace("redis://", "redis://:hunter2@")), &["user and password"]).await;

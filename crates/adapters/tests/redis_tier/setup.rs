@@ -141,7 +141,7 @@ async fn nobody_there_is_told_and_costs_callers_nothing() {
         }
         assert!(since.elapsed() < AT_ONCE * 5, "{url}: {:?} for 100 calls", since.elapsed());
         let told = fatal(&tier.check().await);
-        assert!(told.contains("does it run?"), "{told}");
+        assert!(told.contains("does it run, and without TLS?"), "{told}");
         assert!(tier.counts().turned_away >= 90, "{url}");
     }
 }

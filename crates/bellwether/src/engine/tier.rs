@@ -232,6 +232,10 @@ impl Link {
         let (p99, mean) = space.load_times();
         let travelled = travelled(&envelope, asked.fence).later(now.since(asked.at));
         let meta = adopted(travelled, p99, mean, &space.policy, now, draw());
+        // What was made stale here is the same value there, with the life that it had.
+        let held = engine.memory.peek(key.by_ref());
+        let stale = held.and_then(|held| Some(held.mark()?.is_stale(envelope.fence))).unwrap_or_default();
+        let meta = if stale { meta.stale_from(now) } else { meta };
         let fleet = engine.fleet.as_ref();
         let covering = fleet.and_then(|fleet| {
             fleet.covering(&space.name, space.is_by_key(), &envelope.tags, envelope.seen, travelled.age)
@@ -241,7 +245,7 @@ impl Link {
             Some(_) => Floor::NONE,
             None => at_fence(space.floor().merge(engine.tags.floor(&tags)), asked.fence),
         };
-        let mark = Some(TierMark::of(envelope.fence, now + engine.resync));
+        let mark = Some(TierMark::of(envelope.fence, now + engine.resync).made(stale));
         let aside = Aside { extra: Extra::of(envelope.version, tags), mark, past: engine.past(key) };
         let stored = Encoded { body: envelope.body, format: envelope.format, about: envelope.about };
         let entry = unpacked(space, key, envelope.kind, stored, meta, aside)?;

@@ -340,12 +340,20 @@ impl Engine {
         Ending { fresh, swr: Span(meta.swr_ms.into()), hard: Span(meta.hard_ms.into()), only }
     }
 
-    /// Changes the moments of a resident value, under its key's lock. False if there is none, or nothing to change.
-    fn relabel(&self, space: &SpaceState, key: &Key, change: impl FnOnce(Meta, Tick) -> Option<Meta>) -> bool {
+    /// Changes the moments of a resident value, under its key's lock. `stale`: by them it is, whatever the tier says of
+    /// the same value. False if there is none, or nothing to change.
+    fn relabel(
+        &self,
+        space: &SpaceState,
+        key: &Key,
+        stale: bool,
+        change: impl FnOnce(Meta, Tick) -> Option<Meta>,
+    ) -> bool {
         self.flights.locked(key, |_| {
             let Some(entry) = self.live(space, key) else { return false };
             let Some(meta) = change(entry.meta(), self.clock.now()) else { return false };
-            let changed = relabelled(&entry, meta, None, entry.expired());
+            let mark = entry.mark().map(|mark| mark.clone().made(stale));
+            let changed = relabelled(&entry, meta, Aside { mark, ..Aside::default() }, entry.expired());
             changed.served_as(&entry);
             self.pending.relabelled(key, &changed);
             self.memory.put(key, changed)
@@ -356,16 +364,7 @@ impl Engine {
     /// refused anyway. No invalidation. Also ends the cool-down of a failed load.
     pub(crate) fn make_stale(&self, space: &SpaceState, key: &Key) -> bool {
         self.flights.locked(key, |shard| shard.forgive(key, self.clock.now()));
-        self.relabel(space, key, |meta, now| {
-            let fresh_until = meta.fresh_until.min(now);
-            Some(Meta {
-                fresh_until,
-                swr_ms: meta.swr_until().since(fresh_until).as_u32(),
-                hard_ms: meta.hard_until().since(fresh_until).as_u32(),
-                early_ms: 0,
-                ..meta
-            })
-        })
+        self.relabel(space, key, true, |meta, now| Some(meta.stale_from(now)))
     }
 
     /// Gives a fresh value its space's whole time again, with the windows behind it.
@@ -383,12 +382,12 @@ impl Engine {
     /// Changes when a value ends, in memory and on disk: a copy there that kept its old end would be taken for it later.
     fn another_end(&self, space: &SpaceState, key: &Key, change: impl FnOnce(Meta, Tick) -> Option<Meta>) -> Ended {
         if self.shelf_of(space).is_none() {
-            return Ended { changed: self.relabel(space, key, change), on_disk: None };
+            return Ended { changed: self.relabel(space, key, false, change), on_disk: None };
         }
         let telling = self.telling();
         if self.is_in_fleet(space) {
             // What memory lets go of is asked for at the shared tier.
-            let changed = self.relabel(space, key, change);
+            let changed = self.relabel(space, key, false, change);
             let on_disk = changed.then(|| self.unshelve(space, key, self.next_fence())).flatten();
             return Ended { changed, on_disk };
         }
