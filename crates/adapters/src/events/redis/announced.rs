@@ -76,17 +76,18 @@ impl RedisEvents {
         }
     }
 
-    /// Writes down what holds of `key` from now on; with `if_absent` only where nothing is written.
+    /// Writes down what holds of `key` from now on; with `if_absent` only where nothing is written. True: it was written.
     ///
     /// # Errors
     /// It can't be asked, or takes no writes.
-    pub async fn note(&self, key: &[u8], notice: Notice, if_absent: bool) -> Result<(), TransportError> {
+    pub async fn note(&self, key: &[u8], notice: Notice, if_absent: bool) -> Result<bool, TransportError> {
         let mut write = if if_absent { cmd("EVAL") } else { cmd("HSET") };
         if if_absent {
             write.arg(IF_ABSENT).arg(1);
         }
         write.arg(&self.names.announced).arg(key).arg(notice.to_text());
-        self.ask(async |mut wire| write.query_async::<Value>(&mut wire).await).await.map(drop)
+        let answer = self.ask(async |mut wire| write.query_async::<Value>(&mut wire).await).await?;
+        Ok(!if_absent || answer == Value::Int(1))
     }
 
     /// Forgets what is over.

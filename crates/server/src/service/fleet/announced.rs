@@ -20,6 +20,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const LOOKS: Duration = Duration::from_secs(30);
 /// The same while something is not told, or could not be read.
 const AGAIN: Duration = Duration::from_secs(2);
+/// Two looks are at least so far apart, whoever wakes this process, and how often.
+const APART: Duration = Duration::from_millis(100);
 /// Clocks of processes may differ by so much before one of them forgets what holds for another.
 const SLACK_MS: u64 = 60_000;
 
@@ -88,7 +90,7 @@ impl Announcements {
             known.rows.insert(key.to_vec(), Row { notice, applied: true, owed: true, said });
         }
         match within(self.events.note(key, notice, false)).await {
-            Ok(()) => {
+            Ok(_) => {
                 self.settled(key, notice);
                 self.nudge().await;
                 Told::Fleet
@@ -125,6 +127,8 @@ impl Announcements {
                     AGAIN
                 }
             };
+            tokio::time::sleep(APART).await;
+            // Whoever woke it meanwhile is heard now.
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 () = self.wake.notified() => {}
@@ -142,14 +146,18 @@ impl Announcements {
         table.retain(|_, notice| !is_over(notice));
         let missing = self.merge(&table, before, is_over, apply);
         within(self.events.forget(&over)).await?;
-        let mut all_told = true;
+        let (mut all_told, mut written) = (true, false);
         for (key, notice, owed) in &missing {
             match within(self.events.note(key, *notice, !owed)).await {
-                Ok(()) => self.settled(key, *notice),
+                Ok(new) => {
+                    self.settled(key, *notice);
+                    written |= new;
+                }
                 Err(_) => all_told = false,
             }
         }
-        if !missing.is_empty() {
+        // A row that nobody here can read is not ours to mend, and no news: who told of it would wake all, and itself.
+        if written {
             self.nudge().await;
         }
         Ok(all_told)
