@@ -161,3 +161,27 @@ fn a_tag_that_is_refreshed_in_one_process_is_stale_in_all_and_costs_one_load_a_k
         assert_eq!(db.call(&["GET", "w:0"]), Value::bulk("old"), "control: without the tag nothing is refreshed");
     }
 }
+
+#[test]
+fn a_row_that_nobody_can_read_is_left_alone_and_wakes_nobody() {
+    let (redis, origin) = (redis(), Origin::start());
+    let (one, two) = (process(&redis, &origin, ""), process(&redis, &origin, ""));
+    assert!(hot(&one, &["announce", "v:1", "--for", "10m"]).0);
+    until_announced(&two, &["v:1"]);
+    let mut client = Resp::connect(redis.address());
+    client.call(&["HSET", "{bw}:announced", "v:1", "words of a later version"]);
+    let mut published = || {
+        let Value::Bulk(text) = client.call(&["INFO", "commandstats"]) else { panic!("a text") };
+        let text = String::from_utf8_lossy(&text).into_owned();
+        let calls =
+            text.lines().find_map(|line| line.strip_prefix("cmdstat_xadd:calls=")?.split(',').next()?.parse().ok());
+        calls.unwrap_or(0u64)
+    };
+    let before = published();
+    // All look at the table now.
+    assert!(hot(&one, &["announce", "w:2", "--for", "10m"]).0);
+    until_announced(&two, &["v:1", "w:2"]);
+    std::thread::sleep(Duration::from_secs(1));
+    let told = published() - before;
+    assert!((1..20).contains(&told), "one word and heartbeats, not {told}");
+}
