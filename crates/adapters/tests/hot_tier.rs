@@ -69,9 +69,9 @@ async fn read(space: &Space<str, String>, key: &str) -> usize {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_large_hot_value_is_compressed_and_read_from_a_replica_and_others_are_not() {
     let cluster = cluster().await;
-    // A read of so large a value is 50 small ones. One in a window, 500/s, is not half of this: the key is not hot yet. Those
-    // that are left to the tier by a copy of 100 ms are more than a quarter: replicas have their share.
-    let hot = HotPolicy { capacity: Some(1_500.0), ..HotPolicy::default() };
+    // A read of so large a value is as good as 50 small ones: the first ones alone would do for a small node.
+    let capacity = |capacity| HotPolicy { capacity: Some(capacity), ..HotPolicy::default() };
+    let hot = capacity(1_000_000.0);
     let cache = Cache::builder().shared(tier(&cluster)).shared_timeout("20s").hot(hot).build().expect("a cache");
     let policy = Policy::ttl("10m").memory(false).staleness_budget("300ms").timeout("20s");
     let space = cache.shared_space::<str, String>("page", policy).expect("a space");
@@ -85,6 +85,9 @@ async fn a_large_hot_value_is_compressed_and_read_from_a_replica_and_others_are_
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
+    // Ten windows: what was read by then is of the past.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    cache.set_hot(capacity(1_000.0));
     let counted = |measure: Measure| {
         let reactions = cache.snapshot().reactions;
         let of = reactions.iter().find(|counts| counts.measure == measure).expect("all are there");
