@@ -87,7 +87,7 @@ async fn a_large_hot_value_is_compressed_and_read_from_a_replica_and_others_are_
     }
     // Ten windows: what was read by then is of the past.
     tokio::time::sleep(Duration::from_secs(1)).await;
-    cache.set_hot(capacity(1_000.0));
+    cache.set_hot(capacity(1_000.0)).expect("it makes sense");
     let counted = |measure: Measure| {
         let reactions = cache.snapshot().reactions;
         let of = reactions.iter().find(|counts| counts.measure == measure).expect("all are there");
