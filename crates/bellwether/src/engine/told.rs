@@ -30,8 +30,8 @@ pub struct Acknowledged {
     /// It holds there. False: it could not be told yet (why = `invalidation_queued`). It is told again, and its copy
     /// is not believed here until then.
     pub told: bool,
-    /// A value was resident there; without a shared tier, one was on disk that could still have been served. False as well where several invalidations of a key were told at once, for all but
-    /// one of them.
+    /// A value was resident there; without a shared tier, one was on disk that could still have been served. False as well
+    /// where several invalidations of a key were told at once, for all but one of them.
     pub was_resident: bool,
 }
 

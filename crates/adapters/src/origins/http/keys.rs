@@ -5,7 +5,6 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use bellwether::{FailClass, LoadError};
 use futures_util::FutureExt;
@@ -15,7 +14,7 @@ use hyper::header::{self, HeaderValue};
 use hyper::http::uri::PathAndQuery;
 use hyper::{Request, Response, StatusCode};
 
-use super::super::{KEYS_TIMEOUT, KeySink, Keys, KeysFuture, SetupError, cannot_be_reached};
+use super::super::{KEYS_TIMEOUT, KeySink, Keys, KeysFuture, SetupError};
 use super::{AGENT, HttpOrigin};
 
 /// Bytes of one line: a key of 4 KiB, each byte of it percent-encoded.
@@ -84,14 +83,7 @@ impl HttpKeys {
         *request.uri_mut() = self.origin.uri(self.path.clone())?;
         request.headers_mut().insert(header::USER_AGENT, AGENT);
         request.headers_mut().insert(header::ACCEPT, HeaderValue::from_static("text/plain"));
-        self.origin.requests.fetch_add(1, Ordering::Relaxed);
-        let response = self.origin.client.request(request).await.map_err(|error| {
-            if error.is_connect() {
-                cannot_be_reached(&error, "the origin")
-            } else {
-                LoadError::new(FailClass::Failed, "no valid HTTP answer")
-            }
-        })?;
+        let response = self.origin.ask(request).await?;
         if response.status() != StatusCode::OK {
             let status = response.status().as_u16();
             return Err(LoadError::new(FailClass::Failed, format!("status {status} where its keys should be")));

@@ -22,7 +22,7 @@ use hyper::body::{Body, Incoming};
 use hyper::header::{self, HeaderValue};
 use hyper::http::uri::{Authority, PathAndQuery, Scheme};
 use hyper::service::Service;
-use hyper::{Request, Uri};
+use hyper::{Request, Response, Uri};
 use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -120,6 +120,18 @@ impl HttpOrigin {
             }
         }
         .boxed()
+    }
+
+    /// One request, counted.
+    async fn ask(&self, request: Request<Empty<Bytes>>) -> Result<Response<Incoming>, LoadError> {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        self.client.request(request).await.map_err(|error| {
+            if error.is_connect() {
+                cannot_be_reached(&error, "the origin")
+            } else {
+                LoadError::new(FailClass::Failed, "no valid HTTP answer")
+            }
+        })
     }
 
     fn uri(&self, path: PathAndQuery) -> Result<Uri, LoadError> {
@@ -260,14 +272,7 @@ impl HttpSpace {
         let request = self.request(path, validator)?;
         let conditional = request.headers().contains_key(header::IF_NONE_MATCH)
             || request.headers().contains_key(header::IF_MODIFIED_SINCE);
-        self.origin.requests.fetch_add(1, Ordering::Relaxed);
-        let response = self.origin.client.request(request).await.map_err(|error| {
-            if error.is_connect() {
-                cannot_be_reached(&error, "the origin")
-            } else {
-                LoadError::new(FailClass::Failed, "no valid HTTP answer")
-            }
-        })?;
+        let response = self.origin.ask(request).await?;
         let (parts, body) = response.into_parts();
         match answer::head(parts.status, &parts.headers, &self.accept, conditional)? {
             Head::NotModified => Ok(Loaded::not_modified()),
