@@ -95,7 +95,7 @@ impl Splits {
                 // Nobody can load it: what lies there is told of its copies.
                 let split = held.nodes > 1 && !spread.names_copies(&name);
                 if split {
-                    spread.name_copies(&name);
+                    spread.name_copies(&name, engine.pending.raised(key));
                 }
                 split
             };

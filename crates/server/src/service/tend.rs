@@ -184,3 +184,17 @@ impl Service {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whether_enough_is_there_is_seen_soon_and_then_less_often() {
+        let lengths = |keys: usize| steps(&vec![0; keys]).map(<[_]>::len).collect::<Vec<_>>();
+        assert_eq!(lengths(0), [0_usize; 0]);
+        assert_eq!(lengths(7), [7]);
+        assert_eq!(lengths(100), [32, 64, 4]);
+        assert_eq!(lengths(2_000), [32, 64, 128, 256, 512, 512, 496]);
+    }
+}

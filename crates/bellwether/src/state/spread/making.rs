@@ -22,10 +22,10 @@ pub(super) const NEWEST: Fence = Fence(u64::MAX);
 
 impl Spread {
     /// Has the key's own entry name its copies, in the background.
-    pub(super) fn name_copies(self: Arc<Spread>, key: Box<[u8]>, places: Arc<Places>) {
+    pub(super) fn name_copies(self: Arc<Spread>, key: Box<[u8]>, known: Fence, places: Arc<Places>) {
         self.runtime.clone().spawn(async move {
             // Whatever came of it: it is looked at again, and tried.
-            let _ = tokio::time::timeout(Duration::from(FILL), self.publish_again(&key, &places)).await;
+            let _ = tokio::time::timeout(Duration::from(FILL), self.publish_again(&key, known, &places)).await;
             places.named();
         });
     }
@@ -76,7 +76,7 @@ impl Spread {
 
     /// Publishes what lies there once more, so that it names its copies. Under a lease: what is written or removed
     /// meanwhile voids it.
-    async fn publish_again(self: Arc<Spread>, key: &[u8], places: &Places) -> Result<(), TierError> {
+    async fn publish_again(self: Arc<Spread>, key: &[u8], known: Fence, places: &Places) -> Result<(), TierError> {
         let (true, Found::Entry { envelope, .. }) =
             (!self.inner.salts(key, places.wanted).is_empty(), self.inner.get(key).await?)
         else {
@@ -87,7 +87,7 @@ impl Spread {
             return Ok(());
         }
         // A lease on what is gone, or soon is, would be in the way of who brings the next value.
-        if !is_lasting(&envelope) {
+        if !is_lasting(&envelope, known) {
             return Ok(());
         }
         let ask =
@@ -95,7 +95,7 @@ impl Spread {
         // Somebody else may be about to.
         let Acquired::Granted { token, .. } = self.inner.acquire(key, ask).await? else { return Ok(()) };
         match self.inner.get(key).await? {
-            Found::Entry { envelope, .. } if is_lasting(&envelope) => {
+            Found::Entry { envelope, .. } if is_lasting(&envelope, known) => {
                 self.near.raise(key, token);
                 let replaced = Replacing { token, salts: salts_of(&envelope).to_vec(), age: Span::ZERO };
                 self.publish_split(key, token, envelope, Some(replaced)).await.map(drop)
@@ -135,7 +135,11 @@ impl Spread {
     }
 }
 
-/// Whether it may be there once more as it is.
-fn is_lasting(held: &Envelope) -> bool {
-    held.kind == Kind::Value && held.fresh_ms > 0 && !held.invalidated && !matches!(held.split, Split::Copy(_))
+/// Whether it may be there once more as it is, under a newer fence.
+fn is_lasting(held: &Envelope, known: Fence) -> bool {
+    held.fence >= known
+        && held.kind == Kind::Value
+        && held.fresh_ms > 0
+        && !held.invalidated
+        && !matches!(held.split, Split::Copy(_))
 }

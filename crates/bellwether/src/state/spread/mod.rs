@@ -121,10 +121,12 @@ impl SpreadTier {
     }
 
     /// Has the value of `key` that lies there name copies, in the background: of a key that is to be split and that
-    /// nobody can load. It stays what it was, to the end that it had.
-    pub fn name_copies(&self, key: &[u8]) {
-        let Some(places) = self.0.places(key).filter(|places| places.begins_to_name()) else { return };
-        self.0.clone().name_copies(key.into(), places);
+    /// nobody can load. It stays what it was, to the end that it had. Not if it is older than `known`: a tier that has lost
+    /// a removal in a failover is not helped to have it forgotten.
+    pub fn name_copies(&self, key: &[u8], known: Fence) {
+        if let Some(places) = self.0.places(key).filter(|places| places.begins_to_name()) {
+            self.0.clone().name_copies(key.into(), known, places);
+        }
     }
 
     /// What was done for `key` since this was asked last.
