@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use bellwether_core::entry::{Kind, Meta, Packed};
 use bellwether_core::fence::{Fence, Floor, Invalidation};
 use bellwether_core::heat::past::Past;
+use bellwether_core::heat::sample::{Sampling, phase};
 use bellwether_core::time::{Span, Tick};
 
 use crate::key::Key;
@@ -25,8 +26,9 @@ pub(crate) struct Entry<B: ?Sized = dyn Content> {
     calm_ms: AtomicU32,
     /// Bytes that count against the limit.
     pub(crate) weight: u32,
-    /// Served so often since stored. Written without a read-modify-write: approximate on purpose.
-    hits: AtomicU32,
+    /// Served so often since stored, counted from the entry's [`phase`]. Written without a read-modify-write: approximate on
+    /// purpose.
+    served: AtomicU32,
     /// Its place in the expiry wheel, known once it was stored.
     timer: AtomicU32,
     body: B,
@@ -277,7 +279,7 @@ impl<B: Content> Entry<B> {
             packed: Packed::new(meta, flags).with_past(past),
             calm_ms: AtomicU32::new(meta.early_ms),
             weight,
-            hits: AtomicU32::new(0),
+            served: AtomicU32::new(phase(meta.fence.0)),
             timer: AtomicU32::new(TimerId::NONE.0),
             body,
         })
@@ -400,11 +402,6 @@ impl Entry {
         body.downcast_ref::<Tagged<V>>().map(|tagged| &tagged.value)
     }
 
-    /// Whether it leads to another entry, and counts what is served by way of it alone.
-    pub(crate) fn is_reference(&self) -> bool {
-        self.body.holder().is_some()
-    }
-
     /// Bytes of the value itself, under a key of so many bytes.
     pub(crate) fn value_bytes(&self, key: usize) -> u32 {
         let around = ENTRY_OVERHEAD + key + self.body.around();
@@ -428,23 +425,37 @@ impl Entry {
         self.packed.fence().0 ^ u64::from(self.timer.load(Ordering::Relaxed))
     }
 
+    /// It is served once more.
     #[inline]
     pub(crate) fn touch(&self) {
-        self.hits.store(self.hits.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+        self.served(1);
     }
 
     /// It was served `times` more, by way of references to it.
+    #[inline]
     pub(crate) fn served(&self, times: u32) {
-        self.hits.store(self.hits.load(Ordering::Relaxed).wrapping_add(times), Ordering::Relaxed);
+        self.served.store(self.served.load(Ordering::Relaxed).wrapping_add(times), Ordering::Relaxed);
+    }
+
+    /// Whether the detector of hot keys looks at the hit that it was touched for last.
+    #[inline]
+    pub(crate) fn is_due(&self, sampling: Sampling) -> bool {
+        self.sampled(sampling).is_due(self.served.load(Ordering::Relaxed))
+    }
+
+    /// How many of its hits are looked at.
+    #[inline]
+    pub(crate) fn sampled(&self, sampling: Sampling) -> Sampling {
+        sampling.of_size(self.weight)
     }
 
     /// It is the same copy as `other`, and was served as often.
     pub(crate) fn served_as(&self, other: &Entry) {
-        self.hits.store(other.hits(), Ordering::Relaxed);
+        self.served.store(phase(self.fence().0).wrapping_add(other.hits()), Ordering::Relaxed);
     }
 
     pub(crate) fn hits(&self) -> u32 {
-        self.hits.load(Ordering::Relaxed)
+        self.served.load(Ordering::Relaxed).wrapping_sub(phase(self.fence().0))
     }
 
     /// How often its key was read before.
