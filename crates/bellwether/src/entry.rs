@@ -425,22 +425,29 @@ impl Entry {
         self.packed.fence().0 ^ u64::from(self.timer.load(Ordering::Relaxed))
     }
 
-    /// It is served once more.
+    /// It is served once more: so often by now, counted from its phase.
     #[inline]
-    pub(crate) fn touch(&self) {
-        self.served(1);
+    pub(crate) fn touch(&self) -> u32 {
+        let served = self.count().wrapping_add(1);
+        self.served.store(served, Ordering::Relaxed);
+        served
+    }
+
+    /// What [`Entry::touch`] gave last, to whomever.
+    #[inline]
+    pub(crate) fn count(&self) -> u32 {
+        self.served.load(Ordering::Relaxed)
     }
 
     /// It was served `times` more, by way of references to it.
-    #[inline]
     pub(crate) fn served(&self, times: u32) {
-        self.served.store(self.served.load(Ordering::Relaxed).wrapping_add(times), Ordering::Relaxed);
+        self.served.store(self.count().wrapping_add(times), Ordering::Relaxed);
     }
 
-    /// Whether the detector of hot keys looks at the hit that it was touched for last.
+    /// Whether the detector of hot keys looks at the hit for which [`Entry::touch`] gave this.
     #[inline]
-    pub(crate) fn is_due(&self, sampling: Sampling) -> bool {
-        self.sampled(sampling).is_due(self.served.load(Ordering::Relaxed))
+    pub(crate) fn is_due(&self, sampling: Sampling, served: u32) -> bool {
+        self.sampled(sampling).is_due(served)
     }
 
     /// How many of its hits are looked at.
@@ -455,7 +462,7 @@ impl Entry {
     }
 
     pub(crate) fn hits(&self) -> u32 {
-        self.served.load(Ordering::Relaxed).wrapping_sub(phase(self.fence().0))
+        self.count().wrapping_sub(phase(self.fence().0))
     }
 
     /// How often its key was read before.
@@ -510,6 +517,32 @@ mod tests {
     #[test]
     fn an_entry_is_small() {
         assert_eq!(size_of::<Entry<Plain<()>>>(), 48);
+    }
+
+    #[test]
+    fn threads_that_serve_one_entry_together_have_as_many_of_their_hits_looked_at() {
+        const EACH: u32 = 400_000;
+        let meta = Meta {
+            fence: Fence(1),
+            kind: Kind::Value,
+            born: Tick(0),
+            fresh_until: Tick(1_000),
+            swr_ms: 0,
+            hard_ms: 0,
+            cost_ms: 1,
+            early_ms: 0,
+        };
+        let key = KeyRef::new(0, b"key", &Seed::fixed(1)).to_key();
+        let (entry, sampling) = (Entry::new(&key, meta, None, 0, 7_u64), Sampling(3));
+        assert_eq!(entry.hits(), 0);
+        let serve = || (0..EACH).filter(|_| entry.clone().is_due(sampling, entry.touch())).count() as u32;
+        let looks: u32 = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(serve)).collect();
+            threads.into_iter().map(|thread| thread.join().expect("it ends")).sum()
+        });
+        let (seen, hits) = (looks * sampling.weight(), 4 * EACH);
+        println!("{hits} hits, counted by the entry {}, by looks {seen}", entry.hits());
+        assert!(entry.hits() <= hits && seen.abs_diff(hits) < hits / 10, "{seen} of {hits}");
     }
 
     #[test]

@@ -291,7 +291,7 @@ impl<'a, K: CacheKey + ?Sized, V: Value> Space<K, V> {
     #[cold]
     fn look_if_due(&self, key: &K, entry: Resident) -> Resident {
         let Shared { engine, state, .. } = &*self.shared;
-        if !entry.is_due(engine.heat.sampling()) {
+        if !entry.is_due(engine.heat.sampling(), entry.count()) {
             return entry;
         }
         key.with_bytes(|bytes| {

@@ -59,8 +59,8 @@ impl Engine {
         {
             return Ok((entry, at));
         }
-        let entry = self.glance_at_store(space, key, demand, at)?;
-        Ok((if entry.is_due(sampling) { self.look_at_hit(space, key, entry) } else { entry }, at))
+        let (entry, served) = self.glance_at_store(space, key, demand, at)?;
+        Ok((if entry.is_due(sampling, served) { self.look_at_hit(space, key, entry) } else { entry }, at))
     }
 
     /// Glances at up to [`MANY`](crate::state::memory::MANY) keys at once, which waits for memory about as long as for a
@@ -89,16 +89,17 @@ impl Engine {
         let floor = space.newest_floor();
         for (nth, (place, key)) in found.iter_mut().zip(keys).enumerate() {
             let Some(entry) = place else { continue };
-            entry.touch();
+            let served = entry.touch();
             let serves = at < entry.calm_until() && entry.is_plain() && entry.fence() > floor;
             plain |= u32::from(serves) << nth;
-            if serves && entry.is_due(sampling) {
+            if serves && entry.is_due(sampling, served) {
                 *place = place.take().map(|entry| self.look_at_hit(space, key, entry));
             }
         }
         (at, plain)
     }
 
+    /// What the store has, and how often it was served, if that may be served as it is.
     #[inline(always)]
     fn glance_at_store(
         &self,
@@ -106,12 +107,12 @@ impl Engine {
         key: &KeyRef<'_>,
         demand: Demand,
         at: Tick,
-    ) -> Result<Resident, Unfit> {
+    ) -> Result<(Resident, u32), Unfit> {
         let Some(entry) = self.memory.get(key) else { return Err((None, at)) };
-        entry.touch();
+        let served = entry.touch();
         let plain = demand == Demand::Any && at < entry.calm_until() && entry.is_plain();
         if plain && entry.fence() > space.newest_floor() {
-            return Ok(entry);
+            return Ok((entry, served));
         }
         Err((Some(entry), at))
     }
