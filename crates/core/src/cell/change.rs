@@ -41,7 +41,8 @@ impl Cell {
         ago: Span,
         at: Now,
     ) -> (Raised, Option<Cell>) {
-        let newer = |held: &Cell| held.is_resident(at.tick()) && held.is_newer(ago, at.tick()) && held.fence >= at_least;
+        let newer =
+            |held: &Cell| held.is_resident(at.tick()) && held.is_newer(ago, at.tick()) && held.fence >= at_least;
         if let Some(held) = super::alive(cell, at.tick()).filter(newer) {
             return (Raised { fence: held.fence, was_resident: false }, None);
         }
@@ -49,13 +50,7 @@ impl Cell {
         (raised, Some(next))
     }
 
-    fn invalidate_as_of(
-        cell: Option<Cell>,
-        verb: Invalidation,
-        at_least: Fence,
-        ago: Span,
-        at: Now,
-    ) -> (Raised, Cell) {
+    fn invalidate_as_of(cell: Option<Cell>, verb: Invalidation, at_least: Fence, ago: Span, at: Now) -> (Raised, Cell) {
         let now = at.tick();
         let cell = super::alive(cell, now);
         let fence = Cell::next_fence(cell.as_ref(), at, at_least);
