@@ -5,6 +5,7 @@ mod html;
 mod overview;
 mod plot;
 mod plots;
+mod seeds;
 mod table;
 mod whatif;
 mod words;
