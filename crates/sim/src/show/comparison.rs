@@ -2,13 +2,13 @@
 
 use std::fmt::Write as _;
 
-use bellwether_core::time::Span;
 use serde_json::{Value, json};
 
+use super::reading::{goal, written};
 use super::seeds::Seeds;
 use super::table::Table;
 use super::words;
-use crate::scenarios::{About, Bar, Figure, Goal, Picture, Run, Set, Study, Unit};
+use crate::scenarios::{About, Bar, Figure, Picture, Run, Set, Study};
 
 /// One case, its policy sets, and a run for each seed.
 #[derive(Clone, Debug, PartialEq)]
@@ -195,30 +195,6 @@ impl Comparison {
         let names: Vec<&str> = first.into_iter().chain(["cut_short"]).chain(Figure::ALL.map(Figure::name)).collect();
         format!("{}\n", names.join(","))
     }
-}
-
-/// A figure as people read it.
-pub(crate) fn written(figure: Figure, value: f64) -> String {
-    match figure.unit() {
-        Unit::Number | Unit::PerSecond => words::number(value),
-        Unit::Time if !value.is_finite() => "never".to_owned(),
-        Unit::Time => words::time(Span(value.round() as u64)),
-        Unit::Share => words::percent(value, 1.0),
-    }
-}
-
-/// "loads <= 2".
-pub(crate) fn goal(goal: &Goal) -> String {
-    format!("{} {}", goal.figure.heading(), bar(goal))
-}
-
-/// "<= 2".
-pub(crate) fn bar(goal: &Goal) -> String {
-    let (sign, value) = match goal.bar {
-        Bar::AtMost(most) => ("<=", most),
-        Bar::AtLeast(least) => (">=", least),
-    };
-    format!("{sign} {}", written(goal.figure, value))
 }
 
 /// Counts as whole numbers; what is no number is null.

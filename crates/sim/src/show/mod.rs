@@ -5,6 +5,7 @@ mod html;
 mod overview;
 mod plot;
 mod plots;
+mod reading;
 mod seeds;
 mod table;
 mod whatif;

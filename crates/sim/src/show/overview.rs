@@ -1,7 +1,8 @@
 //! How did everything go? One line per case: without defence, with some, with all, and whether that is enough.
 
-use super::comparison::{Comparison, bar, written};
+use super::comparison::Comparison;
 use super::html::{self, Cell};
+use super::reading::{bar, written};
 use super::table::Table;
 use super::words::{self, escaped};
 use crate::scenarios::{Level, Run, Set};

@@ -2,10 +2,11 @@
 
 use std::fmt::Write as _;
 
-use super::comparison::{Comparison, goal, written};
+use super::comparison::Comparison;
 use super::html;
 use super::overview::{chosen, overview};
 use super::plot::{Plot, Scale};
+use super::reading::{goal, written};
 use super::words::{self, escaped};
 use crate::scenarios::{About, Height, Level, Picture, Run, Set};
 

@@ -1,6 +1,6 @@
 //! What is said of one set's runs under several seeds? A mean, how far they differ, and which of them miss what.
 
-use super::comparison::written;
+use super::reading::written;
 use crate::scenarios::{About, Figure, Goal, Run};
 
 /// Seeds that are named; of more only the number is told.
