@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bellwether::shared::Envelope as Entry;
-use bellwether::shared::{TierError, TierTrouble};
+use bellwether::shared::{Found, TierError, TierTrouble, Wrote};
 use bellwether::{Fence, Span};
 use bellwether_core::cell::{Cell, What};
 use bytes::Bytes;
@@ -18,7 +18,7 @@ use super::options::MemcachedOptions;
 use super::place::Placed;
 use super::proto::{Reply, Request, Swap};
 use super::slot::{LONGEST_S, Slot, seconds, stamp_of};
-use super::step::Step;
+use super::step::{Step, found};
 use crate::tiers::wire::{seal, windows};
 
 /// An invalidation does not give up so soon.
@@ -131,6 +131,21 @@ impl Inner {
         let flags = if stays { slot.epoch } else { self.fleet.epoch() };
         let swap = slot.cas.map_or(Swap::Absent, Swap::Unchanged);
         Request::Set { name: name.stored.clone(), swap, ttl: Some(seconds(next, slot.now)), flags, data }
+    }
+
+    /// Writes an entry under `fence`, if there is one for it. `reads`: what is there is handed over.
+    pub(super) fn written(
+        &self,
+        name: &Name,
+        slot: &Slot,
+        fence: Option<Fence>,
+        reads: bool,
+        entry: &Entry,
+    ) -> Result<Step<Wrote>, TierError> {
+        let before = if reads { found(slot.clone()) } else { Found::Nothing { lease: None } };
+        let Some(fence) = fence else { return Ok(Step::Done(Wrote { stored: None, before })) };
+        let (next, bytes) = self.sealed(name, slot, fence, entry)?;
+        Ok(Step::Write { next, body: Some(bytes), reply: Wrote { stored: Some(fence), before } })
     }
 
     /// The bytes and the cell of an entry that is handed over now.

@@ -252,12 +252,25 @@ impl Tier for MemcachedTier {
         verb: Invalidation,
         at_least: Fence,
     ) -> BoxFuture<'a, Result<Raised, TierError>> {
+        self.invalidate_late(key, verb, at_least, Span::ZERO)
+    }
+
+    fn invalidate_late<'a>(
+        &'a self,
+        key: &'a [u8],
+        verb: Invalidation,
+        at_least: Fence,
+        ago: Span,
+    ) -> BoxFuture<'a, Result<Raised, TierError>> {
         let decide = move |_: &Name, slot: &Slot| {
-            let (raised, next) = Cell::invalidate(slot.cell, verb, at_least, slot.now);
+            let (raised, next) = Cell::invalidate_late(slot.cell, verb, at_least, slot.surely(ago), slot.now);
             let held = slot.envelope.as_ref().filter(|_| slot.cell.is_some());
             let salts = held.map(|held| held.extensions.salts.clone()).unwrap_or_default();
             let reply = Raised { fence: raised.fence, was_resident: raised.was_resident, salts };
-            Ok(Step::Write { next, body: None, reply })
+            Ok(match next {
+                Some(next) => Step::Write { next, body: None, reply },
+                None => Step::Done(Raised { salts: Vec::new(), ..reply }),
+            })
         };
         async move {
             match self.inner.step(key, STUBBORN, decide).await {
@@ -283,12 +296,23 @@ impl Tier for MemcachedTier {
         envelope: Entry,
     ) -> BoxFuture<'a, Result<Wrote, TierError>> {
         let decide = move |name: &Name, slot: &Slot| {
-            let before = if reads { found(slot.clone()) } else { Found::Nothing { lease: None } };
-            let Some(fence) = Cell::may_write(slot.cell, when, at_least, slot.now) else {
-                return Ok(Step::Done(Wrote { stored: None, before }));
-            };
-            let (next, bytes) = self.inner.sealed(name, slot, fence, &envelope)?;
-            Ok(Step::Write { next, body: Some(bytes), reply: Wrote { stored: Some(fence), before } })
+            let fence = Cell::may_write(slot.cell, when, at_least, slot.now);
+            self.inner.written(name, slot, fence, reads, &envelope)
+        };
+        self.inner.step(key, STUBBORN, decide).boxed()
+    }
+
+    fn write_late<'a>(
+        &'a self,
+        key: &'a [u8],
+        ago: Span,
+        reads: bool,
+        at_least: Fence,
+        envelope: Entry,
+    ) -> BoxFuture<'a, Result<Wrote, TierError>> {
+        let decide = move |name: &Name, slot: &Slot| {
+            let fence = Cell::may_write_late(slot.cell, slot.surely(ago), at_least, slot.now);
+            self.inner.written(name, slot, fence, reads, &envelope)
         };
         self.inner.step(key, STUBBORN, decide).boxed()
     }

@@ -9,16 +9,19 @@ use bellwether_core::fence::Fence;
 use bellwether_core::ring::split;
 use bellwether_core::time::Span;
 
-use super::copies::{copy_of, salts_of};
+use super::copies::{copy_of, salts_of, uncopied};
 use super::counts::add;
 use super::places::Places;
 use super::{Replacing, Spread};
-use crate::shared::{Acquired, Ask, Envelope, Found, Mode, Split, Stored, TierError, Verified};
+use crate::shared::{Acquired, Ask, Envelope, Found, Mode, Split, Stored, TierError, Verified, Wrote};
 
 /// How long one may fill a copy.
 const FILL: Span = Span::secs(1);
 /// Whatever the tier holds, the asker has something newer: it is granted the lease.
 pub(super) const NEWEST: Fence = Fence(u64::MAX);
+
+/// The copies that an entry names, where this process has it name some.
+type Named = Option<(Vec<u32>, Arc<Places>)>;
 
 impl Spread {
     /// Has the key's own entry name its copies, in the background.
@@ -72,6 +75,25 @@ impl Spread {
                 self.clone().fill(key.into(), at + 1, *salt, places.clone());
             }
         }
+    }
+
+    /// What is written names the copies that this process wants of it.
+    pub(super) fn naming(&self, key: &[u8], envelope: Envelope) -> (Envelope, Named) {
+        let Some(places) = self.places(key).filter(|_| envelope.kind == Kind::Value) else { return (envelope, None) };
+        match self.inner.salts(key, places.wanted) {
+            salts if salts.is_empty() => (envelope, None),
+            salts => (Envelope { split: Split::Into(salts.clone()), ..envelope }, Some((salts, places))),
+        }
+    }
+
+    /// Something was written: the copies of what was there before are gone before that is acknowledged, whatever their
+    /// names; its own are made.
+    pub(super) async fn written(self: Arc<Spread>, key: &[u8], wrote: Wrote, named: Named) -> Result<Wrote, TierError> {
+        self.wrote_over(key, &wrote).await?;
+        if let Some((salts, places)) = named.filter(|_| wrote.stored.is_some()) {
+            self.fill_all(key, &salts, &places);
+        }
+        Ok(Wrote { before: uncopied(wrote.before), ..wrote })
     }
 
     /// Publishes what lies there once more, so that it names its copies. Under a lease: what is written or removed

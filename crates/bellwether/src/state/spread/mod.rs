@@ -18,7 +18,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bellwether_core::draw::Draw;
-use bellwether_core::entry::Kind;
 use bellwether_core::failure::FailClass;
 use bellwether_core::fence::{Fence, Invalidation};
 use bellwether_core::ring::split::{self, LIFE};
@@ -222,8 +221,19 @@ impl Spread {
         Ok((uncopied(found), said))
     }
 
-    async fn invalidate_split(&self, key: &[u8], verb: Invalidation, at_least: Fence) -> Result<Raised, TierError> {
-        let mut raised = self.inner.invalidate(key, verb, at_least).await?;
+    /// `ago`: when it was told that it is done, if that was not just now. Copies of what stays for being newer go all the
+    /// same: they are made anew.
+    async fn invalidate_split(
+        &self,
+        key: &[u8],
+        verb: Invalidation,
+        at_least: Fence,
+        ago: Span,
+    ) -> Result<Raised, TierError> {
+        let mut raised = match ago {
+            Span::ZERO => self.inner.invalidate(key, verb, at_least).await?,
+            ago => self.inner.invalidate_late(key, verb, at_least, ago).await?,
+        };
         self.near.raise(key, raised.fence);
         let mut salts = std::mem::take(&mut raised.salts);
         // The entry may have been evicted: then it names none.
@@ -370,7 +380,17 @@ impl Tier for SpreadTier {
         verb: Invalidation,
         at_least: Fence,
     ) -> BoxFuture<'a, Result<Raised, TierError>> {
-        self.0.invalidate_split(key, verb, at_least).boxed()
+        self.0.invalidate_split(key, verb, at_least, Span::ZERO).boxed()
+    }
+
+    fn invalidate_late<'a>(
+        &'a self,
+        key: &'a [u8],
+        verb: Invalidation,
+        at_least: Fence,
+        ago: Span,
+    ) -> BoxFuture<'a, Result<Raised, TierError>> {
+        self.0.invalidate_split(key, verb, at_least, ago).boxed()
     }
 
     fn write<'a>(
@@ -384,16 +404,26 @@ impl Tier for SpreadTier {
         async move {
             // What was there names its copies.
             let reads = reads || self.0.inner.nodes() > 1;
-            let places = self.0.places(key).filter(|_| envelope.kind == Kind::Value);
-            let named = places.as_ref().map(|places| self.0.inner.salts(key, places.wanted)).unwrap_or_default();
-            let split = if named.is_empty() { Split::No } else { Split::Into(named.clone()) };
-            let wrote = self.0.inner.write(key, when, reads, at_least, Envelope { split, ..envelope }).await?;
-            // Those of what was there are gone before the write is acknowledged, whatever their names.
-            self.0.wrote_over(key, &wrote).await?;
-            if let Some(places) = places.filter(|_| wrote.stored.is_some()) {
-                self.0.fill_all(key, &named, &places);
-            }
-            Ok(Wrote { before: uncopied(wrote.before), ..wrote })
+            let (envelope, named) = self.0.naming(key, envelope);
+            let wrote = self.0.inner.write(key, when, reads, at_least, envelope).await?;
+            self.0.clone().written(key, wrote, named).await
+        }
+        .boxed()
+    }
+
+    fn write_late<'a>(
+        &'a self,
+        key: &'a [u8],
+        ago: Span,
+        reads: bool,
+        at_least: Fence,
+        envelope: Envelope,
+    ) -> BoxFuture<'a, Result<Wrote, TierError>> {
+        async move {
+            let reads = reads || self.0.inner.nodes() > 1;
+            let (envelope, named) = self.0.naming(key, envelope);
+            let wrote = self.0.inner.write_late(key, ago, reads, at_least, envelope).await?;
+            self.0.clone().written(key, wrote, named).await
         }
         .boxed()
     }
