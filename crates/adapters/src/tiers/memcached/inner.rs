@@ -9,6 +9,7 @@ use bellwether::shared::{Raised, TierError, TierTrouble};
 use bellwether::{Fence, Invalidation, Span};
 use bellwether_core::cell::{Cell, What};
 use bytes::Bytes;
+use futures_util::future::join_all;
 use futures_util::stream::{self, StreamExt};
 
 use super::counters::Counters;
@@ -50,7 +51,16 @@ pub(super) enum For {
 }
 
 impl Inner {
-    pub(super) async fn roll_call(&self, node: &Node) {
+    /// Compares notes with all servers, and does what follows from them.
+    pub(super) async fn compare_notes(&self) {
+        let all = self.fleet.all();
+        join_all(all.iter().map(|node| self.roll_call(node))).await;
+        if let Some(left) = self.fleet.left() {
+            self.catch_up(left).await;
+        }
+    }
+
+    async fn roll_call(&self, node: &Node) {
         let Some(link) = node.link() else { return };
         let told = self.fleet.roll_call(&link, false);
         if let Ok(Err(fault)) = tokio::time::timeout(self.options.answer_timeout, told).await {
@@ -60,7 +70,7 @@ impl Inner {
 
     /// Others used another set of servers while this process still used `left`: what it changed there meanwhile, they
     /// have not seen. It is removed where they look.
-    pub(super) async fn catch_up(&self, left: String) {
+    async fn catch_up(&self, left: String) {
         let is_done = match self.recent.take() {
             None => false,
             Some(changes) => {

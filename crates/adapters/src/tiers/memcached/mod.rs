@@ -126,6 +126,11 @@ impl MemcachedTier {
         all.iter().filter_map(|node| Some((node.label.clone(), node.trouble()?))).collect()
     }
 
+    /// Before the process ends: what it changed on servers that others don't use any more is removed where they look.
+    pub async fn leave(&self) {
+        self.inner.compare_notes().await;
+    }
+
     /// Writes a little to every server that can be reached: whether it takes writes is known then although nobody asks.
     pub async fn probe(&self) {
         let prefix = String::from_utf8_lossy(&self.inner.options.prefix);
@@ -174,12 +179,8 @@ async fn look_after(inner: Arc<Inner>) {
     }
     fleet.enter();
     loop {
-        let all = fleet.all();
-        join_all(all.iter().map(|node| inner.roll_call(node))).await;
+        inner.compare_notes().await;
         fleet.review();
-        if let Some(left) = fleet.left() {
-            inner.catch_up(left).await;
-        }
         // Elapsed or moved: the next roll call is due.
         let _ = tokio::time::timeout(inner.options.roll_call, fleet.moved()).await;
     }

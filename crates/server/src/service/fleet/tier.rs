@@ -176,6 +176,14 @@ impl SharedTier {
         }
     }
 
+    /// Before the process ends: what it alone knows is told.
+    pub(crate) async fn leave(&self) {
+        match self {
+            SharedTier::Redis(_) => {}
+            SharedTier::Memcached(tier) => tier.leave().await,
+        }
+    }
+
     /// The tier itself, as the cache uses it: whatever it can do.
     pub(crate) fn tier(&self) -> Arc<dyn Tier> {
         match self {
