@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::admin;
 use crate::failure::Failure;
 use crate::key::{encoded, segment};
-use crate::output::{aligned, printable, say};
+use crate::output::{aligned, complain, printable, say};
 use crate::words::{time, word};
 
 /// What is to be said of hot keys.
@@ -39,7 +39,11 @@ pub(crate) enum Hot {
 pub(crate) fn hot(what: &Hot, url: &str) -> Result<(), Failure> {
     match what {
         Hot::List => {
-            say(list(&admin::json(&admin::get(url, "/api/hot/announce")?)?).trim_end());
+            let json = admin::json(&admin::get(url, "/api/hot/announce")?)?;
+            say(list(&json).trim_end());
+            if json["trouble"].is_string() {
+                complain(&format!("not all that the fleet announces holds here: {}", word(&json["trouble"])));
+            }
             Ok(())
         }
         Hot::Announce { key, at, length } => {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bellwether_faults::{Faults, Proxy};
 use bellwether_servers::Redis;
 use bellwether_system::{Bellwether, Http, Origin, Resp, Value, config, tool, until};
 use serde_json::Value as Json;
@@ -16,11 +17,15 @@ fn redis() -> Redis {
 
 /// Two spaces over `origin`; nothing is compared with the tier while a test lasts.
 fn process(redis: &Redis, origin: &Origin, more: &str) -> Bellwether {
+    process_at(&redis.url(), origin, more)
+}
+
+fn process_at(url: &str, origin: &Origin, more: &str) -> Bellwether {
     let rest = format!(
         "[shared]\nurl = \"{}\"\nresync = \"1m\"\n[origin.api]\nhttp = \"{}\"\n\
          [[space]]\nmatch = \"v:{{id}}\"\norigin = \"api\"\nget = \"/v/{{id}}\"\nttl = \"10m\"\ntags = [\"all\"]\n\
          [[space]]\nmatch = \"w:{{id}}\"\norigin = \"api\"\nget = \"/w/{{id}}\"\nttl = \"10m\"\n{more}",
-        redis.url(),
+        url,
         origin.url()
     );
     Bellwether::start(Some(&config("", &rest)))
@@ -184,4 +189,115 @@ fn a_row_that_nobody_can_read_is_left_alone_and_wakes_nobody() {
     std::thread::sleep(Duration::from_secs(1));
     let told = published() - before;
     assert!((1..20).contains(&told), "one word and heartbeats, not {told}");
+}
+
+/// What stands in the fleet's table of `key`: `a` or `w`, or nothing.
+fn written(client: &mut Resp, key: &str) -> Option<char> {
+    match client.call(&["HGET", "{bw}:announced", key]) {
+        Value::Bulk(row) => Some(char::from(row[0])),
+        _ => None,
+    }
+}
+
+#[test]
+fn of_two_who_spoke_of_one_key_the_later_words_hold_also_when_one_of_them_was_cut_off() {
+    let (redis, origin) = (redis(), Origin::start());
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let wire = runtime.block_on(Proxy::start(redis.address(), 1)).expect("a proxy");
+    let (one, two) = (process_at(&format!("redis://{}", wire.address()), &origin, ""), process(&redis, &origin, ""));
+    for key in ["v:1", "v:2"] {
+        assert!(hot(&two, &["announce", key, "--for", "10m"]).0);
+    }
+    until_announced(&one, &["v:1", "v:2"]);
+
+    wire.set_both(Faults { dead: true, ..Faults::NONE });
+    // Of v:1 the one that is cut off speaks first, of v:2 the other one.
+    let (done, said) = hot(&one, &["announce", "v:1", "--for", "20m"]);
+    assert!(done && said.contains("the others are told once the backplane answers: "), "{said}");
+    assert!(hot(&two, &["withdraw", "v:1"]).0);
+    assert!(hot(&two, &["announce", "v:2", "--for", "20m"]).0);
+    let (done, said) = hot(&one, &["withdraw", "v:2"]);
+    assert!(done && said.contains("by the others once the backplane answers"), "{said}");
+    assert!(hot(&one, &["announce", "w:3", "--for", "20m"]).0);
+    assert_eq!((announced(&one), announced(&two)), (vec!["v:1".into(), "w:3".into()], vec!["v:2".to_owned()]));
+
+    // What it has sent before arrives now, and what it owes.
+    wire.calm();
+    let mut client = Resp::connect(redis.address());
+    until(TOLD, "what is owed to be written", || (written(&mut client, "w:3") == Some('a')).then_some(()));
+    until_announced(&one, &["w:3"]);
+    until_announced(&two, &["w:3"]);
+    std::thread::sleep(Duration::from_secs(1));
+    assert_eq!((announced(&one), announced(&two)), (vec!["w:3".to_owned()], vec!["w:3".to_owned()]));
+    assert_eq!(["v:1", "v:2", "w:3"].map(|key| written(&mut client, key)), [Some('w'), Some('w'), Some('a')]);
+}
+
+#[test]
+fn what_was_taken_back_stays_so_where_the_table_is_lost_and_a_process_that_was_stopped_writes_older_words() {
+    let (redis, origin) = (redis(), Origin::start());
+    let (one, two) = (process(&redis, &origin, ""), process(&redis, &origin, ""));
+    assert!(hot(&one, &["announce", "v:1", "--for", "10m"]).0);
+    until_announced(&two, &["v:1"]);
+    two.process.signal("STOP");
+    let (done, said) = hot(&one, &["withdraw", "v:1"]);
+    assert!(done && said.contains("no more by any process of the fleet"), "{said}");
+    one.process.signal("STOP");
+    let mut client = Resp::connect(redis.address());
+    client.call(&["FLUSHALL"]);
+    // Who was stopped finds nothing there, and writes what it knows.
+    two.process.signal("CONT");
+    let early = Duration::from_secs(40);
+    until(early, "the older words to be written", || (written(&mut client, "v:1") == Some('a')).then_some(()));
+    one.process.signal("CONT");
+    until(early, "the later words to be written", || (written(&mut client, "v:1") == Some('w')).then_some(()));
+    until_announced(&two, &[]);
+    assert_eq!((announced(&one), written(&mut client, "v:1")), (vec![], Some('w')));
+}
+
+/// Writes rows of so many keys `PREFIX:N` into the table, as a program that is none of ours would.
+fn write_by_hand(redis: &Redis, kind: char, prefix: &str, count: usize) {
+    let mut client = Resp::connect(redis.address());
+    let far = 1_000 * std::time::SystemTime::UNIX_EPOCH.elapsed().expect("after 1970").as_secs() + 600_000;
+    for block in (0..count).collect::<Vec<_>>().chunks(500) {
+        let rows = block.iter().flat_map(|n| [format!("{prefix}:{n}"), format!("{kind} 1 {far} {n:016x}")]);
+        let words: Vec<String> = ["HSET", "{bw}:announced"].map(String::from).into_iter().chain(rows).collect();
+        client.call(&words.iter().map(String::as_str).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn keys_that_were_taken_back_hold_no_place_of_those_that_are_announced() {
+    let (redis, origin) = (redis(), Origin::start());
+    write_by_hand(&redis, 'w', "w", 2_500);
+    let one = process(&redis, &origin, "");
+    let mut client = Resp::connect(redis.address());
+    until(TOLD, "the oldest to be forgotten", || {
+        (client.call(&["HLEN", "{bw}:announced"]) == Value::Int(2_000)).then_some(())
+    });
+    assert_eq!((written(&mut client, "w:0"), written(&mut client, "w:2499")), (None, Some('w')));
+    let (done, said) = hot(&one, &["announce", "v:1", "--for", "10m"]);
+    assert!(done && said.contains("every process that uses the same backplane"), "{said}");
+    let two = process(&redis, &origin, "");
+    until_announced(&two, &["v:1"]);
+}
+
+#[test]
+fn a_table_that_is_too_long_is_read_as_far_as_it_fits_and_the_list_says_so() {
+    let (redis, origin) = (redis(), Origin::start());
+    let (one, two) = (process(&redis, &origin, ""), process(&redis, &origin, ""));
+    assert!(hot(&one, &["announce", "v:1", "--for", "10m"]).0);
+    until_announced(&two, &["v:1"]);
+    assert!(!hot(&one, &["list"]).1.contains("too long"), "control: a table of ours is not");
+    write_by_hand(&redis, 'a', "nobody", 20_000);
+    // Both look at it now, know what they knew, and hear what is said since.
+    let (done, said) = hot(&two, &["withdraw", "v:1"]);
+    assert!(done && said.contains("by any process of the fleet"), "{said}");
+    until(TOLD, "it to be taken back", || announced(&one).is_empty().then_some(()));
+    until(TOLD, "the list to say what is wrong", || {
+        let (done, said) = hot(&one, &["list"]);
+        assert!(done, "{said}");
+        said.contains("the fleet's table of announcements is too long: it has more than 8192 rows").then_some(())
+    });
+    assert!(one.process.stderr().contains("is too long"), "{}", one.process.stderr());
+    Resp::connect(redis.address()).call(&["DEL", "{bw}:announced"]);
 }

@@ -8,4 +8,4 @@ mod redis;
 #[cfg(feature = "disk")]
 pub use ledger::SqliteLedger;
 #[cfg(feature = "redis")]
-pub use redis::{Notice, RedisEvents};
+pub use redis::{RedisEvents, announced};

@@ -62,7 +62,7 @@ pub(super) async fn withdraw(service: &Service, key: &str) -> Response<Body> {
     }
 }
 
-/// All announcements that are not over, those that begin first in front.
+/// All announcements that are not over, those that begin first in front; and why these are not all, if so.
 pub(super) fn list(service: &Service) -> Response<Body> {
     let announced = service.announced().into_iter().map(|said| {
         json!({
@@ -74,7 +74,11 @@ pub(super) fn list(service: &Service) -> Response<Body> {
             "in_fleet": said.in_fleet,
         })
     });
-    reply::json(StatusCode::OK, json!({ "announced": announced.collect::<Vec<_>>() }).to_string())
+    let mut said = json!({ "announced": announced.collect::<Vec<_>>() });
+    if let Some(trouble) = service.announced_trouble() {
+        said["trouble"] = trouble.into();
+    }
+    reply::json(StatusCode::OK, said.to_string())
 }
 
 /// Who hears of it: `fleet` is `none` (there is no backplane), `told` or `later`, with the reason why not now.

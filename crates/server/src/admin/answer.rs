@@ -17,7 +17,6 @@ use crate::shutdown::Shutdown;
 
 /// What is owed to the shared tier; verbs and keys are below.
 const DLQ: &str = "/api/dlq";
-const RETRY: &str = "/api/dlq/retry";
 /// A key that will be hot is below.
 const ANNOUNCE: &str = "/api/hot/announce/";
 const ANNOUNCED: &str = "/api/hot/announce";
@@ -27,6 +26,8 @@ const KEYS: &str = "/api/keys/";
 const EXPLAIN: &str = "/api/explain/";
 /// The origins' guards.
 const ORIGINS: &str = "/api/origins";
+/// How a page is asked for that changes nothing.
+const READS: &str = "GET, HEAD";
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 const TEXT: &str = "text/plain; charset=utf-8";
 const HTML: &str = "text/html; charset=utf-8";
@@ -43,70 +44,42 @@ pub(super) struct Admin {
     pub(super) connections: Connections,
 }
 
-/// Answers one request. Only what loads keys, looks on disk, tells the fleet, or tries again what is owed, waits.
+/// Answers one request. Who may not ask is turned away here, whatever is asked for.
 pub(super) async fn answer(admin: &Admin, request: Request<Incoming>) -> Response<Body> {
-    if let Some(key) = to_retry(admin, &request) {
-        return retried(admin, key).await;
-    }
-    if let Some(key) = request.uri().path().strip_prefix(EXPLAIN)
-        && matches!(*request.method(), Method::GET | Method::HEAD)
-    {
-        return dressed(match refused(admin, &request) {
+    dressed(match probed(admin, &request) {
+        Some(probe) => probe,
+        None => match refused(admin, &request) {
             Some(refused) => refused,
-            None => explained(admin, key).await,
-        });
-    }
-    if let Some(key) = request.uri().path().strip_prefix(ANNOUNCE) {
-        let query = request.uri().query();
-        return dressed(match (refused(admin, &request), request.method()) {
-            (Some(refused), _) => refused,
-            (None, &Method::POST) => announce::announce(&admin.service, key, query).await,
-            (None, &Method::DELETE) => announce::withdraw(&admin.service, key).await,
-            (None, _) => reply::method_not_allowed("POST, DELETE"),
-        });
-    }
-    let space = request.uri().path().strip_prefix(KEYS).map(str::to_owned);
-    if space.is_none() && request.uri().path() != warm::PATH {
-        return answer_now(admin, &request);
-    }
-    dressed(match (refused(admin, &request), space) {
-        (Some(refused), _) => refused,
-        (None, Some(_)) if request.method() != Method::GET => reply::method_not_allowed("GET"),
-        (None, Some(space)) => match admin.service.keys_of(&space).await {
-            Ok(keys) => text_page(StatusCode::OK, TEXT, keys),
-            Err(unnamed) => warm::unnamed(&space, &unnamed),
+            None => page_of(admin, request).await,
         },
-        (None, None) => warm::answer(&admin.service, request).await,
     })
 }
 
-fn answer_now<B>(admin: &Admin, request: &Request<B>) -> Response<Body> {
-    dressed(match *request.method() {
-        Method::GET | Method::HEAD => page_of(admin, request),
-        Method::POST if changes(request.uri().path()) => page_of(admin, request),
-        _ => reply::method_not_allowed("GET, HEAD"),
-    })
-}
-
-/// Whether a path is one that changes something.
-fn changes(path: &str) -> bool {
-    path.starts_with(DLQ)
-}
-
-/// What this request wants tried again, if it wants that and may: a key by its name, or all that is owed.
-fn to_retry<B>(admin: &Admin, request: &Request<B>) -> Option<Option<Vec<u8>>> {
-    let key = request.uri().path().strip_prefix(RETRY).filter(|_| request.method() == Method::POST)?;
-    admin.guard.check(request.headers()).ok()?;
-    match key.strip_prefix('/') {
-        Some(key) => decoded(key).ok().filter(|key| !key.is_empty()).map(|key| Some(key.to_vec())),
-        None if key.is_empty() => Some(None),
-        None => None,
+/// What a probe is told, who has no password and comes under any name: what it learns is no secret.
+fn probed<B>(admin: &Admin, request: &Request<B>) -> Option<Response<Body>> {
+    let path = request.uri().path();
+    if !matches!(path, "/livez" | "/readyz") {
+        return None;
     }
-}
-
-/// What was tried again, and what came of it.
-async fn retried(admin: &Admin, key: Option<Vec<u8>>) -> Response<Body> {
-    dressed(reply::json(StatusCode::OK, dlq::retry(&admin.service, key.as_deref()).await.to_string()))
+    if !reads(request.method()) {
+        return Some(reply::method_not_allowed(READS));
+    }
+    let readiness = admin.service.readiness();
+    Some(match path {
+        "/livez" => text_page(StatusCode::OK, TEXT, "alive\n".to_owned()),
+        _ if admin.shutdown.is_leaving() => text_page(StatusCode::SERVICE_UNAVAILABLE, TEXT, "draining\n".to_owned()),
+        _ if !readiness.ready => {
+            let percent = (readiness.warm * 100.0) as u32;
+            let text = format!("warming up: {percent} % of what was read most is there\n");
+            text_page(StatusCode::SERVICE_UNAVAILABLE, TEXT, text)
+        }
+        // Without its tiers it serves all the same.
+        _ => {
+            let degraded = admin.service.degraded();
+            let said = if degraded.is_empty() { String::new() } else { format!(", degraded: {}", degraded.join("; ")) };
+            weighed(admin, &format!("ready{said}\n"))
+        }
+    })
 }
 
 fn dressed(mut response: Response<Body>) -> Response<Body> {
@@ -118,55 +91,79 @@ fn dressed(mut response: Response<Body>) -> Response<Body> {
     response
 }
 
-fn page_of<B>(admin: &Admin, request: &Request<B>) -> Response<Body> {
-    // A probe has no password and comes under any name; what it learns is no secret.
-    match request.uri().path() {
-        "/livez" => return text_page(StatusCode::OK, TEXT, "alive\n".to_owned()),
-        "/readyz" if admin.shutdown.is_leaving() => {
-            return text_page(StatusCode::SERVICE_UNAVAILABLE, TEXT, "draining\n".to_owned());
-        }
-        "/readyz" if !admin.service.readiness().ready => {
-            let percent = (admin.service.readiness().warm * 100.0) as u32;
-            let text = format!("warming up: {percent} % of what was read most is there\n");
-            return text_page(StatusCode::SERVICE_UNAVAILABLE, TEXT, text);
-        }
-        // Without its tiers it serves all the same.
-        "/readyz" => {
-            let degraded = admin.service.degraded();
-            let said = if degraded.is_empty() { String::new() } else { format!(", degraded: {}", degraded.join("; ")) };
-            return weighed(admin, &format!("ready{said}\n"));
-        }
-        _ => {}
+/// The page that is asked for, for who may see it. Only what loads keys, looks on disk, tells the fleet, or tries again what
+/// is owed, waits.
+async fn page_of(admin: &Admin, request: Request<Incoming>) -> Response<Body> {
+    let service = &admin.service;
+    let (method, uri) = (request.method().clone(), request.uri().clone());
+    let (path, query) = (uri.path(), uri.query());
+    if path == warm::PATH {
+        return warm::answer(service, request).await;
     }
-    if let Some(refused) = refused(admin, request) {
-        return refused;
+    if let Some(key) = path.strip_prefix(ANNOUNCE) {
+        return match method {
+            Method::POST => announce::announce(service, key, query).await,
+            Method::DELETE => announce::withdraw(service, key).await,
+            _ => reply::method_not_allowed("POST, DELETE"),
+        };
     }
-    match request.uri().path() {
-        ANNOUNCED => announce::list(&admin.service),
-        ORIGINS => reply::json(StatusCode::OK, admin.service.describe_origins().to_string()),
-        path if path.starts_with(DLQ) => owed(admin, request.method(), &path[DLQ.len()..]),
-        "/api/hotkeys" => listed(&admin.service, request.uri().query(), heat::hot),
-        "/api/bigkeys" => listed(&admin.service, request.uri().query(), heat::big),
-        "/api/hotlist" => text_page(StatusCode::OK, TEXT, admin.service.hot_list()),
-        "/api/forecast" => reply::json(StatusCode::OK, forecast::json(&admin.service).to_string()),
-        "/api/penetration" => reply::json(StatusCode::OK, penetration::json(&admin.service).to_string()),
-        "/" => text_page(StatusCode::OK, HTML, page::index(&admin.service)),
-        "/metrics" => match metrics::text(&admin.service, admin.connections.clone()) {
+    if let Some(below) = path.strip_prefix(DLQ) {
+        return owed(service, &method, below).await;
+    }
+    if let Some(space) = path.strip_prefix(KEYS) {
+        return match method {
+            Method::GET => keys_of(service, space).await,
+            _ => reply::method_not_allowed("GET"),
+        };
+    }
+    if !reads(&method) {
+        return reply::method_not_allowed(READS);
+    }
+    if let Some(key) = path.strip_prefix(EXPLAIN) {
+        return explained(service, key).await;
+    }
+    match path {
+        ANNOUNCED => announce::list(service),
+        ORIGINS => reply::json(StatusCode::OK, service.describe_origins().to_string()),
+        "/api/hotkeys" => listed(service, query, heat::hot),
+        "/api/bigkeys" => listed(service, query, heat::big),
+        "/api/hotlist" => text_page(StatusCode::OK, TEXT, service.hot_list()),
+        "/api/forecast" => reply::json(StatusCode::OK, forecast::json(service).to_string()),
+        "/api/penetration" => reply::json(StatusCode::OK, penetration::json(service).to_string()),
+        "/" => text_page(StatusCode::OK, HTML, page::index(service)),
+        "/metrics" => match metrics::text(service, admin.connections.clone()) {
             Ok(text) => text_page(StatusCode::OK, OPENMETRICS, text),
             Err(_) => reply::error(StatusCode::INTERNAL_SERVER_ERROR, "the metrics could not be written", None, None),
         },
-        _ => reply::error(StatusCode::NOT_FOUND, "no such page: see /", None, None),
+        _ => no_page(),
+    }
+}
+
+fn no_page() -> Response<Body> {
+    reply::error(StatusCode::NOT_FOUND, "no such page: see /", None, None)
+}
+
+/// Whether it asks, and changes nothing.
+fn reads(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD)
+}
+
+/// The keys that a space's origin names.
+async fn keys_of(service: &Service, space: &str) -> Response<Body> {
+    match service.keys_of(space).await {
+        Ok(keys) => text_page(StatusCode::OK, TEXT, keys),
+        Err(unnamed) => warm::unnamed(space, &unnamed),
     }
 }
 
 /// What is known of a key, looked up on disk as well.
-async fn explained(admin: &Admin, key: &str) -> Response<Body> {
+async fn explained(service: &Service, key: &str) -> Response<Body> {
     match decoded(key) {
-        Ok(key) if !key.is_empty() => match explain::json(&admin.service, &key).await {
+        Ok(key) if !key.is_empty() => match explain::json(service, &key).await {
             Some(json) => reply::json(StatusCode::OK, json.to_string()),
-            None => reply::error(StatusCode::NOT_FOUND, &explain::nowhere(&admin.service, &key), None, None),
+            None => reply::error(StatusCode::NOT_FOUND, &explain::nowhere(service, &key), None, None),
         },
-        Ok(_) => reply::error(StatusCode::NOT_FOUND, "no such page: see /", None, None),
+        Ok(_) => no_page(),
         Err(_) => reply::error(StatusCode::BAD_REQUEST, "no key of at most 4 KiB, percent-encoded", None, None),
     }
 }
@@ -185,7 +182,7 @@ fn refused<B>(admin: &Admin, request: &Request<B>) -> Option<Response<Body>> {
 }
 
 /// `""` lists; `/retry` and `/drop` act on all, `/retry/KEY` and `/drop/KEY` on one key.
-fn owed(admin: &Admin, method: &Method, path: &str) -> Response<Body> {
+async fn owed(service: &Service, method: &Method, path: &str) -> Response<Body> {
     let (verb, key) = match path.strip_prefix('/').unwrap_or(path).split_once('/') {
         Some((verb, key)) => match decoded(key) {
             Ok(key) if !key.is_empty() => (verb, Some(key)),
@@ -195,11 +192,12 @@ fn owed(admin: &Admin, method: &Method, path: &str) -> Response<Body> {
     };
     let key = key.as_deref();
     let done = match (method, verb) {
-        (&Method::POST, "drop") => dlq::give_up(&admin.service, key),
+        (&Method::POST, "retry") => dlq::retry(service, key).await,
+        (&Method::POST, "drop") => dlq::give_up(service, key),
         (_, "retry" | "drop") => return reply::method_not_allowed("POST"),
-        (&Method::POST, _) => return reply::method_not_allowed("GET, HEAD"),
-        (_, "") if key.is_none() => dlq::list(&admin.service),
-        _ => return reply::error(StatusCode::NOT_FOUND, "no such page: see /", None, None),
+        (method, _) if !reads(method) => return reply::method_not_allowed(READS),
+        (_, "") if key.is_none() => dlq::list(service),
+        _ => return no_page(),
     };
     reply::json(StatusCode::OK, done.to_string())
 }

@@ -319,6 +319,7 @@ fn events(counts: &SharedCounts) -> Vec<(&'static str, u64)> {
         ("dropped", counts.dropped),
         ("told", counts.told),
         ("retried", counts.retried),
+        ("overtaken", counts.overtaken),
         ("forgotten", counts.forgotten),
         ("unreachable", counts.unreachable),
         ("full", counts.full),

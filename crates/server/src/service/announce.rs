@@ -4,7 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use bellwether::{LoadCtx, Loaded};
 use bellwether_adapters::Payload;
-use bellwether_adapters::events::Notice;
+use bellwether_adapters::events::announced::Notice;
 use bellwether_core::time::Span;
 
 use super::Service;
@@ -64,7 +64,7 @@ impl Service {
         }
         let taken = announce(&self.serving(), key, from_ms, length, self.0.cache.clock().now())?;
         let until_ms = now_ms().saturating_add(taken.ends_in.0);
-        let notice = Notice { from_ms, until_ms, withdrawn: false, stamp: fastrand::u64(..) };
+        let notice = Notice { from_ms, until_ms, withdrawn: false, stamp: 0 };
         let told = match fleet {
             Some(fleet) => fleet.tell(key, notice).await,
             None => Told::Nobody,
@@ -84,7 +84,7 @@ impl Service {
         let Some(fleet) = fleet else { return Some((declared, Told::Nobody)) };
         // As long as any of them would have lasted: who starts meanwhile may find it in its configuration.
         let until_ms = here.map_or(0, |left| now.saturating_add(left.0)).max(known.map_or(0, |known| known.until_ms));
-        let notice = Notice { from_ms: now, until_ms, withdrawn: true, stamp: fastrand::u64(..) };
+        let notice = Notice { from_ms: now, until_ms, withdrawn: true, stamp: 0 };
         Some((declared, fleet.tell(key, notice).await))
     }
 
@@ -122,6 +122,11 @@ impl Service {
 
     fn announcements(&self) -> Option<&Announcements> {
         self.0.fleet.as_ref()?.announcements.as_deref()
+    }
+
+    /// Why not all that the fleet announces holds here, if that is so.
+    pub fn announced_trouble(&self) -> Option<String> {
+        self.announcements()?.trouble()
     }
 
     /// What is announced, those that begin first in front.

@@ -4,7 +4,7 @@
 //! is read in the floors is one story. The same script notices that the story broke, by a restart, a failover, a
 //! deleted key or somebody else's writing, and begins a new epoch then.
 
-mod announced;
+pub mod announced;
 mod check;
 mod incoming;
 mod link;
@@ -20,8 +20,6 @@ use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::BoxStream;
 use parking_lot::Mutex;
 use redis::{RedisResult, Script, cmd};
-
-pub use announced::Notice;
 
 use crate::SetupError;
 use crate::tiers::redis::{RedisTarget, RedisTls};

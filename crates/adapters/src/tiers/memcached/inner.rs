@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use bellwether::shared::Envelope as Entry;
-use bellwether::shared::{Raised, TierError, TierTrouble};
+use bellwether::shared::{Found, Raised, TierError, TierTrouble, Wrote};
 use bellwether::{Fence, Invalidation, Span};
 use bellwether_core::cell::{Cell, What};
 use bytes::Bytes;
@@ -21,7 +21,7 @@ use super::options::MemcachedOptions;
 use super::proto::{Reply, Request, Swap};
 use super::recent::Recent;
 use super::slot::{LONGEST_S, Slot, seconds, stamp_of};
-use super::step::Step;
+use super::step::{Step, found};
 use crate::tiers::wire::{seal, windows};
 
 /// So often a step is taken anew when somebody was quicker. Whoever was has moved the key on.
@@ -78,15 +78,13 @@ impl Inner {
                 let place =
                     |key: &[u8]| known.ring.owner_label(&Name::new(&self.options.prefix, key).stored).to_owned();
                 // The last change counts: what was changed where all look is seen.
-                let mut seen = BTreeMap::new();
-                for change in changes {
-                    let is_seen = place(&change.key) == change.server;
-                    seen.insert(change.key, is_seen);
-                }
-                seen.retain(|_, is_seen| !*is_seen);
-                let unseen: Vec<Vec<u8>> = seen.into_keys().collect();
-                let remove = |key: Vec<u8>| async move {
-                    self.invalidate(&key, Invalidation::Remove, Fence::ZERO).await.is_ok()
+                let last: BTreeMap<_, _> =
+                    changes.into_iter().map(|change| (change.key, (change.server, change.at))).collect();
+                let unseen = last.into_iter().filter(|(key, (server, _))| place(key) != *server);
+                let unseen: Vec<(Vec<u8>, Instant)> = unseen.map(|(key, (_, at))| (key, at)).collect();
+                let remove = |(key, at): (Vec<u8>, Instant)| async move {
+                    let ago = Span::ms(u64::try_from(at.elapsed().as_millis()).unwrap_or(u64::MAX));
+                    self.invalidate(&key, Invalidation::Remove, Fence::ZERO, ago).await.is_ok()
                 };
                 stream::iter(unseen).map(remove).buffer_unordered(AGAIN_AT_ONCE).all(async |done| done).await
             }
@@ -195,19 +193,23 @@ impl Inner {
         Err(failed("others were quicker every time"))
     }
 
-    /// An invalidation.
+    /// An invalidation that somebody was told of so long `ago`.
     pub(super) async fn invalidate(
         &self,
         key: &[u8],
         verb: Invalidation,
         at_least: Fence,
+        ago: Span,
     ) -> Result<Raised, TierError> {
         let decide = move |_: &Name, slot: &Slot| {
-            let (raised, next) = Cell::invalidate(slot.cell, verb, at_least, slot.now);
+            let (raised, next) = Cell::invalidate_late(slot.cell, verb, at_least, slot.surely(ago), slot.now);
             let held = slot.envelope.as_ref().filter(|_| slot.cell.is_some());
             let salts = held.map(|held| held.extensions.salts.clone()).unwrap_or_default();
             let reply = Raised { fence: raised.fence, was_resident: raised.was_resident, salts };
-            Ok(Step::Write { next, body: None, reply })
+            Ok(match next {
+                Some(next) => Step::Write { next, body: None, reply },
+                None => Step::Done(Raised { salts: Vec::new(), ..reply }),
+            })
         };
         match self.step(key, For::Change, decide).await {
             // Somebody's value, too long to be looked at: it goes unseen, as it would with a `delete` of theirs.
@@ -229,6 +231,21 @@ impl Inner {
         let flags = if stays { slot.epoch } else { self.fleet.epoch() };
         let swap = slot.cas.map_or(Swap::Absent, Swap::Unchanged);
         Request::Set { name: name.stored.clone(), swap, ttl: Some(seconds(next, slot.now)), flags, data }
+    }
+
+    /// Writes an entry under `fence`, if there is one for it. `reads`: what is there is handed over.
+    pub(super) fn written(
+        &self,
+        name: &Name,
+        slot: &Slot,
+        fence: Option<Fence>,
+        reads: bool,
+        entry: &Entry,
+    ) -> Result<Step<Wrote>, TierError> {
+        let before = if reads { found(slot.clone()) } else { Found::Nothing { lease: None } };
+        let Some(fence) = fence else { return Ok(Step::Done(Wrote { stored: None, before })) };
+        let (next, bytes) = self.sealed(name, slot, fence, entry)?;
+        Ok(Step::Write { next, body: Some(bytes), reply: Wrote { stored: Some(fence), before } })
     }
 
     /// The bytes and the cell of an entry that is handed over now.

@@ -252,7 +252,17 @@ impl Tier for MemcachedTier {
         verb: Invalidation,
         at_least: Fence,
     ) -> BoxFuture<'a, Result<Raised, TierError>> {
-        self.inner.invalidate(key, verb, at_least).boxed()
+        self.invalidate_late(key, verb, at_least, Span::ZERO)
+    }
+
+    fn invalidate_late<'a>(
+        &'a self,
+        key: &'a [u8],
+        verb: Invalidation,
+        at_least: Fence,
+        ago: Span,
+    ) -> BoxFuture<'a, Result<Raised, TierError>> {
+        self.inner.invalidate(key, verb, at_least, ago).boxed()
     }
 
     fn write<'a>(
@@ -264,12 +274,23 @@ impl Tier for MemcachedTier {
         envelope: Entry,
     ) -> BoxFuture<'a, Result<Wrote, TierError>> {
         let decide = move |name: &Name, slot: &Slot| {
-            let before = if reads { found(slot.clone()) } else { Found::Nothing { lease: None } };
-            let Some(fence) = Cell::may_write(slot.cell, when, at_least, slot.now) else {
-                return Ok(Step::Done(Wrote { stored: None, before }));
-            };
-            let (next, bytes) = self.inner.sealed(name, slot, fence, &envelope)?;
-            Ok(Step::Write { next, body: Some(bytes), reply: Wrote { stored: Some(fence), before } })
+            let fence = Cell::may_write(slot.cell, when, at_least, slot.now);
+            self.inner.written(name, slot, fence, reads, &envelope)
+        };
+        self.inner.step(key, For::Change, decide).boxed()
+    }
+
+    fn write_late<'a>(
+        &'a self,
+        key: &'a [u8],
+        ago: Span,
+        reads: bool,
+        at_least: Fence,
+        envelope: Entry,
+    ) -> BoxFuture<'a, Result<Wrote, TierError>> {
+        let decide = move |name: &Name, slot: &Slot| {
+            let fence = Cell::may_write_late(slot.cell, slot.surely(ago), at_least, slot.now);
+            self.inner.written(name, slot, fence, reads, &envelope)
         };
         self.inner.step(key, For::Change, decide).boxed()
     }

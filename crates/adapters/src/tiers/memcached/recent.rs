@@ -27,7 +27,8 @@ struct Kept {
 pub(super) struct Change {
     pub(super) key: Vec<u8>,
     pub(super) server: String,
-    at: Instant,
+    /// When it was about to be.
+    pub(super) at: Instant,
 }
 
 impl Recent {
