@@ -175,19 +175,19 @@ impl Engine {
                 (unmet.len(), unmet.bytes())
             };
             SpaceCounts {
-            name: space.name.to_string(),
-            request_seconds: space.request_seconds.read(),
-            requests: Why::ALL.iter().map(|why| (*why, space.counted(*why))).filter(|(_, n)| *n > 0).collect(),
-            load_seconds: space.load_seconds.read(),
-            loads_succeeded: space.loads.succeeded.load(Ordering::Relaxed),
-            loads_failed: space.loads.failed.load(Ordering::Relaxed),
-            memory_off: space.is_braked(),
-            held: self.held(space.id, now),
-            refreshes_waiting: space.paced.load().0,
-            unmet,
-            unmet_bytes,
-            refresh_pace: space.paced.load().1,
-        }
+                name: space.name.to_string(),
+                request_seconds: space.request_seconds.read(),
+                requests: Why::ALL.iter().map(|why| (*why, space.counted(*why))).filter(|(_, n)| *n > 0).collect(),
+                load_seconds: space.load_seconds.read(),
+                loads_succeeded: space.loads.succeeded.load(Ordering::Relaxed),
+                loads_failed: space.loads.failed.load(Ordering::Relaxed),
+                memory_off: space.is_braked(),
+                held: self.held(space.id, now),
+                refreshes_waiting: space.paced.load().0,
+                unmet,
+                unmet_bytes,
+                refresh_pace: space.paced.load().1,
+            }
         };
         let origins = self.origins.read();
         let of_origin = |gate: &std::sync::Arc<crate::state::gate::OriginGate>| {
