@@ -3,8 +3,8 @@
 use std::sync::{Arc, Weak};
 
 use crate::engine::Engine;
-use crate::engine::silence::Silence;
 use crate::port::clock::Clock;
+use crate::state::silence::Silence;
 
 /// Asks until the cache is gone. Nothing to do without a shared tier.
 pub(crate) fn start(engine: &Arc<Engine>) {

@@ -170,7 +170,7 @@ impl Engine {
         }
         match decision {
             Decision::Serve(Why::Hit) if belief == Belief::Labelled => {
-                self.silence.served(space, key);
+                self.silence.served(&space.name, key);
                 Look::Serve { entry, why: Why::Suspect, at, refresh: false }
             }
             Decision::Serve(why) => Look::Serve { entry, why, at, refresh: false },

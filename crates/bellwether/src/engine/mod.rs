@@ -45,7 +45,6 @@ use tokio::runtime::{Handle, Runtime};
 
 use crate::disk::Disk;
 use crate::engine::cell::FlightCell;
-use crate::engine::silence::Silence;
 use crate::engine::space::SpaceState;
 use crate::entry::Entry;
 use crate::events::{Debt, Ledger};
@@ -62,6 +61,7 @@ use crate::state::memory::Memory;
 use crate::state::pending::Pending;
 use crate::state::plan::Plans;
 use crate::state::shelf::Shelf;
+use crate::state::silence::Silence;
 use crate::state::spread::SpreadTier;
 use crate::state::stale::Stale;
 use crate::state::tags::TagFloors;
