@@ -180,54 +180,67 @@ async fn reads_are_shared_out_and_come_back(fleet: Fleet) {
     assert!(merged > 2.5, "{merged:.2} of the mean");
 }
 
-/// What is written by clients, and that nobody can load, is split as well: what lies there already, and what comes.
-async fn what_was_written_is_shared_out(fleet: Fleet) {
-    let tier = fleet.process().await;
-    let write = async |version| tier.write(KEY, When::Always, false, Fence::ZERO, entry(version)).await.unwrap();
-    let left = async || match tier.get(KEY).await.unwrap() {
+async fn write(tier: &SpreadTier, version: u64) {
+    tier.write(KEY, When::Always, false, Fence::ZERO, entry(version)).await.unwrap();
+}
+
+/// The value, how long it stays fresh, and its tags.
+async fn value(tier: &SpreadTier) -> (Option<u64>, u64, Vec<u64>) {
+    match tier.get(KEY).await.unwrap() {
         Found::Entry { envelope, .. } => (version_of(&envelope), envelope.fresh_ms, envelope.tags),
         other => panic!("{other:?}"),
-    };
-    write(1).await;
-    let (before, (_, fresh_ms, tags)) = (fleet.skew(&tier).await, left().await);
-    assert!(before > 2.5, "the control: one node answers all, {before:.2} of the mean");
-    tier.spread(KEY, NODES);
-    assert!(fleet.skew(&tier).await > 2.5, "the control: nobody has told what lies there of its copies");
-    // A token that a client got before stays good: whoever holds it writes next.
+    }
+}
+
+/// Nobody publishes a value once more while a client holds a token for it, nor one that is older than what was removed.
+async fn what_may_not_be_published_again_names_no_copies(tier: &SpreadTier) {
     let ask =
         Ask { lease: Span::ms(500), mode: Mode::Early, holds: Fence(u64::MAX), at_least: Fence::ZERO, draw: draw() };
     let Ok(Acquired::Granted { token, .. }) = tier.acquire(KEY, ask).await else { panic!("it is granted") };
     tier.name_copies(KEY, Fence::ZERO);
     tokio::time::sleep(Duration::from_millis(50)).await;
-    assert!(matches!(tier.release(KEY, token, None).await, Ok(true)));
+    assert!(matches!(tier.release(KEY, token, None).await, Ok(true)), "the token is as good as it was");
     // What was removed and is back, as after a failover, is left as old as it is.
     tier.name_copies(KEY, Fence(u64::MAX));
     tokio::time::sleep(Duration::from_millis(50)).await;
     assert_eq!(tier.counts().filled, 0, "it names none");
-    let began = Instant::now();
-    while tier.counts().filled < 2 {
-        assert!(began.elapsed() < PATIENCE, "no copies are made");
+}
+
+/// What is written by clients, and what nobody can load, is split as well: what lies there already, and what comes.
+async fn what_was_written_is_shared_out(fleet: Fleet) {
+    let tier = fleet.process().await;
+    write(&tier, 1).await;
+    let (_, fresh_ms, tags) = value(&tier).await;
+    tier.spread(KEY, NODES);
+    let before = fleet.skew(&tier).await;
+    assert!(before > 2.5, "the control: nobody has told what lies there of its copies, {before:.2} of the mean");
+    what_may_not_be_published_again_names_no_copies(&tier).await;
+    until("two copies", || {
         tier.name_copies(KEY, Fence::ZERO);
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+        tier.counts().filled >= 2
+    })
+    .await;
     let split = fleet.skew(&tier).await;
     assert!(split <= MOST_OF_MEAN, "{split:.2} of the mean");
-    let now = left().await;
+    let now = value(&tier).await;
     assert_eq!((now.0, now.2), (Some(1), tags));
     assert!(now.1 <= fresh_ms, "it ends when it was to end: {} ms, then {fresh_ms}", now.1);
-    write(2).await;
+    write(&tier, 2).await;
     for _ in 0..50 {
-        assert_eq!(left().await.0, Some(2), "its older copies are gone when a write is acknowledged");
+        assert_eq!(value(&tier).await.0, Some(2), "its older copies are gone when a write is acknowledged");
     }
     until("two copies of what was written then", || tier.counts().filled >= 4).await;
     let written = fleet.skew(&tier).await;
     println!("the busiest node's reads beside the mean: {before:.2}, split {split:.2}, written anew {written:.2}");
     assert!(written <= MOST_OF_MEAN, "{written:.2} of the mean");
-    // A key that is not there has nothing to be told, and nobody is kept from bringing it.
+    nobody_is_kept_from_bringing_what_is_not_there(&tier).await;
+}
+
+async fn nobody_is_kept_from_bringing_what_is_not_there(tier: &SpreadTier) {
     tier.invalidate(KEY, Invalidation::Remove, Fence::ZERO).await.unwrap();
     tier.name_copies(KEY, Fence::ZERO);
     tokio::time::sleep(Duration::from_millis(50)).await;
-    assert!(load(&tier, &AtomicU64::new(3), Mode::Miss).await);
+    assert!(load(tier, &AtomicU64::new(3), Mode::Miss).await);
 }
 
 /// How a row is changed while its key is split.
