@@ -4,6 +4,7 @@ use bellwether::disk::DiskState;
 use bellwether::{BreakerPosition, OriginCounts, Snapshot, SpaceCounts, Span, Why};
 use serde_json::Value;
 
+use super::html::Head::{Numbers, Words};
 use super::html::{cell, escaped, table};
 use crate::service::{Service, SharedState, SpaceView};
 
@@ -92,7 +93,15 @@ fn spaces(views: &[SpaceView], counts: &[SpaceCounts]) -> String {
         .chain(nowhere.map(|counts| ("<i>no space</i>".to_owned(), counts)))
         .map(|(name, of)| space(&name, of))
         .collect();
-    let heads = ["space", "requests", "hits", "loads", "stale", "errors", "failed loads"];
+    let heads = [
+        Words("space"),
+        Numbers("requests"),
+        Numbers("hits"),
+        Numbers("loads"),
+        Numbers("stale"),
+        Numbers("errors"),
+        Numbers("failed loads"),
+    ];
     let note = "<p class=soft>Since the start. Hits: fresh, \"no such row\" included; loads: a caller led or followed one; \
                 errors: no value, for any reason.</p>\n";
     format!("<h2>Requests</h2>\n{}{note}", table(&heads, &rows))
@@ -138,10 +147,16 @@ fn origins(origins: &[OriginCounts]) -> String {
         format!("<tr><th scope=row>{}</th>{}</tr>\n", escaped(&of.name), cells.concat())
     };
     let rows: String = origins.iter().map(row).collect();
-    format!(
-        "<h2>Origins</h2>\n{}",
-        table(&["origin", "breaker", "running", "waiting", "loads take", "usually", "opened"], &rows)
-    )
+    let heads = [
+        Words("origin"),
+        Numbers("breaker"),
+        Numbers("running"),
+        Numbers("waiting"),
+        Numbers("loads take"),
+        Numbers("usually"),
+        Numbers("opened"),
+    ];
+    format!("<h2>Origins</h2>\n{}", table(&heads, &rows))
 }
 
 /// What several processes share, and the disk.
@@ -173,7 +188,10 @@ fn tiers(snapshot: &Snapshot, shared: Option<&SharedState>) -> String {
         let class = if bad { " class=bad" } else { "" };
         format!("<tr><th scope=row>{name}</th><td{class}>{}</td></tr>\n", escaped(&words))
     };
-    format!("<h2>Tiers</h2>\n{}", table(&["tier", "state"], &rows.into_iter().map(row).collect::<String>()))
+    format!(
+        "<h2>Tiers</h2>\n{}",
+        table(&[Words("tier"), Words("state")], &rows.into_iter().map(row).collect::<String>())
+    )
 }
 
 /// The hottest keys, as `/api/hotkeys` has them.
@@ -193,7 +211,7 @@ fn hottest(keys: &[Value]) -> String {
         ];
         format!("<tr><th scope=row><code>{}</code></th>{}</tr>\n", text("key"), cells.concat())
     };
-    let heads = ["key", "reads/s", "of a node", "stage", "since", "done"];
+    let heads = [Words("key"), Numbers("reads/s"), Numbers("of a node"), Words("stage"), Words("since"), Words("done")];
     format!("<h2>Hot keys</h2>\n{}", table(&heads, &keys.iter().map(row).collect::<String>()))
 }
 

@@ -1,9 +1,18 @@
 //! How is a page written so that no name and no key can write HTML of its own?
 
-/// A table that scrolls by itself where the window is narrow. Heads and rows are HTML; all heads but the first are of numbers
-/// where the row's cells are.
-pub(super) fn table(heads: &[&str], rows: &str) -> String {
-    let heads: String = heads.iter().map(|head| format!("<th scope=col>{head}</th>")).collect();
+/// What stands above a column of words, or of numbers.
+pub(super) enum Head {
+    Words(&'static str),
+    Numbers(&'static str),
+}
+
+/// A table that scrolls by itself where the window is narrow. Its rows are HTML.
+pub(super) fn table(heads: &[Head], rows: &str) -> String {
+    let head = |head: &Head| match head {
+        Head::Words(words) => format!("<th scope=col>{words}</th>"),
+        Head::Numbers(words) => format!("<th scope=col class=n>{words}</th>"),
+    };
+    let heads: String = heads.iter().map(head).collect();
     format!("<div class=wide><table><thead><tr>{heads}</tr></thead>\n<tbody>\n{rows}</tbody></table></div>\n")
 }
 

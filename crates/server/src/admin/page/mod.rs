@@ -5,6 +5,7 @@ mod html;
 
 use crate::service::{Service, SpaceView};
 use figures::figures;
+use html::Head::Words;
 use html::{escaped, table};
 
 const STYLE: &str = include_str!("page.css");
@@ -59,7 +60,7 @@ const PLACES: [&[Place]; 2] = [
 pub(super) fn index(service: &Service, leaving: bool) -> (String, String) {
     let word = format!("{:032x}", fastrand::u128(..));
     let rows: String = service.space_views().iter().map(space).collect();
-    let spaces = table(&["keys", "space", "origin", "ttl"], &rows);
+    let spaces = table(&["keys", "space", "origin", "ttl"].map(Words), &rows);
     let [looks, changes] = PLACES.map(|places| places.iter().map(row).collect::<String>());
     let page = format!(
         "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\">\
