@@ -354,6 +354,20 @@ pub trait Tier: Send + Sync + 'static {
         at_least: Fence,
     ) -> BoxFuture<'a, Result<Raised, TierError>>;
 
+    /// The same, for whoever was told at least `ago` that it is done, which the tier did not hear then. What was made there
+    /// since is newer and stays, as far as the tier can tell: the fence is that of what stays. What may be older never
+    /// does. By default nothing stays.
+    fn invalidate_late<'a>(
+        &'a self,
+        key: &'a [u8],
+        verb: Invalidation,
+        at_least: Fence,
+        ago: Span,
+    ) -> BoxFuture<'a, Result<Raised, TierError>> {
+        let _ = ago;
+        self.invalidate(key, verb, at_least)
+    }
+
     /// Writes `envelope` if `when` holds, in one step: every token given out before is void then, and the fence is not
     /// below `at_least`. `reads`: what was there before is wanted.
     fn write<'a>(
@@ -364,6 +378,20 @@ pub trait Tier: Send + Sync + 'static {
         at_least: Fence,
         envelope: Envelope,
     ) -> BoxFuture<'a, Result<Wrote, TierError>>;
+
+    /// Writes `envelope` for whoever was told at least `ago` that it is done, which the tier did not hear then: unless, as far
+    /// as the tier can tell, something was made or removed there since. By default nothing was.
+    fn write_late<'a>(
+        &'a self,
+        key: &'a [u8],
+        ago: Span,
+        reads: bool,
+        at_least: Fence,
+        envelope: Envelope,
+    ) -> BoxFuture<'a, Result<Wrote, TierError>> {
+        let _ = ago;
+        self.write(key, When::Always, reads, at_least, envelope)
+    }
 
     /// Does `change` to what is fresh there, or is somebody else's, in one step, and hands over what it was: every token given
     /// out before is void then, and the fence is not below `at_least`. Nothing there, or not under its condition: nothing changes.

@@ -212,6 +212,25 @@ impl SharedMemory {
         .boxed()
     }
 
+    /// A write, if there is a fence for it.
+    fn writing<'a>(
+        &'a self,
+        key: &'a [u8],
+        reads: bool,
+        envelope: Envelope,
+        fence: impl FnOnce(Option<Cell>, Now) -> Option<Fence> + Send + 'a,
+    ) -> BoxFuture<'a, Result<Wrote, TierError>> {
+        self.changing(key, move |slot, calls, now| {
+            calls.writes += 1;
+            let before = if reads { slot.found(now) } else { Found::Nothing { lease: None } };
+            let fence = fence(slot.cell, now);
+            if let Some(fence) = fence {
+                slot.store(fence, envelope, now, |_, entry| Some(Cell { fence, ..entry }));
+            }
+            Wrote { stored: fence, before }
+        })
+    }
+
     fn version(&self, key: &[u8]) -> u64 {
         self.inner.lock().slots.get(key).map_or(0, |slot| slot.version)
     }
@@ -284,6 +303,21 @@ impl Tier for SharedMemory {
         })
     }
 
+    fn invalidate_late<'a>(
+        &'a self,
+        key: &'a [u8],
+        verb: Invalidation,
+        at_least: Fence,
+        ago: Span,
+    ) -> BoxFuture<'a, Result<Raised, TierError>> {
+        self.changing(key, move |slot, calls, now| {
+            calls.invalidations += 1;
+            let (raised, next) = Cell::invalidate_late(slot.cell, verb, at_least, ago, now);
+            slot.keep(next);
+            Raised { fence: raised.fence, was_resident: raised.was_resident, salts: Vec::new() }
+        })
+    }
+
     fn write<'a>(
         &'a self,
         key: &'a [u8],
@@ -292,15 +326,18 @@ impl Tier for SharedMemory {
         at_least: Fence,
         envelope: Envelope,
     ) -> BoxFuture<'a, Result<Wrote, TierError>> {
-        self.changing(key, move |slot, calls, now| {
-            calls.writes += 1;
-            let before = if reads { slot.found(now) } else { Found::Nothing { lease: None } };
-            let fence = Cell::may_write(slot.cell, when, at_least, now);
-            if let Some(fence) = fence {
-                slot.store(fence, envelope, now, |_, entry| Some(Cell { fence, ..entry }));
-            }
-            Wrote { stored: fence, before }
-        })
+        self.writing(key, reads, envelope, move |cell, now| Cell::may_write(cell, when, at_least, now))
+    }
+
+    fn write_late<'a>(
+        &'a self,
+        key: &'a [u8],
+        ago: Span,
+        reads: bool,
+        at_least: Fence,
+        envelope: Envelope,
+    ) -> BoxFuture<'a, Result<Wrote, TierError>> {
+        self.writing(key, reads, envelope, move |cell, now| Cell::may_write_late(cell, ago, at_least, now))
     }
 
     fn change<'a>(

@@ -39,12 +39,16 @@ fn the_same_seed_makes_the_same_bytes_and_another_seed_others() {
     once.1.iter().zip(&other.1).for_each(|(one, other)| assert_ne!(one, other));
     let [json, csv, html] = &once.1;
     let parsed: serde_json::Value = serde_json::from_str(json).expect("JSON");
-    assert_eq!(parsed["cases"].as_array().map(Vec::len), Some(2));
-    assert_eq!(csv.lines().count(), 1 + 2 * 8, "a heading, and a line for each scenario and set");
+    assert_eq!(
+        parsed["cases"].as_array().map(Vec::len),
+        Some(3),
+        "S1 with a copy and without, S2 at the rate asked for"
+    );
+    assert_eq!(csv.lines().count(), 1 + 3 * 8, "a heading, and a line for each case and set");
     let columns: Vec<usize> = csv.lines().map(|line| line.split(',').count()).collect();
     assert!(columns.iter().all(|n| *n == columns[0]), "{columns:?}");
     assert!(html.starts_with("<!doctype html>") && html.contains("<svg") && !html.contains("<script"));
-    assert!(html.contains("bellwether simulate S1 S2 --seed 7 --processes 5 --rate 2000/s"));
+    assert!(html.contains("bellwether simulate S1 S2 --seed 7 --processes 5 --rate 2000/s --html report.html"));
     assert!(!html.contains("http://") && !html.contains("https://"), "nothing is fetched");
 }
 
@@ -84,9 +88,28 @@ fn a_level_stands_for_its_sets_and_a_set_that_a_scenario_has_not_leaves_it_out()
     let (code, out, _) = simulate(&[&small[..], &["--policy", "lock,full"]].concat(), &std::env::temp_dir());
     assert_eq!(code, Some(0));
     let rows = |word: &str| out.lines().filter(|line| line.starts_with(&format!("  {word} "))).count();
-    assert_eq!((rows("lock"), rows("full"), rows("lead")), (2, 3, 0), "S1 has no lock, S3 two cases: {out}");
+    assert_eq!((rows("lock"), rows("full"), rows("lead")), (2, 4, 0), "S1 has no lock, and both have two cases: {out}");
     assert!(out.contains("misses blocked") && out.contains("holds"), "verdicts: {out}");
     assert!(out.contains("At a glance"), "{out}");
+}
+
+#[test]
+fn several_seeds_show_how_far_they_differ_and_who_misses_and_the_bar_stands_beside_the_verdict() {
+    let small = ["S1", "S2", "--rate", "2000/s", "--processes", "5", "--policy", "naive,full"];
+    let (code, out, _) = simulate(&[&small[..], &["--seed", "3", "--seeds", "3"]].concat(), &std::env::temp_dir());
+    assert_eq!(code, Some(0));
+    assert!(out.contains("seeds 3 to 5: means, in brackets the lowest and the highest"), "{out}");
+    let summary = out.split("At a glance").nth(1).expect("a summary");
+    let line = |name: &str| summary.lines().find(|line| line.trim_start().starts_with(name)).expect(name);
+    assert!(line("scenario").ends_with("full x bound  to reach  verdict"), "{summary}");
+    assert!(
+        line("S2").contains(" to ") && line("S2").contains("<= 1.02") && line("S2").ends_with("holds"),
+        "{summary}"
+    );
+    // Control: one seed differs from nobody, and says that there are others.
+    let (_, out, _) = simulate(&small, &std::env::temp_dir());
+    let summary = out.split("At a glance").nth(1).expect("a summary");
+    assert!(summary.contains("seed 1; --seeds 8") && !summary.contains(" to 1"), "{summary}");
 }
 
 #[test]
@@ -153,7 +176,7 @@ fn a_trace_is_replayed_under_every_limit_the_same_each_time() {
     assert!(out.contains("4,000 requests") && out.contains("1 malformed, skipped"), "{out}");
     assert!(out.contains("4002: expected 3 columns, found 1"), "{out}");
     assert_eq!(csv.lines().count(), 1 + 2 * (1 + 2 * 2), "unlimited, and two limits under two policies, for each ttl");
-    assert!(html.contains("--memory 100KiB,300KiB") && html.contains("<svg"));
+    assert!(html.contains("--memory 100KiB,300KiB") && html.contains("--html report.html") && html.contains("<svg"));
 }
 
 #[test]

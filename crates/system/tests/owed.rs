@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use bellwether_servers::Redis;
+use bellwether_servers::{Memcached, Redis};
 use bellwether_system::{Bellwether, Origin, Resp, Value, config, until};
 
 const LIMIT: Duration = Duration::from_secs(20);
@@ -82,10 +82,13 @@ fn g2_a_removal_that_was_queued_reaches_redis_and_the_others_after_a_kill() {
 
 /// Two processes with a plain space behind one Redis.
 fn plain_fleet(redis: &Redis, memory: &str) -> [Bellwether; 2] {
+    plain_fleet_at(&redis.url(), memory, "10m")
+}
+
+fn plain_fleet_at(url: &str, memory: &str, resync: &str) -> [Bellwether; 2] {
     let rest = format!(
-        "[memory]\nlimit = \"{memory}\"\neviction = \"lru\"\n[shared]\nurl = \"{}\"\nresync = \"10m\"\n\
-         [[space]]\nmatch = \"user:{{id}}\"\nttl = \"30m\"\n",
-        redis.url()
+        "[memory]\nlimit = \"{memory}\"\neviction = \"lru\"\n[shared]\nurl = \"{url}\"\nresync = \"{resync}\"\n\
+         [[space]]\nmatch = \"user:{{id}}\"\nttl = \"30m\"\n"
     );
     let text = config("", &rest);
     [(), ()].map(|()| Bellwether::start(Some(&text)))
@@ -146,4 +149,91 @@ fn a_write_that_is_owed_outlives_its_place_in_memory() {
     for client in [&mut one, &mut two] {
         until(LIMIT, "the newer one", || (client.call(&["GET", "user:k"]) == Value::bulk("new")).then_some(()));
     }
+}
+
+/// What two processes end up with, under each key, that one of them removed or took while the tier stood still and of which
+/// the other has set some as soon as it went on: `away` after.
+fn set_after_a_queued_removal(
+    url: &str,
+    away: Duration,
+    freeze: impl Fn(),
+    thaw: impl Fn(),
+) -> Vec<(String, bool, [Value; 2])> {
+    let fleet = plain_fleet_at(url, "64 MiB", "300ms");
+    let (mut one, mut two) = (fleet[0].connect(), fleet[1].connect());
+    let keys: Vec<(String, bool)> =
+        (0..12).map(|n| (format!("user:{}{n}", ["del", "getdel", "unlink"][n % 3]), n % 4 != 0)).collect();
+    for (key, _) in &keys {
+        assert_eq!(one.call(&["SET", key, "old"]), Value::ok());
+    }
+    freeze();
+    for (key, _) in &keys {
+        let verb = key.trim_start_matches("user:").trim_end_matches(|digit: char| digit.is_ascii_digit());
+        assert!(matches!(one.call(&[&verb.to_uppercase(), key]), Value::Int(1) | Value::Bulk(_)), "{key}");
+    }
+    assert!(fleet[0].metrics().sum("bellwether_shared_pending", &[]) >= 12.0, "control: the tier was told nothing");
+    std::thread::sleep(away);
+    thaw();
+    for (key, _) in keys.iter().filter(|(_, set)| *set) {
+        assert_eq!(two.call(&["SET", key, "new"]), Value::ok());
+    }
+    told(&fleet);
+    // Copies are compared with the tier within that time.
+    std::thread::sleep(Duration::from_millis(700));
+    let ends = |key: &str, one: &mut Resp, two: &mut Resp| [one, two].map(|client| client.call(&["GET", key]));
+    keys.into_iter().map(|(key, set)| (key.clone(), set, ends(&key, &mut one, &mut two))).collect()
+}
+
+#[test]
+fn g3_a_removal_that_was_queued_leaves_what_another_process_has_stored_since() {
+    let redis = Redis::start(&[]).unwrap_or_else(|error| panic!("{error}"));
+    let memcached = Memcached::start(&[]).unwrap_or_else(|error| panic!("{error}"));
+    let at_redis = set_after_a_queued_removal(
+        &redis.url(),
+        Duration::from_millis(200),
+        || redis.freeze().expect("it is stopped"),
+        || redis.thaw().expect("it goes on"),
+    );
+    // Memcached tells nobody the time: what came within two seconds of the removal may be older than it.
+    let at_memcached = set_after_a_queued_removal(
+        &format!("memcached://{}", memcached.address()),
+        Duration::from_millis(2_500),
+        || memcached.freeze().expect("it is stopped"),
+        || memcached.thaw().expect("it goes on"),
+    );
+    for (key, set, ends) in at_redis.into_iter().chain(at_memcached) {
+        // Control: what was there before the removal is gone.
+        let expected = if set { Value::bulk("new") } else { Value::Nil };
+        assert_eq!(ends, [expected.clone(), expected], "{key}");
+    }
+}
+
+#[test]
+fn g3_of_two_writes_that_were_queued_the_earlier_one_is_never_left() {
+    let redis = Redis::start(&[]).unwrap_or_else(|error| panic!("{error}"));
+    let fleet = plain_fleet_at(&redis.url(), "64 MiB", "300ms");
+    let mut clients = [fleet[0].connect(), fleet[1].connect()];
+    let keys: Vec<String> = (0..12).map(|n| format!("user:{n}")).collect();
+    for key in &keys {
+        assert_eq!(clients[0].call(&["SET", key, "old"]), Value::ok());
+    }
+    redis.freeze().expect("it is stopped");
+    for (n, key) in keys.iter().enumerate() {
+        assert_eq!(clients[n % 2].call(&["SET", key, "earlier"]), Value::ok());
+    }
+    std::thread::sleep(Duration::from_millis(200));
+    for (n, key) in keys.iter().enumerate() {
+        assert_eq!(clients[1 - n % 2].call(&["SET", key, "later"]), Value::ok());
+    }
+    redis.thaw().expect("it goes on");
+    told(&fleet);
+    std::thread::sleep(Duration::from_millis(700));
+    let mut later = 0;
+    for key in &keys {
+        let [one, two] = clients.each_mut().map(|client| client.call(&["GET", key]));
+        // What hears of the other's in time is given up, even if it was the later one: rather a miss than an older value.
+        assert!(one == two && [Value::bulk("later"), Value::Nil].contains(&one), "{key}: {one:?} {two:?}");
+        later += usize::from(one != Value::Nil);
+    }
+    assert!(later > 0, "control: writes that are owed reach the tier");
 }

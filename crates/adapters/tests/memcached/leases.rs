@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bellwether::shared::{Acquired, Ask, Envelope, Found, Stored, Tier, Verified, When};
 use bellwether::{FailClass, Fence, Invalidation, Kind, Mode, Span};
@@ -252,5 +252,30 @@ fn a_write_is_above_all_that_its_key_has_had_and_voids_every_token() {
         assert!(second.fence > written && set("newer").await.unwrap() > token);
         assert_eq!(tier.publish(b"k", token, entry("late")).await.unwrap(), Stored::Refused);
         assert_eq!(body(&tier, b"k").await.unwrap(), "newer");
+    });
+}
+
+#[test]
+fn what_comes_late_leaves_alone_what_came_two_seconds_after_it() {
+    run(servers(1), |servers| async move {
+        let (tier, other) = (open(&servers), open(&servers));
+        let set = async |key: &'static [u8], value: &'static str| {
+            other.write(key, When::Always, false, Fence::ZERO, entry(value)).await.unwrap();
+        };
+        set(b"old", "old").await;
+        let answered = Instant::now();
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        // By clocks that may differ by two seconds it is of then, or of before.
+        set(b"soon", "soon").await;
+        tokio::time::sleep(Duration::from_millis(1_700)).await;
+        set(b"new", "new").await;
+        let ago = || Span(u64::try_from(answered.elapsed().as_millis()).unwrap());
+        for (key, left) in [(&b"new"[..], Some("new".into())), (b"soon", None), (b"old", None)] {
+            tier.invalidate_late(key, Invalidation::Remove, Fence::ZERO, ago()).await.unwrap();
+            assert_eq!(body(&tier, key).await, left, "{key:?}");
+        }
+        let late = Envelope { age_ms: ago().0, ..entry("late") };
+        let wrote = tier.write_late(b"new", ago(), false, Fence::ZERO, late).await.unwrap();
+        assert_eq!((wrote.stored, body(&tier, b"new").await), (None, Some("new".into())));
     });
 }

@@ -6,6 +6,7 @@ mod cells;
 mod cluster;
 mod crossed;
 mod health;
+mod late;
 mod leases;
 mod replicas;
 mod sentinel;

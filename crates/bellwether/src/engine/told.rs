@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bellwether_core::cell::surely;
 use bellwether_core::fence::{Fence, Floor, Invalidation};
 use bellwether_core::heat::plan::Measure;
 use bellwether_core::time::Span;
@@ -171,14 +172,20 @@ impl Engine {
             return Ok(Raised { fence: Fence::ZERO, was_resident: false, salts: Vec::new() });
         };
         let name = name(owed, key);
-        let beside = match self.tell_written(tier, &name, key, owed).await {
+        // What others have done since whoever asked was answered is newer.
+        let ago = owed.since.map_or(Span::ZERO, |since| surely(self.clock.now().since(since)));
+        let beside = match self.tell_written(tier, &name, key, owed, ago).await {
             Ok(Some(raised)) => return Ok(raised),
             Ok(None) => false,
             // Another type of the engine lies there: it goes first.
             Err(TierTrouble::WrongType) => true,
             Err(trouble) => return Err(trouble),
         };
-        let raised = match self.within_budget(&owed.space, tier.invalidate(&name, owed.verb, owed.at_least)).await {
+        let invalidate = match ago {
+            Span::ZERO => tier.invalidate(&name, owed.verb, owed.at_least),
+            ago => tier.invalidate_late(&name, owed.verb, owed.at_least, ago),
+        };
+        let raised = match self.within_budget(&owed.space, invalidate).await {
             Ok(raised) => raised,
             // A key that the tier can't have, by its length: there is nothing to give up.
             Err(TierTrouble::Unfit) => {
@@ -188,7 +195,7 @@ impl Engine {
         };
         self.is_told(&name, owed, raised.fence);
         if beside {
-            return match self.tell_written(tier, &name, key, owed).await {
+            return match self.tell_written(tier, &name, key, owed, Span::ZERO).await {
                 Ok(Some(written)) => Ok(Raised { was_resident: raised.was_resident, ..written }),
                 // Somebody has put such a thing there again, and is newer.
                 Ok(None) | Err(TierTrouble::WrongType) => Ok(raised),
@@ -199,22 +206,31 @@ impl Engine {
     }
 
     /// Puts what was written in the place of what the tier has: no reader finds nothing in between. `None`: nothing was
-    /// written that still holds, or it can't be there; then what is there goes.
+    /// written that still holds, or it can't be there; then what is there goes, unless it came less than `ago`.
     async fn tell_written(
         &self,
         tier: &Arc<dyn Tier>,
         name: &[u8],
         key: &Key,
         owed: &Owed,
+        ago: Span,
     ) -> Result<Option<Raised>, TierTrouble> {
         // Before the look at what covers it: what is invalidated from here on is past it.
         let seen = self.position();
         let Some(entry) = self.to_bring(key, owed) else { return Ok(None) };
         let Some(envelope) = self.outgoing(&owed.space, key, &entry, seen) else { return Ok(None) };
-        let write = tier.write(name, When::Always, false, owed.at_least, envelope);
+        let write = match ago {
+            Span::ZERO => tier.write(name, When::Always, false, owed.at_least, envelope),
+            ago => tier.write_late(name, ago, false, owed.at_least, envelope),
+        };
         let fence = match self.within_budget(&owed.space, write).await {
             Ok(Wrote { stored: Some(fence), .. }) => fence,
-            Ok(Wrote { stored: None, .. }) | Err(TierTrouble::Unfit) => return Ok(None),
+            Ok(Wrote { stored: None, .. }) => {
+                // Somebody wrote or removed it since: what was written here is over.
+                self.overtaken(key, owed, entry.fence());
+                return Ok(None);
+            }
+            Err(TierTrouble::Unfit) => return Ok(None),
             Err(trouble) => return Err(trouble),
         };
         add(&self.tally.published);
@@ -225,6 +241,13 @@ impl Engine {
         }
         self.shelve_written(&owed.space, key, entry.fence());
         Ok(Some(Raised { fence, was_resident: false, salts: Vec::new() }))
+    }
+
+    /// What was written under `fence`, and is owed, came before what others have done in the tier.
+    fn overtaken(&self, key: &Key, owed: &Owed, fence: Fence) {
+        add(&self.tally.overtaken);
+        self.pending.let_go(key, owed);
+        self.forget(key, fence);
     }
 
     /// The tier knows of it, and the other processes are told.

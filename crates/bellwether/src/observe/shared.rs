@@ -44,6 +44,7 @@ tally! {
     dropped "Of them: dropped, because the tier holds something else or nothing.",
     told "Invalidations that the tier was told.",
     retried "Tries to tell it that came after a first one had failed.",
+    overtaken "Values that were written here while the tier was away, and not told: somebody else did something later.",
     forgotten "Invalidations that were not tried again, because too many waited already.",
     unreachable "Calls that were not answered within their time, or not at all.",
     full "Calls that found the tier full.",

@@ -60,7 +60,7 @@ pub(crate) struct Owed {
     /// Tries that failed.
     pub(crate) tries: u32,
     /// When the first of them did, and whoever wrote was answered.
-    since: Option<Tick>,
+    pub(crate) since: Option<Tick>,
     /// Of them: refusals.
     pub(crate) refusals: u32,
     /// What kept the tier from being told at the last try, and when that was.
@@ -256,6 +256,14 @@ impl Pending {
     pub(crate) fn overtaken(&self, key: &Key) {
         let mut inner = self.0.lock();
         let written = inner.owed.get_mut(key).and_then(|owed| owed.written.take());
+        inner.let_go(written);
+    }
+
+    /// The same, if nothing was owed since `owed` was.
+    pub(crate) fn let_go(&self, key: &Key, owed: &Owed) {
+        let mut inner = self.0.lock();
+        let now = inner.owed.get_mut(key).filter(|now| now.generation == owed.generation);
+        let written = now.and_then(|now| now.written.take());
         inner.let_go(written);
     }
 

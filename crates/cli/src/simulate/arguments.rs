@@ -11,6 +11,7 @@ pub(super) const MOST_SEEDS: u64 = 1_000;
 const EXAMPLES: &str = "Examples:\n  \
     bellwether simulate                              every scenario, every policy set\n  \
     bellwether simulate --list                       what there is\n  \
+    bellwether simulate --policy full --seeds 8      does all of Bellwether hold whatever the seed?\n  \
     bellwether simulate S4 --seed 7 --html out.html  one scenario, with its pictures\n  \
     bellwether simulate S2 --policy naive,lead --html report.html\n  \
     bellwether simulate --trace requests.csv --memory 64MiB,256MiB --ttl 60s,10m --eviction auto,lru\n\n\
@@ -31,7 +32,7 @@ pub(crate) struct Arguments {
     /// Chooses the requests, service times and every draw
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(super) seed: u64,
-    /// Run so many seeds, from --seed on; the tables show means
+    /// Run so many seeds, from --seed on; the tables show means, how far seeds differ and which ones miss what
     #[arg(long, value_name = "K", default_value_t = 1, conflicts_with = "trace")]
     pub(super) seeds: u64,
     /// Processes of the fleet, instead of the scenario's own

@@ -81,18 +81,18 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         comparisons.push(comparison);
     }
     if comparisons.len() > 1 {
-        say(&format!("At a glance\n\n{}", show::summary(&comparisons)));
+        say(&show::summary(&comparisons));
     }
-    let command = command(arguments, &scenarios);
+    let command = |report: &str| format!("{} {report}", command(arguments, &scenarios));
     let json = || {
         let cases: Vec<_> = comparisons.iter().map(Comparison::json).collect();
         format!(
             "{:#}\n",
-            json!({ "command": command, "seed": arguments.seed, "seeds": arguments.seeds, "cases": cases })
+            json!({ "command": command("--json report.json"), "seed": arguments.seed, "seeds": arguments.seeds, "cases": cases })
         )
     };
     let csv = || Comparison::csv_header() + &comparisons.iter().map(Comparison::csv_lines).collect::<String>();
-    files.write(json, csv, || show::scenarios(&comparisons, &command))
+    files.write(json, csv, || show::scenarios(&comparisons, &command("--html report.html")))
 }
 
 /// Added to a case's line, which speaks of the scenario's own sizes: what was asked for instead.
@@ -105,7 +105,8 @@ fn other_sizes(arguments: &Arguments) -> String {
     }
 }
 
-/// The command that makes the same figures; where they are written does not matter.
+/// The command that makes the same figures, but for the report: its name does not matter, so that the same figures are the
+/// same bytes in any file.
 fn command(arguments: &Arguments, scenarios: &[Scenario]) -> String {
     let names: Vec<&str> = scenarios.iter().map(|scenario| scenario.as_str()).collect();
     let mut text = format!("bellwether simulate {} --seed {}", names.join(" "), arguments.seed);

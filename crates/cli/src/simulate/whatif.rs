@@ -61,8 +61,12 @@ pub(super) fn replay(arguments: &Arguments, file: &Path) -> Result<(), Failure> 
     let name = file.display().to_string();
     let whatif = WhatIf { file: &name, trace: &trace, rows: &rows };
     say(whatif.table().trim_end());
-    let command = command(arguments, &name);
-    files.write(|| format!("{:#}\n", whatif.json(&command)), || whatif.csv(), || whatif.html(&command))
+    let command = |report: &str| format!("{} {report}", command(arguments, &name));
+    files.write(
+        || format!("{:#}\n", whatif.json(&command("--json report.json"))),
+        || whatif.csv(),
+        || whatif.html(&command("--html report.html")),
+    )
 }
 
 fn grid(arguments: &Arguments, wrong: &mut Vec<String>) -> Grid {
@@ -136,9 +140,9 @@ fn told(file: &Path, error: ReadError) -> Failure {
     }
 }
 
-/// The command that makes the same figures; where they are written does not matter.
+/// The command that makes the same figures, but for the report: its name does not matter.
 fn command(arguments: &Arguments, file: &str) -> String {
-    let mut text = format!("bellwether simulate --trace {file} --seed {}", arguments.seed);
+    let mut text = format!("bellwether simulate --trace {} --seed {}", quoted(file), arguments.seed);
     let lists = [
         ("--memory", &arguments.memory),
         ("--ttl", &arguments.ttl),
@@ -160,4 +164,14 @@ fn command(arguments: &Arguments, file: &str) -> String {
         let _ = write!(text, " --limit {limit}");
     }
     text
+}
+
+/// A file's name as a shell takes it for one word.
+fn quoted(name: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./,:+@%".contains(c);
+    if !name.is_empty() && name.chars().all(plain) {
+        name.to_owned()
+    } else {
+        format!("'{}'", name.replace('\'', "'\\''"))
+    }
 }

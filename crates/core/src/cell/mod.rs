@@ -12,7 +12,7 @@ mod hold;
 mod write;
 
 pub use acquire::{Ask, Reply};
-pub use change::Raised;
+pub use change::{Raised, surely};
 pub use write::{Change, Ending, Only, When};
 
 use crate::failure::FailClass;
@@ -158,5 +158,7 @@ pub fn alive(cell: Option<Cell>, now: Tick) -> Option<Cell> {
     cell.filter(|cell| now < cell.ends())
 }
 
+#[cfg(test)]
+mod late_tests;
 #[cfg(test)]
 mod tests;

@@ -113,6 +113,13 @@ impl Cell {
         holds.then(|| Cell::next_fence(cell.as_ref(), at, at_least))
     }
 
+    /// The fence under which something may be written that was written `ago` elsewhere; `None`: what is there was made, or
+    /// removed, after that.
+    pub fn may_write_late(cell: Option<Cell>, ago: Span, at_least: Fence, at: Now) -> Option<Fence> {
+        let newer = super::alive(cell, at.tick()).is_some_and(|cell| cell.is_newer(ago, at.tick()));
+        Cell::may_write(cell, When::Always, at_least, at).filter(|_| !newer)
+    }
+
     /// Whether there is something for those who ask whether there is: a value that is fresh, or bytes of somebody else.
     /// What is stale is kept for who renews it.
     pub fn is_there(&self, now: Tick) -> bool {

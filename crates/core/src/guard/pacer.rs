@@ -26,8 +26,12 @@ const URGENT: f64 = 0.1;
 const STEPS: f64 = 2.0;
 /// Processes whose turns come sooner than this one after the other take none: so many make an even pace by themselves.
 const SHORTEST_TURN_MS: f64 = 100.0;
-/// Of the time until the next process's turn, so much is this one's to find a key that nobody else has refreshed.
+/// Of the time until the next process's turn, so much is this one's: to begin, and to find a key that nobody else has
+/// refreshed. A turn that was not used is lost: used later, it would meet another's.
 const TURN_LASTS: f64 = 0.5;
+/// It lasts so long at least: who is woken for it may be late. Where turns follow each other more quickly they meet, and
+/// that makes no peak: there are many in every second.
+const SHORTEST_USE_MS: f64 = 50.0;
 /// Keys that may wait; more are turned away, and ask again when they are read again.
 pub const MOST_WAITING: usize = 10_000;
 
@@ -223,7 +227,7 @@ impl<K: Ord + Clone> Pacer<K> {
     /// A refresh that was let through needed no load: another process had made it. Where turns are taken another one may
     /// begin instead as long as this turn lasts, and not in the midst of the next process's.
     pub fn refund(&mut self, now: Tick) {
-        let over = self.passed(now).is_some_and(|passed| passed * f64::from(self.instances) > TURN_LASTS);
+        let over = self.turn_is_over(now);
         if let Some(bucket) = &mut self.bucket
             && !over
         {
@@ -259,6 +263,9 @@ impl<K: Ord + Clone> Pacer<K> {
 
     /// Takes a token, if one is there; the next one comes with this process's next turn.
     fn take(&mut self, now: Tick) -> bool {
+        if self.turn_is_over(now) {
+            self.keep_turn(now);
+        }
         let Some(bucket) = &mut self.bucket else { return true };
         if self.fellows == Fellows::Unheard || bucket.take(now).is_err() {
             return false;
@@ -273,6 +280,13 @@ impl<K: Ord + Clone> Pacer<K> {
         if let (Some(passed), Some(bucket)) = (passed, &mut self.bucket) {
             bucket.set_to(passed, now);
         }
+    }
+
+    /// Whether this process's turn is past, used or not; `false` where none are taken.
+    fn turn_is_over(&self, now: Tick) -> bool {
+        let round = 1000.0 / self.rate;
+        let lasts = (TURN_LASTS * round / f64::from(self.instances)).max(SHORTEST_USE_MS);
+        self.passed(now).is_some_and(|passed| passed * round > lasts)
     }
 
     /// The part of a round that has passed since this process's turn; `None`: none are taken.

@@ -9,12 +9,17 @@ use super::study::{Goal, Sizes, Study};
 use crate::fleet::{Case, PolicySet};
 
 pub(super) fn cases() -> Vec<Case> {
-    vec![Case { says: Scenario::S2.says(), ..Case::default() }]
+    let at = |variant, says, rate| Case { variant, says, rate, ..Case::default() };
+    vec![
+        at("", Scenario::S2.says(), 20_000.0),
+        at("10,000/s", "one key at 10,000 requests/s expires every minute", 10_000.0),
+        at("200,000/s", "one key at 200,000 requests/s expires every minute", 200_000.0),
+    ]
 }
 
 pub(super) fn studies(sizes: &Sizes) -> Vec<Box<dyn Study>> {
-    let small = |case| {
-        if sizes.small { Case { rate: 2_000.0, length: Span::secs(190), ..case } } else { case }
+    let small = |case: Case| {
+        if sizes.small { Case { rate: case.rate / 10.0, length: Span::secs(190), ..case } } else { case }
     };
     let study = |case| Ladder {
         scenario: Scenario::S2,
@@ -32,5 +37,7 @@ pub(super) fn studies(sizes: &Sizes) -> Vec<Box<dyn Study>> {
         shows: Shows::Loads,
         full_says: None,
     };
-    cases().into_iter().map(|case| study(small(case)).sized(sizes)).collect()
+    // Cases differ in nothing but their rate.
+    let cases = cases().into_iter().take(if sizes.rate.is_some() { 1 } else { usize::MAX });
+    cases.map(|case| study(small(case)).sized(sizes)).collect()
 }

@@ -9,8 +9,8 @@ use super::name::Scenario;
 use super::study::{Goal, Sizes, Study};
 use crate::fleet::{Case, PolicySet, Start};
 
-/// Nine loads of ten thousand take longer than this many times the mean (lognormal, sigma 0.3).
-const P9999: f64 = 2.9;
+/// One load of a hundred takes longer than this many times the mean (lognormal, sigma 0.3).
+const P99: f64 = 1.92;
 
 const SETS: [PolicySet; 5] =
     [PolicySet::Naive, PolicySet::Lock, PolicySet::PerProcess, PolicySet::Lease, PolicySet::Full];
@@ -45,7 +45,7 @@ pub(super) fn studies(sizes: &Sizes) -> Vec<Box<dyn Study>> {
     let small = |case| if sizes.small { Case { rate: 1_000.0, processes: 10, ..case } } else { case };
     let study = |case: Case| {
         let lease = lease::length(None, case.load_timeout);
-        let longest = (lease + case.load.scale(P9999)).0 as f64;
+        let longest = (lease + case.load.scale(P99)).0 as f64;
         let copy = case.start == Start::Expired;
         let blocked = copy.then_some(Goal::at_most(Figure::Blocked, 0.0));
         let goals = [Goal::at_most(Figure::Loads, 2.0), Goal::at_most(Figure::WaitMax, longest)];

@@ -22,9 +22,12 @@ use crate::parallel::side_by_side;
 const START: Tick = Tick(1_000_000_000);
 /// The spike begins here.
 const FROM: Span = Span::secs(3);
-const LENGTH: Span = Span::secs(33);
-/// At the end everything is as it will be for so long: ten lives of a copy.
-const SETTLED: Span = Span::secs(20);
+const LENGTH: Span = Span::secs(73);
+/// At the end everything is as it will be for so long: thirty lives of a copy. Of ten one read more or less would be a tenth
+/// of the figure, as instances that promote together ask together for a while.
+const SETTLED: Span = Span::secs(60);
+/// What is drawn: it is found at once or not at all.
+const SHOWN: Span = Span::secs(13);
 /// Before and after.
 const CALM_RATE: f64 = 500.0;
 /// One way between instances.
@@ -331,6 +334,7 @@ impl<'a> Course<'a> {
         let settled: u32 = self.reads[(LENGTH.0 - SETTLED.0) as usize..].iter().sum();
         let series: Vec<f64> = self.reads.chunks(50).map(|few| f64::from(few.iter().sum::<u32>()) * 20.0).collect();
         let bound = self.of.bound().0;
+        let shown = series[..(SHOWN.0 / 50) as usize].to_vec();
         Run {
             figures: BTreeMap::from([
                 (Figure::SharedReads, f64::from(settled) * 1000.0 / SETTLED.0 as f64),
@@ -342,7 +346,7 @@ impl<'a> Course<'a> {
                 (Figure::FalseAlarms, self.alarms.len() as f64),
             ]),
             pictures: vec![
-                Picture::of("reads of the key at its node per second", Height::Decades, "origin", series.clone())
+                Picture::of("reads of the key at its node per second", Height::Decades, "origin", shown)
                     .bounded((bound > 0.0).then_some(bound)),
             ],
             more: vec![("shared_reads_per_s", series)],

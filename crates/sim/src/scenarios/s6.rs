@@ -50,7 +50,7 @@ pub(super) fn studies(sizes: &Sizes) -> Vec<Box<dyn Study>> {
             bound: mean,
             bound_says: "keys / ttl: the same loads spread evenly",
             columns: COLUMNS.to_vec(),
-            goals: vec![Goal::at_most(Figure::PeakLoads, (2.0 * mean).ceil()), Goal::at_most(Figure::Failed, 0.0)],
+            goals: vec![Goal::at_most(Figure::PeakLoads, 2.0 * mean), Goal::at_most(Figure::Failed, 0.0)],
             shows: Shows::Loads,
             full_says: None,
         }

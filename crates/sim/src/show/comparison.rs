@@ -2,12 +2,13 @@
 
 use std::fmt::Write as _;
 
-use bellwether_core::time::Span;
 use serde_json::{Value, json};
 
+use super::reading::{goal, written};
+use super::seeds::Seeds;
 use super::table::Table;
 use super::words;
-use crate::scenarios::{About, Bar, Figure, Goal, Picture, Run, Set, Study, Unit};
+use crate::scenarios::{About, Bar, Figure, Picture, Run, Set, Study};
 
 /// One case, its policy sets, and a run for each seed.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,7 +38,7 @@ impl Comparison {
         Ok(Comparison { about, sets: all, seed: first })
     }
 
-    /// The heading, the bound, and a table: means where there are several seeds.
+    /// The heading, the bound, and a table: means and ranges where there are several seeds.
     pub fn table(&self) -> String {
         let about = &self.about;
         let parameters: Vec<String> = about.parameters.iter().map(|(name, value)| format!("{name} {value}")).collect();
@@ -48,12 +49,30 @@ impl Comparison {
         }
         let _ = writeln!(text, "  bound {}: {}", written(about.measure, about.bound), about.bound_says);
         let goals: Vec<String> = about.goals.iter().map(goal).collect();
-        let _ = writeln!(text, "  to reach: {}\n", goals.join(", "));
+        let _ = writeln!(text, "  to reach: {}", goals.join(", "));
+        if let Some(says) = self.seeds_say() {
+            let _ = writeln!(text, "  {says}");
+        }
+        text.push('\n');
         let _ = write!(text, "{}", self.figures());
         if self.sets.iter().flat_map(|(_, runs)| runs).any(|run| run.cut_short) {
             text.push_str("  (cut short: too many loads; its figures are those until then)\n");
         }
         text
+    }
+
+    /// The runs of a set.
+    pub(super) fn seeds<'a>(&self, runs: &'a [Run]) -> Seeds<'a> {
+        Seeds { runs, first: self.seed }
+    }
+
+    /// How several seeds are to be read; `None`: there is one.
+    pub(super) fn seeds_say(&self) -> Option<String> {
+        let seeds = self.sets.first().map_or(0, |(_, runs)| runs.len() as u64);
+        let last = self.seed.saturating_add(seeds).saturating_sub(1);
+        (seeds > 1).then(|| {
+            format!("seeds {} to {last}: means, in brackets the lowest and the highest of what is judged", self.seed)
+        })
     }
 
     /// What a link to its section is called.
@@ -73,12 +92,12 @@ impl Comparison {
         headings.push("verdict");
         let mut table = Table::new(&headings);
         for (set, runs) in &self.sets {
-            let all = Seeds(runs);
-            let mut row = vec![set.word.to_owned(), all.written(about.measure)];
+            let all = self.seeds(runs);
+            let mut row = vec![set.word.to_owned(), all.told(about, about.measure)];
             if about.bound > 0.0 {
                 row.push(all.ratio(about).map_or("-".to_owned(), words::number));
             }
-            row.extend(about.columns.iter().map(|figure| all.written(*figure)));
+            row.extend(about.columns.iter().map(|figure| all.told(about, *figure)));
             row.push(all.verdict(about));
             table.row(row);
         }
@@ -176,64 +195,6 @@ impl Comparison {
         let names: Vec<&str> = first.into_iter().chain(["cut_short"]).chain(Figure::ALL.map(Figure::name)).collect();
         format!("{}\n", names.join(","))
     }
-}
-
-/// The runs of one set, one per seed.
-pub(crate) struct Seeds<'a>(pub(crate) &'a [Run]);
-
-impl Seeds<'_> {
-    /// The mean; of what is told as the longest or the most, the worst.
-    pub(crate) fn figure(&self, figure: Figure) -> Option<f64> {
-        let values: Vec<f64> = self.0.iter().filter_map(|run| run.get(figure)).collect();
-        if values.is_empty() {
-            return None;
-        }
-        Some(match figure {
-            Figure::Oldest | Figure::WaitMax | Figure::Recovered | Figure::Filled | Figure::Detected => {
-                values.into_iter().fold(0.0, f64::max)
-            }
-            _ => values.iter().sum::<f64>() / values.len() as f64,
-        })
-    }
-
-    pub(crate) fn written(&self, figure: Figure) -> String {
-        self.figure(figure).map_or("-".to_owned(), |value| written(figure, value))
-    }
-
-    pub(crate) fn ratio(&self, about: &About) -> Option<f64> {
-        self.figure(about.measure).and_then(|value| about.ratio(value))
-    }
-
-    /// The numbers that some seed misses.
-    pub(crate) fn missed(&self, about: &About) -> Vec<Goal> {
-        let missed = |goal: &&Goal| self.0.iter().any(|run| !run.get(goal.figure).is_some_and(|value| goal.met(value)));
-        about.goals.iter().filter(missed).copied().collect()
-    }
-
-    /// "holds", or what is missed.
-    pub(crate) fn verdict(&self, about: &About) -> String {
-        let missed: Vec<&str> = self.missed(about).iter().map(|goal| goal.figure.heading()).collect();
-        if missed.is_empty() { "holds".to_owned() } else { format!("misses {}", missed.join(", ")) }
-    }
-}
-
-/// A figure as people read it.
-pub(crate) fn written(figure: Figure, value: f64) -> String {
-    match figure.unit() {
-        Unit::Number | Unit::PerSecond => words::number(value),
-        Unit::Time if !value.is_finite() => "never".to_owned(),
-        Unit::Time => words::time(Span(value.round() as u64)),
-        Unit::Share => words::percent(value, 1.0),
-    }
-}
-
-/// "loads <= 2".
-pub(crate) fn goal(goal: &Goal) -> String {
-    let (sign, value) = match goal.bar {
-        Bar::AtMost(most) => ("<=", most),
-        Bar::AtLeast(least) => (">=", least),
-    };
-    format!("{} {sign} {}", goal.figure.heading(), written(goal.figure, value))
 }
 
 /// Counts as whole numbers; what is no number is null.

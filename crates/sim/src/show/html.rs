@@ -18,12 +18,51 @@ pub(super) fn page(title: &str, lead: &str, command: &str, sections: &str) -> St
     )
 }
 
+/// A cell of a table, its text already safe, and its class.
+pub(super) struct Cell {
+    pub(super) html: String,
+    pub(super) class: &'static str,
+}
+
+impl Cell {
+    /// Text.
+    pub(super) fn of(text: &str) -> Cell {
+        Cell { html: escaped(text), class: "" }
+    }
+}
+
 /// A table of figures.
 pub(super) fn table(table: &Table) -> String {
-    let cells = |tag: &str, cells: &[String]| {
-        cells.iter().map(|cell| format!("<{tag}>{}</{tag}>", escaped(cell))).collect::<String>()
+    let verdict = table.headings().iter().position(|heading| heading == "verdict");
+    let cell = |(at, text): (usize, &String)| Cell {
+        class: match (Some(at) == verdict, text == "holds") {
+            (false, _) => "",
+            (true, true) => "verdict good",
+            (true, false) => "verdict",
+        },
+        ..Cell::of(text)
     };
-    let head = cells("th", table.headings());
-    let rows: String = table.rows().iter().map(|row| format!("<tr>{}</tr>\n", cells("td", row))).collect();
+    let rows: Vec<Vec<Cell>> = table.rows().iter().map(|row| row.iter().enumerate().map(cell).collect()).collect();
+    cells(table.headings(), &rows)
+}
+
+/// A table; where the page is narrow each row becomes a card, and each cell says what it is.
+pub(super) fn cells(headings: &[String], rows: &[Vec<Cell>]) -> String {
+    let class = |class: &str| if class.is_empty() { String::new() } else { format!(" class=\"{class}\"") };
+    let first = rows.first();
+    let head = |(at, heading): (usize, &String)| {
+        // A heading stands over its cells.
+        let of_cells = first.and_then(|row| row.get(at)).map_or("", |cell| cell.class);
+        let side = of_cells.split(' ').next().unwrap_or_default();
+        format!("<th scope=\"col\"{}>{}</th>", class(side), escaped(heading))
+    };
+    let head: String = headings.iter().enumerate().map(head).collect();
+    let row = |row: &Vec<Cell>| {
+        let cell = |(heading, cell): (&String, &Cell)| {
+            format!("<td data-of=\"{}\"{}>{}</td>", escaped(heading), class(cell.class), cell.html)
+        };
+        format!("<tr>{}</tr>\n", headings.iter().zip(row).map(cell).collect::<String>())
+    };
+    let rows: String = rows.iter().map(row).collect();
     format!("<div class=\"scroll\"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}</tbody>\n</table></div>\n")
 }

@@ -5,6 +5,8 @@ mod html;
 mod overview;
 mod plot;
 mod plots;
+mod reading;
+mod seeds;
 mod table;
 mod whatif;
 mod words;

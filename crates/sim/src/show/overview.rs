@@ -1,8 +1,8 @@
 //! How did everything go? One line per case: without defence, with some, with all, and whether that is enough.
 
-use std::fmt::Write as _;
-
-use super::comparison::{Comparison, Seeds, written};
+use super::comparison::Comparison;
+use super::html::{self, Cell};
+use super::reading::{bar, written};
 use super::table::Table;
 use super::words::{self, escaped};
 use crate::scenarios::{Level, Run, Set};
@@ -16,27 +16,45 @@ pub(super) fn chosen(comparison: &Comparison, level: Level) -> Option<(&Set, &[R
 
 fn cell(comparison: &Comparison, level: Level) -> String {
     let measure = comparison.about.measure;
-    chosen(comparison, level).map_or("-".to_owned(), |(_, runs)| Seeds(runs).written(measure))
+    chosen(comparison, level).map_or("-".to_owned(), |(_, runs)| comparison.seeds(runs).spread(measure))
 }
 
 /// The verdict on the whole of the defences, and whether it is a good one.
 fn verdict(comparison: &Comparison) -> (String, bool) {
     let about = &comparison.about;
     match chosen(comparison, Level::Full) {
-        Some((_, runs)) => (Seeds(runs).verdict(about), Seeds(runs).missed(about).is_empty()),
+        Some((_, runs)) => (comparison.seeds(runs).verdict(about), comparison.seeds(runs).hold(about)),
         None => ("-".to_owned(), true),
     }
 }
 
 fn ratio(comparison: &Comparison) -> String {
     let full = chosen(comparison, Level::Full);
-    full.and_then(|(_, runs)| Seeds(runs).ratio(&comparison.about)).map_or("-".to_owned(), words::number)
+    full.and_then(|(_, runs)| comparison.seeds(runs).ratio(&comparison.about)).map_or("-".to_owned(), words::number)
+}
+
+/// What the measure must reach: beside it a verdict can be checked.
+fn to_reach(comparison: &Comparison) -> String {
+    let about = &comparison.about;
+    about.goals.iter().find(|goal| goal.figure == about.measure).map_or("-".to_owned(), bar)
+}
+
+const HEADINGS: [&str; 9] =
+    ["scenario", "measure", "naive", "partial", "full", "bound", "full x bound", "to reach", "verdict"];
+
+/// Which seeds these figures are of, and how to see others.
+fn seeds_say(comparisons: &[Comparison]) -> String {
+    match comparisons.first() {
+        Some(first) => first.seeds_say().unwrap_or_else(|| {
+            format!("seed {}; --seeds 8 runs eight of them and shows how far figures differ by chance", first.seed)
+        }),
+        None => String::new(),
+    }
 }
 
 /// For a terminal.
-pub fn summary(comparisons: &[Comparison]) -> Table {
-    let mut table =
-        Table::new(&["scenario", "measure", "naive", "partial", "full", "bound", "full x bound", "verdict"]);
+pub fn summary(comparisons: &[Comparison]) -> String {
+    let mut table = Table::new(&HEADINGS);
     for comparison in comparisons {
         let about = &comparison.about;
         table.row(vec![
@@ -47,39 +65,34 @@ pub fn summary(comparisons: &[Comparison]) -> Table {
             cell(comparison, Level::Full),
             written(about.measure, about.bound),
             ratio(comparison),
+            to_reach(comparison),
             verdict(comparison).0,
         ]);
     }
-    table
+    format!("At a glance\n  {}\n\n{table}", seeds_say(comparisons))
 }
 
 /// For the page: the same, with links.
 pub(super) fn overview(comparisons: &[Comparison]) -> String {
-    let mut rows = String::new();
-    for comparison in comparisons {
+    let row = |comparison: &Comparison| {
         let about = &comparison.about;
         let (words, good) = verdict(comparison);
-        // Writing into a String can't fail.
-        let _ = writeln!(
-            rows,
-            "<tr><td><a href=\"#{}\">{}</a> <small>{}</small></td><td class=\"what\">{}</td><td>{}</td><td>{}</td>\
-             <td><b>{}</b></td><td>{}</td><td>{}</td><td class=\"verdict {}\">{}</td></tr>",
-            comparison.anchor(),
-            escaped(&about.name()),
-            escaped(&about.says),
-            escaped(about.measure.heading()),
-            escaped(&cell(comparison, Level::Naive)),
-            escaped(&cell(comparison, Level::Partial)),
-            escaped(&cell(comparison, Level::Full)),
-            escaped(&written(about.measure, about.bound)),
-            escaped(&ratio(comparison)),
-            if good { "good" } else { "poor" },
-            escaped(&words),
-        );
-    }
-    format!(
-        "<section class=\"overview\">\n<h2>At a glance</h2>\n<div class=\"scroll\"><table>\n<thead><tr><th>scenario</th>\
-         <th class=\"what\">measure</th><th>naive</th><th>partial</th><th>full</th><th>bound</th><th>full x bound</th>\
-         <th class=\"verdict\">verdict on full</th></tr></thead>\n<tbody>\n{rows}</tbody>\n</table></div>\n</section>\n"
-    )
+        let (name, says) = (escaped(&about.name()), escaped(&about.says));
+        let scenario = format!("<a href=\"#{}\">{name}</a> <small>{says}</small>", comparison.anchor());
+        vec![
+            Cell { html: scenario, class: "" },
+            Cell { html: escaped(about.measure.heading()), class: "what" },
+            Cell::of(&cell(comparison, Level::Naive)),
+            Cell::of(&cell(comparison, Level::Partial)),
+            Cell { html: format!("<b>{}</b>", escaped(&cell(comparison, Level::Full))), class: "" },
+            Cell::of(&written(about.measure, about.bound)),
+            Cell::of(&ratio(comparison)),
+            Cell::of(&to_reach(comparison)),
+            Cell { html: escaped(&words), class: if good { "verdict good" } else { "verdict poor" } },
+        ]
+    };
+    let rows: Vec<Vec<Cell>> = comparisons.iter().map(row).collect();
+    let says = escaped(&seeds_say(comparisons));
+    let table = html::cells(&HEADINGS.map(str::to_owned), &rows);
+    format!("<section class=\"overview\">\n<h2>At a glance</h2>\n<p class=\"note\">{says}</p>\n{table}</section>\n")
 }

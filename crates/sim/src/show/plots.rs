@@ -2,10 +2,11 @@
 
 use std::fmt::Write as _;
 
-use super::comparison::{Comparison, Seeds, goal, written};
+use super::comparison::Comparison;
 use super::html;
 use super::overview::{chosen, overview};
 use super::plot::{Plot, Scale};
+use super::reading::{goal, written};
 use super::words::{self, escaped};
 use crate::scenarios::{About, Height, Level, Picture, Run, Set};
 
@@ -44,7 +45,7 @@ fn section(comparison: &Comparison) -> String {
     text.push_str("<details><summary>Each set over time</summary>\n<div class=\"cards\">\n");
     for (set, runs) in &comparison.sets {
         if let Some(run) = runs.first() {
-            text.push_str(&card(comparison, set, run, &Seeds(runs).verdict(about)));
+            text.push_str(&card(comparison, set, run, &comparison.seeds(runs).verdict(about)));
         }
     }
     text.push_str("</div>\n</details>\n<details><summary>All figures</summary>\n");
@@ -82,9 +83,10 @@ fn own(comparison: &Comparison) -> String {
         plot.svg(&escaped(&first.title))
     };
     format!(
-        "<figure><figcaption>{}</figcaption>\n<div class=\"on-desk\">{}</div><div class=\"on-phone\">{}</div>\
+        "<figure><figcaption>{}{}</figcaption>\n<div class=\"on-desk\">{}</div><div class=\"on-phone\">{}</div>\
          <p class=\"legend\">{legend}</p></figure>\n",
         escaped(&first.title),
+        scale_says(first.height),
         drawn(WIDE),
         drawn(NARROW)
     )
@@ -99,9 +101,11 @@ fn line_of(set: &Set) -> &'static str {
 fn bars(comparison: &Comparison) -> String {
     let about = &comparison.about;
     let heading = if about.bound > 0.0 { ", as a multiple of the bound" } else { "" };
+    let seeds = comparison.seeds_say().map(|says| format!(" {}.", escaped(&says))).unwrap_or_default();
     let goals: Vec<String> = about.goals.iter().map(goal).collect();
     let mut text = format!(
-        "<h3>{}{heading} <small>bound {}: {}. To reach: {}</small></h3>\n<div class=\"bars\">\n",
+        "<h3>{}{heading} <small>bound {}: {}. To reach: {}. Lengths are \
+         logarithmic.{seeds}</small></h3>\n<div class=\"bars\">\n",
         escaped(about.measure.heading()),
         escaped(&written(about.measure, about.bound)),
         escaped(about.bound_says),
@@ -109,20 +113,19 @@ fn bars(comparison: &Comparison) -> String {
     );
     // Where the bound is nothing at all, lengths are those of the figures themselves.
     let length = |runs: &[Run]| match about.bound > 0.0 {
-        true => Seeds(runs).ratio(about).unwrap_or(1.0),
-        false => Seeds(runs).figure(about.measure).unwrap_or(0.0),
+        true => comparison.seeds(runs).ratio(about).unwrap_or(1.0),
+        false => comparison.seeds(runs).figure(about.measure).unwrap_or(0.0),
     };
     let finite = comparison.sets.iter().map(|(_, runs)| length(runs)).filter(|length| length.is_finite());
     let top = finite.fold(10.0, f64::max);
     for (set, runs) in &comparison.sets {
-        let all = Seeds(runs);
+        let all = comparison.seeds(runs);
         // Where the bound is 1, the measure is its own multiple.
         let multiple = match all.ratio(about) {
             Some(ratio) if about.bound != 1.0 => format!(" <small>{} x</small>", words::number(ratio)),
             _ => String::new(),
         };
-        let missed = all.missed(about);
-        let class = match (missed.is_empty(), set.level) {
+        let class = match (all.hold(about), set.level) {
             (true, _) => "good",
             (false, Level::Full) => "poor",
             (false, _) if length(runs) <= 10.0 => "fair",
@@ -135,7 +138,7 @@ fn bars(comparison: &Comparison) -> String {
              </div><div class=\"figure\"><b>{}</b>{multiple}</div><div class=\"verdict {class}\">{}</div>",
             escaped(set.word),
             share.clamp(0.8, 100.0),
-            escaped(&all.written(about.measure)),
+            escaped(&all.spread(about.measure)),
             escaped(&all.verdict(about)),
         );
     }
@@ -164,6 +167,14 @@ fn scale(height: Height, top: f64) -> (Scale, Label) {
         Height::Even => (Scale::Linear(round_up(top)), short),
         Height::Time => (Scale::Linear(round_up(top)), ms),
         Height::Stack => (Scale::Linear(1.0), |mark| format!("{:.0}%", mark * 100.0)),
+    }
+}
+
+/// Said beside a title, where equal steps up are not equal amounts.
+fn scale_says(height: Height) -> &'static str {
+    match height {
+        Height::Decades => " (logarithmic scale)",
+        Height::Even | Height::Time | Height::Stack => "",
     }
 }
 
@@ -213,7 +224,7 @@ fn card(comparison: &Comparison, set: &Set, run: &Run, verdict: &str) -> String 
         let legend = if picture.height == Height::Stack {
             ": <i class=\"fresh\"></i> fresh <i class=\"stale\"></i> stale <i class=\"failed\"></i> none"
         } else {
-            ""
+            scale_says(picture.height)
         };
         let _ = write!(text, "<h5>{title}{legend}</h5>{}", plot.svg(&title));
     }

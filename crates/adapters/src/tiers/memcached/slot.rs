@@ -16,6 +16,9 @@ use crate::tiers::wire::{class_number, class_of};
 /// Memcached takes a longer time to live for a date.
 pub(super) const LONGEST_S: u64 = 30 * 24 * 3600;
 
+/// By so much the frame of an item's moments may differ from our time, held to the server's seconds, see [`within`].
+const CLOCKS_DIFFER: Span = Span::secs(2);
+
 /// What lies under a name.
 #[derive(Clone)]
 pub(super) struct Slot {
@@ -71,6 +74,13 @@ impl Slot {
         }
     }
 
+    /// How long ago something was at least, if that is to be compared with moments that other processes wrote here: their
+    /// clocks may differ from ours by as much as the server's seconds allow. Zero: nothing is known.
+    pub(super) fn surely(&self, ago: Span) -> Span {
+        let bounded = self.ttl.is_some_and(is_counted);
+        if bounded { Span(ago.0.saturating_sub(CLOCKS_DIFFER.0)) } else { Span::ZERO }
+    }
+
     /// The bytes of the cell that comes after this one. A body stays as it is: its checksum does not cover what changes.
     pub(super) fn followed_by(&self, next: &Cell) -> Bytes {
         let stays = self.cell.is_some_and(|held| held.what == next.what) && self.envelope.is_some();
@@ -92,10 +102,15 @@ pub(super) fn seconds(cell: &Cell, now: Now) -> u32 {
 /// The time in the frame of a cell's moments: this machine's, but not before or after what the server's count of
 /// seconds allows. Clocks that differ are so held together to about a second, and clocks that agree are exact.
 fn within(wall_us: u64, ends: Tick, ttl: Option<u32>) -> Now {
-    let Some(ttl) = ttl.filter(|ttl| u64::from(*ttl) < LONGEST_S - 1) else { return Now(wall_us) };
+    let Some(ttl) = ttl.filter(|ttl| is_counted(*ttl)) else { return Now(wall_us) };
     // It was to live `ends - then`, rounded up, and a second; the server counts whole seconds down.
     let first = (ends - Span(u64::from(ttl) * 1000)).0 * 1000;
     Now(wall_us.clamp(first, first + 3_000_000))
+}
+
+/// Whether what is left of an item says when it was stored: a time to live may have been cut to the longest there is.
+fn is_counted(ttl: u32) -> bool {
+    u64::from(ttl) < LONGEST_S - 1
 }
 
 fn cell_of(header: &Header) -> Cell {

@@ -21,7 +21,7 @@ use super::fault::Fault;
 use super::lane::Purpose;
 use super::node::Node;
 use super::route::{Answer, Question};
-use super::script::{self, Acquire, Body, Call, Words};
+use super::script::{self, Acquire, Body, Call, Words, Write};
 use super::waiting::Waiting;
 use crate::tiers::wire::{is_expired, seal};
 
@@ -89,7 +89,7 @@ impl RedisTier {
         let question = Question { key, purpose, read: false, twice };
         let answer = self.ask(question, |in_full| if in_full { call.in_full(key) } else { call.by_hash(key) }).await?;
         let words = Words::of(answer.value).map_err(|fault| fault.into_error(&answer.node.label))?;
-        answer.node.clock.sample(answer.asked, words.now_us);
+        answer.node.clock.ordered(answer.asked, words.now_us);
         Ok((words, answer.node))
     }
 
@@ -106,6 +106,19 @@ impl RedisTier {
         }
         node.ask_time().await.map_err(|fault| fault.into_error(&node.label))?;
         read(&node.clock).ok_or_else(|| unknown(Fault::Other("its clock can't be read".into())))
+    }
+
+    /// What its time is at least, in us, of whoever orders what happens to `key`: of a call that is sent now and done who
+    /// knows when. 0: it never said.
+    pub(super) async fn sent_us(&self, key: &[u8]) -> u64 {
+        self.route.owner(key).await.ok().and_then(|node| node.clock.lowest_us()).unwrap_or_default()
+    }
+
+    /// How long ago something was by the clock of whoever orders what happens to `key`; zero if that one was set back since,
+    /// or it was not this one that ordered then.
+    pub(super) async fn by_its_clock(&self, key: &[u8], ago: Span) -> Span {
+        let steady = self.route.owner(key).await.is_ok_and(|node| node.clock.is_steady_for(ago.into()));
+        if steady { ago } else { Span::ZERO }
     }
 
     /// One plain read of what is short, and who answered.
@@ -218,7 +231,7 @@ impl RedisTier {
                 return Err(TierError { kind: TierTrouble::Failed, text });
             }
             mends += 1;
-            self.invalidated(key, Invalidation::Remove, Fence::ZERO).await?;
+            self.invalidated(key, Invalidation::Remove, Fence::ZERO, Span::ZERO).await?;
         }
     }
 
@@ -246,8 +259,9 @@ impl RedisTier {
         key: &[u8],
         verb: Invalidation,
         at_least: Fence,
+        ago: Span,
     ) -> Result<Raised, TierError> {
-        let call = script::invalidate(verb, self.tombstone_ms(), at_least);
+        let call = script::invalidate(verb, self.tombstone_ms(), at_least, self.sent_us(key).await, ago);
         let (mut words, node) = self.run(key, &call, true).await?;
         let odd = |fault: Fault| fault.into_error(&node.label);
         let fence = words.fence().map_err(odd)?;
@@ -259,14 +273,15 @@ impl RedisTier {
         &self,
         key: &[u8],
         when: When,
+        ago: Span,
         reads: bool,
         at_least: Fence,
         envelope: &Envelope,
     ) -> Result<Wrote, TierError> {
         let (bytes, windows) = self.sealed(key, envelope)?;
         let longest = if reads { u64::from(self.common.options.max_value) + AROUND } else { 0 };
-        let call = script::write(when, at_least, longest, windows, bytes);
-        Ok(self.wrote_by(key, &call).await?.0)
+        let write = Write { when, at_least, longest, sent_us: self.sent_us(key).await, ago };
+        Ok(self.wrote_by(key, &script::write(write, windows, bytes)).await?.0)
     }
 
     pub(super) async fn changed(

@@ -198,7 +198,7 @@ impl RedisTier {
             };
             self.run(&key, &script::release(token, None), false).await?;
             self.read(&key).await?;
-            self.run(&key, &script::invalidate(Invalidation::Remove, 1, Fence::ZERO), true).await?;
+            self.run(&key, &script::invalidate(Invalidation::Remove, 1, Fence::ZERO, 0, Span::ZERO), true).await?;
             Ok::<_, TierError>(node)
         };
         let error = match tried.await {

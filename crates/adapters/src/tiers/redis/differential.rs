@@ -10,7 +10,7 @@ use bellwether_envelope::{Header, Kind as StoredKind};
 use bellwether_servers::Redis;
 use bytes::Bytes;
 
-use super::script::{self, Acquire, Body, Call, Words};
+use super::script::{self, Acquire, Body, Call, Words, Write};
 use super::{RedisOptions, RedisTarget, RedisTier};
 use crate::tiers::wire::{class_of, seal};
 
@@ -145,20 +145,31 @@ impl Both {
             13..15 => {
                 let verb = if random.bool() { Invalidation::Remove } else { Invalidation::Expire };
                 let at_least = if random.u32(..4) == 0 { Fence(random.u64(..) >> 1) } else { Fence::ZERO };
-                let mut words = self.run(&script::invalidate(verb, cell::TOMBSTONE.0, at_least)).await;
-                let (raised, next) = Cell::invalidate(self.cell, verb, at_least, Now(words.now_us));
+                let ago = Span([0, 0, 10, 40][random.usize(..4)]);
+                let mut words = self.run(&script::invalidate(verb, cell::TOMBSTONE.0, at_least, 0, ago)).await;
+                let (raised, next) = Cell::invalidate_late(self.cell, verb, at_least, ago, Now(words.now_us));
                 let told = (words.fence().unwrap(), words.natural().unwrap() == 1);
-                assert_eq!(told, (raised.fence, raised.was_resident), "invalidate");
-                self.cell = Some(next);
-                format!("invalidate {verb:?}")
+                assert_eq!(told, (raised.fence, raised.was_resident), "invalidate, {ago} late");
+                self.met.insert(if next.is_some() { "invalidate" } else { "invalidate too late" });
+                self.cell = next.or(self.cell);
+                format!("invalidate {verb:?}, {ago} late")
             }
             15 | 17 => {
                 let when = [When::Always, When::Absent, When::Present][random.usize(..3)];
+                // What is late has no condition.
+                let ago = if when == When::Always { Span([0, 10, 40][random.usize(..3)]) } else { Span::ZERO };
                 let (bytes, envelope) = self.sealed(random);
                 let windows = super::entry::windows(&envelope);
-                let mut words = self.run(&script::write(when, Fence::ZERO, 1 << 20, windows, bytes)).await;
+                let write = Write { when, longest: 1 << 20, ago, ..Write::default() };
+                let mut words = self.run(&script::write(write, windows, bytes)).await;
                 let now = Now(words.now_us);
-                let fence = Cell::may_write(self.cell, when, Fence::ZERO, now);
+                let fence = match ago {
+                    Span::ZERO => Cell::may_write(self.cell, when, Fence::ZERO, now),
+                    ago => Cell::may_write_late(self.cell, ago, Fence::ZERO, now),
+                };
+                if ago > Span::ZERO && fence.is_none() {
+                    self.met.insert("write too late");
+                }
                 assert_eq!((words.status == 1, words.fence().unwrap()), (fence.is_some(), fence.unwrap_or_default()));
                 let there = cell::alive(self.cell, now.tick()).is_some_and(|cell| match cell.what {
                     What::Value => now.tick() < cell.hard_until,
@@ -168,7 +179,7 @@ impl Both {
                 assert_eq!(words.body().unwrap() != Body::None, there, "{left:?}");
                 self.met.insert(if fence.is_some() { "write" } else { "write refused" });
                 self.cell = fence.map(|fence| Cell { fence, ..modelled(&envelope, now) }).or(self.cell);
-                format!("write {when:?}")
+                format!("write {when:?}, {ago} late")
             }
             20..22 => self.change(random).await,
             16 => {
@@ -212,7 +223,7 @@ impl Both {
     async fn publish(&mut self, random: &mut fastrand::Rng) -> String {
         let token = Both::any(&self.tokens, random);
         let (bytes, envelope) = self.sealed(random);
-        let words = self.run(&script::publish(token, super::entry::windows(&envelope), bytes)).await;
+        let words = self.run(&script::publish(token, 0, super::entry::windows(&envelope), bytes)).await;
         let now = Now(words.now_us);
         let next = Cell::publish(self.cell, token, modelled(&envelope, now), now.tick());
         assert_eq!(words.status == 1, next.is_some(), "publish");
@@ -274,7 +285,10 @@ impl Both {
 }
 
 /// All of them must be met, or the comparison says little.
-const MEETS: [&str; 18] = [
+const MEETS: [&str; 21] = [
+    "write too late",
+    "invalidate",
+    "invalidate too late",
     "change",
     "change refused",
     "write",

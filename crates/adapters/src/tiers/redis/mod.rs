@@ -146,7 +146,10 @@ impl Tier for RedisTier {
         async move {
             let key = self.stored(key);
             let stored = match self.sealed(&key, &envelope) {
-                Ok((bytes, windows)) => self.said_yes(&key, &script::publish(token, windows, bytes), false).await,
+                Ok((bytes, windows)) => {
+                    let call = script::publish(token, self.sent_us(&key).await, windows, bytes);
+                    self.said_yes(&key, &call, false).await
+                }
                 Err(error) => Err(error),
             };
             self.count(stored.map(|yes| if yes { Stored::Yes(token) } else { Stored::Refused }))
@@ -183,7 +186,22 @@ impl Tier for RedisTier {
     ) -> BoxFuture<'a, Result<Raised, TierError>> {
         async move {
             let key = self.stored(key);
-            self.count(self.invalidated(&key, verb, at_least).await)
+            self.count(self.invalidated(&key, verb, at_least, Span::ZERO).await)
+        }
+        .boxed()
+    }
+
+    fn invalidate_late<'a>(
+        &'a self,
+        key: &'a [u8],
+        verb: Invalidation,
+        at_least: Fence,
+        ago: Span,
+    ) -> BoxFuture<'a, Result<Raised, TierError>> {
+        async move {
+            let key = self.stored(key);
+            let ago = self.by_its_clock(&key, ago).await;
+            self.count(self.invalidated(&key, verb, at_least, ago).await)
         }
         .boxed()
     }
@@ -198,7 +216,23 @@ impl Tier for RedisTier {
     ) -> BoxFuture<'a, Result<Wrote, TierError>> {
         async move {
             let key = self.stored(key);
-            self.count(self.wrote(&key, when, reads, at_least, &envelope).await)
+            self.count(self.wrote(&key, when, Span::ZERO, reads, at_least, &envelope).await)
+        }
+        .boxed()
+    }
+
+    fn write_late<'a>(
+        &'a self,
+        key: &'a [u8],
+        ago: Span,
+        reads: bool,
+        at_least: Fence,
+        envelope: Envelope,
+    ) -> BoxFuture<'a, Result<Wrote, TierError>> {
+        async move {
+            let key = self.stored(key);
+            let ago = self.by_its_clock(&key, ago).await;
+            self.count(self.wrote(&key, When::Always, ago, reads, at_least, &envelope).await)
         }
         .boxed()
     }

@@ -109,8 +109,9 @@ pub(super) fn acquire(ask: &Ask, longest: usize) -> Call {
     Call { script: &ACQUIRE, args }
 }
 
-pub(super) fn publish(token: Fence, windows: Windows, envelope: Vec<u8>) -> Call {
-    let args = std::iter::once(fence(token)).chain(windows.args()).chain([envelope]).collect();
+/// `sent_us`: no later than now by the node's clock; 0: nobody knows.
+pub(super) fn publish(token: Fence, sent_us: u64, windows: Windows, envelope: Vec<u8>) -> Call {
+    let args = [fence(token), number(sent_us)].into_iter().chain(windows.args()).chain([envelope]).collect();
     Call { script: &PUBLISH, args }
 }
 
@@ -123,19 +124,34 @@ pub(super) fn release(token: Fence, failed: Option<(Span, FailClass)>) -> Call {
     Call { script: &RELEASE, args: vec![fence(token), number(cool), number(class)] }
 }
 
-pub(super) fn invalidate(verb: Invalidation, tombstone_ms: u64, at_least: Fence) -> Call {
+/// `sent_us`: as in `publish`; `ago`: so long ago it was acknowledged.
+pub(super) fn invalidate(verb: Invalidation, tombstone_ms: u64, at_least: Fence, sent_us: u64, ago: Span) -> Call {
     let verb = u64::from(verb == Invalidation::Expire);
-    Call { script: &INVALIDATE, args: vec![number(verb), number(tombstone_ms), fence(at_least)] }
+    let args = vec![number(verb), number(tombstone_ms), fence(at_least), number(sent_us), number(ago.0)];
+    Call { script: &INVALIDATE, args }
 }
 
-pub(super) fn write(when: When, at_least: Fence, longest: u64, windows: Windows, envelope: Vec<u8>) -> Call {
-    let when = match when {
+/// Under which condition something is written, when it is sent and how late, and what of before is wanted.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Write {
+    pub(super) when: When,
+    pub(super) at_least: Fence,
+    pub(super) longest: u64,
+    /// As in [`publish`].
+    pub(super) sent_us: u64,
+    /// So long ago it was acknowledged.
+    pub(super) ago: Span,
+}
+
+pub(super) fn write(write: Write, windows: Windows, envelope: Vec<u8>) -> Call {
+    let when = match write.when {
         When::Always => 0,
         When::Absent => 1,
         When::Present => 2,
     };
-    let words = [number(when), fence(at_least), number(longest)];
-    let args = words.into_iter().chain(windows.args()).chain([envelope]).collect();
+    let words = [number(when), fence(write.at_least)].into_iter();
+    let numbers = [write.longest, write.sent_us, write.ago.0].map(number);
+    let args = words.chain(numbers).chain(windows.args()).chain([envelope]).collect();
     Call { script: &WRITE, args }
 }
 

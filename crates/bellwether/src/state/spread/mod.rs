@@ -275,8 +275,19 @@ impl Spread {
         Ok(stored)
     }
 
-    async fn invalidate_split(&self, key: &[u8], verb: Invalidation, at_least: Fence) -> Result<Raised, TierError> {
-        let mut raised = self.inner.invalidate(key, verb, at_least).await?;
+    /// `ago`: when it was told that it is done, if that was not just now. Copies of what stays for being newer go all the
+    /// same: they are made anew.
+    async fn invalidate_split(
+        &self,
+        key: &[u8],
+        verb: Invalidation,
+        at_least: Fence,
+        ago: Span,
+    ) -> Result<Raised, TierError> {
+        let mut raised = match ago {
+            Span::ZERO => self.inner.invalidate(key, verb, at_least).await?,
+            ago => self.inner.invalidate_late(key, verb, at_least, ago).await?,
+        };
         self.near.raise(key, raised.fence);
         let mut salts = std::mem::take(&mut raised.salts);
         // The entry may have been evicted: then it names none.
@@ -423,7 +434,17 @@ impl Tier for SpreadTier {
         verb: Invalidation,
         at_least: Fence,
     ) -> BoxFuture<'a, Result<Raised, TierError>> {
-        self.0.invalidate_split(key, verb, at_least).boxed()
+        self.0.invalidate_split(key, verb, at_least, Span::ZERO).boxed()
+    }
+
+    fn invalidate_late<'a>(
+        &'a self,
+        key: &'a [u8],
+        verb: Invalidation,
+        at_least: Fence,
+        ago: Span,
+    ) -> BoxFuture<'a, Result<Raised, TierError>> {
+        self.0.invalidate_split(key, verb, at_least, ago).boxed()
     }
 
     fn write<'a>(
@@ -438,6 +459,23 @@ impl Tier for SpreadTier {
             // What was there names its copies.
             let reads = reads || self.0.inner.nodes() > 1;
             let wrote = self.0.inner.write(key, when, reads, at_least, envelope).await?;
+            self.0.wrote_over(key, &wrote).await?;
+            Ok(Wrote { before: uncopied(wrote.before), ..wrote })
+        }
+        .boxed()
+    }
+
+    fn write_late<'a>(
+        &'a self,
+        key: &'a [u8],
+        ago: Span,
+        reads: bool,
+        at_least: Fence,
+        envelope: Envelope,
+    ) -> BoxFuture<'a, Result<Wrote, TierError>> {
+        async move {
+            let reads = reads || self.0.inner.nodes() > 1;
+            let wrote = self.0.inner.write_late(key, ago, reads, at_least, envelope).await?;
             self.0.wrote_over(key, &wrote).await?;
             Ok(Wrote { before: uncopied(wrote.before), ..wrote })
         }

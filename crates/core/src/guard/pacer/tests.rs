@@ -220,6 +220,30 @@ fn s6_a_fleet_that_takes_turns_keeps_the_pace_in_every_second() {
 }
 
 #[test]
+fn s6_a_turn_that_was_not_used_in_its_time_is_lost() {
+    // One of 50, of which each has its turn every 25 s and half a second before the next one.
+    let begun_when_woken = |late_ms: u64, turns: bool| {
+        let (turn, until) = (Tick(25_000), Tick(25_000) + HOUR);
+        let mut pacer = Pacer::drawn(Draw(1));
+        if turns {
+            pacer.meet(Fellows::Turns(Turn { place: 0.0, wall_ms: 1_700_000_000_000 }), Tick(0));
+        }
+        pacer.measure(5_000, HOUR, 50, Tick(0));
+        let begun = [1, 2, 3].map(|key| pacer.ask(&key, 1, until, Tick(10)));
+        assert_eq!(begun[1..], [Pace::Wait; 2]);
+        let mut out = Vec::new();
+        let next = pacer.advance(turn + Span(late_ms), &mut out).expect("one waits at least");
+        // To the second: the bucket's grain is a millisecond or so of a round.
+        (out.len(), next.0 / 1_000)
+    };
+    assert_eq!(begun_when_woken(0, true), (1, 50));
+    assert_eq!(begun_when_woken(200, true), (1, 50), "whoever is woken late has its turn");
+    assert_eq!(begun_when_woken(300, true), (0, 50), "but not in another's");
+    assert_eq!(begun_when_woken(40_000, true), (0, 75));
+    assert_eq!(begun_when_woken(40_000, false).0, 1, "control: without turns a token is kept");
+}
+
+#[test]
 fn a_fleet_whose_turns_come_quickly_is_as_fast_as_it_should_be() {
     // Each has its turn every 10 ms: then nobody waits for one.
     let (now, until) = (Tick(1_000), Tick(1_000) + HOUR);

@@ -28,7 +28,7 @@ if may then
     cell.fresh, cell.swr, cell.hard = now + fresh, now + fresh + swr, now + fresh + math.max(hard, swr)
     amend(cell)
   else
-    entomb(cell, new, tombstone)
+    entomb(cell, new, tombstone, now)
   end
 end
 return {may and 1 or 0, now_us, bytes(new), left, length, all}

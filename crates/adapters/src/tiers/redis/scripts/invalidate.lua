@@ -1,4 +1,5 @@
--- Voids every token given out before. ARGV: verb (0 remove, 1 expire), tombstone ms, at least.
+-- Voids every token given out before. ARGV: verb (0 remove, 1 expire), tombstone ms, at least, sent us, how many ms ago whoever
+-- asks was told that it is done (0: just now, or nobody knows).
 
 -- Where copies of it lie: what its extension of type 5 says.
 local function split_into(cell)
@@ -14,12 +15,17 @@ local function split_into(cell)
   return ''
 end
 
-local expire, tombstone, at_least = ARGV[1] == '1', tonumber(ARGV[2]), fence(ARGV[3])
+local expire, tombstone, at_least, ago = ARGV[1] == '1', tonumber(ARGV[2]), fence(ARGV[3]), tonumber(ARGV[5])
 -- Somebody's list, hash or set is no value of ours, and goes as any other foreign value does.
 local seen, cell = pcall(look)
 if not seen then
   if not says(cell, 'WRONGTYPE') then error(cell) end
   cell = {kind = FOREIGN}
+end
+-- Made after that: it stays, with the lease over it, which is younger still. What lies below what the asker knows of is of a
+-- server that has forgotten some of it, and its moments are not believed.
+if newer(cell, ago) and cell.kind ~= TOMBSTONE and now < cell.hard and not above(at_least, cell.fence) then
+  return {1, now_us, bytes(cell.fence), 0, ''}
 end
 local new = next_fence(cell, at_least)
 local resident = cell and (cell.kind == FOREIGN or (cell.kind == VALUE and now < cell.hard))
@@ -34,6 +40,6 @@ if expire and cell and cell.kind == VALUE then
     redis.call('PEXPIREAT', key, cell.hard)
   end)
 else
-  entomb(cell, new, tombstone)
+  entomb(cell, new, tombstone, before(tonumber(ARGV[4]), ago))
 end
 return {1, now_us, bytes(new), resident and 1 or 0, salts}

@@ -97,9 +97,23 @@ local function next_fence(c, at_least)
   return higher(f, at_least)
 end
 
+-- Whether what is there was made, or was removed, less than so long ago; 0: nobody knows how long.
+local function newer(c, ago)
+  local dated = c and (c.kind == VALUE or c.kind == NEGATIVE or c.kind == TOMBSTONE)
+  return dated and ago > 0 and now - ago < c.created and c.created <= now
+end
+
+-- So long before a call was sent. It was at this time of ours or later, in us (0: nobody knows), and may have lain here for
+-- long.
+local function before(sent_us, ago)
+  local sent = now
+  if sent_us > 0 then sent = math.min(now, math.floor(sent_us / 1000)) end
+  return math.max(sent - ago, 0)
+end
+
 -- An envelope as the client made it, with the server block filled in; windows are lengths.
-local function store(envelope, under, age_ms, fresh_ms, swr_ms, hard_ms)
-  local created = now - age_ms
+local function store(envelope, under, sent_us, age_ms, fresh_ms, swr_ms, hard_ms)
+  local created = before(sent_us, age_ms)
   local fresh = now + fresh_ms
   local block = struct.pack('<I4I4I4I4I8I8I8I8I8', under[2], under[1], 0, 0, 0, created, fresh, fresh + swr_ms, fresh + hard_ms)
   redis.call('SET', key, string.sub(envelope, 1, 8) .. block .. string.sub(envelope, 65, 76) .. '\0\0\0\0' .. string.sub(envelope, 81))
@@ -119,12 +133,16 @@ local function unless_full(write)
   redis.call('DEL', key)
 end
 
--- A tombstone in the place of whatever there was.
-local function entomb(cell, under, tombstone)
+-- A tombstone in the place of whatever there was, for what was removed then: an older write may come yet.
+local function entomb(cell, under, tombstone, removed)
   unless_full(function()
     local stone = empty()
     stone.kind, stone.fence, stone.hard = TOMBSTONE, under, now + tombstone
-    if cell and cell.kind == TOMBSTONE then stone.hard = math.max(stone.hard, cell.hard) end
+    stone.created = removed
+    if cell and cell.kind == TOMBSTONE then
+      stone.hard = math.max(stone.hard, cell.hard)
+      stone.created = math.max(stone.created, math.min(cell.created, now))
+    end
     redis.call('SET', key, head(stone))
     redis.call('PEXPIREAT', key, stone.hard)
   end)
