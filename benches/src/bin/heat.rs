@@ -1,5 +1,5 @@
 //! Which sketch finds hot keys best, and what does an access cost? Two HeavyKeepers and RAP, beside exact counts; and
-//! what do looks tell that ask an entry for its own count, beside looks that only stand for others?
+//! what do looks tell that follow what entries count themselves, beside looks that are drawn?
 //!
 //! `cargo run --release -p bellwether-benches --bin heat [DIRECTORY]`
 //!
@@ -17,8 +17,8 @@ use bellwether_benches::stats::Spread;
 use bellwether_benches::traces::{Trace, recorded};
 use bellwether_benches::{cpu, load, machine};
 use bellwether_core::draw::Draw;
-use bellwether_core::heat::sample::Sampling;
-use bellwether_core::heat::sketch::{Id, Look, Sketch};
+use bellwether_core::heat::sample::{Sampling, phase};
+use bellwether_core::heat::sketch::Sketch;
 
 /// Requests of a trace that count.
 const REQUESTS: usize = 1_000_000;
@@ -46,18 +46,18 @@ struct View {
 
 /// Counts keys.
 trait Counter {
-    fn look(&mut self, id: Id, look: Look, draw: Draw);
-    fn count(&self, id: Id) -> u64;
+    fn look(&mut self, hash: u64, by: u32, draw: Draw);
+    fn count(&self, hash: u64) -> u64;
     fn clear(&mut self);
     fn bytes(&self) -> usize;
 }
 
 impl Counter for Sketch {
-    fn look(&mut self, id: Id, look: Look, draw: Draw) {
-        Sketch::look(self, id, look, draw);
+    fn look(&mut self, hash: u64, by: u32, draw: Draw) {
+        self.add(hash, by, draw);
     }
-    fn count(&self, id: Id) -> u64 {
-        u64::from(Sketch::count(self, id))
+    fn count(&self, hash: u64) -> u64 {
+        u64::from(Sketch::count(self, hash))
     }
     fn clear(&mut self) {
         Sketch::clear(self);
@@ -80,17 +80,17 @@ impl Rows {
         Rows { cells: vec![0; cells * 2], row: cells, decay: (0..256).map(chance).collect() }
     }
 
-    fn places(&self, id: Id) -> [usize; 2] {
-        let (one, two) = (id.0 as usize, (id.0 >> 16) as usize);
+    fn places(&self, hash: u64) -> [usize; 2] {
+        let (one, two) = (hash as usize, (hash >> 16) as usize);
         [one & (self.row - 1), self.row + (two & (self.row - 1))]
     }
 }
 
 impl Counter for Rows {
-    fn look(&mut self, id: Id, look: Look, draw: Draw) {
-        let by = u64::from(look.weight);
-        let mark = (id.0 >> 32).max(1);
-        for (row, at) in self.places(id).into_iter().enumerate() {
+    fn look(&mut self, hash: u64, by: u32, draw: Draw) {
+        let by = u64::from(by);
+        let mark = (hash >> 32).max(1);
+        for (row, at) in self.places(hash).into_iter().enumerate() {
             let held = self.cells[at];
             let count = held & 0xFFFF_FFFF;
             if held >> 32 == mark {
@@ -102,9 +102,9 @@ impl Counter for Rows {
             }
         }
     }
-    fn count(&self, id: Id) -> u64 {
-        let mark = (id.0 >> 32).max(1);
-        let held = self.places(id).map(|at| self.cells[at]);
+    fn count(&self, hash: u64) -> u64 {
+        let mark = (hash >> 32).max(1);
+        let held = self.places(hash).map(|at| self.cells[at]);
         held.into_iter().filter(|held| held >> 32 == mark).map(|held| held & 0xFFFF_FFFF).max().unwrap_or(0)
     }
     fn clear(&mut self) {
@@ -135,27 +135,26 @@ impl Rap {
 }
 
 impl Counter for Rap {
-    fn look(&mut self, id: Id, look: Look, draw: Draw) {
-        let by = look.weight;
-        if let Some(at) = self.of.get(&id.0) {
+    fn look(&mut self, hash: u64, by: u32, draw: Draw) {
+        if let Some(at) = self.of.get(&hash) {
             self.counts[*at] += by;
         } else if self.ids.len() < SLOTS {
-            self.of.insert(id.0, self.ids.len());
-            self.ids.push(id.0);
+            self.of.insert(hash, self.ids.len());
+            self.ids.push(hash);
             self.counts.push(by);
         } else {
             let least = self.counts.iter().copied().min().unwrap_or(0);
             if draw.unit() * f64::from(least / by + 1) < 1.0 {
                 let at = self.counts.iter().position(|count| *count == least).unwrap_or(0);
                 self.of.remove(&self.ids[at]);
-                self.of.insert(id.0, at);
-                self.ids[at] = id.0;
+                self.of.insert(hash, at);
+                self.ids[at] = hash;
                 self.counts[at] = least + by;
             }
         }
     }
-    fn count(&self, id: Id) -> u64 {
-        self.of.get(&id.0).map_or(0, |at| u64::from(self.counts[*at]))
+    fn count(&self, hash: u64) -> u64 {
+        self.of.get(&hash).map_or(0, |at| u64::from(self.counts[*at]))
     }
     fn clear(&mut self) {
         self.of.clear();
@@ -167,61 +166,82 @@ impl Counter for Rap {
     }
 }
 
-/// A contender: its name, how it is made, how many accesses of a window it sees, and whether it is told what an entry
-/// counted itself.
+/// A contender: its name, how it is made, and which accesses of a window it sees.
 struct Contender {
     name: &'static str,
     make: fn() -> Box<dyn Counter>,
-    sampled: Sampled,
-    told: bool,
+    seen: Seen,
 }
 
 #[derive(Clone, Copy)]
-enum Sampled {
-    /// As the library does in a window of so many.
+enum Seen {
+    /// As the library does: by what the entry counts, so many as it looks at in a window of so many accesses.
     Library,
-    One(u32),
+    /// By what the entry counts, one in so many.
+    Counted(Sampling),
+    /// As many as the library, drawn by the number of the access.
+    Drawn,
     All,
 }
 
-impl Sampled {
-    /// Which accesses are seen of a window of so many; `None`: all.
-    fn of(self, window: usize) -> Option<Sampling> {
-        match self {
-            Sampled::All => None,
-            Sampled::One(thin) => Some(Sampling(thin)),
-            Sampled::Library => Some(Sampling::of(window as u64, window as u64 / HOT)),
-        }
-    }
+/// An access.
+#[derive(Clone, Copy)]
+struct Access {
+    /// Its number.
+    nth: u64,
+    /// What its entry has counted, from its phase on; `None`: there was none.
+    served: Option<u32>,
 }
 
-/// What the `nth` access stands for; 0, if it is not seen.
-fn weight(sampling: Option<Sampling>, nth: u64) -> u32 {
-    sampling.map_or(1, |sampling| sampling.draw(nth).map_or(0, |drawn| drawn.weight))
+impl Seen {
+    /// What an access stands for in a window of so many; 0, if it is not seen.
+    fn weight(self, access: Access, window: usize) -> u32 {
+        let library = || Sampling::of(window as u64, window as u64 / HOT);
+        let sampling = match self {
+            Seen::All => return 1,
+            Seen::Counted(sampling) => sampling,
+            Seen::Library | Seen::Drawn => library(),
+        };
+        match access.served {
+            Some(served) if !matches!(self, Seen::Drawn) => {
+                if sampling.is_due(served) {
+                    sampling.weight()
+                } else {
+                    0
+                }
+            }
+            _ => sampling.draw(access.nth).map_or(0, |drawn| drawn.weight),
+        }
+    }
 }
 
 fn sketch() -> Box<dyn Counter> {
     Box::new(Sketch::new(CELLS))
 }
 
+fn rows() -> Box<dyn Counter> {
+    Box::new(Rows::new(CELLS))
+}
+
+fn rap() -> Box<dyn Counter> {
+    Box::new(Rap::new())
+}
+
 /// The first is the library's.
-const CONTENDERS: [Contender; 7] = [
-    Contender { name: "HeavyKeeper, buckets, told (ours)", make: sketch, sampled: Sampled::Library, told: true },
-    Contender { name: "HeavyKeeper, buckets", make: sketch, sampled: Sampled::Library, told: false },
-    Contender { name: "HeavyKeeper, buckets, 1/8", make: sketch, sampled: Sampled::One(2), told: false },
-    Contender { name: "HeavyKeeper, buckets, all", make: sketch, sampled: Sampled::All, told: false },
-    Contender {
-        name: "HeavyKeeper, 2 rows",
-        make: || Box::new(Rows::new(CELLS)),
-        sampled: Sampled::Library,
-        told: false,
-    },
-    Contender { name: "RAP, 256 slots", make: || Box::new(Rap::new()), sampled: Sampled::Library, told: false },
-    Contender { name: "RAP, 256 slots, all", make: || Box::new(Rap::new()), sampled: Sampled::All, told: false },
+const CONTENDERS: [Contender; 9] = [
+    Contender { name: "HeavyKeeper, buckets, by entries' counts (ours)", make: sketch, seen: Seen::Library },
+    Contender { name: "the same, one in 4", make: sketch, seen: Seen::Counted(Sampling(2)) },
+    Contender { name: "the same, one in 8", make: sketch, seen: Seen::Counted(Sampling(3)) },
+    Contender { name: "the same, one in 32", make: sketch, seen: Seen::Counted(Sampling(5)) },
+    Contender { name: "HeavyKeeper, buckets, drawn", make: sketch, seen: Seen::Drawn },
+    Contender { name: "HeavyKeeper, buckets, all", make: sketch, seen: Seen::All },
+    Contender { name: "HeavyKeeper, 2 rows", make: rows, seen: Seen::Library },
+    Contender { name: "RAP, 256 slots", make: rap, seen: Seen::Library },
+    Contender { name: "RAP, 256 slots, all", make: rap, seen: Seen::All },
 ];
 
-fn id(key: u32) -> Id {
-    Id(Draw(u64::from(key)).fork(7).0)
+fn hash(key: u32) -> u64 {
+    Draw(u64::from(key)).fork(7).0
 }
 
 /// What a contender finds in all windows of a trace, summed.
@@ -242,7 +262,7 @@ impl Found {
     /// In all that a view shows of a trace, or in one of the whole trace where it is shorter.
     fn of(contender: &Contender, trace: &Trace, view: View) -> Found {
         let (mut counter, mut found, mut nth) = ((contender.make)(), Found::default(), 0u64);
-        // What each entry counts; a key's first request finds none.
+        // What each entry counts, from anywhere; a key's first request finds none.
         let mut served: HashMap<u32, u32> = HashMap::new();
         for judged in trace.keys.chunks_exact((view.window * view.windows).min(trace.keys.len())) {
             let (mut exact, mut counted): (HashMap<u32, u64>, HashMap<u32, u64>) = Default::default();
@@ -253,15 +273,23 @@ impl Found {
                     nth += 1;
                     *exact.entry(*key).or_default() += 1;
                     seen.insert(*key);
-                    let resident = served.entry(*key).and_modify(|hits| *hits += 1).or_insert(0);
-                    let weight = weight(contender.sampled.of(view.window), nth);
+                    let access = match served.get_mut(key) {
+                        Some(served) => {
+                            *served += 1;
+                            Access { nth, served: Some(*served) }
+                        }
+                        None => {
+                            served.insert(*key, phase(nth));
+                            Access { nth, served: None }
+                        }
+                    };
+                    let weight = contender.seen.weight(access, view.window);
                     if weight > 0 {
-                        let served = (contender.told && *resident > 0).then_some(*resident);
-                        counter.look(id(*key), Look { weight, cost: 1, served }, Draw(nth).fork(1));
+                        counter.look(hash(*key), weight, Draw(nth).fork(1));
                     }
                 }
                 for key in seen {
-                    *counted.entry(key).or_default() += counter.count(id(key));
+                    *counted.entry(key).or_default() += counter.count(hash(key));
                 }
             }
             found.window(&exact, judged.len() as u64 / HOT, |key| counted.get(&key).copied().unwrap_or(0));
@@ -301,11 +329,11 @@ impl Found {
 
 /// CPU nanoseconds per access, in rounds with all contenders in turn; the loop's own is taken off.
 fn cost(trace: &Trace) -> Vec<Spread> {
-    let ids: Vec<Id> = trace.keys.iter().map(|key| id(*key)).collect();
+    let hashes: Vec<u64> = trace.keys.iter().map(|key| hash(*key)).collect();
     let mut counters: Vec<_> = CONTENDERS.iter().map(|contender| (contender.make)()).collect();
     let mut times = vec![Vec::new(); CONTENDERS.len()];
     // An entry counts what it serves, whoever looks.
-    let mut served = vec![0u32; KEYS];
+    let mut served: Vec<u32> = (0..KEYS as u64).map(phase).collect();
     let mut serve = |key: &u32| {
         let served = &mut served[*key as usize];
         *served = served.wrapping_add(1);
@@ -313,23 +341,21 @@ fn cost(trace: &Trace) -> Vec<Spread> {
     };
     for _ in 0..ROUNDS {
         let began = cpu::thread();
-        for (id, key) in ids.iter().zip(&trace.keys) {
-            let _kept = black_box((*id, serve(key)));
+        for (hash, key) in hashes.iter().zip(&trace.keys) {
+            let _kept = black_box((*hash, serve(key)));
         }
         let empty = cpu::thread() - began;
         for ((contender, counter), times) in CONTENDERS.iter().zip(&mut counters).zip(&mut times) {
-            let sampling = contender.sampled.of(VIEWS[0].window);
             let began = cpu::thread();
-            for (nth, (id, key)) in ids.iter().zip(&trace.keys).enumerate() {
-                let (served, nth) = (serve(key), nth as u64);
-                let weight = weight(sampling, nth);
+            for (nth, (hash, key)) in (0..).zip(hashes.iter().zip(&trace.keys)) {
+                let access = Access { nth, served: Some(serve(key)) };
+                let weight = contender.seen.weight(access, VIEWS[0].window);
                 if weight > 0 {
-                    let look = Look { weight, cost: 1, served: contender.told.then_some(served) };
-                    counter.look(black_box(*id), look, Draw(nth).fork(1));
+                    counter.look(black_box(*hash), weight, Draw(nth).fork(1));
                 }
             }
             let took = (cpu::thread() - began).saturating_sub(empty);
-            times.push(took.as_nanos() as f64 / ids.len() as f64);
+            times.push(took.as_nanos() as f64 / hashes.len() as f64);
         }
     }
     times.iter().map(|times| Spread::of(times)).collect()

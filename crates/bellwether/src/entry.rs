@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use bellwether_core::entry::{Kind, Meta, Packed};
 use bellwether_core::fence::{Fence, Floor, Invalidation};
 use bellwether_core::heat::past::Past;
+use bellwether_core::heat::sample::{Sampling, phase};
 use bellwether_core::time::{Span, Tick};
 
 use crate::key::Key;
@@ -25,8 +26,9 @@ pub(crate) struct Entry<B: ?Sized = dyn Content> {
     calm_ms: AtomicU32,
     /// Bytes that count against the limit.
     pub(crate) weight: u32,
-    /// Served so often since stored. Written without a read-modify-write: approximate on purpose.
-    hits: AtomicU32,
+    /// Served so often since stored, counted from the entry's [`phase`]. Written without a read-modify-write: approximate on
+    /// purpose.
+    served: AtomicU32,
     /// Its place in the expiry wheel, known once it was stored.
     timer: AtomicU32,
     body: B,
@@ -277,7 +279,7 @@ impl<B: Content> Entry<B> {
             packed: Packed::new(meta, flags).with_past(past),
             calm_ms: AtomicU32::new(meta.early_ms),
             weight,
-            hits: AtomicU32::new(0),
+            served: AtomicU32::new(phase(meta.fence.0)),
             timer: AtomicU32::new(TimerId::NONE.0),
             body,
         })
@@ -400,11 +402,6 @@ impl Entry {
         body.downcast_ref::<Tagged<V>>().map(|tagged| &tagged.value)
     }
 
-    /// Whether it leads to another entry, and counts what is served by way of it alone.
-    pub(crate) fn is_reference(&self) -> bool {
-        self.body.holder().is_some()
-    }
-
     /// Bytes of the value itself, under a key of so many bytes.
     pub(crate) fn value_bytes(&self, key: usize) -> u32 {
         let around = ENTRY_OVERHEAD + key + self.body.around();
@@ -428,23 +425,44 @@ impl Entry {
         self.packed.fence().0 ^ u64::from(self.timer.load(Ordering::Relaxed))
     }
 
+    /// It is served once more: so often by now, counted from its phase.
     #[inline]
-    pub(crate) fn touch(&self) {
-        self.hits.store(self.hits.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+    pub(crate) fn touch(&self) -> u32 {
+        let served = self.count().wrapping_add(1);
+        self.served.store(served, Ordering::Relaxed);
+        served
+    }
+
+    /// What [`Entry::touch`] gave last, to whomever.
+    #[inline]
+    pub(crate) fn count(&self) -> u32 {
+        self.served.load(Ordering::Relaxed)
     }
 
     /// It was served `times` more, by way of references to it.
     pub(crate) fn served(&self, times: u32) {
-        self.hits.store(self.hits.load(Ordering::Relaxed).wrapping_add(times), Ordering::Relaxed);
+        self.served.store(self.count().wrapping_add(times), Ordering::Relaxed);
+    }
+
+    /// Whether the detector of hot keys looks at the hit for which [`Entry::touch`] gave this.
+    #[inline]
+    pub(crate) fn is_due(&self, sampling: Sampling, served: u32) -> bool {
+        self.sampled(sampling).is_due(served)
+    }
+
+    /// How many of its hits are looked at.
+    #[inline]
+    pub(crate) fn sampled(&self, sampling: Sampling) -> Sampling {
+        sampling.of_size(self.weight)
     }
 
     /// It is the same copy as `other`, and was served as often.
     pub(crate) fn served_as(&self, other: &Entry) {
-        self.hits.store(other.hits(), Ordering::Relaxed);
+        self.served.store(phase(self.fence().0).wrapping_add(other.hits()), Ordering::Relaxed);
     }
 
     pub(crate) fn hits(&self) -> u32 {
-        self.hits.load(Ordering::Relaxed)
+        self.count().wrapping_sub(phase(self.fence().0))
     }
 
     /// How often its key was read before.
@@ -499,6 +517,32 @@ mod tests {
     #[test]
     fn an_entry_is_small() {
         assert_eq!(size_of::<Entry<Plain<()>>>(), 48);
+    }
+
+    #[test]
+    fn threads_that_serve_one_entry_together_have_as_many_of_their_hits_looked_at() {
+        const EACH: u32 = 400_000;
+        let meta = Meta {
+            fence: Fence(1),
+            kind: Kind::Value,
+            born: Tick(0),
+            fresh_until: Tick(1_000),
+            swr_ms: 0,
+            hard_ms: 0,
+            cost_ms: 1,
+            early_ms: 0,
+        };
+        let key = KeyRef::new(0, b"key", &Seed::fixed(1)).to_key();
+        let (entry, sampling) = (Entry::new(&key, meta, None, 0, 7_u64), Sampling(3));
+        assert_eq!(entry.hits(), 0);
+        let serve = || (0..EACH).filter(|_| entry.clone().is_due(sampling, entry.touch())).count() as u32;
+        let looks: u32 = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(serve)).collect();
+            threads.into_iter().map(|thread| thread.join().expect("it ends")).sum()
+        });
+        let (seen, hits) = (looks * sampling.weight(), 4 * EACH);
+        println!("{hits} hits, counted by the entry {}, by looks {seen}", entry.hits());
+        assert!(entry.hits() <= hits && seen.abs_diff(hits) < hits / 10, "{seen} of {hits}");
     }
 
     #[test]

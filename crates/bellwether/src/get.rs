@@ -4,7 +4,6 @@ use std::borrow::Borrow;
 use std::sync::Arc;
 
 use bellwether_core::guard::gate::Ticket;
-use bellwether_core::heat::sample::Drawn;
 use bellwether_core::policy::Priority;
 use bellwether_core::read::decide::Demand;
 use bellwether_core::time::{Span, Tick};
@@ -195,7 +194,7 @@ impl<B: Borrow<K>, K: CacheKey + ?Sized, V: Value> GetMany<'_, B, K, V> {
             let why = why_of(result);
             if let Some(drawn) = shared.state.count_drawn(why, shared.engine.heat.sampling()) {
                 let entry = answers[*place].as_ref().ok().map(|(entry, ..)| &**entry);
-                shared.engine.look_at_read(&shared.state, &unique[*place].bytes, entry, drawn);
+                shared.engine.look_at_read(&shared.state, &unique[*place].by_ref(), entry, drawn);
             }
             if why != Why::Hit {
                 shared.state.request_seconds.record_since(ask.asked_us, now_us);
@@ -245,9 +244,7 @@ impl<V: Value> Space<[u8], V> {
         for (nth, ((found, met), key)) in found.iter_mut().zip(met).zip(keys).enumerate() {
             *found = match met.take() {
                 Some(entry) if plain & 1 << nth != 0 => {
-                    if let Some(drawn) = state.count_drawn(Why::Hit, engine.heat.sampling()) {
-                        engine.look_at_read(state, key, Some(&entry), drawn);
-                    }
+                    state.count(Why::Hit);
                     Some(Cached::of_value(entry, Why::Hit, at))
                 }
                 Some(entry) => self.second_glance(key, entry, at).map(|entry| Cached::of_value(entry, Why::Hit, at)),
@@ -278,29 +275,29 @@ impl<'a, K: CacheKey + ?Sized, V: Value> Space<K, V> {
     /// A plainly fresh value, counted; or what was found, to be judged.
     #[inline(always)] // the result then stays in registers, see `Engine::glance`
     fn glance(&self, key: &K, demand: Demand) -> Result<(Resident, Tick), Unfit> {
-        let shared = &*self.shared;
-        let next = shared.state.next_hit(shared.engine.heat.sampling());
+        let Shared { engine, state, .. } = &*self.shared;
+        let sampling = engine.heat.sampling();
         let glance = key.with_bytes(|bytes| {
-            let key = KeyRef::new(shared.state.id, bytes, &shared.engine.seed);
-            shared.engine.glance(&shared.state, &key, demand)
+            let key = KeyRef::new(state.id, bytes, &engine.seed);
+            engine.glance(state, &key, demand, sampling)
         });
-        let (mut entry, at) = glance?;
-        if let Some(drawn) = shared.state.count_next(&next) {
-            entry = self.look_at(key, entry, drawn);
+        if glance.is_ok() {
+            state.count(Why::Hit);
         }
-        Ok((entry, at))
+        glance
     }
 
-    /// A read that was drawn for the detector of hot keys.
-    ///
-    /// The entry goes in and comes back in registers: to be looked at by reference, those of all other hits would have to be
-    /// written to memory as well, in two words that are read back as one, which takes as long as half of a lookup.
+    /// A hit that was more than a glance; its entry was touched once.
     #[cold]
-    #[inline(never)]
-    fn look_at(&self, key: &K, entry: Resident, drawn: Drawn) -> Resident {
-        let shared = &*self.shared;
-        key.with_bytes(|bytes| shared.engine.look_at_read(&shared.state, bytes, Some(&entry), drawn));
-        entry
+    fn look_if_due(&self, key: &K, entry: Resident) -> Resident {
+        let Shared { engine, state, .. } = &*self.shared;
+        if !entry.is_due(engine.heat.sampling(), entry.count()) {
+            return entry;
+        }
+        key.with_bytes(|bytes| {
+            let key = KeyRef::new(state.id, bytes, &engine.seed);
+            engine.look_at_hit(state, &key, entry)
+        })
     }
 
     /// A fresh value that carries tags, or is early but not yet to be refreshed. It comes back in registers as well.
@@ -310,8 +307,8 @@ impl<'a, K: CacheKey + ?Sized, V: Value> Space<K, V> {
         match engine.judge(state, || self.owned(key), Some(found), Demand::Any, at) {
             Look::Serve { entry, why: Why::Hit, at, refresh: false } => {
                 engine.resync(state, || self.owned(key), &entry, at);
-                let drawn = state.count_drawn(Why::Hit, engine.heat.sampling());
-                let entry = if let Some(drawn) = drawn { self.look_at(key, entry, drawn) } else { entry };
+                state.count(Why::Hit);
+                let entry = self.look_if_due(key, entry);
                 entry.value::<V>().is_some().then_some(entry)
             }
             _ => None,
@@ -331,8 +328,8 @@ impl<'a, K: CacheKey + ?Sized, V: Value> Space<K, V> {
         match engine.judge(state, || self.owned(key), found, demand, at) {
             Look::Serve { entry, why, at, refresh } => {
                 engine.resync(state, || self.owned(key), &entry, at);
-                let drawn = state.count_drawn(why, engine.heat.sampling());
-                let entry = if let Some(drawn) = drawn { self.look_at(key, entry, drawn) } else { entry };
+                state.count(why);
+                let entry = self.look_if_due(key, entry);
                 match Cached::new(entry, why, at) {
                     Some(cached) => Ok(Some((cached, refresh))),
                     None => Err(Error::new(Why::Negative)),
@@ -467,7 +464,7 @@ impl<V: Value> Shared<V> {
         let entry = answer.as_ref().ok().map(|(entry, ..)| entry.clone());
         let result = typed(answer);
         if let Some(drawn) = self.state.count_drawn(why_of(&result), self.engine.heat.sampling()) {
-            self.engine.look_at_read(&self.state, &key.bytes, entry.as_deref(), drawn);
+            self.engine.look_at_read(&self.state, &key.by_ref(), entry.as_deref(), drawn);
         }
         self.state.request_seconds.record_since(began_us, self.engine.clock.now_us());
         result

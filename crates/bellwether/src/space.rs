@@ -297,7 +297,7 @@ impl<K: CacheKey + ?Sized, V: Value> Space<K, V> {
     fn invalidate(&self, key: &K, verb: Invalidation) -> Invalidated {
         let Shared { engine, state, .. } = &*self.shared;
         let key = self.owned(key);
-        engine.look_at_write(state, &key.bytes);
+        engine.look_at_write(state, &key.by_ref());
         let Invalidating { was_resident, to_tell, on_disk } = engine.invalidate(state, &key, verb);
         Invalidated { resident: was_resident, tier: self.tell_tier(key, to_tell), disk: on_disk }
     }
@@ -362,7 +362,7 @@ impl<K: CacheKey + ?Sized, V: Value> Space<K, V> {
     pub fn write(&self, key: &K, loaded: impl Into<Loaded<V>>) -> Written {
         let loaded = loaded.into().map(|value| Box::new(value) as AnyBody);
         let key = self.owned(key);
-        self.shared.engine.look_at_write(&self.shared.state, &key.bytes);
+        self.shared.engine.look_at_write(&self.shared.state, &key.by_ref());
         let Writing { kept, to_tell, on_disk } = self.shared.engine.put(&self.shared.state, &key, loaded);
         Written { kept, tier: self.tell_tier(key, to_tell), disk: on_disk }
     }
@@ -382,7 +382,7 @@ impl<K: CacheKey + ?Sized, V: Value> Space<K, V> {
         let Shared { engine, state, .. } = &*self.shared;
         let loaded = loaded.into().map(|value| Box::new(value) as AnyBody);
         let key = self.owned(key);
-        engine.look_at_write(state, &key.bytes);
+        engine.look_at_write(state, &key.by_ref());
         self.decided(engine.clone().write_if(state.clone(), key, when, reads, loaded))
     }
 
@@ -408,7 +408,7 @@ impl<K: CacheKey + ?Sized, V: Value> Space<K, V> {
     fn change(&self, key: &K, change: Change) -> BoxFuture<'static, Result<Conditional<V>, Error>> {
         let Shared { engine, state, .. } = &*self.shared;
         let key = self.owned(key);
-        engine.look_at_write(state, &key.bytes);
+        engine.look_at_write(state, &key.by_ref());
         self.decided(engine.clone().change(state.clone(), key, change))
     }
 
@@ -503,7 +503,7 @@ impl<K: CacheKey + ?Sized, V: Value> Space<K, V> {
             Err(error) => (error.why(), Err(error)),
         };
         if let Some(drawn) = shared.state.count_drawn(why, shared.engine.heat.sampling()) {
-            shared.engine.look_at_read(&shared.state, &owned.bytes, None, drawn);
+            shared.engine.look_at_read(&shared.state, &owned.by_ref(), None, drawn);
         }
         lease
     }
@@ -524,7 +524,7 @@ impl<K: CacheKey + ?Sized, V: Value> Space<K, V> {
         let Shared { engine, state, .. } = &*self.shared;
         let loaded = loaded.into().map(|value| Box::new(value) as AnyBody);
         let key = self.owned(key);
-        engine.look_at_write(state, &key.bytes);
+        engine.look_at_write(state, &key.by_ref());
         match token.0 {
             Of::Here(token) | Of::Lone(token) => {
                 let kept = engine.publish_here(state, &key, token, loaded);

@@ -21,7 +21,7 @@ use crate::error::SetupError;
 use crate::events::Transport;
 use crate::key::KeyRef;
 use crate::port::clock::Clock;
-use crate::state::heat::{Closed, Heat, Judged, MOST_UNTOLD, Noted};
+use crate::state::heat::{Closed, Heat, Judged, MOST_UNTOLD, Noted, NotedKey};
 use crate::state::plan::{self, Verdict};
 
 /// What is less than this part of what a watched key has per process is not told: few see so little of a hot one.
@@ -94,8 +94,8 @@ impl Watch {
         }
         // The hottest first: there may not be room for the names of all.
         let mut noted: Vec<_> = self.noted.keys().collect();
-        noted.sort_by_key(|(key, _)| std::cmp::Reverse(closed.counts(key.id, key.size).cost()));
-        take_up(engine, &mut judged, noted.into_iter().map(|(key, name)| (key.id, key.space, key.size, name)), false);
+        noted.sort_by_key(|(key, _)| std::cmp::Reverse(closed.counts(key.hash, key.size).cost()));
+        take_up(engine, &mut judged, noted, false);
         let seen = seen(engine, &mut judged, &closed);
         drop(closed);
         let sight = Sight { length: now.since(began), instances, bars: &bars, policy: &policy, now };
@@ -148,12 +148,12 @@ impl Watch {
         let least = bars.local(instances);
         let mut news = Vec::new();
         for (key, name) in keys {
-            let here = so_far.counts(key.id, key.size);
+            let here = so_far.counts(key.hash, key.size);
             if here.cost() < least || heat.is_settled(key.id) || judged.board.stage(key.id) == Some(Stage::Hot) {
                 continue;
             }
             heat.settle_one(key.id);
-            take_up(engine, &mut judged, [(key.id, key.space, key.size, &name[..])], true);
+            take_up(engine, &mut judged, [(&key, &name[..])], true);
             if !judged.known.contains_key(&key.id) {
                 continue;
             }
@@ -187,14 +187,20 @@ fn seen_by(engine: &Engine, instances: u32, now: Tick) -> plan::Sight {
 fn take_up<'a>(
     engine: &Engine,
     judged: &mut Judged,
-    keys: impl IntoIterator<Item = (Id, u32, u32, &'a [u8])>,
+    keys: impl IntoIterator<Item = (&'a NotedKey, &'a [u8])>,
     hot: bool,
 ) {
-    for (id, space, size, name) in keys {
-        if !judged.know(id, KeyRef::new(space, name, &engine.seed), size, hot) {
+    for (key, name) in keys {
+        let named = KeyRef { hash: key.hash, bytes: name, space: key.space };
+        if !judged.know(key.id, named, key.size, hot) {
             engine.heat.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
+}
+
+/// Reads that nobody looked at, of a value of so many bytes.
+fn unseen(reads: u64, size: u32) -> Counts {
+    Counts { reads, writes: 0, bytes: reads.saturating_mul(u64::from(size)) }
 }
 
 /// What the window says of all keys that are known.
@@ -204,7 +210,8 @@ fn seen(engine: &Engine, judged: &mut Judged, closed: &Closed<'_>) -> Vec<Seen> 
         if let Some(entry) = engine.memory.peek(known.key.by_ref()) {
             known.size = entry.value_bytes(known.key.bytes.len());
         }
-        let here = closed.counts(*id, known.size);
+        let hash = known.key.hash;
+        let here = closed.counts(hash, known.size).plus(unseen(engine.memory.copies.take_unseen(hash), known.size));
         Seen { id: *id, space: known.key.space, here, elsewhere: view.rates(*id) }
     });
     seen.collect()

@@ -1,9 +1,8 @@
 //! Can memory answer? The path of a hit: a plain function, no await, no allocation, no lock held.
 
-use std::sync::atomic::Ordering;
-
 use bellwether_core::draw::Draw;
 use bellwether_core::entry::Kind;
+use bellwether_core::heat::sample::{Drawn, Sampling};
 use bellwether_core::read::decide::{self, Decision, Demand, decide};
 use bellwether_core::read::doubt::Belief;
 use bellwether_core::time::Tick;
@@ -30,15 +29,15 @@ pub(crate) enum Look {
 pub(crate) type Unfit = (Option<Resident>, Tick);
 
 impl Engine {
-    /// Looks `key` up and decides. Counts nothing.
+    /// Looks `key` up and decides. Counts nothing, and nobody looks at it.
     pub(crate) fn look(&self, space: &SpaceState, key: KeyRef<'_>, demand: Demand) -> Look {
-        match self.glance(space, &key, demand) {
+        match self.glance(space, &key, demand, Sampling::NONE) {
             Ok((entry, at)) => Look::Serve { entry, why: Why::Hit, at, refresh: false },
             Err((found, at)) => self.judge(space, || key.to_key(), found, demand, at),
         }
     }
 
-    /// The path of a plain hit. Counts nothing.
+    /// The path of a plain hit. Counts nothing but what the detector of hot keys looks at, which are so many.
     ///
     /// Inlined, and with nothing but whole words in its result: a reason and a flag, as in
     /// [`Look`], are written byte by byte and copied word by word, and the processor waits for
@@ -49,6 +48,7 @@ impl Engine {
         space: &SpaceState,
         key: &KeyRef<'_>,
         demand: Demand,
+        sampling: Sampling,
     ) -> Result<(Resident, Tick), Unfit> {
         let at = self.clock.coarse();
         if self.memory.copies.has(key.hash)
@@ -57,7 +57,8 @@ impl Engine {
         {
             return Ok((entry, at));
         }
-        self.glance_at_store(space, key, demand, at)
+        let (entry, served) = self.glance_at_store(space, key, demand, at)?;
+        Ok((if entry.is_due(sampling, served) { self.look_at_hit(space, key, entry) } else { entry }, at))
     }
 
     /// Glances at up to [`MANY`](crate::state::memory::MANY) keys at once, which waits for memory about as long as for a
@@ -69,10 +70,10 @@ impl Engine {
         keys: &[KeyRef<'_>],
         found: &mut [Option<Resident>],
     ) -> (Tick, u32) {
-        let (at, mut plain) = (self.clock.coarse(), 0);
+        let (at, sampling, mut plain) = (self.clock.coarse(), self.heat.sampling(), 0);
         if keys.iter().any(|key| self.memory.copies.has(key.hash)) {
             for (nth, (found, key)) in found.iter_mut().zip(keys).enumerate() {
-                *found = match self.glance(space, key, Demand::Any) {
+                *found = match self.glance(space, key, Demand::Any, sampling) {
                     Ok((entry, _)) => {
                         plain |= 1 << nth;
                         Some(entry)
@@ -84,15 +85,19 @@ impl Engine {
         }
         self.memory.get_many(keys, found);
         let floor = space.newest_floor();
-        for (nth, entry) in found.iter().enumerate() {
-            let Some(entry) = entry else { continue };
-            entry.touch();
+        for (nth, (place, key)) in found.iter_mut().zip(keys).enumerate() {
+            let Some(entry) = place else { continue };
+            let served = entry.touch();
             let serves = at < entry.calm_until() && entry.is_plain() && entry.fence() > floor;
             plain |= u32::from(serves) << nth;
+            if serves && entry.is_due(sampling, served) {
+                *place = place.take().map(|entry| self.look_at_hit(space, key, entry));
+            }
         }
         (at, plain)
     }
 
+    /// What the store has, and how often it was served, if that may be served as it is.
     #[inline(always)]
     fn glance_at_store(
         &self,
@@ -100,12 +105,12 @@ impl Engine {
         key: &KeyRef<'_>,
         demand: Demand,
         at: Tick,
-    ) -> Result<(Resident, Tick), Unfit> {
+    ) -> Result<(Resident, u32), Unfit> {
         let Some(entry) = self.memory.get(key) else { return Err((None, at)) };
-        entry.touch();
+        let served = entry.touch();
         let plain = demand == Demand::Any && at < entry.calm_until() && entry.is_plain();
         if plain && entry.fence() > space.newest_floor() {
-            return Ok((entry, at));
+            return Ok((entry, served));
         }
         Err((Some(entry), at))
     }
@@ -131,8 +136,11 @@ impl Engine {
         if !fits || entry.fence() <= newest {
             return None;
         }
-        let own = copies.put(key, &entry, before, at)?;
+        let (own, uses) = copies.put(key, &entry, before, at)?;
         entry.touch();
+        // Who has a reference counts what it is used for: nobody needs to look at each use.
+        let drawn = Drawn { nth: uses.into(), weight: uses.saturating_add(1) };
+        self.look_at_read(space, key, Some(&entry), drawn);
         Some(own)
     }
 
@@ -140,7 +148,7 @@ impl Engine {
     pub(crate) fn judge(
         &self,
         space: &SpaceState,
-        key: impl FnOnce() -> Key,
+        key: impl Fn() -> Key,
         found: Option<Resident>,
         demand: Demand,
         at: Tick,
@@ -155,13 +163,14 @@ impl Engine {
         let decision = decide(Some(seen), floor, demand, at, &space.policy, draw);
         let mut marks = space.marks();
         marks.braked = marks.braked && !self.is_held(&key(), &entry, at);
-        let belief = marks.standing(entry.fence()).belief(self.tier_silent.load(Ordering::Relaxed));
+        let belief = marks.standing(entry.fence()).belief(self.silence.is_on());
         if belief == Belief::None && entry.kind() != Kind::HitForMiss {
             // The shared tier answers in its place: a load asks it first.
             return if demand == Demand::CachedOnly { Look::NotCached } else { Look::Load };
         }
         match decision {
             Decision::Serve(Why::Hit) if belief == Belief::Labelled => {
+                self.silence.served(&space.name, key);
                 Look::Serve { entry, why: Why::Suspect, at, refresh: false }
             }
             Decision::Serve(why) => Look::Serve { entry, why, at, refresh: false },

@@ -1,44 +1,44 @@
 //! Which access is counted for the detector of hot keys, and as whose?
 
-use bellwether_core::heat::sample::{Drawn, SAMPLE, Sampling};
-use bellwether_core::heat::sketch::Id;
+use bellwether_core::heat::sample::{Drawn, Sampling};
 
 use crate::engine::Engine;
 use crate::engine::space::SpaceState;
-use crate::entry::Entry;
-use crate::state::heat::Access;
+use crate::entry::{Entry, Resident};
+use crate::key::KeyRef;
+use crate::state::heat::{Access, Asked};
 
-/// Where so few are looked at, threads that read a key by references of their own look at one in `RARELY` of those: a look
-/// is then all that they fight over, and there are enough of them.
-const BUSY: Sampling = Sampling(5);
-const RARELY: u32 = 8;
+/// How many of the writes are looked at.
+const WRITES: Sampling = Sampling(1);
 
 impl Engine {
-    /// A read that was drawn, of what memory or a load had. Never inlined: where there are many hits, most pass it by.
+    /// A hit for which its entry is due to be looked at.
+    ///
+    /// The entry goes in and comes back in registers: to be looked at by reference, those of all other hits would have to be
+    /// written to memory as well, in two words that are read back as one, which takes as long as half of a lookup.
     #[cold]
     #[inline(never)]
-    pub(crate) fn look_at_read(&self, space: &SpaceState, key: &[u8], entry: Option<&Entry>, drawn: Drawn) {
-        let reference = entry.is_some_and(Entry::is_reference);
-        let rarely = self.heat.sampling() >= BUSY && reference;
-        let Some(drawn) = (if rarely { drawn.one_in(RARELY) } else { Some(drawn) }) else { return };
-        let size = entry.map_or(0, |entry| entry.value_bytes(key.len()));
-        // A thread's reference counts what this thread alone has read.
-        let served = entry.filter(|_| !reference).map(Entry::hits);
-        let access = Access::Read { size, served };
-        self.heat.look(id(space, key), space.id, key, access, drawn);
+    pub(crate) fn look_at_hit(&self, space: &SpaceState, key: &KeyRef<'_>, entry: Resident) -> Resident {
+        let drawn = Drawn { nth: u64::from(entry.hits()), weight: entry.sampled(self.heat.sampling()).weight() };
+        self.look_at_read(space, key, Some(&entry), drawn);
+        entry
+    }
+
+    /// A read that was drawn, of what memory or a load had.
+    #[cold]
+    pub(crate) fn look_at_read(&self, space: &SpaceState, key: &KeyRef<'_>, entry: Option<&Entry>, drawn: Drawn) {
+        let size = entry.map_or(0, |entry| entry.value_bytes(key.bytes.len()));
+        self.heat.look(asked(space, key), Access::Read { size }, drawn);
     }
 
     /// A write or an invalidation by this process: every other one is looked at.
-    pub(crate) fn look_at_write(&self, space: &SpaceState, key: &[u8]) {
-        let draw = fastrand::u64(..);
-        if draw < u64::MAX / SAMPLE {
-            let drawn = Drawn { nth: draw, weight: SAMPLE as u32 };
-            self.heat.look(id(space, key), space.id, key, Access::Write, drawn);
+    pub(crate) fn look_at_write(&self, space: &SpaceState, key: &KeyRef<'_>) {
+        if let Some(drawn) = WRITES.draw(fastrand::u64(..)) {
+            self.heat.look(asked(space, key), Access::Write, drawn);
         }
     }
 }
 
-/// The key as the whole fleet knows it.
-pub(crate) fn id(space: &SpaceState, key: &[u8]) -> Id {
-    Id(xxhash_rust::xxh3::xxh3_64_with_seed(key, space.heat_seed))
+fn asked<'a>(space: &SpaceState, key: &KeyRef<'a>) -> Asked<'a> {
+    Asked { key: *key, seed: space.heat_seed }
 }

@@ -20,7 +20,7 @@ use parking_lot::Mutex;
 use crate::codec::Erased;
 use crate::engine::body::{AnyCodec, LoadFn, Unasked};
 use crate::key::Key;
-use crate::observe::counters::{Ahead, Histogram, TIME_BOUNDS, WhyCounts};
+use crate::observe::counters::{Histogram, TIME_BOUNDS, WhyCounts};
 use crate::shared::{Naming, Prefix, Sharing, tag_hash};
 use crate::state::gate::{OriginGate, Permit, Turned};
 use crate::state::paced::Paced;
@@ -66,14 +66,6 @@ pub(crate) struct Waiting {
     /// The fence of the entry that was due.
     pub(crate) seen: Fence,
     pub(crate) load: LoadFn,
-}
-
-/// A hit that is likely, before it is counted.
-pub(crate) struct NextHit<'a> {
-    ahead: Ahead<'a>,
-    sampling: Sampling,
-    /// The detector of hot keys looks at it.
-    is_due: bool,
 }
 
 /// How a space's values live in the shared tier.
@@ -299,27 +291,10 @@ impl SpaceState {
         self.counts.add(why);
     }
 
-    /// Counts, and says whether this is one of those that the detector of hot keys looks at: by its number.
+    /// Counts what no entry has counted, and says whether the detector of hot keys looks at it: by its number.
     #[inline]
     pub(crate) fn count_drawn(&self, why: Why, sampling: Sampling) -> Option<Drawn> {
         sampling.draw(self.counts.add(why))
-    }
-
-    /// What [`SpaceState::count_drawn`] will say of a hit, before it is known to be one: while the lookup waits for
-    /// memory there is time for it.
-    #[inline]
-    pub(crate) fn next_hit(&self, sampling: Sampling) -> NextHit<'_> {
-        let ahead = self.counts.ahead(Why::Hit);
-        NextHit { is_due: sampling.draw(ahead.next).is_some(), sampling, ahead }
-    }
-
-    /// It is a hit.
-    #[inline]
-    pub(crate) fn count_next(&self, next: &NextHit<'_>) -> Option<Drawn> {
-        if !next.ahead.add() {
-            return self.count_drawn(Why::Hit, next.sampling);
-        }
-        if next.is_due { next.sampling.draw(next.ahead.next) } else { None }
     }
 
     pub(crate) fn counted(&self, why: Why) -> u64 {

@@ -20,24 +20,6 @@ pub(crate) struct WhyCounts {
 #[repr(align(128))]
 struct Stripe([AtomicU64; Why::COUNT]);
 
-/// A count of this thread that is about to rise. Meanwhile nothing else of the thread may count the same.
-pub(crate) struct Ahead<'a> {
-    count: Option<&'a AtomicU64>,
-    /// What it will be; unknown where the thread has no stripe yet.
-    pub(crate) next: u64,
-}
-
-impl Ahead<'_> {
-    /// Counts. False: it must be counted by [`WhyCounts::add`].
-    #[inline]
-    pub(crate) fn add(&self) -> bool {
-        if let Some(count) = self.count {
-            count.store(self.next, Ordering::Relaxed);
-        }
-        self.count.is_some()
-    }
-}
-
 /// The stripe that everybody may add to, and the one of a thread that has none yet.
 const SHARED: usize = 0;
 /// Stripes that a living thread has to itself.
@@ -94,17 +76,6 @@ impl WhyCounts {
         let counted = count.load(Ordering::Relaxed) + 1;
         count.store(counted, Ordering::Relaxed);
         counted
-    }
-
-    /// What [`WhyCounts::add`] would give, and what it takes to add.
-    #[inline]
-    pub(crate) fn ahead(&self, why: Why) -> Ahead<'_> {
-        let stripe = STRIPE.get();
-        if stripe == SHARED {
-            return Ahead { count: None, next: 0 };
-        }
-        let count = &self.stripes[stripe % STRIPES].0[why as usize];
-        Ahead { count: Some(count), next: count.load(Ordering::Relaxed) + 1 }
     }
 
     /// A thread's first count, or any of one that found no stripe to itself.
@@ -200,18 +171,6 @@ mod tests {
         });
         assert_eq!(counts.get(Why::Hit), STRIPES as u64 * 2000);
         assert_eq!(counts.get(Why::Loaded), 0);
-    }
-
-    #[test]
-    fn what_is_read_ahead_counts_once_it_is_added_and_not_before() {
-        let counts = WhyCounts::new();
-        assert!(!counts.ahead(Why::Hit).add(), "no stripe yet");
-        assert_eq!(counts.get(Why::Hit), 0);
-        counts.add(Why::Hit);
-        let ahead = counts.ahead(Why::Hit);
-        assert_eq!((ahead.next, counts.get(Why::Hit)), (2, 1));
-        assert!(ahead.add());
-        assert_eq!((counts.add(Why::Hit), counts.get(Why::Loaded)), (3, 0));
     }
 
     #[test]

@@ -45,7 +45,9 @@ const ASSUMED_CAPACITY: u32 = 100_000;
 pub(crate) struct Heat {
     window: Window,
     /// How many accesses are looked at: a [`Sampling`].
-    thin: AtomicU32,
+    sampling: AtomicU32,
+    /// Accesses that a window may have: as many as the last one had, or half as many as were expected of that.
+    expected: AtomicU64,
     /// A key is noted once so much was counted of it in a window: as low as leaves room for all that are.
     note_at: AtomicU32,
     /// So much, in one window, is hot: the control task is woken at once.
@@ -54,6 +56,8 @@ pub(crate) struct Heat {
     pub(crate) alarm: Notify,
     noted: Mutex<Noted>,
     wanted: [AtomicU64; WANTED],
+    /// There are any.
+    wants: AtomicBool,
     /// They wake nobody: they were judged, and are judged again when the window is over.
     settled: Box<[AtomicU64; SETTLED]>,
     /// Operations a second that one node was measured to bear; 0: not yet.
@@ -81,6 +85,8 @@ pub(crate) struct Noted {
 /// One of them.
 pub(crate) struct NotedKey {
     pub(crate) id: Id,
+    /// As this process knows it.
+    pub(crate) hash: u64,
     pub(crate) space: u32,
     /// Of the value that was read last.
     pub(crate) size: u32,
@@ -139,14 +145,27 @@ impl Judged {
     }
 }
 
-/// What was counted of a key that was looked at.
+/// What was done with a key that is looked at.
 pub(crate) enum Access {
-    /// A value of so many bytes was read; from an entry that was served so often until now.
+    /// A value of so many bytes was read.
     Read {
         size: u32,
-        served: Option<u32>,
     },
     Write,
+}
+
+/// A key that is looked at. It is counted by its hash, which is at hand, and known to the fleet by its id, which is asked
+/// for only where it stands out.
+#[derive(Clone, Copy)]
+pub(crate) struct Asked<'a> {
+    pub(crate) key: KeyRef<'a>,
+    /// Its space's: see [`id`].
+    pub(crate) seed: u64,
+}
+
+/// A key as the whole fleet knows it.
+pub(crate) fn id(seed: u64, key: &[u8]) -> Id {
+    Id(xxhash_rust::xxh3::xxh3_64_with_seed(key, seed))
 }
 
 /// Where the capacity comes from.
@@ -184,13 +203,15 @@ impl Heat {
                 writes: Sketch::new(WRITE_CELLS),
                 empty: AtomicBool::new(true),
             },
-            thin: AtomicU32::new(Sampling::FULL.0),
+            sampling: AtomicU32::new(Sampling::FULL.0),
+            expected: AtomicU64::new(0),
             note_at: AtomicU32::new(1),
             alarm_at: AtomicU32::new(u32::MAX),
             alarmed: AtomicBool::new(false),
             alarm: Notify::new(),
             noted: Mutex::new(Noted::new()),
             wanted: std::array::from_fn(|_| AtomicU64::new(0)),
+            wants: AtomicBool::new(false),
             settled: Box::new(std::array::from_fn(|_| AtomicU64::new(0))),
             measured: AtomicU32::new(0),
             policy: RwLock::new(policy),
@@ -204,22 +225,22 @@ impl Heat {
     /// Which accesses are looked at.
     #[inline]
     pub(crate) fn sampling(&self) -> Sampling {
-        Sampling(self.thin.load(Ordering::Relaxed))
+        Sampling(self.sampling.load(Ordering::Relaxed))
     }
 
     /// One access that was drawn to be looked at.
-    pub(crate) fn look(&self, id: Id, space: u32, name: &[u8], access: Access, drawn: Drawn) {
+    pub(crate) fn look(&self, asked: Asked<'_>, access: Access, drawn: Drawn) {
         let window = &self.window;
         // Written once in a window: what every hit reads lies near it.
         if window.empty.load(Ordering::Relaxed) {
             window.empty.store(false, Ordering::Relaxed);
         }
-        let draw = Draw(drawn.nth).fork(id.0);
-        let (cost, sketch, size, served) = match access {
-            Access::Read { size, served } => (cost_of(size), &window.reads, size, served),
-            Access::Write => (1, &window.writes, 0, None),
+        let hash = asked.key.hash;
+        let (cost, sketch, size) = match access {
+            Access::Read { size } => (cost_of(size), &window.reads, size),
+            Access::Write => (1, &window.writes, 0),
         };
-        let counted = sketch.look(id, Look { weight: drawn.weight, cost, served }, draw);
+        let counted = sketch.look(hash, Look { weight: drawn.weight, cost }, Draw(drawn.nth).fork(hash));
         let (count, before) = (counted.now, counted.before);
         let passes = |bar: u32| count >= bar && before < bar;
         let note_at = self.note_at.load(Ordering::Relaxed);
@@ -227,8 +248,15 @@ impl Heat {
         // And again each time that it doubles: the first time there may have been no room.
         let again = count > note_at && before.leading_zeros() > count.leading_zeros();
         let first = before == 0 && count > 0;
-        if passes(note_at) || passes(alarm_at) || again || (first && self.is_wanted(id)) {
-            self.note(NotedKey { id, space, size, name: 0..0 }, name, drawn.weight, count >= alarm_at);
+        let sought = first && self.wants.load(Ordering::Relaxed);
+        if passes(note_at) || passes(alarm_at) || again || sought {
+            let Asked { key, seed } = asked;
+            let id = id(seed, key.bytes);
+            if sought && !self.is_wanted(id) && !passes(note_at) && !passes(alarm_at) {
+                return;
+            }
+            let noted = NotedKey { id, hash, space: key.space, size, name: 0..0 };
+            self.note(noted, key.bytes, drawn.weight, count >= alarm_at);
             if count >= alarm_at && !self.is_settled(id) && !self.alarmed.swap(true, Ordering::Relaxed) {
                 self.alarm.notify_one();
             }
@@ -281,11 +309,13 @@ impl Heat {
         self.note_at.store(next.min(most), Ordering::Relaxed);
     }
 
-    /// The window that begins is looked at as closely as one needs to be that has so many accesses, in one of so many
-    /// processes.
+    /// The window that begins is looked at as closely as one needs to be, in one of so many processes, after one that had
+    /// so many accesses. A burst is not looked at closely because the window before it was a quiet one.
     pub(crate) fn sample_for(&self, accesses: u64, instances: u32) {
         let least = self.bars().watch * WINDOW.0 as f64 / 1000.0 / f64::from(instances.max(1));
-        self.thin.store(Sampling::of(accesses, least as u64).0, Ordering::Relaxed);
+        let expected = accesses.max(self.expected.load(Ordering::Relaxed) / 2);
+        self.expected.store(expected, Ordering::Relaxed);
+        self.sampling.store(Sampling::of(expected, least as u64).0, Ordering::Relaxed);
     }
 
     /// What is hot in one of so many processes.
@@ -296,10 +326,12 @@ impl Heat {
 
     /// Keys whose names are to be noted when they are asked for.
     pub(crate) fn want(&self, ids: impl Iterator<Item = Id>) {
-        let mut wanted = [0; WANTED];
+        let (mut wanted, mut wants) = ([0; WANTED], false);
         for id in ids {
             wanted[id.0 as usize % WANTED] = id.0;
+            wants = true;
         }
+        self.wants.store(wants, Ordering::Relaxed);
         self.wanted.iter().zip(wanted).for_each(|(slot, id)| slot.store(id, Ordering::Relaxed));
     }
 
@@ -399,10 +431,10 @@ impl Closed<'_> {
         self.window.empty.load(Ordering::Relaxed)
     }
 
-    /// What a key, whose value has so many bytes, was asked for.
-    pub(crate) fn counts(&self, id: Id, size: u32) -> Counts {
-        let reads = u64::from(self.window.reads.count(id)).div_ceil(u64::from(cost_of(size)));
-        let writes = u64::from(self.window.writes.count(id));
+    /// What the key with this hash, whose value has so many bytes, was asked for.
+    pub(crate) fn counts(&self, hash: u64, size: u32) -> Counts {
+        let reads = u64::from(self.window.reads.count(hash)).div_ceil(u64::from(cost_of(size)));
+        let writes = u64::from(self.window.writes.count(hash));
         Counts { reads, writes, bytes: reads.saturating_mul(u64::from(size)) }
     }
 }

@@ -7,7 +7,6 @@ use bellwether_core::heat::board::{Board, Seen, Sight};
 use bellwether_core::heat::fleet::{FleetView, Told, tells_every, top};
 use bellwether_core::heat::hot::{Hot, Stage};
 use bellwether_core::heat::policy::{Bars, HotPolicy, LEAST, WINDOW};
-use bellwether_core::heat::sample::{SAMPLE, is_due};
 use bellwether_core::heat::sketch::{Id, Sketch};
 use bellwether_core::heat::window::Counts;
 use bellwether_core::time::Tick;
@@ -25,7 +24,6 @@ pub(super) struct Watcher {
     policy: HotPolicy,
     bars: Bars,
     instances: u32,
-    accesses: u64,
     noted: BTreeSet<Id>,
     began: Tick,
     told: Tick,
@@ -43,7 +41,6 @@ impl Watcher {
             policy,
             bars,
             instances,
-            accesses: 0,
             noted: BTreeSet::new(),
             began: now,
             told: now,
@@ -52,11 +49,8 @@ impl Watcher {
 
     /// A read of a key. True: the key has just become hot, inside the window.
     pub(super) fn read(&mut self, id: Id, draw: Draw, now: Tick) -> bool {
-        self.accesses += 1;
-        if !is_due(self.accesses) {
-            return false;
-        }
-        let count = u64::from(self.sketch.add(id, SAMPLE as u32, draw));
+        // An instance sees so few that it looks at all of them.
+        let count = u64::from(self.sketch.add(id.0, 1, draw));
         if count >= NOTED_FROM {
             self.noted.insert(id);
         }
@@ -75,7 +69,7 @@ impl Watcher {
         let others: Vec<Id> = self.view.above(self.bars.watch).map(|(id, _)| id).collect();
         let ids: BTreeSet<Id> = self.noted.iter().copied().chain(self.board.ids()).chain(others).collect();
         let seen = |id: &Id| {
-            let here = reads(u64::from(self.sketch.count(*id)));
+            let here = reads(u64::from(self.sketch.count(id.0)));
             Seen { id: *id, space: 0, here, elsewhere: self.view.rates(*id) }
         };
         let seen: Vec<Seen> = ids.iter().map(seen).collect();

@@ -7,12 +7,26 @@ fn drawn(nth: u64) -> Drawn {
     Drawn { nth, weight: 8 }
 }
 
-fn reads(heat: &Heat, id: u64, times: u64) {
-    (0..times).for_each(|nth| heat.look(Id(id << 40 | id), 1, format!("key {id}").as_bytes(), read(10), drawn(nth)));
+fn reads(heat: &Heat, key: u64, times: u64) {
+    (0..times).for_each(|nth| heat.look(asked(key, format!("key {key}").as_bytes()), read(10), drawn(nth)));
 }
 
 fn read(size: u32) -> Access {
-    Access::Read { size, served: None }
+    Access::Read { size }
+}
+
+/// Counted by this hash.
+fn hash(key: u64) -> u64 {
+    key << 40 | key
+}
+
+fn asked(key: u64, bytes: &[u8]) -> Asked<'_> {
+    Asked { key: KeyRef { hash: hash(key), bytes, space: 1 }, seed: 7 }
+}
+
+/// Known to the fleet as this.
+fn named(key: u64) -> Id {
+    id(7, format!("key {key}").as_bytes())
 }
 
 #[test]
@@ -70,35 +84,24 @@ fn names(noted: &Noted) -> Vec<String> {
 fn a_window_tells_what_was_asked_for_in_it_and_no_more() {
     let (heat, mut noted) = (Heat::new(HotPolicy::default()), Noted::new());
     reads(&heat, 1, 5);
-    heat.look(Id(2 << 40), 1, b"key 2", Access::Write, drawn(0));
+    heat.look(asked(2, b"key 2"), Access::Write, drawn(0));
     let closed = heat.turn(&mut noted);
     assert_eq!(names(&noted), ["key 1", "key 2"]);
-    assert_eq!(closed.counts(Id(1 << 40 | 1), 10), Counts { reads: 40, writes: 0, bytes: 400 });
-    assert_eq!(closed.counts(Id(2 << 40), 10), Counts { reads: 0, writes: 8, bytes: 0 });
+    assert_eq!(closed.counts(hash(1), 10), Counts { reads: 40, writes: 0, bytes: 400 });
+    assert_eq!(closed.counts(hash(2), 10), Counts { reads: 0, writes: 8, bytes: 0 });
     drop(closed);
     let closed = heat.turn(&mut noted);
-    assert_eq!((closed.counts(Id(1 << 40 | 1), 10).reads, names(&noted).len()), (0, 0));
+    assert_eq!((closed.counts(hash(1), 10).reads, names(&noted).len()), (0, 0));
     assert!(closed.is_empty());
 }
 
 #[test]
 fn large_values_are_counted_by_what_they_cost() {
     let (heat, mut noted) = (Heat::new(HotPolicy::default()), Noted::new());
-    (0..3).for_each(|nth| heat.look(Id(1 << 40), 1, b"large", read(64 << 10), drawn(nth)));
-    let counts = heat.turn(&mut noted).counts(Id(1 << 40), 64 << 10);
+    (0..3).for_each(|nth| heat.look(asked(1, b"large"), read(64 << 10), drawn(nth)));
+    let counts = heat.turn(&mut noted).counts(hash(1), 64 << 10);
     assert_eq!(counts, Counts { reads: 24, writes: 0, bytes: 24 * (64 << 10) });
     assert_eq!(counts.cost(), 24 * 64);
-}
-
-#[test]
-fn what_an_entry_has_counted_itself_is_counted_exactly() {
-    let (heat, mut noted) = (Heat::new(HotPolicy::default()), Noted::new());
-    for (nth, served) in [3, 9, 10, 25].into_iter().enumerate() {
-        let access = Access::Read { size: 2 << 10, served: Some(served) };
-        heat.look(Id(1 << 40), 1, b"key", access, drawn(nth as u64));
-    }
-    // The first look stands for eight, and after the last seven are served on average.
-    assert_eq!(heat.turn(&mut noted).counts(Id(1 << 40), 2 << 10).reads, 8 + (25 - 3) + 7);
 }
 
 #[test]
@@ -106,8 +109,8 @@ fn where_fewer_are_looked_at_the_counts_are_the_same() {
     let (heat, mut noted) = (Heat::new(HotPolicy::default()), Noted::new());
     let counted = |heat: &Heat, noted: &mut Noted| {
         let draws = (0..200_000).filter_map(|nth| heat.sampling().draw(nth));
-        draws.for_each(|drawn| heat.look(Id(1 << 40), 1, b"key", read(10), drawn));
-        heat.turn(noted).counts(Id(1 << 40), 10).reads
+        draws.for_each(|drawn| heat.look(asked(1, b"key"), read(10), drawn));
+        heat.turn(noted).counts(hash(1), 10).reads
     };
     let closely = counted(&heat, &mut noted);
     heat.sample_for(2_000_000, 1);
@@ -117,10 +120,15 @@ fn where_fewer_are_looked_at_the_counts_are_the_same() {
         assert!((190_000..210_000).contains(&reads), "{reads}");
     }
     heat.sample_for(2_000_000, 1_000);
-    assert!(heat.sampling().0 <= 2, "each of many sees little of a key that all of them ask for");
+    assert!(heat.sampling().0 <= 3, "each of many sees little of a key that all of them ask for");
     heat.sample_for(2_000_000, 1);
-    heat.sample_for(1_000, 1);
-    assert_eq!(heat.sampling(), Sampling::FULL);
+    let (busy, mut sampling) = (heat.sampling(), Vec::new());
+    for _ in 0..10 {
+        heat.sample_for(1_000, 1);
+        sampling.push(heat.sampling());
+    }
+    assert!(sampling[0] >= Sampling(busy.0 - 1), "a burst has pauses");
+    assert!(sampling.is_sorted_by(|one, next| next <= one) && sampling.last() == Some(&Sampling::FULL));
 }
 
 #[test]
@@ -137,7 +145,7 @@ fn what_is_hot_inside_a_window_wakes_the_control_once() {
     reads(&heat, 2, 50);
     assert!(woken(), "another one, in the same window");
     // In the next one both are no news, and a third one is.
-    heat.settle([1, 2].map(|id| Id(id << 40 | id)).into_iter());
+    heat.settle([1, 2].map(named).into_iter());
     turn(&heat, &mut Noted::new());
     reads(&heat, 1, 400);
     reads(&heat, 2, 400);
@@ -157,7 +165,7 @@ fn a_flood_of_keys_is_noted_up_to_a_bound_and_then_only_what_stands_out() {
     }
     assert!(names(&noted).contains(&"key 1".to_owned()), "{:?}", names(&noted));
     // Names that are long find less room, and that is counted.
-    (10..20).for_each(|id| heat.look(Id(id << 40), 1, &[b'x'; 4096], read(0), drawn(id)));
+    (10..20).for_each(|key| heat.look(asked(key, &[key as u8; 4096]), read(0), drawn(key)));
     assert!(heat.dropped.load(Ordering::Relaxed) > 0);
     turn(&heat, &mut noted);
     // In the first window of another flood as well, where it is hot.
@@ -179,7 +187,7 @@ fn a_key_that_others_find_hot_is_noted_when_it_is_asked_for() {
     turn(&heat, &mut noted);
     assert_eq!(names(&noted).len(), 0);
     heat.note_at.store(100, Ordering::Relaxed);
-    heat.want([Id(7 << 40 | 7)].into_iter());
+    heat.want([named(7)].into_iter());
     reads(&heat, 7, 1);
     turn(&heat, &mut noted);
     assert_eq!(names(&noted), ["key 7"]);

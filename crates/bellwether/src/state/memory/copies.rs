@@ -42,6 +42,8 @@ pub(crate) struct Copies {
     this: Arc<()>,
     /// Reads that references answered, by place, since somebody asked.
     served: [AtomicU64; PLACES],
+    /// Of these, what the thread that had them did not tell itself.
+    unseen: [AtomicU64; PLACES],
 }
 
 /// What one thread's references lead to. Empty until it has one.
@@ -88,6 +90,7 @@ impl Copies {
             tables: (0..STRIPES).map(|_| Table::default()).collect(),
             this: Arc::default(),
             served: std::array::from_fn(|_| AtomicU64::new(0)),
+            unseen: std::array::from_fn(|_| AtomicU64::new(0)),
         }
     }
 
@@ -105,8 +108,9 @@ impl Copies {
 
     /// From now on the place of `hash` is this key's, or nobody's.
     pub(crate) fn plan(&self, place: usize, hash: Option<u64>) {
-        if let Some(planned) = self.planned.get(place) {
-            planned.store(hash.unwrap_or_default(), Ordering::Relaxed);
+        let (Some(planned), hash) = (self.planned.get(place), hash.unwrap_or_default()) else { return };
+        if planned.swap(hash, Ordering::Relaxed) != hash {
+            self.unseen[place % PLACES].store(0, Ordering::Relaxed);
         }
     }
 
@@ -147,15 +151,16 @@ impl Copies {
         (mark & CHANGING == 0).then_some(Before { mark, tags })
     }
 
-    /// This thread's own reference to what the store was found to have.
-    pub(crate) fn put(&self, key: &KeyRef<'_>, entry: &Resident, before: Before, at: Tick) -> Option<Resident> {
+    /// This thread's own reference to what the store was found to have, and how often the last one was used since
+    /// somebody asked.
+    pub(crate) fn put(&self, key: &KeyRef<'_>, entry: &Resident, before: Before, at: Tick) -> Option<(Resident, u32)> {
         let mut table = self.tables.get(counters::stripe()?)?.0.try_lock()?;
         if table.is_empty() {
             table.resize_with(PLACES, || None);
         }
         let place = Copies::place(key.hash);
         let held = table.get_mut(place)?;
-        self.settle(place, held);
+        let uses = self.settle(place, held);
         let (mark, until) = (before.mark, entry.calm_until().min(at + LONGEST));
         let copy = match held {
             Some(held) if std::ptr::eq(&*held.of, &**entry) => {
@@ -170,17 +175,17 @@ impl Copies {
         };
         let tags = if entry.tags().is_empty() { UNTAGGED } else { before.tags };
         own::put(place, PLACES, &self.this, key, &copy, Terms { mark, tags, until, left: MOST_USES });
-        Some(copy)
+        Some((copy, uses))
     }
 
     /// Counts what a reference has answered, also where hits of its entry are counted.
-    fn settle(&self, place: usize, held: &mut Option<Held>) {
-        if let Some(held) = held {
-            let hits = held.copy.hits();
-            let uses = hits.wrapping_sub(std::mem::replace(&mut held.counted, hits));
-            held.of.served(uses);
-            self.served[place % PLACES].fetch_add(u64::from(uses), Ordering::Relaxed);
-        }
+    fn settle(&self, place: usize, held: &mut Option<Held>) -> u32 {
+        let Some(held) = held else { return 0 };
+        let hits = held.copy.hits();
+        let uses = hits.wrapping_sub(std::mem::replace(&mut held.counted, hits));
+        held.of.served(uses);
+        self.served[place % PLACES].fetch_add(u64::from(uses), Ordering::Relaxed);
+        uses
     }
 
     /// Lets go of references that are good for nothing any more. A thread that takes one right now is left in peace.
@@ -188,7 +193,8 @@ impl Copies {
         for table in &self.tables {
             let Some(mut table) = table.0.try_lock() else { continue };
             for (place, held) in table.iter_mut().enumerate() {
-                self.settle(place, held);
+                let uses = self.settle(place, held);
+                self.unseen[place % PLACES].fetch_add(u64::from(uses), Ordering::Relaxed);
                 let good = |held: &Held, hash: u64| {
                     at < held.until && hash != 0 && self.mark(hash).load(Ordering::SeqCst) == held.mark
                 };
@@ -201,5 +207,10 @@ impl Copies {
     /// Reads answered by references to the key of this place since the last call.
     pub(crate) fn take_served(&self, place: usize) -> u64 {
         self.served.get(place).map_or(0, |served| served.swap(0, Ordering::Relaxed))
+    }
+
+    /// Those of them to the key with this hash that no thread told when it took its reference anew.
+    pub(crate) fn take_unseen(&self, hash: u64) -> u64 {
+        if self.has(hash) { self.unseen[Copies::place(hash)].swap(0, Ordering::Relaxed) } else { 0 }
     }
 }
