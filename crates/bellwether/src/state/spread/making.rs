@@ -12,13 +12,11 @@ use bellwether_core::time::Span;
 use super::copies::{copy_of, salts_of, uncopied};
 use super::counts::add;
 use super::places::Places;
-use super::{Replacing, Spread};
+use super::{NEWEST, Replacing, Spread};
 use crate::shared::{Acquired, Ask, Envelope, Found, Mode, Split, Stored, TierError, Verified, Wrote};
 
 /// How long one may fill a copy.
 const FILL: Span = Span::secs(1);
-/// Whatever the tier holds, the asker has something newer: it is granted the lease.
-pub(super) const NEWEST: Fence = Fence(u64::MAX);
 
 /// The copies that an entry names, where this process has it name some.
 type Named = Option<(Vec<u32>, Arc<Places>)>;

@@ -29,7 +29,6 @@ use tokio::runtime::Handle;
 use self::copies::{original, own, salts_of, uncopied};
 pub use self::counts::SpreadCounts;
 use self::counts::{Counts, Used, add};
-use self::making::NEWEST;
 use self::near::{Near, Nearby};
 use self::places::Places;
 use crate::shared::{
@@ -40,6 +39,8 @@ use crate::shared::{
 const MOST_SPLIT: usize = 256;
 /// Keys whose copies could not be reached when they were invalidated, and leases over entries that name copies.
 const MOST_REMEMBERED: usize = 4096;
+/// Whatever the tier holds, the asker has something newer: it is granted the lease.
+const NEWEST: Fence = Fence(u64::MAX);
 
 /// A tier, some of whose keys are read from several nodes. Every cache wraps its tier in one.
 #[derive(Clone, Debug)]
