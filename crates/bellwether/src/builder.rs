@@ -7,7 +7,7 @@ use bellwether_core::policy::Budget;
 use tokio::runtime::{Handle, Runtime, RuntimeFlavor};
 
 use crate::cache::{Cache, declare_origin};
-use crate::control::{brakes, follow, heat, pace, resync, unmet};
+use crate::control::{brakes, follow, heat, pace, resync, silence, unmet};
 use crate::disk::Disk;
 use crate::engine::{Engine, SharedTier};
 use crate::error::SetupError;
@@ -226,6 +226,7 @@ impl CacheBuilder {
             follow::start(&engine, fleet, transport);
         }
         resync::start(&engine);
+        silence::start(&engine);
         brakes::start(&engine);
         pace::start(&engine);
         unmet::start(&engine);

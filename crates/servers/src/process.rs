@@ -72,10 +72,8 @@ impl Process {
         raw.ok_or_else(|| io::ErrorKind::InvalidInput.into())
     }
 
-    fn farewell(&mut self) {
-        let Some(signal) = self.farewell else {
-            return;
-        };
+    /// Asks it to end, and waits for that as long as it is bearable.
+    pub(crate) fn ask_to_end(&mut self, signal: Signal) {
         let begun = Instant::now();
         if self.signal(signal).is_ok() {
             while self.alive() && begun.elapsed() < GRACE {
@@ -90,7 +88,9 @@ impl Drop for Process {
         if !self.alive() {
             return;
         }
-        self.farewell();
+        if let Some(signal) = self.farewell {
+            self.ask_to_end(signal);
+        }
         // Each fails only if there is nobody left to be killed.
         if let Ok(pid) = self.pid() {
             let _ = kill_process_group(pid, Signal::KILL);

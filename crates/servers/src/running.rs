@@ -157,6 +157,13 @@ impl Running {
         Ok(())
     }
 
+    /// Asks it to end by `SIGTERM`, as whoever replaces a server does; kills it if it does not in five seconds.
+    pub fn end(&self) {
+        if let Some(mut process) = self.process().take() {
+            process.ask_to_end(Signal::TERM);
+        }
+    }
+
     /// Starts it again on the same port, in the same directory; kills it first if it runs.
     pub fn restart(&self) -> Result<(), ServerError> {
         let mut process = self.process();

@@ -238,3 +238,40 @@ fn a_backplane_is_tried_by_check_and_needed_by_who_is_strict() {
     let server = Bellwether::start(Some(&format!("strict = true\n{}", on(&right))));
     says(&server, "ready");
 }
+
+#[test]
+fn a_tier_that_was_silent_is_asked_by_itself_whether_it_still_is() {
+    let (redis, memcached) = (redis(), Memcached::start(&[]).unwrap_or_else(|error| panic!("{error}")));
+    let tiers: [(String, &bellwether_servers::Running); 2] =
+        [(redis.url(), &redis), (format!("memcached://{}", memcached.address()), &memcached)];
+    for (url, tier) in tiers {
+        // Nothing is resident for others than those who ask the tier, and copies are compared once in ten minutes.
+        let space = "[[space]]\nmatch = \"session:{id}\"\nttl = \"30m\"\ntiers = [\"shared\"]\n";
+        let server =
+            Bellwether::start(Some(&config("", &format!("[shared]\nurl = \"{url}\"\nresync = \"10m\"\n{space}"))));
+        let mut client = server.connect();
+        assert_eq!(client.call(&["SET", "session:k", "v"]), Value::ok());
+        let suspect = || server.metrics().sum("bellwether_requests_total", &["why=\"suspect\""]);
+        assert_eq!(
+            (client.call(&["GET", "session:k"]), suspect()),
+            (Value::bulk("v"), 0.0),
+            "control: the tier answers"
+        );
+        tier.freeze().expect("it is stopped");
+        // What is being stopped may answer once more.
+        until(LIMIT, "the silence to be met", || {
+            assert_eq!(client.call(&["GET", "session:k"]), Value::bulk("v"), "the first is answered as those after it");
+            (suspect() > 0.0).then_some(())
+        });
+        for nth in 2..=4 {
+            assert_eq!(client.call(&["GET", "session:k"]), Value::bulk("v"), "{url}");
+            assert_eq!(suspect(), f64::from(nth), "{url}: labelled");
+        }
+        tier.thaw().expect("it goes on");
+        until(LIMIT, "the tier to answer again", || {
+            let before = suspect();
+            assert_eq!(client.call(&["GET", "session:k"]), Value::bulk("v"));
+            (suspect() == before).then_some(())
+        });
+    }
+}

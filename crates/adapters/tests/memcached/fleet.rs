@@ -157,6 +157,108 @@ fn processes_of_two_minds_about_the_servers_never_serve_what_the_other_moved() {
     });
 }
 
+/// The servers that a process is told to use are those that its fleet uses: one with another configuration follows.
+#[test]
+fn a_process_with_another_configuration_uses_the_servers_that_came_into_use_last() {
+    run(servers(4), |servers| async move {
+        let all: Vec<&Memcached> = servers.iter().collect();
+        let behind = opened(&all[..3], Placement::Rendezvous);
+        assert_eq!(load_all(&behind, "first").await, KEYS);
+        // One is left out, one is added that the other was never told of, and both return.
+        for (use_, what) in [(&all[..2], "removed"), (&all[1..], "added and removed"), (&all[..3], "as configured")] {
+            let ahead = opened(use_, Placement::Rendezvous);
+            until("both use the same", async || {
+                (0..KEYS).all(|n| behind.server_of(&key(n)) == ahead.server_of(&key(n)))
+            })
+            .await;
+            let moved = load_all(&behind, "next").await;
+            assert!(moved > KEYS / 5, "{what}: {moved} moved");
+            // What one has loaded the other finds, wherever it lies now.
+            assert_eq!(load_all(&ahead, "again").await, 0, "{what}");
+            assert_eq!(load_all(&behind, "again").await, 0, "{what}");
+            assert_eq!(values(&behind).await, values(&ahead).await, "{what}");
+        }
+    });
+}
+
+/// Slow to hear of others.
+fn opened_slow(servers: &[&Memcached]) -> Arc<MemcachedTier> {
+    let addresses: Vec<_> = servers.iter().map(|server| server.address().to_string()).collect();
+    let options = MemcachedOptions { roll_call: Duration::from_secs(6), ..patient() };
+    Arc::new(MemcachedTier::open(&format!("memcached://{}", addresses.join(",")), options).unwrap())
+}
+
+#[test]
+fn what_was_removed_on_a_former_server_is_removed_where_it_moved_once_that_is_known() {
+    // So many changes can be done again one by one, and more than that can't.
+    for rounds in [1, 2] {
+        run(servers(3), |servers| async move {
+            let all: Vec<&Memcached> = servers.iter().collect();
+            let behind = opened_slow(&all);
+            load_all(&behind, "first").await;
+            let last = all[2].address().to_string();
+            let moved: Vec<_> = (0..KEYS).filter(|n| behind.server_of(&key(*n)) == last).collect();
+            let ahead = opened(&all[..2], Placement::Rendezvous);
+            assert!(load_all(&ahead, "second").await >= moved.len());
+            for _ in 0..rounds {
+                remove_all(&behind).await;
+            }
+            let still = async || in_lots(moved.iter().map(|n| body_of(&ahead, *n))).await.iter().flatten().count();
+            assert_eq!(still().await, moved.len(), "the control: who did not know removed them elsewhere");
+            until("they are gone where they moved", async || still().await == 0).await;
+            assert_eq!(values(&behind).await.len(), 0);
+        });
+    }
+}
+
+#[test]
+fn a_configuration_with_a_server_that_is_not_there_takes_nobody_along() {
+    run(servers(2), |servers| async move {
+        let all: Vec<&Memcached> = servers.iter().collect();
+        let right = opened(&all, Placement::Rendezvous);
+        assert_eq!(load_all(&right, "first").await, KEYS);
+        // A port that nobody listens at.
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let url = format!("memcached://{},{free}", all[0].address());
+        let wrong = Arc::new(MemcachedTier::open(&url, patient()).unwrap());
+        until("it uses what the others use", async || {
+            (0..KEYS).all(|n| wrong.server_of(&key(n)) == right.server_of(&key(n)))
+        })
+        .await;
+        assert_eq!(load_all(&wrong, "second").await, 0);
+        assert_eq!(load_all(&right, "second").await, 0);
+        assert!(wrong.check().await.iter().any(|(server, _)| *server == free.to_string()), "and it says so");
+    });
+}
+
+#[test]
+fn servers_that_others_named_are_given_up_when_one_stays_away() {
+    run(servers(3), |servers| async move {
+        let all: Vec<&Memcached> = servers.iter().collect();
+        let tier = opened(&all[..2], Placement::Rendezvous);
+        load_all(&tier, "first").await;
+        drop(opened_and_heard(&all).await);
+        let third = all[2].address().to_string();
+        let uses_third = || tier.counts().servers.iter().any(|(server, _)| *server == third);
+        until("it follows", async || uses_third()).await;
+        // Who named the third is gone, and so is the third.
+        all[2].freeze().unwrap();
+        until("it is back at its own", async || {
+            // What nobody asks is not known to be silent.
+            let _ = values_of_some(&tier).await;
+            !uses_third()
+        })
+        .await;
+        all[2].thaw().unwrap();
+        assert!(load_all(&tier, "second").await < KEYS, "what did not move is kept");
+    });
+}
+
+async fn values_of_some(tier: &Arc<MemcachedTier>) -> usize {
+    let found = in_lots((0..64).map(|n| async move { tier.get(&key(n)).await.is_ok() })).await;
+    found.iter().filter(|is_there| **is_there).count()
+}
+
 async fn body_of(tier: &Arc<MemcachedTier>, n: usize) -> Option<bytes::Bytes> {
     body(tier, &key(n)).await
 }

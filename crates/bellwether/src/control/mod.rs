@@ -7,6 +7,7 @@ pub(crate) mod heat;
 pub(crate) mod pace;
 pub(crate) mod react;
 pub(crate) mod resync;
+pub(crate) mod silence;
 pub(crate) mod split;
 pub(crate) mod unmet;
 mod whispers;

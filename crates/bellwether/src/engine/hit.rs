@@ -1,7 +1,5 @@
 //! Can memory answer? The path of a hit: a plain function, no await, no allocation, no lock held.
 
-use std::sync::atomic::Ordering;
-
 use bellwether_core::draw::Draw;
 use bellwether_core::entry::Kind;
 use bellwether_core::heat::sample::Drawn;
@@ -152,7 +150,7 @@ impl Engine {
     pub(crate) fn judge(
         &self,
         space: &SpaceState,
-        key: impl FnOnce() -> Key,
+        key: impl Fn() -> Key,
         found: Option<Resident>,
         demand: Demand,
         at: Tick,
@@ -167,13 +165,14 @@ impl Engine {
         let decision = decide(Some(seen), floor, demand, at, &space.policy, draw);
         let mut marks = space.marks();
         marks.braked = marks.braked && !self.is_held(&key(), &entry, at);
-        let belief = marks.standing(entry.fence()).belief(self.tier_silent.load(Ordering::Relaxed));
+        let belief = marks.standing(entry.fence()).belief(self.silence.is_on());
         if belief == Belief::None && entry.kind() != Kind::HitForMiss {
             // The shared tier answers in its place: a load asks it first.
             return if demand == Demand::CachedOnly { Look::NotCached } else { Look::Load };
         }
         match decision {
             Decision::Serve(Why::Hit) if belief == Belief::Labelled => {
+                self.silence.served(&space.name, key);
                 Look::Serve { entry, why: Why::Suspect, at, refresh: false }
             }
             Decision::Serve(why) => Look::Serve { entry, why, at, refresh: false },

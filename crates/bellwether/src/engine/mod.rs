@@ -21,6 +21,7 @@ pub(crate) mod refresh;
 pub(crate) mod resync;
 pub(crate) mod settle;
 pub(crate) mod shelf;
+pub(crate) mod silence;
 pub(crate) mod space;
 pub(crate) mod stale;
 pub(crate) mod tier;
@@ -30,7 +31,7 @@ pub(crate) mod verify;
 pub(crate) mod write;
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
 use bellwether_core::draw::Draw;
@@ -60,6 +61,7 @@ use crate::state::memory::Memory;
 use crate::state::pending::Pending;
 use crate::state::plan::Plans;
 use crate::state::shelf::Shelf;
+use crate::state::silence::Silence;
 use crate::state::spread::SpreadTier;
 use crate::state::stale::Stale;
 use crate::state::tags::TagFloors;
@@ -112,8 +114,8 @@ pub(crate) struct Engine {
     pub(crate) plans: Plans,
     /// Copies that are compared with the tier right now.
     pub(crate) verifying: AtomicUsize,
-    /// The last call of the tier was not answered.
-    pub(crate) tier_silent: AtomicBool,
+    /// Whether the tier answers.
+    pub(crate) silence: Silence,
     pub(crate) spaces: RwLock<HashMap<Arc<str>, Arc<SpaceState>>>,
     /// Ids of spaces are never used twice: what belongs to a space that is gone is nobody's.
     next_space: AtomicU32,
@@ -165,7 +167,7 @@ impl Engine {
             tally: Tally::default(),
             plans: Plans::default(),
             verifying: AtomicUsize::new(0),
-            tier_silent: AtomicBool::new(false),
+            silence: Silence::default(),
             spaces: RwLock::default(),
             next_space: AtomicU32::new(0),
             origins: RwLock::default(),

@@ -93,6 +93,12 @@ impl Engine {
             // Something was there, and is covered by what was heard while it was fetched: by the very write that put it
             // there, perhaps. What is there now was not fetched before that.
         }
+        // It was the tier's to answer in the place of a copy, and did not: that copy may answer, as for all who come next.
+        if self.silence.is_on()
+            && let Look::Serve { entry, why, at, .. } = self.look(space, key.by_ref(), Demand::CachedOnly)
+        {
+            return Ok((entry, why, at));
+        }
         Err(Error::new(Why::NotCached))
     }
 

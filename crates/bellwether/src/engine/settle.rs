@@ -94,7 +94,8 @@ impl Leader {
         // A load beside the table is one caller's own.
         let worth = || self.id.and_then(|id| self.place(id)).is_some_and(|(class, ..)| is_unmet(why, class));
         if self.space.loads_unasked() && self.key.bytes.len() <= LONGEST_UNMET && worth() {
-            self.space.unmet.lock().note(self.key.hash, self.engine.clock.now(), || self.key.clone());
+            let (bytes, now) = (self.key.bytes.len(), self.engine.clock.now());
+            self.space.unmet.lock().note(self.key.hash, bytes, now, || self.key.clone());
         }
     }
 

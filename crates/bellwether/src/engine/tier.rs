@@ -1,7 +1,6 @@
 //! How is the shared tier asked, within a request's budget? One flight's dealings with it.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use bellwether_core::entry::{Kind, Meta};
 use bellwether_core::fence::{Fence, Floor, Invalidation};
@@ -339,7 +338,7 @@ impl Engine {
             biased;
             answer = call => match answer {
                 Ok(answer) => {
-                    self.tier_silent.store(false, Ordering::Relaxed);
+                    self.silence.set(false);
                     return Ok(answer);
                 }
                 Err(error) => {
@@ -352,7 +351,7 @@ impl Engine {
                 TierTrouble::Unreachable
             }
         };
-        self.tier_silent.store(trouble.is_out_of_reach(), Ordering::Relaxed);
+        self.silence.set(trouble.is_out_of_reach());
         self.tally.trouble(trouble);
         Err(trouble)
     }

@@ -65,6 +65,10 @@ pub struct SpaceCounts {
     pub held: SpaceHeld,
     /// Refreshes that wait for their turn.
     pub refreshes_waiting: usize,
+    /// Keys that were asked for in vain while the origin was busy, and will be loaded once there is room.
+    pub unmet: usize,
+    /// Bytes of those keys: beside what memory may hold.
+    pub unmet_bytes: usize,
     /// Refreshes a second that begin at most; `None`: the space is small, they begin at once.
     pub refresh_pace: Option<f64>,
 }
@@ -165,17 +169,25 @@ impl Engine {
         let now = self.clock.now();
         let mut spaces: Vec<_> = self.spaces.read().values().cloned().collect();
         spaces.sort_by(|a, b| a.name.cmp(&b.name));
-        let of_space = |space: &std::sync::Arc<crate::engine::space::SpaceState>| SpaceCounts {
-            name: space.name.to_string(),
-            request_seconds: space.request_seconds.read(),
-            requests: Why::ALL.iter().map(|why| (*why, space.counted(*why))).filter(|(_, n)| *n > 0).collect(),
-            load_seconds: space.load_seconds.read(),
-            loads_succeeded: space.loads.succeeded.load(Ordering::Relaxed),
-            loads_failed: space.loads.failed.load(Ordering::Relaxed),
-            memory_off: space.is_braked(),
-            held: self.held(space.id, now),
-            refreshes_waiting: space.paced.load().0,
-            refresh_pace: space.paced.load().1,
+        let of_space = |space: &std::sync::Arc<crate::engine::space::SpaceState>| {
+            let (unmet, unmet_bytes) = {
+                let unmet = space.unmet.lock();
+                (unmet.len(), unmet.bytes())
+            };
+            SpaceCounts {
+                name: space.name.to_string(),
+                request_seconds: space.request_seconds.read(),
+                requests: Why::ALL.iter().map(|why| (*why, space.counted(*why))).filter(|(_, n)| *n > 0).collect(),
+                load_seconds: space.load_seconds.read(),
+                loads_succeeded: space.loads.succeeded.load(Ordering::Relaxed),
+                loads_failed: space.loads.failed.load(Ordering::Relaxed),
+                memory_off: space.is_braked(),
+                held: self.held(space.id, now),
+                refreshes_waiting: space.paced.load().0,
+                unmet,
+                unmet_bytes,
+                refresh_pace: space.paced.load().1,
+            }
         };
         let origins = self.origins.read();
         let of_origin = |gate: &std::sync::Arc<crate::state::gate::OriginGate>| {

@@ -10,6 +10,7 @@ pub(crate) mod paced;
 pub(crate) mod pending;
 pub(crate) mod plan;
 pub(crate) mod shelf;
+pub(crate) mod silence;
 pub(crate) mod spread;
 pub(crate) mod stale;
 pub(crate) mod sync;

@@ -64,9 +64,9 @@ impl<M: Clone + Ord> Roster<M> {
         self.past.retain(|(epoch, _)| *epoch > self.floor);
     }
 
-    /// Whether this set is the one in use.
-    pub fn is_current(&self, members: &M) -> bool {
-        self.past.last().is_some_and(|(_, latest)| latest == members)
+    /// The set in use.
+    pub fn current(&self) -> Option<&M> {
+        self.past.last().map(|(_, latest)| latest)
     }
 
     /// The epoch in which a set came into use last.
@@ -89,6 +89,25 @@ impl<M: Clone + Ord> Roster<M> {
         }
         self.add([(epoch, members)]);
         epoch
+    }
+
+    /// The set in use gets an epoch of its own, if another came into use in the same one: what is stored under it could
+    /// be the other's.
+    pub fn part(&mut self) {
+        if let [.., (before, _), (epoch, _)] = &mut self.past[..]
+            && before == epoch
+        {
+            *epoch = epoch.saturating_add(1);
+        }
+    }
+
+    /// Somebody used `members` until now, and has changed more there than can be told: what moved with the set in use
+    /// and was stored since is not trusted.
+    pub fn was_used(&mut self, members: M) {
+        if let Some(current) = self.current().filter(|current| **current != members).cloned() {
+            self.enter(members, 0);
+            self.enter(current, 0);
+        }
     }
 
     /// Whether something stored in `epoch` can be what its key has last said. `places_here`: whether a set of nodes
@@ -140,7 +159,7 @@ mod tests {
         let mut roster = Roster::default();
         assert_eq!((roster.enter(THREE, 100), roster.enter(THREE, 900)), (100, 100));
         assert_eq!((roster.enter(TWO, 50), roster.epoch(&THREE)), (101, Some(100)));
-        assert!(roster.is_current(&TWO) && !roster.is_current(&THREE));
+        assert_eq!(roster.current(), Some(&TWO));
     }
 
     #[test]
@@ -156,6 +175,32 @@ mod tests {
         assert!(!roster.trusts(5, last_is("c")), "either may have stored it");
         roster.enter(THREE, 0);
         assert!(!roster.trusts(5, last_is("c")) && roster.trusts(6, last_is("c")));
+    }
+
+    #[test]
+    fn a_set_in_use_parts_from_another_of_the_same_epoch() {
+        let mut roster = Roster::new(0, [(5, THREE), (5, TWO)]);
+        roster.part();
+        assert_eq!((roster.current(), roster.epoch(&THREE), roster.epoch(&TWO)), (Some(&THREE), Some(6), Some(5)));
+        assert!(roster.trusts(6, last_is("c")) && !roster.trusts(5, last_is("c")));
+        roster.part();
+        assert_eq!(roster.epoch(&THREE), Some(6), "once");
+    }
+
+    #[test]
+    fn what_moved_is_not_trusted_if_somebody_used_the_former_set_until_now() {
+        let mut roster = Roster::default();
+        roster.enter(THREE, 100);
+        let second = roster.enter(TWO, 100);
+        let on_b = |members: &&str| *members == TWO;
+        assert!(roster.trusts(second, on_b));
+        roster.was_used(THREE);
+        assert_eq!(roster.current(), Some(&TWO), "it stays in use");
+        assert!(!roster.trusts(second, on_b) && roster.trusts(second, |_| true), "what did not move is kept");
+        assert!(roster.trusts(roster.epoch(&TWO).unwrap(), on_b));
+        let before = roster.clone();
+        roster.was_used(TWO);
+        assert_eq!(roster, before, "the set in use is no former one");
     }
 
     #[test]

@@ -83,12 +83,16 @@ impl Member {
         Arc::clone(&self.process.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Another server takes its place, and is ready before this one is killed.
+    /// Another server takes its place, and is ready before this one is asked to end.
     pub(crate) async fn replace(&self, cast: &Cast, engine: &Engine) -> Result<(), DrillError> {
         let Member { process, .. } = Member::start(cast, engine).await?;
         let process = process.into_inner().unwrap_or_else(PoisonError::into_inner);
         let former = std::mem::replace(&mut *self.process.write().unwrap_or_else(PoisonError::into_inner), process);
-        blocking(move || former.kill()).await
+        blocking(move || {
+            former.end();
+            Ok(())
+        })
+        .await
     }
 
     /// Where its clients connect, in this life.

@@ -231,6 +231,8 @@ impl Scrape {
                 family.sample(&[("cause", cause.as_str())], servers as u64)
             })
         })?;
+        let help = "Whether other Memcached servers are used than are configured here, because the fleet uses them";
+        out.gauge("shared_follows", help, |family| family.sample(&[], u64::from(state.follows)))?;
         let help = "Whether any part of the shared tier can't be used: this process loads for itself";
         out.gauge("shared_degraded", help, |family| family.sample(&[], u64::from(state.is_degraded())))
     }

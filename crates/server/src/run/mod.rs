@@ -39,6 +39,8 @@ const DRAIN: Duration = Duration::from_secs(10);
 /// Before that, as long as anybody is connected: everything is served, `/readyz` says no, and HTTP clients are told
 /// to close. A client that sends its next request in the moment in which its connection is closed would lose it.
 const LEAVE: Duration = Duration::from_secs(1);
+/// In the end the fleet is told what this process alone knows, for so long.
+const TELL: Duration = Duration::from_secs(1);
 /// HTTP connections at once; more are closed as they come.
 const MAX_HTTP: usize = 10_000;
 /// Threads for loads; SQLite's statements have threads of their own.
@@ -200,6 +202,8 @@ impl Server {
             }
         });
         self.shutdown.trigger();
+        // Whoever does not answer in time is not told.
+        let _ = self.loads.block_on(async { tokio::time::timeout(TELL, self.service.leave_fleet()).await });
         // While it is all there.
         self.service.keep_hot_list();
         self.cores.end();

@@ -81,6 +81,8 @@ pub(super) fn nothing(name: &str) -> SpaceCounts {
         memory_off: false,
         held: Default::default(),
         refreshes_waiting: 0,
+        unmet: 0,
+        unmet_bytes: 0,
         refresh_pace: None,
     }
 }

@@ -155,6 +155,13 @@ impl Service {
         hotlist::text(&hot.collect::<Vec<_>>())
     }
 
+    /// Tells the fleet what this process alone knows, before it ends.
+    pub(crate) async fn leave_fleet(&self) {
+        if let Some(fleet) = &self.0.fleet {
+            fleet.tier.leave().await;
+        }
+    }
+
     /// Writes the hot list for the next start, if it is kept. One that was just begun, or that was never asked for
     /// anything, leaves the list of its predecessor.
     pub(crate) fn keep_hot_list(&self) {

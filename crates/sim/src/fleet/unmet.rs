@@ -15,7 +15,7 @@ impl Fleet<'_> {
         }
         let unmet = &mut self.unmet[process as usize];
         let first = unmet.is_empty();
-        unmet.note(u64::from(key), self.now, || key);
+        unmet.note(u64::from(key), size_of::<u32>(), self.now, || key);
         if first {
             self.after(LOOK, Event::Unmet(process));
         }

@@ -36,7 +36,9 @@ pub struct MemcachedCounts {
     pub untrusted: u64,
     /// Cells that are no entry of this version, by reason: foreign values were handed out, all others were misses.
     pub misread: Vec<(&'static str, u64)>,
-    /// Servers, and whether they can be asked.
+    /// Whether these servers are others than it was opened with, because the fleet uses them.
+    pub follows: bool,
+    /// Servers that are used, and whether they can be asked.
     pub servers: Vec<(String, bool)>,
     /// Of these: those that take no writes, and what keeps them from it.
     pub troubles: Vec<(String, TierTrouble)>,

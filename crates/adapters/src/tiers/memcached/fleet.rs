@@ -5,56 +5,154 @@
 //! with another set of servers tells those who come later, by all servers that are in both sets.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use bellwether_core::ring::roster::Roster;
 use bytes::Bytes;
+use futures_util::future::FutureExt;
 use parking_lot::{Mutex, RwLock};
-use tokio::sync::watch;
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, watch};
 
 use super::fault::Fault;
 use super::link::Link;
+use super::node::{Greet, Node};
 use super::options::{MemcachedOptions, Placement};
 use super::place::Placed;
 use super::proto::{Item, Reply, Request, Swap};
+use super::url::{self, MemcachedAddress};
 
 /// The first line of what is written down.
 const TITLE: &str = "bellwether fleet 1";
 /// Tries to write it before the next roll call does.
 const TRIES: usize = 8;
-/// While processes are of two minds about the servers, each says its own at most so often.
-const INSIST: Duration = Duration::from_secs(30);
+/// A set that others have named is given up for one's own once a server of it could not be reached for so many roll calls.
+const INSIST: u32 = 15;
 
 /// What a process knows of the fleet's servers.
 pub(super) struct Fleet {
-    /// Placement and servers, as written down.
+    me: Weak<Fleet>,
+    options: MemcachedOptions,
+    runtime: Handle,
+    /// Placement and servers of this process's own configuration, as written down.
     mine: String,
+    own: OnceLock<Vec<Arc<Node>>>,
     name: Bytes,
     known: RwLock<Arc<Known>>,
     ready: watch::Sender<bool>,
-    outvoted: Mutex<Option<Instant>>,
+    /// The set that was used until another was followed, and what was changed there is to be looked after.
+    left: Mutex<Option<String>>,
+    moved: Notify,
+    /// Since when a server that only others have named can't be reached.
+    lost: Mutex<Option<Instant>>,
 }
 
 /// A state of that knowledge.
-struct Known {
+#[derive(Clone)]
+pub(super) struct Known {
     roster: Roster<String>,
     /// Every set of the roster, ready to be asked.
     placed: BTreeMap<String, Placed>,
+    /// The set that is used, which servers it places keys on, and these.
+    used: String,
+    pub(super) ring: Placed,
+    pub(super) nodes: Vec<Arc<Node>>,
     /// Under which new values are stored. Zero: not known yet.
     epoch: u32,
+    stage: Stage,
+}
+
+/// How far a process is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Stage {
+    /// It listens.
+    Begins,
+    /// It uses what others use: a server that only its own configuration names does not answer yet.
+    Follows,
+    /// Its own configuration was in use, or is.
+    Declared,
+}
+
+impl Known {
+    /// The server that has a name.
+    pub(super) fn node(&self, name: &[u8]) -> Option<&Arc<Node>> {
+        self.nodes.get(self.ring.owner(name))
+    }
 }
 
 impl Fleet {
-    pub(super) fn new(name: Bytes, options: &MemcachedOptions, labels: &[String]) -> Fleet {
-        let known = Known { roster: Roster::default(), placed: BTreeMap::new(), epoch: 0 };
-        Fleet {
-            mine: written(options.placement, labels),
+    /// Begins to connect.
+    pub(super) fn open(
+        name: Bytes,
+        servers: Vec<MemcachedAddress>,
+        options: &MemcachedOptions,
+        runtime: Handle,
+    ) -> Arc<Fleet> {
+        let labels: Vec<String> = servers.iter().map(ToString::to_string).collect();
+        let mine = written(options.placement, &labels);
+        let known = Known {
+            roster: Roster::default(),
+            placed: BTreeMap::new(),
+            used: mine.clone(),
+            ring: Placed::new(options.placement, labels),
+            nodes: Vec::new(),
+            epoch: 0,
+            stage: Stage::Begins,
+        };
+        let fleet = Arc::new_cyclic(|me| Fleet {
+            me: me.clone(),
+            options: options.clone(),
+            runtime,
+            mine,
+            own: OnceLock::new(),
             name,
             known: RwLock::new(Arc::new(known)),
             ready: watch::channel(false).0,
-            outvoted: Mutex::default(),
-        }
+            left: Mutex::default(),
+            moved: Notify::new(),
+            lost: Mutex::default(),
+        });
+        let own: Vec<_> = servers.into_iter().map(|address| fleet.connect(address, false)).collect();
+        fleet.change(|known| known.nodes.clone_from(&own));
+        // It is set here alone.
+        let _ = fleet.own.set(own);
+        fleet
+    }
+
+    fn connect(&self, address: MemcachedAddress, is_strange: bool) -> Arc<Node> {
+        let me = self.me.clone();
+        let greet: Greet = Arc::new(move |link| {
+            let fleet = me.upgrade();
+            async move {
+                let Some(fleet) = fleet else { return Err(Fault::Down("the tier is closed".to_owned())) };
+                fleet.roll_call(&link, is_strange).await
+            }
+            .boxed()
+        });
+        Arc::new(Node::new(address, self.options.clone(), &self.runtime, greet))
+    }
+
+    /// What is known at the moment.
+    pub(super) fn known(&self) -> Arc<Known> {
+        self.known.read().clone()
+    }
+
+    /// The servers of this process's own configuration.
+    pub(super) fn own(&self) -> &[Arc<Node>] {
+        self.own.get().map_or(&[], Vec::as_slice)
+    }
+
+    /// These, and those that are used beside them.
+    pub(super) fn all(&self) -> Vec<Arc<Node>> {
+        let (own, known) = (self.own(), self.known());
+        let others = known.nodes.iter().filter(|node| !is_among(own, node));
+        own.iter().chain(others).cloned().collect()
+    }
+
+    /// Whether others are used than this process's own.
+    pub(super) fn follows(&self) -> bool {
+        self.known().used != self.mine
     }
 
     /// Ends when new values have an epoch.
@@ -70,39 +168,69 @@ impl Fleet {
 
     /// Whether what lies on a server under `name`, stored in `epoch`, can be what was said of it last.
     pub(super) fn trusts(&self, epoch: u32, name: &[u8], label: &str) -> bool {
-        let known = self.known.read().clone();
-        known.roster.trusts(epoch, |members| {
-            *members == self.mine || known.placed.get(members).is_some_and(|placed| placed.owner_label(name) == label)
-        })
+        let known = self.known();
+        known
+            .roster
+            .trusts(epoch, |members| known.placed.get(members).is_some_and(|placed| placed.owner_label(name) == label))
     }
 
-    /// All servers were asked that can be: this set is in use from now on.
+    /// All servers were asked that can be: what the fleet uses is used from now on, or this process's own.
     pub(super) fn enter(&self) {
-        self.change(|roster| {
-            roster.enter(self.mine.clone(), unix_seconds());
-        });
+        self.change(|known| known.stage = known.stage.max(Stage::Follows));
+        self.declare();
         self.ready.send_replace(true);
     }
 
-    /// Whether others use another set. True once in a while: it is time to insist on this one.
-    pub(super) fn is_outvoted(&self) -> bool {
-        let mut since = self.outvoted.lock();
-        if self.known.read().roster.is_current(&self.mine) {
-            *since = None;
-            return false;
+    /// Sees whether this process's own servers are to come into use, from time to time.
+    pub(super) fn review(&self) {
+        let known = self.known();
+        let foreign = known.nodes.iter().filter(|node| !is_among(self.own(), node));
+        let is_lost = foreign.clone().any(|node| node.is_up() == Some(false));
+        let mut lost = self.lost.lock();
+        let since = is_lost.then(|| lost.unwrap_or_else(Instant::now));
+        *lost = since;
+        let is_over = since.is_some_and(|since| since.elapsed() >= self.options.roll_call * INSIST);
+        if is_over {
+            *lost = None;
         }
-        let since = since.get_or_insert_with(|| {
-            tracing::warn!(
-                mine = self.mine,
-                "other processes use other Memcached servers: keys that move are loaded anew"
-            );
-            Instant::now()
-        });
-        since.elapsed() >= INSIST
+        drop(lost);
+        if known.stage != Stage::Declared || is_over {
+            self.declare();
+        }
     }
 
-    /// Compares notes with one server.
-    pub(super) async fn roll_call(&self, link: &Link) -> Result<(), Fault> {
+    /// This process's own servers come into use, unless one of them that others don't use can't be reached: then nobody
+    /// is made to look for keys where nobody answers.
+    fn declare(&self) {
+        let known = self.known();
+        let is_used = |node: &Arc<Node>| known.ring.labels().contains(&node.label);
+        let is_new = known.roster.current().is_some_and(|current| *current != self.mine);
+        if is_new && self.own().iter().any(|node| !is_used(node) && node.is_up() != Some(true)) {
+            return;
+        }
+        self.change(|known| {
+            known.roster.enter(self.mine.clone(), unix_seconds());
+            known.stage = Stage::Declared;
+        });
+    }
+
+    /// Who was left, once it is known that another set is used.
+    pub(super) fn left(&self) -> Option<String> {
+        self.left.lock().take()
+    }
+
+    /// Ends when there is something to be looked after.
+    pub(super) async fn moved(&self) {
+        self.moved.notified().await;
+    }
+
+    /// More was changed on the servers of `left` than could be done again on those that are used.
+    pub(super) fn was_used(&self, left: String) {
+        self.change(|known| known.roster.was_used(left));
+    }
+
+    /// Compares notes with one server. One that others have named must have notes of the set that is used.
+    pub(super) async fn roll_call(&self, link: &Link, is_strange: bool) -> Result<(), Fault> {
         for _ in 0..TRIES {
             let (swap, theirs) = match link.call(Request::Get(self.name.clone())).await? {
                 Reply::Found(Item { data, cas, .. }) => (Swap::Unchanged(cas), read(&data)),
@@ -110,10 +238,14 @@ impl Fleet {
                 Reply::Refused(text) => return Err(Fault::told(&text)),
                 Reply::TooLong(_) | Reply::Done | Reply::Lost => return Err(Fault::Refused("no roster".to_owned())),
             };
-            if let Some(theirs) = &theirs {
-                self.change(|roster| roster.merge(theirs));
+            let is_ours = |theirs: &Roster<String>| theirs.epoch(&self.known().used).is_some();
+            if is_strange && !theirs.as_ref().is_some_and(is_ours) {
+                return Err(Fault::Refused("others have named it, and it has no notes of their fleet".to_owned()));
             }
-            let known = self.known.read().clone();
+            if let Some(theirs) = &theirs {
+                self.change(|known| known.roster.merge(theirs));
+            }
+            let known = self.known();
             // Nothing is said before all were heard.
             if known.epoch == 0 || theirs.as_ref() == Some(&known.roster) {
                 return Ok(());
@@ -130,23 +262,56 @@ impl Fleet {
         Ok(())
     }
 
-    fn change(&self, change: impl FnOnce(&mut Roster<String>)) {
+    fn change(&self, change: impl FnOnce(&mut Known)) {
         let mut known = self.known.write();
-        let mut roster = known.roster.clone();
-        change(&mut roster);
-        if roster == known.roster {
+        let mut next = Known::clone(&known);
+        change(&mut next);
+        if next.roster == known.roster && next.stage == known.stage && next.nodes.len() == known.nodes.len() {
             return;
         }
-        let placed =
-            roster.past().iter().filter_map(|(_, members)| Some((members.clone(), placed(members)?))).collect();
-        let epoch = roster.epoch(&self.mine).unwrap_or(0);
-        if epoch == 0 && known.epoch != 0 {
-            // Sets that came later have pushed it out: what is stored under it is trusted by nobody until it insists.
-            *known = Arc::new(Known { epoch: known.epoch, roster, placed });
-            return;
+        if next.stage > Stage::Begins {
+            next.roster.part();
         }
-        *known = Arc::new(Known { roster, placed, epoch });
+        let sets = next.roster.past().iter();
+        next.placed = sets.filter_map(|(_, members)| Some((members.clone(), placed(members)?))).collect();
+        if next.stage > Stage::Begins {
+            self.use_current(&mut next);
+        }
+        if next.used != known.used {
+            tracing::warn!(
+                uses = next.used,
+                configured = self.mine,
+                "the fleet uses other Memcached servers from now on: keys that move are loaded anew"
+            );
+            self.left.lock().get_or_insert_with(|| known.used.clone());
+            self.moved.notify_one();
+        }
+        *known = Arc::new(next);
     }
+
+    /// The newest set is used: all processes that can hear one another agree on it.
+    fn use_current(&self, known: &mut Known) {
+        let Known { roster, placed, used, ring, nodes, epoch, .. } = known;
+        // A set that this version can't place is passed over; values that may have moved with it are not trusted.
+        let newest =
+            roster.past().iter().rev().find_map(|(epoch, members)| Some((*epoch, members, placed.get(members)?)));
+        let Some((newest, members, place)) = newest else { return };
+        *epoch = newest;
+        if members == used {
+            return;
+        }
+        let node = |label: &String| {
+            let mut there = self.own().iter().chain(nodes.iter());
+            let address = || url::server(label).ok();
+            there.find(|node| node.label == *label).cloned().or_else(|| Some(self.connect(address()?, true)))
+        };
+        let Some(all) = place.labels().iter().map(node).collect::<Option<Vec<_>>>() else { return };
+        (*nodes, *ring, *used) = (all, place.clone(), members.clone());
+    }
+}
+
+fn is_among(nodes: &[Arc<Node>], node: &Arc<Node>) -> bool {
+    nodes.iter().any(|other| Arc::ptr_eq(other, node))
 }
 
 fn unix_seconds() -> u32 {

@@ -1,13 +1,16 @@
 //! How is one key of the fleet looked at and changed? A look, a decision, and a compare-and-swap that makes it one step.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use bellwether::shared::Envelope as Entry;
-use bellwether::shared::{Found, TierError, TierTrouble, Wrote};
-use bellwether::{Fence, Span};
+use bellwether::shared::{Found, Raised, TierError, TierTrouble, Wrote};
+use bellwether::{Fence, Invalidation, Span};
 use bellwether_core::cell::{Cell, What};
 use bytes::Bytes;
+use futures_util::future::join_all;
+use futures_util::stream::{self, StreamExt};
 
 use super::counters::Counters;
 use super::fault::Fault;
@@ -15,31 +18,79 @@ use super::fleet::Fleet;
 use super::name::Name;
 use super::node::Node;
 use super::options::MemcachedOptions;
-use super::place::Placed;
 use super::proto::{Reply, Request, Swap};
+use super::recent::Recent;
 use super::slot::{LONGEST_S, Slot, seconds, stamp_of};
 use super::step::{Step, found};
 use crate::tiers::wire::{seal, windows};
 
-/// An invalidation does not give up so soon.
+/// So often a step is taken anew when somebody was quicker. Whoever was has moved the key on.
+const TRIES: usize = 16;
+/// A change does not give up so soon.
 pub(super) const STUBBORN: usize = 64;
+/// Changes that are done again at once on other servers.
+const AGAIN_AT_ONCE: usize = 16;
 /// Windows end within what Memcached takes for a time to live, and what is added to it.
 pub(super) const LONGEST_MS: u64 = (LONGEST_S - 2) * 1000;
 
 /// What a tier is, for those who act on it.
 pub(super) struct Inner {
     pub(super) options: MemcachedOptions,
-    pub(super) nodes: Vec<Node>,
-    pub(super) placed: Placed,
     pub(super) fleet: Arc<Fleet>,
+    pub(super) recent: Recent,
     pub(super) counters: Counters,
 }
 
+/// What a step is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum For {
+    /// A load.
+    Load,
+    /// A change by somebody who is told that it is done.
+    Change,
+}
+
 impl Inner {
-    pub(super) async fn roll_call(&self, node: &Node) {
+    /// Compares notes with all servers, and does what follows from them.
+    pub(super) async fn compare_notes(&self) {
+        let all = self.fleet.all();
+        join_all(all.iter().map(|node| self.roll_call(node))).await;
+        if let Some(left) = self.fleet.left() {
+            self.catch_up(left).await;
+        }
+    }
+
+    async fn roll_call(&self, node: &Node) {
         let Some(link) = node.link() else { return };
-        if let Ok(Err(fault)) = tokio::time::timeout(self.options.answer_timeout, self.fleet.roll_call(&link)).await {
+        let told = self.fleet.roll_call(&link, false);
+        if let Ok(Err(fault)) = tokio::time::timeout(self.options.answer_timeout, told).await {
             tracing::debug!(node = node.label, ?fault, "a roll call went unanswered");
+        }
+    }
+
+    /// Others used another set of servers while this process still used `left`: what it changed there meanwhile, they
+    /// have not seen. It is removed where they look.
+    async fn catch_up(&self, left: String) {
+        let is_done = match self.recent.take() {
+            None => false,
+            Some(changes) => {
+                let known = self.fleet.known();
+                let place =
+                    |key: &[u8]| known.ring.owner_label(&Name::new(&self.options.prefix, key).stored).to_owned();
+                // The last change counts: what was changed where all look is seen.
+                let last: BTreeMap<_, _> =
+                    changes.into_iter().map(|change| (change.key, (change.server, change.at))).collect();
+                let unseen = last.into_iter().filter(|(key, (server, _))| place(key) != *server);
+                let unseen: Vec<(Vec<u8>, Instant)> = unseen.map(|(key, (_, at))| (key, at)).collect();
+                let remove = |(key, at): (Vec<u8>, Instant)| async move {
+                    let ago = Span::ms(u64::try_from(at.elapsed().as_millis()).unwrap_or(u64::MAX));
+                    self.invalidate(&key, Invalidation::Remove, Fence::ZERO, ago).await.is_ok()
+                };
+                stream::iter(unseen).map(remove).buffer_unordered(AGAIN_AT_ONCE).all(async |done| done).await
+            }
+        };
+        if !is_done {
+            self.fleet.was_used(left);
         }
     }
 
@@ -64,8 +115,26 @@ impl Inner {
         })
     }
 
-    pub(super) fn node(&self, name: &Name) -> Result<&Node, TierError> {
-        self.nodes.get(self.placed.owner(&name.stored)).ok_or_else(|| failed("a tier without a server"))
+    /// The server that has a name.
+    pub(super) fn node(&self, name: &Name) -> Result<Arc<Node>, TierError> {
+        self.fleet.known().node(&name.stored).cloned().ok_or_else(|| failed("a tier without a server"))
+    }
+
+    /// The server that has a key that is about to be changed.
+    pub(super) fn node_to_change(&self, key: &[u8], name: &Name) -> Result<Arc<Node>, TierError> {
+        loop {
+            let node = self.node(name)?;
+            self.recent.note(key, &node.label);
+            // Whoever catches up after this has seen the note.
+            if Arc::ptr_eq(&node, &self.node(name)?) {
+                return Ok(node);
+            }
+        }
+    }
+
+    /// What lies under a key's name.
+    pub(super) async fn look(&self, name: &Name) -> Result<Slot, TierError> {
+        self.slot(&*self.node(name)?, name).await
     }
 
     /// What lies under a name.
@@ -100,13 +169,14 @@ impl Inner {
     pub(super) async fn step<R>(
         &self,
         key: &[u8],
-        tries: usize,
+        purpose: For,
         mut decide: impl FnMut(&Name, &Slot) -> Result<Step<R>, TierError>,
     ) -> Result<R, TierError> {
         let name = Name::new(&self.options.prefix, key);
-        let node = self.node(&name)?;
+        let tries = if purpose == For::Change { STUBBORN } else { TRIES };
         for _ in 0..tries {
-            let slot = self.slot(node, &name).await?;
+            let node = if purpose == For::Change { self.node_to_change(key, &name)? } else { self.node(&name)? };
+            let slot = self.slot(&node, &name).await?;
             let (request, reply) = match decide(&name, &slot)? {
                 Step::Done(reply) => return Ok(reply),
                 Step::Delete(reply) => match slot.cas {
@@ -115,12 +185,42 @@ impl Inner {
                 },
                 Step::Write { next, body, reply } => (self.replacing(&name, &slot, &next, body), reply),
             };
-            if self.call(node, request).await? == Reply::Done {
+            if self.call(&node, request).await? == Reply::Done {
                 return Ok(reply);
             }
             self.counters.contended.add();
         }
         Err(failed("others were quicker every time"))
+    }
+
+    /// An invalidation that somebody was told of so long `ago`.
+    pub(super) async fn invalidate(
+        &self,
+        key: &[u8],
+        verb: Invalidation,
+        at_least: Fence,
+        ago: Span,
+    ) -> Result<Raised, TierError> {
+        let decide = move |_: &Name, slot: &Slot| {
+            let (raised, next) = Cell::invalidate_late(slot.cell, verb, at_least, slot.surely(ago), slot.now);
+            let held = slot.envelope.as_ref().filter(|_| slot.cell.is_some());
+            let salts = held.map(|held| held.extensions.salts.clone()).unwrap_or_default();
+            let reply = Raised { fence: raised.fence, was_resident: raised.was_resident, salts };
+            Ok(match next {
+                Some(next) => Step::Write { next, body: None, reply },
+                None => Step::Done(Raised { salts: Vec::new(), ..reply }),
+            })
+        };
+        match self.step(key, For::Change, decide).await {
+            // Somebody's value, too long to be looked at: it goes unseen, as it would with a `delete` of theirs.
+            Err(error) if error.kind == TierTrouble::Unfit => {
+                let name = Name::new(&self.options.prefix, key);
+                self.call(&*self.node_to_change(key, &name)?, Request::Remove(name.stored.clone())).await?;
+                let raised = self.step(key, For::Change, decide).await?;
+                Ok(Raised { was_resident: true, ..raised })
+            }
+            done => done,
+        }
     }
 
     /// Puts another cell in the place of what lies there, if nobody is quicker.

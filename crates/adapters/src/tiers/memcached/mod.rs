@@ -16,6 +16,7 @@ mod node;
 mod options;
 mod place;
 mod proto;
+mod recent;
 mod slot;
 mod step;
 mod taken;
@@ -25,9 +26,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bellwether::shared::Envelope as Entry;
-use bellwether::shared::{
-    Acquired, Ask, Change, Found, Raised, Stored, Tier, TierError, TierTrouble, Verified, When, Wrote,
-};
+use bellwether::shared::{Acquired, Ask, Change, Found, Raised, Stored, Tier, TierError, Verified, When, Wrote};
 use bellwether::{FailClass, Fence, Invalidation, Span};
 use bellwether_core::cell::{self, Cell};
 use bellwether_core::ring::split;
@@ -39,20 +38,17 @@ use tokio::task::AbortHandle;
 use self::counters::Counters;
 pub use self::counters::MemcachedCounts;
 use self::fleet::Fleet;
-use self::inner::{Inner, LONGEST_MS, STUBBORN, trouble_of};
+use self::inner::{For, Inner, LONGEST_MS, trouble_of};
 use self::name::Name;
-use self::node::{Greet, Node};
 pub use self::options::{MemcachedOptions, Placement};
-use self::place::Placed;
 use self::proto::{Request, Swap};
+use self::recent::Recent;
 use self::slot::Slot;
 use self::step::{Step, acquired, found};
 pub use self::url::MemcachedAddress;
 use crate::SetupError;
 use crate::tiers::wire::is_expired;
 
-/// So often a step is taken anew when somebody was quicker. Whoever was has moved the key on.
-const TRIES: usize = 16;
 /// A prefix leaves room for keys.
 const LONGEST_PREFIX: usize = 100;
 
@@ -94,24 +90,20 @@ impl MemcachedTier {
                 "open it inside one, or name one in its options",
             ));
         };
-        let labels: Vec<String> = servers.iter().map(ToString::to_string).collect();
-        let fleet = Arc::new(Fleet::new(name::of_roster(&options.prefix), &options, &labels));
-        let greeting = fleet.clone();
-        let greet: Greet = Arc::new(move |link| {
-            let fleet = greeting.clone();
-            async move { fleet.roll_call(&link).await }.boxed()
-        });
-        let node = |address| Node::new(address, options.clone(), &runtime, greet.clone());
-        let nodes = servers.into_iter().map(node).collect();
-        let placed = Placed::new(options.placement, labels);
-        let inner = Arc::new(Inner { options, nodes, placed, fleet, counters: Counters::default() });
+        let name = name::of_roster(&options.prefix);
+        let fleet = Fleet::open(name, servers, &options, runtime.clone());
+        // Whoever learns of other servers learns it from the roll call after they came into use, or from the next.
+        let recent = Recent::new(options.roll_call * 3 + options.answer_timeout);
+        let inner = Arc::new(Inner { options, fleet, recent, counters: Counters::default() });
         let steward = runtime.spawn(look_after(inner.clone())).abort_handle();
         Ok(MemcachedTier { inner, steward })
     }
 
     /// What it has done, and how its servers are.
     pub fn counts(&self) -> MemcachedCounts {
-        let Inner { nodes, counters, .. } = &*self.inner;
+        let Inner { fleet, counters, .. } = &*self.inner;
+        let known = fleet.known();
+        let nodes = &known.nodes;
         MemcachedCounts {
             calls: counters.calls.get(),
             unreachable: counters.unreachable.get(),
@@ -121,6 +113,7 @@ impl MemcachedTier {
             contended: counters.contended.get(),
             untrusted: counters.untrusted.get(),
             misread: counters.misread.counts().to_vec(),
+            follows: fleet.follows(),
             servers: nodes.iter().map(|node| (node.label.clone(), node.is_up() == Some(true))).collect(),
             troubles: nodes.iter().filter_map(|node| Some((node.label.clone(), trouble_of(node)?))).collect(),
         }
@@ -128,14 +121,21 @@ impl MemcachedTier {
 
     /// Servers that can't be used, each with the reason: it waits until all were tried once.
     pub async fn check(&self) -> Vec<(String, String)> {
-        join_all(self.inner.nodes.iter().map(Node::settled)).await;
-        self.inner.nodes.iter().filter_map(|node| Some((node.label.clone(), node.trouble()?))).collect()
+        let all = self.inner.fleet.all();
+        join_all(all.iter().map(|node| node.settled())).await;
+        all.iter().filter_map(|node| Some((node.label.clone(), node.trouble()?))).collect()
+    }
+
+    /// Before the process ends: what it changed on servers that others don't use any more is removed where they look.
+    pub async fn leave(&self) {
+        self.inner.compare_notes().await;
     }
 
     /// Writes a little to every server that can be reached: whether it takes writes is known then although nobody asks.
     pub async fn probe(&self) {
         let prefix = String::from_utf8_lossy(&self.inner.options.prefix);
-        join_all(self.inner.nodes.iter().filter(|node| node.is_up() == Some(true)).map(async |node| {
+        let known = self.inner.fleet.known();
+        join_all(known.nodes.iter().filter(|node| node.is_up() == Some(true)).map(async |node| {
             let name = Bytes::from(format!("{}{prefix}probe:{:016x}", char::from(name::OWN), fastrand::u64(..)));
             let data = Bytes::from_static(&[0; bellwether_envelope::HEADER]);
             let set = Request::Set { name, swap: Swap::Absent, ttl: Some(1), flags: 0, data };
@@ -145,9 +145,10 @@ impl MemcachedTier {
         .await;
     }
 
-    /// Which server has a key, as `host:port`.
-    pub fn server_of(&self, key: &[u8]) -> &str {
-        self.inner.placed.owner_label(&Name::new(&self.inner.options.prefix, key).stored)
+    /// Which server has a key now, as `host:port`.
+    pub fn server_of(&self, key: &[u8]) -> String {
+        let name = Name::new(&self.inner.options.prefix, key);
+        self.inner.fleet.known().ring.owner_label(&name.stored).to_owned()
     }
 }
 
@@ -171,18 +172,17 @@ fn check_prefix(prefix: &[u8]) -> Result<(), SetupError> {
 
 /// Says which servers are in use once all were heard that can be, and compares notes from then on.
 async fn look_after(inner: Arc<Inner>) {
-    join_all(inner.nodes.iter().map(Node::settled)).await;
-    while !inner.nodes.iter().any(|node| node.is_up() == Some(true)) {
+    let fleet = &inner.fleet;
+    join_all(fleet.own().iter().map(|node| node.settled())).await;
+    while !fleet.own().iter().any(|node| node.is_up() == Some(true)) {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    inner.fleet.enter();
+    fleet.enter();
     loop {
-        join_all(inner.nodes.iter().map(|node| inner.roll_call(node))).await;
-        if inner.fleet.is_outvoted() {
-            inner.fleet.enter();
-        } else {
-            tokio::time::sleep(inner.options.roll_call).await;
-        }
+        inner.compare_notes().await;
+        fleet.review();
+        // Elapsed or moved: the next roll call is due.
+        let _ = tokio::time::timeout(inner.options.roll_call, fleet.moved()).await;
     }
 }
 
@@ -190,7 +190,7 @@ impl Tier for MemcachedTier {
     fn get<'a>(&'a self, key: &'a [u8]) -> BoxFuture<'a, Result<Found, TierError>> {
         async move {
             let name = Name::new(&self.inner.options.prefix, key);
-            Ok(found(self.inner.slot(self.inner.node(&name)?, &name).await?))
+            Ok(found(self.inner.look(&name).await?))
         }
         .boxed()
     }
@@ -206,7 +206,7 @@ impl Tier for MemcachedTier {
                 (answer, _) => Step::Done(answer),
             })
         };
-        self.inner.step(key, TRIES, decide).boxed()
+        self.inner.step(key, For::Load, decide).boxed()
     }
 
     fn publish<'a>(&'a self, key: &'a [u8], token: Fence, envelope: Entry) -> BoxFuture<'a, Result<Stored, TierError>> {
@@ -217,7 +217,7 @@ impl Tier for MemcachedTier {
                 None => Step::Done(Stored::Refused),
             })
         };
-        self.inner.step(key, TRIES, decide).boxed()
+        self.inner.step(key, For::Load, decide).boxed()
     }
 
     fn renew<'a>(&'a self, key: &'a [u8], token: Fence, lease: Span) -> BoxFuture<'a, Result<bool, TierError>> {
@@ -227,7 +227,7 @@ impl Tier for MemcachedTier {
                 None => Step::Done(false),
             })
         };
-        self.inner.step(key, TRIES, decide).boxed()
+        self.inner.step(key, For::Load, decide).boxed()
     }
 
     fn release<'a>(
@@ -243,7 +243,7 @@ impl Tier for MemcachedTier {
                 Err(()) => Step::Done(false),
             })
         };
-        self.inner.step(key, TRIES, decide).boxed()
+        self.inner.step(key, For::Load, decide).boxed()
     }
 
     fn invalidate<'a>(
@@ -262,29 +262,7 @@ impl Tier for MemcachedTier {
         at_least: Fence,
         ago: Span,
     ) -> BoxFuture<'a, Result<Raised, TierError>> {
-        let decide = move |_: &Name, slot: &Slot| {
-            let (raised, next) = Cell::invalidate_late(slot.cell, verb, at_least, slot.surely(ago), slot.now);
-            let held = slot.envelope.as_ref().filter(|_| slot.cell.is_some());
-            let salts = held.map(|held| held.extensions.salts.clone()).unwrap_or_default();
-            let reply = Raised { fence: raised.fence, was_resident: raised.was_resident, salts };
-            Ok(match next {
-                Some(next) => Step::Write { next, body: None, reply },
-                None => Step::Done(Raised { salts: Vec::new(), ..reply }),
-            })
-        };
-        async move {
-            match self.inner.step(key, STUBBORN, decide).await {
-                // Somebody's value, too long to be looked at: it goes unseen, as it would with a `delete` of theirs.
-                Err(error) if error.kind == TierTrouble::Unfit => {
-                    let name = Name::new(&self.inner.options.prefix, key);
-                    self.inner.call(self.inner.node(&name)?, Request::Remove(name.stored.clone())).await?;
-                    let raised = self.inner.step(key, STUBBORN, decide).await?;
-                    Ok(Raised { was_resident: true, ..raised })
-                }
-                done => done,
-            }
-        }
-        .boxed()
+        self.inner.invalidate(key, verb, at_least, ago).boxed()
     }
 
     fn write<'a>(
@@ -299,7 +277,7 @@ impl Tier for MemcachedTier {
             let fence = Cell::may_write(slot.cell, when, at_least, slot.now);
             self.inner.written(name, slot, fence, reads, &envelope)
         };
-        self.inner.step(key, STUBBORN, decide).boxed()
+        self.inner.step(key, For::Change, decide).boxed()
     }
 
     fn write_late<'a>(
@@ -314,7 +292,7 @@ impl Tier for MemcachedTier {
             let fence = Cell::may_write_late(slot.cell, slot.surely(ago), at_least, slot.now);
             self.inner.written(name, slot, fence, reads, &envelope)
         };
-        self.inner.step(key, STUBBORN, decide).boxed()
+        self.inner.step(key, For::Change, decide).boxed()
     }
 
     fn change<'a>(
@@ -343,13 +321,13 @@ impl Tier for MemcachedTier {
                 }
             })
         };
-        self.inner.step(key, STUBBORN, decide).boxed()
+        self.inner.step(key, For::Change, decide).boxed()
     }
 
     fn verify<'a>(&'a self, key: &'a [u8]) -> BoxFuture<'a, Result<Verified, TierError>> {
         async move {
             let name = Name::new(&self.inner.options.prefix, key);
-            let slot = self.inner.slot(self.inner.node(&name)?, &name).await?;
+            let slot = self.inner.look(&name).await?;
             let held = slot.envelope.as_ref().filter(|held| !is_expired(&held.header));
             let alive = cell::alive(slot.cell, slot.now.tick()).filter(|cell| cell.is_resident(slot.now.tick()));
             Ok(held.and(alive).map_or(Verified::Gone, |cell| Verified::Holds(cell.fence)))
@@ -358,11 +336,12 @@ impl Tier for MemcachedTier {
     }
 
     fn nodes(&self) -> usize {
-        self.inner.nodes.len()
+        self.inner.fleet.known().nodes.len()
     }
 
     fn salts(&self, key: &[u8], most: usize) -> Vec<u32> {
-        let owner = |key: &[u8]| self.inner.placed.owner(&Name::new(&self.inner.options.prefix, key).stored);
+        let known = self.inner.fleet.known();
+        let owner = |key: &[u8]| known.ring.owner(&Name::new(&self.inner.options.prefix, key).stored);
         split::salts(key, most, |name| Some(owner(name)))
     }
 }

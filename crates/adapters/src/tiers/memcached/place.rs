@@ -46,7 +46,12 @@ impl Placed {
         owner.unwrap_or(0)
     }
 
-    /// Its `host:port`.
+    /// The servers, as `host:port`.
+    pub(super) fn labels(&self) -> &[String] {
+        &self.labels
+    }
+
+    /// The server that has a name, as `host:port`.
     pub(super) fn owner_label(&self, name: &[u8]) -> &str {
         self.labels.get(self.owner(name)).map_or("", String::as_str)
     }

@@ -54,7 +54,7 @@ impl Drop for Taken {
 pub(super) async fn take(inner: &Arc<Inner>, key: &[u8], at_least: Fence) -> Result<Wrote, TierError> {
     let name = Name::new(&inner.options.prefix, key);
     for _ in 0..STUBBORN {
-        let slot = inner.slot(inner.node(&name)?, &name).await?;
+        let slot = inner.slot(&*inner.node_to_change(key, &name)?, &name).await?;
         let before = found(slot.clone());
         let change = |at_least| Cell::change(slot.cell, Change::Take, at_least, slot.now);
         // Its tombstone is known by its fence, which nobody else who takes it at this moment may have drawn as well.
@@ -79,7 +79,7 @@ async fn give_up(taken: Taken, request: Request) -> Result<Option<Taken>, TierEr
     tokio::spawn(async move {
         let name = Name::new(&taken.inner.options.prefix, &taken.key);
         let done = match taken.inner.node(&name) {
-            Ok(node) => taken.inner.call(node, request).await,
+            Ok(node) => taken.inner.call(&node, request).await,
             Err(error) => Err(error),
         };
         let said = match done {
@@ -102,14 +102,14 @@ async fn put_back(inner: Arc<Inner>, key: Vec<u8>, was: Slot, fence: Fence) {
     let Ok(node) = inner.node(&name) else { return };
     let mut pause = FIRST_PAUSE;
     for _ in 0..LOOKS {
-        if let Ok(slot) = inner.slot(node, &name).await {
+        if let Ok(slot) = inner.slot(&node, &name).await {
             let is_taken = slot.cell.is_some_and(|cell| cell.what == What::Tombstone && cell.fence == fence);
             if !is_taken && slot.cas != was.cas {
                 // Somebody has changed the key since: that holds.
                 return;
             }
             // Stored, or somebody was quicker.
-            if is_taken && inner.call(node, back(&name, &was, &slot)).await.is_ok() {
+            if is_taken && inner.call(&node, back(&name, &was, &slot)).await.is_ok() {
                 tracing::debug!(node = node.label, "a value that nobody waited for any more was put back");
                 return;
             }

@@ -54,7 +54,8 @@ pub(super) fn parse(url: &str) -> Result<Vec<MemcachedAddress>, SetupError> {
     Ok(servers)
 }
 
-fn server(text: &str) -> Result<MemcachedAddress, SetupError> {
+/// Reads a server, as it prints.
+pub(super) fn server(text: &str) -> Result<MemcachedAddress, SetupError> {
     let wrong = |what: &str| SetupError::new(format!("{what} in '{text}'"), EXAMPLE);
     let (host, rest) = match text.strip_prefix('[') {
         Some(rest) => rest.split_once(']').ok_or_else(|| wrong("no closing bracket"))?,

@@ -39,22 +39,25 @@ const MOVED_PERCENT: u64 = 33 + 3;
 const LEFT: usize = 1;
 /// Keys that are read meanwhile.
 const READ: usize = 50;
-/// Rows that are written while servers differ, and as many once they agree.
+/// Rows that are written while servers differ, by one that knows the nodes in use and by one that does not yet, and as many
+/// once they agree.
 const WRITTEN: u64 = 60;
 
 async fn play(stage: &mut Stage) -> Result<Vec<Check>, DrillError> {
     let (everyone, keys) = ((0..SERVERS).collect::<Vec<_>>(), stage.keys(Space::Long, KEYS));
-    let (between, after) = (stage.keys(Space::Long, WRITTEN), stage.keys(Space::Long, WRITTEN));
+    let [between, behind, after] = std::array::from_fn(|_| stage.keys(Space::Long, WRITTEN));
     let read: Vec<Key> = keys.iter().take(READ).cloned().collect();
-    for some in [&keys, &between, &after] {
+    for some in [&keys, &between, &behind, &after] {
         fill(stage, some).await?;
     }
     let before = stage.loads(&keys);
     let script = async {
         sleep(stage.scale.before).await;
         stage.replace(0, Nodes::Without(LEFT)).await?;
-        // Whoever was told first writes while another still uses what is left out.
+        // Whoever was told first writes while another still uses what is left out, and so does that other.
         stage.overwrite(0, &between, 2).await?;
+        fill(stage, &behind).await?;
+        stage.overwrite(1, &behind, 2).await?;
         sleep(stage.scale.before / 2).await;
         for server in 1..SERVERS {
             stage.replace(server, Nodes::Without(LEFT)).await?;
@@ -68,15 +71,20 @@ async fn play(stage: &mut Stage) -> Result<Vec<Check>, DrillError> {
     let moved = stage.loads(&keys) - before;
     let mut old = 0;
     for server in everyone {
-        old += stage.not_at(server, &between, 2).await? + stage.not_at(server, &after, 2).await?;
+        for written in [&between, &behind, &after] {
+            old += stage.not_at(server, written, 2).await?;
+        }
     }
     stage.replace_fleet(Nodes::First).await?;
-    let returned = stage.not_at(0, &between, 2).await? + stage.not_at(0, &after, 2).await?;
+    let mut returned = 0;
+    for written in [&between, &behind, &after] {
+        returned += stage.not_at(0, written, 2).await?;
+    }
     // Who was connected to a server that is replaced loses its call, and connects to the next.
     let lost = |call: &&Call| call.answer == Answer::Lost;
     let wrong = calls.iter().filter(|call| !call.answer.served() && call.answer != Answer::Lost).count() as u64;
     let note = format!("{} calls at a server as it was replaced", calls.iter().filter(lost).count());
-    let (written, servers) = (2 * WRITTEN, SERVERS as u64);
+    let (written, servers) = (3 * WRITTEN, SERVERS as u64);
     Ok(vec![
         Check::some_of_100(
             "moved",

@@ -48,6 +48,13 @@ impl Scrape {
         })?;
         out.gauge("refreshes_waiting", "Refreshes that wait for their turn", |family| {
             spaces().try_for_each(|space| family.sample(&[("space", &space.name)], space.refreshes_waiting as u64))
+        })?;
+        let help = "Keys that were asked for in vain while the origin was busy, and are loaded once there is room";
+        out.gauge("unmet_keys", help, |family| {
+            spaces().try_for_each(|space| family.sample(&[("space", &space.name)], space.unmet as u64))
+        })?;
+        out.gauge("unmet_bytes", "Bytes of those keys, beside what memory may hold", |family| {
+            spaces().try_for_each(|space| family.sample(&[("space", &space.name)], space.unmet_bytes as u64))
         })
     }
 }

@@ -38,6 +38,8 @@ pub struct SharedState {
     pub nodes: Vec<(String, bool)>,
     /// Of these: those that take no writes, and why.
     pub unwritable: Vec<(String, TierTrouble)>,
+    /// Other servers are used than are configured, because the fleet uses them.
+    pub follows: bool,
     /// Others use it by other settings, which was found out too late to refuse the start.
     pub stranger: bool,
 }
@@ -148,6 +150,7 @@ impl SharedTier {
                     misread: counts.misread,
                     unwritable: counts.nodes.iter().filter_map(|n| Some((n.address.clone(), n.trouble?))).collect(),
                     nodes: counts.nodes.into_iter().map(|node| (node.address, node.connected && !node.open)).collect(),
+                    follows: false,
                     stranger: false,
                 }
             }
@@ -158,6 +161,7 @@ impl SharedTier {
                     misread: counts.misread,
                     nodes: counts.servers,
                     unwritable: counts.troubles,
+                    follows: counts.follows,
                     ..SharedState::default()
                 }
             }
@@ -169,6 +173,14 @@ impl SharedTier {
         match self {
             SharedTier::Redis(tier) => tier.probe().await,
             SharedTier::Memcached(tier) => tier.probe().await,
+        }
+    }
+
+    /// Before the process ends: what it alone knows is told.
+    pub(crate) async fn leave(&self) {
+        match self {
+            SharedTier::Redis(_) => {}
+            SharedTier::Memcached(tier) => tier.leave().await,
         }
     }
 

@@ -1,0 +1,102 @@
+//! Which keys did this process change a moment ago, and on which server? If it learns that others used another set of
+//! servers by then, it does so again where they look.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+/// More are not remembered.
+const MOST: usize = 4_096;
+
+/// Changes of the last moments.
+pub(super) struct Recent {
+    /// How long one is remembered.
+    lasts: Duration,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Default)]
+struct Kept {
+    changes: VecDeque<Change>,
+    /// When one was forgotten too soon.
+    lost: Option<Instant>,
+}
+
+/// A key, and the server on which it was changed.
+pub(super) struct Change {
+    pub(super) key: Vec<u8>,
+    pub(super) server: String,
+    /// When it was about to be.
+    pub(super) at: Instant,
+}
+
+impl Recent {
+    pub(super) fn new(lasts: Duration) -> Recent {
+        Recent { lasts, kept: Mutex::default() }
+    }
+
+    /// `key` is about to be changed.
+    pub(super) fn note(&self, key: &[u8], server: &str) {
+        self.note_at(Instant::now(), key, server);
+    }
+
+    fn note_at(&self, at: Instant, key: &[u8], server: &str) {
+        let mut kept = self.kept.lock();
+        while kept.changes.front().is_some_and(|first| at.duration_since(first.at) > self.lasts) {
+            kept.changes.pop_front();
+        }
+        if kept.changes.len() >= MOST {
+            kept.changes.pop_front();
+            kept.lost = Some(at);
+        }
+        kept.changes.push_back(Change { key: key.to_vec(), server: server.to_owned(), at });
+    }
+
+    /// All of them; `None`: there were too many.
+    pub(super) fn take(&self) -> Option<Vec<Change>> {
+        self.take_at(Instant::now())
+    }
+
+    fn take_at(&self, now: Instant) -> Option<Vec<Change>> {
+        let Kept { changes, lost } = std::mem::take(&mut *self.kept.lock());
+        let is_whole = lost.is_none_or(|lost| now.duration_since(lost) > self.lasts);
+        is_whole.then(|| changes.into_iter().filter(|change| now.duration_since(change.at) <= self.lasts).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LASTS: Duration = Duration::from_secs(6);
+
+    fn keys(taken: Option<Vec<Change>>) -> Option<Vec<String>> {
+        taken.map(|all| all.into_iter().map(|change| String::from_utf8(change.key).unwrap()).collect())
+    }
+
+    #[test]
+    fn what_was_changed_is_told_once_while_it_is_of_this_moment() {
+        let (recent, start) = (Recent::new(LASTS), Instant::now());
+        recent.note_at(start, b"a", "h:1");
+        recent.note_at(start + LASTS, b"b", "h:1");
+        assert_eq!(keys(recent.take_at(start + LASTS)), Some(vec!["a".into(), "b".into()]));
+        assert_eq!(keys(recent.take_at(start + LASTS)), Some(vec![]));
+        recent.note_at(start, b"a", "h:1");
+        assert_eq!(keys(recent.take_at(start + LASTS * 2)), Some(vec![]));
+    }
+
+    #[test]
+    fn too_many_are_not_taken_for_all() {
+        let (recent, start) = (Recent::new(LASTS), Instant::now());
+        let note = |many: usize| (0..many).for_each(|n| recent.note_at(start, format!("{n}").as_bytes(), "h:1"));
+        note(MOST);
+        assert_eq!(keys(recent.take_at(start)).map(|all| all.len()), Some(MOST));
+        note(MOST + 1);
+        assert_eq!(keys(recent.take_at(start)), None);
+        note(1);
+        assert_eq!(keys(recent.take_at(start)), Some(vec!["0".into()]));
+        note(MOST + 1);
+        assert_eq!(keys(recent.take_at(start + LASTS * 2)), Some(vec![]), "what was lost is of no interest any more");
+    }
+}
