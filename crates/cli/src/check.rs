@@ -2,14 +2,21 @@
 
 use std::path::Path;
 
-use bellwether_server::service::Service;
+use bellwether_server::config;
+use bellwether_server::service::{Service, beside};
 
 use crate::failure::Failure;
-use crate::input::{load, named};
+use crate::input::{environment, named};
 use crate::output::{complain, say};
 
 pub(crate) fn check(file: &Path, connect: bool, insecure: bool) -> Result<(), Failure> {
-    let config = load(file, insecure)?;
+    let (config, mut problems) = config::load_all(file, environment(), insecure)?;
+    if !problems.is_empty() {
+        // Who mends these would meet the others next.
+        problems.extend(if connect { named(beside(&config), file) } else { Vec::new() });
+        problems.sort_by(|a, b| a.place.cmp(&b.place));
+        return Err(problems.into());
+    }
     for warning in &config.warnings {
         complain(&format!("warning: {warning}"));
     }

@@ -9,7 +9,7 @@ use crate::admin;
 use crate::failure::Failure;
 use crate::key::segment;
 use crate::output::{printable, say};
-use crate::words::time;
+use crate::words::{counted, time};
 
 /// Width of the column of names.
 const NAMES: usize = 14;
@@ -33,7 +33,8 @@ fn table(json: &Value) -> String {
             true => format!("{} bytes, ", entry["value_bytes"]),
             false => String::new(),
         };
-        let held = format!("{} in memory, {} hits", entry["bytes"], entry["hits"]);
+        let held =
+            format!("{} in memory, {}", entry["bytes"], counted(entry["hits"].as_u64().unwrap_or_default(), "hit"));
         lines.row("entry", format!("{}, {value}{held}", shown(&entry["kind"])));
         lines.row("  age", time(&entry["age_ms"]));
         if entry["invalidated"] == true {

@@ -36,7 +36,10 @@ fn table(json: &Value) -> String {
 fn crowd(crowd: &Value) -> String {
     let Some(keys) = crowd["keys"].as_u64() else { return "-".to_owned() };
     let ahead = json!(crowd["in_s"].as_u64().unwrap_or_default().saturating_mul(1000));
-    format!("{} keys stop being fresh together in {}", number(keys), time(&ahead))
+    match keys {
+        1 => format!("1 key stops being fresh in {}", time(&ahead)),
+        keys => format!("{} keys stop being fresh together in {}", number(keys), time(&ahead)),
+    }
 }
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 
 use std::ffi::{OsStr, OsString};
 
+use bellwether_core::moment;
+use bellwether_core::time::Span;
 use clap::Subcommand;
 use serde_json::Value;
 
@@ -47,6 +49,7 @@ pub(crate) fn hot(what: &Hot, url: &str) -> Result<(), Failure> {
             Ok(())
         }
         Hot::Announce { key, at, length } => {
+            terms(at.as_deref(), length)?;
             let json = admin::json(&admin::post(url, &path(key, at.as_deref(), length)?)?)?;
             let ends = time(&json["ends_in_ms"]);
             say(&format!("{} is announced: {}, ends in {ends}", word(&json["key"]), begins(&json)));
@@ -80,6 +83,19 @@ pub(crate) fn hot(what: &Hot, url: &str) -> Result<(), Failure> {
             say(&format!("{} is announced no more{whom}{back}", word(&json["key"])));
             Ok(())
         }
+    }
+}
+
+/// What is typed wrong is told before anybody is asked.
+fn terms(at: Option<&str>, length: &str) -> Result<(), Failure> {
+    if let Some(Err(expected)) = at.map(moment::parse) {
+        let at = printable(at.unwrap_or_default());
+        return Err(Failure::input(format!("--at: expected {expected}, found '{at}'")));
+    }
+    match Span::parse(length) {
+        Err(words) => Err(Failure::input(format!("--for: {words}"))),
+        Ok(Span::ZERO) => Err(Failure::input("--for: expected a duration above zero, such as 2h")),
+        Ok(_) => Ok(()),
     }
 }
 

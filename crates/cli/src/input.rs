@@ -1,15 +1,8 @@
-//! What is the configuration, and how are its problems named? A file with the environment on top.
+//! What stands in the environment, and how are a file's problems named?
 
 use std::path::Path;
 
-use bellwether_server::config::{self, Config, Problem};
-
-use crate::failure::Failure;
-
-/// The configuration in `file` with the environment on top.
-pub(crate) fn load(file: &Path, insecure: bool) -> Result<Config, Failure> {
-    Ok(config::load(file, environment(), insecure)?)
-}
+use bellwether_server::config::Problem;
 
 /// The environment's variables, as far as they are text.
 pub(crate) fn environment() -> impl Iterator<Item = (String, String)> {

@@ -42,10 +42,11 @@ const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (origins: sqlite, htt
 
 const EXIT_CODES: &str = "Exit codes:\n  \
     0  done\n  \
-    1  it could not start or run: a port in use, a database that is not there, no server to ask;\n     \
-    nothing is owed or announced of the key that was named; demo, drill: a claim does not hold\n  \
+    1  it could not start or run: a port in use, no server to ask; nothing is owed or announced of\n     \
+    the key that was named; demo, drill: a claim does not hold\n  \
     2  bad input: the command line, a file or name in it that is not there or no such thing,\n     \
-    or a configuration with problems (one line each: file:line:column: …)\n\n\
+    or a configuration with problems (one line each: file:line:column: …), those included that show\n     \
+    when what it names is opened: a database that is not there, a query that it refuses\n\n\
     Logs go to stderr; BELLWETHER_LOG (or RUST_LOG) filters them: BELLWETHER_LOG=debug";
 
 /// A stampede-proof read-through cache: one request leads, the herd follows.
@@ -177,7 +178,7 @@ fn main() -> ExitCode {
         Verb::Bench(arguments) => bench::bench(&arguments),
         Verb::Simulate(arguments) => simulate::simulate(&arguments),
     };
-    match done {
+    match done.and_then(|()| output::all_shown()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Run(words)) => {
             complain(&format!("bellwether: {words}"));

@@ -13,20 +13,22 @@ pub(crate) fn serve(file: Option<&Path>, insecure: bool) -> Result<(), Failure> 
     let ended = match file {
         Some(path) => {
             let file = ConfigFile::new(path, environment(), insecure);
-            run::run(file.load()?, Some(file)).map_err(|error| named(error, path))
+            run::run(file.load()?, Some(file)).map_err(|error| failure(error, Some(path)))
         }
         None => {
             // Mistakes in the environment are bad input, and told before anything is made.
             config::sample(Path::new(""), environment(), insecure)?;
-            run::run_sample(environment(), insecure)
+            run::run_sample(environment(), insecure).map_err(|error| failure(error, None))
         }
     };
-    ended.map(drop).map_err(|error| Failure::Run(error.to_string()))
+    ended.map(drop)
 }
 
-fn named(error: StartError, file: &Path) -> StartError {
-    match error {
-        StartError::Problems(problems) => StartError::Problems(input::named(problems, file)),
-        other => other,
+/// What the file names and what can't be opened is said as `check --connect` says it.
+fn failure(error: StartError, file: Option<&Path>) -> Failure {
+    match (error, file) {
+        (StartError::Problems(problems), Some(file)) => input::named(problems, file).into(),
+        (StartError::Problems(problems), None) => problems.into(),
+        (other, _) => Failure::Run(other.to_string()),
     }
 }

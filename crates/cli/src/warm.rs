@@ -19,6 +19,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::admin;
 use crate::failure::Failure;
 use crate::output::{complain, printable, say};
+use crate::words::counted;
 use progress::{Far, Progress};
 use source::{Place, Source, Watch};
 use state::State;
@@ -198,7 +199,7 @@ fn unfinished(failure: Failure, state: &State, counts: &Counts) -> Failure {
     }
     let go_on = if state.is_kept() { "the same command goes on from there" } else { "--state FILE would let it go on" };
     let earlier = if counts.before == 0 { "" } else { "in this run " };
-    let far = format!("{} keys are done ({earlier}{}); {go_on}", state.done(), counts.words());
+    let far = format!("done: {} ({earlier}{}); {go_on}", counted(state.done(), "key"), counts.words());
     match failure {
         Failure::Run(words) => Failure::Run(format!("{words}: {far}")),
         Failure::Input(mut lines) => {
@@ -218,7 +219,7 @@ fn conclude(run: &Run, through: u64, counts: &Counts, place: &Place) -> Result<(
         (None, 0) => String::new(),
         (None, _) => format!("; {through} with those of earlier runs, that was all"),
     };
-    say(&format!("{} keys: {}{earlier}", run.keys, counts.words()));
+    say(&format!("{}: {}{earlier}", counted(run.keys, "key"), counts.words()));
     let refused = counts.first_refused.as_ref().map(|key| format!(" ('{key}' is one)")).unwrap_or_default();
     if counts.refused > 0 && counts.refused == counts.answered() && counts.before == 0 {
         let hint = "`match` of its [[space]] says which keys belong to it, `origin` that it loads";
@@ -226,10 +227,10 @@ fn conclude(run: &Run, through: u64, counts: &Counts, place: &Place) -> Result<(
     }
     match (&counts.error, counts.failed) {
         (Some(error), failed @ 1..) => {
-            Err(Failure::Run(format!("{failed} loads failed; the first: {}", printable(error))))
+            Err(Failure::Run(format!("{} failed; the first: {}", counted(failed, "load"), printable(error))))
         }
         _ if counts.refused > 0 => {
-            complain(&format!("{} keys belong to no space that loads{refused}", counts.refused));
+            complain(&format!("no space loads {}{refused}", counted(counts.refused, "key")));
             Ok(())
         }
         _ => Ok(()),

@@ -18,6 +18,11 @@ pub(crate) fn time(ms: &Value) -> String {
     }
 }
 
+/// So many of them, by the word for one: "1 key", "2 keys".
+pub(crate) fn counted(n: u64, one: &str) -> String {
+    format!("{n} {one}{}", if n == 1 { "" } else { "s" })
+}
+
 /// A word of the server's, which can't draw on the terminal.
 pub(crate) fn word(value: &Value) -> String {
     printable(value.as_str().unwrap_or("-"))

@@ -248,8 +248,9 @@ fn a_missing_database_is_named_with_its_line_and_not_made() {
     let home = home();
     write(home.path(), &format!("{LISTEN}{SHOP}"));
     let (code, out, err) = ends(&["serve", "--config", "b.toml"], home.path());
-    assert_eq!((code, out.as_str()), (Some(1), ""));
-    assert!(err.contains("b.toml:6:7:") && err.contains("shop.db"), "{err}");
+    assert_eq!((code, out.as_str()), (Some(2), ""));
+    assert!(err.starts_with("b.toml:6:7:") && err.contains("shop.db"), "{err}");
+    assert_eq!(ends(&["check", "b.toml", "--connect"], home.path()), (code, out, err), "check says the same");
     assert!(!home.path().join("shop.db").exists());
 }
 
@@ -355,5 +356,23 @@ fn a_stop_while_the_sample_shop_is_being_made_leaves_nothing_behind() {
         let told = Command::new("kill").arg(serve.id().to_string()).status().expect("kill runs");
         assert!(told.success());
         assert_eq!((serve.wait().expect("it ends").code(), there()), (Some(0), 0), "after {pause} ms");
+    }
+}
+
+#[test]
+fn check_with_connect_names_what_is_not_there_beside_other_mistakes() {
+    let home = home();
+    let wrong = "[[space]]\nmatch = \"u:{id}\"\nttl = \"soon\"\n";
+    write(home.path(), &format!("[disk]\npath = \"b.toml\"\n{SHOP}{wrong}"));
+    let (code, _, err) = ends(&["check", "b.toml"], home.path());
+    assert_eq!((code, err.lines().count()), (Some(2), 1), "without it nothing is opened: {err}");
+    let (code, out, err) = ends(&["check", "b.toml", "--connect"], home.path());
+    assert_eq!((code, out.as_str()), (Some(2), ""));
+    let lines: Vec<&str> = err.lines().collect();
+    assert_eq!(lines.len(), 3, "{err}");
+    for (line, (place, word)) in
+        lines.iter().zip([("b.toml:1:", "b.toml"), ("b.toml:4:7:", "shop.db"), ("b.toml:12:7:", "soon")])
+    {
+        assert!(line.starts_with(place) && line.contains(word), "{place} {line}");
     }
 }

@@ -122,6 +122,10 @@ fn a_name_that_is_not_known_is_bad_input_for_every_verb() {
             ("bench --only nosuch", 2, "possible values"),
             ("warm --from ftp://nosuch", 2, "--from ftp://nosuch: expected"),
             ("hotkeys --once --admin https://127.0.0.1:1", 2, "--admin https://127.0.0.1:1: expected a URL"),
+            // Nobody listens there, and nobody is asked.
+            ("hot announce a --for soon --admin http://127.0.0.1:1", 2, "--for: expected a duration"),
+            ("hot announce a --for 0s --admin http://127.0.0.1:1", 2, "above zero"),
+            ("hot announce a --for 1h --at soon --admin http://127.0.0.1:1", 2, "--at: expected"),
         ],
     );
     let shop = Shop::open(home.path());

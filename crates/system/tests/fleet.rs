@@ -328,6 +328,41 @@ fn a_tier_that_is_not_there_keeps_the_server_from_starting_only_if_it_is_told_so
 }
 
 #[test]
+fn check_compares_with_the_fleet_and_leaves_nothing_behind() {
+    let (redis, origin) = (redis(), Origin::start());
+    let ours = text(&redis.url(), "", &origin);
+    let (code, out, err) = run(&["check", "--connect"], &ours);
+    assert!(code == 0 && out.contains("all reached"), "{out}{err}");
+    // What was tried out ends by itself within a moment.
+    let nothing = Value::Array(Vec::new());
+    until(LIMIT, "nothing to be left", || (ask(&redis, &["KEYS", "*"]) == nothing).then_some(()));
+    let _first = Bellwether::start(Some(&ours));
+    thread::sleep(ms(1_500));
+    assert_ne!(ask(&redis, &["KEYS", "bw:@@*"]), nothing, "control: who serves writes down whose it is");
+    let (code, out, err) = run(&["check", "--connect"], &text(&redis.url(), "backplane = \"off\"", &origin));
+    assert!(code == 2 && out.is_empty() && err.contains("another fleet with other settings"), "{out}{err}");
+    let (code, out, err) = run(&["check", "--connect"], &ours);
+    assert!(code == 0 && out.contains("all reached"), "{out}{err}");
+}
+
+#[test]
+fn check_asks_an_http_origin_for_the_first_of_its_keys() {
+    let origin = Origin::start();
+    let text = |path: &str| {
+        let space = "[[space]]\nmatch = \"v:{id}\"\norigin = \"api\"\nget = \"/v/{id}\"\nttl = \"10m\"\n";
+        config("", &format!("[origin.api]\nhttp = \"{}\"\n{space}keys = \"{path}\"\n", origin.url()))
+    };
+    origin.set("/keys", "v:1\nv:2\n");
+    let (code, out, err) = run(&["check", "--connect"], &text("/keys"));
+    assert!(code == 0 && out.contains("all reached"), "{out}{err}");
+    let (code, _, err) = run(&["check", "--connect"], &text("/absent/keys"));
+    assert!(
+        code == 2 && err.contains(".toml:") && err.contains("keys = \"/absent/keys\", which names no keys"),
+        "{err}"
+    );
+}
+
+#[test]
 fn a_fleet_with_other_settings_is_turned_away() {
     let (redis, origin) = (redis(), Origin::start());
     let first = Bellwether::start(Some(&text(&redis.url(), "", &origin)));

@@ -59,7 +59,7 @@ fn a_redis_that_asks_for_certificates_is_used_by_who_has_one_and_trusts_it() {
     let file = Bellwether::write(home.path(), &gone).display().to_string();
     let output = Bellwether::command(&["serve", "--config", &file]).output().expect("it can be run");
     let error = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(1), "{error}");
+    assert_eq!(output.status.code(), Some(2), "{error}");
     assert!(error.contains("`tls_key` names") && error.contains("gone.key"), "{error}");
 }
 

@@ -3,6 +3,8 @@
 use std::io::{IsTerminal as _, Write as _};
 use std::time::{Duration, Instant};
 
+use crate::words::counted;
+
 /// The progress is shown so often.
 const SHOW_EVERY: Duration = Duration::from_millis(200);
 
@@ -41,7 +43,7 @@ impl Progress {
 
     /// So many keys were found so far.
     pub(super) fn found(&mut self, keys: u64) {
-        self.draw(|| format!("{keys} keys found"));
+        self.draw(|| format!("{} found", counted(keys, "key")));
     }
 
     fn draw(&mut self, line: impl FnOnce() -> String) {
@@ -66,14 +68,16 @@ fn line(far: Far, took: Duration) -> String {
     const WIDTH: u64 = 20;
     let rate = far.here as f64 / took.as_secs_f64().max(0.001);
     let done = far.done;
-    let Some(total) = far.total.filter(|total| *total > 0) else { return format!("{done} keys  {rate:.0}/s") };
+    let Some(total) = far.total.filter(|total| *total > 0) else {
+        return format!("{}  {rate:.0}/s", counted(done, "key"));
+    };
     let full = (done.min(total) * WIDTH / total) as usize;
     let left = match rate > 0.0 {
         true => left((total.saturating_sub(done) as f64 / rate).ceil() as u64),
         false => "…".to_owned(),
     };
     let bar = format!("{}{}", "#".repeat(full), " ".repeat(WIDTH as usize - full));
-    format!("[{bar}] {:3} %  {done} of {total} keys  {rate:.0}/s  {left}", done.min(total) * 100 / total)
+    format!("[{bar}] {:3} %  {} of {}  {rate:.0}/s  {left}", done.min(total) * 100 / total, done, counted(total, "key"))
 }
 
 fn left(seconds: u64) -> String {

@@ -16,6 +16,7 @@ use crate::admin;
 use crate::failure::Failure;
 use crate::key::encoded;
 use crate::output::{complain, printable};
+use crate::words::counted;
 
 /// The longest line: a key of 4 KiB, each byte encoded, and a rate.
 const LONGEST_LINE: u64 = 16 << 10;
@@ -180,7 +181,7 @@ fn of_redis(named: String, mut redis: Redis, most: Option<u64>, watch: &mut Watc
         watch.progress.found(ranking.seen());
         if watch.stop.load(Ordering::Relaxed) {
             watch.progress.clear();
-            return Err(Failure::Run(format!("stopped after {} keys were found: nothing was loaded", ranking.seen())));
+            return Err(Failure::Run(format!("stopped after {}: nothing was loaded", counted(ranking.seen(), "key"))));
         }
     }
     watch.progress.clear();
@@ -190,7 +191,7 @@ fn of_redis(named: String, mut redis: Redis, most: Option<u64>, watch: &mut Watc
         0 => String::new(),
         left_out => format!("; the {left_out} least popular are left out"),
     };
-    complain(&format!("{named}: {} keys, {words}{left_out}", keys.len()));
+    complain(&format!("{named}: {}, {words}{left_out}", counted(keys.len() as u64, "key")));
     let total = Some(keys.len() as u64);
     Ok(Source { named, total, refused, from: From::Keys(keys.into_iter()) })
 }

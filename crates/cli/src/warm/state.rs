@@ -101,7 +101,7 @@ impl State {
             let keys = source.next((self.done - passed).min(STEP) as usize)?;
             if keys.is_empty() {
                 return Err(self.bad(&format!(
-                    "{} keys of {} are done, and now it has {passed}: it is another list. Remove the state to begin anew",
+                    "{} of {} done, and now it has {passed}: it is another list. Remove the state to begin anew",
                     self.done, self.named
                 )));
             }

@@ -2,7 +2,8 @@
 
 use hyper::body::Incoming;
 use hyper::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue, WWW_AUTHENTICATE,
+    X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::{Method, Request, Response, StatusCode};
 use serde_json::Value;
@@ -84,7 +85,8 @@ fn probed<B>(admin: &Admin, request: &Request<B>) -> Option<Response<Body>> {
 
 fn dressed(mut response: Response<Body>) -> Response<Body> {
     let headers = response.headers_mut();
-    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    // The page has one of its own.
+    headers.entry(CONTENT_SECURITY_POLICY).or_insert(HeaderValue::from_static(POLICY));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(HeaderName::from_static("referrer-policy"), HeaderValue::from_static("no-referrer"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -130,13 +132,23 @@ async fn page_of(admin: &Admin, request: Request<Incoming>) -> Response<Body> {
         "/api/hotlist" => text_page(StatusCode::OK, TEXT, service.hot_list()),
         "/api/forecast" => reply::json(StatusCode::OK, forecast::json(service).to_string()),
         "/api/penetration" => reply::json(StatusCode::OK, penetration::json(service).to_string()),
-        "/" => text_page(StatusCode::OK, HTML, page::index(service)),
+        "/" => index(admin),
         "/metrics" => match metrics::text(service, admin.connections.clone()) {
             Ok(text) => text_page(StatusCode::OK, OPENMETRICS, text),
             Err(_) => reply::error(StatusCode::INTERNAL_SERVER_ERROR, "the metrics could not be written", None, None),
         },
         _ => no_page(),
     }
+}
+
+/// The page for people.
+fn index(admin: &Admin) -> Response<Body> {
+    let (page, word) = page::index(&admin.service, admin.shutdown.is_leaving());
+    let mut response = text_page(StatusCode::OK, HTML, page);
+    let policy = HeaderValue::try_from(format!("{POLICY}; style-src 'nonce-{word}'"));
+    let policy = policy.expect("letters, digits and quotes are a header value");
+    response.headers_mut().insert(CONTENT_SECURITY_POLICY, policy);
+    response
 }
 
 fn no_page() -> Response<Body> {
@@ -173,7 +185,12 @@ fn refused<B>(admin: &Admin, request: &Request<B>) -> Option<Response<Body>> {
     let refused = |words| Some(reply::error(StatusCode::FORBIDDEN, words, None, None));
     match admin.guard.check(request.headers()) {
         Ok(()) => None,
-        Err(Refused::Password) => Some(reply::unauthorized()),
+        Err(Refused::Password) => {
+            let mut response = reply::unauthorized();
+            // So that a browser asks whoever sits before it.
+            response.headers_mut().append(WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"Bellwether\""));
+            Some(response)
+        }
         Err(Refused::Host) => {
             refused("this host name is not ours: use localhost, the address of [listen] admin, or set a password")
         }

@@ -4,7 +4,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use hyper::HeaderMap;
-use hyper::header::{HOST, ORIGIN};
+use hyper::header::{AUTHORIZATION, HOST, ORIGIN};
 
 use crate::config::Secret;
 use crate::face::http::allowed;
@@ -32,7 +32,7 @@ impl Guard {
     }
 
     pub(super) fn check(&self, headers: &HeaderMap) -> Result<(), Refused> {
-        if !allowed(self.password.as_ref(), headers) {
+        if !allowed(self.password.as_ref(), headers) && !self.knows_it_as_a_browser_says_it(headers) {
             return Err(Refused::Password);
         }
         if let Some(origin) = headers.get(ORIGIN) {
@@ -49,6 +49,17 @@ impl Guard {
         Ok(())
     }
 
+    /// Whether the password is there as `Basic`, of whatever user: a browser has no other way to say one. What it sends
+    /// by itself for a page of somebody else is turned away below, by its origin.
+    fn knows_it_as_a_browser_says_it(&self, headers: &HeaderMap) -> bool {
+        let said = headers.get(AUTHORIZATION).map(|value| value.as_bytes()).and_then(|line| {
+            let (scheme, said) = line.split_at_checked(6)?;
+            scheme.eq_ignore_ascii_case(b"basic ").then(|| plain(said.trim_ascii()))?
+        });
+        let password = said.as_ref().and_then(|said| said.splitn(2, |byte| *byte == b':').nth(1));
+        self.password.as_ref().zip(password).is_some_and(|(right, said)| right.matches(said))
+    }
+
     /// Whether a `host[:port]` names this listener.
     fn is_ours(&self, host: &str) -> bool {
         let (name, port) = split(host);
@@ -62,6 +73,30 @@ impl Guard {
         // Listening everywhere, every address may be ours; only names can be made to lie.
         ip.to_canonical().is_loopback() || ip == self.address.ip() || self.address.ip().is_unspecified()
     }
+}
+
+/// What Base64 (RFC 4648, section 4) says; `None`: it is none.
+fn plain(text: &[u8]) -> Option<Vec<u8>> {
+    let text = text.strip_suffix(b"==").or_else(|| text.strip_suffix(b"=")).unwrap_or(text);
+    let mut bytes = Vec::with_capacity(text.len() * 3 / 4);
+    let (mut bits, mut count) = (0u32, 0);
+    for letter in text {
+        let value = match letter {
+            b'A'..=b'Z' => letter - b'A',
+            b'a'..=b'z' => letter - b'a' + 26,
+            b'0'..=b'9' => letter - b'0' + 52,
+            b'+' => 62,
+            b'/' => 63,
+            _ => return None,
+        };
+        bits = bits << 6 | u32::from(value);
+        count += 6;
+        if count >= 8 {
+            count -= 8;
+            bytes.push((bits >> count) as u8);
+        }
+    }
+    Some(bytes)
 }
 
 /// Name and port of `name`, `name:1`, `[::1]` or `[::1]:1`.
@@ -105,6 +140,29 @@ mod tests {
         assert_eq!(check("10.0.0.1:9090", "10.0.0.1:9090", None), Ok(()));
         assert_eq!(check("0.0.0.0:9090", "10.0.0.7:9090", None), Ok(()), "listening everywhere");
         assert_eq!(check("0.0.0.0:9090", "evil.example:9090", None), Err(Refused::Host), "a name is no address");
+    }
+
+    #[test]
+    fn a_browser_may_say_the_password_as_browsers_do_and_its_pages_of_others_may_not() {
+        let guard = Guard::new("127.0.0.1:9090".parse().expect("an address"), Some(Secret::new("se:cret".to_owned())));
+        let check = |said: &str, origin: Option<&'static str>| {
+            let mut headers = HeaderMap::new();
+            headers.insert(HOST, HeaderValue::from_static("bellwether.internal:9090"));
+            headers.insert(AUTHORIZATION, HeaderValue::try_from(said).expect("a header value"));
+            if let Some(origin) = origin {
+                headers.insert(ORIGIN, HeaderValue::from_static(origin));
+            }
+            guard.check(&headers)
+        };
+        // admin:se:cret, :se:cret
+        for said in ["Basic YWRtaW46c2U6Y3JldA==", "basic OnNlOmNyZXQ="] {
+            assert_eq!(check(said, None), Ok(()), "{said}");
+            assert_eq!(check(said, Some("http://evil.example")), Err(Refused::Origin), "{said}");
+        }
+        // admin:secret, no colon, no Base64
+        for said in ["Basic YWRtaW46c2VjcmV0", "Basic c2U6Y3JldA", "Basic ", "Basic !!!!", "Basic", "Basic c2VjcmV0"] {
+            assert_eq!(check(said, None), Err(Refused::Password), "{said}");
+        }
     }
 
     #[test]

@@ -78,6 +78,19 @@ pub fn load(
     env: impl IntoIterator<Item = (String, String)>,
     insecure: bool,
 ) -> Result<Config, Vec<Problem>> {
+    let (config, problems) = load_all(path, env, insecure)?;
+    if problems.is_empty() { Ok(config) } else { Err(problems) }
+}
+
+/// The same for who wants to look at the rest as well: as much as could be understood, and every problem.
+///
+/// # Errors
+/// The file can't be read at all.
+pub fn load_all(
+    path: &Path,
+    env: impl IntoIterator<Item = (String, String)>,
+    insecure: bool,
+) -> Result<(Config, Vec<Problem>), Vec<Problem>> {
     let file = path.display().to_string();
     let unreadable = |found: String, wrong: Wrong| {
         let mut report = Report::new(&file);
@@ -88,7 +101,7 @@ pub fn load(
         Ok(text) => text,
         Err((found, wrong)) => return Err(unreadable(found, wrong)),
     };
-    parse(&text, &file, path.parent().unwrap_or(Path::new("")), env, insecure)
+    Ok(understood(&text, &file, path.parent().unwrap_or(Path::new("")), env, insecure))
 }
 
 fn text_of(path: &Path) -> Result<String, (String, Wrong)> {
@@ -128,11 +141,22 @@ pub fn parse(
     env: impl IntoIterator<Item = (String, String)>,
     insecure: bool,
 ) -> Result<Config, Vec<Problem>> {
+    let (config, problems) = understood(text, file_name, base_dir, env, insecure);
+    if problems.is_empty() { Ok(config) } else { Err(problems) }
+}
+
+fn understood(
+    text: &str,
+    file_name: &str,
+    base_dir: &Path,
+    env: impl IntoIterator<Item = (String, String)>,
+    insecure: bool,
+) -> (Config, Vec<Problem>) {
     let mut cx = Context { report: Report::new(file_name), env: env.into_iter().collect(), base: base_dir, insecure };
     let mut document = raw::read(text, &mut cx.report);
     raw::override_from(&cx.env, &mut document, &mut cx.report);
     let config = Config { file: file_name.to_owned(), ..resolve(&mut cx, document) };
-    if cx.report.is_empty() { Ok(config) } else { Err(cx.report.finish()) }
+    (config, cx.report.finish())
 }
 
 /// The sample shop, with its database at `database`. The environment's overrides count here too.

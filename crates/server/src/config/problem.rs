@@ -118,6 +118,15 @@ impl Report {
         self.push(place, "", format!("what is no TOML: {message}"), expected);
     }
 
+    /// TOML itself stops at the name of a section, whose last line is `last`: of what it holds nothing is said.
+    pub(super) fn header(&mut self, place: Place, message: &str, last: usize) {
+        if let Place::Line { line, .. } = place {
+            self.unreadable.extend(line..=last);
+        }
+        let expected = Wrong::expected("TOML").hint("a section is written [name], and one of several [[name]]");
+        self.push(place, "", format!("what is no TOML: {message}"), expected);
+    }
+
     /// A section is there twice, and not always as one of several. `rightly`: this time it is.
     pub(super) fn repeated(&mut self, place: Place, name: &str, rightly: bool) {
         if let Place::Line { line, .. } = place {
@@ -166,10 +175,6 @@ impl Report {
         let mut warnings = std::mem::take(&mut self.warnings);
         warnings.sort_by(|a, b| a.place.cmp(&b.place));
         warnings
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.problems.is_empty()
     }
 
     /// All of them in the order of the file; the environment's last.

@@ -43,7 +43,10 @@ pub(super) fn read(text: &str, report: &mut Report) -> Fields {
             continue;
         };
         let place = lines.place(span.start);
-        if error.message().trim() != DUPLICATE {
+        if error.message().trim() != DUPLICATE && lines.begins_section(span.start) {
+            // Where what follows belongs nobody knows: it is not judged.
+            report.header(place, error.message().trim(), lines.line(lines.end_of_section(span.start)));
+        } else if error.message().trim() != DUPLICATE {
             report.syntax(place, error.message().trim());
         } else if let Some((brackets, name)) = lines.header(span.start).filter(|(_, name)| LISTS.contains(name)) {
             repeated = lines.end_of_section(span.start);
@@ -104,6 +107,18 @@ impl<'t> Lines<'t> {
         let brackets = line.get(..line.len() - line.trim_start_matches('[').len()).filter(|some| !some.is_empty())?;
         let (name, _) = line.get(brackets.len()..)?.split_once(']')?;
         Some((brackets, name.trim()))
+    }
+
+    /// Whether the line of this place is meant to begin a section.
+    fn begins_section(&self, offset: usize) -> bool {
+        let before = self.text.get(..offset).unwrap_or_default();
+        let start = before.rfind('\n').map_or(0, |at| at + 1);
+        self.text.get(start..).is_some_and(|line| line.trim_start_matches([' ', '\t']).starts_with('['))
+    }
+
+    /// The number of the line that ends here.
+    fn line(&self, offset: usize) -> usize {
+        self.starts.partition_point(|&start| start <= offset)
     }
 
     /// Where the next section begins, or the text ends.

@@ -58,6 +58,7 @@ pub(super) fn space(cx: &mut Context<'_>, number: usize, place: Place, fields: F
     let policy = policy(&mut section);
     let strangers = strangers(&mut section, source.as_ref());
     within_origin(&mut section, &policy, source.as_ref().and_then(Source::origin), origins);
+    no_longer_than_loads(&mut section, &policy, source.as_ref().and_then(Source::origin), origins);
     let default = section.text("default").map(|text| text.value);
     let tags = tags(&mut section, template.as_ref());
     let generation = generation(&mut section);
@@ -167,6 +168,26 @@ fn within_origin(section: &mut Section<'_, '_>, policy: &Policy, name: Option<&s
             let expected = format!("at most {most}, the `{key}` of [origin.{name}]");
             section.say(&place, shown, Wrong::expected(expected).hint(hint));
         }
+    }
+}
+
+/// Callers that are to wait for a load that ends before: it fails then, and they have waited for nothing.
+fn no_longer_than_loads(section: &mut Section<'_, '_>, policy: &Policy, name: Option<&str>, origins: &[Declared]) {
+    let origin = name.and_then(|name| origins.iter().find(|origin| origin.name == name));
+    let Some((name, config)) = name.zip(origin.and_then(|origin| origin.config.as_ref())) else { return };
+    let loads = config.budget.timeout;
+    if let Some((place, shown)) = section.setting("timeout").filter(|_| policy.timeout > loads) {
+        let found = format!("{shown}, while a load of [origin.{name}] ends after {loads}");
+        let wrong = Wrong::expected(format!(
+            "at most {loads}, the `timeout` of [origin.{name}]: callers wait in vain beyond it"
+        ));
+        let subject = section.subject.clone();
+        section.cx.report.warn(
+            &place,
+            &subject,
+            found,
+            wrong.hint(format!("raise it in [origin.{name}] if loads take so long")),
+        );
     }
 }
 

@@ -59,7 +59,7 @@ impl Service {
     /// Why it was not taken.
     pub async fn announce(&self, key: &[u8], from_ms: u64, length: Span) -> Result<(Taken, Told), NotTaken> {
         let fleet = self.announcements();
-        if fleet.is_some_and(|fleet| !fleet.has_room_for(key)) {
+        if fleet.is_some_and(|fleet| !fleet.has_room_for(key, now_ms())) {
             return Err(NotTaken::TooMany);
         }
         let taken = announce(&self.serving(), key, from_ms, length, self.0.cache.clock().now())?;

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::fs;
 use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use bellwether_core::key::MAX_KEY_BYTES;
@@ -136,7 +137,10 @@ pub(super) fn read(path: &Path) -> Vec<Hot> {
 /// Puts `text` at `path`, whole or not at all.
 pub(super) fn write(path: &Path, text: &str) -> io::Result<()> {
     let aside: PathBuf = path.with_extension("list.new");
-    let written = fs::File::create(&aside).and_then(|mut file| {
+    // Which keys are read most is nobody else's business; and one that is left from before may have another mode.
+    let made = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&aside);
+    let written = made.and_then(|mut file| {
+        file.set_permissions(fs::Permissions::from_mode(0o600))?;
         file.write_all(text.as_bytes())?;
         file.sync_all()
     });
@@ -192,7 +196,10 @@ mod tests {
         let home = tempfile::tempdir().expect("a directory");
         let path = home.path().join("hot.list");
         assert_eq!(read(&path), []);
+        fs::write(home.path().join("hot.list.new"), "left by a build of before").expect("written");
         write(&path, &text(&many[..3])).expect("written");
+        let mode = fs::metadata(&path).expect("it is there").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "for its owner alone");
         assert_eq!(read(&path), many[..3]);
         fs::write(&path, "bellwether hot list 1\n1.0 a\n").expect("written");
         assert_eq!(read(&path), [], "damaged: nothing");

@@ -78,6 +78,7 @@ pub(crate) use outcome::shown;
 pub use outcome::{Failure, Grant, KEY_TOO_LONG, Outcome, Refusal, Terms, no_space};
 pub use peer::Peer;
 pub use penetration::PenetrationView;
+pub use reach::beside;
 pub use reloads::{Reload, Reloads};
 pub use scan::Page;
 pub use served::SpaceView;
@@ -150,7 +151,10 @@ impl Service {
 
     async fn begin(config: Config, loads: Handle, purpose: Purpose) -> Result<Service, Vec<Problem>> {
         let (password, memory) = (config.listen.password.clone(), config.memory.clone());
-        let fleet = fleet::open(&config, &loads).await?;
+        let fleet = match purpose {
+            Purpose::Serve => fleet::open(&config, &loads).await?,
+            Purpose::Check => fleet::seen(&config, &loads).await?,
+        };
         let has_disk = config.disk.is_some();
         let (hot_list, ramp) = (config.hot_list(), config.listen.ramp);
         let (watch, filters) = (Arc::<Watch>::default(), Arc::<filter::Known>::default());

@@ -50,7 +50,7 @@ pub(super) type Before<'b> = Option<(&'b Serving, &'b Changes)>;
 pub(super) enum Purpose {
     /// To serve.
     Serve,
-    /// To see whether it could: nothing is left behind on this machine's disk.
+    /// To see whether it could: nothing is left behind, on this machine's disk or in what processes share.
     Check,
 }
 
@@ -90,7 +90,8 @@ pub(super) fn open(
             let problem = *problem(&shared.place, "[shared] backplane", found, Some(hint));
             vec![Problem { file: config.file.clone(), ..problem }]
         };
-        if let Some(events) = backplane::backplane(shared).map_err(failed)? {
+        // Who only checks would begin the fleet's stream.
+        if let Some(events) = backplane::backplane(shared).map_err(failed)?.filter(|_| purpose == Purpose::Serve) {
             let (watch, filters, announced) = (watch.clone(), filters.clone(), announcements.clone());
             cache = cache
                 .backplane(events)
@@ -154,6 +155,14 @@ fn guarded<'c>(
     let guard = revision.origin(&config.name, config.budget.clone());
     let guard = guard.map_err(|error| problem(&config.place, &subject_of(config), error.to_string(), None))?;
     Ok(Guarded { config, opened, guard })
+}
+
+/// Opens what the file names, whatever else is wrong with it: origins, and the place of the disk tier.
+pub(super) fn openable(config: &Config) -> Vec<Problem> {
+    let disk = config.disk.as_ref().and_then(|disk| shelf::look(disk).err().map(|error| (disk, error)));
+    let disk = disk.map(|(disk, error)| setup_problem(&disk.place, "[disk]", &error));
+    let origins = config.origins.iter().filter_map(|origin| open_origin(origin).err());
+    origins.chain(disk).map(|problem| *problem).collect()
 }
 
 fn subject_of(config: &OriginConfig) -> String {
@@ -426,7 +435,13 @@ fn http_keys(
 }
 
 pub(super) fn setup_problem(place: &Place, subject: &str, error: &SetupError) -> Box<Problem> {
-    problem(place, subject, error.problem().to_owned(), Some(error.hint().to_owned()))
+    let expected = match subject {
+        "[disk]" => "a directory that can be used",
+        _ if subject.starts_with("[origin") => "an origin that can be opened",
+        _ => "what its origin can answer",
+    };
+    let found = problem(place, subject, error.problem().to_owned(), Some(error.hint().to_owned()));
+    Box::new(Problem { expected: expected.to_owned(), ..*found })
 }
 
 fn problem(place: &Place, subject: &str, found: String, hint: Option<String>) -> Box<Problem> {
@@ -435,7 +450,7 @@ fn problem(place: &Place, subject: &str, found: String, hint: Option<String>) ->
         place: place.clone(),
         subject: subject.to_owned(),
         found,
-        expected: "what can be used as it is written".to_owned(),
+        expected: "what this server can do".to_owned(),
         hint,
     })
 }

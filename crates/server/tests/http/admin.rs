@@ -252,6 +252,11 @@ fn the_page_names_the_others_and_may_run_nothing() {
     }
     let policy = page.header("content-security-policy").expect("a policy");
     assert!(policy.contains("default-src 'none'") && policy.contains("frame-ancestors 'none'"), "{policy}");
+    let (_, style) = text.split_once("<style nonce=\"").expect("its one style sheet");
+    let word = style.split('"').next().expect("a word");
+    assert!(word.len() == 32 && policy.ends_with(&format!("style-src 'nonce-{word}'")), "{policy}");
+    assert!(!admin(&server, "/", &[]).text().contains(word), "another word each time");
+    assert!(text.contains("name=\"viewport\"") && !text.contains("<script"), "{text}");
     assert_eq!(
         (page.header("x-content-type-options"), page.header("cache-control")),
         (Some("nosniff"), Some("no-store"))
@@ -259,8 +264,35 @@ fn the_page_names_the_others_and_may_run_nothing() {
 }
 
 #[test]
+fn the_page_shows_how_it_goes() {
+    let server = Server::start();
+    let row = |name: &str| {
+        let page = admin(&server, "/", &[]).text();
+        let row = page.lines().find(|line| line.starts_with(&format!("<tr><th scope=row>{name}</th>")));
+        let row = row.unwrap_or_else(|| panic!("no row of {name}: {page}"));
+        let cells = row.split("<td class=\"").skip(1).filter_map(|cell| cell.split(['>', '<']).nth(1));
+        (cells.map(str::to_owned).collect::<Vec<_>>(), row.contains("class=\"n bad\""))
+    };
+    assert_eq!(row("product"), (["0", "-", "0", "0", "0", "0"].map(str::to_owned).to_vec(), false));
+    let mut client = server.connect();
+    for _ in 0..4 {
+        assert_eq!(client.ask("GET", "/v1/product:1", &[], "").status, 200);
+    }
+    assert_eq!(row("product"), (["4", "75.0 %", "1", "0", "0", "0"].map(str::to_owned).to_vec(), false));
+    assert_eq!(client.ask("GET", "/v1/page:fails/1", &[], "").status, 502);
+    let (cells, bad) = row("page");
+    assert_eq!((cells[4].as_str(), cells[5].as_str(), bad), ("1", "1", true), "{cells:?}");
+    assert_eq!(row("shop").0[..2], ["closed".to_owned(), "0 of 16".to_owned()]);
+    let page = admin(&server, "/", &[]).text();
+    assert!(page.contains("<b>ready</b>") && page.contains("No key draws more than its share"), "{page}");
+}
+
+#[test]
 fn with_a_password_only_probes_need_none() {
     let server = Server::with("password = \"secret\"");
+    let turned_away = admin(&server, "/", &[]);
+    assert!(turned_away.header("www-authenticate").is_some(), "a browser asks for it");
+    assert_eq!(admin(&server, "/", &["authorization: Basic YW55Ym9keTpzZWNyZXQ="]).status, 200);
     for path in ["/", "/metrics", "/api/explain/product:1"] {
         assert_eq!(admin(&server, path, &[]).status, 401, "{path}");
         assert_eq!(admin(&server, path, &["authorization: Bearer secret"]).status, 200, "{path}");

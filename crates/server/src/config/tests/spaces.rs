@@ -299,3 +299,25 @@ fn the_keys_of_a_space_are_named_by_a_select_without_parameters() {
     valid(&sql(&format!("{QUERY}keys = \"SELECT id FROM p ORDER BY sold DESC\"")));
     one(&plain("keys = \"SELECT id FROM p\""), &["keys = ", "no `keys` in a space without an origin"]);
 }
+
+#[test]
+fn callers_that_wait_longer_than_a_load_may_take_are_warned_of() {
+    let text = |origin: &str, space: &str| {
+        format!(
+            "[origin.shop]\nsql = \"sqlite://shop.db\"\n{origin}\n[[space]]\nmatch = \"p:{{id}}\"\norigin = \"shop\"\n\
+             query = \"SELECT 1 WHERE :id\"\nttl = \"60s\"\n{space}\n"
+        )
+    };
+    let warned = valid(&text("timeout = \"500ms\"", "timeout = \"5s\"")).warnings;
+    let said = said(&warned);
+    assert_eq!(warned.len(), 1, "{said}");
+    assert!(
+        said.contains("b.toml:9:11: ") && said.contains("ends after 500ms") && said.contains("[origin.shop]"),
+        "{said}"
+    );
+    for (origin, space) in
+        [("timeout = \"5s\"", "timeout = \"5s\""), ("", "timeout = \"2s\""), ("timeout = \"500ms\"", "")]
+    {
+        assert_eq!(valid(&text(origin, space)).warnings, [], "{origin} {space}");
+    }
+}

@@ -397,3 +397,15 @@ fn a_pattern_of_another_kind_is_warned_of() {
         assert_eq!(warnings(meant).expect("it is right"), "", "{meant}");
     }
 }
+
+#[test]
+fn a_sections_name_that_breaks_off_is_one_mistake_whatever_stands_below_it() {
+    let space = "match = \"a:{id}\"\norigin = \"shop\"\nquery = \"SELECT 1 WHERE :id\"\nttl = \"60s\"\n";
+    one(&format!("[origin.shop\nsql = \"sqlite://shop.db\"\n[[space]]\n{space}"), &["b.toml:1:", "[name]"]);
+    one(&format!("[listen\nredis = \"127.0.0.1:0\"\n{ORIGINS}[[space]]\n{space}"), &["b.toml:1:", "[name]"]);
+    let second = space.replace("a:", "b:");
+    one(&format!("{ORIGINS}[[space]]\n{space}[[space]\n{second}"), &["b.toml:13:", "[[name]]"]);
+    // What stands in a section that could be read is judged all the same.
+    let said = wrong("[listen\nredsi = \"127.0.0.1:0\"\n[memory]\nlimit = \"plenty\"\n");
+    assert_eq!((said.lines().count(), said.contains("plenty")), (2, true), "{said}");
+}

@@ -8,7 +8,7 @@ use bellwether::{Fence, Mode, Span};
 use bellwether_adapters::events::RedisEvents;
 use serde_json::{Value, json};
 
-use super::marker;
+use super::marker::{self, Writes};
 use crate::config::{RedisUrl, leaves_the_machine};
 
 /// Where the tier remembers it, behind the prefix: no key has such a name.
@@ -35,17 +35,27 @@ pub(crate) struct Known {
 pub(crate) enum Same {
     /// It is the fleet's: this is its word.
     Yes(String),
+    /// Nobody has said yet which one it is, and it was not to be said now.
+    Unsaid,
     /// The fleet uses another one, called so.
     No(String),
 }
 
-/// Compares, and writes down what is not written down yet.
+/// Compares, and writes down what is not written down yet, if it may.
 ///
 /// # Errors
 /// Tier or backplane can't be asked.
-pub(crate) async fn look(tier: &dyn Tier, events: &RedisEvents, url: &RedisUrl) -> Result<Same, String> {
+pub(crate) async fn look(
+    tier: &dyn Tier,
+    events: &RedisEvents,
+    url: &RedisUrl,
+    writes: Writes,
+) -> Result<Same, String> {
     let at = called(url);
     let Some(known) = read(tier).await? else {
+        if writes == Writes::No {
+            return Ok(Same::Unsaid);
+        }
         let id = match events.identity().await.map_err(|error| error.to_string())? {
             Some(id) => id,
             None => identified(events, None).await?,
@@ -55,6 +65,7 @@ pub(crate) async fn look(tier: &dyn Tier, events: &RedisEvents, url: &RedisUrl) 
     let here = match events.identity().await.map_err(|error| error.to_string())? {
         Some(here) => here,
         // The same one, by all that can be known: it has lost what it held.
+        None if known.at == at && writes == Writes::No => return Ok(Same::Unsaid),
         None if known.at == at => identified(events, Some(&known.id)).await?,
         None => match given_again(events).await? {
             Some(here) => here,

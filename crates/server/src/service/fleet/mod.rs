@@ -9,5 +9,5 @@ pub(super) mod naming;
 mod start;
 pub(super) mod tier;
 
-pub(super) use start::{Fleet, open};
+pub(super) use start::{Fleet, open, seen};
 pub use tier::SharedState;

@@ -11,7 +11,7 @@ use tokio::runtime::Handle;
 use super::announced::Announcements;
 use super::backplane::backplane;
 use super::identity::{self, Same};
-use super::marker::{self, Fits, NAME};
+use super::marker::{self, Fits, NAME, Writes};
 use super::tier::{SharedState, SharedTier};
 use crate::config::{Backplane, Config, OnStart, Place, Problem, RedisUrl, Shared};
 
@@ -33,6 +33,8 @@ pub(crate) struct Fleet {
     stranger: Arc<AtomicBool>,
     /// The backplane, to be asked what it is; messages go over connections of their own.
     backplane: Option<Heard>,
+    /// Whether it may write down whose tier and backplane these are.
+    writes: Writes,
     /// Which keys will be hot, as the fleet was told.
     pub(crate) announcements: Option<Arc<Announcements>>,
 }
@@ -51,6 +53,30 @@ struct Heard {
 /// # Errors
 /// It can't work whoever is there; or, where it may not be missing, nobody is; or it is another fleet's.
 pub(crate) async fn open(config: &Config, runtime: &Handle) -> Result<Option<Fleet>, Vec<Problem>> {
+    let Some(fleet) = fleet(config, runtime, Writes::Yes)? else { return Ok(None) };
+    let looked = fleet.look().await;
+    if !matches!(looked, Looked::Stranger(_)) {
+        runtime.spawn(fleet.clone().watch());
+    }
+    let away = matches!(looked, Looked::Away(_));
+    let fleet = fleet.unless_it_is_another_ones(looked, config)?;
+    if away {
+        runtime.spawn(fleet.clone().look_again());
+    }
+    Ok(Some(fleet))
+}
+
+/// The same for who only wants to know whether it could be used: nothing that stays is written.
+///
+/// # Errors
+/// As of [`open`].
+pub(crate) async fn seen(config: &Config, runtime: &Handle) -> Result<Option<Fleet>, Vec<Problem>> {
+    let Some(fleet) = fleet(config, runtime, Writes::No)? else { return Ok(None) };
+    let looked = fleet.look().await;
+    fleet.unless_it_is_another_ones(looked, config).map(Some)
+}
+
+fn fleet(config: &Config, runtime: &Handle, writes: Writes) -> Result<Option<Fleet>, Vec<Problem>> {
     let Some(shared) = &config.shared else { return Ok(None) };
     let said = |found: String, expected: &str, hint: String| Problem {
         file: config.file.clone(),
@@ -67,26 +93,8 @@ pub(crate) async fn open(config: &Config, runtime: &Handle) -> Result<Option<Fle
         _ => None,
     };
     let announcements = heard.as_ref().map(|heard| Arc::new(Announcements::new(heard.events.clone())));
-    let fleet =
-        Fleet { tier, shared: Arc::new(shared.clone()), stranger: Arc::default(), backplane: heard, announcements };
-    let looked = fleet.look().await;
-    if !matches!(looked, Looked::Stranger(_)) {
-        runtime.spawn(fleet.clone().watch());
-    }
-    match looked {
-        Looked::Fine => Ok(Some(fleet)),
-        Looked::Stranger(problem) => Err(vec![Problem { file: config.file.clone(), ..*problem }]),
-        Looked::Away(problems) if shared.on_start == OnStart::Refuse => {
-            Err(problems.into_iter().map(|problem| Problem { file: config.file.clone(), ..problem }).collect())
-        }
-        Looked::Away(problems) => {
-            for problem in &problems {
-                tracing::warn!("{}: {}; starting without it (on_start = \"degraded\")", problem.subject, problem.found);
-            }
-            runtime.spawn(fleet.clone().look_again());
-            Ok(Some(fleet))
-        }
-    }
+    let shared = Arc::new(shared.clone());
+    Ok(Some(Fleet { tier, shared, stranger: Arc::default(), backplane: heard, writes, announcements }))
 }
 
 /// What a look found.
@@ -99,6 +107,27 @@ enum Looked {
 }
 
 impl Fleet {
+    /// This one, if it may be used after what a look found.
+    fn unless_it_is_another_ones(self, looked: Looked, config: &Config) -> Result<Fleet, Vec<Problem>> {
+        match looked {
+            Looked::Fine => Ok(self),
+            Looked::Stranger(problem) => Err(vec![Problem { file: config.file.clone(), ..*problem }]),
+            Looked::Away(problems) if self.shared.on_start == OnStart::Refuse => {
+                Err(problems.into_iter().map(|problem| Problem { file: config.file.clone(), ..problem }).collect())
+            }
+            Looked::Away(problems) => {
+                for problem in &problems {
+                    tracing::warn!(
+                        "{}: {}; starting without it (on_start = \"degraded\")",
+                        problem.subject,
+                        problem.found
+                    );
+                }
+                Ok(self)
+            }
+        }
+    }
+
     async fn look(&self) -> Looked {
         let (tier, backplane) = tokio::join!(self.look_at_tier(), self.look_at_backplane());
         match (tier, backplane) {
@@ -133,11 +162,12 @@ impl Fleet {
 
     async fn look_at_both(&self) -> Looked {
         let Some(heard) = &self.backplane else { return Looked::Fine };
-        match identity::look(&*self.tier.tier(), &heard.events, &heard.url).await {
+        match identity::look(&*self.tier.tier(), &heard.events, &heard.url, self.writes).await {
             Ok(Same::Yes(id)) => {
                 *heard.id.lock() = Some(id);
                 Looked::Fine
             }
+            Ok(Same::Unsaid) => Looked::Fine,
             Ok(Same::No(theirs)) => Looked::Stranger(Box::new(self.another_backplane(heard, &theirs))),
             Err(why) => Looked::Away(vec![of_backplane(
                 &self.shared,
@@ -177,7 +207,7 @@ impl Fleet {
         if !look.fatal.is_empty() {
             return Looked::Away(look.fatal.into_iter().map(|(found, hint)| away(found, hint)).collect());
         }
-        match tokio::time::timeout(PATIENCE, marker::look(&*self.tier.tier(), &self.shared)).await {
+        match tokio::time::timeout(PATIENCE, marker::look(&*self.tier.tier(), &self.shared, self.writes)).await {
             Ok(Ok(Fits::Yes)) => Looked::Fine,
             Ok(Ok(Fits::No { theirs, ours })) => Looked::Stranger(Box::new(self.stranger(&theirs, &ours))),
             Ok(Err(error)) => Looked::Away(vec![away(error.text, "look at its log".to_owned())]),
@@ -253,7 +283,7 @@ impl Fleet {
         let Some(heard) = &self.backplane else { return };
         let Some(id) = heard.id.lock().clone() else { return };
         match identity::again(&*self.tier.tier(), &heard.events, &heard.url, &id).await {
-            Ok(Same::Yes(_)) => {
+            Ok(Same::Yes(_) | Same::Unsaid) => {
                 if self.stranger.swap(false, Ordering::Relaxed) {
                     tracing::info!("[shared] backplane: it is the fleet's again");
                 }

@@ -86,9 +86,9 @@ impl Known {
         self.clock.is_some()
     }
 
-    /// Whether one more key can be announced.
-    pub(super) fn has_room_for(&self, key: &[u8]) -> bool {
-        let announced = |row: &&Row| !row.notice.withdrawn;
+    /// Whether one more key can be announced, at this time of day.
+    pub(super) fn has_room_for(&self, key: &[u8], wall_ms: u64) -> bool {
+        let announced = |row: &&Row| !row.notice.withdrawn && row.notice.until_ms > wall_ms;
         self.rows.get(key).filter(announced).is_some() || self.rows.values().filter(announced).count() < MOST_ANNOUNCED
     }
 
@@ -142,7 +142,8 @@ impl Known {
         let mut read: Vec<_> = table.rows.iter().filter(|(_, row)| !is_over(&row.notice)).collect();
         // Where there is no room for all, each process takes the same ones.
         read.sort_by_key(|(key, row)| (row.notice.order(now_ms), *key));
-        let passed_over = read.iter().filter(|(key, row)| !self.take(key, row.notice, now_ms, apply)).count();
+        let passed_over =
+            read.iter().filter(|(key, row)| !self.take(key, row.notice, (now_ms, wall_ms), apply)).count();
         self.forget_oldest();
         self.trouble = trouble(table.more, passed_over);
         let mut differences = Differences::default();
@@ -163,8 +164,15 @@ impl Known {
         differences
     }
 
-    /// Takes over what the table says of `key`, unless what is known here is later. False: there is no room for it.
-    fn take(&mut self, key: &[u8], theirs: Notice, now_ms: u64, apply: &impl Fn(&[u8], Notice) -> bool) -> bool {
+    /// Takes over what the table says of `key`, unless what is known here is later, as of its clock and of the time of day.
+    /// False: there is no room for it.
+    fn take(
+        &mut self,
+        key: &[u8],
+        theirs: Notice,
+        (now_ms, wall_ms): (u64, u64),
+        apply: &impl Fn(&[u8], Notice) -> bool,
+    ) -> bool {
         if let Some(held) = self.rows.get_mut(key) {
             if held.notice == theirs {
                 held.owed = false;
@@ -176,7 +184,7 @@ impl Known {
                 return true;
             }
         }
-        if !theirs.withdrawn && !self.has_room_for(key) {
+        if !theirs.withdrawn && !self.has_room_for(key, wall_ms) {
             return false;
         }
         let row = Row { notice: theirs, applied: apply(key, theirs), owed: false, number: 0, unstamped: None };
@@ -296,7 +304,7 @@ mod tests {
         let rows: Vec<(&str, Notice)> =
             (0..).zip(&keys).map(|(n, key)| (key.as_str(), notice(true, NOW - 10_000 + n))).collect();
         let differences = merged(&mut known, &table(&rows, at));
-        assert!(known.has_room_for(b"new"));
+        assert!(known.has_room_for(b"new", NOW));
         let mut spent: Vec<_> = differences.spent.iter().map(|(key, _)| key.as_slice()).collect();
         spent.sort_unstable();
         assert_eq!(spent, [b"k0", b"k1"]);
@@ -314,7 +322,8 @@ mod tests {
         assert!(differences.spent.is_empty() && differences.lost.is_empty());
         assert_eq!((known.of(b"k0").is_some(), known.of(b"k1001")), (true, None));
         assert!(known.trouble().is_some_and(|words| words.contains("2 more keys")), "{:?}", known.trouble());
-        assert!(known.has_room_for(b"k0") && !known.has_room_for(b"new"));
+        assert!(known.has_room_for(b"k0", NOW) && !known.has_room_for(b"new", NOW));
+        assert!(known.has_room_for(b"new", NOW + 600_000), "what is over holds no place");
         merged(&mut known, &table(&rows[..9], at));
         assert_eq!(known.trouble(), None);
     }

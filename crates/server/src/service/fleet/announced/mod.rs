@@ -64,8 +64,8 @@ impl Announcements {
     }
 
     /// Whether one more key can be announced.
-    pub(crate) fn has_room_for(&self, key: &[u8]) -> bool {
-        self.known.lock().has_room_for(key)
+    pub(crate) fn has_room_for(&self, key: &[u8], wall_ms: u64) -> bool {
+        self.known.lock().has_room_for(key, wall_ms)
     }
 
     /// Why not all that the fleet announces holds here, if that is so.

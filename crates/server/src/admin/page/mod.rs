@@ -1,6 +1,14 @@
 //! What is there to see? A page for people, without a script.
 
+mod figures;
+mod html;
+
 use crate::service::{Service, SpaceView};
+use figures::figures;
+use html::Head::Words;
+use html::{escaped, table};
+
+const STYLE: &str = include_str!("page.css");
 
 /// A place, what is behind it, and the command that shows it.
 struct Place {
@@ -48,17 +56,23 @@ const PLACES: [&[Place]; 2] = [
     ],
 ];
 
-/// The list of places, and the spaces one may ask about.
-pub(super) fn index(service: &Service) -> String {
-    let spaces: String = service.space_views().iter().map(space).collect();
+/// The page, and the word by which its policy knows its one style sheet.
+pub(super) fn index(service: &Service, leaving: bool) -> (String, String) {
+    let word = format!("{:032x}", fastrand::u128(..));
+    let rows: String = service.space_views().iter().map(space).collect();
+    let spaces = table(&["keys", "space", "origin", "ttl"].map(Words), &rows);
     let [looks, changes] = PLACES.map(|places| places.iter().map(row).collect::<String>());
-    format!(
-        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Bellwether</title>\n\
-         <h1>Bellwether {}</h1>\n\
-         <ul>\n{looks}</ul>\n<h2>What changes something</h2>\n<ul>\n{changes}</ul>\n\
-         <h2>Spaces</h2>\n<table>\n<tr><th>keys</th><th>space</th><th>origin</th><th>ttl</th></tr>\n{spaces}</table>\n</html>\n",
-        env!("CARGO_PKG_VERSION")
-    )
+    let page = format!(
+        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\">\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"><title>Bellwether</title>\n\
+         <style nonce=\"{word}\">\n{STYLE}</style>\n\
+         <h1>Bellwether <small>{}</small></h1>\n{}\
+         <h2>Spaces</h2>\n{spaces}\
+         <h2>More</h2>\n<ul>\n{looks}</ul>\n<h2>What changes something</h2>\n<ul>\n{changes}</ul>\n</html>\n",
+        env!("CARGO_PKG_VERSION"),
+        figures(service, leaving),
+    );
+    (page, word)
 }
 
 fn space(space: &SpaceView) -> String {
@@ -75,28 +89,4 @@ fn row(place: &Place) -> String {
         command => format!("; <code>{}</code>", escaped(command)),
     };
     format!("<li>{path}: {}{command}</li>\n", escaped(place.what))
-}
-
-/// Text inside HTML.
-fn escaped(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for letter in text.chars() {
-        match letter {
-            '<' => safe += "&lt;",
-            '>' => safe += "&gt;",
-            '&' => safe += "&amp;",
-            '"' => safe += "&quot;",
-            '\'' => safe += "&#39;",
-            other => safe.push(other),
-        }
-    }
-    safe
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn what_a_file_names_can_write_no_html() {
-        assert_eq!(super::escaped("<b a='\"'>&"), "&lt;b a=&#39;&quot;&#39;&gt;&amp;");
-    }
 }
