@@ -178,7 +178,7 @@ fn main() -> ExitCode {
         Verb::Bench(arguments) => bench::bench(&arguments),
         Verb::Simulate(arguments) => simulate::simulate(&arguments),
     };
-    match done {
+    match done.and_then(|()| output::all_shown()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Run(words)) => {
             complain(&format!("bellwether: {words}"));

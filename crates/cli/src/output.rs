@@ -1,16 +1,37 @@
-//! Where do words for people go? Whoever reads them may stop reading: no reason to fail.
+//! Where do words for people go? Whoever reads them may stop reading: no reason to fail. A full disk is one.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
+use std::io::{self, Write as _};
+use std::sync::OnceLock;
+
+use crate::failure::Failure;
+
+/// Why words did not reach stdout, the first time.
+static UNSHOWN: OnceLock<io::Error> = OnceLock::new();
 
 /// What was asked for.
 pub(crate) fn say(line: &str) {
-    let _ = writeln!(std::io::stdout(), "{line}");
+    if let Err(error) = writeln!(io::stdout(), "{line}")
+        && error.kind() != io::ErrorKind::BrokenPipe
+    {
+        // Only the first reason is told.
+        let _ = UNSHOWN.set(error);
+    }
+}
+
+/// Whether all that was said reached whoever asked, as far as he went on reading.
+pub(crate) fn all_shown() -> Result<(), Failure> {
+    match UNSHOWN.get() {
+        None => Ok(()),
+        Some(error) => {
+            Err(Failure::Run(format!("stdout can't be written: {error}; what was to be shown is not whole")))
+        }
+    }
 }
 
 /// Why it can't be had.
 pub(crate) fn complain(line: &str) {
-    let _ = writeln!(std::io::stderr(), "{line}");
+    let _ = writeln!(io::stderr(), "{line}");
 }
 
 /// Words of somebody else, on one line and without what a terminal would act on.

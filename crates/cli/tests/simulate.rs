@@ -48,7 +48,9 @@ fn the_same_seed_makes_the_same_bytes_and_another_seed_others() {
     let columns: Vec<usize> = csv.lines().map(|line| line.split(',').count()).collect();
     assert!(columns.iter().all(|n| *n == columns[0]), "{columns:?}");
     assert!(html.starts_with("<!doctype html>") && html.contains("<svg") && !html.contains("<script"));
-    assert!(html.contains("bellwether simulate S1 S2 --seed 7 --processes 5 --rate 2000/s --html report.html"));
+    let command = html.split("<pre><code>").nth(1).and_then(|rest| rest.split("</code>").next()).expect("a command");
+    let command = command.replace("<span>", "").replace("</span>", "");
+    assert_eq!(command, "bellwether simulate S1 S2 --seed 7 --processes 5 --rate 2000/s --html report.html");
     assert!(!html.contains("http://") && !html.contains("https://"), "nothing is fetched");
 }
 
@@ -158,6 +160,24 @@ fn a_report_that_can_not_be_written_leaves_nothing_behind_and_the_table_is_there
 }
 
 #[test]
+fn a_table_that_can_not_be_written_is_an_error_and_one_that_nobody_reads_on_is_none() {
+    let run = |out: Stdio| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_bellwether"));
+        command.args(["simulate", "S1", "--policy", "full", "--rate", "1000/s"]).stdout(out).stderr(Stdio::piped());
+        command.spawn().expect("the binary runs")
+    };
+    let full = std::fs::File::options().write(true).open("/dev/full").expect("a full device");
+    let output = run(full.into()).wait_with_output().expect("it ends");
+    let err = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.code() == Some(1) && err.contains("stdout can't be written: No space left"), "{err}");
+    // Control: whoever stops reading has what he wanted.
+    let mut child = run(Stdio::piped());
+    drop(child.stdout.take());
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!((output.status.code(), output.stderr.len()), (Some(0), 0));
+}
+
+#[test]
 fn a_trace_is_replayed_under_every_limit_the_same_each_time() {
     let home = home();
     let lines: String = (0..4_000).map(|n| format!("{},k{},{}\n", n / 10, n * n % 613, 500 + n % 700)).collect();
@@ -176,7 +196,11 @@ fn a_trace_is_replayed_under_every_limit_the_same_each_time() {
     assert!(out.contains("4,000 requests") && out.contains("1 malformed, skipped"), "{out}");
     assert!(out.contains("4002: expected 3 columns, found 1"), "{out}");
     assert_eq!(csv.lines().count(), 1 + 2 * (1 + 2 * 2), "unlimited, and two limits under two policies, for each ttl");
-    assert!(html.contains("--memory 100KiB,300KiB") && html.contains("--html report.html") && html.contains("<svg"));
+    assert!(
+        html.contains("<span>100KiB,300KiB</span>")
+            && html.contains("<span>report.html</span>")
+            && html.contains("<svg")
+    );
 }
 
 #[test]

@@ -83,6 +83,28 @@ fn columns_are_found_by_name_or_by_place() {
 }
 
 #[test]
+fn what_is_no_trace_by_its_first_bytes_is_refused_instead_of_read_as_numbers() {
+    let home = home();
+    let refused = |name: &str, bytes: &[u8], format| match read(&file(home.path(), name, bytes), format, 10) {
+        Err(ReadError::Wrong(words)) => words,
+        other => panic!("{name}: {other:?}"),
+    };
+    for (name, bytes, expected) in [
+        ("t.zst", &b"no zstd at all"[..], "named .zst, but does not begin like zstd"),
+        ("t.csv.xz", b"key\na\n", "named .xz, but does not begin like xz"),
+        ("t.trace", b"\x1F\x8B\x08\0\0\0\0\0", "begins like gzip"),
+        ("t.bin", b"PAR1\0\0\0\0", "begins like Parquet"),
+    ] {
+        let words = refused(name, bytes, Format::Auto);
+        assert!(words.contains(expected), "{words}");
+    }
+    assert!(refused("u.zst", b"no zstd at all", Format::Be32).contains("zstd"), "whatever the format");
+    // Control: keys of four bytes may begin like anything, where they are said to be such.
+    let trace = read(&file(home.path(), "t.bin", b"PAR1\0\0\0\0"), Format::Be32, 10).expect("two keys");
+    assert_eq!(trace.requests.len(), 2);
+}
+
+#[test]
 fn malformed_lines_are_counted_and_shown_and_the_rest_goes_on() {
     let mut lines = "time,key,size\n1,a,10\nsoon,b,10\n2,c\n3,,5\n4,\"d,5\n5,e,huge\n6,f,6\n".to_owned();
     (0..20).for_each(|_| lines.push_str("x,y,z\n"));

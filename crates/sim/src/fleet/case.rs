@@ -114,6 +114,9 @@ pub struct Case {
     pub fault: Option<Fault>,
     /// From then on the next process that loads dies in the middle of its load.
     pub crash: Option<Span>,
+    /// Keys are of three classes: a fifth is critical, half normal, the others low. How they fare is counted from this
+    /// moment on, when the guard has learned what the origin bears. `None`: all are normal.
+    pub classes: Option<Span>,
     /// The origin has none of the keys: what is kept of them is that they do not exist.
     pub missing: bool,
     /// So many others it has: those are what a filter is made of, where a set has one.
@@ -151,6 +154,7 @@ impl Default for Case {
             load_timeout: Span::secs(2),
             fault: None,
             crash: None,
+            classes: None,
             missing: false,
             existing: None,
             once: false,
@@ -185,6 +189,10 @@ impl Case {
             ("origin works on", self.capacity.map_or("any number at once".to_owned(), |n| format!("{n} at once"))),
             ("XFetch beta", self.beta.to_string()),
         ]);
+        if let Some(from) = self.classes {
+            all.push(("classes of keys", "critical 20 %, normal 50 %, low 30 %".to_owned()));
+            all.push(("counted", format!("from {from} on")));
+        }
         if self.missing {
             all.push(("the origin has", "none of the keys".to_owned()));
         }

@@ -12,6 +12,7 @@
 
 mod arrivals;
 mod case;
+mod class;
 mod filter;
 mod lead;
 mod origin;
@@ -29,7 +30,7 @@ mod warming;
 mod world;
 
 pub use case::{Arrivals, Case, Fault, Memory, Popularity, Start, Trouble};
-pub use outcome::{Bin, Outcome, Through, Waits};
+pub use outcome::{Bin, Classes, Outcome, Through, Waits};
 pub use policy_set::PolicySet;
 pub use task::MOST_TASKS;
 

@@ -45,6 +45,8 @@ pub struct Outcome {
     pub filled: Option<Span>,
     /// How the fleet came through a time of trouble.
     pub fault: Option<Through>,
+    /// What an origin gave that was asked for too much.
+    pub classes: Option<Classes>,
     /// What happened when.
     pub series: Vec<Bin>,
     /// The run was ended because it had more loads than [`super::MOST_TASKS`].
@@ -61,6 +63,15 @@ impl Outcome {
     pub fn loads_ratio(&self) -> f64 {
         if self.due > 0.0 { self.loads as f64 / self.due } else { 0.0 }
     }
+}
+
+/// How classes fared, from the moment on that a case names.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Classes {
+    /// Requests of all classes that got a value in time, a second.
+    pub goodput: f64,
+    /// Share of the critical ones that did.
+    pub critical: f64,
 }
 
 /// Quantiles of waiting times.

@@ -27,10 +27,10 @@ impl Fleet<'_> {
         let Request { process, key, draw } = request;
         let process = self.living(process);
         if !self.lets_in(draw) {
-            return self.record.ended(1, Ending::Failed, Span::ZERO, self.now);
+            return self.told(key, 1, Ending::Failed, Span::ZERO, self.now);
         }
         if self.filter_answers(key) {
-            return self.record.ended(1, Ending::Fresh, Span::ZERO, self.now);
+            return self.told(key, 1, Ending::Fresh, Span::ZERO, self.now);
         }
         let (now, place) = (self.now, self.place(process, key));
         if self.set == PolicySet::Direct {
@@ -41,9 +41,9 @@ impl Fleet<'_> {
         self.hits[place] = hits;
         let found = Resident { meta: &meta, hits };
         match decide(Some(found), Floor::NONE, Demand::Any, now, &self.policy, draw) {
-            Decision::Serve(_) => self.record.ended(1, fresh_or_stale(&meta, now), Span::ZERO, now),
+            Decision::Serve(_) => self.told(key, 1, fresh_or_stale(&meta, now), Span::ZERO, now),
             Decision::ServeAndRefresh(_) => {
-                self.record.ended(1, fresh_or_stale(&meta, now), Span::ZERO, now);
+                self.told(key, 1, fresh_or_stale(&meta, now), Span::ZERO, now);
                 self.refresh_in_time(process, key, &meta, hits);
             }
             Decision::Load | Decision::LoadAlone | Decision::NotCached => self.miss(process, key),
@@ -67,7 +67,7 @@ impl Fleet<'_> {
             return self.launch(task);
         }
         let deadline = Some(now + self.policy.timeout);
-        let asker = Asker { demand: Demand::Any, priority: Priority::Normal, deadline, floor: Fence::ZERO };
+        let asker = Asker { demand: Demand::Any, priority: self.class(key), deadline, floor: Fence::ZERO };
         match self.join(process, key, &asker) {
             Join::Follow { id, raised } => {
                 if let Some(task) = &mut self.tasks[id.0 as usize] {
@@ -216,7 +216,7 @@ impl Fleet<'_> {
         if self.now > came + self.policy.timeout {
             return self.unanswered(process, key, (came, n), Why::Timeout);
         }
-        self.record.ended(n, fresh_or_stale(meta, self.now), self.now.since(came), self.now);
+        self.told(key, n, fresh_or_stale(meta, self.now), self.now.since(came), self.now);
     }
 
     /// Those who came at one moment get no value from a load: perhaps an older one saves them.
@@ -229,7 +229,7 @@ impl Fleet<'_> {
             (Rescue::Body(_), Some(meta)) => fresh_or_stale(&meta, at),
             _ => Ending::Failed,
         };
-        self.record.ended(n, ending, at.since(came), at);
+        self.told(key, n, ending, at.since(came), at);
     }
 
     pub(super) fn happen(&mut self, event: Event) {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bellwether_core::time::{Span, Tick};
 
 use super::case::Case;
-use super::outcome::{Bin, Outcome, Through, Waits};
+use super::outcome::{Bin, Classes, Outcome, Through, Waits};
 use super::policy_set::PolicySet;
 
 /// A fleet has recovered when a second's share of fresh answers is again this part of what is usual.
@@ -44,6 +44,12 @@ pub(super) struct Record {
     polls: u64,
     /// Of a process that died.
     lost: u64,
+    /// From here on classes are counted.
+    counted_from: Option<Tick>,
+    /// Requests that got a value.
+    good: u64,
+    /// Critical requests, and those of them that did.
+    critical: (u64, u64),
 }
 
 #[derive(Clone, Copy, Default)]
@@ -75,6 +81,9 @@ impl Record {
             stamped: (0, 0),
             polls: 0,
             lost: 0,
+            counted_from: case.classes.map(|from| start + from),
+            good: 0,
+            critical: (0, 0),
         }
     }
 
@@ -116,6 +125,24 @@ impl Record {
         if wait > Span::ZERO {
             *waits.entry(wait.0).or_default() += n;
         }
+    }
+
+    /// `n` requests of a class that came at `came` have ended.
+    pub(super) fn of_class(&mut self, critical: bool, n: u64, answered: bool, came: Tick) {
+        if self.counted_from.is_none_or(|from| came < from) {
+            return;
+        }
+        let good = if answered { n } else { 0 };
+        self.good += good;
+        if critical {
+            self.critical = (self.critical.0 + n, self.critical.1 + good);
+        }
+    }
+
+    fn classes(&self, case: &Case) -> Option<Classes> {
+        let counted = case.length.0.checked_sub(case.classes?.0)? as f64 / 1000.0;
+        let (critical, answered) = self.critical;
+        Some(Classes { goodput: self.good as f64 / counted, critical: answered as f64 / critical.max(1) as f64 })
     }
 
     pub(super) fn blocked(&mut self, n: u64, at: Tick) {
@@ -174,6 +201,7 @@ impl Record {
         };
         let fault = self.through(case);
         let filled = self.filled(case);
+        let classes = self.classes(case);
         Outcome {
             policy,
             seed,
@@ -194,6 +222,7 @@ impl Record {
             lost: self.lost,
             filled,
             fault,
+            classes,
             series: self.bins,
             cut_short,
         }

@@ -12,6 +12,15 @@ use super::{be32, csv, lis};
 const SAMPLE: usize = 8 * 1024;
 const XZ: &[u8] = &[0xFD, b'7', b'z', b'X', b'Z', 0];
 const ZSTD: &[u8] = &[0x28, 0xB5, 0x2F, 0xFD];
+/// What begins like this would be read as keys of four bytes, without any sense.
+const OTHERS: [(&[u8], &str); 6] = [
+    (&[0x1F, 0x8B], "gzip"),
+    (b"BZh", "bzip2"),
+    (b"PK\x03\x04", "zip"),
+    (&[0x04, 0x22, 0x4D, 0x18], "lz4"),
+    (b"PAR1", "Parquet"),
+    (b"\x7FELF", "a program"),
+];
 
 /// Why a trace can't be replayed. The words name no file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +57,9 @@ pub fn read(file: &Path, format: Format, most: usize) -> Result<Trace, ReadError
     if magic.is_empty() {
         return Err(ReadError::Empty);
     }
+    if let Some(words) = contradiction(file, format, magic) {
+        return Err(ReadError::Wrong(words));
+    }
     let mut source: Box<dyn Read> = if magic.starts_with(XZ) {
         Box::new(lzma_rust2::XzReader::new(raw, true))
     } else if magic.starts_with(ZSTD) {
@@ -82,6 +94,19 @@ fn parse(source: &mut dyn Read, file: &Path, format: Format, builder: &mut Build
         Format::Lis => lis::read(whole, builder).map(Ok),
         Format::Csv | Format::Auto => csv::read(whole, builder),
     }
+}
+
+/// What the first bytes say against the file's name, or against any format; `None`: nothing.
+fn contradiction(file: &Path, format: Format, magic: &[u8]) -> Option<String> {
+    let ending = file.extension().map(|ending| ending.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
+    for (named, begins, what) in [("xz", XZ, "xz"), ("zst", ZSTD, "zstd")] {
+        if ending == named && !magic.starts_with(begins) {
+            return Some(format!("is named .{named}, but does not begin like {what}: fetch it again, or rename it"));
+        }
+    }
+    // Keys of four bytes may begin like anything, if somebody says that they are such.
+    let (_, what) = OTHERS.into_iter().find(|(begins, _)| magic.starts_with(begins) && format != Format::Be32)?;
+    Some(format!("begins like {what}: expected a trace as csv, be32 or lis, plain or compressed with xz or zstd"))
 }
 
 /// By the name without the ending of its compression; else by the first bytes.

@@ -46,6 +46,10 @@ pub enum Figure {
     FalseAlarms,
     /// Memory of the filter per key that exists.
     BitsPerKey,
+    /// Requests that got a value, a second / what the origin bears.
+    Goodput,
+    /// Share of the critical requests that got a value.
+    Critical,
     /// Share of requests that got a value.
     Answered,
     /// From the end of the trouble until answers are fresh again; infinite: not within the run.
@@ -82,7 +86,7 @@ pub enum Figure {
 
 impl Figure {
     /// Every figure, in the order of a file's columns.
-    pub const ALL: [Figure; 31] = [
+    pub const ALL: [Figure; 33] = [
         Figure::Loads,
         Figure::LoadsPerPeriod,
         Figure::PeakLoads,
@@ -98,6 +102,8 @@ impl Figure {
         Figure::Slow,
         Figure::FalseAlarms,
         Figure::BitsPerKey,
+        Figure::Goodput,
+        Figure::Critical,
         Figure::Answered,
         Figure::Recovered,
         Figure::LoadsRatio,
@@ -148,6 +154,8 @@ impl Figure {
             Figure::Slow => ("slow requests", "slow", Unit::Number),
             Figure::FalseAlarms => ("false alarms", "false_alarms", Unit::Number),
             Figure::BitsPerKey => ("bits per key", "bits_per_key", Unit::Number),
+            Figure::Goodput => ("goodput", "goodput_share", Unit::Share),
+            Figure::Critical => ("critical answered", "critical_answered", Unit::Share),
             Figure::Answered => ("answered", "answered", Unit::Share),
             Figure::Recovered => ("recovered after", "recovered_ms", Unit::Time),
             Figure::LoadsRatio => ("x due", "loads_x_due", Unit::Number),

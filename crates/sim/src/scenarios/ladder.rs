@@ -31,6 +31,7 @@ pub(super) enum Shows {
     Loads,
     Failures,
     Polls,
+    Answers,
 }
 
 /// What every expiry is told by.
@@ -120,6 +121,11 @@ impl Ladder {
             let bits = if o.policy.filters() { bits_per_key(existing) } else { 0.0 };
             figures.insert(Figure::BitsPerKey, bits);
         }
+        if let (Some(classes), Some(workers)) = (o.classes, self.case.capacity) {
+            let bears = f64::from(workers) * 1000.0 / self.case.load.0 as f64;
+            figures.insert(Figure::Goodput, classes.goodput / bears);
+            figures.insert(Figure::Critical, classes.critical);
+        }
         if let Some(through) = o.fault {
             figures.insert(Figure::Answered, through.answered);
             figures.insert(Figure::Amplification, through.amplification);
@@ -152,6 +158,10 @@ impl Ladder {
             Shows::Loads => None,
             Shows::Failures => {
                 Some(Picture::of(format!("failures {unit}"), Height::Decades, "failed", rate(|bin| bin.failed)))
+            }
+            Shows::Answers => {
+                let answered = rate(|bin| bin.fresh + bin.stale);
+                Some(Picture::of(format!("answered {unit}"), Height::Even, "fresh", answered))
             }
             Shows::Polls => {
                 let title = format!("questions to the shared tier {unit}");

@@ -76,7 +76,7 @@ impl Scenario {
             Scenario::S7 => "50 servers read one key 200,000 times a second",
             Scenario::S8 => "a fleet of 1,000 instances starts with nothing",
             Scenario::S9 => "100,000 requests/s for keys that do not exist",
-            Scenario::S10 => "the origin is 10 x slower, or dead, for 60 s",
+            Scenario::S10 => "the origin is 10 x slower, or dead, for 60 s, or asked for 3 x what it bears",
             Scenario::S11 => "a flood of requests for one page under ever new parameters",
             Scenario::S12 => "the node that holds a key at 80,000 requests/s dies",
         }

@@ -7,7 +7,10 @@ const STYLE: &str = include_str!("page.css");
 
 /// A page around sections. `command` is what makes it again.
 pub(super) fn page(title: &str, lead: &str, command: &str, sections: &str) -> String {
-    let (title, lead, command) = (escaped(title), escaped(lead), escaped(command));
+    let (title, lead) = (escaped(title), escaped(lead));
+    // Words stay whole: a narrow screen would break an option after its dashes.
+    let words: Vec<String> = command.split(' ').map(|word| format!("<span>{}</span>", escaped(word))).collect();
+    let command = words.join(" ");
     format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\

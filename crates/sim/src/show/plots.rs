@@ -42,7 +42,9 @@ fn section(comparison: &Comparison) -> String {
     text.push_str("</ul>\n");
     text.push_str(&own(comparison));
     text.push_str(&bars(comparison));
-    text.push_str("<details><summary>Each set over time</summary>\n<div class=\"cards\">\n");
+    text.push_str("<details><summary>Each set over time");
+    text.push_str(&seed_says(comparison));
+    text.push_str("</summary>\n<div class=\"cards\">\n");
     for (set, runs) in &comparison.sets {
         if let Some(run) = runs.first() {
             text.push_str(&card(comparison, set, run, &comparison.seeds(runs).verdict(about)));
@@ -83,10 +85,11 @@ fn own(comparison: &Comparison) -> String {
         plot.svg(&escaped(&first.title))
     };
     format!(
-        "<figure><figcaption>{}{}</figcaption>\n<div class=\"on-desk\">{}</div><div class=\"on-phone\">{}</div>\
+        "<figure><figcaption>{}{}{}</figcaption>\n<div class=\"on-desk\">{}</div><div class=\"on-phone\">{}</div>\
          <p class=\"legend\">{legend}</p></figure>\n",
         escaped(&first.title),
         scale_says(first.height),
+        seed_says(comparison),
         drawn(WIDE),
         drawn(NARROW)
     )
@@ -168,6 +171,11 @@ fn scale(height: Height, top: f64) -> (Scale, Label) {
         Height::Time => (Scale::Linear(round_up(top)), ms),
         Height::Stack => (Scale::Linear(1.0), |mark| format!("{:.0}%", mark * 100.0)),
     }
+}
+
+/// Of several seeds the first one is drawn.
+fn seed_says(comparison: &Comparison) -> String {
+    comparison.seeds_say().map(|_| format!(", seed {}", comparison.seed)).unwrap_or_default()
 }
 
 /// Said beside a title, where equal steps up are not equal amounts.
