@@ -43,6 +43,17 @@ impl Answer {
         }
     }
 
+    /// What `BW.GET` answered: the value is the first of five words.
+    pub(crate) fn of_terms(reply: Result<Value, ClientError>, key: &Key) -> Answer {
+        match &reply {
+            Ok(value) => match value.as_slice() {
+                Some([value, ..]) => Answer::read(value, key),
+                _ => Answer::read(value, key),
+            },
+            Err(_) => Answer::of(reply, key),
+        }
+    }
+
     /// The version, if it is one.
     pub(crate) fn version(&self) -> Option<u64> {
         if let Answer::Version(version) = self { Some(*version) } else { None }
@@ -79,5 +90,9 @@ mod tests {
         assert_eq!(Answer::read(&Value::Nil, &key), Answer::Nil);
         assert!(Answer::read(&Value::Error(b"ERR x".to_vec()), &key).refused());
         assert_eq!(Answer::read(&Value::Int(1), &key), Answer::Foreign);
+        let terms = |value| Answer::of_terms(Ok(Value::Array(vec![value, Value::Bulk(b"hit".to_vec())])), &key);
+        assert_eq!(terms(Value::Bulk(Answer::row(&key, 7).into_bytes())), Answer::Version(7));
+        assert_eq!(terms(Value::Nil), Answer::Nil);
+        assert!(Answer::of_terms(Ok(Value::Error(b"BWSHED x".to_vec())), &key).refused());
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 
 /// A hanging origin lets go after this, so that no connection outlives its drill for long.
@@ -52,6 +52,8 @@ struct Shared {
 struct State {
     mode: Mode,
     delay: Duration,
+    /// Who works on requests; `None`: each request has a worker of its own.
+    workers: Option<Arc<Semaphore>>,
     /// `None`: no such row.
     rows: HashMap<String, Option<String>>,
     seen: HashMap<String, Seen>,
@@ -86,6 +88,7 @@ impl Origin {
         let state = State {
             mode: Mode::Answer,
             delay: Duration::ZERO,
+            workers: None,
             rows: HashMap::new(),
             seen: HashMap::new(),
             all: Seen::default(),
@@ -123,6 +126,12 @@ impl Origin {
     /// How long each answer takes from now on; its value is read before, as a query under MVCC does.
     pub fn delay(&self, delay: Duration) {
         self.lock().delay = delay;
+    }
+
+    /// So many requests are worked on at once from now on, the others wait in the order they came; `None`: all are. Work
+    /// that nobody waits for any more is done all the same: it does not know.
+    pub fn workers(&self, workers: Option<usize>) {
+        self.lock().workers = workers.map(|count| Arc::new(Semaphore::new(count)));
     }
 
     /// Sets the value at `path`; paths that were never set answer `{"path":"…"}`.
@@ -181,7 +190,7 @@ async fn listen(listener: std::net::TcpListener, shared: &Arc<Shared>) {
     let Ok(listener) = TcpListener::from_std(listener) else {
         return;
     };
-    let places = Arc::new(tokio::sync::Semaphore::new(MAX_CONNECTIONS));
+    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     loop {
         let Ok((stream, _)) = listener.accept().await else {
             // Out of file descriptors: some come back when connections end.
@@ -206,7 +215,9 @@ async fn converse(stream: TcpStream, shared: &Shared) -> io::Result<()> {
     let mut stream = BufReader::new(stream);
     while let Some(path) = read_request(&mut stream).await? {
         let request = Request::begin(shared, path);
+        let worker = request.worker().await;
         sleep(request.delay).await;
+        drop(worker);
         let kept = request.answer(&mut stream).await?;
         drop(request);
         if !kept {
@@ -222,6 +233,7 @@ struct Request<'a> {
     path: String,
     mode: Mode,
     delay: Duration,
+    workers: Option<Arc<Semaphore>>,
     /// `None`: no such row.
     value: Option<String>,
 }
@@ -238,8 +250,14 @@ impl<'a> Request<'a> {
             None if path.starts_with("/absent/") => None,
             None => Some(format!("{{\"path\":\"{path}\"}}")),
         };
-        let (mode, delay) = (state.mode, state.delay);
-        Request { shared, path, mode, delay, value }
+        let (mode, delay, workers) = (state.mode, state.delay, state.workers.clone());
+        Request { shared, path, mode, delay, workers, value }
+    }
+
+    /// The worker that takes it up, once there is one; none where each request has its own.
+    async fn worker(&self) -> Option<OwnedSemaphorePermit> {
+        // They are never closed.
+        Arc::clone(self.workers.as_ref()?).acquire_owned().await.ok()
     }
 
     /// Writes the answer; false if the connection ends with it.
@@ -381,6 +399,23 @@ mod tests {
         origin.set("/v/1", "new");
         assert_eq!(client.answer(), Some((200, "{\"path\":\"/v/1\"}".into())));
         assert!(begun.elapsed() >= Duration::from_millis(100));
+    }
+
+    #[test]
+    fn workers_take_requests_up_one_after_the_other() {
+        let origin = origin();
+        let took = |workers| {
+            origin.delay(Duration::from_millis(40));
+            origin.workers(workers);
+            let mut clients: Vec<Client> = (0..4).map(|_| Client::of(&origin)).collect();
+            let begun = Instant::now();
+            clients.iter_mut().for_each(|client| client.ask("/v/1"));
+            clients.iter_mut().for_each(|client| assert!(client.answer().is_some()));
+            begun.elapsed()
+        };
+        assert!(took(Some(1)) >= Duration::from_millis(160), "four in turn");
+        let fewest = (0..5).map(|_| took(None)).min();
+        assert!(fewest < Some(Duration::from_millis(160)), "control: all at once, {fewest:?}");
     }
 
     #[test]

@@ -65,7 +65,20 @@ fn naive_fleets_lose_what_befalls_an_origin() {
     let runs: [(&str, &str, &[&str]); 3] = [
         ("penetration", "coalescing", &["loads", "filter"]),
         ("origin-dead", "coalescing", &["errors", "loads"]),
-        ("rolling-restart", "alone", &["loads"]),
+        ("rolling-restart", "alone", &["loads", "together"]),
+    ];
+    thread::scope(|scope| {
+        for (incident, control, wanted) in runs {
+            scope.spawn(move || loses(incident, control, wanted));
+        }
+    });
+}
+
+#[test]
+fn naive_fleets_lose_where_too_much_is_asked() {
+    let runs: [(&str, &str, &[&str]); 2] = [
+        ("origin-slow", "coalescing", &["critical", "goodput"]),
+        ("viral", "coalescing", &["loads", "node", "hot", "hot-all"]),
     ];
     thread::scope(|scope| {
         for (incident, control, wanted) in runs {

@@ -37,6 +37,8 @@ pub(crate) struct Cast {
     pub(crate) filters: bool,
     /// Of Memcached.
     pub(crate) nodes: Nodes,
+    /// What its configuration says besides: TOML.
+    pub(crate) besides: &'static str,
 }
 
 /// One server, and its own way to the engine.
@@ -114,6 +116,16 @@ impl Member {
         self.process().thaw().map_err(engine_failed)
     }
 
+    /// Asks it to end (SIGTERM); returns when it has.
+    pub(crate) async fn end(&self) -> Result<(), DrillError> {
+        let process = self.process();
+        blocking(move || {
+            process.end();
+            Ok(())
+        })
+        .await
+    }
+
     /// A new life with nothing in memory.
     pub(crate) async fn restart(&self) -> Result<(), DrillError> {
         let process = self.process();
@@ -172,7 +184,8 @@ fn launch(cast: &Cast, url: &str, backplane: Option<&str>) -> Result<Announced, 
     match cast.flaw {
         None => {
             let listed = cast.filters.then_some(&*cast.run);
-            serve(&cast.program, &config(cast.origin, cast.permits, url, backplane, &cast.prefix, listed))
+            let text = config(cast.origin, cast.permits, url, backplane, &cast.prefix, listed);
+            serve(&cast.program, &(text + cast.besides))
         }
         Some(flaw) => naive(&cast.program, flaw, cast.origin, url),
     }

@@ -5,6 +5,7 @@
 //! our servers naive ones can be started, which must fail.
 
 mod check;
+mod clean;
 mod engine;
 mod fleet;
 mod herd;

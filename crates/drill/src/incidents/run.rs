@@ -11,6 +11,7 @@ use crate::client::Client;
 use crate::control::FleetFlaw;
 use crate::error::{ClientError, DrillError};
 use crate::incidents::check::{Check, part};
+use crate::incidents::clean::{clean, mark};
 use crate::incidents::engine::{Engine, Nodes};
 use crate::incidents::fleet::Cast;
 use crate::incidents::incident::Incident;
@@ -19,7 +20,7 @@ use crate::incidents::scale::Scale;
 use crate::incidents::space::list;
 use crate::incidents::stage::{Stage, known};
 use crate::interrupt::interrupted;
-use crate::key::{PREFIX, run_name};
+use crate::key::run_name;
 use crate::origin::Origin;
 use crate::report::{Judged, Report};
 use crate::target::Target;
@@ -28,8 +29,6 @@ use crate::target::Target;
 const PLAY_LIMIT: Duration = Duration::from_secs(55);
 /// Nobody waits longer until the run's keys are removed.
 const CLEAN_LIMIT: Duration = Duration::from_secs(5);
-/// Keys looked at by one step of a clean-up.
-const CLEAN_STEP: &str = "1000";
 
 /// How an incident is held.
 #[derive(Clone, Debug)]
@@ -86,11 +85,6 @@ pub async fn run(
         progress(Progress::NotCleaned { mark: &mark(&name) });
     }
     report
-}
-
-/// What every key of a run holds in its name.
-fn mark(run: &str) -> String {
-    format!("{PREFIX}{run}")
 }
 
 /// Whether it can be held so at all.
@@ -153,6 +147,7 @@ async fn set(incident: &Incident, options: &Options, kind: Kind, run: &str) -> R
         run: run.to_owned(),
         filters: incident.filters,
         nodes: Nodes::First,
+        besides: "",
     };
     if incident.filters {
         let names: Vec<String> = known(run).into_iter().map(|key| key.name).collect();
@@ -180,25 +175,4 @@ fn judged(check: Check, took: Duration) -> Judged {
 fn unfinished(incident: &Incident) -> Check {
     let measured = format!("not done in {} s", PLAY_LIMIT.as_secs());
     Check { name: "end", what: incident.what.into(), measured, wanted: "an end".into(), ok: false }
-}
-
-/// Removes every key whose name holds `mark`.
-async fn clean(target: &Target, mark: &str) -> Result<(), ClientError> {
-    let mut client = Client::open(target).await?;
-    let (mut cursor, pattern) = ("0".to_owned(), format!("*{mark}*"));
-    loop {
-        let reply = client.call(&["SCAN", &cursor, "MATCH", &pattern, "COUNT", CLEAN_STEP]).await?;
-        let Some([next, found]) = reply.as_slice() else {
-            return Err(ClientError::Refused { command: "SCAN", answer: reply.to_string() });
-        };
-        let names: Vec<String> = found.as_slice().unwrap_or_default().iter().map(ToString::to_string).collect();
-        if !names.is_empty() {
-            let words: Vec<&str> = ["DEL"].into_iter().chain(names.iter().map(String::as_str)).collect();
-            client.call(&words).await?;
-        }
-        cursor = next.to_string();
-        if cursor == "0" {
-            return Ok(());
-        }
-    }
 }

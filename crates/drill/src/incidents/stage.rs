@@ -12,6 +12,7 @@ use crate::answer::Answer;
 use crate::blocking::blocking;
 use crate::client::{Client, PATIENCE};
 use crate::error::{ClientError, DrillError};
+use crate::incidents::clean::{clean, mark};
 use crate::incidents::engine::{Engine, Nodes};
 use crate::incidents::fleet::{Cast, Member, start};
 use crate::incidents::kind::Kind;
@@ -62,6 +63,19 @@ impl Stage {
         self.fleet.clear();
         self.fleet = start(&self.cast, &self.engine, servers).await?;
         Ok(())
+    }
+
+    /// New servers in place of all, which are told this besides.
+    pub(crate) async fn fleet_told(&mut self, besides: &'static str) -> Result<(), DrillError> {
+        self.cast.besides = besides;
+        self.replace_fleet(self.cast.nodes).await
+    }
+
+    /// Nothing of the run is left in the one Redis that the fleet shares; nothing is done to other engines.
+    pub(crate) async fn empty(&self) -> Result<(), DrillError> {
+        let Some(target) = self.engine.one() else { return Ok(()) };
+        let cleaned = clean(&target, &mark(&self.cast.run)).await;
+        cleaned.map_err(|error| DrillError::Unreachable { target: target.to_string(), error })
     }
 
     /// A new server in place of one, with these nodes of Memcached.

@@ -10,6 +10,7 @@ use crate::incidents::check::Check;
 use crate::incidents::herd::{failed, first_failure, meanwhile_these, p99};
 use crate::incidents::incident::Incident;
 use crate::incidents::kind::Kind;
+use crate::incidents::plays::overload::overload;
 use crate::incidents::space::Space;
 use crate::incidents::stage::Stage;
 use crate::origin::Mode;
@@ -17,14 +18,20 @@ use crate::origin::Mode;
 /// `origin-slow`
 pub(super) const ORIGIN_SLOW: Incident = Incident {
     name: "origin-slow",
-    what: "the origin takes ten times as long, while values go stale under callers",
+    what: "the origin takes ten times as long, while values go stale; then it is asked three times what it bears",
     kinds: &[Kind::Redis],
     servers: SERVERS,
     permits: PERMITS,
     controls: &[FleetFlaw::Coalescing, FleetFlaw::Lock],
     elsewhere: true,
     filters: false,
-    play: |stage| Box::pin(play(stage, Ailment::Slow)),
+    play: |stage| {
+        Box::pin(async move {
+            let mut checks = play(stage, Ailment::Slow).await?;
+            checks.extend(overload(stage).await?);
+            Ok(checks)
+        })
+    },
 };
 
 /// `origin-dead`

@@ -9,20 +9,27 @@ use crate::incidents::check::Check;
 use crate::incidents::herd::meanwhile_these;
 use crate::incidents::incident::Incident;
 use crate::incidents::kind::Kind;
+use crate::incidents::plays::together::together;
 use crate::incidents::space::Space;
 use crate::incidents::stage::Stage;
 
 /// `rolling-restart`
 pub(super) const ROLLING_RESTART: Incident = Incident {
     name: "rolling-restart",
-    what: "the servers are killed and started again one after the other, under load",
+    what: "the servers are restarted one after the other under load, then all at once with nothing in the engine",
     kinds: &[Kind::Redis],
     servers: SERVERS,
     permits: PERMITS,
     controls: &[FleetFlaw::Alone],
     elsewhere: true,
     filters: false,
-    play: |stage| Box::pin(play(stage)),
+    play: |stage| {
+        Box::pin(async move {
+            let mut checks = play(stage).await?;
+            checks.extend(together(stage).await?);
+            Ok(checks)
+        })
+    },
 };
 
 const SERVERS: usize = 4;

@@ -12,20 +12,27 @@ use crate::incidents::engine::Engine;
 use crate::incidents::herd::{Call, failed, first_failure, meanwhile_these, p99};
 use crate::incidents::incident::Incident;
 use crate::incidents::kind::Kind;
+use crate::incidents::plays::spike::spike;
 use crate::incidents::space::{BUDGET, Space};
 use crate::incidents::stage::Stage;
 
 /// `viral`
 pub(super) const VIRAL: Incident = Incident {
     name: "viral",
-    what: "every caller of every server asks for one key of a cluster, from one moment to the next",
+    what: "one key of a cluster goes viral: every caller of every server asks for it, from one moment to the next",
     kinds: &[Kind::Cluster],
     servers: SERVERS,
     permits: PERMITS,
     controls: &[FleetFlaw::Coalescing],
     elsewhere: false,
     filters: false,
-    play: |stage| Box::pin(viral(stage)),
+    play: |stage| {
+        Box::pin(async move {
+            let mut checks = viral(stage).await?;
+            checks.extend(spike(stage).await?);
+            Ok(checks)
+        })
+    },
 };
 
 /// `hot-node-dies`
