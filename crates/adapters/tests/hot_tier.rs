@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bellwether::{Cache, HotPolicy, Loaded, Measure, Policy, Space};
+use bellwether::{Cache, HotPolicy, Invalidation, Loaded, Measure, Policy, Space};
 use bellwether_adapters::tiers::redis::{RedisOptions, RedisTarget, RedisTier};
 use bellwether_envelope::Packing;
 use bellwether_servers::RedisCluster;
@@ -117,4 +117,31 @@ async fn a_large_hot_value_is_compressed_and_read_from_a_replica_and_others_are_
     }
     let replica = ask(&cluster, 1, &["INFO", "commandstats"]).await;
     assert!(replica.contains("cmdstat_getrange"), "a replica answered: {replica}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn replicas_answer_again_after_another_process_wrote_the_key() {
+    let cluster = cluster().await;
+    let hot = HotPolicy { capacity: Some(1_000.0), ..HotPolicy::default() };
+    let cache = Cache::builder().shared(tier(&cluster)).shared_timeout("20s").hot(hot).build().expect("a cache");
+    let policy = Policy::ttl("10m").memory(false).staleness_budget("300ms").timeout("20s");
+    let space = cache.shared_space::<str, String>("page", policy).expect("a space");
+    let answered = || {
+        let reactions = cache.snapshot().reactions;
+        reactions.iter().find(|counts| counts.measure == Measure::Replicas).expect("all are there").saved
+    };
+    // Before anything was heard, and after each time: who tells says first that it is about to, and may be gone then.
+    for heard in 0..3 {
+        if heard > 0 {
+            assert!(cache.hear_key(b"page:hot", Invalidation::Expire, None), "it was held here");
+        }
+        let (began, before) = (Instant::now(), answered());
+        while answered() < before + 5 {
+            assert!(began.elapsed() < PATIENCE, "heard {heard} times: {:?}", cache.snapshot().reactions);
+            for _ in 0..10 {
+                assert_eq!(read(&space, "hot").await, LENGTH);
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
 }

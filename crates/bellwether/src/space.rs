@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use bellwether_core::cell::{Change, Only, When};
+use bellwether_core::cell::{Change, Ending, Only, When};
 use bellwether_core::entry::{Kind, Meta};
 use bellwether_core::fence::{Fence, Invalidation};
 use bellwether_core::read::decide::Demand;
@@ -405,6 +405,16 @@ impl<K: CacheKey + ?Sized, V: Value> Space<K, V> {
         self.change(key, Change::End(ending))
     }
 
+    /// Lets a value end in the shared tier, for all processes: fresh for `left` and gone after that, unless it ends sooner
+    /// anyway.
+    ///
+    /// # Errors
+    /// As [`Space::write_if`].
+    pub fn end_sooner(&self, key: &K, left: Span) -> BoxFuture<'static, Result<Conditional<V>, Error>> {
+        let only = Only::Sooner;
+        self.change(key, Change::End(Ending { fresh: left, swr: Span::ZERO, hard: Span::ZERO, only }))
+    }
+
     fn change(&self, key: &K, change: Change) -> BoxFuture<'static, Result<Conditional<V>, Error>> {
         let Shared { engine, state, .. } = &*self.shared;
         let key = self.owned(key);
@@ -416,6 +426,13 @@ impl<K: CacheKey + ?Sized, V: Value> Space<K, V> {
     /// what this process has not is known not to be there.
     pub fn is_owed(&self, key: &K) -> bool {
         self.shared.engine.recall(&self.shared.state, &self.owned(key))
+    }
+
+    /// Takes over what the shared tier holds of a key that memory lacks. Never loads, and is no request.
+    pub async fn take_over(&self, key: &K) {
+        let Shared { engine, state, .. } = &*self.shared;
+        // Nothing there, or nobody to ask: the next read finds out.
+        let _ = engine.find(state, &self.owned(key)).await;
     }
 
     /// What the tier decides, whoever waits for it.

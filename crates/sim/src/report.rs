@@ -29,6 +29,8 @@ pub struct Report {
     pub most_at_once: (usize, usize),
     /// Flights that waited for an older one.
     pub successors: u64,
+    /// Invalidations of which the tier heard late, and that left alone what had come since.
+    pub spared: u64,
     /// Events of the run.
     pub events: u64,
     /// When it ended.

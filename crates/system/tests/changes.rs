@@ -4,7 +4,7 @@ use std::thread;
 use std::time::Duration;
 
 use bellwether_servers::{Memcached, Redis};
-use bellwether_system::{Bellwether, Resp, Value, config, until};
+use bellwether_system::{Bellwether, Origin, Resp, Value, config, until};
 
 const LIMIT: Duration = Duration::from_secs(20);
 const KEYS: usize = 60;
@@ -121,6 +121,56 @@ fn another_end_is_the_fleets() {
         }
         assert_eq!(two.call(&["EXPIRE", "near:a", "50"]), Value::Int(1));
         assert!(one.call(&["TTL", "near:a"]).int() > 90);
+    }
+}
+
+/// Values of an origin only ever end sooner; then whoever reads first loads anew, in whatever process.
+#[test]
+fn an_origins_value_ends_sooner_for_the_whole_fleet() {
+    let redis = Redis::start(&[]).unwrap_or_else(|error| panic!("{error}"));
+    let memcached = Memcached::start(&[]).unwrap_or_else(|error| panic!("{error}"));
+    for url in [redis.url(), format!("memcached://{}", memcached.address())] {
+        let origin = Origin::start();
+        ["/1", "/2"].iter().for_each(|path| origin.set(path, "old"));
+        let space = |name: &str, tiers: &str| {
+            format!(
+                "[[space]]\nmatch = \"{name}:{{id}}\"\norigin = \"api\"\nget = \"/{{id}}\"\nttl = \"30m\"\ngrace = \"30m\"\n{tiers}"
+            )
+        };
+        let text = config(
+            "",
+            &format!(
+                "[shared]\nurl = \"{url}\"\nresync = \"1s\"\ntimeout = \"500ms\"\n[origin.api]\nhttp = \"{}\"\n{}{}",
+                origin.url(),
+                space("page", ""),
+                space("near", "tiers = [\"memory\"]\n"),
+            ),
+        );
+        let fleet = [(), ()].map(|()| Bellwether::start(Some(&text)));
+        let (mut one, mut two) = (fleet[0].connect(), fleet[1].connect());
+        let read = |client: &mut Resp, key: &str| client.call(&["GET", key]);
+        for key in ["page:1", "page:2", "near:1"] {
+            assert_eq!([read(&mut one, key), read(&mut two, key)], [Value::bulk("old"), Value::bulk("old")], "{url}");
+        }
+        assert_eq!(two.call(&["EXPIRE", "page:1", "5000"]), Value::Int(0), "{url}: never later");
+        assert_eq!(two.call(&["EXPIRE", "page:1", "50", "GT"]), Value::Int(0), "{url}");
+        assert_eq!(two.call(&["EXPIRE", "page:1", "500"]), Value::Int(1), "{url}");
+        let left = two.call(&["TTL", "page:1"]).int();
+        assert!((490..=500).contains(&left), "{url}: it is still there, and nobody loaded: {left}");
+        until(LIMIT, "the other process to know", || {
+            read(&mut one, "page:1");
+            (one.call(&["TTL", "page:1"]).int() <= 500).then_some(())
+        });
+        ["/1", "/2"].iter().for_each(|path| origin.set(path, "new"));
+        for key in ["page:1", "near:1"] {
+            assert_eq!(two.call(&["PEXPIRE", key, "300"]), Value::Int(1), "{url}");
+        }
+        thread::sleep(Duration::from_millis(400));
+        assert_eq!(read(&mut two, "page:1"), Value::bulk("new"), "{url}");
+        until(LIMIT, "the other process to have it", || (read(&mut one, "page:1") == Value::bulk("new")).then_some(()));
+        assert_eq!(read(&mut one, "page:2"), Value::bulk("old"), "{url}: control: nobody ended it");
+        assert_eq!(read(&mut two, "near:1"), Value::bulk("new"), "{url}: control: where each has its own");
+        assert_eq!(read(&mut one, "near:1"), Value::bulk("old"), "{url}: control");
     }
 }
 

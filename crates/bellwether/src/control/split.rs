@@ -85,9 +85,14 @@ impl Splits {
                 told.anew |= told.held.nodes != held.nodes || held.tight && !told.held.tight;
                 told.held = held;
             }
-            // Not while somebody loads it anyway: then at the end of the next window.
-            let seen = resident.map(|entry| entry.fence()).unwrap_or_default();
-            told.anew = told.anew && !engine.refresh_unasked(space, key, seen);
+            if space.loads_unasked() {
+                // Not while somebody loads it anyway: then at the end of the next window.
+                let seen = resident.map(|entry| entry.fence()).unwrap_or_default();
+                told.anew = told.anew && !engine.refresh_unasked(space, key, seen);
+            } else if held.nodes > 1 && !spread.names_copies(&name) {
+                // Nobody can load it: what lies there is told of its copies.
+                spread.name_copies(&name, engine.pending.raised(key));
+            }
         }
     }
 }

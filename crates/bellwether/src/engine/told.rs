@@ -299,12 +299,9 @@ impl Engine {
             // A tier that has lost it in a failover is not believed.
             self.pending.raise(&key, fence);
         }
+        // A replica may not know it yet.
         if let Some(spread) = &self.spread {
-            // A replica may not know it yet; by what fence it will is not known to all who tell.
-            match fence {
-                Some(fence) => spread.knows(name, fence),
-                None => spread.near(name, None),
-            }
+            spread.hear(name, fence);
         }
         let dropped = self.invalidate_heard(&space, &key, verb, fence);
         // Only now: how late it was heard of says nothing about itself.

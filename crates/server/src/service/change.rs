@@ -31,8 +31,16 @@ impl Service {
         if served.decides_by_disk() {
             return Some(self.change_by_disk(key, change, reads));
         }
-        if !served.shared || served.origin.is_some() {
+        if !served.shared {
             return None;
+        }
+        if served.origin.is_some() {
+            return match change {
+                Change::End(Some(left), only) if left > Span::ZERO && only != Only::Later => {
+                    Some(self.ends_sooner(served, key, left, only))
+                }
+                _ => None,
+            };
         }
         let stored = served.stored(key);
         let decided = match change {
@@ -75,6 +83,28 @@ impl Service {
             written
         };
         Some(done.boxed())
+    }
+
+    /// A value of a space with an origin ends sooner: here, in the shared tier, and so in every process. Where the tier
+    /// does not answer this process's copy alone does.
+    fn ends_sooner(&self, served: &Served, key: &[u8], left: Span, only: Only) -> Deciding {
+        let stored = served.stored(key).into_owned();
+        let (service, key, space) = (self.collecting(), key.to_vec(), served.space.clone());
+        let done = async move {
+            let here = service.end(&key, left, only)?;
+            if let Some(telling) = service.telling() {
+                telling.done().await;
+            }
+            let ended = space.end_sooner(&stored, left.at_most(Span::LONGEST)).await;
+            let everywhere = ended.is_ok_and(|ended| ended.stored);
+            if everywhere {
+                // The copy here went with the step: who looks at it next finds what the tier has now.
+                space.take_over(&stored).await;
+                service.changed(&key);
+            }
+            Ok(Written { stored: here || everywhere, before: None })
+        };
+        done.boxed()
     }
 
     /// A change to what memory has, or else the disk.

@@ -17,8 +17,10 @@ use super::serving::Belongs;
 const KEEP_EVERY: Duration = Duration::from_secs(60);
 /// The weight follows the hit rate of so long.
 const WINDOW: Duration = Duration::from_secs(1);
-/// Keys of the hot list that are loaded in one go: between two of them it is seen whether that is enough.
-const STEP: usize = 512;
+/// Keys of the hot list that are loaded in one go: between two of them it is seen whether that is enough. The first are so
+/// few because they are read most, each next go has twice as many, up to the most.
+const FIRST_STEP: usize = 32;
+const MOST_AT_ONCE: usize = 512;
 
 fn hash(space: &str, key: &[u8]) -> u64 {
     xxh3_64_with_seed(key, xxh3_64_with_seed(space.as_bytes(), 0))
@@ -28,6 +30,17 @@ fn hash(space: &str, key: &[u8]) -> u64 {
 fn is_slow(origin: &OriginCounts) -> bool {
     let (recent, usual) = (origin.guard.recent_us, origin.guard.usual_us);
     recent.zip(usual).is_some_and(|(recent, usual)| recent.saturating_mul(2) > usual.saturating_mul(3))
+}
+
+/// A list in goes, each twice as long as the one before.
+fn steps<T>(list: &[T]) -> impl Iterator<Item = &[T]> {
+    let (mut left, mut next) = (list, FIRST_STEP);
+    std::iter::from_fn(move || {
+        let step;
+        (step, left) = left.split_at(next.min(left.len()));
+        next = (next * 2).min(MOST_AT_ONCE);
+        Some(step).filter(|step| !step.is_empty())
+    })
 }
 
 impl Service {
@@ -72,7 +85,7 @@ impl Service {
         let begun = self.now();
         let (all, keys): (f64, usize) = (list.iter().map(|hot| hot.rate).sum(), list.len());
         let (mut done, mut tried) = (0.0, 0);
-        for step in list.chunks(STEP) {
+        for step in steps(&list) {
             let mut wanted: Vec<Bytes> = step.iter().map(|hot| Bytes::copy_from_slice(&hot.key)).collect();
             // Processes of a fleet that restart together have much the same list, and would all wait for the same loads.
             if self.0.fleet.is_some() {
@@ -176,5 +189,19 @@ impl Service {
         if let Err(error) = hotlist::write(path, &text) {
             tracing::warn!(path = %path.display(), %error, "the hot list can't be written: the next start will be cold");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whether_enough_is_there_is_seen_soon_and_then_less_often() {
+        let lengths = |keys: usize| steps(&vec![0; keys]).map(<[_]>::len).collect::<Vec<_>>();
+        assert_eq!(lengths(0), [0_usize; 0]);
+        assert_eq!(lengths(7), [7]);
+        assert_eq!(lengths(100), [32, 64, 4]);
+        assert_eq!(lengths(2_000), [32, 64, 128, 256, 512, 512, 496]);
     }
 }

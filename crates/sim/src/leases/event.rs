@@ -48,11 +48,13 @@ pub(super) enum By {
 pub(super) enum Op {
     Get,
     Acquire(Ask),
-    /// `windows` count from the moment it is stored: fresh, swr and hard.
+    /// `windows` count from the moment it is stored: fresh, swr and hard. Its age counts from when it was sent, by the
+    /// world's clock.
     Publish {
         token: Fence,
         body: Body,
         windows: [Span; 3],
+        sent: Tick,
     },
     Renew {
         token: Fence,
@@ -65,6 +67,8 @@ pub(super) enum Op {
     Invalidate {
         verb: Invalidation,
         at_least: Fence,
+        /// How long ago a try failed; zero: none did.
+        ago: Span,
     },
     /// What a broken client does: a write without any fence of its own.
     Force {

@@ -231,13 +231,19 @@ impl Fleet {
     fn execute(&mut self, caller: Caller, key: u8, op: Op) {
         let (now, order) = (self.now(), self.check.next_order());
         let (answer, effect) = self.node.execute(key, op, now, order);
-        if effect.raised {
-            self.check.raised(key, order);
+        if effect.raised || effect.spared {
             let told = self.processes[usize::from(caller.life.process)].owed.get(&key);
             if let Some(owed) = told.filter(|owed| owed.call == Some(caller.call)) {
                 self.check.removed(key, owed.version, now);
             }
+        }
+        if effect.raised {
+            self.check.raised(key, order);
             self.check.note(now, "is invalidated in the tier by", key, caller.life.process, order);
+        }
+        if effect.spared {
+            self.check.report.spared += 1;
+            self.check.note(now, "is newer than what the tier is told late by", key, caller.life.process, order);
         }
         if let (true, By::Leader(id)) = (effect.granted, caller.by) {
             self.check.granted(key, caller.life.process, id, order);

@@ -434,7 +434,8 @@ impl Fleet {
         let local = self.local(process);
         let meta = entry.meta;
         let windows = [meta.fresh_until.since(local), Span(u64::from(meta.swr_ms)), Span(u64::from(meta.hard_ms))];
-        let call = self.call(process, By::Nobody, key, Op::Publish { token, body: entry.body, windows });
+        let sent = self.now();
+        let call = self.call(process, By::Nobody, key, Op::Publish { token, body: entry.body, windows, sent });
         let publishing = Publishing { key, fence: meta.fence, body: entry.body, windows };
         self.of(process).publishing.insert(call, publishing);
     }

@@ -27,6 +27,8 @@ pub enum Mutant {
     Believing,
     /// While the tier is silent copies are believed, however long ago they were confirmed.
     Trusting,
+    /// An invalidation that comes late leaves what it finds, whatever that is.
+    SparesAll,
 }
 
 impl Mutant {
@@ -43,5 +45,6 @@ impl Mutant {
         Mutant::LateAdoption,
         Mutant::Believing,
         Mutant::Trusting,
+        Mutant::SparesAll,
     ];
 }

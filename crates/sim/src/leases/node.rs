@@ -50,6 +50,8 @@ pub(super) struct Effect {
     pub(super) granted: bool,
     /// An invalidation was executed.
     pub(super) raised: bool,
+    /// One that came late left alone what came after it.
+    pub(super) spared: bool,
 }
 
 impl Node {
@@ -112,8 +114,8 @@ impl Node {
                 }
                 Answer::Asked(reply, handed)
             }
-            Op::Publish { token, body, windows } => {
-                let entry = entry(&body, windows, now);
+            Op::Publish { token, body, windows, sent } => {
+                let entry = entry(&body, windows, now, now.min(sent + self.ahead));
                 let next = match self.broken {
                     Some(Mutant::NoFence) => Some(Cell { fence: token, ..entry }),
                     _ => Cell::publish(cell, token, entry, now),
@@ -121,7 +123,7 @@ impl Node {
                 Answer::Stored(self.store(key, next, body, world, &mut effect))
             }
             Op::Force { body, windows } => {
-                let next = Cell { fence: at.fence(), ..entry(&body, windows, now) };
+                let next = Cell { fence: at.fence(), ..entry(&body, windows, now, now) };
                 Answer::Stored(self.store(key, Some(next), body, world, &mut effect))
             }
             Op::Renew { token, lease } => {
@@ -138,9 +140,18 @@ impl Node {
                 }
                 Answer::Stored(next.is_ok())
             }
-            Op::Invalidate { verb, at_least } => {
+            Op::Invalidate { verb, at_least, ago } => {
                 let soft = self.broken == Some(Mutant::SoftRemoval) && verb == Invalidation::Remove;
-                let (raised, next) = Cell::invalidate(cell, verb, at_least, at);
+                let ago = match self.broken {
+                    // Whatever is there came after that.
+                    Some(Mutant::SparesAll) if ago > Span::ZERO => Span(u64::MAX),
+                    _ => ago,
+                };
+                let (raised, next) = Cell::invalidate_late(cell, verb, at_least, ago, at);
+                let Some(next) = next else {
+                    effect.spared = true;
+                    return (Answer::Raised(raised), effect);
+                };
                 let next = match cell {
                     Some(cell) if soft => {
                         Cell { fence: raised.fence, token: None, fresh_until: now.min(cell.fresh_until), ..cell }
@@ -177,7 +188,8 @@ fn kept(cell: &Cell, body: Option<Body>) -> Option<Body> {
     body.filter(|_| cell.what == What::Value)
 }
 
-fn entry(body: &Body, [fresh, swr, hard]: [Span; 3], now: Tick) -> Cell {
+/// What is stored now, and was sent at `sent`.
+fn entry(body: &Body, [fresh, swr, hard]: [Span; 3], now: Tick, sent: Tick) -> Cell {
     Cell {
         what: What::Value,
         fence: Fence::ZERO,
@@ -185,7 +197,7 @@ fn entry(body: &Body, [fresh, swr, hard]: [Span; 3], now: Tick) -> Cell {
         lease_until: Tick(0),
         lease: Span::ZERO,
         // Ages travel as durations: the load took this long.
-        created: now - Span(u64::from(body.cost_ms)),
+        created: sent - Span(u64::from(body.cost_ms)),
         fresh_until: now + fresh,
         swr_until: now + fresh + swr,
         hard_until: now + fresh + hard,

@@ -112,6 +112,8 @@ pub(super) struct Owed {
     pub(super) verb: Invalidation,
     pub(super) at_least: Fence,
     pub(super) version: u64,
+    /// When a try failed first, by the process's clock.
+    pub(super) since: Option<Tick>,
     /// The call that tells it, if one is under way.
     pub(super) call: Option<u64>,
 }

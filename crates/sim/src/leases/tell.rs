@@ -1,5 +1,6 @@
 //! What happens when somebody invalidates? It holds here at once; the tier and the others are told.
 
+use bellwether_core::cell::surely;
 use bellwether_core::fence::{Fence, Floor, Invalidation};
 use bellwether_core::time::Span;
 
@@ -19,13 +20,13 @@ impl Fleet {
         let it = self.of(process);
         let held = it.memory.get(&key).map_or(Fence::ZERO, |entry| entry.tier);
         let known = it.raised.get(&key).copied().unwrap_or_default().max(held);
-        let owed = it.owed.entry(key).or_insert(Owed { verb, at_least: Fence::ZERO, version, call: None });
+        let owed = it.owed.entry(key).or_insert(Owed { verb, at_least: Fence::ZERO, version, since: None, call: None });
         if verb == Invalidation::Remove {
             owed.verb = verb;
         }
         (owed.version, owed.at_least) = (version, owed.at_least.max(Fence(known.0 + 1)));
         // Whoever tells the tier now does not tell it of this one.
-        owed.call = None;
+        (owed.since, owed.call) = (None, None);
         let verb = owed.verb;
         self.drop_here(process, key);
         self.check.applied(process, key, version);
@@ -48,8 +49,12 @@ impl Fleet {
 
     pub(super) fn tell(&mut self, process: u16, key: u8) {
         let Some(owed) = self.of(process).owed.get(&key).copied().filter(|owed| owed.call.is_none()) else { return };
-        let call =
-            self.call(process, By::Teller(key), key, Op::Invalidate { verb: owed.verb, at_least: owed.at_least });
+        // Clocks of servers that take over from each other differ by little, or their moments can't be compared.
+        let comparable = self.scenario.faults.failovers == 0 || self.scenario.faults.skew == Span::ZERO;
+        let since = owed.since.filter(|_| comparable);
+        let ago = since.map_or(Span::ZERO, |since| surely(self.local(process).since(since)));
+        let (verb, at_least) = (owed.verb, owed.at_least);
+        let call = self.call(process, By::Teller(key), key, Op::Invalidate { verb, at_least, ago });
         if let Some(owed) = self.of(process).owed.get_mut(&key) {
             owed.call = Some(call);
         }
@@ -76,8 +81,10 @@ impl Fleet {
     }
 
     pub(super) fn not_told(&mut self, process: u16, key: u8, call: u64) {
+        let local = self.local(process);
         if let Some(owed) = self.of(process).owed.get_mut(&key).filter(|owed| owed.call == Some(call)) {
             owed.call = None;
+            owed.since.get_or_insert(local);
             self.later(process, PAUSE, Act::Tell(key));
         }
     }

@@ -8,6 +8,7 @@
 
 mod copies;
 mod counts;
+mod making;
 mod near;
 mod places;
 
@@ -15,10 +16,8 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use bellwether_core::draw::Draw;
-use bellwether_core::entry::Kind;
 use bellwether_core::failure::FailClass;
 use bellwether_core::fence::{Fence, Invalidation};
 use bellwether_core::ring::split::{self, LIFE};
@@ -27,22 +26,19 @@ use futures_util::future::{BoxFuture, FutureExt, join_all, try_join_all};
 use parking_lot::{Mutex, RwLock};
 use tokio::runtime::Handle;
 
-use self::copies::{copy_of, original, own, salts_of, uncopied};
+use self::copies::{original, own, salts_of, uncopied};
 pub use self::counts::SpreadCounts;
 use self::counts::{Counts, Used, add};
 use self::near::{Near, Nearby};
 use self::places::Places;
 use crate::shared::{
-    Acquired, Ask, Change, Envelope, Found, Mode, Raised, Split, Stored, Tier, TierError, TierTrouble, Verified, When,
-    Wrote,
+    Acquired, Ask, Change, Envelope, Found, Raised, Split, Stored, Tier, TierError, TierTrouble, Verified, When, Wrote,
 };
 
 /// Keys that are split at once; more are not.
 const MOST_SPLIT: usize = 256;
 /// Keys whose copies could not be reached when they were invalidated, and leases over entries that name copies.
 const MOST_REMEMBERED: usize = 4096;
-/// How long one may fill a copy.
-const FILL: Span = Span::secs(1);
 /// Whatever the tier holds, the asker has something newer: it is granted the lease.
 const NEWEST: Fence = Fence(u64::MAX);
 
@@ -114,6 +110,25 @@ impl SpreadTier {
         self.0.near.raise(key, fence);
     }
 
+    /// Another process says that it invalidated `key` or wrote it, and by what fence, if the tier knows of it already.
+    pub(crate) fn hear(&self, key: &[u8], fence: Option<Fence>) {
+        self.0.near.hear(key, fence);
+    }
+
+    /// Whether the value of `key` names copies, as far as is known here.
+    pub(crate) fn names_copies(&self, key: &[u8]) -> bool {
+        self.0.places(key).is_some_and(|places| !places.salts().is_empty())
+    }
+
+    /// Has the value of `key` that lies there name copies, in the background: of a key that is to be split and that
+    /// nobody can load. It stays what it was, to the end that it had. Not if it is older than `known`: a tier that has lost
+    /// a removal in a failover is not helped to have it forgotten.
+    pub fn name_copies(&self, key: &[u8], known: Fence) {
+        if let Some(places) = self.0.places(key).filter(|places| places.begins_to_name()) {
+            self.0.clone().name_copies(key.into(), known, places);
+        }
+    }
+
     /// What was done for `key` since this was asked last.
     pub(crate) fn take_used(&self, key: &[u8]) -> Used {
         let (from_copies, filled) = self.0.places(key).map(|places| places.take_used()).unwrap_or_default();
@@ -153,7 +168,8 @@ impl Spread {
     /// What lies under `name`, by a replica where that will do.
     async fn fetch(&self, name: &[u8], near: Option<&Near>) -> Result<Found, TierError> {
         let Some(near) = near else { return self.inner.get(name).await };
-        if let Some(found) = self.inner.get_from_replica(name, near.lag).await
+        if near.is_sure()
+            && let Some(found) = self.inner.get_from_replica(name, near.lag).await
             && near.takes(&found)
         {
             add(&self.counts.from_replicas);
@@ -204,75 +220,6 @@ impl Spread {
         let said = salts_of(envelope).to_vec();
         places.learn(&said);
         Ok((uncopied(found), said))
-    }
-
-    /// Makes a copy.
-    fn fill(self: Arc<Spread>, key: Box<[u8]>, at: usize, salt: u32, places: Arc<Places>) {
-        self.runtime.clone().spawn(async move {
-            // Whatever it was up to, somebody may try again.
-            let made = tokio::time::timeout(Duration::from(FILL), self.copy(&key, salt)).await;
-            places.filled(at, matches!(made, Ok(Ok(true))));
-        });
-    }
-
-    /// Whether one was made. The lease first: an invalidation of the key that comes after it voids it, and one that came before it shows.
-    async fn copy(&self, key: &[u8], salt: u32) -> Result<bool, TierError> {
-        let name = split::name(salt, key);
-        let ask =
-            Ask { lease: FILL, mode: Mode::Early, holds: NEWEST, at_least: Fence::ZERO, draw: Draw(fastrand::u64(..)) };
-        let Acquired::Granted { token, .. } = self.inner.acquire(&name, ask).await? else { return Ok(false) };
-        let copy = match self.inner.get(key).await? {
-            Found::Entry { envelope, .. } if split::is_filled(salts_of(&envelope), salt) => copy_of(envelope),
-            _ => None,
-        };
-        // A replica may have answered: what it lags behind by must not live on in a copy.
-        let confirmed = match &copy {
-            Some((_, fence)) => self.inner.verify(key).await? == Verified::Holds(*fence),
-            None => false,
-        };
-        match copy.filter(|_| confirmed) {
-            Some((copy, _)) => {
-                self.inner.publish(&name, token, copy).await?;
-                add(&self.counts.filled);
-                Ok(true)
-            }
-            None => self.inner.release(&name, token, None).await.map(|_| false),
-        }
-    }
-
-    /// Publishes an entry that names the copies of what it replaces, and its own.
-    async fn publish_split(
-        self: Arc<Spread>,
-        key: &[u8],
-        token: Fence,
-        mut envelope: Envelope,
-        replaced: Option<Replacing>,
-    ) -> Result<Stored, TierError> {
-        let places = self.places(key).filter(|_| envelope.kind == Kind::Value);
-        let wanted = places.as_ref().map(|places| self.inner.salts(key, places.wanted)).unwrap_or_default();
-        let (old, age) = replaced.map_or((Vec::new(), Span::ZERO), |replaced| (replaced.salts, replaced.age));
-        if envelope.kind == Kind::Value {
-            envelope.split = match split::carried(&old, &wanted, age) {
-                salts if salts.is_empty() => Split::No,
-                salts => Split::Into(salts),
-            };
-        }
-        let stored = self.inner.publish(key, token, envelope.clone()).await?;
-        if stored == Stored::Refused {
-            return Ok(stored);
-        }
-        if let Some(places) = places {
-            places.learn(&wanted);
-            for (at, salt) in wanted.into_iter().enumerate() {
-                if places.begins_to_fill(at + 1) {
-                    self.clone().fill(key.into(), at + 1, salt, places.clone());
-                }
-            }
-        } else if envelope.kind != Kind::Value && !old.is_empty() {
-            // It can't name them: they are seen to now.
-            self.reach(key, old).await?;
-        }
-        Ok(stored)
     }
 
     /// `ago`: when it was told that it is done, if that was not just now. Copies of what stays for being newer go all the
@@ -458,9 +405,9 @@ impl Tier for SpreadTier {
         async move {
             // What was there names its copies.
             let reads = reads || self.0.inner.nodes() > 1;
+            let (envelope, named) = self.0.naming(key, envelope);
             let wrote = self.0.inner.write(key, when, reads, at_least, envelope).await?;
-            self.0.wrote_over(key, &wrote).await?;
-            Ok(Wrote { before: uncopied(wrote.before), ..wrote })
+            self.0.clone().written(key, wrote, named).await
         }
         .boxed()
     }
@@ -475,9 +422,9 @@ impl Tier for SpreadTier {
     ) -> BoxFuture<'a, Result<Wrote, TierError>> {
         async move {
             let reads = reads || self.0.inner.nodes() > 1;
+            let (envelope, named) = self.0.naming(key, envelope);
             let wrote = self.0.inner.write_late(key, ago, reads, at_least, envelope).await?;
-            self.0.wrote_over(key, &wrote).await?;
-            Ok(Wrote { before: uncopied(wrote.before), ..wrote })
+            self.0.clone().written(key, wrote, named).await
         }
         .boxed()
     }

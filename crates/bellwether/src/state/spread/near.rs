@@ -4,10 +4,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use bellwether_core::fence::Fence;
 use bellwether_core::time::Span;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 
 use crate::shared::{Envelope, Found, Split};
 
@@ -29,6 +30,8 @@ pub(super) struct Near {
     pub(super) lag: Span,
     /// The newest fence of the tier that is known of the key.
     newest: AtomicU64,
+    /// When something was heard of the key by no fence, unless its fence was heard of since.
+    unsure: Mutex<Option<Instant>>,
     /// Answers of replicas that were taken, since somebody asked.
     taken: AtomicU64,
 }
@@ -43,7 +46,9 @@ impl Nearby {
             (None, Some(_)) if table.len() >= MOST_NEAR => return,
             (before, Some(lag)) => {
                 let newest = before.map_or(0, |near| near.newest.load(Ordering::SeqCst));
-                let near = Near { lag, newest: AtomicU64::new(newest), taken: AtomicU64::new(0) };
+                let unsure = before.and_then(|near| *near.unsure.lock());
+                let near =
+                    Near { lag, newest: AtomicU64::new(newest), unsure: Mutex::new(unsure), taken: AtomicU64::new(0) };
                 table.insert(key.into(), Arc::new(near));
             }
         }
@@ -68,14 +73,34 @@ impl Nearby {
             near.newest.fetch_max(fence.0, Ordering::SeqCst);
         }
     }
+
+    /// Another process invalidated the key or wrote it, and says by what fence, or not yet: it tells so first, then the
+    /// tier, then the fence.
+    pub(super) fn hear(&self, key: &[u8], fence: Option<Fence>) {
+        let Some(near) = self.of(key) else { return };
+        match fence {
+            Some(fence) => {
+                near.newest.fetch_max(fence.0, Ordering::SeqCst);
+                *near.unsure.lock() = None;
+            }
+            None => *near.unsure.lock() = Some(Instant::now()),
+        }
+    }
 }
 
 impl Near {
+    /// Whether a replica is asked at all. Where the fence of what was heard is never told, because who was about to tell
+    /// it is gone, one that lags by no more than it may holds by then what there was to be told.
+    pub(super) fn is_sure(&self) -> bool {
+        self.unsure.lock().is_none_or(|heard| heard.elapsed() > Duration::from(self.lag))
+    }
+
     /// Whether what a replica answered is taken: a fresh entry, not older than what is known of the key.
     pub(super) fn takes(&self, found: &Found) -> bool {
         let Found::Entry { envelope, .. } = found else { return false };
         let fence = fence_of(envelope).0;
-        let taken = envelope.fresh_ms > 0 && !envelope.invalidated && fence >= self.newest.load(Ordering::SeqCst);
+        let known = self.is_sure() && fence >= self.newest.load(Ordering::SeqCst);
+        let taken = envelope.fresh_ms > 0 && !envelope.invalidated && known;
         if taken {
             self.newest.fetch_max(fence, Ordering::SeqCst);
             self.taken.fetch_add(1, Ordering::Relaxed);
@@ -150,6 +175,23 @@ mod tests {
         assert!(!nearby.of(b"k").expect("set").takes(&found(11, 10)), "what is known stays known");
         nearby.set(b"k", None);
         assert!(nearby.of(b"k").is_none() && !nearby.any());
+    }
+
+    #[test]
+    fn what_is_heard_by_no_fence_silences_replicas_until_its_fence_is_heard_or_they_must_have_it() {
+        let nearby = Nearby::default();
+        nearby.set(b"k", Some(Span::secs(3600)));
+        let near = || nearby.of(b"k").expect("set");
+        nearby.hear(b"k", None);
+        assert!(!near().is_sure() && !near().takes(&found(5, 10)), "the tier may hold something newer");
+        nearby.set(b"k", Some(Span::secs(1800)));
+        assert!(!near().takes(&found(5, 10)), "also under another bound");
+        nearby.hear(b"k", Some(Fence(7)));
+        assert!(near().is_sure() && !near().takes(&found(6, 10)) && near().takes(&found(7, 10)));
+        nearby.hear(b"k", None);
+        nearby.set(b"k", Some(Span::ms(5)));
+        std::thread::sleep(Duration::from_millis(6));
+        assert!(near().takes(&found(7, 10)), "who lags by less than that holds it");
     }
 
     #[test]

@@ -17,7 +17,7 @@ pub(super) struct Places {
     salts: RwLock<Vec<u32>>,
     /// Questions under way: at the key itself, at the copies in the order of their salts.
     busy: [AtomicU32; MOST_PLACES],
-    /// A bit for each copy that is being filled.
+    /// A bit for each copy that is being filled; the first: the key's own entry is being made to name them.
     filling: AtomicU32,
     /// Reads that copies answered, and copies made, since somebody asked.
     used: (AtomicU64, AtomicU64),
@@ -82,6 +82,15 @@ impl Places {
     pub(super) fn filled(&self, at: usize, made: bool) {
         self.used.1.fetch_add(u64::from(made), Ordering::Relaxed);
         self.filling.fetch_and(!(1 << at.min(MOST_COPIES)), Ordering::AcqRel);
+    }
+
+    /// True: the caller has the key's own entry name its copies, and says [`named`](Self::named) when it is done.
+    pub(super) fn begins_to_name(&self) -> bool {
+        self.filling.fetch_or(1, Ordering::AcqRel) & 1 == 0
+    }
+
+    pub(super) fn named(&self) {
+        self.filling.fetch_and(!1, Ordering::AcqRel);
     }
 
     /// A copy answered.
