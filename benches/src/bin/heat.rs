@@ -230,9 +230,9 @@ fn rap() -> Box<dyn Counter> {
 /// The first is the library's.
 const CONTENDERS: [Contender; 9] = [
     Contender { name: "HeavyKeeper, buckets, by entries' counts (ours)", make: sketch, seen: Seen::Library },
-    Contender { name: "the same, one in 4", make: sketch, seen: Seen::Counted(Sampling(2)) },
-    Contender { name: "the same, one in 8", make: sketch, seen: Seen::Counted(Sampling(3)) },
-    Contender { name: "the same, one in 32", make: sketch, seen: Seen::Counted(Sampling(5)) },
+    Contender { name: "the same, one in 4", make: sketch, seen: Seen::Counted(Sampling::one_in(2)) },
+    Contender { name: "the same, one in 8", make: sketch, seen: Seen::Counted(Sampling::one_in(3)) },
+    Contender { name: "the same, one in 32", make: sketch, seen: Seen::Counted(Sampling::one_in(5)) },
     Contender { name: "HeavyKeeper, buckets, drawn", make: sketch, seen: Seen::Drawn },
     Contender { name: "HeavyKeeper, buckets, all", make: sketch, seen: Seen::All },
     Contender { name: "HeavyKeeper, 2 rows", make: rows, seen: Seen::Library },

@@ -1,7 +1,7 @@
 //! What does a hit on the shared tier cost beside the client library's bare `GET` of the same bytes? CPU of this process
 //! and of the server, and time, in interleaved rounds.
 //!
-//! `cargo run --release -p bellwether-benches --bin shared`
+//! `cargo run --release -p bellwether-benches --bin shared [rows whose name has this]`
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -66,8 +66,9 @@ async fn main() {
         Row { what: "4 KiB compressed, one by one", value: (4096, true), how: How::OneByOne, barred: false },
         Row { what: "256 bytes, 100 keys in one go (MGET)", value: (256, false), how: How::InOneGo, barred: false },
     ];
+    let wanted = std::env::args().nth(1).unwrap_or_default();
     let (mut lines, mut judged) = (Vec::new(), Vec::new());
-    for row in &rows {
+    for row in rows.iter().filter(|row| row.what.contains(&wanted)) {
         let keys: Vec<Vec<u8>> =
             (0..KEYS).map(|n| format!("{}:{}:{n}", row.value.0, row.value.1).into_bytes()).collect();
         let stored: Vec<Vec<u8>> = keys.iter().map(|key| [b"bw:", &key[..]].concat()).collect();

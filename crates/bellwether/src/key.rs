@@ -16,7 +16,7 @@ pub trait CacheKey: Send + Sync {
     /// The form in which a batch loader gets its keys.
     type Owned: Send + Clone + 'static;
 
-    /// Hands the bytes to `f`, without allocating where the key is text, bytes or an integer.
+    /// Hands the bytes to `f`, without allocating where the key is text, bytes or an integer. On the path of every hit.
     fn with_bytes<R>(&self, f: impl FnOnce(&[u8]) -> R) -> R;
 
     /// An owned copy.
@@ -33,7 +33,7 @@ pub trait CacheKey: Send + Sync {
 macro_rules! bytes_key {
     ($($of:ty => $owned:ty, $read:expr);*) => { $(impl CacheKey for $of {
         type Owned = $owned;
-        #[inline]
+        #[inline(always)]
         fn with_bytes<R>(&self, f: impl FnOnce(&[u8]) -> R) -> R {
             f(self.as_ref())
         }
@@ -53,6 +53,7 @@ fn text(bytes: &[u8]) -> Option<String> {
 
 impl CacheKey for Vec<u8> {
     type Owned = Vec<u8>;
+    #[inline(always)]
     fn with_bytes<R>(&self, f: impl FnOnce(&[u8]) -> R) -> R {
         f(self)
     }
@@ -67,7 +68,7 @@ impl CacheKey for Vec<u8> {
 macro_rules! integer_key {
     ($($of:ty),*) => { $(impl CacheKey for $of {
         type Owned = $of;
-        #[inline]
+        #[inline(always)]
         fn with_bytes<R>(&self, f: impl FnOnce(&[u8]) -> R) -> R {
             f(itoa::Buffer::new().format(*self).as_bytes())
         }
@@ -83,6 +84,7 @@ integer_key!(u8, u16, u32, u64, u128, usize, i8, i16, i32, i64, i128, isize);
 
 impl<K: CacheKey + ?Sized> CacheKey for &K {
     type Owned = K::Owned;
+    #[inline(always)]
     fn with_bytes<R>(&self, f: impl FnOnce(&[u8]) -> R) -> R {
         (**self).with_bytes(f)
     }

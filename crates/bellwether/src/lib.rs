@@ -30,6 +30,7 @@ mod builder;
 mod cache;
 mod cached;
 mod codec;
+mod common;
 mod control;
 mod ctx;
 pub mod disk;

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use bellwether_core::entry::Kind;
 use bellwether_core::heat::hot::{Hot, Stage};
-use bellwether_core::heat::plan::{Allowed, Candidate, Measure, Reaction, Situation, Undone, admitted, plan};
+use bellwether_core::heat::plan::{Allowed, Measure, Reaction, Situation, Undone, plan_after};
+use bellwether_core::heat::room::{Candidate, admitted};
 use bellwether_core::time::{Span, Tick};
 
 use crate::control::split::Splits;
@@ -111,7 +112,8 @@ impl Reactor {
         for (key, (hot, announced)) in wanted {
             let (Some(true), Some(space)) = (chosen.next(), spaces.get(&key.space)) else { continue };
             let situation = situation(engine, space, &key, hot, announced, sight);
-            let Some(reaction) = plan(&situation) else { continue };
+            let before = self.kept.get(&key).filter(|kept| kept.undone == Undone::Nothing).map(|kept| &kept.reaction);
+            let Some(reaction) = plan_after(&situation, before) else { continue };
             stays.insert(key.clone(), ());
             let kept = self.kept.entry(key).or_insert_with(|| Kept {
                 reaction,

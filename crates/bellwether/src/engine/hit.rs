@@ -2,7 +2,7 @@
 
 use bellwether_core::draw::Draw;
 use bellwether_core::entry::Kind;
-use bellwether_core::heat::sample::{Drawn, Sampling};
+use bellwether_core::heat::sample::Drawn;
 use bellwether_core::read::decide::{self, Decision, Demand, decide};
 use bellwether_core::read::doubt::Belief;
 use bellwether_core::time::Tick;
@@ -31,34 +31,34 @@ pub(crate) type Unfit = (Option<Resident>, Tick);
 impl Engine {
     /// Looks `key` up and decides. Counts nothing, and nobody looks at it.
     pub(crate) fn look(&self, space: &SpaceState, key: KeyRef<'_>, demand: Demand) -> Look {
-        match self.glance(space, &key, demand, Sampling::NONE) {
+        match self.glance::<false>(space, &key, demand) {
             Ok((entry, at)) => Look::Serve { entry, why: Why::Hit, at, refresh: false },
             Err((found, at)) => self.judge(space, || key.to_key(), found, demand, at),
         }
     }
 
-    /// The path of a plain hit. Counts nothing but what the detector of hot keys looks at, which are so many.
+    /// The path of a plain hit. Counts nothing; if it `LOOKS`, the detector of hot keys looks at it where it is due.
     ///
     /// Inlined, and with nothing but whole words in its result: a reason and a flag, as in
     /// [`Look`], are written byte by byte and copied word by word, and the processor waits for
     /// each such copy about as long as the lookup itself takes.
     #[inline(always)]
-    pub(crate) fn glance(
+    pub(crate) fn glance<const LOOKS: bool>(
         &self,
         space: &SpaceState,
         key: &KeyRef<'_>,
         demand: Demand,
-        sampling: Sampling,
     ) -> Result<(Resident, Tick), Unfit> {
-        let at = self.clock.coarse();
         if self.memory.copies.has(key.hash)
             && demand == Demand::Any
+            && let at = self.clock.coarse()
             && let Some(entry) = self.own(space, key, at)
         {
             return Ok((entry, at));
         }
-        let (entry, served) = self.glance_at_store(space, key, demand, at)?;
-        Ok((if entry.is_due(sampling, served) { self.look_at_hit(space, key, entry) } else { entry }, at))
+        let (entry, served, at) = self.glance_at_store(space, key, demand)?;
+        let due = LOOKS && entry.is_due(self.heat.sampling(), served);
+        Ok((if due { self.look_at_hit(space, key, entry) } else { entry }, at))
     }
 
     /// Glances at up to [`MANY`](crate::state::memory::MANY) keys at once, which waits for memory about as long as for a
@@ -70,10 +70,10 @@ impl Engine {
         keys: &[KeyRef<'_>],
         found: &mut [Option<Resident>],
     ) -> (Tick, u32) {
-        let (at, sampling, mut plain) = (self.clock.coarse(), self.heat.sampling(), 0);
+        let (at, mut plain) = (self.clock.coarse(), 0);
         if keys.iter().any(|key| self.memory.copies.has(key.hash)) {
             for (nth, (found, key)) in found.iter_mut().zip(keys).enumerate() {
-                *found = match self.glance(space, key, Demand::Any, sampling) {
+                *found = match self.glance::<true>(space, key, Demand::Any) {
                     Ok((entry, _)) => {
                         plain |= 1 << nth;
                         Some(entry)
@@ -90,7 +90,7 @@ impl Engine {
             let served = entry.touch();
             let serves = at < entry.calm_until() && entry.is_plain() && entry.fence() > floor;
             plain |= u32::from(serves) << nth;
-            if serves && entry.is_due(sampling, served) {
+            if serves && entry.is_due(self.heat.sampling(), served) {
                 *place = place.take().map(|entry| self.look_at_hit(space, key, entry));
             }
         }
@@ -104,13 +104,15 @@ impl Engine {
         space: &SpaceState,
         key: &KeyRef<'_>,
         demand: Demand,
-        at: Tick,
-    ) -> Result<(Resident, u32), Unfit> {
-        let Some(entry) = self.memory.get(key) else { return Err((None, at)) };
+    ) -> Result<(Resident, u32, Tick), Unfit> {
+        let found = self.memory.get(key);
+        // Read where it is needed, as all that follows: kept over the lookup it would have to be put aside.
+        let at = self.clock.coarse();
+        let Some(entry) = found else { return Err((None, at)) };
         let served = entry.touch();
         let plain = demand == Demand::Any && at < entry.calm_until() && entry.is_plain();
         if plain && entry.fence() > space.newest_floor() {
-            return Ok((entry, served));
+            return Ok((entry, served, at));
         }
         Err((Some(entry), at))
     }

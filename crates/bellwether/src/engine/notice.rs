@@ -9,7 +9,7 @@ use crate::key::KeyRef;
 use crate::state::heat::{Access, Asked};
 
 /// How many of the writes are looked at.
-const WRITES: Sampling = Sampling(1);
+const WRITES: Sampling = Sampling::one_in(1);
 
 impl Engine {
     /// A hit for which its entry is due to be looked at.

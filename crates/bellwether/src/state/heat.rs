@@ -203,7 +203,7 @@ impl Heat {
                 writes: Sketch::new(WRITE_CELLS),
                 empty: AtomicBool::new(true),
             },
-            sampling: AtomicU32::new(Sampling::FULL.0),
+            sampling: AtomicU32::new(Sampling::FULL.bits()),
             expected: AtomicU64::new(0),
             note_at: AtomicU32::new(1),
             alarm_at: AtomicU32::new(u32::MAX),
@@ -225,7 +225,7 @@ impl Heat {
     /// Which accesses are looked at.
     #[inline]
     pub(crate) fn sampling(&self) -> Sampling {
-        Sampling(self.sampling.load(Ordering::Relaxed))
+        Sampling::from_bits(self.sampling.load(Ordering::Relaxed))
     }
 
     /// One access that was drawn to be looked at.
@@ -315,7 +315,7 @@ impl Heat {
         let least = self.bars().watch * WINDOW.0 as f64 / 1000.0 / f64::from(instances.max(1));
         let expected = accesses.max(self.expected.load(Ordering::Relaxed) / 2);
         self.expected.store(expected, Ordering::Relaxed);
-        self.sampling.store(Sampling::of(expected, least as u64).0, Ordering::Relaxed);
+        self.sampling.store(Sampling::of(expected, least as u64).bits(), Ordering::Relaxed);
     }
 
     /// What is hot in one of so many processes.

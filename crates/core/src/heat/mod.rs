@@ -10,6 +10,7 @@ pub mod hot;
 pub mod past;
 pub mod plan;
 pub mod policy;
+pub mod room;
 pub mod sample;
 pub mod sketch;
 pub mod verdict;

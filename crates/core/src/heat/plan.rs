@@ -20,6 +20,9 @@ const PROMOTION_JITTER: f64 = 0.10;
 const WRITES_PER_READ: f64 = 0.20;
 /// So do writes beyond this share of a node's capacity. What copies add in writes stays below it too.
 const WRITE_SHARE: f64 = 0.10;
+/// What is done already stays until what speaks for it is below this part of its bar: a key that is near one is not split and
+/// merged with every window.
+const STAYS: f64 = 0.8;
 /// A replica that is read may lag by so much; by less where the budget is less, and not below the second: nobody would
 /// have compared it in time.
 const LONGEST_LAG: Span = Span::ms(500);
@@ -35,10 +38,6 @@ const EXTENSION: u64 = 10;
 /// Writes are gathered for so long: the more there are, the longer.
 const SHORTEST_GATHERING: Span = Span::ms(5);
 const LONGEST_GATHERING: Span = Span::ms(20);
-/// Keys of one space that may be reacted to at once.
-pub const MOST_OF_A_SPACE: usize = 64;
-/// Keys of all spaces that may be.
-pub const MOST_AT_ALL: usize = 256;
 
 /// What a space and this process allow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -226,20 +225,31 @@ pub struct Estimate {
     pub staleness: Span,
 }
 
-/// The reaction to a key; `None`: leave it alone.
+/// The reaction to a key that nothing is done about yet; `None`: leave it alone.
 pub fn plan(situation: &Situation) -> Option<Reaction> {
+    plan_after(situation, None)
+}
+
+/// The reaction to a key about which `before` is done.
+pub fn plan_after(situation: &Situation, before: Option<&Reaction>) -> Option<Reaction> {
     let hot = situation.hot.filter(|hot| hot.stage == Stage::Hot);
+    let gathered = before.is_some_and(|before| before.reason == Reason::WriteHeavy);
     match hot {
-        Some(hot) if is_write_heavy(&hot, situation.capacity) => Some(of_writes(&hot, situation)),
-        Some(_) => Some(of_reads(situation)),
-        None if situation.announced => Some(of_reads(situation)),
+        Some(hot) if is_write_heavy(&hot, situation.capacity, stays(gathered)) => Some(of_writes(&hot, situation)),
+        Some(_) => Some(of_reads(situation, before)),
+        None if situation.announced => Some(of_reads(situation, before)),
         None => None,
     }
 }
 
-fn is_write_heavy(hot: &Hot, capacity: f64) -> bool {
+/// The part of a bar that is to be passed for what is `done` already, or is not.
+fn stays(done: bool) -> f64 {
+    if done { STAYS } else { 1.0 }
+}
+
+fn is_write_heavy(hot: &Hot, capacity: f64, part: f64) -> bool {
     let Rw { reads, writes } = Rw::of(hot);
-    writes > WRITES_PER_READ * reads || writes > WRITE_SHARE * capacity
+    writes > part * WRITES_PER_READ * reads || writes > part * WRITE_SHARE * capacity
 }
 
 /// Reads and writes of the fleet.
@@ -276,14 +286,16 @@ fn nothing(reason: Reason) -> Reaction {
     }
 }
 
-fn of_reads(s: &Situation) -> Reaction {
+fn of_reads(s: &Situation, before: Option<&Reaction>) -> Reaction {
     let promote = promoted_for(s);
     let left = Span(s.allowed.budget.0 - promote.unwrap_or_default().at_most(s.allowed.budget).0);
     let rest = remaining(s, promote);
-    let replicas = lag(s, left).filter(|_| rest > SPREAD_ABOVE);
+    let near = before.is_some_and(|before| before.replicas.is_some());
+    let replicas = lag(s, left).filter(|_| rest > SPREAD_ABOVE * stays(near));
     let left = Span(left.0 - replicas.unwrap_or_default().0);
     let rest = if replicas.is_some() { rest / f64::from(1 + s.replicas) } else { rest };
-    let copies = if s.allowed.shared && rest > SPREAD_ABOVE { copies(s, rest) } else { 1 };
+    let held = before.map_or(1, |before| before.copies);
+    let copies = copies(s, rest, 1.0).max(copies(s, rest, STAYS).min(held));
     let fresh = if s.allowed.extend_ttl || s.degraded { s.ttl.at_most(left) } else { Span::ZERO };
     let large = s.value_bytes > LARGE_VALUE;
     let reason = match () {
@@ -339,11 +351,14 @@ fn remaining(s: &Situation, promote: Option<Span>) -> f64 {
 }
 
 /// So many copies that none takes more than a quarter of a node and none of the nodes is busier than the others; but
-/// writing them all must not cost much either.
-fn copies(s: &Situation, rest: f64) -> u16 {
-    let wanted = ((rest / SPREAD_ABOVE).ceil() as u64).max(u64::from(balanced(s.nodes)));
+/// writing them all must not cost much either. `part` of each bar is what counts.
+fn copies(s: &Situation, rest: f64, part: f64) -> u16 {
+    if !s.allowed.shared || rest <= SPREAD_ABOVE * part {
+        return 1;
+    }
+    let wanted = ((rest / (SPREAD_ABOVE * part)).ceil() as u64).max(u64::from(balanced(s.nodes)));
     let writes = s.hot.map_or(0.0, |hot| Rw::of(&hot).writes);
-    let payable = if writes > 0.0 { (WRITE_SHARE * s.capacity / writes) as u64 } else { u64::MAX };
+    let payable = if writes > 0.0 { (WRITE_SHARE / part * s.capacity / writes) as u64 } else { u64::MAX };
     let most = u64::from(s.nodes).min(payable).clamp(1, u64::from(u16::MAX));
     u16::try_from(wanted.clamp(1, most)).unwrap_or(u16::MAX)
 }
@@ -471,37 +486,6 @@ impl Undone {
             own_copies: own_copies && !past(Undone::All),
         }
     }
-}
-
-/// A key that wants to be reacted to.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Candidate {
-    /// Its space.
-    pub space: u32,
-    /// How hot: [`Hot::share`].
-    pub share: f64,
-    /// It is reacted to already, or was announced.
-    pub settled: bool,
-}
-
-/// Whom there is room for, by position: the hottest, and of equally hot ones those who are there already. So a flood of
-/// keys that seem hot costs a bounded amount and displaces none that is hotter.
-pub fn admitted(candidates: &[Candidate]) -> Vec<bool> {
-    let mut order: Vec<usize> = (0..candidates.len()).collect();
-    order.sort_by(|one, other| {
-        let (one, other) = (&candidates[*one], &candidates[*other]);
-        other.share.total_cmp(&one.share).then(other.settled.cmp(&one.settled))
-    });
-    let mut of_space = std::collections::HashMap::<u32, usize>::new();
-    let mut admitted = vec![false; candidates.len()];
-    let mut room = MOST_AT_ALL;
-    for at in order {
-        let taken = of_space.entry(candidates[at].space).or_default();
-        if room > 0 && *taken < MOST_OF_A_SPACE {
-            (admitted[at], *taken, room) = (true, *taken + 1, room - 1);
-        }
-    }
-    admitted
 }
 
 #[cfg(test)]

@@ -257,7 +257,7 @@ mod tests {
             order.extend((0..times).map(|nth| (Draw(key << 32 | nth).fork(3).0, key)));
         }
         order.sort_unstable();
-        let (counted, drawn, sampling) = (Sketch::new(1024), Sketch::new(1024), Sampling(2));
+        let (counted, drawn, sampling) = (Sketch::new(1024), Sketch::new(1024), Sampling::one_in(2));
         for (nth, (draw, key)) in (0..).zip(&order) {
             let served = &mut served[*key as usize];
             *served += 1;

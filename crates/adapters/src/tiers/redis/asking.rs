@@ -20,6 +20,7 @@ use super::entry::{found, windows};
 use super::fault::Fault;
 use super::lane::Purpose;
 use super::node::Node;
+use super::options::Reads;
 use super::route::{Answer, Question};
 use super::script::{self, Acquire, Body, Call, Words, Write};
 use super::waiting::Waiting;
@@ -133,6 +134,19 @@ impl RedisTier {
         if bytes.is_empty() {
             return Ok(Found::Nothing { lease: None });
         }
+        // Whoever answers orders what happens to the key, and its time is known: nothing more is asked.
+        if self.common.options.reads == Reads::Primary
+            && bytes.len() < SHORT
+            && let Some(now_ms) = node.clock.now_ms()
+            && let Ok(found) = found(key, &bytes, now_ms, self.common.options.max_value)
+        {
+            return Ok(found);
+        }
+        Box::pin(self.examined(key, bytes, node)).await
+    }
+
+    /// The same, whatever has to be asked for it.
+    async fn examined(&self, key: &[u8], bytes: Bytes, node: &Arc<Node>) -> Result<Found, TierError> {
         if bytes.len() < SHORT {
             let read = found(key, &bytes, self.now_ms(key).await?, self.common.options.max_value);
             match read {

@@ -73,6 +73,13 @@ impl Cluster {
         self.member(slot).await.map(|member| member.node)
     }
 
+    /// Who has the slot, once the map is there.
+    pub(super) fn known(&self, slot: u16) -> Option<Arc<Node>> {
+        let map = self.map.read();
+        let at = map.slots.get(usize::from(slot))?;
+        Some(map.nodes.get(usize::from(*at))?.node.clone())
+    }
+
     /// How many nodes have slots, once the map is there.
     pub(super) fn owners(&self) -> usize {
         self.map.read().nodes.len().max(1)

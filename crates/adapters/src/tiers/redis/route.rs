@@ -172,41 +172,78 @@ impl Route {
         }
     }
 
+    /// Whom it concerns, where that is known without waiting.
+    fn at_once(&self, common: &Common, question: &Question<'_>) -> Option<Arc<Node>> {
+        match self {
+            Route::One(node) => Some(node.clone()),
+            Route::Cluster(cluster) if !question.read || common.options.reads == Reads::Primary => {
+                cluster.known(slot(question.key))
+            }
+            Route::Cluster(_) | Route::Sentinels(_) => None,
+        }
+    }
+
     /// Sends one command to whom it concerns, and again where that is of use. `command` makes it: by a script's hash,
     /// or (true) in full.
+    ///
+    /// Nearly always the first answer is all, and what may have to be done then is kept apart: every caller makes room for
+    /// this future, and moves it.
     pub(super) async fn ask(
         &self,
         common: &Common,
         question: &Question<'_>,
         command: impl Fn(bool) -> Cmd + Send + Sync,
     ) -> Result<Answer, TierError> {
+        let Some(node) = self.at_once(common, question) else {
+            return Box::pin(self.ask_until(common, question, command, None)).await;
+        };
+        let (cmd, asked) = (command(false), Local::now());
+        match node.call(question.purpose, &cmd).await {
+            Ok(value) => Ok(Answer { value, node, asked }),
+            Err(fault) => Box::pin(self.ask_until(common, question, command, Some((node, fault)))).await,
+        }
+    }
+
+    /// Asks as often as that is of use. `failed`: the first attempt was made.
+    async fn ask_until(
+        &self,
+        common: &Common,
+        question: &Question<'_>,
+        command: impl Fn(bool) -> Cmd + Send + Sync,
+        mut failed: Option<(Arc<Node>, Fault)>,
+    ) -> Result<Answer, TierError> {
         let (mut in_full, mut wait, mut asking) = (false, FIRST_WAIT, None::<Arc<Node>>);
         let mut attempt = 0;
         loop {
             attempt += 1;
             let replica = question.read && common.options.reads == Reads::Replica && attempt == 1;
-            let node = match (asking.take(), replica) {
-                (Some(node), _) => (Ok(node), true),
-                (None, true) => (self.reader(question.key).await, false),
-                (None, false) => (self.owner(question.key).await, false),
-            };
-            let (node, ask_first) = match node {
-                (Ok(node), ask_first) => (node, ask_first),
-                (Err(Fault::Later(_)), _) if attempt < ATTEMPTS => {
-                    pause(&mut wait).await;
-                    continue;
+            let (node, fault, ask_first) = match failed.take() {
+                Some((node, fault)) => (node, fault, false),
+                None => {
+                    let (node, ask_first) = match (asking.take(), replica) {
+                        (Some(node), _) => (Ok(node), true),
+                        (None, true) => (self.reader(question.key).await, false),
+                        (None, false) => (self.owner(question.key).await, false),
+                    };
+                    let node = match node {
+                        Ok(node) => node,
+                        Err(Fault::Later(_)) if attempt < ATTEMPTS => {
+                            pause(&mut wait).await;
+                            continue;
+                        }
+                        Err(fault) => return Err(fault.into_error("the Redis")),
+                    };
+                    let (cmd, asked) = (command(in_full), Local::now());
+                    let called = if ask_first {
+                        node.call_asking(question.purpose, &cmd).await
+                    } else {
+                        node.call(question.purpose, &cmd).await
+                    };
+                    match called {
+                        Ok(value) => return Ok(Answer { value, node, asked }),
+                        Err(fault) => (node, fault, ask_first),
+                    }
                 }
-                (Err(fault), _) => return Err(fault.into_error("the Redis")),
-            };
-            let (cmd, asked) = (command(in_full), Local::now());
-            let called = if ask_first {
-                node.call_asking(question.purpose, &cmd).await
-            } else {
-                node.call(question.purpose, &cmd).await
-            };
-            let fault = match called {
-                Ok(value) => return Ok(Answer { value, node, asked }),
-                Err(fault) => fault,
             };
             let known = node.health.trouble() == Some(fault.trouble());
             if fault.is_of_the_server() {
