@@ -64,7 +64,8 @@ const OVERLOADED: [PolicySet; 4] = [PolicySet::Naive, PolicySet::PerProcess, Pol
 const TIMES: f64 = 3.0;
 
 /// Nobody asks for a key twice, so that no cache helps: what is left is whom the origin works for. One process has one guard
-/// before the whole origin; those of a fleet know nothing of each other, and each may take all of it.
+/// before the whole origin; those of a fleet know nothing of each other. Where each may take all of it the queue is at the
+/// origin, which knows no classes.
 fn overloaded(sizes: &Sizes) -> Vec<Box<dyn Study>> {
     let (workers, keys, length) =
         if sizes.small { (16, 400_000, Span::secs(25)) } else { (64, 4_000_000, Span::secs(50)) };
