@@ -56,21 +56,24 @@ pub(super) fn studies(sizes: &Sizes) -> Vec<Box<dyn Study>> {
         full_says: None,
     };
     let cases = cases().into_iter().map(|case| study(small(case)).sized(sizes));
-    cases.chain([overloaded(sizes)]).collect()
+    cases.chain(overloaded(sizes)).collect()
 }
 
 const OVERLOADED: [PolicySet; 4] = [PolicySet::Naive, PolicySet::PerProcess, PolicySet::Lease, PolicySet::Full];
 /// Requests, as a multiple of what the origin bears.
 const TIMES: f64 = 3.0;
 
-/// Nobody asks for a key twice, so that no cache helps: what is left is whom the origin works for.
-fn overloaded(sizes: &Sizes) -> Box<dyn Study> {
-    let (workers, processes) = if sizes.small { (16, 2) } else { (64, 4) };
-    let case = Case {
-        variant: "overloaded",
-        says: "the origin is asked for three times as much as it bears, by callers of three classes",
+/// Nobody asks for a key twice, so that no cache helps: what is left is whom the origin works for. One process has one guard
+/// before the whole origin; those of a fleet know nothing of each other. Where each may take all of it the queue is at the
+/// origin, which knows no classes.
+fn overloaded(sizes: &Sizes) -> Vec<Box<dyn Study>> {
+    let (workers, keys, length) =
+        if sizes.small { (16, 400_000, Span::secs(25)) } else { (64, 4_000_000, Span::secs(50)) };
+    let of = |variant, says, processes, permits| Case {
+        variant,
+        says,
         processes,
-        keys: 4_000_000,
+        keys,
         rate: TIMES * f64::from(workers) * 1000.0 / 50.0,
         start: Start::Empty,
         memory: Memory::None,
@@ -78,13 +81,31 @@ fn overloaded(sizes: &Sizes) -> Box<dyn Study> {
         grace: Span::ZERO,
         load: Span::ms(50),
         capacity: Some(workers),
-        permits: workers,
+        permits,
         classes: Some(Span::secs(10)),
-        length: Span::secs(50),
+        length,
         bin: Span::secs(1),
         ..Case::default()
     };
-    let study = Ladder {
+    let fleet = sizes.processes.unwrap_or(if sizes.small { 2 } else { 4 });
+    let share = workers.div_ceil(fleet.max(1));
+    let cases = [
+        of(
+            "overloaded",
+            "one process asks for three times what the origin bears, for callers of three classes",
+            1,
+            workers,
+        ),
+        of("overloaded, in shares", "the same by processes that may each take their share of the origin", fleet, share),
+        of("overloaded, all at once", "the same by processes that may each take the whole origin", fleet, workers),
+    ];
+    // How many processes there are is said above.
+    let sized = |case| overload(case).sized(&Sizes { processes: None, ..*sizes });
+    cases.into_iter().map(sized).collect()
+}
+
+fn overload(case: Case) -> Ladder {
+    Ladder {
         scenario: Scenario::S10,
         case,
         sets: OVERLOADED.to_vec(),
@@ -102,6 +123,5 @@ fn overloaded(sizes: &Sizes) -> Box<dyn Study> {
         goals: vec![Goal::at_least(Figure::Goodput, 0.95), Goal::at_least(Figure::Critical, 0.999)],
         shows: Shows::Answers,
         full_says: None,
-    };
-    study.sized(sizes)
+    }
 }
