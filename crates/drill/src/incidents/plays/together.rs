@@ -1,5 +1,5 @@
 //! A whole fleet ends and starts again at once, and nothing is left in the engine that it shared: what do callers and the
-//! origin notice, where each process has its hot list and its disk?
+//! origin notice, where each process has its hot list and no entries?
 
 use std::time::{Duration, Instant};
 
@@ -15,25 +15,31 @@ use crate::incidents::space::Space;
 use crate::incidents::stage::Stage;
 
 const KEYS: u64 = 200;
+/// Of them so many are asked for all the time, the others some times before, and nobody asks for them meanwhile.
+const ASKED: usize = 100;
 const LOAD: Duration = Duration::from_millis(50);
 /// What the origin works on at once: 320 rows a second, less than four servers ask for that have nothing.
 const WORKERS: usize = 16;
 /// Loads beside the number of keys.
 const LOADS: f64 = 1.25;
-/// Entries and the hot list outlive the process.
-const SNAPSHOTS: &str = "\n[disk]\npath = \"disk\"\nlimit = \"16 MiB\"\n";
+/// Reads of each key at each server: a list names what was found, not what was loaded.
+const READS: usize = 6;
+/// Loads of keys that the lists named and nobody had asked for yet, of a hundred: nine tenths are loaded before.
+const LATE: u64 = 10;
+/// The hot list outlives the process, its entries do not: with them nobody would notice much.
+const LISTS: &str = "\n[disk]\npath = \"disk\"\nlimit = \"16 MiB\"\non_restart = \"drop\"\n";
 
 pub(super) async fn together(stage: &mut Stage) -> Result<Vec<Check>, DrillError> {
-    stage.fleet_told(SNAPSHOTS).await?;
+    stage.fleet_told(LISTS).await?;
     let (everyone, keys) = ((0..stage.fleet.len()).collect::<Vec<_>>(), stage.keys(Space::Long, KEYS));
-    for &server in &everyone {
+    for &server in everyone.iter().cycle().take(READS * everyone.len()) {
         stage.read(server, &keys).await?;
     }
     stage.origin.delay(LOAD);
     stage.origin.workers(Some(WORKERS));
+    let (asked, unasked) = keys.split_at(ASKED);
     let begun = Instant::now();
     let script = async {
-        // They are asked for what their lists will name.
         sleep(stage.scale.after / 3).await;
         let before = stage.loads(&keys);
         try_join_all(stage.fleet.iter().map(Member::end)).await?;
@@ -43,12 +49,18 @@ pub(super) async fn together(stage: &mut Stage) -> Result<Vec<Check>, DrillError
         sleep(stage.scale.after).await;
         Ok((up, stage.loads(&keys) - before))
     };
-    let ((up, loads), calls) = meanwhile_these(stage, &everyone, &keys, script).await?;
+    let ((up, loads), calls) = meanwhile_these(stage, &everyone, asked, script).await?;
+    let (ahead, listed) = (stage.loads(unasked), unasked.len() as u64);
+    let mut absent = 0;
+    for &server in &everyone {
+        absent += stage.not_at(server, unasked, 1).await?;
+    }
+    let late = stage.loads(unasked) - ahead;
     stage.origin.workers(None);
     let (bad, lost) = calls.iter().filter(|call| !call.answer.served()).partition::<Vec<_>, _>(|call| failed(call, up));
     let slow = p99(&calls, up, Duration::MAX).unwrap_or_default().as_millis();
     let what = format!("all {} restarted at once, Redis empty: loads of {KEYS} keys", everyone.len());
-    let asked = calls.iter().filter(|call| call.at >= up).count();
+    let after = calls.iter().filter(|call| call.at >= up).count();
     Ok(vec![
         Check::most("together", what, loads, (KEYS as f64 * LOADS) as u64),
         Check::none(
@@ -57,7 +69,14 @@ pub(super) async fn together(stage: &mut Stage) -> Result<Vec<Check>, DrillError
             bad.len() as u64,
             calls.len() as u64,
         )
-        .note(format!("{} calls while they were down; from then on {asked}, p99 {slow} ms", lost.len())),
+        .note(format!("{} calls while they were down; from then on {after}, p99 {slow} ms", lost.len())),
+        Check::most(
+            "ahead",
+            format!("loads of {listed} other keys of the lists, as all servers are asked at last"),
+            late,
+            LATE,
+        )
+        .note(format!("{absent} answers other than the row")),
     ])
 }
 
