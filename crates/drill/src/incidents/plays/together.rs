@@ -42,14 +42,16 @@ pub(super) async fn together(stage: &mut Stage) -> Result<Vec<Check>, DrillError
     let script = async {
         sleep(stage.scale.after / 3).await;
         let before = stage.loads(&keys);
+        let asked_to_end = Instant::now();
         try_join_all(stage.fleet.iter().map(Member::end)).await?;
+        let ended = asked_to_end.elapsed();
         stage.empty().await?;
         try_join_all(stage.fleet.iter().map(Member::restart)).await?;
         let up = begun.elapsed();
         sleep(stage.scale.after).await;
-        Ok((up, stage.loads(&keys) - before))
+        Ok((ended, up, stage.loads(&keys) - before))
     };
-    let ((up, loads), calls) = meanwhile_these(stage, &everyone, asked, script).await?;
+    let ((ended, up, loads), calls) = meanwhile_these(stage, &everyone, asked, script).await?;
     let (ahead, listed) = (stage.loads(unasked), unasked.len() as u64);
     let mut absent = 0;
     for &server in &everyone {
@@ -76,7 +78,8 @@ pub(super) async fn together(stage: &mut Stage) -> Result<Vec<Check>, DrillError
             late,
             LATE,
         )
-        .note(format!("{absent} answers other than the row")),
+        // One that is not done in five seconds is killed, and leaves no list.
+        .note(format!("{absent} answers other than the row; all had ended after {:.1} s", ended.as_secs_f64())),
     ])
 }
 
