@@ -277,5 +277,29 @@ fn what_comes_late_leaves_alone_what_came_two_seconds_after_it() {
         let late = Envelope { age_ms: ago().0, ..entry("late") };
         let wrote = tier.write_late(b"new", ago(), false, Fence::ZERO, late).await.unwrap();
         assert_eq!((wrote.stored, body(&tier, b"new").await), (None, Some("new".into())));
+        // Nor is anything brought back that somebody has removed, or written over, within these two seconds.
+        for (key, removes) in [(&b"removed"[..], true), (b"over", false)] {
+            set(key, "first").await;
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            let (answered, late) = (Instant::now(), entry("queued"));
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            if removes {
+                other.invalidate(key, Invalidation::Remove, Fence::ZERO).await.unwrap();
+            } else {
+                set(key, "since").await;
+            }
+            let ago = || Span(u64::try_from(answered.elapsed().as_millis()).unwrap());
+            let wrote = tier.write_late(key, ago(), false, Fence::ZERO, late).await.unwrap();
+            assert_eq!(wrote.stored, None, "{key:?}");
+            tier.invalidate_late(key, Invalidation::Remove, Fence::ZERO, ago()).await.unwrap();
+            assert_eq!(body(&tier, key).await, None, "{key:?}: who can't tell leaves neither");
+        }
+        // The control: what surely came before gives way.
+        let wrote = tier.write_late(b"nobody's", Span::secs(1), false, Fence::ZERO, entry("queued")).await.unwrap();
+        assert!(wrote.stored.is_some());
+        set(b"before", "before").await;
+        tokio::time::sleep(Duration::from_millis(2_300)).await;
+        let wrote = tier.write_late(b"before", Span::ms(1), false, Fence::ZERO, entry("queued")).await.unwrap();
+        assert!(wrote.stored.is_some() && body(&tier, b"before").await == Some("queued".into()));
     });
 }

@@ -53,18 +53,26 @@ pub(super) enum For {
 impl Inner {
     /// Compares notes with all servers, and does what follows from them.
     pub(super) async fn compare_notes(&self) {
-        let all = self.fleet.all();
-        join_all(all.iter().map(|node| self.roll_call(node))).await;
+        let (all, begun) = (self.fleet.all(), Instant::now());
+        let answered = join_all(all.iter().map(|node| self.roll_call(node))).await;
         if let Some(left) = self.fleet.left() {
             self.catch_up(left).await;
+        } else if answered.into_iter().all(|answered| answered) {
+            self.recent.confirm(begun);
         }
     }
 
-    async fn roll_call(&self, node: &Node) {
-        let Some(link) = node.link() else { return };
+    /// Compares notes with one server; whether it answered.
+    async fn roll_call(&self, node: &Node) -> bool {
+        let Some(link) = node.link() else { return false };
         let told = self.fleet.roll_call(&link, false);
-        if let Ok(Err(fault)) = tokio::time::timeout(self.options.answer_timeout, told).await {
-            tracing::debug!(node = node.label, ?fault, "a roll call went unanswered");
+        match tokio::time::timeout(self.options.answer_timeout, told).await {
+            Ok(Ok(())) => true,
+            Ok(Err(fault)) => {
+                tracing::debug!(node = node.label, ?fault, "a roll call went unanswered");
+                false
+            }
+            Err(_) => false,
         }
     }
 

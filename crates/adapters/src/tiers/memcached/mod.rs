@@ -289,7 +289,8 @@ impl Tier for MemcachedTier {
         envelope: Entry,
     ) -> BoxFuture<'a, Result<Wrote, TierError>> {
         let decide = move |name: &Name, slot: &Slot| {
-            let fence = Cell::may_write_late(slot.cell, slot.surely(ago), at_least, slot.now);
+            // What may be newer stays for whoever removes what may be older.
+            let fence = slot.at_most(ago).and_then(|ago| Cell::may_write_late(slot.cell, ago, at_least, slot.now));
             self.inner.written(name, slot, fence, reads, &envelope)
         };
         self.inner.step(key, For::Change, decide).boxed()

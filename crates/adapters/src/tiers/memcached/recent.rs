@@ -11,14 +11,15 @@ const MOST: usize = 4_096;
 
 /// Changes of the last moments.
 pub(super) struct Recent {
-    /// How long one is remembered.
+    /// How long one is remembered, and longer as long as nobody knows whether others had another set of servers by then.
     lasts: Duration,
     kept: Mutex<Kept>,
 }
 
-#[derive(Default)]
 struct Kept {
     changes: VecDeque<Change>,
+    /// When all servers were asked last that are used, and none knew of another set.
+    confirmed: Instant,
     /// When one was forgotten too soon.
     lost: Option<Instant>,
 }
@@ -33,7 +34,12 @@ pub(super) struct Change {
 
 impl Recent {
     pub(super) fn new(lasts: Duration) -> Recent {
-        Recent { lasts, kept: Mutex::default() }
+        Recent { lasts, kept: Mutex::new(Kept { changes: VecDeque::new(), confirmed: Instant::now(), lost: None }) }
+    }
+
+    /// All servers that are used were asked from `at` on, and none knew of another set.
+    pub(super) fn confirm(&self, at: Instant) {
+        self.kept.lock().confirmed = at;
     }
 
     /// `key` is about to be changed.
@@ -43,7 +49,7 @@ impl Recent {
 
     fn note_at(&self, at: Instant, key: &[u8], server: &str) {
         let mut kept = self.kept.lock();
-        while kept.changes.front().is_some_and(|first| at.duration_since(first.at) > self.lasts) {
+        while kept.changes.front().is_some_and(|first| self.is_over(first.at, kept.confirmed, at)) {
             kept.changes.pop_front();
         }
         if kept.changes.len() >= MOST {
@@ -59,9 +65,16 @@ impl Recent {
     }
 
     fn take_at(&self, now: Instant) -> Option<Vec<Change>> {
-        let Kept { changes, lost } = std::mem::take(&mut *self.kept.lock());
-        let is_whole = lost.is_none_or(|lost| now.duration_since(lost) > self.lasts);
-        is_whole.then(|| changes.into_iter().filter(|change| now.duration_since(change.at) <= self.lasts).collect())
+        let mut kept = self.kept.lock();
+        let (changes, lost, confirmed) = (std::mem::take(&mut kept.changes), kept.lost.take(), kept.confirmed);
+        drop(kept);
+        let is_whole = lost.is_none_or(|lost| self.is_over(lost, confirmed, now));
+        is_whole.then(|| changes.into_iter().filter(|change| !self.is_over(change.at, confirmed, now)).collect())
+    }
+
+    /// Whether a change of `at` was seen by whoever uses another set: he was not there half of the time later.
+    fn is_over(&self, at: Instant, confirmed: Instant, now: Instant) -> bool {
+        now.saturating_duration_since(at) > self.lasts && confirmed.saturating_duration_since(at) > self.lasts / 2
     }
 }
 
@@ -83,6 +96,9 @@ mod tests {
         assert_eq!(keys(recent.take_at(start + LASTS)), Some(vec!["a".into(), "b".into()]));
         assert_eq!(keys(recent.take_at(start + LASTS)), Some(vec![]));
         recent.note_at(start, b"a", "h:1");
+        assert_eq!(keys(recent.take_at(start + LASTS * 2)), Some(vec!["a".into()]), "nobody was asked since");
+        recent.note_at(start, b"a", "h:1");
+        recent.confirm(start + LASTS);
         assert_eq!(keys(recent.take_at(start + LASTS * 2)), Some(vec![]));
     }
 
@@ -97,6 +113,7 @@ mod tests {
         note(1);
         assert_eq!(keys(recent.take_at(start)), Some(vec!["0".into()]));
         note(MOST + 1);
+        recent.confirm(start + LASTS);
         assert_eq!(keys(recent.take_at(start + LASTS * 2)), Some(vec![]), "what was lost is of no interest any more");
     }
 }

@@ -81,6 +81,14 @@ impl Slot {
         if bounded { Span(ago.0.saturating_sub(CLOCKS_DIFFER.0)) } else { Span::ZERO }
     }
 
+    /// How long ago it was at most. `None`: what lies here has a moment that can't be compared with ours.
+    pub(super) fn at_most(&self, ago: Span) -> Option<Span> {
+        let Some(cell) = self.cell.filter(|cell| cell.created > Tick(0)) else { return Some(ago) };
+        let bounded = self.ttl.is_some_and(is_counted) && cell.created <= self.now.tick();
+        // What was taken off because clocks drift is put on twice.
+        bounded.then(|| Span(ago.0 + ago.0 / 500 + 50) + CLOCKS_DIFFER)
+    }
+
     /// The bytes of the cell that comes after this one. A body stays as it is: its checksum does not cover what changes.
     pub(super) fn followed_by(&self, next: &Cell) -> Bytes {
         let stays = self.cell.is_some_and(|held| held.what == next.what) && self.envelope.is_some();
