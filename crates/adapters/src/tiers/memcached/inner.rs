@@ -55,10 +55,9 @@ impl Inner {
     pub(super) async fn compare_notes(&self) {
         let (all, begun) = (self.fleet.all(), Instant::now());
         let answered = join_all(all.iter().map(|node| self.roll_call(node))).await;
-        if let Some(left) = self.fleet.left() {
-            self.catch_up(left).await;
-        } else if answered.into_iter().all(|answered| answered) {
-            self.recent.confirm(begun);
+        match self.fleet.left() {
+            Some(left) => self.catch_up(left).await,
+            None => self.recent.asked(begun, answered.into_iter().all(|answered| answered)),
         }
     }
 

@@ -18,10 +18,18 @@ pub(super) struct Recent {
 
 struct Kept {
     changes: VecDeque<Change>,
-    /// When all servers were asked last that are used, and none knew of another set.
+    /// When all servers were asked last that are used, and none knew of another set, nor has known for a while.
     confirmed: Instant,
+    /// Since when they all answer: whoever could not reach one of them may still have to tell it.
+    answering: Option<Instant>,
     /// When one was forgotten too soon.
     lost: Option<Instant>,
+}
+
+impl Kept {
+    fn new() -> Kept {
+        Kept { changes: VecDeque::new(), confirmed: Instant::now(), answering: None, lost: None }
+    }
 }
 
 /// A key, and the server on which it was changed.
@@ -34,12 +42,20 @@ pub(super) struct Change {
 
 impl Recent {
     pub(super) fn new(lasts: Duration) -> Recent {
-        Recent { lasts, kept: Mutex::new(Kept { changes: VecDeque::new(), confirmed: Instant::now(), lost: None }) }
+        Recent { lasts, kept: Mutex::new(Kept::new()) }
     }
 
-    /// All servers that are used were asked from `at` on, and none knew of another set.
-    pub(super) fn confirm(&self, at: Instant) {
-        self.kept.lock().confirmed = at;
+    /// All servers that are used were asked from `at` on, and none knew of another set; or (false) some did not answer.
+    pub(super) fn asked(&self, at: Instant, all_answered: bool) {
+        let mut kept = self.kept.lock();
+        if !all_answered {
+            kept.answering = None;
+            return;
+        }
+        let since = *kept.answering.get_or_insert(at);
+        if at.saturating_duration_since(since) >= self.lasts / 2 {
+            kept.confirmed = at;
+        }
     }
 
     /// `key` is about to be changed.
@@ -97,9 +113,14 @@ mod tests {
         assert_eq!(keys(recent.take_at(start + LASTS)), Some(vec![]));
         recent.note_at(start, b"a", "h:1");
         assert_eq!(keys(recent.take_at(start + LASTS * 2)), Some(vec!["a".into()]), "nobody was asked since");
-        recent.note_at(start, b"a", "h:1");
-        recent.confirm(start + LASTS);
-        assert_eq!(keys(recent.take_at(start + LASTS * 2)), Some(vec![]));
+        // A server that answers again may not have been told yet by those who could not reach it either.
+        for (before, left) in [(Some(true), 0), (Some(false), 1), (None, 1)] {
+            let recent = Recent::new(LASTS);
+            recent.note_at(start, b"a", "h:1");
+            before.into_iter().for_each(|answered| recent.asked(start + LASTS / 2, answered));
+            recent.asked(start + LASTS, true);
+            assert_eq!(keys(recent.take_at(start + LASTS * 2)).map(|all| all.len()), Some(left), "{before:?}");
+        }
     }
 
     #[test]
@@ -113,7 +134,8 @@ mod tests {
         note(1);
         assert_eq!(keys(recent.take_at(start)), Some(vec!["0".into()]));
         note(MOST + 1);
-        recent.confirm(start + LASTS);
+        recent.asked(start + LASTS / 2, true);
+        recent.asked(start + LASTS, true);
         assert_eq!(keys(recent.take_at(start + LASTS * 2)), Some(vec![]), "what was lost is of no interest any more");
     }
 }
