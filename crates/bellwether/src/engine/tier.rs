@@ -67,6 +67,9 @@ pub(crate) struct Asked {
     pub(crate) fence: Fence,
     /// The times in its answer count from here at the latest. This process may have stood still since.
     pub(crate) at: Tick,
+    /// The newest fence that the key was known to have, where the answer is of that moment: what is heard of later writes before
+    /// the answer comes says nothing of it. None: the answer is to be good when it is judged.
+    pub(crate) raised: Option<Fence>,
 }
 
 impl Link {
@@ -98,7 +101,7 @@ impl Link {
     pub(crate) async fn ready(&mut self, key: &Key) -> Result<Asked, TierTrouble> {
         let engine = self.to.engine.clone();
         loop {
-            let asked = Asked { fence: engine.next_fence(), at: engine.clock.now() };
+            let asked = Asked { fence: engine.next_fence(), at: engine.clock.now(), raised: None };
             if engine.pending.owed(key).is_none() {
                 return Ok(asked);
             }
@@ -112,7 +115,7 @@ impl Link {
     /// The same, if no invalidation is on its way.
     pub(crate) fn ready_now(&self, key: &Key) -> Option<Asked> {
         let engine = &self.to.engine;
-        let asked = Asked { fence: engine.next_fence(), at: engine.clock.now() };
+        let asked = Asked { fence: engine.next_fence(), at: engine.clock.now(), raised: None };
         engine.pending.owed(key).is_none().then_some(asked)
     }
 
@@ -251,7 +254,7 @@ impl Link {
         let mut floor = covering.map_or(unordered, |verb| Floor::of(verb, asked.fence));
         // A tier that failed over may have lost an invalidation that it had acknowledged. What was written under the
         // fence of that very invalidation is not older than it.
-        if envelope.fence < engine.pending.raised(key) {
+        if envelope.fence < asked.raised.unwrap_or_else(|| engine.pending.raised(key)) {
             floor = floor.merge(Floor::of(Invalidation::Remove, asked.fence));
         }
         let expired = if envelope.invalidated { Floor::of(Invalidation::Expire, asked.fence) } else { Floor::NONE };

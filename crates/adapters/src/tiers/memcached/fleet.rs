@@ -2,7 +2,8 @@
 //!
 //! Each server holds what is known of it under a name of the tier's own. A process reads that with every new
 //! connection, before anything else, and from time to time; and writes it where it knows more. So whoever starts
-//! with another set of servers tells those who come later, by all servers that are in both sets.
+//! with another set of servers tells all others, by the servers that are in both sets; and they use it from then on, whatever
+//! their own configuration says: a key has one place (ADR 47).
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock, Weak};
@@ -266,6 +267,7 @@ impl Fleet {
         let mut known = self.known.write();
         let mut next = Known::clone(&known);
         change(&mut next);
+        // Servers are only added by hand before the first set is used.
         if next.roster == known.roster && next.stage == known.stage && next.nodes.len() == known.nodes.len() {
             return;
         }
