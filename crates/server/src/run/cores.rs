@@ -6,6 +6,8 @@ use std::thread::{self, JoinHandle};
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::watch;
 
+use crate::rest;
+
 /// The threads that serve connections.
 pub(super) struct Cores {
     handles: Vec<Handle>,
@@ -19,11 +21,15 @@ impl Cores {
         let count = thread::available_parallelism().map_or(1, usize::from);
         let mut cores = Cores { handles: Vec::new(), threads: Vec::new(), ended: watch::Sender::new(false) };
         for number in 0..count {
-            let runtime = Builder::new_current_thread().enable_all().build()?;
+            let runtime = Builder::new_current_thread().enable_all().on_thread_park(rest::before_sleep).build()?;
             cores.handles.push(runtime.handle().clone());
+            runtime.spawn(rest::awake());
             let ended = cores.ended();
             let thread = thread::Builder::new().name(format!("bw-core-{number}"));
-            cores.threads.push(thread.spawn(move || runtime.block_on(ended))?);
+            cores.threads.push(thread.spawn(move || {
+                rest::precisely();
+                runtime.block_on(ended);
+            })?);
         }
         Ok(cores)
     }
@@ -67,5 +73,31 @@ impl Cores {
             // A panic there was told by the panic hook; there is nothing left to do about it.
             let _ = thread.join();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    /// Whether a serving thread that `clients` keep busy has rested when it comes back from a sleep.
+    fn rests(clients: u32) -> bool {
+        let mut cores = Cores::start().expect("threads");
+        let (tell, told) = std::sync::mpsc::channel();
+        cores.handles()[0].spawn(async move {
+            rest::tests::be_busy(clients);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            tell.send(rest::tests::has_rested()).expect("it is awaited");
+        });
+        let rested = told.recv_timeout(Duration::from_secs(30)).expect("it wakes up");
+        cores.end();
+        rested
+    }
+
+    #[test]
+    fn a_serving_thread_that_many_ask_rests_before_it_sleeps() {
+        assert!(rests(64));
+        assert!(!rests(8), "control: few ask it");
     }
 }
