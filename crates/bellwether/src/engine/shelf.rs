@@ -156,7 +156,11 @@ impl Engine {
             return Some((own, why, at));
         }
         let Fetched { entry, floor, .. } = found;
-        self.take(space, key, &Offer { entry: entry.clone(), floor: *floor, newer: true, lease: None, there: Fence::ZERO })
+        self.take(
+            space,
+            key,
+            &Offer { entry: entry.clone(), floor: *floor, newer: true, lease: None, there: Fence::ZERO },
+        )
     }
 
     /// What the disk has of a key that memory lacks, for a client that would fill it: as a plain read would be answered.
@@ -282,7 +286,10 @@ impl Leader {
             }
             // Where others invalidate as well, what an earlier life left rescues only if they can't be heard.
             if !earlier || self.link.is_none() {
-                self.keep_in_reserve(shard, &Offer { entry: entry.clone(), floor, newer: true, lease: None, there: Fence::ZERO });
+                self.keep_in_reserve(
+                    shard,
+                    &Offer { entry: entry.clone(), floor, newer: true, lease: None, there: Fence::ZERO },
+                );
             }
             (step, None)
         });
