@@ -145,9 +145,9 @@ pub(crate) mod tests {
         HERE.set(here);
     }
 
-    /// Whether this thread was busy, and found that nobody asks it any more.
+    /// Whether this thread was busy, looked, found nothing and rested.
     pub(crate) fn has_rested() -> bool {
-        HERE.with_borrow(|here| here.rest.is_zero() && here.requests > 0 && here.known == here.requests)
+        HERE.with_borrow(|here| here.requests > 0 && here.known == here.requests && here.step == Step::Rested)
     }
 
     /// A thread in whose last window each of `clients` asked so many times, and how often it was made to look.
