@@ -231,7 +231,7 @@ fn untyped(template: &Template) -> bool {
 
 #[test]
 fn a_key_is_taken_without_its_captures_as_with_them() {
-    let texts = ["a:{x}", "a:{x*}", "a:{x:int}", "a:{x:uuid}", "{x}", "{x*}", "a", "a:{x}:b", "a:{x*}b", "{x}:{y:int}"];
+    let texts = ["a:{x}", "a:{x*}", "a:{x:int}", "a:{x:uuid}", "{x}", "{x*}", "a", "a:{x}:b", "a:{x}b", "{x}:{y:int}"];
     let keys = ["", "a", "a:", "a:b", "a:b:c", "a:7", "a:07", "b:7", "a::b", "a:bb", "a:x/y", "a:7:b", "A:7"];
     let uuid = "a:123e4567-e89b-12d3-a456-426614174000";
     let mut taken = 0;
