@@ -37,6 +37,14 @@ impl<V> Cached<V> {
         Cached { entry, at, why: why as usize, of: PhantomData }
     }
 
+    /// The same, put together anew from its words: so that another one, which is in registers, needs no place in memory only
+    /// because this one came back in memory from a call.
+    #[inline(always)]
+    pub(crate) fn anew(self) -> Cached<V> {
+        let Cached { entry, at, why, of } = self;
+        Cached { entry, at: Tick(at.0), why, of }
+    }
+
     pub(crate) fn entry(&self) -> &Resident {
         &self.entry
     }

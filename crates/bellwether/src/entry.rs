@@ -20,6 +20,9 @@ use crate::weigh::Value;
 /// so that one store and one limit serve every space. One allocation, body included. Its key is the
 /// store's, which compares it beside the pointer that leads here.
 pub(crate) struct Entry<B: ?Sized = dyn Content> {
+    /// Served so often since stored, counted from the entry's [`phase`]. Written without a read-modify-write: approximate on
+    /// purpose. In front, beside the count of references: what a hit writes.
+    served: AtomicU32,
     /// The meta, with `EXPIRED` and `EXTRA`.
     packed: Packed,
     /// So long ahead of its end, in ms, readers look twice at it: for an early refresh, or, in a shared space, to
@@ -27,9 +30,6 @@ pub(crate) struct Entry<B: ?Sized = dyn Content> {
     calm_ms: AtomicU32,
     /// Bytes that count against the limit.
     pub(crate) weight: u32,
-    /// Served so often since stored, counted from the entry's [`phase`]. Written without a read-modify-write: approximate on
-    /// purpose.
-    served: AtomicU32,
     /// Its place in the expiry wheel, known once it was stored.
     timer: AtomicU32,
     body: B,
@@ -294,10 +294,10 @@ impl<B: Content> Entry<B> {
     fn of(meta: Meta, (flags, past): (u32, Past), weight: usize, body: B) -> Resident {
         let weight = u32::try_from(weight).unwrap_or(u32::MAX);
         Arc::new(Entry {
+            served: AtomicU32::new(phase(meta.fence.0)),
             packed: Packed::new(meta, flags).with_past(past),
             calm_ms: AtomicU32::new(meta.early_ms),
             weight,
-            served: AtomicU32::new(phase(meta.fence.0)),
             timer: AtomicU32::new(TimerId::NONE.0),
             body,
         })
@@ -444,10 +444,11 @@ impl Entry {
         if self.packed.flags() & EXTRA == 0 { None } else { self.body.extra() }
     }
 
-    /// Something of its first and of its last bytes before the body: by the time it is there, so is all that a hit reads.
+    /// Something of its block's first bytes, which count its references, and of its last before the body: by the time it is
+    /// there, so is all that a hit reads.
     #[inline]
-    pub(crate) fn ahead(&self) -> u64 {
-        self.packed.fence().0 ^ u64::from(self.timer.load(Ordering::Relaxed))
+    pub(crate) fn ahead(of: &Resident) -> u64 {
+        Arc::strong_count(of) as u64 ^ u64::from(of.timer.load(Ordering::Relaxed))
     }
 
     /// It is served once more: so often by now, counted from its phase.
