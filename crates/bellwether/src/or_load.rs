@@ -57,11 +57,7 @@ where
             OrLoad::Asked { space, key, terms, .. } if terms.is_none_or(|terms| !terms.bypass) => space.found(key),
             _ => None,
         };
-        match this.go_on(unfit, cx) {
-            Poll::Ready(Ok(cached)) => Poll::Ready(Ok(cached.anew())),
-            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-            Poll::Pending => Poll::Pending,
-        }
+        this.go_on(unfit, cx)
     }
 }
 
