@@ -19,7 +19,7 @@ use bellwether_core::time::{Span, Tick};
 use super::figure::Figure;
 use super::name::Scenario;
 use super::study::{About, Goal, Height, Level, Picture, Run, Set, Sizes, Study};
-use crate::fleet::Poisson;
+use crate::fleet::{MOST_REQUESTS, Poisson};
 use crate::parallel::side_by_side;
 
 const START: Tick = Tick(1_000_000_000);
@@ -134,6 +134,12 @@ impl Study for Storm {
     fn run(&self, sets: &[usize], seed: u64) -> Result<Vec<Run>, String> {
         if !(self.rate.is_finite() && self.rate > 0.0) {
             return Err(format!("expected a rate above zero, found {}", self.rate));
+        }
+        if self.rate * self.length.0 as f64 / 1000.0 > MOST_REQUESTS {
+            return Err(format!(
+                "{}/s for {} are more than the limit of 4,000,000,000 requests",
+                self.rate, self.length
+            ));
         }
         Ok(side_by_side(sets, |set| Process::new(self, SETS[*set].1, seed).run()))
     }
