@@ -12,7 +12,6 @@ use crate::ctx::LoadCtx;
 use crate::engine::due::Due;
 use crate::engine::hit::Unfit;
 use crate::error::Error;
-
 use crate::key::CacheKey;
 use crate::load::{LoadError, Loaded};
 use crate::space::{Shared, Space};
