@@ -321,6 +321,7 @@ fn events(counts: &SharedCounts) -> Vec<(&'static str, u64)> {
         ("retried", counts.retried),
         ("overtaken", counts.overtaken),
         ("forgotten", counts.forgotten),
+        ("stood_still", counts.stood_still),
         ("unreachable", counts.unreachable),
         ("full", counts.full),
         ("read_only", counts.read_only),

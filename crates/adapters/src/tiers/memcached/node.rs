@@ -2,8 +2,9 @@
 //! bounded time.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use bellwether::shared::Limit;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
@@ -66,11 +67,11 @@ impl Node {
 
     /// One request, and its reply.
     pub(super) async fn call(&self, request: Request) -> Result<Reply, Fault> {
-        let patience = Patience { shared: &self.shared, since: Some(Instant::now()) };
-        let limit = self.shared.options.answer_timeout;
-        let reply = match timeout(limit, self.shared.ask(request)).await {
-            Ok(reply) => reply,
-            Err(_) => {
+        let limit = Limit::new(self.shared.options.answer_timeout);
+        let mut patience = Patience { shared: &self.shared, counts: true, limit };
+        let reply = match patience.limit.wait(self.shared.ask(request)).await {
+            Some(reply) => reply,
+            None => {
                 self.shared.silent();
                 Err(Fault::Silent)
             }
@@ -161,21 +162,23 @@ impl Shared {
     }
 }
 
-/// Counts who gives up against the node: a budget that ends a call from outside would hide its silence.
+/// Counts who gives up against the node: a budget that ends a call from outside would hide its silence. What this process
+/// stood still is not counted.
 struct Patience<'a> {
     shared: &'a Shared,
-    since: Option<Instant>,
+    counts: bool,
+    limit: Limit,
 }
 
 impl Patience<'_> {
     fn over(mut self) {
-        self.since = None;
+        self.counts = false;
     }
 }
 
 impl Drop for Patience<'_> {
     fn drop(&mut self) {
-        if self.since.is_some_and(|since| since.elapsed() >= self.shared.options.patience) {
+        if self.counts && self.limit.used() >= self.shared.options.patience {
             self.shared.silent();
         }
     }
