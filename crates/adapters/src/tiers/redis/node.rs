@@ -192,7 +192,9 @@ impl Node {
             first.cmd("CLIENT").arg("TRACKING").arg("ON");
         }
         let asked = Local::now();
-        let answers = conn.send_packed_commands(&first, 0, first.len()).await.map_err(|error| error.to_string())?;
+        let mut limit = Limit::new(self.common.options.connect_timeout);
+        let answers = limit.wait(conn.send_packed_commands(&first, 0, first.len())).await;
+        let answers = answers.ok_or("no answer while connecting")?.map_err(|error| error.to_string())?;
         if let Some(Value::ServerError(error)) = answers.iter().find(|answer| matches!(answer, Value::ServerError(_))) {
             return Err(format!("{} {}", error.code(), error.details().unwrap_or_default()));
         }
@@ -321,10 +323,11 @@ impl Node {
     pub(super) async fn check_step(self: &Arc<Node>, purpose: Purpose) {
         let Some(mut line) = self.lane(purpose).line() else { return };
         let nonce = fastrand::u64(..).to_string();
-        let answer = line.conn.send_packed_command(redis::cmd("ECHO").arg(&nonce)).await;
-        let fits = matches!(&answer, Ok(Value::BulkString(echo)) if *echo == nonce.as_bytes());
+        let mut limit = Limit::new(self.common.options.answer_timeout);
+        let answer = limit.wait(line.conn.send_packed_command(redis::cmd("ECHO").arg(&nonce))).await;
+        let fits = matches!(&answer, Some(Ok(Value::BulkString(echo))) if *echo == nonce.as_bytes());
         // An error is judged where it stops a call.
-        if answer.is_ok() && !fits && self.gone(purpose, line.epoch) {
+        if matches!(answer, Some(Ok(_))) && !fits && self.gone(purpose, line.epoch) {
             tracing::warn!(node = %self.label, "answers belonged to other questions: the connection is given up");
             self.common.counters.out_of_step.add();
         }
