@@ -98,7 +98,7 @@ pub use shared::{Envelope, Stored, Tier, TierError};
 pub use space::{Cleared, Conditional, Ended, Invalidated, Lease, OnDisk, Since, Space, Written};
 pub use state::fleet::BackplaneCounts;
 pub use state::heat::CapacitySource;
-pub use state::plan::MeasureCounts;
+pub use state::plan::{MOST_ANNOUNCED, MeasureCounts};
 pub use state::spread::{SpreadCounts, SpreadTier};
 pub use token::{NoToken, Token};
 pub use weigh::{Value, Weigh};

@@ -21,6 +21,7 @@ use super::fleet::naming::Names;
 use super::fleet::{Fleet, backplane};
 use super::front::Front;
 use super::hotlist::decoded;
+use super::identity;
 use super::opened::{Kind, Opened};
 use super::served::{Served, Source, generation_prefix};
 use super::serving::Serving;
@@ -206,7 +207,7 @@ impl Shares<'_> {
     fn sharing(&self, config: &SpaceConfig, origin: Option<&OriginConfig>) -> Option<Sharing<Payload>> {
         let generation = config.generation.as_deref();
         let names = || Names::new(self.templates.clone(), self.at, generation, &generation_prefix(generation));
-        let made = || Sharing::with(Payloads).named(names()).recipe(shelf::recipe(config, origin));
+        let made = || Sharing::with(Payloads).named(names()).recipe(identity::of(config, origin));
         // Nothing that a client can say clears a space, and what a plain one lacks nobody can load.
         let sharing = || if origin.is_none() { made().by_key_alone() } else { made() };
         match self.tiers {

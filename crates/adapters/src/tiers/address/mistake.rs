@@ -1,6 +1,6 @@
 //! What can be wrong with an address? A closed list: what it is, and what to write instead.
 
-use super::{MAX_DATABASE, MOST_SERVERS};
+use super::nouns::{MAX_DATABASE, MOST_SERVERS};
 use crate::SetupError;
 
 /// What every kind of address looks like.

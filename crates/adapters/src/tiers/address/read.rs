@@ -1,11 +1,13 @@
 //! What does an address say? Text to nouns, piece by piece: scheme, login, hosts, path, query.
 
-use super::{AddressMistake as Mistake, MOST_SERVERS, RedisShape, RedisTarget, ServerAddress, TierAddress};
+use super::mistake::AddressMistake as Mistake;
+use super::nouns::{MOST_SERVERS, RedisShape, RedisTarget, ServerAddress, TierAddress};
+use crate::SetupError;
 
 /// Ports of those who name none.
 const REDIS_PORT: u16 = 6379;
 const SENTINEL_PORT: u16 = 26379;
-pub(in crate::tiers) const MEMCACHED_PORT: u16 = 11211;
+pub(crate) const MEMCACHED_PORT: u16 = 11211;
 /// How alike a scheme has to be to be suggested.
 const ALIKE: f64 = 0.8;
 
@@ -48,7 +50,55 @@ const OTHER_NAMES: [(&str, &str); 6] = [
     ("tcp", "redis"),
 ];
 
-pub(super) fn address(text: &str) -> Result<TierAddress, Mistake> {
+impl TierAddress {
+    /// Reads `redis://USER:PASSWORD@HOST:6379/0`, `rediss://…` (TLS), `redis+unix:///PATH?db=1`,
+    /// `redis+cluster://A:6379,B:6379`, `redis+sentinel://A:26379,B:26379/NAME/0` or `memcached://A:11211,B:11211`;
+    /// `valkey` is another word for `redis`, and `?db=0` for `/0`.
+    ///
+    /// ```
+    /// use bellwether_adapters::tiers::address::{AddressMistake, TierAddress};
+    /// assert_eq!(TierAddress::parse("valkey://cache/3"), TierAddress::parse("redis://cache:6379?db=3"));
+    /// assert_eq!(TierAddress::parse("redis://a,b"), Err(AddressMistake::SeveralHosts));
+    /// ```
+    ///
+    /// # Errors
+    /// What is wrong, which quotes nothing but a scheme.
+    pub fn parse(text: &str) -> Result<TierAddress, Mistake> {
+        address(text)
+    }
+}
+
+impl RedisTarget {
+    /// [`TierAddress::parse`], of a Redis or Valkey.
+    ///
+    /// # Errors
+    /// What is wrong and what to write instead, never with the password in it.
+    ///
+    /// ```
+    /// use bellwether_adapters::tiers::address::RedisTarget;
+    /// assert_eq!(RedisTarget::parse("rediss://cache.example/3")?.db, 3);
+    /// assert!(RedisTarget::parse("reddis://cache").unwrap_err().to_string().contains("did you mean redis://"));
+    /// # Ok::<(), bellwether_adapters::SetupError>(())
+    /// ```
+    pub fn parse(text: &str) -> Result<RedisTarget, SetupError> {
+        match TierAddress::parse(text)? {
+            TierAddress::Redis(target) => Ok(target),
+            TierAddress::Memcached(_) => Err(Mistake::NoRedis.into()),
+        }
+    }
+}
+
+impl ServerAddress {
+    /// Reads one as it prints; `port` is that of those who name none.
+    ///
+    /// # Errors
+    /// It is no host, or no port.
+    pub fn parse(text: &str, port: u16) -> Result<ServerAddress, Mistake> {
+        server(text, port)
+    }
+}
+
+fn address(text: &str) -> Result<TierAddress, Mistake> {
     let (scheme, rest) = text.split_once("://").ok_or(Mistake::NoScheme)?;
     let (kind, tls) = kind(scheme)?;
     // The path of a socket may hold an `@`; whose address begins with the path has no login.
@@ -157,7 +207,7 @@ fn named(text: &str, port: u16) -> Result<ServerAddress, Mistake> {
 }
 
 /// A name, an IPv4 address, or an IPv6 address in brackets; then perhaps a port.
-pub(super) fn server(text: &str, default: u16) -> Result<ServerAddress, Mistake> {
+fn server(text: &str, default: u16) -> Result<ServerAddress, Mistake> {
     let (host, tail) = match text.strip_prefix('[') {
         _ if text.is_empty() => return Err(Mistake::NoHost),
         Some(rest) => {

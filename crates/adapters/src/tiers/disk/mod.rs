@@ -245,7 +245,6 @@ impl Disk for DiskTier {
             alert: off.or_else(aside),
             used: read(&counts.used),
             limit: self.limits.limit,
-            opened_in: Span(read(&counts.opened_in_ms)),
             hits: read(&counts.hits),
             hits_earlier: read(&counts.hits_earlier),
             misses: read(&counts.misses),

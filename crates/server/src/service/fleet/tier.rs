@@ -24,12 +24,12 @@ pub(crate) enum SharedTier {
 /// How the tier that several processes share is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SharedState {
-    /// Calls of the tier.
-    pub calls: u64,
     /// Connections made.
     pub connects: u64,
     /// Connections lost.
     pub lost: u64,
+    /// What else happened between this process and its servers, by the words of its kind.
+    pub events: Vec<(&'static str, u64)>,
     /// What was there and could not be read, by reason.
     pub misread: Vec<(&'static str, u64)>,
     /// Its servers, and whether each can be reached right now.
@@ -140,7 +140,7 @@ impl SharedTier {
                 // A replica that is not asked may be connected or not: nobody misses anything.
                 counts.nodes.retain(|node| node.in_use);
                 SharedState {
-                    calls: counts.calls,
+                    events: counts.events().to_vec(),
                     connects: counts.connects,
                     lost: counts.lost,
                     misread: counts.misread,
@@ -153,7 +153,7 @@ impl SharedTier {
             SharedTier::Memcached(tier) => {
                 let counts = tier.counts();
                 SharedState {
-                    calls: counts.calls,
+                    events: counts.events().to_vec(),
                     misread: counts.misread,
                     nodes: counts.servers,
                     unwritable: counts.troubles,
