@@ -28,7 +28,7 @@ use std::time::Duration;
 
 use bellwether::disk::{Disk, DiskCounts, DiskState, Held, Lying, OnRestart, Scope};
 use bellwether::shared::{Envelope, TierError};
-use bellwether::{Clock, Fence, Span};
+use bellwether::{Clock, Fence};
 use futures_util::future::{BoxFuture, FutureExt, ready};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
