@@ -69,8 +69,8 @@ fn sources(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) -> Result<(), 
 
 #[cfg(test)]
 mod tests {
-    use super::{LINES, LINES_OF_TESTS, judged};
-    use std::path::Path;
+    use super::{DEEPEST, LINES, LINES_OF_TESTS, judged, sources};
+    use std::path::{Path, PathBuf};
 
     fn of_lines(lines: usize) -> String {
         format!("//! What is it?\n{}", "\n".repeat(lines - 1))
@@ -97,5 +97,46 @@ mod tests {
             assert_eq!(judged(Path::new("a.rs"), text).len(), 1, "{text:?}");
         }
         assert!(judged(Path::new("a.rs"), "//! What?\n").is_empty(), "the control");
+    }
+
+    /// What the last cells of a table name in backticks, below a headline.
+    fn constants(page: &str) -> Vec<&str> {
+        let (_, table) = page.split_once("## Limits").expect("a table of limits");
+        let rows = table.lines().take_while(|line| !line.starts_with("## ")).filter(|line| line.starts_with("| "));
+        let cells = rows.filter_map(|row| row.trim_end_matches([' ', '|']).rsplit('|').next());
+        let names = cells.flat_map(|cell| cell.split('`').skip(1).step_by(2));
+        names.filter(|name| name.contains(char::is_uppercase)).collect()
+    }
+
+    #[test]
+    fn each_limit_that_operators_read_of_has_the_name_of_one_constant() {
+        let root = crate::root();
+        let mut files: Vec<PathBuf> = Vec::new();
+        for one in ["core", "bellwether", "adapters", "server", "resp"] {
+            sources(&root.join("crates").join(one).join("src"), DEEPEST, &mut files).expect("sources");
+        }
+        let texts: Vec<(PathBuf, String)> =
+            files.into_iter().map(|file| (file.clone(), std::fs::read_to_string(file).expect("a source"))).collect();
+        let is_in = |file: &Path, module: &str| {
+            let stem = file.file_stem().is_some_and(|stem| stem == module);
+            stem || file.ends_with(Path::new(module).join("mod.rs")) || module.starts_with(char::is_uppercase)
+        };
+        let page = std::fs::read_to_string(root.join("docs/guide/operations.md")).expect("the page");
+        let names = constants(&page);
+        assert!(names.len() > 30, "the control: they are read");
+        for name in names {
+            let (module, constant) = name.split_once("::").map_or((None, name), |(module, name)| (Some(module), name));
+            let defined = ["const", "struct"].map(|word| format!("{word} {constant}"));
+            let defines = |text: &str| {
+                let ends = |rest: &str| !rest.starts_with(|c: char| c.is_alphanumeric() || c == '_');
+                defined.iter().any(|of| text.match_indices(of.as_str()).any(|(at, of)| ends(&text[at + of.len()..])))
+            };
+            let all: Vec<&PathBuf> = texts.iter().filter(|(_, text)| defines(text)).map(|(file, _)| file).collect();
+            let right = match module {
+                Some(module) => all.iter().any(|file| is_in(file, module)),
+                None => all.len() == 1,
+            };
+            assert!(right, "{name} of the limits is in {all:?}");
+        }
     }
 }

@@ -13,7 +13,7 @@ use bellwether_core::time::{Span, Tick};
 use crate::common::Common;
 use crate::key::Key;
 use crate::shared::tag_hash;
-use crate::state::wheel::TimerId;
+use crate::timer::TimerId;
 use crate::weigh::Value;
 
 /// An entry whose body's type is known to its space alone: the one place where types are erased,

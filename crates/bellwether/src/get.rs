@@ -10,11 +10,11 @@ use bellwether_core::time::{Span, Tick};
 use bellwether_core::why::Why;
 use futures_util::future::{BoxFuture, FutureExt};
 
+use crate::body::{AnyBody, LoadFn};
 use crate::cached::Cached;
 use crate::ctx::{BatchCtx, LoadCtx};
 use crate::engine::ask::{Answer, Ask};
 use crate::engine::batch::{BatchFn, distinct};
-use crate::engine::body::{AnyBody, LoadFn};
 use crate::engine::due::Due;
 use crate::engine::hit::{Look, Unfit};
 use crate::engine::miss::or_missing;

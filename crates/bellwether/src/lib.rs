@@ -26,6 +26,8 @@
     reason = "an `async fn` keeps each argument twice: a block makes hits cheap and followers small"
 )]
 
+mod acknowledged;
+mod body;
 mod builder;
 mod cache;
 mod cached;
@@ -55,9 +57,11 @@ pub mod shared;
 mod space;
 mod state;
 pub mod testing;
+mod timer;
 mod token;
 mod weigh;
 
+pub use acknowledged::{Cleared, Ended, Invalidated, Written};
 pub use bellwether_core::cell::{Only, When};
 pub use bellwether_core::entry::Kind;
 pub use bellwether_core::failure::FailClass;
@@ -95,7 +99,7 @@ pub use popular::Popular;
 pub use port::clock::Clock;
 pub use revision::Revision;
 pub use shared::{Envelope, Stored, Tier, TierError};
-pub use space::{Cleared, Conditional, Ended, Invalidated, Lease, OnDisk, Since, Space, Written};
+pub use space::{Conditional, Lease, OnDisk, Since, Space};
 pub use state::fleet::BackplaneCounts;
 pub use state::heat::CapacitySource;
 pub use state::plan::{MOST_ANNOUNCED, MeasureCounts};

@@ -20,6 +20,7 @@ const LAYERS: [Layers; 5] = [
                 "weigh",
                 "common",
                 "key",
+                "timer",
                 "token",
                 "error",
                 "policy",
