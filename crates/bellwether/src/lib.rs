@@ -27,6 +27,7 @@
 )]
 
 mod acknowledged;
+mod asked;
 mod body;
 mod builder;
 mod cache;
@@ -46,9 +47,11 @@ mod eviction;
 pub mod flight_table;
 mod get;
 mod heat;
+mod hit;
 mod key;
 mod load;
 mod observe;
+mod or_load;
 mod policy;
 mod popular;
 mod port;
@@ -86,8 +89,9 @@ pub use engine::debts::{Owing, Retried};
 pub use engine::told::Acknowledged;
 pub use error::{Error, OptionalExt, SetupError};
 pub use eviction::Eviction;
-pub use get::{Get, GetMany, HIT_MANY};
+pub use get::{Get, GetMany};
 pub use heat::{AnnouncedKey, BigKey, HeatCounts, HotKey};
+pub use hit::HIT_MANY;
 pub use key::CacheKey;
 pub use load::{LoadError, Loaded};
 pub use observe::counters::{FOLLOWER_BOUNDS, HistogramCounts, TIME_BOUNDS};
