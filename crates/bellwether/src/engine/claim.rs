@@ -11,9 +11,9 @@ use bellwether_core::time::Span;
 use tokio::task::AbortHandle;
 
 use crate::engine::Engine;
-use crate::engine::space::SpaceState;
 use crate::observe::shared::add;
 use crate::shared::{Envelope, Stored, Tier, TierTrouble};
+use crate::state::space::SpaceState;
 
 /// A lease that was granted.
 pub(crate) struct Claim {
