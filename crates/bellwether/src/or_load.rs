@@ -12,11 +12,15 @@ use crate::ctx::LoadCtx;
 use crate::engine::due::Due;
 use crate::engine::hit::Unfit;
 use crate::error::Error;
-
 use crate::key::CacheKey;
 use crate::load::{LoadError, Loaded};
 use crate::space::{Shared, Space};
 use crate::weigh::Value;
+
+/// What a caller gets.
+type Outcome<V> = Result<Cached<V>, Error>;
+/// What it waits for.
+type Waits<V> = BoxFuture<'static, Outcome<V>>;
 
 /// What becomes of a read. By hand and no `async` block: that would be set up and marked as ended for each hit, in memory.
 pub(crate) enum OrLoad<'a, K: ?Sized, V, F> {
@@ -28,7 +32,7 @@ pub(crate) enum OrLoad<'a, K: ?Sized, V, F> {
         loader: F,
     },
     /// Memory did not answer. Boxed, so that the future of a hit stays small.
-    Missed(BoxFuture<'static, Result<Cached<V>, Error>>),
+    Missed(Waits<V>),
     Answered,
 }
 
@@ -43,7 +47,7 @@ where
     Fut: Future<Output = Result<Loaded<V>, E>> + Send,
     E: Into<LoadError>,
 {
-    type Output = Result<Cached<V>, Error>;
+    type Output = Outcome<V>;
 
     #[inline(always)] // the result then stays in registers
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -72,7 +76,7 @@ where
     /// A plain hit was not all of it.
     #[cold]
     #[inline(never)]
-    fn go_on(&mut self, unfit: Unfit, cx: &mut Context<'_>) -> Poll<Result<Cached<V>, Error>> {
+    fn go_on(&mut self, unfit: Unfit, cx: &mut Context<'_>) -> Poll<Outcome<V>> {
         match mem::replace(self, OrLoad::Answered) {
             OrLoad::Asked { space, key, terms, loader } => match answer(space, key, terms, unfit, loader) {
                 Ok(answer) => Poll::Ready(answer),
@@ -83,11 +87,7 @@ where
         }
     }
 
-    fn wait(
-        &mut self,
-        mut waits: BoxFuture<'static, Result<Cached<V>, Error>>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<Cached<V>, Error>> {
+    fn wait(&mut self, mut waits: Waits<V>, cx: &mut Context<'_>) -> Poll<Outcome<V>> {
         let polled = waits.as_mut().poll(cx);
         if polled.is_pending() {
             *self = OrLoad::Missed(waits);
@@ -103,7 +103,7 @@ fn answer<K, V, F, Fut, E>(
     terms: Option<Terms>,
     unfit: Unfit,
     loader: F,
-) -> Result<Result<Cached<V>, Error>, BoxFuture<'static, Result<Cached<V>, Error>>>
+) -> Result<Outcome<V>, Waits<V>>
 where
     K: CacheKey + ?Sized,
     V: Value,
