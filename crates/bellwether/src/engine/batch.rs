@@ -10,14 +10,13 @@ use bellwether_core::time::Tick;
 use bellwether_core::why::Why;
 use futures_util::future::{BoxFuture, join_all};
 
+use crate::body::{AnyBody, AnyLoaded, LoadFn};
 use crate::engine::ask::{Answer, Ask};
-use crate::engine::body::{AnyBody, AnyLoaded, LoadFn};
 use crate::engine::cell::{FlightCell, Outcome};
 use crate::engine::due::Due;
 use crate::engine::hit::Look;
 use crate::engine::lead::{Begun, Cargo, Leader, Start, bounded};
 use crate::engine::miss::Entered;
-use crate::engine::space::SpaceState;
 use crate::engine::tier::Next;
 use crate::engine::{Engine, draw};
 use crate::entry::{Entry, Resident};
@@ -26,6 +25,7 @@ use crate::key::{ByCarriedHash, Key};
 use crate::load::{LoadError, Loaded};
 use crate::port::clock::Clock;
 use crate::shared::{Tier, TierTrouble};
+use crate::state::space::SpaceState;
 
 /// Keys of one batch; more are split.
 pub(crate) const MOST_IN_BATCH: usize = 500;

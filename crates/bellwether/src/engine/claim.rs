@@ -11,9 +11,9 @@ use bellwether_core::time::Span;
 use tokio::task::AbortHandle;
 
 use crate::engine::Engine;
-use crate::engine::space::SpaceState;
 use crate::observe::shared::add;
 use crate::shared::{Envelope, Stored, Tier, TierTrouble};
+use crate::state::space::SpaceState;
 
 /// A heartbeat that was not answered is tried again after such a part of the time between two.
 const MADE_UP: u64 = 4;

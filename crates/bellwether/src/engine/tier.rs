@@ -11,10 +11,9 @@ use bellwether_core::time::{Span, Tick};
 use bellwether_core::write::stamp::adopted;
 use bytes::Bytes;
 
-use crate::engine::body::AnyBody;
+use crate::body::AnyBody;
 use crate::engine::cell::FlightCell;
 use crate::engine::claim::{Claim, Place};
-use crate::engine::space::SpaceState;
 use crate::engine::unpack::{travelled, unpacked};
 use crate::engine::{Engine, draw};
 use crate::entry::{Aside, Entry, Extra, Resident, Tag, TierMark};
@@ -22,6 +21,7 @@ use crate::key::Key;
 use crate::observe::shared::add;
 use crate::shared::{Acquired, Ask, Encoded, Envelope, Found, Limit, Split, TierError, TierTrouble};
 use crate::state::flights::Shard;
+use crate::state::space::SpaceState;
 
 /// A flight's way to the shared tier.
 pub(crate) struct Link {

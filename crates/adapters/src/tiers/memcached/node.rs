@@ -16,7 +16,7 @@ use super::fault::Fault;
 use super::link::Link;
 use super::options::MemcachedOptions;
 use super::proto::{Reply, Request};
-use super::url::MemcachedAddress;
+use crate::tiers::address::ServerAddress;
 use crate::tiers::breaker::{Breaker, pause};
 use crate::tiers::health::Health;
 
@@ -44,7 +44,7 @@ pub(super) struct Node {
 }
 
 struct Shared {
-    address: MemcachedAddress,
+    address: ServerAddress,
     options: MemcachedOptions,
     state: watch::Sender<State>,
     breaker: Breaker,
@@ -57,7 +57,7 @@ pub(super) type Greet = Arc<dyn Fn(Link) -> futures_util::future::BoxFuture<'sta
 
 impl Node {
     /// Begins to connect.
-    pub(super) fn new(address: MemcachedAddress, options: MemcachedOptions, runtime: &Handle, greet: Greet) -> Node {
+    pub(super) fn new(address: ServerAddress, options: MemcachedOptions, runtime: &Handle, greet: Greet) -> Node {
         let label = address.to_string();
         let (state, _) = watch::channel(State::Connecting);
         let shared = Arc::new(Shared { address, options, state, breaker: Breaker::default(), give_up: Notify::new() });
@@ -243,7 +243,7 @@ async fn connect(shared: &Arc<Shared>, greet: &Greet) -> Result<(Link, Driven), 
     Ok((link, driven))
 }
 
-async fn handshake(address: &MemcachedAddress) -> Result<TcpStream, String> {
+async fn handshake(address: &ServerAddress) -> Result<TcpStream, String> {
     let text = |error: std::io::Error| error.to_string();
     let mut stream = TcpStream::connect((address.host.as_str(), address.port)).await.map_err(text)?;
     stream.set_nodelay(true).map_err(text)?;

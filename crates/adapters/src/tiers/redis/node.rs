@@ -19,9 +19,9 @@ use super::counters::NodeState;
 use super::fault::Fault;
 use super::lane::{Lane, Line, Purpose};
 use super::step::Step;
-use super::url::{RedisAddress, RedisShape};
 use super::waits::Waits;
 use crate::SetupError;
+use crate::tiers::address::{RedisShape, ServerAddress};
 use crate::tiers::breaker::{Breaker, pause};
 use crate::tiers::health::Health;
 
@@ -58,7 +58,7 @@ pub(super) struct Node {
 
 impl Node {
     /// A node at `address`; nothing is connected yet.
-    pub(super) fn at(common: &Arc<Common>, address: &RedisAddress) -> Result<Arc<Node>, SetupError> {
+    pub(super) fn at(common: &Arc<Common>, address: &ServerAddress) -> Result<Arc<Node>, SetupError> {
         Node::behind(common, common.at(address), address.to_string())
     }
 
