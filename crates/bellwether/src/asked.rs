@@ -8,10 +8,10 @@ use bellwether_core::time::{Span, Tick};
 use bellwether_core::why::Why;
 use futures_util::future::{BoxFuture, FutureExt};
 
+use crate::body::{AnyBody, LoadFn};
 use crate::cached::Cached;
 use crate::ctx::LoadCtx;
 use crate::engine::ask::{Answer, Ask};
-use crate::engine::body::{AnyBody, LoadFn};
 use crate::engine::miss::or_missing;
 use crate::error::Error;
 use crate::key::Key;

@@ -16,7 +16,7 @@ use bellwether_core::time::{Span, Tick};
 
 use crate::common::Common;
 use crate::key::Key;
-use crate::state::wheel::TimerId;
+use crate::timer::TimerId;
 use crate::weigh::Value;
 use extra::weight_of;
 pub(crate) use extra::{Extra, Tag};

@@ -11,10 +11,10 @@ use bellwether_core::why::Why;
 use futures_util::future::FutureExt;
 
 use crate::asked::{Terms, erase, typed, why_of};
+use crate::body::AnyBody;
 use crate::cached::Cached;
 use crate::ctx::{BatchCtx, LoadCtx};
 use crate::engine::batch::{BatchFn, distinct};
-use crate::engine::body::AnyBody;
 use crate::engine::due::Due;
 use crate::error::Error;
 use crate::key::{CacheKey, Key, KeyRef};

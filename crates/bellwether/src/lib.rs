@@ -26,7 +26,9 @@
     reason = "an `async fn` keeps each argument twice: a block makes hits cheap and followers small"
 )]
 
+mod acknowledged;
 mod asked;
+mod body;
 mod builder;
 mod cache;
 mod cached;
@@ -58,9 +60,11 @@ pub mod shared;
 mod space;
 mod state;
 pub mod testing;
+mod timer;
 mod token;
 mod weigh;
 
+pub use acknowledged::{Cleared, Ended, Invalidated, Written};
 pub use bellwether_core::cell::{Only, When};
 pub use bellwether_core::entry::Kind;
 pub use bellwether_core::failure::FailClass;
@@ -99,10 +103,10 @@ pub use popular::Popular;
 pub use port::clock::Clock;
 pub use revision::Revision;
 pub use shared::{Envelope, Stored, Tier, TierError};
-pub use space::{Cleared, Conditional, Ended, Invalidated, Lease, OnDisk, Since, Space, Written};
+pub use space::{Conditional, Lease, OnDisk, Since, Space};
 pub use state::fleet::BackplaneCounts;
 pub use state::heat::CapacitySource;
-pub use state::plan::MeasureCounts;
+pub use state::plan::{MOST_ANNOUNCED, MeasureCounts};
 pub use state::spread::{SpreadCounts, SpreadTier};
 pub use token::{NoToken, Token};
 pub use weigh::{Value, Weigh};

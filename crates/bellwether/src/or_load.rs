@@ -17,8 +17,10 @@ use crate::load::{LoadError, Loaded};
 use crate::space::{Shared, Space};
 use crate::weigh::Value;
 
-/// What a read is answered with.
-type Answer<V> = Result<Cached<V>, Error>;
+/// What a caller gets.
+type Outcome<V> = Result<Cached<V>, Error>;
+/// What it waits for.
+type Waits<V> = BoxFuture<'static, Outcome<V>>;
 
 /// What becomes of a read. By hand and no `async` block: that would be set up and marked as ended for each hit, in memory.
 pub(crate) enum OrLoad<'a, K: ?Sized, V, F> {
@@ -30,7 +32,7 @@ pub(crate) enum OrLoad<'a, K: ?Sized, V, F> {
         loader: F,
     },
     /// Memory did not answer. Boxed, so that the future of a hit stays small.
-    Missed(BoxFuture<'static, Answer<V>>),
+    Missed(Waits<V>),
     Answered,
 }
 
@@ -45,7 +47,7 @@ where
     Fut: Future<Output = Result<Loaded<V>, E>> + Send,
     E: Into<LoadError>,
 {
-    type Output = Answer<V>;
+    type Output = Outcome<V>;
 
     #[inline(always)] // the result then stays in registers
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -74,7 +76,7 @@ where
     /// A plain hit was not all of it.
     #[cold]
     #[inline(never)]
-    fn go_on(&mut self, unfit: Unfit, cx: &mut Context<'_>) -> Poll<Answer<V>> {
+    fn go_on(&mut self, unfit: Unfit, cx: &mut Context<'_>) -> Poll<Outcome<V>> {
         match mem::replace(self, OrLoad::Answered) {
             OrLoad::Asked { space, key, terms, loader } => match answer(space, key, terms, unfit, loader) {
                 Ok(answer) => Poll::Ready(answer),
@@ -85,7 +87,7 @@ where
         }
     }
 
-    fn wait(&mut self, mut waits: BoxFuture<'static, Answer<V>>, cx: &mut Context<'_>) -> Poll<Answer<V>> {
+    fn wait(&mut self, mut waits: Waits<V>, cx: &mut Context<'_>) -> Poll<Outcome<V>> {
         let polled = waits.as_mut().poll(cx);
         if polled.is_pending() {
             *self = OrLoad::Missed(waits);
@@ -101,7 +103,7 @@ fn answer<K, V, F, Fut, E>(
     terms: Option<Terms>,
     unfit: Unfit,
     loader: F,
-) -> Result<Answer<V>, BoxFuture<'static, Answer<V>>>
+) -> Result<Outcome<V>, Waits<V>>
 where
     K: CacheKey + ?Sized,
     V: Value,

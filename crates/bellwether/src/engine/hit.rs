@@ -8,10 +8,10 @@ use bellwether_core::read::doubt::Belief;
 use bellwether_core::time::Tick;
 use bellwether_core::why::Why;
 
-use crate::engine::space::SpaceState;
 use crate::engine::{Engine, draw};
 use crate::entry::{Entry, Resident};
 use crate::key::{Key, KeyRef};
+use crate::state::space::SpaceState;
 
 /// What memory says to a reader.
 pub(crate) enum Look {
