@@ -4,16 +4,17 @@ use bellwether_core::draw::Draw;
 use bellwether_core::entry::Kind;
 use bellwether_core::guard::standing::Standing;
 use bellwether_core::heat::hot::Stage;
-use bellwether_core::heat::plan::{Estimate, Reaction, Undone};
+use bellwether_core::heat::plan::{Estimate, Reaction};
+use bellwether_core::heat::undone::Undone;
 use bellwether_core::read::decide::{self, Decision, Demand, decide};
 use bellwether_core::time::{Span, Tick};
 use bellwether_core::why::Why;
 
 use crate::engine::Engine;
-use crate::engine::space::SpaceState;
 use crate::entry::Tag;
 use crate::key::Key;
 use crate::state::plan::Planned;
+use crate::state::space::SpaceState;
 
 /// What is known of one key.
 #[derive(Clone, Debug, PartialEq)]

@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use arc_swap::ArcSwap;
 use bellwether_core::fence::Fence;
 use bellwether_core::heat::hot::Hot;
-use bellwether_core::heat::plan::{Estimate, Measure, Reaction, Undone};
+use bellwether_core::heat::plan::{Estimate, Measure, Reaction};
+use bellwether_core::heat::undone::Undone;
 use bellwether_core::time::{Span, Tick};
 use parking_lot::Mutex;
 
@@ -15,7 +16,7 @@ use crate::key::{ByCarriedHash, Key};
 use crate::shared::Packed;
 
 /// Keys that may be announced at once.
-pub(crate) const MOST_ANNOUNCED: usize = 1_000;
+pub const MOST_ANNOUNCED: usize = 1_000;
 const MEASURES: usize = Measure::ALL.len();
 
 /// What detection says of one key, at the end of a window or within one.
@@ -35,6 +36,8 @@ pub(crate) struct Sight {
     pub(crate) instances: u32,
     /// Freshness may be extended within the staleness budgets.
     pub(crate) extend_ttl: bool,
+    /// For how long a key is held that is hot.
+    pub(crate) hold: Span,
 }
 
 /// What is done about one key.
