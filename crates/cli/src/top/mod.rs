@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::admin;
 use crate::failure::Failure;
 use crate::output::{aligned, printable, say};
-use crate::words::{number, word};
+use crate::words::{counted, number, word};
 use scrape::Scrape;
 
 /// Rates are those of so much time, and are shown anew so often.
@@ -83,12 +83,12 @@ fn state(Look { ready, metrics, .. }: &Look) -> String {
     let clients =
         metrics.sum("bellwether_connections", &[]) - metrics.sum("bellwether_connections", &[("face", "admin")]);
     format!(
-        "{ready} · memory {} of {}, {} entries · {} loads under way · {} clients\n",
+        "{ready} · memory {} of {}, {} entries · {} under way · {}\n",
         size(of("bellwether_memory_bytes")),
         size(of("bellwether_memory_limit_bytes")),
         count(of("bellwether_entries")),
-        count(of("bellwether_flights")),
-        count(clients),
+        counted(of("bellwether_flights") as u64, "load"),
+        counted(clients as u64, "client"),
     )
 }
 
