@@ -346,7 +346,7 @@ fn what_is_not_here_is_said_and_never_pretended() {
         (
             "INCR kv:a",
             "-ERR unknown command 'INCR', with args beginning with: 'kv:a' \
-             (command 'incr' is not available: bellwether serve answers string commands)",
+             (command 'incr' is not available: a value is read and written whole, by GET and SET)",
         ),
         (
             "KEYS kv:*",
