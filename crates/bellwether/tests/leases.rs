@@ -3,7 +3,8 @@
 #[allow(dead_code, reason = "every test program uses its part of the helpers")]
 mod common;
 
-use bellwether::{Cached, Clock, Demand, Lease, Loaded, Space, Span, Token, Why};
+use bellwether::testing::{Mode, SharedMemory};
+use bellwether::{Cache, Cached, Clock, Demand, Lease, Loaded, Space, Span, Token, Why};
 use common::{Source, manual, minute, soon, until};
 use futures_util::FutureExt;
 
@@ -278,4 +279,22 @@ async fn g1_control_without_tokens_every_client_loads() {
     };
     soon("a herd", futures_util::future::join_all((0..20).map(leased))).await;
     assert_eq!(source.runs(), 21, "one more");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn in_a_silence_of_the_tier_who_would_fill_a_key_gets_the_value_that_a_reader_gets() {
+    let clock = Clock::manual();
+    let tier = SharedMemory::new(clock.clone());
+    let built = Cache::builder().clock(clock.clone()).shared(tier.clone()).shared_resync("1h").build();
+    let space = built.expect("it makes sense").shared_space::<u64, u64>("row", minute()).expect("a new space");
+    assert!(space.write(&1, 5).await, "the tier knows of it");
+    tier.set(Mode::Failing);
+    // Nobody knows what was told meanwhile.
+    clock.stand_still(Span::ms(400));
+    let Lease::Value(value, None) = lease(&space, Span::ZERO).await else { panic!("a value, and no token") };
+    assert_eq!((*value, value.why()), (5, Why::Suspect), "as memory may answer");
+    let read = space.find(&1).await.expect("a reader gets it");
+    assert_eq!((*read, read.why()), (5, Why::Suspect));
+    // Control: of what memory lacks there is a token, of this process alone.
+    assert!(matches!(space.lease(&2, Demand::Any, LEASE, Span::ZERO).await, Ok(Lease::Token(_))));
 }

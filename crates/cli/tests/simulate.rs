@@ -41,10 +41,10 @@ fn the_same_seed_makes_the_same_bytes_and_another_seed_others() {
     let parsed: serde_json::Value = serde_json::from_str(json).expect("JSON");
     assert_eq!(
         parsed["cases"].as_array().map(Vec::len),
-        Some(3),
-        "S1 with a copy and without, S2 at the rate asked for"
+        Some(4),
+        "S1 with a copy, without, and under removals, S2 at the rate asked for"
     );
-    assert_eq!(csv.lines().count(), 1 + 3 * 8, "a heading, and a line for each case and set");
+    assert_eq!(csv.lines().count(), 1 + 3 * 8 + 4, "a heading, and a line for each case and set");
     let columns: Vec<usize> = csv.lines().map(|line| line.split(',').count()).collect();
     assert!(columns.iter().all(|n| *n == columns[0]), "{columns:?}");
     assert!(html.starts_with("<!doctype html>") && html.contains("<svg") && !html.contains("<script"));
@@ -90,7 +90,7 @@ fn a_level_stands_for_its_sets_and_a_set_that_a_scenario_has_not_leaves_it_out()
     let (code, out, _) = simulate(&[&small[..], &["--policy", "lock,full"]].concat(), &std::env::temp_dir());
     assert_eq!(code, Some(0));
     let rows = |word: &str| out.lines().filter(|line| line.starts_with(&format!("  {word} "))).count();
-    assert_eq!((rows("lock"), rows("full"), rows("lead")), (2, 4, 0), "S1 has no lock, and both have two cases: {out}");
+    assert_eq!((rows("lock"), rows("full"), rows("lead")), (2, 5, 0), "S1 has no lock, and three cases, S3 two: {out}");
     assert!(out.contains("misses blocked") && out.contains("holds"), "verdicts: {out}");
     assert!(out.contains("At a glance"), "{out}");
 }

@@ -179,8 +179,8 @@ fn verdict(judged: &Judged, id: Id, bars: &Bars) -> Option<Verdict> {
 
 /// What they are told of the fleet.
 fn seen_by(engine: &Engine, instances: u32, now: Tick) -> plan::Sight {
-    let (capacity, extend_ttl) = (engine.heat.bars().capacity, engine.heat.policy().extend_ttl);
-    plan::Sight { now, capacity, instances, extend_ttl }
+    let (capacity, policy) = (engine.heat.bars().capacity, engine.heat.policy());
+    plan::Sight { now, capacity, instances, extend_ttl: policy.extend_ttl, hold: policy.hold }
 }
 
 /// Remembers the keys behind ids.

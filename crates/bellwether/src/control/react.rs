@@ -5,9 +5,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use bellwether_core::entry::Kind;
+use bellwether_core::heat::course::Course;
 use bellwether_core::heat::hot::{Hot, Stage};
-use bellwether_core::heat::plan::{Allowed, Measure, Reaction, Situation, Undone, plan_after};
+use bellwether_core::heat::plan::{Allowed, Measure, Situation};
 use bellwether_core::heat::room::{Candidate, admitted};
+use bellwether_core::heat::undone::Undone;
 use bellwether_core::time::{Span, Tick};
 
 use crate::control::split::Splits;
@@ -22,9 +24,6 @@ use crate::state::plan::{Plan, Planned, Sight, Toll, Verdict};
 const UNTIDY: u32 = 10;
 /// A step of undoing takes at least so long.
 const UNDOING: Span = Span::ms(100);
-/// Reads a second in this process from which threads fight over a key's count. Where they don't, a reference of one's own
-/// costs 5 to 10 ns more than the store's, for the lines of memory that it takes; where they do, 50 ns less.
-const CONTENDED: f64 = 500_000.0;
 /// Ahead of the end of a value a worker refreshes it: 1.2 times the p99 of its loads, and never less than two ticks of
 /// whoever looks.
 const WORKER_LEAD: f64 = 1.2;
@@ -43,7 +42,7 @@ pub(crate) struct Reactor {
 
 /// A key that is reacted to.
 struct Kept {
-    reaction: Reaction,
+    course: Course,
     situation: Situation,
     since: Tick,
     undone: Undone,
@@ -112,23 +111,27 @@ impl Reactor {
         for (key, (hot, announced)) in wanted {
             let (Some(true), Some(space)) = (chosen.next(), spaces.get(&key.space)) else { continue };
             let situation = situation(engine, space, &key, hot, announced, sight);
-            let before = self.kept.get(&key).filter(|kept| kept.undone == Undone::Nothing).map(|kept| &kept.reaction);
-            let Some(reaction) = plan_after(&situation, before) else { continue };
+            let before = self.kept.get(&key).filter(|kept| kept.undone == Undone::Nothing).map(|kept| kept.course);
+            let course = match before {
+                Some(course) => course.go_on(&situation, sight.hold, sight.now),
+                None => Course::begin(&situation),
+            };
+            let Some(course) = course else { continue };
             stays.insert(key.clone(), ());
             let kept = self.kept.entry(key).or_insert_with(|| Kept {
-                reaction,
+                course,
                 situation,
                 since: sight.now,
                 undone: Undone::Nothing,
                 stepped: sight.now,
                 toll: engine.plans.toll(),
             });
-            (kept.reaction, kept.situation, kept.undone, kept.stepped) =
-                (reaction, situation, Undone::Nothing, sight.now);
+            (kept.course, kept.situation, kept.undone, kept.stepped) = (course, situation, Undone::Nothing, sight.now);
         }
         for (key, kept) in &mut self.kept {
             if kept.undone == Undone::Nothing && !stays.contains_key(key) {
-                (kept.undone, kept.stepped) = (Undone::Nothing.next(&kept.reaction, sight.now, Span::ZERO), sight.now);
+                (kept.undone, kept.stepped) =
+                    (Undone::Nothing.next(&kept.course.reaction(), sight.now, Span::ZERO), sight.now);
             }
         }
     }
@@ -138,7 +141,8 @@ impl Reactor {
         self.kept.retain(|key, kept| {
             let Some(space) = spaces.get(&key.space) else { return false };
             if kept.undone != Undone::Nothing && now.since(kept.stepped) >= UNDOING {
-                (kept.undone, kept.stepped) = (kept.undone.next(&kept.reaction, now, space.policy.timeout), now);
+                (kept.undone, kept.stepped) =
+                    (kept.undone.next(&kept.course.reaction(), now, space.policy.timeout), now);
             }
             kept.undone != Undone::All
         });
@@ -147,7 +151,7 @@ impl Reactor {
     /// Puts what is planned into force.
     fn settle(&mut self, engine: &Arc<Engine>, spaces: &Spaces, now: Tick) {
         let planned = |kept: &Kept| {
-            let reaction = kept.undone.of(kept.reaction);
+            let reaction = kept.undone.of(kept.course.reaction());
             Planned {
                 reaction,
                 undone: kept.undone,
@@ -194,7 +198,7 @@ impl Reactor {
 
     /// Refreshes what is due and has a worker, although nobody reads it at this moment; what was announced is loaded.
     fn work(&self, engine: &Arc<Engine>, spaces: &Spaces, now: Tick) {
-        for (key, kept) in self.kept.iter().filter(|(_, kept)| kept.undone.of(kept.reaction).worker) {
+        for (key, kept) in self.kept.iter().filter(|(_, kept)| kept.undone.of(kept.course.reaction()).worker) {
             let Some(space) = spaces.get(&key.space) else { continue };
             let seen = match engine.memory.peek(key.by_ref()) {
                 Some(entry) if entry.kind() != Kind::Value => continue,
@@ -252,7 +256,7 @@ fn situation(
         heard: engine.fleet.as_ref().is_some_and(|fleet| fleet.is_live()),
         degraded: space.gate.is_degraded(),
         announced,
-        contended: announced || (counters::threads() > 1 && hot.is_some_and(|hot| hot.here.reads >= CONTENDED)),
+        threads: u32::try_from(counters::threads()).unwrap_or(u32::MAX),
     }
 }
 

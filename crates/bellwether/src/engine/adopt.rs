@@ -97,7 +97,7 @@ impl Leader {
         let (engine, key) = (self.engine.clone(), self.key.clone());
         let (seen, step, landed) = engine.flights.locked(&key, |shard| {
             let demand = shard.flights(&key).and_then(|flights| flights.get(id)).map(|flight| flight.demand);
-            let here = shard.floor(&key).merge(engine.floor_of(&self.space, &offer.entry));
+            let here = engine.floor_here(&self.space, shard, &key, &offer);
             let fence = offer.entry.fence();
             let (floor, crossed) = (here.merge(offer.floor), here.covers(fence) && !offer.floor.covers(fence));
             let (meta, newer, lease) = (offer.entry.meta(), offer.newer, offer.lease);
@@ -175,7 +175,7 @@ impl Engine {
     /// Keeps what does not answer and may be of use: see [`Leader::keep_in_reserve`]. Call it under the key's lock.
     pub(crate) fn reserve(&self, space: &SpaceState, shard: &Shard<Arc<FlightCell>>, key: &Key, offer: &Offer) {
         let meta = offer.entry.meta();
-        let floor = shard.floor(key).merge(self.floor_of(space, &offer.entry));
+        let floor = self.floor_here(space, shard, key, offer);
         let usable = meta.kind == Kind::Value && self.clock.now() < meta.hard_until() && meta.fence > floor.removed;
         let ended = offer.floor.merge(floor);
         if !usable || meta.fence <= ended.removed || (self.memory.peek(key.by_ref()).is_some() && !offer.newer) {

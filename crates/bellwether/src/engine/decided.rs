@@ -37,7 +37,7 @@ impl Engine {
         loaded: Loaded<AnyBody>,
     ) -> Result<Decided, TierTrouble> {
         let Some(mut link) = Link::of(&self, &space, &key) else { return Err(TierTrouble::Unfit) };
-        let asked = self.asked_of_its_moment(&mut link, &key).await?;
+        let asked = link.ready(&key).await?;
         let entry = self.written(&space, &key, loaded, asked.fence, asked.at).ok_or(TierTrouble::Unfit)?;
         let envelope = self.outgoing(&space, &key, &entry, self.position()).ok_or(TierTrouble::Unfit)?;
         let at_least = self.pending.raised(&key).max(link.holds).above();
@@ -73,7 +73,7 @@ impl Engine {
         change: Change,
     ) -> Result<Decided, TierTrouble> {
         let Some(mut link) = Link::of(&self, &space, &key) else { return Err(TierTrouble::Unfit) };
-        let asked = self.asked_of_its_moment(&mut link, &key).await?;
+        let asked = link.ready(&key).await?;
         let at_least = self.pending.raised(&key).max(link.holds).above();
         let to = link.to.clone();
         let changed = self.within_budget(&space, to.tier.change(&to.name, change, at_least, self.tier_budget)).await;
@@ -181,11 +181,6 @@ impl Engine {
     }
 
     /// What was there when the tier decided stays what was there, whoever has written since.
-    async fn asked_of_its_moment(&self, link: &mut Link, key: &Key) -> Result<Asked, TierTrouble> {
-        let asked = link.ready(key).await?;
-        Ok(Asked { raised: Some(self.pending.raised(key)), ..asked })
-    }
-
     fn former(&self, space: &SpaceState, key: &Key, link: &mut Link, before: Found, asked: Asked) -> Option<Resident> {
         let Said::Offer(offer) = link.found(key, before, asked) else { return None };
         let covered = offer.floor.merge(space.floor()).covers(offer.entry.fence());

@@ -110,6 +110,9 @@ impl Engine {
                     }
                 }
                 Step::Give(right) => {
+                    if let (None, Some(answer)) = (&stale, self.answer_in_silence(space, key, ask)) {
+                        return Some(Ok(answer));
+                    }
                     if let Some(token) = self.give(&to, key, &mut seated, right, &answered, lease) {
                         return Some(Ok(given(stale, token)));
                     }
@@ -138,6 +141,17 @@ impl Engine {
         Some(Err(Error::later(Why::ShedQueue, Some(FULL_RETRY))))
     }
 
+    /// It was the tier's to answer in the place of a copy, and it did not: that copy answers, as for all who come next.
+    fn answer_in_silence(&self, space: &SpaceState, key: &Key, ask: &Ask) -> Option<Leased> {
+        if !self.silence.is_on() {
+            return None;
+        }
+        match self.look(space, key.by_ref(), ask.demand) {
+            Look::Serve { entry, why, at, refresh: false } => Some(Leased::Value { entry, why, at, token: None }),
+            _ => None,
+        }
+    }
+
     async fn bid_once(&self, link: &mut Link, key: &Key, has_stale: bool, lease: Span) -> Answered {
         let mode = if has_stale { Mode::Early } else { Mode::Miss };
         match link.bid(key, mode, lease.max(Span(1))).await {
@@ -163,8 +177,7 @@ impl Engine {
     ) -> (Step, Option<&'o Offer>) {
         let (heard, offer) = match &answered.said {
             Said::Offer(offer) => {
-                let here = self.flights.locked(key, |shard| shard.floor(key));
-                let here = here.merge(self.floor_of(space, &offer.entry));
+                let here = self.flights.locked(key, |shard| self.floor_here(space, shard, key, offer));
                 let seen = Seen {
                     meta: offer.entry.meta(),
                     floor: here.merge(offer.floor),
@@ -196,7 +209,7 @@ impl Engine {
     ) -> Option<Resident> {
         let entry = offer.entry.clone();
         let took = self.flights.locked(key, |shard| {
-            if shard.floor(key).merge(self.floor_of(space, &entry)).covers(entry.fence()) {
+            if self.floor_here(space, shard, key, offer).covers(entry.fence()) {
                 return false;
             }
             self.keep(space, shard, key, &entry);

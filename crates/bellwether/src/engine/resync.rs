@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bellwether_core::entry::Kind;
+use bellwether_core::fence::Floor;
 use bellwether_core::read::decide::{self, Decision, Demand, decide};
 use bellwether_core::time::Tick;
 use bellwether_core::why::Why;
@@ -73,25 +74,33 @@ impl Engine {
             return Ok((entry, why, at));
         }
         if let Some(offer) = self.owed_value(key)
-            && let Some(answer) = self.take(space, key, *offer)
+            && let Some(answer) = self.take(space, key, &offer)
         {
             return Ok(answer);
         }
         if let Some(offer) = self.find_on_disk(space, key).await
-            && let Some(answer) = self.take(space, key, offer)
+            && let Some(answer) = self.take(space, key, &offer)
         {
             return Ok(answer);
         }
+        let mut overtaken = None;
         for _ in 0..LOOKS {
             let Some(mut link) = Link::of(self, space, key) else { break };
             add(&self.tally.gets);
+            overtaken = None;
             let Said::Offer(offer) = link.probe(key).await else { break };
-            if let Some(answer) = self.take(space, key, *offer) {
+            if let Some(answer) = self.take(space, key, &offer) {
                 add(&self.tally.adopted);
                 return Ok(answer);
             }
             // Something was there, and is covered by what was heard while it was fetched: by the very write that put it
             // there, perhaps. What is there now was not fetched before that.
+            overtaken = self.of_its_moment(space, &offer);
+        }
+        // Written again and again: what was there when the tier was asked, which was after this caller came, answers it and
+        // nobody else.
+        if let Some(answer) = overtaken {
+            return Ok(answer);
         }
         // It was the tier's to answer in the place of a copy, and did not: that copy may answer, as for all who come next.
         if self.silence.is_on()
@@ -108,26 +117,35 @@ impl Engine {
             && let Some(offer) = self.owed_value(key)
         {
             // In memory or not: what is owed is known.
-            drop(self.take(space, key, *offer));
+            drop(self.take(space, key, &offer));
         }
         self.pending.owed(key).is_some()
     }
 
     /// Keeps what another tier offers, if it may be served.
-    pub(crate) fn take(&self, space: &SpaceState, key: &Key, offer: Offer) -> Option<Answer> {
-        let now = self.clock.now();
+    pub(crate) fn take(&self, space: &SpaceState, key: &Key, offer: &Offer) -> Option<Answer> {
         self.flights.locked(key, |shard| {
-            let floor = shard.floor(key).merge(self.floor_of(space, &offer.entry)).merge(offer.floor);
-            let meta = offer.entry.meta();
-            let found = Some(decide::Resident { meta: &meta, hits: 0 });
-            match decide(found, floor, Demand::CachedOnly, now, &space.policy, draw()) {
-                Decision::Serve(why) | Decision::ServeAndRefresh(why) if meta.kind != Kind::HitForMiss => {
-                    self.keep(space, shard, key, &offer.entry);
-                    Some((offer.entry, why, now))
-                }
-                _ => None,
-            }
+            let floor = self.floor_here(space, shard, key, offer).merge(offer.floor);
+            let answer = self.servable(space, offer, floor)?;
+            self.keep(space, shard, key, &offer.entry);
+            Some(answer)
         })
+    }
+
+    /// What another tier offers as an answer to who asked for it, whatever was heard since.
+    fn of_its_moment(&self, space: &SpaceState, offer: &Offer) -> Option<Answer> {
+        self.servable(space, offer, offer.floor)
+    }
+
+    fn servable(&self, space: &SpaceState, offer: &Offer, floor: Floor) -> Option<Answer> {
+        let (now, meta) = (self.clock.now(), offer.entry.meta());
+        let found = Some(decide::Resident { meta: &meta, hits: 0 });
+        match decide(found, floor, Demand::CachedOnly, now, &space.policy, draw()) {
+            Decision::Serve(why) | Decision::ServeAndRefresh(why) if meta.kind != Kind::HitForMiss => {
+                Some((offer.entry.clone(), why, now))
+            }
+            _ => None,
+        }
     }
 }
 

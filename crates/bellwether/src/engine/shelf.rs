@@ -156,7 +156,11 @@ impl Engine {
             return Some((own, why, at));
         }
         let Fetched { entry, floor, .. } = found;
-        self.take(space, key, Offer { entry: entry.clone(), floor: *floor, newer: true, lease: None })
+        self.take(
+            space,
+            key,
+            &Offer { entry: entry.clone(), floor: *floor, newer: true, lease: None, there: Fence::ZERO },
+        )
     }
 
     /// What the disk has of a key that memory lacks, for a client that would fill it: as a plain read would be answered.
@@ -193,7 +197,7 @@ impl Engine {
         }
         let Fetched { entry, floor, earlier, .. } = self.fetch(space, key).await?;
         let shared = self.tier.is_some() && space.travel.as_ref().is_some_and(|travel| travel.on_shared);
-        (!earlier || !shared).then_some(Offer { entry, floor, newer: true, lease: None })
+        (!earlier || !shared).then_some(Offer { entry, floor, newer: true, lease: None, there: Fence::ZERO })
     }
 
     /// What an earlier life of this process left of a key that is its clients' alone, as long as its own ttl lasts. It
@@ -282,7 +286,10 @@ impl Leader {
             }
             // Where others invalidate as well, what an earlier life left rescues only if they can't be heard.
             if !earlier || self.link.is_none() {
-                self.keep_in_reserve(shard, &Offer { entry: entry.clone(), floor, newer: true, lease: None });
+                self.keep_in_reserve(
+                    shard,
+                    &Offer { entry: entry.clone(), floor, newer: true, lease: None, there: Fence::ZERO },
+                );
             }
             (step, None)
         });

@@ -12,6 +12,7 @@ use bellwether_core::write::stamp::adopted;
 use bytes::Bytes;
 
 use crate::engine::body::AnyBody;
+use crate::engine::cell::FlightCell;
 use crate::engine::claim::{Claim, Place};
 use crate::engine::space::SpaceState;
 use crate::engine::unpack::{travelled, unpacked};
@@ -20,6 +21,7 @@ use crate::entry::{Aside, Entry, Extra, Resident, Tag, TierMark};
 use crate::key::Key;
 use crate::observe::shared::add;
 use crate::shared::{Acquired, Ask, Encoded, Envelope, Found, Split, TierError, TierTrouble};
+use crate::state::flights::Shard;
 
 /// A flight's way to the shared tier.
 pub(crate) struct Link {
@@ -48,6 +50,8 @@ pub(crate) struct Offer {
     pub(crate) floor: Floor,
     pub(crate) newer: bool,
     pub(crate) lease: Option<Span>,
+    /// Its fence there; zero: it has none, or does not come from there.
+    pub(crate) there: Fence,
 }
 
 /// What a leader does after the tier was heard.
@@ -67,9 +71,9 @@ pub(crate) struct Asked {
     pub(crate) fence: Fence,
     /// The times in its answer count from here at the latest. This process may have stood still since.
     pub(crate) at: Tick,
-    /// The newest fence that the key was known to have, where the answer is of that moment: what is heard of later writes before
-    /// the answer comes says nothing of it. None: the answer is to be good when it is judged.
-    pub(crate) raised: Option<Fence>,
+    /// The newest fence of the tier that the key was known to have by then: a tier that says anything older has lost it. What
+    /// is heard of later says that the answer was overtaken, and no more.
+    pub(crate) raised: Fence,
 }
 
 impl Link {
@@ -101,7 +105,7 @@ impl Link {
     pub(crate) async fn ready(&mut self, key: &Key) -> Result<Asked, TierTrouble> {
         let engine = self.to.engine.clone();
         loop {
-            let asked = Asked { fence: engine.next_fence(), at: engine.clock.now(), raised: None };
+            let asked = engine.asked_now(key);
             if engine.pending.owed(key).is_none() {
                 return Ok(asked);
             }
@@ -115,7 +119,7 @@ impl Link {
     /// The same, if no invalidation is on its way.
     pub(crate) fn ready_now(&self, key: &Key) -> Option<Asked> {
         let engine = &self.to.engine;
-        let asked = Asked { fence: engine.next_fence(), at: engine.clock.now(), raised: None };
+        let asked = engine.asked_now(key);
         engine.pending.owed(key).is_none().then_some(asked)
     }
 
@@ -254,13 +258,13 @@ impl Link {
         let mut floor = covering.map_or(unordered, |verb| Floor::of(verb, asked.fence));
         // A tier that failed over may have lost an invalidation that it had acknowledged. What was written under the
         // fence of that very invalidation is not older than it.
-        if envelope.fence < asked.raised.unwrap_or_else(|| engine.pending.raised(key)) {
+        if envelope.fence < asked.raised {
             floor = floor.merge(Floor::of(Invalidation::Remove, asked.fence));
         }
         let expired = if envelope.invalidated { Floor::of(Invalidation::Expire, asked.fence) } else { Floor::NONE };
         let newer = envelope.fence > self.holds;
         self.holds = self.holds.max(envelope.fence);
-        Some(Box::new(Offer { entry, floor: floor.merge(expired), newer, lease }))
+        Some(Box::new(Offer { entry, floor: floor.merge(expired), newer, lease, there: envelope.fence }))
     }
 
     /// What somebody else stored under the key is a value with the life it has there, or none of ours to touch.
@@ -286,7 +290,7 @@ impl Link {
         };
         let aside = Aside { mark: Some(TierMark::default()), past: engine.past(key), extra: None };
         let entry = value.into_entry(key, meta, aside);
-        Said::Offer(Box::new(Offer { entry, floor: Floor::NONE, newer: true, lease: None }))
+        Said::Offer(Box::new(Offer { entry, floor: Floor::NONE, newer: true, lease: None, there: Fence::ZERO }))
     }
 
     /// No answer that is of use.
@@ -321,6 +325,29 @@ pub(crate) fn at_fence(floor: Floor, fence: Fence) -> Floor {
 }
 
 impl Engine {
+    /// What is asked of the tier from now on is asked at this moment.
+    fn asked_now(&self, key: &Key) -> Asked {
+        // The fence first: what is heard of after it raises a floor above it, or is found to be newer than the answer.
+        let (fence, at) = (self.next_fence(), self.clock.now());
+        Asked { fence, at, raised: self.pending.raised(key) }
+    }
+
+    /// What covers an offer by what this process knows now and need not have known when it asked. Call it under the key's
+    /// lock: what is heard of but raises no floor, because something newer is held here, covers whatever is older still.
+    pub(crate) fn floor_here(
+        &self,
+        space: &SpaceState,
+        shard: &Shard<Arc<FlightCell>>,
+        key: &Key,
+        offer: &Offer,
+    ) -> Floor {
+        let floor = shard.floor(key).merge(self.floor_of(space, &offer.entry));
+        if offer.there == Fence::ZERO || offer.there >= self.pending.raised(key) {
+            return floor;
+        }
+        floor.merge(Floor::of(Invalidation::Remove, offer.entry.fence()))
+    }
+
     /// The tier's answer, or what kept it from answering within what a request may spend there.
     pub(crate) async fn within_budget<T>(
         &self,

@@ -280,7 +280,7 @@ impl Engine {
     pub(crate) fn owed_value(&self, key: &Key) -> Option<Box<Offer>> {
         let owed = self.pending.owed(key)?;
         let entry = owed.written?.kept?;
-        Some(Box::new(Offer { entry, floor: Floor::NONE, newer: false, lease: None }))
+        Some(Box::new(Offer { entry, floor: Floor::NONE, newer: false, lease: None, there: Fence::ZERO }))
     }
 
     /// Drops the entry made under exactly this fence.

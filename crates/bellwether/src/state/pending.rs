@@ -281,11 +281,14 @@ impl Pending {
         }
     }
 
-    /// The value that `owed` was to bring to the tier, unless it was overtaken or overwritten since.
+    /// The value that `owed` was to bring to the tier, unless it was overtaken or removed since. One that was written over
+    /// goes there all the same: the later one follows, and no reader finds nothing in between.
     pub(crate) fn kept(&self, key: &Key, owed: &Owed) -> Option<Resident> {
         let inner = self.0.lock();
-        let now = inner.owed.get(key).filter(|now| now.generation == owed.generation)?;
-        now.written.as_ref()?.kept.clone()
+        let now = inner.owed.get(key)?;
+        let newest = now.written.as_ref()?;
+        let written = if now.generation == owed.generation { Some(newest) } else { owed.written.as_ref() };
+        written?.kept.clone()
     }
 
     /// How far it is with what was to be told of `key` by this generation.

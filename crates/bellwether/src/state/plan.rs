@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use arc_swap::ArcSwap;
 use bellwether_core::fence::Fence;
 use bellwether_core::heat::hot::Hot;
-use bellwether_core::heat::plan::{Estimate, Measure, Reaction, Undone};
+use bellwether_core::heat::plan::{Estimate, Measure, Reaction};
+use bellwether_core::heat::undone::Undone;
 use bellwether_core::time::{Span, Tick};
 use parking_lot::Mutex;
 
@@ -35,6 +36,8 @@ pub(crate) struct Sight {
     pub(crate) instances: u32,
     /// Freshness may be extended within the staleness budgets.
     pub(crate) extend_ttl: bool,
+    /// For how long a key is held that is hot.
+    pub(crate) hold: Span,
 }
 
 /// What is done about one key.

@@ -230,6 +230,7 @@ impl Gate {
         debug_assert!(self.running > 0, "a permit came back that nobody holds");
         self.running = self.running.saturating_sub(1);
         if let (Some(limiter), Some(sample)) = (&mut self.limiter, ended.sample()) {
+            limiter.press(self.shedder.is_pressed());
             limiter.ended(sample, pass.in_dip, now);
         }
         if let Some(breaker) = &mut self.breaker {

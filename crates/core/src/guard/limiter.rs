@@ -14,6 +14,10 @@ pub const EVERY: Span = Span::ms(100);
 pub const LEAST: u32 = 10;
 /// Loads may take so many times as long as usual before the limit shrinks.
 const TOLERANCE: f64 = 1.5;
+/// So many times as long while the most important callers wait for a permit although others are there who could. Each of
+/// many processes has a limit of its own before one origin, and whose "usual" is a little less shrinks for the sake of
+/// those who let callers of lower classes through.
+const PRESSED_TOLERANCE: f64 = 3.0;
 /// The limit never shrinks to less than this share of itself in one step, before smoothing.
 const STEEPEST: f64 = 0.5;
 /// How much of a step is taken at once. One slow window can take 10 % off the limit, no more.
@@ -60,6 +64,8 @@ pub struct Limiter {
     /// What those of the last window took.
     short: Option<f64>,
     window: Window,
+    /// The most important callers wait for a permit, and there are others.
+    pressed: bool,
     /// Windows until it is known whether `long` is what the origin needs, or has a queue in it.
     unknown: u32,
     dip: Option<Dip>,
@@ -105,6 +111,7 @@ impl Limiter {
             long: None,
             short: None,
             window: Window::default(),
+            pressed: false,
             unknown: UNKNOWN_FOR,
             dip: None,
             next_dip: Tick(0),
@@ -143,6 +150,11 @@ impl Limiter {
     /// Loads take longer than they usually do, by more than is put up with.
     pub fn is_slow(&self) -> bool {
         self.long.zip(self.short).is_some_and(|(long, short)| short > TOLERANCE * long)
+    }
+
+    /// Whether the most important callers wait for a permit, and there are others.
+    pub fn press(&mut self, pressed: bool) {
+        self.pressed = pressed;
     }
 
     /// A load began: with it so many run. True: it began within a dip, which [`Limiter::ended`] wants to know.
@@ -204,7 +216,8 @@ impl Limiter {
         let short = mean(sum_us, took);
         self.short = Some(short);
         let long = *self.long.get_or_insert(short);
-        let gradient = (TOLERANCE * long / short).clamp(STEEPEST, 1.0);
+        let tolerance = if self.pressed { PRESSED_TOLERANCE } else { TOLERANCE };
+        let gradient = (tolerance * long / short).clamp(STEEPEST, 1.0);
         let headroom = if used_up { HEADROOM.min(self.limit.sqrt()) } else { 0.0 };
         let innocent = self.limit <= BLAMELESS;
         self.step_to(self.limit * gradient + headroom);

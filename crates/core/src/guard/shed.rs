@@ -31,6 +31,8 @@ pub struct Shedder {
     /// Waits that ended in this window: their sum and number.
     waited_ms: u64,
     waited: u32,
+    /// In the last window the highest class waited too long, and there are others below it.
+    pressed: bool,
     classes: [Class; CLASSES],
 }
 
@@ -46,11 +48,21 @@ struct Class {
     shed: f64,
     /// What is owed of that: one is turned away when it reaches 1.
     owed: f64,
+    /// Its waits that ended in this window: their sum and number.
+    waited_ms: u64,
+    waited: u32,
 }
 
 impl Default for Shedder {
     fn default() -> Shedder {
-        Shedder { share: 1.0, since: None, waited_ms: 0, waited: 0, classes: [Class::default(); CLASSES] }
+        Shedder {
+            share: 1.0,
+            since: None,
+            waited_ms: 0,
+            waited: 0,
+            pressed: false,
+            classes: [Class::default(); CLASSES],
+        }
     }
 }
 
@@ -80,6 +92,9 @@ impl Shedder {
         if class > Priority::Background {
             self.waited_ms = self.waited_ms.saturating_add(wait.0);
             self.waited = self.waited.saturating_add(1);
+            let class = &mut self.classes[class as usize];
+            class.waited_ms = class.waited_ms.saturating_add(wait.0);
+            class.waited = class.waited.saturating_add(1);
         }
     }
 
@@ -93,6 +108,19 @@ impl Shedder {
         self.classes.iter().any(|class| class.shed > 0.0)
     }
 
+    /// The highest class waits too long although it comes first: there are too few permits for it alone, while callers of
+    /// lower classes are there. Where all are of one class, and where refreshes alone are below it, nobody can say so.
+    pub fn is_pressed(&self) -> bool {
+        self.pressed
+    }
+
+    fn presses(&self, now: Tick) -> bool {
+        let mut present = FROM_LOWEST.into_iter().rev().filter(|class| self.is_present(*class, now));
+        let Some(highest) = present.next().map(|class| &self.classes[class as usize]) else { return false };
+        let others = present.next().is_some_and(|class| class > Priority::Background);
+        others && highest.waited > 0 && highest.waited_ms > u64::from(highest.waited) * TOO_LONG_MS
+    }
+
     fn judge(&mut self, now: Tick) {
         let since = *self.since.get_or_insert(now);
         let windows = now.since(since).0 / WINDOW.0;
@@ -104,8 +132,10 @@ impl Shedder {
         let calm = (windows - u64::from(too_long)) as f64;
         self.share = (self.share - if too_long { DOWN } else { 0.0 }).max(0.0);
         self.share = (self.share + UP * calm).min(1.0);
+        self.pressed = self.presses(now);
         (self.since, self.waited_ms, self.waited) = (Some(now), 0, 0);
         for class in &mut self.classes {
+            (class.waited_ms, class.waited) = (0, 0);
             class.usual += NEWEST * (f64::from(std::mem::take(&mut class.asked)) - class.usual);
         }
         self.spread(now);
@@ -168,6 +198,27 @@ mod tests {
         assert_eq!(windows(&mut shedder, 0, 50, [0, 0, 40, 0], 400), [0; 4]);
         let shed = windows(&mut shedder, 50, 50, [0, 0, 40, 1], 400);
         assert!(shed[2] > 1000 && shed[3] == 0, "control: one critical ask is enough to make room for: {shed:?}");
+    }
+
+    #[test]
+    fn only_the_highest_of_several_classes_can_be_pressed() {
+        let pressed = |asks, wait| {
+            let mut shedder = Shedder::default();
+            windows(&mut shedder, 0, 200, asks, wait);
+            shedder.is_pressed()
+        };
+        assert!(pressed([0, 10, 10, 10], 21) && !pressed([0, 10, 10, 10], 20));
+        assert!(!pressed([0, 0, 0, 10], 300) && !pressed([10, 0, 10, 0], 300), "nobody below it, or refreshes alone");
+        // It comes first and does not wait; others do.
+        let mut shedder = Shedder::default();
+        for window in 0..50 {
+            let now = Tick(window * WINDOW.0);
+            for (class, wait) in [(Priority::Critical, 0), (Priority::Normal, 400)] {
+                shedder.seen(class, now);
+                shedder.waited(class, Span(wait), now);
+            }
+        }
+        assert!(!shedder.is_pressed());
     }
 
     #[test]

@@ -3,6 +3,7 @@
 pub mod board;
 #[cfg(test)]
 mod board_tests;
+pub mod course;
 pub mod fleet;
 #[cfg(test)]
 mod fleet_tests;
@@ -13,5 +14,6 @@ pub mod policy;
 pub mod room;
 pub mod sample;
 pub mod sketch;
+pub mod undone;
 pub mod verdict;
 pub mod window;

@@ -1,4 +1,4 @@
-//! What is done about a hot key, why, and in which order is it undone?
+//! What is done about a hot key, and why?
 //!
 //! A reaction is data: it is planned here from a verdict, carried out elsewhere, and never adds more staleness than
 //! its space allows.
@@ -6,7 +6,7 @@
 use super::hot::{Hot, Stage};
 use crate::entry::{Kind, Meta};
 use crate::ring::split::balanced;
-use crate::time::{Span, Tick};
+use crate::time::Span;
 
 /// Reads of one key may take this share of a node's capacity once the key is promoted: how often instances ask again.
 const PROMOTED_SHARE: f64 = 0.05;
@@ -20,9 +20,6 @@ const PROMOTION_JITTER: f64 = 0.10;
 const WRITES_PER_READ: f64 = 0.20;
 /// So do writes beyond this share of a node's capacity. What copies add in writes stays below it too.
 const WRITE_SHARE: f64 = 0.10;
-/// What is done already stays until what speaks for it is below this part of its bar: a key that is near one is not split and
-/// merged with every window.
-const STAYS: f64 = 0.8;
 /// A replica that is read may lag by so much; by less where the budget is less, and not below the second: nobody would
 /// have compared it in time.
 const LONGEST_LAG: Span = Span::ms(500);
@@ -33,6 +30,9 @@ const SPREAD_ABOVE: f64 = 0.25;
 const LARGE_VALUE: u32 = 64 * 1024;
 /// A larger value gets no reference per thread: each pins what was replaced until its thread looks again.
 const LARGEST_OWN_COPY: u32 = 64 * 1024;
+/// Reads a second in one process from which threads fight over a key's count. Where they don't, a reference of one's own
+/// costs 5 to 10 ns more than the store's, for the lines of memory that it takes; where they do, 50 ns less.
+const CONTENDED: f64 = 500_000.0;
 /// How much longer an extended entry is kept, as a factor of its whole life.
 const EXTENSION: u64 = 10;
 /// Writes are gathered for so long: the more there are, the longer.
@@ -79,8 +79,8 @@ pub struct Situation {
     pub degraded: bool,
     /// Somebody said that it will be hot.
     pub announced: bool,
-    /// It is read so often here that threads fight over it, or is going to be.
-    pub contended: bool,
+    /// Threads of this process that read.
+    pub threads: u32,
 }
 
 /// Why a key is reacted to as it is: the strongest reason.
@@ -227,27 +227,38 @@ pub struct Estimate {
 
 /// The reaction to a key that nothing is done about yet; `None`: leave it alone.
 pub fn plan(situation: &Situation) -> Option<Reaction> {
-    plan_after(situation, None)
+    plan_after(situation, None, 1.0)
 }
 
-/// The reaction to a key about which `before` is done.
-pub fn plan_after(situation: &Situation, before: Option<&Reaction>) -> Option<Reaction> {
+/// The reaction to a key about which `before` is done: each part of that stays as long as `part` of its bar is passed.
+/// [`Course`](super::course::Course) knows how much that is.
+pub fn plan_after(situation: &Situation, before: Option<&Reaction>, part: f64) -> Option<Reaction> {
     let hot = situation.hot.filter(|hot| hot.stage == Stage::Hot);
-    let gathered = before.is_some_and(|before| before.reason == Reason::WriteHeavy);
+    let before = Before { reaction: before, part };
     match hot {
-        Some(hot) if is_write_heavy(&hot, situation.capacity, stays(gathered)) => Some(of_writes(&hot, situation)),
+        Some(hot) if is_write_heavy(&hot, situation.capacity, before) => Some(of_writes(&hot, situation)),
         Some(_) => Some(of_reads(situation, before)),
         None if situation.announced => Some(of_reads(situation, before)),
         None => None,
     }
 }
 
-/// The part of a bar that is to be passed for what is `done` already, or is not.
-fn stays(done: bool) -> f64 {
-    if done { STAYS } else { 1.0 }
+/// What is done already, and how much of its bars is to be passed for it to stay.
+#[derive(Clone, Copy)]
+struct Before<'a> {
+    reaction: Option<&'a Reaction>,
+    part: f64,
 }
 
-fn is_write_heavy(hot: &Hot, capacity: f64, part: f64) -> bool {
+impl Before<'_> {
+    /// The part of a bar that is to be passed for what is done already, or is not.
+    fn bar(self, is: impl FnOnce(&Reaction) -> bool) -> f64 {
+        if self.reaction.is_some_and(is) { self.part } else { 1.0 }
+    }
+}
+
+fn is_write_heavy(hot: &Hot, capacity: f64, before: Before<'_>) -> bool {
+    let part = before.bar(|before| before.reason == Reason::WriteHeavy);
     let Rw { reads, writes } = Rw::of(hot);
     writes > part * WRITES_PER_READ * reads || writes > part * WRITE_SHARE * capacity
 }
@@ -286,16 +297,16 @@ fn nothing(reason: Reason) -> Reaction {
     }
 }
 
-fn of_reads(s: &Situation, before: Option<&Reaction>) -> Reaction {
+fn of_reads(s: &Situation, before: Before<'_>) -> Reaction {
     let promote = promoted_for(s);
     let left = Span(s.allowed.budget.0 - promote.unwrap_or_default().at_most(s.allowed.budget).0);
     let rest = remaining(s, promote);
-    let near = before.is_some_and(|before| before.replicas.is_some());
-    let replicas = lag(s, left).filter(|_| rest > SPREAD_ABOVE * stays(near));
+    let near = before.bar(|before| before.replicas.is_some());
+    let replicas = lag(s, left).filter(|_| rest > SPREAD_ABOVE * near);
     let left = Span(left.0 - replicas.unwrap_or_default().0);
     let rest = if replicas.is_some() { rest / f64::from(1 + s.replicas) } else { rest };
-    let held = before.map_or(1, |before| before.copies);
-    let copies = copies(s, rest, 1.0).max(copies(s, rest, STAYS).min(held));
+    let held = before.reaction.map_or(1, |before| before.copies);
+    let copies = copies(s, rest, 1.0).max(copies(s, rest, before.part).min(held));
     let fresh = if s.allowed.extend_ttl || s.degraded { s.ttl.at_most(left) } else { Span::ZERO };
     let large = s.value_bytes > LARGE_VALUE;
     let reason = match () {
@@ -308,7 +319,7 @@ fn of_reads(s: &Situation, before: Option<&Reaction>) -> Reaction {
     };
     Reaction {
         // Where memory answers only what is held for a while, a reference would be asked in vain.
-        own_copies: s.contended && s.allowed.memory && s.value_bytes <= LARGEST_OWN_COPY,
+        own_copies: is_contended(s, before) && s.allowed.memory && s.value_bytes <= LARGEST_OWN_COPY,
         promote,
         compress: large && s.allowed.shared,
         replicas,
@@ -317,6 +328,12 @@ fn of_reads(s: &Situation, before: Option<&Reaction>) -> Reaction {
         worker: s.allowed.loads,
         ..nothing(reason)
     }
+}
+
+/// It is read so often here that threads fight over it, or is going to be.
+fn is_contended(s: &Situation, before: Before<'_>) -> bool {
+    let bar = before.bar(|before| before.own_copies) * CONTENDED;
+    s.announced || (s.threads > 1 && s.hot.is_some_and(|hot| hot.here.reads >= bar))
 }
 
 /// How far replicas may lag that are read. Where no staleness is allowed they are not.
@@ -374,6 +391,11 @@ impl Reaction {
         Measure::ALL.into_iter().filter(|measure| self.has(*measure))
     }
 
+    /// Whether `next` lacks something of this.
+    pub fn is_more_than(&self, next: &Reaction) -> bool {
+        self.copies > next.copies || self.measures().any(|measure| !next.has(measure))
+    }
+
     /// Whether `measure` is in force.
     pub fn has(&self, measure: Measure) -> bool {
         match measure {
@@ -428,63 +450,6 @@ impl Extension {
         let hard_until = hard_until + longer;
         let swr_ms = swr_until.since(fresh_until).as_u32();
         Meta { fresh_until, swr_ms, hard_ms: hard_until.since(fresh_until).as_u32().max(swr_ms), ..meta }
-    }
-}
-
-/// How far a reaction is undone: in the reverse of the order in which it came into force.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Undone {
-    /// Nothing yet.
-    #[default]
-    Nothing,
-    /// No worker, no gathering of writes.
-    Worker,
-    /// Entries get their usual times.
-    Extension,
-    /// Nobody is sent to a copy any more; what was sent there may still be under way until then.
-    Routing(Tick),
-    /// The copies are deleted.
-    Copies,
-    /// Replicas are not read.
-    Replicas,
-    /// Nothing is left of it.
-    All,
-}
-
-impl Undone {
-    /// The next step. A request takes `longest_request` at the most.
-    #[must_use]
-    pub fn next(self, reaction: &Reaction, now: Tick, longest_request: Span) -> Undone {
-        match self {
-            Undone::Nothing => Undone::Worker,
-            Undone::Worker => Undone::Extension,
-            Undone::Extension if reaction.copies > 1 => Undone::Routing(now + Span(longest_request.0 * 2)),
-            Undone::Routing(until) if now < until => self,
-            Undone::Routing(_) => Undone::Copies,
-            Undone::Extension | Undone::Copies => Undone::Replicas,
-            Undone::Replicas | Undone::All => Undone::All,
-        }
-    }
-
-    /// What is left of `reaction`.
-    #[must_use]
-    pub fn of(self, reaction: Reaction) -> Reaction {
-        let Reaction { reason, own_copies, promote, compress, replicas, copies, extend, worker, coalesce, .. } =
-            reaction;
-        let past = |step: Undone| self >= step;
-        let routed = self < Undone::Routing(Tick(0));
-        Reaction {
-            reason,
-            worker: worker && !past(Undone::Worker),
-            coalesce: coalesce.filter(|_| !past(Undone::Worker)),
-            extend: extend.filter(|_| !past(Undone::Extension)),
-            copies: if routed { copies } else { 1 },
-            leaving: if matches!(self, Undone::Routing(_)) { copies } else { 0 },
-            replicas: replicas.filter(|_| !past(Undone::Replicas)),
-            compress: compress && !past(Undone::All),
-            promote: promote.filter(|_| !past(Undone::All)),
-            own_copies: own_copies && !past(Undone::All),
-        }
     }
 }
 

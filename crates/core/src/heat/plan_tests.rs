@@ -1,6 +1,8 @@
 use super::*;
 use crate::fence::Fence;
 use crate::heat::hot::Rates;
+use crate::heat::undone::Undone;
+use crate::time::Tick;
 use proptest::prelude::*;
 
 fn hot(reads: f64, writes: f64, share: f64) -> Hot {
@@ -22,7 +24,7 @@ fn situation(hot: Hot) -> Situation {
         heard: false,
         degraded: false,
         announced: false,
-        contended: true,
+        threads: 2,
     }
 }
 
@@ -107,7 +109,7 @@ fn what_is_done_stays_until_less_speaks_for_it_than_made_it_begin() {
     (s.allowed.budget, s.nodes) = (Span::ZERO, 3);
     let done = |before: &Reaction, reads_share: f64, writes: f64| {
         let s = Situation { hot: Some(hot(90_000.0, writes, reads_share)), ..s };
-        plan_after(&s, Some(before)).expect("it is hot")
+        plan_after(&s, Some(before), 0.8).expect("it is hot")
     };
     let (calm, split) = (planned(s), planned(Situation { hot: Some(hot(90_000.0, 0.0, 0.26)), ..s }));
     assert_eq!((calm.copies, split.copies), (1, 3));
@@ -127,22 +129,25 @@ fn what_is_done_stays_until_less_speaks_for_it_than_made_it_begin() {
     assert!(begun.replicas.is_some(), "{begun:?}");
     near.hot = Some(hot(90_000.0, 0.0, 0.23));
     assert_eq!(
-        (planned(near).replicas, plan_after(&near, Some(&begun)).expect("hot").replicas),
+        (planned(near).replicas, plan_after(&near, Some(&begun), 0.8).expect("hot").replicas),
         (None, begun.replicas)
     );
 }
 
 #[test]
 fn a_large_value_is_compressed_and_has_no_reference_per_thread() {
-    let mut s = situation(hot(9_000.0, 0.0, 0.9));
+    let mut s = situation(hot(500_000.0, 0.0, 0.9));
     (s.value_bytes, s.allowed.memory) = (64 * 1024 + 1, true);
     let large = planned(s);
     assert_eq!((large.compress, large.own_copies, large.reason), (true, false, Reason::LargeValue));
     s.value_bytes = 64 * 1024;
     assert_eq!((planned(s).compress, planned(s).own_copies), (false, true));
-    s.contended = false;
+    let begun = planned(s);
+    s.hot = Some(hot(450_000.0, 0.0, 0.9));
     assert!(!planned(s).own_copies, "a reference of one's own costs more than a count that nobody fights over");
-    s.contended = true;
+    assert!(plan_after(&s, Some(&begun), 0.8).expect("hot").own_copies, "but stays");
+    s.hot = Some(hot(500_000.0, 0.0, 0.9));
+    assert!(!planned(Situation { threads: 1, ..s }).own_copies, "one thread fights with nobody");
     s.allowed.memory = false;
     assert!(!planned(s).own_copies && planned(s).promote.is_some(), "references are to what memory answers with");
 }
@@ -265,7 +270,7 @@ fn any_situation() -> impl Strategy<Value = Situation> {
             ttl,
             value_bytes,
             (instances, nodes, replicas, capacity),
-            [degraded, announced, contended, heard],
+            [degraded, announced, threads, heard],
         )| {
             Situation {
                 hot,
@@ -279,7 +284,7 @@ fn any_situation() -> impl Strategy<Value = Situation> {
                 heard,
                 degraded,
                 announced,
-                contended,
+                threads: 1 + u32::from(threads),
             }
         },
     )
@@ -303,12 +308,12 @@ fn any_value() -> impl Strategy<Value = Meta> {
 proptest! {
     #[test]
     fn no_reaction_adds_more_staleness_than_the_budget(
-        (s, other, before) in (any_situation(), any_situation(), any::<bool>()),
+        (s, other, before, part) in (any_situation(), any_situation(), any::<bool>(), 0.0..=1.0),
         meta in any_value(),
         unit in 0.0..1.0,
     ) {
         let before = before.then(|| plan(&other)).flatten();
-        let Some(reaction) = plan_after(&s, before.as_ref()) else {
+        let Some(reaction) = plan_after(&s, before.as_ref(), part) else {
             prop_assert!(!s.announced && s.hot.is_none_or(|hot| hot.stage == Stage::Watched));
             return Ok(());
         };
@@ -323,8 +328,8 @@ proptest! {
         }
         prop_assert!(reaction.copies >= 1 && u32::from(reaction.copies) <= s.nodes.max(1));
         prop_assert!(reaction.copies == 1 || (s.allowed.shared && reaction.reason != Reason::WriteHeavy));
-        prop_assert_eq!(plan_after(&s, before.as_ref()), Some(reaction), "the same situation, the same reaction");
-        prop_assert_eq!(plan_after(&s, Some(&reaction)), Some(reaction), "and the same once it is done");
+        prop_assert_eq!(plan_after(&s, before.as_ref(), part), Some(reaction), "the same situation, the same reaction");
+        prop_assert_eq!(plan_after(&s, Some(&reaction), part), Some(reaction), "and the same once it is done");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use bellwether_faults::{Ending, Faults, Proxy};
 use bellwether_servers::{Announced, ServerError};
@@ -29,6 +30,8 @@ pub(crate) struct Cast {
     pub(crate) origin: SocketAddr,
     /// Loads at once, of each server.
     pub(crate) permits: u64,
+    /// For so long it waits for the engine.
+    pub(crate) budget: Duration,
     /// Where entries go, so that no other run's are met.
     pub(crate) prefix: String,
     /// The run's random name: part of every key.
@@ -101,6 +104,11 @@ impl Member {
     pub(crate) fn target(&self) -> Result<Target, DrillError> {
         let address = self.process().listening("redis");
         address.map(Target::started).ok_or_else(|| DrillError::Server("it has no port".into()))
+    }
+
+    /// Its way to the one engine that the fleet shares, for entries.
+    pub(crate) fn wire(&self, engine: Target) -> Option<Target> {
+        self.wires.as_ref().map(|wires| engine.at(wires.entries.address()))
     }
 
     /// `kill -9`.
@@ -184,7 +192,7 @@ fn launch(cast: &Cast, url: &str, backplane: Option<&str>) -> Result<Announced, 
     match cast.flaw {
         None => {
             let listed = cast.filters.then_some(&*cast.run);
-            let text = config(cast.origin, cast.permits, url, backplane, &cast.prefix, listed);
+            let text = config(cast.origin, cast.permits, cast.budget, url, backplane, &cast.prefix, listed);
             serve(&cast.program, &(text + cast.besides))
         }
         Some(flaw) => naive(&cast.program, flaw, cast.origin, url),

@@ -1,6 +1,7 @@
 //! What is an incident?
 
 use std::pin::Pin;
+use std::time::Duration;
 
 use crate::control::FleetFlaw;
 use crate::error::DrillError;
@@ -27,6 +28,8 @@ pub struct Incident {
     pub controls: &'static [FleetFlaw],
     /// Whether it can be held over somebody's own Redis.
     pub elsewhere: bool,
+    /// For so long a server waits for the engine's answer before it takes it for silent.
+    pub(crate) budget: Duration,
     /// Whether there is a space whose keys the origin names, for a filter of those that exist.
     pub(crate) filters: bool,
     pub(crate) play: for<'a> fn(&'a mut Stage) -> Playing<'a>,

@@ -12,6 +12,7 @@ mod herd;
 mod incident;
 mod kind;
 mod plays;
+mod pulse;
 mod run;
 mod scale;
 pub(crate) mod space;

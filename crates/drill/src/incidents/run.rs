@@ -143,6 +143,7 @@ async fn set(incident: &Incident, options: &Options, kind: Kind, run: &str) -> R
         flaw: options.control,
         origin: origin.address(),
         permits: incident.permits,
+        budget: incident.budget,
         prefix: format!("{}:", mark(run)),
         run: run.to_owned(),
         filters: incident.filters,

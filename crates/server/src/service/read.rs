@@ -202,11 +202,13 @@ impl Serving {
         };
         match self.belongs(key) {
             Belongs::To(served, captures) => match &served.origin {
-                None if served.is_elsewhere()
-                    && terms.demand != Demand::CachedOnly
-                    && !served.has(&served.stored(key), terms) =>
-                {
-                    Next::Find(served)
+                // What memory had a moment ago may be gone by now: then it is looked for as if it had never been there.
+                None if served.is_elsewhere() && terms.demand != Demand::CachedOnly => {
+                    let has = served.has(&served.stored(key), terms);
+                    match has.then(|| served.read_plain(&served.stored(key), terms)) {
+                        Some(outcome @ Outcome::Value(_)) => Next::End(outcome),
+                        Some(_) | None => Next::Find(served),
+                    }
                 }
                 None => Next::End(served.read_plain(&served.stored(key), terms)),
                 Some(source) => match served.load(source, &captures) {

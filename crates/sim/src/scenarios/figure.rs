@@ -70,6 +70,8 @@ pub enum Figure {
     WaitMax,
     /// The longest that an answer was past its ttl.
     Oldest,
+    /// Answers older than a removal that had been answered before they were asked for.
+    Older,
     /// Questions to the shared tier by those who lead a load or wait for another's.
     Polls,
     /// The most loads that the origin had at once, those that wait there included.
@@ -86,7 +88,7 @@ pub enum Figure {
 
 impl Figure {
     /// Every figure, in the order of a file's columns.
-    pub const ALL: [Figure; 33] = [
+    pub const ALL: [Figure; 34] = [
         Figure::Loads,
         Figure::LoadsPerPeriod,
         Figure::PeakLoads,
@@ -114,6 +116,7 @@ impl Figure {
         Figure::WaitP999,
         Figure::WaitMax,
         Figure::Oldest,
+        Figure::Older,
         Figure::Polls,
         Figure::PeakAtOrigin,
         Figure::Requests,
@@ -166,6 +169,7 @@ impl Figure {
             Figure::WaitP999 => ("p99.9 wait", "wait_p999_ms", Unit::Time),
             Figure::WaitMax => ("longest wait", "wait_max_ms", Unit::Time),
             Figure::Oldest => ("oldest past ttl", "oldest_past_ttl_ms", Unit::Time),
+            Figure::Older => ("older than a removal", "older_than_a_removal", Unit::Number),
             Figure::Polls => ("polls", "polls", Unit::Number),
             Figure::PeakAtOrigin => ("most at the origin", "peak_at_origin", Unit::Number),
             Figure::Requests => ("requests", "requests", Unit::Number),

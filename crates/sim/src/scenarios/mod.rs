@@ -21,6 +21,7 @@ mod s6;
 mod s7;
 mod s8;
 mod s9;
+mod storm;
 mod study;
 #[cfg(test)]
 mod tests;

@@ -67,7 +67,9 @@ impl Scenario {
     /// What happens, in a line.
     pub const fn says(self) -> &'static str {
         match self {
-            Scenario::S1 => "a flash sale's requests, all within 100 ms, on one expired key",
+            Scenario::S1 => {
+                "a flash sale's requests on one expired key, all within 100 ms, or while it is removed 500 times a second"
+            }
             Scenario::S2 => "one key at 20,000 requests/s expires every minute",
             Scenario::S3 => "the process that loads a key at 20,000 requests/s dies while it loads",
             Scenario::S4 => "one key goes from 500 to 80,000 requests/s in a moment",

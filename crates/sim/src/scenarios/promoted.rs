@@ -68,6 +68,6 @@ fn situation(hot: Option<Hot>, instances: u32, capacity: f64) -> Situation {
         heard: true,
         degraded: false,
         announced: false,
-        contended: false,
+        threads: 1,
     }
 }

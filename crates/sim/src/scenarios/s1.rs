@@ -1,16 +1,17 @@
-//! S1: a flash sale finds its key expired.
+//! S1: a flash sale finds its key expired; or the key is removed again and again while it is sold.
 
 use bellwether_core::time::Span;
 
 use super::figure::Figure;
 use super::ladder::{COLUMNS, Ladder, Shows};
 use super::name::Scenario;
+use super::storm;
 use super::study::{Goal, Sizes, Study};
 use crate::fleet::{Arrivals, Case, PolicySet, Start};
 
 pub(super) fn cases() -> Vec<Case> {
     let sale = Case {
-        says: Scenario::S1.says(),
+        says: "a flash sale's requests, all within 100 ms, on one expired key",
         rate: 200_000.0,
         arrivals: Arrivals::EvenFor(Span::ms(100)),
         start: Start::Expired,
@@ -48,5 +49,5 @@ pub(super) fn studies(sizes: &Sizes) -> Vec<Box<dyn Study>> {
             full_says: None,
         }
     };
-    cases().into_iter().map(|case| study(case).sized(sizes)).collect()
+    cases().into_iter().map(|case| study(case).sized(sizes)).chain([storm::study(sizes)]).collect()
 }

@@ -49,6 +49,20 @@ fn it_shrinks_to_what_the_origin_bears() {
 }
 
 #[test]
+fn while_the_most_important_wait_it_puts_up_with_three_times_what_is_usual_and_no_more() {
+    let found = |pressed, workers| {
+        let mut limiter = Limiter::new(64);
+        run(&mut limiter, 0, 5_000, 4, |inflight, _| rtt(workers, 20_000.0, inflight));
+        limiter.press(pressed);
+        run(&mut limiter, 5_000, 20_000, 64, |inflight, _| rtt(workers, 20_000.0, inflight));
+        limiter.limit()
+    };
+    assert_eq!(found(true, 25.0), 64, "2.6 times as long");
+    assert!(found(false, 25.0) < 50, "the control: {}", found(false, 25.0));
+    assert!(found(true, 10.0) < 45, "6.4 times: {}", found(true, 10.0));
+}
+
+#[test]
 fn an_origin_that_was_overloaded_from_the_start_is_not_held_to_be_slow() {
     let mut limiter = Limiter::new(512);
     run(&mut limiter, 0, 60_000, 512, |inflight, _| rtt(16.0, 20_000.0, inflight));

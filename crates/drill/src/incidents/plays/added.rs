@@ -11,7 +11,7 @@ use crate::incidents::engine::Nodes;
 use crate::incidents::herd::{failed, first_failure, meanwhile};
 use crate::incidents::incident::Incident;
 use crate::incidents::kind::Kind;
-use crate::incidents::space::Space;
+use crate::incidents::space::{BUDGET, Space};
 use crate::incidents::stage::Stage;
 use crate::key::Key;
 
@@ -24,6 +24,7 @@ pub(super) const NODE_ADDED: Incident = Incident {
     permits: PERMITS,
     controls: &[FleetFlaw::Modulo],
     elsewhere: false,
+    budget: BUDGET,
     filters: false,
     play: |stage| Box::pin(play(stage)),
 };

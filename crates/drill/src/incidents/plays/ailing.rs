@@ -11,7 +11,7 @@ use crate::incidents::herd::{failed, first_failure, meanwhile_these, p99};
 use crate::incidents::incident::Incident;
 use crate::incidents::kind::Kind;
 use crate::incidents::plays::overload::overload;
-use crate::incidents::space::Space;
+use crate::incidents::space::{BUDGET, Space};
 use crate::incidents::stage::Stage;
 use crate::origin::Mode;
 
@@ -24,6 +24,7 @@ pub(super) const ORIGIN_SLOW: Incident = Incident {
     permits: PERMITS,
     controls: &[FleetFlaw::Coalescing, FleetFlaw::Lock],
     elsewhere: true,
+    budget: BUDGET,
     filters: false,
     play: |stage| {
         Box::pin(async move {
@@ -43,6 +44,7 @@ pub(super) const ORIGIN_DEAD: Incident = Incident {
     permits: PERMITS,
     controls: &[FleetFlaw::Coalescing, FleetFlaw::Lock],
     elsewhere: true,
+    budget: BUDGET,
     filters: false,
     play: |stage| Box::pin(play(stage, Ailment::Dead)),
 };

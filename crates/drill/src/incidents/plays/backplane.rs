@@ -12,7 +12,7 @@ use crate::error::DrillError;
 use crate::incidents::check::Check;
 use crate::incidents::incident::Incident;
 use crate::incidents::kind::Kind;
-use crate::incidents::space::Space;
+use crate::incidents::space::{BUDGET, Space};
 use crate::incidents::stage::Stage;
 
 /// `backplane-lost`
@@ -24,6 +24,7 @@ pub(super) const BACKPLANE_LOST: Incident = Incident {
     permits: PERMITS,
     controls: &[FleetFlaw::Local],
     elsewhere: true,
+    budget: BUDGET,
     filters: false,
     play: |stage| Box::pin(play(stage)),
 };

@@ -10,7 +10,7 @@ use crate::error::DrillError;
 use crate::incidents::check::Check;
 use crate::incidents::incident::Incident;
 use crate::incidents::kind::Kind;
-use crate::incidents::space::Space;
+use crate::incidents::space::{BUDGET, Space};
 use crate::incidents::stage::{Stage, get};
 
 /// `delete-during-load`
@@ -22,6 +22,7 @@ pub(super) const DELETE_DURING_LOAD: Incident = Incident {
     permits: PERMITS,
     controls: &[FleetFlaw::Lock, FleetFlaw::Coalescing, FleetFlaw::Local],
     elsewhere: true,
+    budget: BUDGET,
     filters: false,
     play: |stage| Box::pin(play(stage)),
 };

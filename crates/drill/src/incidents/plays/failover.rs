@@ -25,6 +25,7 @@ pub(super) const FAILOVER: Incident = Incident {
     permits: PERMITS,
     controls: &[FleetFlaw::Coalescing],
     elsewhere: false,
+    budget: BUDGET,
     filters: false,
     play: |stage| Box::pin(play(stage)),
 };

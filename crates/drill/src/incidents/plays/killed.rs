@@ -11,7 +11,7 @@ use crate::incidents::engine::Engine;
 use crate::incidents::incident::Incident;
 use crate::incidents::kind::Kind;
 use crate::incidents::scale::Scale;
-use crate::incidents::space::Space;
+use crate::incidents::space::{BUDGET, Space};
 use crate::incidents::stage::Stage;
 use crate::key::Key;
 
@@ -24,6 +24,7 @@ pub(super) const LEADER_KILLED: Incident = Incident {
     permits: PERMITS,
     controls: &[FleetFlaw::Lock, FleetFlaw::Coalescing],
     elsewhere: true,
+    budget: BUDGET,
     filters: false,
     play: |stage| Box::pin(play(stage)),
 };

@@ -10,7 +10,8 @@ use crate::incidents::herd::meanwhile_these;
 use crate::incidents::incident::Incident;
 use crate::incidents::kind::Kind;
 use crate::incidents::plays::together::together;
-use crate::incidents::space::Space;
+use crate::incidents::pulse::felt;
+use crate::incidents::space::{PATIENT, Space};
 use crate::incidents::stage::Stage;
 
 /// `rolling-restart`
@@ -22,6 +23,7 @@ pub(super) const ROLLING_RESTART: Incident = Incident {
     permits: PERMITS,
     controls: &[FleetFlaw::Alone],
     elsewhere: true,
+    budget: PATIENT,
     filters: false,
     play: |stage| {
         Box::pin(async move {
@@ -51,7 +53,7 @@ async fn play(stage: &Stage) -> Result<Vec<Check>, DrillError> {
         sleep(stage.scale.after / 2).await;
         Ok(())
     };
-    let ((), calls) = meanwhile_these(stage, &everyone, &keys, script).await?;
+    let (((), calls), pulse) = felt(stage, PATIENT, meanwhile_these(stage, &everyone, &keys, script)).await?;
     // Who was connected to a server that is killed loses its call.
     let lost = calls.iter().filter(|call| call.answer == Answer::Lost).count();
     let wrong = calls.iter().filter(|call| !call.answer.served() && call.answer != Answer::Lost).count() as u64;
@@ -64,7 +66,8 @@ async fn play(stage: &Stage) -> Result<Vec<Check>, DrillError> {
     Ok(vec![
         Check::none("errors", what, wrong, calls.len() as u64)
             .note(format!("{lost} calls at a server as it was killed")),
-        Check::none("loads", format!("loads of {KEYS} keys that the fleet has"), stage.loads(&keys) - warm, KEYS),
+        Check::none("loads", format!("loads of {KEYS} keys that the fleet has"), stage.loads(&keys) - warm, KEYS)
+            .note(pulse.to_string()),
         Check::none("after", "rows that a server does not give afterwards", missing, KEYS * SERVERS as u64),
     ])
 }

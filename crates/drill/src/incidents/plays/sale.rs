@@ -10,7 +10,7 @@ use crate::incidents::check::Check;
 use crate::incidents::herd::{failed, first_failure, meanwhile_these, p99};
 use crate::incidents::incident::Incident;
 use crate::incidents::kind::Kind;
-use crate::incidents::space::Space;
+use crate::incidents::space::{BUDGET, Space};
 use crate::incidents::stage::Stage;
 
 /// `flash-sale`
@@ -22,6 +22,7 @@ pub(super) const FLASH_SALE: Incident = Incident {
     permits: PERMITS,
     controls: &[FleetFlaw::Coalescing, FleetFlaw::Lock],
     elsewhere: true,
+    budget: BUDGET,
     filters: false,
     play: |stage| Box::pin(play(stage)),
 };

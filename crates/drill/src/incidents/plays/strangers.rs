@@ -12,7 +12,7 @@ use crate::incidents::check::Check;
 use crate::incidents::herd::{failed, first_failure, meanwhile_these, p99};
 use crate::incidents::incident::Incident;
 use crate::incidents::kind::Kind;
-use crate::incidents::space::Space;
+use crate::incidents::space::{BUDGET, Space};
 use crate::incidents::stage::{Stage, get};
 use crate::key::Key;
 
@@ -25,6 +25,7 @@ pub(super) const PENETRATION: Incident = Incident {
     permits: PERMITS,
     controls: &[FleetFlaw::Coalescing],
     elsewhere: true,
+    budget: BUDGET,
     filters: true,
     play: |stage| {
         Box::pin(async {
@@ -44,6 +45,7 @@ pub(super) const CACHE_BUSTING: Incident = Incident {
     permits: PERMITS,
     controls: &[FleetFlaw::Coalescing],
     elsewhere: true,
+    budget: BUDGET,
     filters: false,
     play: |stage| Box::pin(play(stage, Strangers::New)),
 };

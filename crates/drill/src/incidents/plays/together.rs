@@ -11,7 +11,8 @@ use crate::error::DrillError;
 use crate::incidents::check::Check;
 use crate::incidents::fleet::Member;
 use crate::incidents::herd::{Call, meanwhile_these, p99};
-use crate::incidents::space::Space;
+use crate::incidents::pulse::felt;
+use crate::incidents::space::{PATIENT, Space};
 use crate::incidents::stage::Stage;
 
 const KEYS: u64 = 200;
@@ -51,7 +52,8 @@ pub(super) async fn together(stage: &mut Stage) -> Result<Vec<Check>, DrillError
         sleep(stage.scale.after).await;
         Ok((ended, up, stage.loads(&keys) - before))
     };
-    let ((ended, up, loads), calls) = meanwhile_these(stage, &everyone, asked, script).await?;
+    let meanwhile = meanwhile_these(stage, &everyone, asked, script);
+    let (((ended, up, loads), calls), pulse) = felt(stage, PATIENT, meanwhile).await?;
     let (ahead, listed) = (stage.loads(unasked), unasked.len() as u64);
     let mut absent = 0;
     for &server in &everyone {
@@ -64,7 +66,7 @@ pub(super) async fn together(stage: &mut Stage) -> Result<Vec<Check>, DrillError
     let what = format!("all {} restarted at once, Redis empty: loads of {KEYS} keys", everyone.len());
     let after = calls.iter().filter(|call| call.at >= up).count();
     Ok(vec![
-        Check::most("together", what, loads, (KEYS as f64 * LOADS) as u64),
+        Check::most("together", what, loads, (KEYS as f64 * LOADS) as u64).note(pulse.to_string()),
         Check::none(
             "meanwhile",
             "answers other than the row, and calls lost once they listen",

@@ -22,6 +22,7 @@ pub(super) const REDIS_FROZEN: Incident = Incident {
     permits: PERMITS,
     controls: &[FleetFlaw::Coalescing, FleetFlaw::Lock],
     elsewhere: true,
+    budget: BUDGET,
     filters: false,
     play: |stage| Box::pin(play(stage, Trouble::Frozen)),
 };
@@ -35,6 +36,7 @@ pub(super) const REDIS_DOWN: Incident = Incident {
     permits: PERMITS,
     controls: &[FleetFlaw::Coalescing, FleetFlaw::Lock],
     elsewhere: true,
+    budget: BUDGET,
     filters: false,
     play: |stage| Box::pin(play(stage, Trouble::Down)),
 };

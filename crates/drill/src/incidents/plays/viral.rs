@@ -25,6 +25,7 @@ pub(super) const VIRAL: Incident = Incident {
     permits: PERMITS,
     controls: &[FleetFlaw::Coalescing],
     elsewhere: false,
+    budget: BUDGET,
     filters: false,
     play: |stage| {
         Box::pin(async move {
@@ -44,6 +45,7 @@ pub(super) const HOT_NODE_DIES: Incident = Incident {
     permits: PERMITS,
     controls: &[FleetFlaw::Coalescing],
     elsewhere: false,
+    budget: BUDGET,
     filters: false,
     play: |stage| Box::pin(dies(stage)),
 };
