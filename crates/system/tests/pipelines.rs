@@ -176,6 +176,26 @@ fn a_pipeline_in_a_fleet_is_answered_as_its_commands_are_one_by_one() {
     }
 }
 
+#[test]
+fn a_read_before_a_write_of_its_key_says_what_was_there_before() {
+    const KEYS: usize = 100;
+    let (redis, origin) = (redis(), Origin::start());
+    let [first, second] = fleet(&redis.url(), &origin);
+    let (mut client, mut other) = (first.connect(), second.connect());
+    assert!(client.pipeline(&sets(KEYS, "old")).iter().all(|reply| *reply == Value::ok()));
+    // The other process must ask the tier for each.
+    let commands: Vec<Vec<String>> = (0..KEYS)
+        .flat_map(|n| {
+            [format!("GET s:{n}"), format!("SET s:{n} new"), format!("MGET s:{n}"), format!("DEL s:{n} s:{n}")]
+        })
+        .map(|line| words(&line))
+        .collect();
+    for (n, said) in other.pipeline(&commands).chunks(4).enumerate() {
+        let new = Value::Array(vec![Value::bulk("new")]);
+        assert_eq!(*said, [Value::bulk("old"), Value::ok(), new, Value::Int(1)], "{n}");
+    }
+}
+
 fn encoded(words: &[String]) -> Vec<u8> {
     bellwether_system::encode(&words.iter().map(|word| word.as_bytes()).collect::<Vec<_>>())
 }

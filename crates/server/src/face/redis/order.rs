@@ -50,6 +50,8 @@ pub(super) struct Order {
     ready: VecDeque<u64>,
     /// Keys of all tickets, one that two name twice.
     names: usize,
+    /// Tickets of those that do more than look.
+    writes: usize,
     /// Bytes of all commands, and of the deferred ones.
     bytes: usize,
     held: usize,
@@ -69,6 +71,7 @@ struct Line {
 /// A command's places in the lines of its keys.
 struct Ticket {
     keys: Vec<Bytes>,
+    access: Access,
     bytes: usize,
     /// Lines in which it waits.
     waits: usize,
@@ -107,6 +110,16 @@ impl Order {
         !self.tickets.is_empty()
     }
 
+    /// Whether the command of this number is under way, or waits.
+    pub(super) fn has(&self, number: u64) -> bool {
+        self.tickets.contains_key(&number)
+    }
+
+    /// Whether anything is under way that changes something.
+    pub(super) fn is_writing(&self) -> bool {
+        self.writes > 0
+    }
+
     /// Whether a further command, of so many words and bytes, may be under way or wait.
     pub(super) fn has_room(&self, words: usize, bytes: usize) -> bool {
         self.tickets.len() < MOST_UNDERWAY
@@ -133,7 +146,7 @@ impl Order {
         bytes: usize,
         deferred: Option<Deferred>,
     ) {
-        let mut ticket = Ticket { keys: Vec::new(), bytes, waits: 0, deferred: None };
+        let mut ticket = Ticket { keys: Vec::new(), access, bytes, waits: 0, deferred: None };
         for key in keys {
             let key = Bytes::copy_from_slice(key);
             let line = self.lines.entry(key.clone()).or_default();
@@ -151,6 +164,7 @@ impl Order {
         }
         self.names += ticket.keys.len();
         self.bytes += bytes;
+        self.writes += usize::from(access != Access::Look);
         self.tickets.insert(number, ticket);
         if let Some(deferred) = deferred {
             self.defer(number, deferred);
@@ -183,6 +197,7 @@ impl Order {
         let Some(ticket) = self.tickets.remove(&number) else { return };
         self.names -= ticket.keys.len();
         self.bytes -= ticket.bytes;
+        self.writes -= usize::from(ticket.access != Access::Look);
         for key in ticket.keys {
             let Some(line) = self.lines.get_mut(&key) else { continue };
             line.begun -= 1;
@@ -237,7 +252,11 @@ mod tests {
         order.leave(4);
         assert_eq!(order.next(), Some(5));
         [1, 3, 5, 6].into_iter().for_each(|number| order.leave(number));
-        assert!(!order.is_busy() && order.lines.is_empty() && (order.names, order.bytes, order.held) == (0, 0, 0));
+        assert!(
+            !order.is_busy()
+                && order.lines.is_empty()
+                && (order.names, order.bytes, order.held, order.writes) == (0, 0, 0, 0)
+        );
     }
 
     #[test]

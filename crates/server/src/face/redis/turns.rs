@@ -18,7 +18,12 @@ impl Client {
     pub(super) fn has_turn(&self, args: Args<'_>, bytes: usize) -> bool {
         let Some(command) = TABLE.find(&args[0]) else { return true };
         let queued = self.multi.is_some() && !command.at_once;
-        queued || (command.access(args).is_some() && self.order.has_room(args.len(), bytes))
+        queued
+            || if command.access(args).is_some() {
+                self.order.has_room(args.len(), bytes)
+            } else {
+                !self.order.is_writing()
+            }
     }
 
     /// Begins a command where other tiers must know what it changes, or have what it asks for: at once, or in its turn.
@@ -27,7 +32,11 @@ impl Client {
         let waits = self.order.is_busy() && self.order.blocks(command.keys_of(args), access);
         let caching = self.following.tracked().and_then(|tracked| tracked.caching);
         if access == Access::Look && !waits && !command.looks(args) {
+            let next = self.replies.next_number();
             self.run_for(command, args, caching);
+            if self.keeps_line(command, args) {
+                self.is_looked_up(next, command.keys_of(args), raw.len());
+            }
             return;
         }
         let number = self.replies.keep_place();
@@ -78,9 +87,22 @@ impl Client {
             return;
         }
         let done = self.run_at(number, command, args, deferred.caching);
-        // Nobody waits for what was only looked at.
-        if done || command.access(args) == Some(Access::Look) {
+        if done || (command.access(args) == Some(Access::Look) && !self.keeps_line(command, args)) {
             self.order.leave(number);
+        }
+    }
+
+    /// Whether writes wait for a command that looks: what it says is what was there before. Not for what may take long, a
+    /// load or somebody's value.
+    fn keeps_line(&self, command: &Command, args: Args<'_>) -> bool {
+        !command.is_patient() && command.keys_of(args).all(|key| self.service.is_plain(key))
+    }
+
+    /// If the last reply, of this number or a later one, is waited for, writes of `keys` behind it wait for it as well.
+    pub(super) fn is_looked_up<'a>(&mut self, next: u64, keys: impl Iterator<Item = &'a [u8]>, bytes: usize) {
+        let waits = self.replies.waits_for_last().filter(|number| *number >= next && !self.order.has(*number));
+        if let Some(number) = waits {
+            self.order.enter(number, keys, Access::Look, bytes, None);
         }
     }
 

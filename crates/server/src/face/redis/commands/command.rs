@@ -89,6 +89,11 @@ impl Command {
         }
     }
 
+    /// Whether it waits for what other clients do.
+    pub(in crate::face::redis) fn is_patient(&self) -> bool {
+        self.name == "bw.get"
+    }
+
     /// Its key, or all of them.
     pub(in crate::face::redis) fn keys_of<'a>(&self, args: Args<'a>) -> impl Iterator<Item = &'a [u8]> {
         let (first, last, step) = self.keys;
