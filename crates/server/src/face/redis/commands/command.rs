@@ -79,7 +79,8 @@ impl Command {
 
     /// What it does with the keys that it names; `None`: it concerns none in particular.
     pub(in crate::face::redis) fn access(&self, args: Args<'_>) -> Option<Access> {
-        const PUTS: [&str; 4] = ["mset", "psetex", "set", "setex"];
+        // Of one key: one that waits for its other keys would be overtaken.
+        const PUTS: [&str; 3] = ["psetex", "set", "setex"];
         match self.kind {
             _ if self.keys.0 == 0 => None,
             Kind::Other => None,
