@@ -218,9 +218,9 @@ fn of_writes_to_one_key_in_one_pipeline_the_last_stays_everywhere() {
                     };
                     let commands: Vec<Vec<String>> = (0..400).map(write).collect();
                     let replies = client.pipeline(&commands);
-                    for n in 395..400 {
-                        let stays = match commands[n][0].as_str() {
-                            "SET" => Value::bulk(&commands[n][2]),
+                    for (n, command) in commands.iter().enumerate().skip(395) {
+                        let stays = match command[0].as_str() {
+                            "SET" => Value::bulk(&command[2]),
                             _ => Value::Nil,
                         };
                         assert_eq!(client.call(&["GET", &key(n)]), stays, "here");
