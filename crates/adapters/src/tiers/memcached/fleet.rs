@@ -356,7 +356,10 @@ fn placed(members: &str) -> Option<Placed> {
     };
     let labels: Vec<String> = labels.split(',').map(str::to_owned).collect();
     // What names no server can't be connected to either.
-    labels.iter().all(|label| url::server(label).is_ok()).then(|| Placed::new(placement, labels))
+    labels
+        .iter()
+        .all(|label| ServerAddress::parse(label, MEMCACHED_PORT).is_ok())
+        .then(|| Placed::new(placement, labels))
 }
 
 fn noted(roster: &Roster<String>) -> String {
