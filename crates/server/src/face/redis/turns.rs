@@ -34,7 +34,9 @@ impl Client {
         if access == Access::Look && !waits && !command.looks(args) {
             let next = self.replies.next_number();
             self.run_for(command, args, caching);
-            if self.keeps_line(command, args) {
+            // What memory answers costs nothing more.
+            let pending = self.replies.waits_for_last().is_some_and(|number| number >= next);
+            if pending && self.keeps_line(command, args) {
                 self.is_looked_up(next, command.keys_of(args), raw.len());
             }
             return;
