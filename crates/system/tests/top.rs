@@ -41,7 +41,9 @@ fn what_a_server_is_asked_stands_beside_what_its_origin_sees() {
                 // Of a hundred reads of the first space one is a load.
                 n += 1;
                 let key = format!("v:{n}");
-                client.pipeline(&vec![vec!["GET", key.as_str()]; 100]);
+                // The others would follow its load if they came with it.
+                client.call(&["GET", key.as_str()]);
+                client.pipeline(&vec![vec!["GET", key.as_str()]; 99]);
                 client.pipeline(&[["GET", "s:none"].to_vec(), ["GET", "nowhere"].to_vec()]);
                 thread::sleep(Duration::from_millis(5));
             }
