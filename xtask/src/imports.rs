@@ -1,42 +1,68 @@
-//! Does any file import itself by way of others?
+//! Does any file import itself by way of others, or what is above it?
 //!
 //! Rust allows such cycles inside a crate, and they are how layers dissolve. An import is a `use`, or a path in the
 //! code, that names something another file defines; re-exports are followed to the definition. `mod child;` is none,
 //! nor is a re-export of a child's item that the parent does not use itself. Unit tests may import anything.
 
 mod graph;
+mod layers;
 mod scan;
 
-use graph::Graph;
+use graph::{Edge, Graph, Module};
 use scan::Source;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Checks every crate of the workspace.
 pub(crate) fn check(root: &Path) -> Result<(), String> {
-    let mut cycles = Vec::new();
+    let (mut cycles, mut upward) = (Vec::new(), Vec::new());
     let mut files = 0;
     for crate_root in crate_roots(root)? {
         let tree = Tree::read(&crate_root)?;
         files += tree.files.len();
         cycles.extend(tree.imports().cycles().iter().map(|cycle| show(cycle, root)));
+        if let Some(layers) = layers_of(&crate_root, root) {
+            upward.extend(layers::upward(layers, &tree.edges()));
+            upward.extend(layers::gone(layers, &tree.modules()));
+        }
     }
-    if cycles.is_empty() {
-        println!("{files} files, no import cycle");
-        return Ok(());
+    let mut wrong = Vec::new();
+    if !cycles.is_empty() {
+        wrong.push(format!("{} import cycle(s):\n{}", cycles.len(), cycles.join("\n")));
     }
-    Err(format!("{} import cycle(s):\n{}", cycles.len(), cycles.join("\n")))
+    if !upward.is_empty() {
+        wrong.push(format!("{} import(s) that point upwards:\n{}", upward.len(), upward.join("\n")));
+    }
+    if !wrong.is_empty() {
+        return Err(wrong.join("\n"));
+    }
+    println!("{files} files, no import cycle, no import that points upwards");
+    Ok(())
 }
 
-/// Every `src/lib.rs` and `src/main.rs` of the workspace: each begins a module tree of its own.
+/// The layers of the crate whose root this is. Programs beside a library have none.
+fn layers_of(crate_root: &Path, root: &Path) -> Option<&'static layers::Layers> {
+    let folder = crate_root.parent()?.parent()?.strip_prefix(root).ok()?;
+    layers::of(folder.to_str()?).filter(|_| crate_root.ends_with("lib.rs"))
+}
+
+/// Every `src/lib.rs`, `src/main.rs`, `src/bin/*.rs` and `src/bin/*/main.rs` of the workspace: each begins a module tree of
+/// its own.
 fn crate_roots(root: &Path) -> Result<Vec<PathBuf>, String> {
     let crates = root.join("crates");
     let entries = std::fs::read_dir(&crates).map_err(|e| format!("{}: {e}", crates.display()))?;
     let mut folders: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
     folders.extend([root.join("benches"), root.join("xtask")]);
     folders.sort();
-    let candidates = folders.iter().flat_map(|folder| ["src/lib.rs", "src/main.rs"].map(|file| folder.join(file)));
-    Ok(candidates.filter(|file| file.is_file()).collect())
+    let mut roots: Vec<PathBuf> =
+        folders.iter().flat_map(|folder| ["src/lib.rs", "src/main.rs"].map(|file| folder.join(file))).collect();
+    for programs in folders.iter().filter_map(|folder| std::fs::read_dir(folder.join("src/bin")).ok()) {
+        let programs = programs.filter_map(|entry| Some(entry.ok()?.path()));
+        roots.extend(programs.map(|path| if path.is_dir() { path.join("main.rs") } else { path }));
+    }
+    roots.retain(|file| file.is_file() && file.extension().is_some_and(|extension| extension == "rs"));
+    roots.sort();
+    Ok(roots)
 }
 
 fn show(cycle: &[(PathBuf, usize)], root: &Path) -> String {
@@ -49,9 +75,6 @@ fn show(cycle: &[(PathBuf, usize)], root: &Path) -> String {
     }
     lines.join("\n")
 }
-
-/// A module's path from the crate's root: `["read", "walk"]`.
-type Module = Vec<String>;
 
 /// The files of one crate by module.
 struct Tree {
@@ -89,17 +112,30 @@ impl Tree {
 
     fn imports(&self) -> Graph {
         let mut graph = Graph::default();
-        for (module, (file, source)) in &self.files {
+        for edge in self.edges() {
+            graph.add(edge.file, &self.files[edge.to].0, edge.line);
+        }
+        graph
+    }
+
+    fn modules(&self) -> Vec<&Module> {
+        self.files.keys().collect()
+    }
+
+    fn edges(&self) -> Vec<Edge<'_>> {
+        let mut edges = Vec::new();
+        for (from, (file, source)) in &self.files {
             for path in &source.paths {
                 let facade = path.reexport && !source.uses(path.name());
-                let Some(target) = self.target(module, &path.segments) else { continue };
-                let child = target.len() > module.len() && target.starts_with(module);
-                if target != *module && !(facade && child) {
-                    graph.add(file, &self.files[&target].0, path.line);
+                let target = self.target(from, &path.segments);
+                let Some((to, _)) = target.and_then(|target| self.files.get_key_value(&target)) else { continue };
+                let child = to.len() > from.len() && to.starts_with(from);
+                if to != from && !(facade && child) {
+                    edges.push(Edge { from, to, file, line: path.line });
                 }
             }
         }
-        graph
+        edges
     }
 
     /// The module whose file defines what `segments` name, seen from `from`; none if it is another crate's.

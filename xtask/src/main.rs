@@ -3,6 +3,7 @@
 mod imports;
 mod licences;
 mod setup;
+mod shape;
 mod spdx;
 mod steps;
 mod test;
@@ -13,8 +14,9 @@ use std::process::ExitCode;
 const HELP: &str = "\
 cargo xtask VERB
   test       everything that must hold: format, imports, licences, clippy, all tests with real clients
-  setup      only install what the tests need (Redis, curl, Python and Node clients)
-  imports    only look for import cycles between files
+  setup      only install what the tests need (Redis, Memcached, PostgreSQL, curl, openssl, Python and Node clients)
+  imports    only look for import cycles between files, and for imports that point upwards
+  shape      only look for files that are too long, or do not say what they are for
   licences   only check the dependencies' licences and sources against deny.toml
   help       this text
 
@@ -27,6 +29,7 @@ fn main() -> ExitCode {
         Some("test") => test::run(&root),
         Some("setup") => setup::everything(&root).map(|_| ()),
         Some("imports") => imports::check(&root),
+        Some("shape") => shape::check(&root),
         Some("licences") => licences::check(&root),
         None | Some("help" | "--help" | "-h") => {
             println!("{HELP}");

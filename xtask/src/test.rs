@@ -1,7 +1,7 @@
 //! What must hold before a change goes in, in which order?
 
 use crate::steps::{self, Steps, command};
-use crate::{imports, licences, setup};
+use crate::{imports, licences, setup, shape};
 use std::path::Path;
 use std::process::Command;
 
@@ -12,7 +12,8 @@ pub(crate) fn run(root: &Path) -> Result<(), String> {
     let mut steps = Steps::default();
     let ready = steps.step("set-up: servers and clients the tests use", |_| setup::everything(root));
     steps.step("format", |_| steps::run(cargo(root, &["fmt", "--all", "--check"])));
-    steps.step("imports: no cycle between files", |_| imports::check(root));
+    steps.step("imports: no cycle between files, none that points upwards", |_| imports::check(root));
+    steps.step("shape: short files that say what they are for", |_| shape::check(root));
     steps.step("licences and sources", |_| licences(root));
     let clippy = ["clippy", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"];
     steps.step("clippy", |_| steps::run(cargo(root, &clippy)));

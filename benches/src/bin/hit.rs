@@ -2,6 +2,9 @@
 //!
 //! `cargo run --release -p bellwether-benches --bin hit [rounds]`
 //!
+//! `hit cold [rounds]`: each lane begins right after another store's, with its lines out of the processor's caches and its
+//! detector expecting little.
+//!
 //! `hit only LANE KEYS HITS` runs one lane alone, to be counted by another program: LANE is a part of
 //! its name. The difference between two runs is free of the start:
 //! `valgrind --tool=callgrind target/release/hit only or_load 1000 200000`
@@ -195,12 +198,12 @@ fn lanes(keys: &[Box<[u8]>], clock: Clock) -> Vec<Box<dyn Lane>> {
         .with_hash_builder(seed())
         .build();
     let runtime = runtime();
-    for (n, key) in keys.iter().enumerate() {
-        assert!(space.put(key, load::value(n)), "kept");
-        sync.insert(key.clone(), load::value(n));
-        runtime.block_on(future.insert(key.to_vec(), load::value(n)));
-        foyer.insert(key.to_vec(), load::value(n));
-    }
+    // Each by itself, as the two below fill themselves: filled in turns, the entries of one would lie between those of the
+    // others, several times as far apart as those of who was filled alone.
+    keys.iter().enumerate().for_each(|(n, key)| assert!(space.put(key, load::value(n)), "kept"));
+    keys.iter().enumerate().for_each(|(n, key)| sync.insert(key.clone(), load::value(n)));
+    keys.iter().enumerate().for_each(|(n, key)| runtime.block_on(future.insert(key.to_vec(), load::value(n))));
+    keys.iter().enumerate().for_each(|(n, key)| drop(foyer.insert(key.to_vec(), load::value(n))));
     sync.run_pending_tasks();
     runtime.block_on(future.run_pending_tasks());
     vec![
@@ -219,11 +222,16 @@ fn runtime() -> Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime of one thread")
 }
 
-/// CPU ns per operation, and operations a second of all threads together.
-fn round(lane: &dyn Lane, keys: &[Box<[u8]>], orders: &[Vec<u32>]) -> (f64, f64) {
+/// CPU ns per operation, and operations a second of all threads together. Unless `cold`, the lane runs once before that: what
+/// the lane before it left in the processor's caches is not its doing, and the second of two lanes of one store would find
+/// its entries there.
+fn round(lane: &dyn Lane, keys: &[Box<[u8]>], orders: &[Vec<u32>], cold: bool) -> (f64, f64) {
     let start = Barrier::new(orders.len());
     let one = |order: &Vec<u32>| {
         let runtime = runtime();
+        if !cold {
+            lane.run(&runtime, keys, order);
+        }
         start.wait();
         let (wall, before) = (Instant::now(), cpu::thread());
         lane.run(&runtime, keys, order);
@@ -246,7 +254,7 @@ struct Rounds {
     rate: [Vec<f64>; 2],
 }
 
-fn measure(lanes: &[Box<dyn Lane>], keys: &[Box<[u8]>], rounds: usize) -> Vec<Rounds> {
+fn measure(lanes: &[Box<dyn Lane>], keys: &[Box<[u8]>], rounds: usize, cold: bool) -> Vec<Rounds> {
     let orders: Vec<Vec<u32>> = (0..2).map(|n| load::zipf(keys.len(), OPERATIONS, 7 + n)).collect();
     let mut all: Vec<Rounds> = lanes.iter().map(|_| Rounds::default()).collect();
     for n in 0..=rounds {
@@ -254,7 +262,7 @@ fn measure(lanes: &[Box<dyn Lane>], keys: &[Box<[u8]>], rounds: usize) -> Vec<Ro
             // Another lane is first each time, and the first round warms up.
             let at = (step + n) % lanes.len();
             for threads in [1, 2] {
-                let (ns, rate) = round(&*lanes[at], keys, &orders[..threads]);
+                let (ns, rate) = round(&*lanes[at], keys, &orders[..threads], cold);
                 if n > 0 {
                     all[at].ns[threads - 1].push(ns);
                     all[at].rate[threads - 1].push(rate);
@@ -310,6 +318,8 @@ fn least(args: &[String]) -> bool {
     for n in 0..rounds {
         for step in 0..lanes.len() {
             let at = (step + n) % lanes.len();
+            // Once before that, as in `round`.
+            lanes[at].run(&runtime, &keys, &order);
             let before = cpu::thread();
             lanes[at].run(&runtime, &keys, &order);
             all[at].push((cpu::thread() - before).as_nanos() as f64 / SHORT as f64);
@@ -328,19 +338,24 @@ fn least(args: &[String]) -> bool {
 }
 
 fn main() {
-    let args: Vec<String> = std::env::args().skip(1).collect();
+    let mut args: Vec<String> = std::env::args().skip(1).collect();
+    let cold = args.first().is_some_and(|word| word == "cold");
+    if cold {
+        args.remove(0);
+    }
     if args.len() > 1 {
-        let usage = "expected `hit [rounds]`, `hit only LANE KEYS HITS` or `hit least KEYS ROUNDS`";
+        let usage = "expected `hit [cold] [rounds]`, `hit only LANE KEYS HITS` or `hit least KEYS ROUNDS`";
         assert!(only(&args) || least(&args), "{usage}, found {args:?}");
         return;
     }
-    let rounds = std::env::args().nth(1).and_then(|n| n.parse().ok()).unwrap_or(ROUNDS);
-    println!("{}; {rounds} interleaved rounds of {OPERATIONS} hits per thread\n", machine::line());
+    let rounds = args.first().and_then(|n| n.parse().ok()).unwrap_or(ROUNDS);
+    let began = if cold { ", each right after another store's" } else { "" };
+    println!("{}; {rounds} interleaved rounds of {OPERATIONS} hits per thread{began}\n", machine::line());
     let mut verdicts = Vec::new();
     for size in SIZES {
         let keys = load::keys(size);
         let lanes = lanes(&keys, Clock::system());
-        let all = measure(&lanes, &keys, rounds);
+        let all = measure(&lanes, &keys, rounds, cold);
         let quick = &all[2];
         let row = |lane: &dyn Lane, rounds: &Rounds| {
             let by_cpu = ratio(&rounds.ns[0], &rounds.ns[1]).median * 2.0;

@@ -10,11 +10,11 @@ use bellwether_core::time::Span;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::acknowledged::Cleared;
 use crate::cached::Cached;
 use crate::disk::Lying;
 use crate::engine::Engine;
 use crate::engine::debts::{Owing, Retried};
-use crate::engine::space::{SpaceState, Travel};
 use crate::error::SetupError;
 use crate::key::{CacheKey, Key, KeyRef};
 use crate::observe::explain::{Explain, ExplainReaction};
@@ -22,9 +22,10 @@ use crate::observe::snapshot::Snapshot;
 use crate::policy::Policy;
 use crate::port::clock::Clock;
 use crate::shared::Sharing;
-use crate::space::{Cleared, Space};
+use crate::space::Space;
 use crate::state::gate::OriginGate;
 use crate::state::plan::Planned;
+use crate::state::space::{SpaceState, Travel};
 use crate::weigh::Value;
 
 /// How often [`Cache::until_live`] looks.

@@ -14,12 +14,15 @@ use crate::entry::{Resident, TierMark};
 /// or decoded. It stays valid after the entry has left the cache.
 pub struct Cached<V> {
     entry: Resident,
-    at: Tick,
-    /// A [`Why`] as a whole word: a value with padding is copied in pieces that the processor
-    /// waits for, at every `?` and `.await` on its way out.
-    why: usize,
+    /// When it was handed out, and in the lowest [`WHY_BITS`] as what. In one word: two that were just written are read as one
+    /// of sixteen bytes at every `?` and `.await` on the way out, and the processor waits for each such copy.
+    handed_out: u64,
     of: PhantomData<fn() -> V>,
 }
+
+/// Bits of a [`Why`]. What is left of a word holds the milliseconds of two million years.
+const WHY_BITS: u32 = 8;
+const _: () = assert!(Why::COUNT <= 1 << WHY_BITS);
 
 impl<V: Send + Sync + 'static> Cached<V> {
     /// `None` if the entry has no body of this type (a negative, a marker).
@@ -34,7 +37,11 @@ impl<V> Cached<V> {
     /// Of an entry whose kind is a value: its space saw to the type.
     #[inline]
     pub(crate) fn of_value(entry: Resident, why: Why, at: Tick) -> Cached<V> {
-        Cached { entry, at, why: why as usize, of: PhantomData }
+        Cached { entry, handed_out: at.0 << WHY_BITS | why as u64, of: PhantomData }
+    }
+
+    fn at(&self) -> Tick {
+        Tick(self.handed_out >> WHY_BITS)
     }
 
     pub(crate) fn entry(&self) -> &Resident {
@@ -43,17 +50,17 @@ impl<V> Cached<V> {
 
     /// Time from the start of the load to the moment this was handed out.
     pub fn age(&self) -> Span {
-        self.entry.meta().age(self.at)
+        self.entry.meta().age(self.at())
     }
 
     /// Freshness left at that moment; zero while stale.
     pub fn remaining(&self) -> Span {
-        self.entry.fresh_until().since(self.at)
+        self.entry.fresh_until().since(self.at())
     }
 
     /// How it came to be answered: `hit`, `loaded`, `coalesced`, `stale_refreshing`…
     pub fn why(&self) -> Why {
-        Why::ALL[self.why]
+        Why::ALL[self.handed_out as usize & ((1 << WHY_BITS) - 1)]
     }
 
     /// Whether it was past its ttl.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::engine::body::{AnyBody, AnyCodec};
+use crate::body::{AnyBody, AnyCodec};
 use crate::entry::Entry;
 use crate::shared::{Codec, Encoded};
 use crate::weigh::Value;

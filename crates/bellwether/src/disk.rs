@@ -109,8 +109,6 @@ pub struct DiskCounts {
     pub used: u64,
     /// Bytes that its files may take.
     pub limit: u64,
-    /// How long the last opening took.
-    pub opened_in: Span,
     /// Found.
     pub hits: u64,
     /// Of these, left by an earlier life of the process.

@@ -1,5 +1,9 @@
 //! What does the memory tier hold? A meta, a body of any type, and little more.
 
+mod extra;
+#[cfg(test)]
+mod tests;
+
 use std::any::Any;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -12,14 +16,18 @@ use bellwether_core::time::{Span, Tick};
 
 use crate::common::Common;
 use crate::key::Key;
-use crate::shared::tag_hash;
-use crate::state::wheel::TimerId;
+use crate::timer::TimerId;
 use crate::weigh::Value;
+use extra::weight_of;
+pub(crate) use extra::{Extra, Tag};
 
 /// An entry whose body's type is known to its space alone: the one place where types are erased,
 /// so that one store and one limit serve every space. One allocation, body included. Its key is the
 /// store's, which compares it beside the pointer that leads here.
 pub(crate) struct Entry<B: ?Sized = dyn Content> {
+    /// Served so often since stored, counted from the entry's [`phase`]. Written without a read-modify-write: approximate on
+    /// purpose. In front, beside the count of references: what a hit writes.
+    served: AtomicU32,
     /// The meta, with `EXPIRED` and `EXTRA`.
     packed: Packed,
     /// So long ahead of its end, in ms, readers look twice at it: for an early refresh, or, in a shared space, to
@@ -27,9 +35,6 @@ pub(crate) struct Entry<B: ?Sized = dyn Content> {
     calm_ms: AtomicU32,
     /// Bytes that count against the limit.
     pub(crate) weight: u32,
-    /// Served so often since stored, counted from the entry's [`phase`]. Written without a read-modify-write: approximate on
-    /// purpose.
-    served: AtomicU32,
     /// Its place in the expiry wheel, known once it was stored.
     timer: AtomicU32,
     body: B,
@@ -226,67 +231,6 @@ impl From<Option<Box<Extra>>> for Aside {
     }
 }
 
-/// What few entries have.
-#[derive(Debug)]
-pub(crate) struct Extra {
-    pub(crate) version: Option<u64>,
-    pub(crate) tags: Box<[Tag]>,
-    /// The tag generation at which the tags were last found uncovered.
-    pub(crate) checked: AtomicU64,
-}
-
-impl Extra {
-    /// `None` where there is nothing extra: most entries.
-    pub(crate) fn of(version: Option<u64>, tags: Box<[Tag]>) -> Option<Box<Extra>> {
-        let extra = Extra { version, tags, checked: AtomicU64::new(0) };
-        (extra.version.is_some() || !extra.tags.is_empty()).then(|| Box::new(extra))
-    }
-
-    /// The newer version and the tags of both.
-    fn joined(held: Option<&Extra>, more: Option<Box<Extra>>) -> Option<Box<Extra>> {
-        let Some(held) = held else { return more };
-        let version = more.as_ref().and_then(|more| more.version).or(held.version);
-        let new = more.as_deref().map_or(&[][..], |more| &more.tags);
-        let new = new.iter().filter(|tag| held.tags.iter().all(|other| other.hash != tag.hash));
-        Extra::of(version, held.tags.iter().chain(new).cloned().collect())
-    }
-
-    /// Bytes, its own included. An `Arc<str>` has two counts before its text.
-    fn weight(&self) -> usize {
-        let text = |tag: &Tag| tag.text.as_ref().map_or(0, |text| 16 + text.len());
-        let tags = self.tags.iter().map(|tag| size_of::<Tag>() + text(tag));
-        size_of::<Extra>() + tags.sum::<usize>()
-    }
-}
-
-/// Bytes of what few entries have.
-fn weight_of(extra: Option<&Extra>) -> usize {
-    extra.map_or(0, Extra::weight)
-}
-
-/// A tag as floors know it: by its hash on the wire.
-#[derive(Clone, Debug)]
-pub(crate) struct Tag {
-    pub(crate) hash: u64,
-    /// Unknown where another process loaded the entry.
-    pub(crate) text: Option<Arc<str>>,
-}
-
-impl Tag {
-    pub(crate) fn named(text: &Arc<str>) -> Tag {
-        Tag { hash: tag_hash(text), text: Some(text.clone()) }
-    }
-
-    pub(crate) fn of_wire(hash: u64) -> Tag {
-        Tag { hash, text: None }
-    }
-
-    /// Its text, or what is known of it.
-    pub(crate) fn shown(&self) -> String {
-        self.text.as_ref().map_or_else(|| format!("#{:016x}", self.hash), |text| text.to_string())
-    }
-}
-
 /// A shared entry.
 pub(crate) type Resident = Arc<Entry>;
 
@@ -294,10 +238,10 @@ impl<B: Content> Entry<B> {
     fn of(meta: Meta, (flags, past): (u32, Past), weight: usize, body: B) -> Resident {
         let weight = u32::try_from(weight).unwrap_or(u32::MAX);
         Arc::new(Entry {
+            served: AtomicU32::new(phase(meta.fence.0)),
             packed: Packed::new(meta, flags).with_past(past),
             calm_ms: AtomicU32::new(meta.early_ms),
             weight,
-            served: AtomicU32::new(phase(meta.fence.0)),
             timer: AtomicU32::new(TimerId::NONE.0),
             body,
         })
@@ -444,10 +388,11 @@ impl Entry {
         if self.packed.flags() & EXTRA == 0 { None } else { self.body.extra() }
     }
 
-    /// Something of its first and of its last bytes before the body: by the time it is there, so is all that a hit reads.
+    /// Something of its block's first bytes, which count its references, and of its last before the body: by the time it is
+    /// there, so is all that a hit reads.
     #[inline]
-    pub(crate) fn ahead(&self) -> u64 {
-        self.packed.fence().0 ^ u64::from(self.timer.load(Ordering::Relaxed))
+    pub(crate) fn ahead(of: &Resident) -> u64 {
+        Arc::strong_count(of) as u64 ^ u64::from(of.timer.load(Ordering::Relaxed))
     }
 
     /// It is served once more: so often by now, counted from its phase.
@@ -532,74 +477,3 @@ impl Entry {
 /// Bytes an entry costs beyond its key's and its value's own: the entry's block, the store's slot and
 /// index, the wheel's node, and room for tables that grow (measured: see BENCHMARKS.md).
 pub(crate) const ENTRY_OVERHEAD: usize = 160;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::key::{KeyRef, Seed};
-    use crate::weigh::Weigh as _;
-
-    #[test]
-    fn an_entry_is_small() {
-        assert_eq!(size_of::<Entry<Plain<()>>>(), 48);
-    }
-
-    #[test]
-    fn threads_that_serve_one_entry_together_have_as_many_of_their_hits_looked_at() {
-        const EACH: u32 = 400_000;
-        let meta = Meta {
-            fence: Fence(1),
-            kind: Kind::Value,
-            born: Tick(0),
-            fresh_until: Tick(1_000),
-            swr_ms: 0,
-            hard_ms: 0,
-            cost_ms: 1,
-            early_ms: 0,
-        };
-        let key = KeyRef::new(0, b"key", &Seed::fixed(1)).to_key();
-        let (entry, sampling) = (Entry::new(&key, meta, None, 0, 7_u64), Sampling::one_in(3));
-        assert_eq!(entry.hits(), 0);
-        let serve = || (0..EACH).filter(|_| entry.clone().is_due(sampling, entry.touch())).count() as u32;
-        let looks: u32 = std::thread::scope(|scope| {
-            let threads: Vec<_> = (0..4).map(|_| scope.spawn(serve)).collect();
-            threads.into_iter().map(|thread| thread.join().expect("it ends")).sum()
-        });
-        let (seen, hits) = (looks * sampling.weight(), 4 * EACH);
-        println!("{hits} hits, counted by the entry {}, by looks {seen}", entry.hits());
-        assert!(entry.hits() <= hits && seen.abs_diff(hits) < hits / 10, "{seen} of {hits}");
-    }
-
-    #[test]
-    fn a_values_size_is_its_length_whatever_its_entry_holds_besides() {
-        let meta = Meta {
-            fence: Fence(1),
-            kind: Kind::Value,
-            born: Tick(0),
-            fresh_until: Tick(1_000),
-            swr_ms: 0,
-            hard_ms: 0,
-            cost_ms: 1,
-            early_ms: 0,
-        };
-        let key = KeyRef::new(0, b"a key of some length", &Seed::fixed(1)).to_key();
-        let tags = || Extra::of(Some(7), [Tag::named(&"tag".into()), Tag::of_wire(9)].into());
-        let mark = || Some(TierMark::of(Fence(3), Tick(5)));
-        let asides = [(false, false), (true, false), (false, true), (true, true)].map(|(tagged, shared)| Aside {
-            extra: tags().filter(|_| tagged),
-            mark: mark().filter(|_| shared),
-            past: Past::default(),
-        });
-        for aside in asides {
-            let mut value = vec![7_u8; 59];
-            value.reserve_exact(100);
-            let entry = Entry::new(&key, meta, aside, value.weight(), value);
-            assert_eq!(entry.value_bytes(key.bytes.len()), 59);
-            assert!(entry.weight > 59 + 160, "what it takes in memory is more");
-            let link = relabelled(&entry, meta, tags(), false);
-            assert_eq!(link.value_bytes(key.bytes.len()), 59, "a reference has the size of what it leads to");
-        }
-        let number = Entry::new(&key, meta, None, 0, 7_u64);
-        assert_eq!(number.value_bytes(key.bytes.len()), 8);
-    }
-}

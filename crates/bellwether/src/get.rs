@@ -6,25 +6,22 @@ use std::sync::Arc;
 use bellwether_core::guard::gate::Ticket;
 use bellwether_core::policy::Priority;
 use bellwether_core::read::decide::Demand;
-use bellwether_core::time::{Span, Tick};
+use bellwether_core::time::Tick;
 use bellwether_core::why::Why;
-use futures_util::future::{BoxFuture, FutureExt};
+use futures_util::future::FutureExt;
 
+use crate::asked::{Terms, erase, typed, why_of};
+use crate::body::AnyBody;
 use crate::cached::Cached;
 use crate::ctx::{BatchCtx, LoadCtx};
-use crate::engine::ask::{Answer, Ask};
 use crate::engine::batch::{BatchFn, distinct};
-use crate::engine::body::{AnyBody, LoadFn};
 use crate::engine::due::Due;
-use crate::engine::hit::{Look, Unfit};
-use crate::engine::miss::or_missing;
-use crate::entry::Resident;
 use crate::error::Error;
 use crate::key::{CacheKey, Key, KeyRef};
 use crate::load::{LoadError, Loaded};
+use crate::or_load::OrLoad;
 use crate::policy::Human;
 use crate::space::{Shared, Space};
-use crate::state::memory::MANY;
 use crate::weigh::Value;
 
 /// A read being asked for; nothing happens before [`Get::or_load`] or [`Get::if_cached`].
@@ -32,7 +29,8 @@ use crate::weigh::Value;
 pub struct Get<'a, K: ?Sized, V> {
     space: &'a Space<K, V>,
     key: &'a K,
-    terms: Terms,
+    /// Most insist on nothing: then there is less to write, and to look at.
+    terms: Option<Terms>,
 }
 
 /// Several reads at once; nothing happens before [`GetMany::or_load`].
@@ -40,17 +38,7 @@ pub struct Get<'a, K: ?Sized, V> {
 pub struct GetMany<'a, B, K: ?Sized, V> {
     space: &'a Space<K, V>,
     keys: &'a [B],
-    terms: Terms,
-}
-
-/// What a caller insists on.
-#[derive(Clone, Copy, Default)]
-struct Terms {
-    demand: Demand,
-    bypass: bool,
-    priority: Option<Priority>,
-    timeout: Option<Span>,
-    deadline: Option<Tick>,
+    terms: Option<Terms>,
 }
 
 macro_rules! terms {
@@ -71,13 +59,13 @@ macro_rules! terms {
 
         /// What age is acceptable, as data.
         pub fn demand(mut self, demand: Demand) -> Self {
-            self.terms.demand = demand;
+            self.terms.get_or_insert_default().demand = demand;
             self
         }
 
         /// The class of the load that this read may need; a flight inherits the highest.
         pub fn priority(mut self, priority: Priority) -> Self {
-            self.terms.priority = Some(priority);
+            self.terms.get_or_insert_default().priority = Some(priority);
             self
         }
 
@@ -87,13 +75,14 @@ macro_rules! terms {
         /// # Panics
         /// If a text is no duration.
         pub fn timeout(mut self, timeout: impl Into<Human>) -> Self {
-            self.terms.timeout = Some(timeout.into().0.unwrap_or_else(|text| panic!("timeout: {text}")));
+            let timeout = timeout.into().0.unwrap_or_else(|text| panic!("timeout: {text}"));
+            self.terms.get_or_insert_default().timeout = Some(timeout);
             self
         }
 
         /// This caller's deadline as a moment of the cache's clock.
         pub fn deadline(mut self, deadline: Tick) -> Self {
-            self.terms.deadline = Some(deadline);
+            self.terms.get_or_insert_default().deadline = Some(deadline);
             self
         }
     };
@@ -104,7 +93,7 @@ impl<K: CacheKey + ?Sized, V: Value> Get<'_, K, V> {
 
     /// Passes the cache by: loads under the guard for this caller alone, keeps nothing.
     pub fn bypass(mut self) -> Self {
-        self.terms.bypass = true;
+        self.terms.get_or_insert_default().bypass = true;
         self
     }
 
@@ -120,32 +109,7 @@ impl<K: CacheKey + ?Sized, V: Value> Get<'_, K, V> {
         Fut: Future<Output = Result<Loaded<V>, E>> + Send,
         E: Into<LoadError>,
     {
-        // A block, not an `async fn`: that would move all of `self` once more for each hit.
-        async move {
-            let Shared { engine, state, .. } = &*self.space.shared;
-            if !self.terms.bypass {
-                match self.space.glance(self.key, self.terms.demand) {
-                    Ok((entry, at)) => return Ok(Cached::of_value(entry, Why::Hit, at)),
-                    Err((found, at)) => {
-                        if let Some((cached, refresh)) = self.space.judge(self.key, found, self.terms.demand, at)? {
-                            if refresh {
-                                let load = erase(self.key.to_owned_key(), loader);
-                                engine.refresh(
-                                    state,
-                                    &self.space.owned(self.key),
-                                    &Due::of(cached.entry(), engine),
-                                    load,
-                                );
-                            }
-                            return Ok(cached);
-                        }
-                    }
-                }
-            }
-            let load = erase(self.key.to_owned_key(), loader);
-            // Boxed, so that the future of a hit stays small.
-            self.space.shared.clone().miss(self.space.owned(self.key), self.terms, load).await
-        }
+        OrLoad::Asked { space: self.space, key: self.key, terms: self.terms, loader }
     }
 
     /// The value if it is resident and may be served; never loads.
@@ -153,12 +117,10 @@ impl<K: CacheKey + ?Sized, V: Value> Get<'_, K, V> {
     /// # Errors
     /// [`Error::is_not_cached`], or [`Error::is_missing`] if it is known not to exist.
     pub fn if_cached(self) -> Result<Cached<V>, Error> {
-        match self.space.glance(self.key, Demand::CachedOnly) {
-            Ok((entry, at)) => Ok(Cached::of_value(entry, Why::Hit, at)),
-            Err((found, at)) => match self.space.judge(self.key, found, Demand::CachedOnly, at)? {
-                Some((cached, _)) => Ok(cached),
-                None => Err(Error::new(Why::NotCached)),
-            },
+        let found = self.space.found(self.key);
+        match self.space.judge(self.key, found, Demand::CachedOnly)? {
+            Some((cached, _)) => Ok(cached),
+            None => Err(Error::new(Why::NotCached)),
         }
     }
 }
@@ -177,6 +139,7 @@ impl<B: Borrow<K>, K: CacheKey + ?Sized, V: Value> GetMany<'_, B, K, V> {
         E: Into<LoadError>,
     {
         let GetMany { space, keys, terms } = self;
+        let terms = terms.unwrap_or_default();
         let shared = space.shared.clone();
         let (unique, mentions) = distinct(keys.iter().map(|key| space.owned(key.borrow())));
         let mut owned: Vec<Option<K::Owned>> = unique.iter().map(|_| None).collect();
@@ -204,152 +167,10 @@ impl<B: Borrow<K>, K: CacheKey + ?Sized, V: Value> GetMany<'_, B, K, V> {
     }
 }
 
-impl Terms {
-    fn ask<V>(&self, shared: &Shared<V>) -> Ask {
-        let asked_us = shared.engine.clock.now_us();
-        let policy = &shared.state.policy;
-        let patience = match self.deadline {
-            Some(deadline) => deadline.since(Tick(asked_us / 1000)),
-            None => self.timeout.unwrap_or(policy.timeout),
-        };
-        Ask {
-            demand: self.demand,
-            priority: self.priority.unwrap_or(policy.priority),
-            asked_us,
-            patience_ms: patience.as_u32(),
-            default: shared.default.clone(),
-        }
-    }
-}
-
-/// Keys that [`Space::hit_many`] looks up together.
-pub const HIT_MANY: usize = MANY;
-
-impl<V: Value> Space<[u8], V> {
-    /// As [`Space::hit`], of several keys at once: the value of each that is plainly fresh, in their order, at the front of
-    /// `found`. Lookups of different keys wait for memory together, so that many cost less than as many alone. Keys
-    /// beyond [`HIT_MANY`], or beyond the places in `found`, are not looked at.
-    ///
-    /// `None` means: ask for this key with [`Space::hit`] or [`Space::get`]. Hits are counted, `None` is not.
-    pub fn hit_many(&self, keys: &[&[u8]], found: &mut [Option<Cached<V>>]) {
-        let Shared { engine, state, .. } = &*self.shared;
-        let mut asked = [KeyRef { hash: 0, bytes: &[], space: state.id }; MANY];
-        let mut met = [const { None }; MANY];
-        let many = keys.len().min(found.len()).min(MANY);
-        let (asked, met) = (&mut asked[..many], &mut met[..many]);
-        for (asked, key) in asked.iter_mut().zip(keys) {
-            *asked = KeyRef::new(state.id, key, &engine.seed);
-        }
-        let (at, plain) = engine.glance_many(state, asked, met);
-        for (nth, ((found, met), key)) in found.iter_mut().zip(met).zip(keys).enumerate() {
-            *found = match met.take() {
-                Some(entry) if plain & 1 << nth != 0 => {
-                    state.count(Why::Hit);
-                    Some(Cached::of_value(entry, Why::Hit, at))
-                }
-                Some(entry) => self.second_glance(key, entry, at).map(|entry| Cached::of_value(entry, Why::Hit, at)),
-                None => None,
-            };
-        }
-    }
-}
-
 impl<'a, K: CacheKey + ?Sized, V: Value> Space<K, V> {
     /// Asks for one key.
     pub fn get(&'a self, key: &'a K) -> Get<'a, K, V> {
-        Get { space: self, key, terms: Terms::default() }
-    }
-
-    /// A plainly fresh value, at the lowest price: a plain function that neither waits, nor
-    /// allocates, nor starts a refresh. `None` means: ask with [`Space::get`]. A hit is counted,
-    /// `None` is not.
-    #[inline(always)] // four words would come back by memory, written one by one and read in pairs: a quarter of a hit
-    pub fn hit(&self, key: &K) -> Option<Cached<V>> {
-        let (entry, at) = match self.glance(key, Demand::Any) {
-            Ok(glance) => glance,
-            Err((found, at)) => (self.second_glance(key, found?, at)?, at),
-        };
-        Some(Cached::of_value(entry, Why::Hit, at))
-    }
-
-    /// A plainly fresh value, counted; or what was found, to be judged.
-    #[inline(always)] // the result then stays in registers, see `Engine::glance`
-    fn glance(&self, key: &K, demand: Demand) -> Result<(Resident, Tick), Unfit> {
-        let Shared { engine, state, .. } = &*self.shared;
-        let (mut at, mut unfit) = (Tick(0), None);
-        // Two words come back, in registers, whether or not this is inlined.
-        let hit = key.with_bytes(|bytes| {
-            let key = KeyRef::new(state.id, bytes, &engine.seed);
-            match engine.glance::<true>(state, &key, demand) {
-                Ok((entry, then)) => {
-                    at = then;
-                    Some(entry)
-                }
-                Err((found, then)) => {
-                    (at, unfit) = (then, found);
-                    None
-                }
-            }
-        });
-        let Some(entry) = hit else { return Err((unfit, at)) };
-        state.count(Why::Hit);
-        Ok((entry, at))
-    }
-
-    /// A hit that was more than a glance; its entry was touched once.
-    #[cold]
-    fn look_if_due(&self, key: &K, entry: Resident) -> Resident {
-        let Shared { engine, state, .. } = &*self.shared;
-        if !entry.is_due(engine.heat.sampling(), entry.count()) {
-            return entry;
-        }
-        key.with_bytes(|bytes| {
-            let key = KeyRef::new(state.id, bytes, &engine.seed);
-            engine.look_at_hit(state, &key, entry)
-        })
-    }
-
-    /// A fresh value that carries tags, or is early but not yet to be refreshed. It comes back in registers as well.
-    #[cold]
-    fn second_glance(&self, key: &K, found: Resident, at: Tick) -> Option<Resident> {
-        let Shared { engine, state, .. } = &*self.shared;
-        match engine.judge(state, || self.owned(key), Some(found), Demand::Any, at) {
-            Look::Serve { entry, why: Why::Hit, at, refresh: false } => {
-                engine.resync(state, || self.owned(key), &entry, at);
-                state.count(Why::Hit);
-                let entry = self.look_if_due(key, entry);
-                entry.value::<V>().is_some().then_some(entry)
-            }
-            _ => None,
-        }
-    }
-
-    /// The value with a note whether to refresh it; an error that needs no load; `None`: load.
-    #[cold]
-    fn judge(
-        &self,
-        key: &K,
-        found: Option<Resident>,
-        demand: Demand,
-        at: Tick,
-    ) -> Result<Option<(Cached<V>, bool)>, Error> {
-        let Shared { engine, state, .. } = &*self.shared;
-        match engine.judge(state, || self.owned(key), found, demand, at) {
-            Look::Serve { entry, why, at, refresh } => {
-                engine.resync(state, || self.owned(key), &entry, at);
-                state.count(why);
-                let entry = self.look_if_due(key, entry);
-                match Cached::new(entry, why, at) {
-                    Some(cached) => Ok(Some((cached, refresh))),
-                    None => Err(Error::new(Why::Negative)),
-                }
-            }
-            Look::NotCached => {
-                state.count(Why::NotCached);
-                Err(Error::new(Why::NotCached))
-            }
-            Look::Load | Look::LoadAlone => Ok(None),
-        }
+        Get { space: self, key, terms: None }
     }
 
     /// What memory or the shared tier holds; never loads. For spaces that programs fill by themselves.
@@ -440,81 +261,14 @@ impl<'a, K: CacheKey + ?Sized, V: Value> Space<K, V> {
 impl<K: CacheKey + ?Sized, V: Value> Space<K, V> {
     /// Asks for several keys at once: `&[u64]` for a space of `u64`, `&[&str]` or `&[String]` for one of `str`.
     pub fn get_many<'a, B: Borrow<K>>(&'a self, keys: &'a [B]) -> GetMany<'a, B, K, V> {
-        GetMany { space: self, keys, terms: Terms::default() }
+        GetMany { space: self, keys, terms: None }
     }
 }
 
 impl<V: Value> Shared<V> {
-    /// A miss from end to end, counted and timed.
-    fn miss(
-        self: Arc<Shared<V>>,
-        key: Key,
-        terms: Terms,
-        load: LoadFn,
-    ) -> BoxFuture<'static, Result<Cached<V>, Error>> {
-        let ask = terms.ask(&self);
-        if terms.bypass {
-            return async move {
-                let answer = self.engine.alone(&self.state, &key, &ask, load, Why::Bypass).await;
-                self.counted(&key, answer, ask.asked_us)
-            }
-            .boxed();
-        }
-        let mut load = Some(load);
-        async move {
-            let answer = self.engine.miss(&self.state, &key, &ask, &mut load).await;
-            self.counted(&key, answer, ask.asked_us)
-        }
-        .boxed()
-    }
-
-    /// The end of a request that left the hit path.
-    fn counted(&self, key: &Key, answer: Result<Answer, Error>, began_us: u64) -> Result<Cached<V>, Error> {
-        let entry = answer.as_ref().ok().map(|(entry, ..)| entry.clone());
-        let result = typed(answer);
-        if let Some(drawn) = self.state.count_drawn(why_of(&result), self.engine.heat.sampling()) {
-            self.engine.look_at_read(&self.state, &key.by_ref(), entry.as_deref(), drawn);
-        }
-        self.state.request_seconds.record_since(began_us, self.engine.clock.now_us());
-        result
-    }
-
     fn key<K: CacheKey>(&self, key: &K) -> Key {
         key.with_bytes(|bytes| KeyRef::new(self.state.id, bytes, &self.engine.seed).to_key())
     }
-}
-
-/// The reason that a finished request is counted under.
-fn why_of<V>(result: &Result<Cached<V>, Error>) -> Why {
-    match result {
-        Ok(cached) => cached.why(),
-        Err(error) => error.why(),
-    }
-}
-
-/// A typed answer; a negative becomes the error that says so.
-fn typed<V: Value>(answer: Result<Answer, Error>) -> Result<Cached<V>, Error> {
-    let (entry, why, at) = answer.and_then(or_missing)?;
-    Cached::new(entry, why, at)
-        .ok_or_else(|| Error::explained(Why::OriginFailed, "the entry holds another type".to_owned()))
-}
-
-fn erase<K, V, F, Fut, E>(key: K, loader: F) -> LoadFn
-where
-    K: Send + 'static,
-    V: Value,
-    F: FnOnce(LoadCtx<K, V>) -> Fut + Send + 'static,
-    Fut: Future<Output = Result<Loaded<V>, E>> + Send,
-    E: Into<LoadError>,
-{
-    Box::new(move |input| {
-        async move {
-            let ctx = LoadCtx::new(key, input.have, input.deadline, input.clock);
-            let loaded = loader(ctx).await.map_err(Into::into)?;
-            Ok(loaded.map(|value| Box::new(value) as AnyBody))
-        }
-        .boxed()
-    })
 }
 
 fn erase_batch<K, V, F, Fut, E>(unique: Arc<[Key]>, owned: Arc<[K]>, shared: Arc<Shared<V>>, loader: F) -> BatchFn

@@ -26,6 +26,9 @@
     reason = "an `async fn` keeps each argument twice: a block makes hits cheap and followers small"
 )]
 
+mod acknowledged;
+mod asked;
+mod body;
 mod builder;
 mod cache;
 mod cached;
@@ -44,9 +47,11 @@ mod eviction;
 pub mod flight_table;
 mod get;
 mod heat;
+mod hit;
 mod key;
 mod load;
 mod observe;
+mod or_load;
 mod policy;
 mod popular;
 mod port;
@@ -55,9 +60,11 @@ pub mod shared;
 mod space;
 mod state;
 pub mod testing;
+mod timer;
 mod token;
 mod weigh;
 
+pub use acknowledged::{Cleared, Ended, Invalidated, Written};
 pub use bellwether_core::cell::{Only, When};
 pub use bellwether_core::entry::Kind;
 pub use bellwether_core::failure::FailClass;
@@ -82,8 +89,9 @@ pub use engine::debts::{Owing, Retried};
 pub use engine::told::Acknowledged;
 pub use error::{Error, OptionalExt, SetupError};
 pub use eviction::Eviction;
-pub use get::{Get, GetMany, HIT_MANY};
+pub use get::{Get, GetMany};
 pub use heat::{AnnouncedKey, BigKey, HeatCounts, HotKey};
+pub use hit::HIT_MANY;
 pub use key::CacheKey;
 pub use load::{LoadError, Loaded};
 pub use observe::counters::{FOLLOWER_BOUNDS, HistogramCounts, TIME_BOUNDS};
@@ -95,10 +103,10 @@ pub use popular::Popular;
 pub use port::clock::Clock;
 pub use revision::Revision;
 pub use shared::{Envelope, Stored, Tier, TierError};
-pub use space::{Cleared, Conditional, Ended, Invalidated, Lease, OnDisk, Since, Space, Written};
+pub use space::{Conditional, Lease, OnDisk, Since, Space};
 pub use state::fleet::BackplaneCounts;
 pub use state::heat::CapacitySource;
-pub use state::plan::MeasureCounts;
+pub use state::plan::{MOST_ANNOUNCED, MeasureCounts};
 pub use state::spread::{SpreadCounts, SpreadTier};
 pub use token::{NoToken, Token};
 pub use weigh::{Value, Weigh};

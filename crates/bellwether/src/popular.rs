@@ -8,7 +8,7 @@ use bellwether_core::entry::Kind;
 use bellwether_core::heat::past::rate;
 
 use crate::cache::Cache;
-use crate::engine::space::SpaceState;
+use crate::state::space::SpaceState;
 
 /// A key, and how often it is read.
 #[derive(Clone, Debug, PartialEq)]

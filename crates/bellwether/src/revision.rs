@@ -10,13 +10,13 @@ use bellwether_core::policy::Budget;
 
 use crate::cache::{Cache, Origin, sensible};
 use crate::engine::Engine;
-use crate::engine::space::{SpaceState, Travel};
 use crate::error::SetupError;
 use crate::key::CacheKey;
 use crate::policy::Policy;
 use crate::shared::Sharing;
 use crate::space::Space;
 use crate::state::gate::OriginGate;
+use crate::state::space::{SpaceState, Travel};
 use crate::weigh::Value;
 
 /// The next set of spaces and origins of a running cache.

@@ -23,6 +23,8 @@ use futures_util::future::{BoxFuture, FutureExt, try_join_all};
 pub use packed::Packed;
 pub use tag::tag_hash;
 
+pub use crate::port::limit::Limit;
+
 /// An entry on its way to or from a shared tier. Durations travel, never moments: clocks of
 /// different machines are not compared.
 #[derive(Clone, Debug, PartialEq, Eq)]

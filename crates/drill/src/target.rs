@@ -27,8 +27,8 @@ impl Target {
     pub fn parse(url: &str, password: Option<String>) -> Result<Target, DrillError> {
         let wrong = |wrong| DrillError::BadTarget { shown: without_password(url), wrong };
         let rest = match url.split_once("://") {
-            Some(("redis", rest)) => rest,
-            Some(("rediss", _)) => return Err(wrong("TLS is not in this version of the drill")),
+            Some(("redis" | "valkey", rest)) => rest,
+            Some(("rediss" | "valkeys", _)) => return Err(wrong("TLS is not in this version of the drill")),
             Some(_) => return Err(wrong("the scheme is not redis://")),
             None => return Err(wrong("it does not begin with redis://")),
         };
@@ -136,6 +136,7 @@ mod tests {
         assert_eq!(parsed("redis://:pw@h").password.as_deref(), Some("pw"));
         assert_eq!(parsed("redis://pw@h").password.as_deref(), Some("pw"));
         assert_eq!(parsed("redis://h").port, DEFAULT_PORT);
+        assert_eq!(parsed("valkey://h/1").to_string(), "redis://h:6379/1");
         assert_eq!(parsed("redis://[::1]:7000/").to_string(), "redis://[::1]:7000");
         let of_environment = Target::parse("redis://h", Some("env".into())).unwrap();
         assert_eq!(of_environment.password.as_deref(), Some("env"));

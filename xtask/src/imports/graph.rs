@@ -1,7 +1,19 @@
-//! Which cycles does a graph of files have?
+//! Which file imports which, and which cycles does that have?
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
+
+/// A module's path from the crate's root: `["read", "walk"]`.
+pub(super) type Module = Vec<String>;
+
+/// One module imports from another.
+pub(super) struct Edge<'t> {
+    pub(super) from: &'t Module,
+    pub(super) to: &'t Module,
+    /// Of `from`.
+    pub(super) file: &'t Path,
+    pub(super) line: usize,
+}
 
 /// Who imports whom; for each pair the line of the first import.
 #[derive(Default)]

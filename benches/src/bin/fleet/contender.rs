@@ -10,7 +10,8 @@ use futures_util::future::BoxFuture;
 use redis::AsyncCommands;
 use redis::aio::MultiplexedConnection;
 
-use crate::LOAD_MS;
+/// How long a load takes, in ms.
+pub(crate) const LOAD_MS: u64 = 200;
 
 /// A contender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -12,15 +12,11 @@ use bellwether_benches::report::{Bar, bars, table};
 use bellwether_benches::stats::Spread;
 use bellwether_servers::Redis;
 
-use crate::contender::Who;
-use crate::process::Child;
+use crate::contender::{LOAD_MS, Who};
+use crate::process::{CALLERS, Child};
 
 /// Processes of the fleet.
 const PROCESSES: usize = 8;
-/// Callers in each that ask at once.
-const CALLERS: usize = 50;
-/// How long a load takes, in ms.
-const LOAD_MS: u64 = 200;
 const ROUNDS: usize = 11;
 
 fn main() {

@@ -8,8 +8,10 @@ use std::time::Instant;
 
 use futures_util::future::join_all;
 
-use crate::CALLERS;
 use crate::contender::{self, Loads, Who};
+
+/// Callers in each process that ask at once.
+pub(crate) const CALLERS: usize = 50;
 
 /// A process, as its parent sees it. It ends with its input.
 pub(crate) struct Child {

@@ -40,6 +40,9 @@ pub trait Keys: Send + Sync + 'static {
     fn each(&self, sink: KeySink) -> KeysFuture<'_>;
 }
 
+/// Bytes of one value, unless a space says otherwise.
+pub(crate) const MAX_VALUE_BYTES: usize = 8 << 20;
+
 /// Naming all keys may take so long.
 #[cfg(any(feature = "sqlite", feature = "postgres", feature = "http"))]
 pub(crate) const KEYS_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(600);

@@ -1,6 +1,8 @@
 //! Where can entries live beside memory? Engines that processes share, and this machine's disk.
 
 #[cfg(any(feature = "redis", feature = "memcached"))]
+pub mod address;
+#[cfg(any(feature = "redis", feature = "memcached"))]
 mod breaker;
 #[cfg(any(feature = "redis", feature = "memcached"))]
 mod counters;

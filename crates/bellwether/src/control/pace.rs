@@ -9,8 +9,8 @@ use bellwether_core::time::{Span, Tick};
 use bellwether_core::write::ends::CROWD;
 
 use crate::engine::Engine;
-use crate::engine::space::SpaceState;
 use crate::port::clock::Clock;
+use crate::state::space::SpaceState;
 
 /// What comes sooner is not worth a word: it would be told of every second.
 const SOON: Span = Span::secs(10);

@@ -14,11 +14,11 @@ use bellwether_core::time::{Span, Tick};
 
 use crate::control::split::Splits;
 use crate::engine::Engine;
-use crate::engine::space::SpaceState;
 use crate::key::{ByCarriedHash, Key};
 use crate::observe::counters;
 use crate::state::memory::copies::Copies;
 use crate::state::plan::{Plan, Planned, Sight, Toll, Verdict};
+use crate::state::space::SpaceState;
 
 /// Windows for which references are looked after once no key has any: whoever was about to put one down has.
 const UNTIDY: u32 = 10;

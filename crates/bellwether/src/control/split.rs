@@ -8,10 +8,10 @@ use bellwether_core::heat::plan::Measure;
 use bellwether_core::time::Span;
 
 use crate::engine::Engine;
-use crate::engine::space::SpaceState;
 use crate::entry::TierMark;
 use crate::key::{ByCarriedHash, Key};
 use crate::state::plan::Planned;
+use crate::state::space::SpaceState;
 
 /// What the tier was told, by key.
 #[derive(Default)]

@@ -10,7 +10,6 @@ use bellwether_core::time::Span;
 
 use crate::engine::cell::{FlightCell, Outcome};
 use crate::engine::lead::Leader;
-use crate::engine::space::SpaceState;
 use crate::engine::tier::{Next, Offer, Said};
 use crate::engine::{Engine, draw};
 use crate::entry::{Resident, relabelled};
@@ -18,6 +17,7 @@ use crate::key::Key;
 use crate::observe::shared::add;
 use crate::shared::{Stored, TierTrouble};
 use crate::state::flights::{Ending, Shard};
+use crate::state::space::SpaceState;
 
 impl Leader {
     /// Asks the tier what `step` asks, and lets the walk judge the answer.

@@ -10,14 +10,13 @@ use bellwether_core::time::Tick;
 use bellwether_core::why::Why;
 use futures_util::future::{BoxFuture, join_all};
 
+use crate::body::{AnyBody, AnyLoaded, LoadFn};
 use crate::engine::ask::{Answer, Ask};
-use crate::engine::body::{AnyBody, AnyLoaded, LoadFn};
 use crate::engine::cell::{FlightCell, Outcome};
 use crate::engine::due::Due;
 use crate::engine::hit::Look;
 use crate::engine::lead::{Begun, Cargo, Leader, Start, bounded};
 use crate::engine::miss::Entered;
-use crate::engine::space::SpaceState;
 use crate::engine::tier::Next;
 use crate::engine::{Engine, draw};
 use crate::entry::{Entry, Resident};
@@ -26,6 +25,7 @@ use crate::key::{ByCarriedHash, Key};
 use crate::load::{LoadError, Loaded};
 use crate::port::clock::Clock;
 use crate::shared::{Tier, TierTrouble};
+use crate::state::space::SpaceState;
 
 /// Keys of one batch; more are split.
 pub(crate) const MOST_IN_BATCH: usize = 500;
@@ -317,9 +317,7 @@ async fn probe_all(
     let names: Vec<Vec<u8>> =
         asked.iter().filter_map(|(_, leader, _)| Some(leader.link.as_ref()?.to.name.clone())).collect();
     engine.tally.gets.fetch_add(names.len() as u64, Ordering::Relaxed);
-    let began = engine.clock.now();
-    let found = engine.within_budget(&space, tier.get_many(&names)).await;
-    let took = engine.clock.now().since(began);
+    let (found, used) = engine.within(&space, engine.tier_budget, tier.get_many(&names)).await;
     let mut answers = match found {
         Ok(found) => found.into_iter().map(Ok).collect::<Vec<_>>(),
         Err(trouble) => names.iter().map(|_| Err(trouble)).collect(),
@@ -328,7 +326,7 @@ async fn probe_all(
     let mut judged = Vec::new();
     for (at, mut leader, fence) in asked {
         let Some(link) = leader.link.as_mut() else { continue };
-        link.spent(took);
+        link.spent(used);
         let said = match answers.next() {
             Some(Ok(found)) => link.found(&leader.key, found, fence),
             Some(Err(trouble)) => link.trouble(trouble),

@@ -11,9 +11,12 @@ use bellwether_core::time::Span;
 use tokio::task::AbortHandle;
 
 use crate::engine::Engine;
-use crate::engine::space::SpaceState;
 use crate::observe::shared::add;
 use crate::shared::{Envelope, Stored, Tier, TierTrouble};
+use crate::state::space::SpaceState;
+
+/// A heartbeat that was not answered is tried again after such a part of the time between two.
+const MADE_UP: u64 = 4;
 
 /// A lease that was granted.
 pub(crate) struct Claim {
@@ -83,14 +86,18 @@ async fn release(to: &Place, token: Fence, failed: Option<(Span, FailClass)>) {
 async fn beat(to: Arc<Place>, token: Fence, lease: Span) {
     let Place { engine, space, tier, name } = &*to;
     let until = engine.clock.now() + space.gate.timeout();
+    let mut pause = heartbeat(lease);
     loop {
-        engine.clock.sleep_until(engine.clock.now() + heartbeat(lease)).await;
+        engine.clock.sleep_until(engine.clock.now() + pause).await;
         if engine.clock.now() >= until {
             return;
         }
-        // A void token stays void. The load goes on, because callers here wait for it; it will not be stored there.
-        if engine.within_budget(space, tier.renew(name, token, lease)).await == Ok(false) {
-            return;
-        }
+        pause = match engine.within_budget(space, tier.renew(name, token, lease)).await {
+            Ok(true) => heartbeat(lease),
+            // A void token stays void. The load goes on, because callers here wait for it; it will not be stored there.
+            Ok(false) => return,
+            // One that was missed is made up for: with the next one as well the holder is presumed gone.
+            Err(_) => Span(heartbeat(lease).0 / MADE_UP).max(Span(1)),
+        };
     }
 }

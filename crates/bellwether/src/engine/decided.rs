@@ -8,16 +8,16 @@ use bellwether_core::fence::{Fence, Invalidation};
 use bellwether_core::time::Span;
 use tokio::task::JoinHandle;
 
+use crate::body::AnyBody;
 use crate::engine::Engine;
-use crate::engine::body::AnyBody;
 use crate::engine::shelf::Gone;
-use crate::engine::space::SpaceState;
 use crate::engine::tier::{Asked, Link, Said};
 use crate::entry::{Resident, TierMark, relabelled};
 use crate::key::Key;
 use crate::load::Loaded;
 use crate::observe::shared::add;
 use crate::shared::{Change, Found, Only, TierTrouble, When, Wrote};
+use crate::state::space::SpaceState;
 
 /// What the tier decided.
 pub(crate) struct Decided {

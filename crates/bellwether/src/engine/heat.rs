@@ -7,10 +7,10 @@ use bellwether_core::heat::plan::{Measure, promotion};
 use bellwether_core::time::Tick;
 
 use crate::engine::Engine;
-use crate::engine::space::SpaceState;
 use crate::entry::{Entry, Resident};
 use crate::key::Key;
 use crate::shared::{Envelope, Position};
+use crate::state::space::SpaceState;
 
 impl Engine {
     /// A space comes into use, in the place of `before`: does memory answer, by its policy?

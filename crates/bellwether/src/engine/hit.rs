@@ -8,10 +8,10 @@ use bellwether_core::read::doubt::Belief;
 use bellwether_core::time::Tick;
 use bellwether_core::why::Why;
 
-use crate::engine::space::SpaceState;
 use crate::engine::{Engine, draw};
-use crate::entry::Resident;
+use crate::entry::{Entry, Resident};
 use crate::key::{Key, KeyRef};
+use crate::state::space::SpaceState;
 
 /// What memory says to a reader.
 pub(crate) enum Look {
@@ -25,40 +25,83 @@ pub(crate) enum Look {
     NotCached,
 }
 
-/// What a glance found, if anything, and as of when: to be judged.
-pub(crate) type Unfit = (Option<Resident>, Tick);
+/// What a glance found that may not be served as it is, and as of when: to be judged.
+pub(crate) type Unfit = Option<(Resident, Tick)>;
 
 impl Engine {
     /// Looks `key` up and decides. Counts nothing, and nobody looks at it.
     pub(crate) fn look(&self, space: &SpaceState, key: KeyRef<'_>, demand: Demand) -> Look {
-        match self.glance::<false>(space, &key, demand) {
-            Ok((entry, at)) => Look::Serve { entry, why: Why::Hit, at, refresh: false },
-            Err((found, at)) => self.judge(space, || key.to_key(), found, demand, at),
+        let mut unfit = None;
+        if demand != Demand::Any {
+            unfit = self.found(&key);
+        } else if let Some((entry, at, _)) = self.glance_alone(space, &key, &mut unfit) {
+            return Look::Serve { entry, why: Why::Hit, at, refresh: false };
         }
+        let (found, at) = unfit.map_or((None, Tick(0)), |(entry, at)| (Some(entry), at));
+        self.judge(space, || key.to_key(), found, demand, at)
     }
 
-    /// The path of a plain hit. Counts nothing; if it `LOOKS`, the detector of hot keys looks at it where it is due.
+    /// The path of a plain hit, which it counts, and which the detector of hot keys looks at where that is due.
     ///
-    /// Inlined, and with nothing but whole words in its result: a reason and a flag, as in
-    /// [`Look`], are written byte by byte and copied word by word, and the processor waits for
-    /// each such copy about as long as the lookup itself takes.
-    #[inline(always)]
-    pub(crate) fn glance<const LOOKS: bool>(
+    /// One function from the key's bytes on, and a store's search made for it alone, so that it is part of it: each further
+    /// call puts registers aside. What is served comes back in two of them: written to memory, as a [`Look`] would be,
+    /// and read in larger pieces, it would be waited for.
+    #[inline(never)]
+    pub(crate) fn glance(&self, space: &SpaceState, bytes: &[u8], unfit: &mut Unfit) -> Option<Resident> {
+        let key = KeyRef::new(space.id, bytes, &self.seed);
+        // Here and below a copy in the branch that needs one in memory: the key itself is in registers then.
+        if self.memory.copies.has(key.hash)
+            && let Some(entry) = self.own(space, &{ key }, self.clock.coarse())
+        {
+            space.count(Why::Hit);
+            return Some(entry);
+        }
+        let entry = self.memory.hit(&key)?;
+        // Read where it is needed, as all that follows: kept over the lookup it would have to be put aside.
+        let at = self.clock.coarse();
+        let served = entry.touch();
+        if !self.serves(space, &entry, at) {
+            *unfit = Some((entry, at));
+            return None;
+        }
+        space.count(Why::Hit);
+        let due = entry.is_due(self.heat.sampling(), served);
+        Some(if due { self.look_at_hit(space, &{ key }, entry) } else { entry })
+    }
+
+    /// What the store has, to be judged. It counts as served.
+    pub(crate) fn found(&self, key: &KeyRef<'_>) -> Unfit {
+        let entry = self.memory.get(key)?;
+        entry.touch();
+        Some((entry, self.clock.coarse()))
+    }
+
+    /// As [`Engine::glance`], for who counts and looks by himself: with how often it was served, if that is known.
+    fn glance_alone(
         &self,
         space: &SpaceState,
         key: &KeyRef<'_>,
-        demand: Demand,
-    ) -> Result<(Resident, Tick), Unfit> {
+        unfit: &mut Unfit,
+    ) -> Option<(Resident, Tick, Option<u32>)> {
+        let at = self.clock.coarse();
         if self.memory.copies.has(key.hash)
-            && demand == Demand::Any
-            && let at = self.clock.coarse()
             && let Some(entry) = self.own(space, key, at)
         {
-            return Ok((entry, at));
+            return Some((entry, at, None));
         }
-        let (entry, served, at) = self.glance_at_store(space, key, demand)?;
-        let due = LOOKS && entry.is_due(self.heat.sampling(), served);
-        Ok((if due { self.look_at_hit(space, key, entry) } else { entry }, at))
+        let entry = self.memory.get(key)?;
+        let served = entry.touch();
+        if self.serves(space, &entry, at) {
+            return Some((entry, at, Some(served)));
+        }
+        *unfit = Some((entry, at));
+        None
+    }
+
+    /// Whether what was found may be served as it is.
+    #[inline(always)]
+    fn serves(&self, space: &SpaceState, entry: &Entry, at: Tick) -> bool {
+        at < entry.calm_until() && entry.is_plain() && entry.fence() > space.newest_floor()
     }
 
     /// Glances at up to [`MANY`](crate::state::memory::MANY) keys at once, which waits for memory about as long as for a
@@ -73,12 +116,14 @@ impl Engine {
         let (at, mut plain) = (self.clock.coarse(), 0);
         if keys.iter().any(|key| self.memory.copies.has(key.hash)) {
             for (nth, (found, key)) in found.iter_mut().zip(keys).enumerate() {
-                *found = match self.glance::<true>(space, key, Demand::Any) {
-                    Ok((entry, _)) => {
+                let mut unfit = None;
+                *found = match self.glance_alone(space, key, &mut unfit) {
+                    Some((entry, _, served)) => {
                         plain |= 1 << nth;
-                        Some(entry)
+                        let due = served.is_some_and(|served| entry.is_due(self.heat.sampling(), served));
+                        Some(if due { self.look_at_hit(space, key, entry) } else { entry })
                     }
-                    Err((entry, _)) => entry,
+                    None => unfit.map(|(entry, _)| entry),
                 };
             }
             return (at, plain);
@@ -95,26 +140,6 @@ impl Engine {
             }
         }
         (at, plain)
-    }
-
-    /// What the store has, and how often it was served, if that may be served as it is.
-    #[inline(always)]
-    fn glance_at_store(
-        &self,
-        space: &SpaceState,
-        key: &KeyRef<'_>,
-        demand: Demand,
-    ) -> Result<(Resident, u32, Tick), Unfit> {
-        let found = self.memory.get(key);
-        // Read where it is needed, as all that follows: kept over the lookup it would have to be put aside.
-        let at = self.clock.coarse();
-        let Some(entry) = found else { return Err((None, at)) };
-        let served = entry.touch();
-        let plain = demand == Demand::Any && at < entry.calm_until() && entry.is_plain();
-        if plain && entry.fence() > space.newest_floor() {
-            return Ok((entry, served, at));
-        }
-        Err((Some(entry), at))
     }
 
     /// This thread's own reference to a key of which each may hold one, if it may be served as it is. In two registers: a

@@ -15,11 +15,10 @@ use bellwether_core::read::walk::{self, Event, Report, Step, Walk};
 use bellwether_core::time::Tick;
 use futures_util::FutureExt;
 
+use crate::body::{AnyBody, AnyLoaded, LoadFn, LoadInput};
 use crate::engine::ask::Ask;
-use crate::engine::body::{AnyBody, AnyLoaded, LoadFn, LoadInput};
 use crate::engine::cell::{FlightCell, Outcome};
 use crate::engine::due::Due;
-use crate::engine::space::{SpacePermit, SpaceState};
 use crate::engine::tier::{Link, Next};
 use crate::engine::{Engine, draw};
 use crate::entry::{Aside, Extra, Resident, Tag, TierMark};
@@ -28,6 +27,7 @@ use crate::key::Key;
 use crate::load::{Found, Keep, LoadError, Terms};
 use crate::state::flights::Ending;
 use crate::state::gate::{KeyShare, Turned};
+use crate::state::space::{SpacePermit, SpaceState};
 
 /// A flight that is to be led.
 #[derive(Clone, Copy)]

@@ -13,20 +13,20 @@ use bellwether_core::read::walk::{LONE_FRESH, unproven};
 use bellwether_core::time::{Span, Tick};
 use bellwether_core::why::Why;
 
+use crate::body::AnyBody;
 use crate::engine::Engine;
 use crate::engine::ask::Ask;
-use crate::engine::body::AnyBody;
 use crate::engine::cell::{FlightCell, Outcome, Outside};
 use crate::engine::hit::Look;
 use crate::engine::leased::{FULL_RETRY, Leased, given, holder};
 use crate::engine::outside::Seated;
-use crate::engine::space::SpaceState;
 use crate::engine::tier::Link;
 use crate::entry::{Resident, relabelled};
 use crate::error::Error;
 use crate::key::Key;
 use crate::load::Loaded;
 use crate::state::flights::{Ending, Joined, Led, Shard};
+use crate::state::space::SpaceState;
 use crate::token::{Of, Token};
 
 /// Who is at work on a key that a client wants to fill.

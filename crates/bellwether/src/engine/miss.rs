@@ -9,17 +9,17 @@ use bellwether_core::read::flight::Asker;
 use bellwether_core::read::rescue::{Held, Rescue, rescue};
 use bellwether_core::why::Why;
 
+use crate::body::LoadFn;
 use crate::engine::Engine;
 use crate::engine::ask::{Answer, Ask};
-use crate::engine::body::LoadFn;
 use crate::engine::cell::{FlightCell, Outcome};
 use crate::engine::hit::Look;
 use crate::engine::lead::{Leader, Start};
-use crate::engine::space::SpaceState;
 use crate::entry::Resident;
 use crate::error::Error;
 use crate::key::Key;
 use crate::state::flights::{Joined, Led};
+use crate::state::space::SpaceState;
 
 /// What became of a caller at the flight table.
 pub(crate) enum Entered {

@@ -3,10 +3,10 @@
 use bellwether_core::heat::sample::{Drawn, Sampling};
 
 use crate::engine::Engine;
-use crate::engine::space::SpaceState;
 use crate::entry::{Entry, Resident};
 use crate::key::KeyRef;
 use crate::state::heat::{Access, Asked};
+use crate::state::space::SpaceState;
 
 /// How many of the writes are looked at.
 const WRITES: Sampling = Sampling::one_in(1);

@@ -13,14 +13,13 @@ use bellwether_core::read::walk::{self, LONE_FRESH, Right, Seen, unproven};
 use bellwether_core::time::{Span, Tick};
 use bellwether_core::why::Why;
 
+use crate::body::AnyBody;
 use crate::engine::ask::{Answer, Ask};
-use crate::engine::body::AnyBody;
 use crate::engine::cell::{FlightCell, Outcome, Outside};
 use crate::engine::claim::Place;
 use crate::engine::hit::Look;
 use crate::engine::leased::{FULL_RETRY, Leased, given, holder};
 use crate::engine::settle::Kept;
-use crate::engine::space::SpaceState;
 use crate::engine::tier::{Asked, Link, Offer, Said, at_fence};
 use crate::engine::{Engine, draw};
 use crate::entry::{Resident, Tag, TierMark, relabelled};
@@ -30,6 +29,7 @@ use crate::load::Loaded;
 use crate::observe::shared::add;
 use crate::shared::{Acquired, Found, Stored, TierTrouble};
 use crate::state::flights::Ending;
+use crate::state::space::SpaceState;
 use crate::token::{Lease, Of, Token};
 
 /// So often a caller asks in a row whom an invalidation comes before each time.

@@ -9,16 +9,16 @@ use bellwether_core::read::decide::Demand;
 use bellwether_core::read::flight::Asker;
 use bellwether_core::time::Tick;
 
+use crate::body::LoadFn;
 use crate::engine::Engine;
-use crate::engine::body::LoadFn;
 use crate::engine::cell::FlightCell;
 use crate::engine::due::Due;
 use crate::engine::lead::{Leader, Start};
-use crate::engine::space::{SpaceState, Waiting};
 use crate::key::Key;
 use crate::port::clock::Clock;
 use crate::state::flights::{Joined, Led};
 use crate::state::paced::{Asked, Paced, Turn};
+use crate::state::space::{SpaceState, Waiting};
 
 /// Background refreshes of a process that may be under way; what comes beyond waits for its next reader.
 const MOST_REFRESHING: usize = 1_000;

@@ -12,7 +12,6 @@ use bellwether_core::why::Why;
 
 use crate::engine::ask::Answer;
 use crate::engine::hit::Look;
-use crate::engine::space::SpaceState;
 use crate::engine::tier::{Link, Offer, Said};
 use crate::engine::{Engine, draw};
 use crate::entry::Resident;
@@ -20,6 +19,7 @@ use crate::error::Error;
 use crate::key::Key;
 use crate::observe::shared::add;
 use crate::shared::Verified;
+use crate::state::space::SpaceState;
 
 /// Copies that may be compared at once; a read beyond that leaves it to the next.
 const MOST_VERIFYING: usize = 256;

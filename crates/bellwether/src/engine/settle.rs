@@ -12,13 +12,13 @@ use bellwether_core::why::Why;
 
 use crate::engine::cell::{FlightCell, Outcome};
 use crate::engine::lead::{Body, Cargo, Leader};
-use crate::engine::space::SpaceState;
 use crate::engine::{Engine, draw};
 use crate::entry::{Entry, Resident, relabelled};
 use crate::error::Error;
 use crate::key::Key;
 use crate::observe::shared::add;
 use crate::state::flights::{Ending, Landed, Shard};
+use crate::state::space::SpaceState;
 
 /// From so many followers on, a flight would have been a stampede.
 const STAMPEDE: u32 = 10;

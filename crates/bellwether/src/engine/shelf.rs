@@ -17,7 +17,6 @@ use crate::disk::{Held, Lying, Scope};
 use crate::engine::ask::Answer;
 use crate::engine::cell::Outcome;
 use crate::engine::lead::Leader;
-use crate::engine::space::{SpaceState, Travel};
 use crate::engine::tier::{Next, Offer};
 use crate::engine::unpack::{travelled, unpacked};
 use crate::engine::{Engine, draw};
@@ -26,6 +25,7 @@ use crate::key::Key;
 use crate::shared::Encoded;
 use crate::state::flights::Ending;
 use crate::state::shelf::{Shelf, Telling};
+use crate::state::space::{SpaceState, Travel};
 
 /// The disk did not tell in time what it has.
 pub(crate) struct Unsure;

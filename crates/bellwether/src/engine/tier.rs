@@ -11,17 +11,17 @@ use bellwether_core::time::{Span, Tick};
 use bellwether_core::write::stamp::adopted;
 use bytes::Bytes;
 
-use crate::engine::body::AnyBody;
+use crate::body::AnyBody;
 use crate::engine::cell::FlightCell;
 use crate::engine::claim::{Claim, Place};
-use crate::engine::space::SpaceState;
 use crate::engine::unpack::{travelled, unpacked};
 use crate::engine::{Engine, draw};
 use crate::entry::{Aside, Entry, Extra, Resident, Tag, TierMark};
 use crate::key::Key;
 use crate::observe::shared::add;
-use crate::shared::{Acquired, Ask, Encoded, Envelope, Found, Split, TierError, TierTrouble};
+use crate::shared::{Acquired, Ask, Encoded, Envelope, Found, Limit, Split, TierError, TierTrouble};
 use crate::state::flights::Shard;
+use crate::state::space::SpaceState;
 
 /// A flight's way to the shared tier.
 pub(crate) struct Link {
@@ -304,16 +304,14 @@ impl Link {
     /// One call, within what is left of the flight's budget.
     async fn call<T>(&mut self, call: impl Future<Output = Result<T, TierError>>) -> Result<T, TierTrouble> {
         let Place { engine, space, .. } = &*self.to;
-        let began = engine.clock.now();
-        let answer = engine.within(space, began + self.left, call).await;
-        let took = engine.clock.now().since(began);
-        self.spent(took);
+        let (answer, used) = engine.within(space, self.left, call).await;
+        self.spent(used);
         answer
     }
 
     /// So much of the budget is gone.
-    pub(crate) fn spent(&mut self, took: Span) {
-        self.left = Span(self.left.0.saturating_sub(took.0));
+    pub(crate) fn spent(&mut self, used: Span) {
+        self.left = Span(self.left.0.saturating_sub(used.0));
     }
 }
 
@@ -354,36 +352,53 @@ impl Engine {
         space: &SpaceState,
         call: impl Future<Output = Result<T, TierError>>,
     ) -> Result<T, TierTrouble> {
-        self.within(space, self.clock.now() + self.tier_budget, call).await
+        self.within(space, self.tier_budget, call).await.0
     }
 
-    /// The same, by a moment.
+    /// The same within a limit; and how much of that was used. A limit counts while this process runs: what it stood still
+    /// says nothing of the tier.
     pub(crate) async fn within<T>(
         &self,
         space: &SpaceState,
-        until: Tick,
+        limit: Span,
         call: impl Future<Output = Result<T, TierError>>,
-    ) -> Result<T, TierTrouble> {
-        let trouble = tokio::select! {
-            biased;
-            answer = call => match answer {
-                Ok(answer) => {
-                    self.silence.set(false);
-                    return Ok(answer);
-                }
-                Err(error) => {
-                    tracing::debug!(space = &*space.name, %error, "the shared tier did not do it");
-                    error.kind
-                }
-            },
-            () = self.clock.sleep_until(until) => {
+    ) -> (Result<T, TierTrouble>, Span) {
+        let (answer, used) = self.limited(limit, call).await;
+        let trouble = match answer {
+            Some(Ok(answer)) => {
+                self.silence.set(false);
+                return (Ok(answer), used);
+            }
+            Some(Err(error)) => {
+                tracing::debug!(space = &*space.name, %error, "the shared tier did not do it");
+                error.kind
+            }
+            None => {
                 tracing::debug!(space = &*space.name, "the shared tier took too long");
                 TierTrouble::Unreachable
             }
         };
         self.silence.set(trouble.is_out_of_reach());
         self.tally.trouble(trouble);
-        Err(trouble)
+        (Err(trouble), used)
+    }
+
+    async fn limited<T>(&self, limit: Span, call: impl Future<Output = T>) -> (Option<T>, Span) {
+        if self.clock.is_manual() {
+            let began = self.clock.now();
+            let answer = tokio::select! {
+                biased;
+                answer = call => Some(answer),
+                () = self.clock.sleep_until(began + limit) => None,
+            };
+            return (answer, self.clock.now().since(began));
+        }
+        let mut limit = Limit::new(limit.into());
+        let answer = limit.wait(call).await;
+        if limit.was_late() {
+            add(&self.tally.stood_still);
+        }
+        (answer, limit.used().into())
     }
 
     /// An entry as it goes to the tier; `None` if its value can't travel.

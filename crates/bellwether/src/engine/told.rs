@@ -10,7 +10,6 @@ use futures_util::future::join_all;
 use tokio::sync::Notify;
 
 use crate::engine::Engine;
-use crate::engine::space::SpaceState;
 use crate::engine::tier::Offer;
 use crate::entry::Resident;
 use crate::events::Debt;
@@ -18,6 +17,7 @@ use crate::key::{Key, KeyRef};
 use crate::observe::shared::add;
 use crate::shared::{Raised, Tier, TierTrouble, When, Wrote};
 use crate::state::pending::{MOST_REFUSALS, Owed, Standing, Turn};
+use crate::state::space::SpaceState;
 
 /// The first pause before the tier is told again; it doubles up to the longest.
 const FIRST_PAUSE: Span = Span::ms(100);

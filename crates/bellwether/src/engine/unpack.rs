@@ -5,10 +5,10 @@ use bellwether_core::fence::Fence;
 use bellwether_core::time::Span;
 use bellwether_core::write::stamp::Travelled;
 
-use crate::engine::space::SpaceState;
 use crate::entry::{Aside, Entry, Resident};
 use crate::key::Key;
 use crate::shared::{Encoded, Envelope};
+use crate::state::space::SpaceState;
 
 /// How long it lasts from the moment at which it was told. `fence`: the local one under which it is taken over.
 pub(crate) fn travelled(envelope: &Envelope, fence: Fence) -> Travelled {

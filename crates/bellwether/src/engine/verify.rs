@@ -11,10 +11,10 @@ use bellwether_core::read::doubt::Standing;
 use bellwether_core::time::{Span, Tick};
 
 use crate::engine::Engine;
-use crate::engine::space::SpaceState;
 use crate::entry::{Resident, relabelled};
 use crate::key::Key;
 use crate::port::clock::LEAP;
+use crate::state::space::SpaceState;
 
 impl Engine {
     /// From now on no copy of a shared space is served before it was compared with the tier, if that answers.

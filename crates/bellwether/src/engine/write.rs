@@ -11,10 +11,9 @@ use bellwether_core::time::{Span, Tick};
 use bellwether_core::write::stamp::{Stamping, renewed, stamp};
 use tokio::task::JoinHandle;
 
-use crate::engine::body::AnyBody;
+use crate::body::AnyBody;
 use crate::engine::cell::FlightCell;
 use crate::engine::shelf::Gone;
-use crate::engine::space::SpaceState;
 use crate::engine::{Engine, draw};
 use crate::entry::{Aside, Entry, Extra, Resident, Tag, TierMark, relabelled};
 use crate::key::{Key, KeyRef};
@@ -22,6 +21,7 @@ use crate::load::{Found, Keep, Loaded, Terms};
 use crate::shared::tag_hash;
 use crate::state::flights::Shard;
 use crate::state::pending::Owed;
+use crate::state::space::SpaceState;
 
 /// An invalidation that holds here.
 pub(crate) struct Invalidating {

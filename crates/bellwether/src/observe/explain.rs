@@ -11,10 +11,10 @@ use bellwether_core::time::{Span, Tick};
 use bellwether_core::why::Why;
 
 use crate::engine::Engine;
-use crate::engine::space::SpaceState;
 use crate::entry::Tag;
 use crate::key::Key;
 use crate::state::plan::Planned;
+use crate::state::space::SpaceState;
 
 /// What is known of one key.
 #[derive(Clone, Debug, PartialEq)]

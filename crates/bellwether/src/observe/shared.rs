@@ -47,6 +47,7 @@ tally! {
     overtaken "Values that were written here while the tier was away, and not told: somebody else did something later.",
     forgotten "Invalidations that were not tried again, because too many waited already.",
     unreachable "Calls that were not answered within their time, or not at all.",
+    stood_still "Calls during which this process was stopped or got no processor: not counted against the tier.",
     full "Calls that found the tier full.",
     read_only "Calls that found a replica where writes go.",
     turned_away "Calls that the tier answered by turning us away: rights are missing.",

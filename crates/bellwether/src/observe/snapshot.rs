@@ -169,7 +169,7 @@ impl Engine {
         let now = self.clock.now();
         let mut spaces: Vec<_> = self.spaces.read().values().cloned().collect();
         spaces.sort_by(|a, b| a.name.cmp(&b.name));
-        let of_space = |space: &std::sync::Arc<crate::engine::space::SpaceState>| {
+        let of_space = |space: &std::sync::Arc<crate::state::space::SpaceState>| {
             let (unmet, unmet_bytes) = {
                 let unmet = space.unmet.lock();
                 (unmet.len(), unmet.bytes())

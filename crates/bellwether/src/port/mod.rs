@@ -1,3 +1,4 @@
 //! What does the engine need of the world outside? The seams.
 
 pub(crate) mod clock;
+pub(crate) mod limit;

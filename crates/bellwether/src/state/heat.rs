@@ -1,6 +1,8 @@
 //! What was asked for in this window, and what is said of keys that are hot? Written to by hits, so: in fixed memory,
 //! without waiting, without allocating.
 
+mod pace;
+
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
@@ -15,6 +17,7 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
 
 use crate::key::{Key, KeyRef};
+use pace::Pace;
 
 /// Keys that a window tells apart, by what their reads cost and by their writes: 64 KiB and 8 KiB.
 const READ_CELLS: usize = 8_192;
@@ -44,10 +47,8 @@ const ASSUMED_CAPACITY: u32 = 100_000;
 /// The detector of one cache.
 pub(crate) struct Heat {
     window: Window,
-    /// How many accesses are looked at: a [`Sampling`].
-    sampling: AtomicU32,
-    /// Accesses that a window may have: as many as the last one had, or half as many as were expected of that.
-    expected: AtomicU64,
+    /// How many accesses are looked at.
+    pace: Pace,
     /// A key is noted once so much was counted of it in a window: as low as leaves room for all that are.
     note_at: AtomicU32,
     /// So much, in one window, is hot: the control task is woken at once.
@@ -203,8 +204,7 @@ impl Heat {
                 writes: Sketch::new(WRITE_CELLS),
                 empty: AtomicBool::new(true),
             },
-            sampling: AtomicU32::new(Sampling::FULL.bits()),
-            expected: AtomicU64::new(0),
+            pace: Pace::new(),
             note_at: AtomicU32::new(1),
             alarm_at: AtomicU32::new(u32::MAX),
             alarmed: AtomicBool::new(false),
@@ -225,7 +225,7 @@ impl Heat {
     /// Which accesses are looked at.
     #[inline]
     pub(crate) fn sampling(&self) -> Sampling {
-        Sampling::from_bits(self.sampling.load(Ordering::Relaxed))
+        self.pace.sampling()
     }
 
     /// One access that was drawn to be looked at.
@@ -235,6 +235,7 @@ impl Heat {
         if window.empty.load(Ordering::Relaxed) {
             window.empty.store(false, Ordering::Relaxed);
         }
+        self.pace.looked(drawn.weight);
         let hash = asked.key.hash;
         let (cost, sketch, size) = match access {
             Access::Read { size } => (cost_of(size), &window.reads, size),
@@ -309,13 +310,10 @@ impl Heat {
         self.note_at.store(next.min(most), Ordering::Relaxed);
     }
 
-    /// The window that begins is looked at as closely as one needs to be, in one of so many processes, after one that had
-    /// so many accesses. A burst is not looked at closely because the window before it was a quiet one.
+    /// A window begins, in one of so many processes, after one that had so many accesses.
     pub(crate) fn sample_for(&self, accesses: u64, instances: u32) {
         let least = self.bars().watch * WINDOW.0 as f64 / 1000.0 / f64::from(instances.max(1));
-        let expected = accesses.max(self.expected.load(Ordering::Relaxed) / 2);
-        self.expected.store(expected, Ordering::Relaxed);
-        self.sampling.store(Sampling::of(expected, least as u64).bits(), Ordering::Relaxed);
+        self.pace.begin(accesses, least as u64);
     }
 
     /// What is hot in one of so many processes.

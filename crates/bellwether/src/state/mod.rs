@@ -11,6 +11,7 @@ pub(crate) mod pending;
 pub(crate) mod plan;
 pub(crate) mod shelf;
 pub(crate) mod silence;
+pub(crate) mod space;
 pub(crate) mod spread;
 pub(crate) mod stale;
 pub(crate) mod sync;

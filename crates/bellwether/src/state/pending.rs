@@ -9,10 +9,10 @@ use bellwether_core::time::{Span, Tick};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use crate::engine::space::SpaceState;
 use crate::entry::Resident;
 use crate::key::{ByCarriedHash, Key};
 use crate::shared::TierTrouble;
+use crate::state::space::SpaceState;
 
 /// Keys that may be pending; an invalidation beyond that is tried once.
 pub(crate) const MOST_PENDING: usize = 100_000;

@@ -16,7 +16,7 @@ use crate::key::{ByCarriedHash, Key};
 use crate::shared::Packed;
 
 /// Keys that may be announced at once.
-pub(crate) const MOST_ANNOUNCED: usize = 1_000;
+pub const MOST_ANNOUNCED: usize = 1_000;
 const MEASURES: usize = Measure::ALL.len();
 
 /// What detection says of one key, at the end of a window or within one.

@@ -3,6 +3,8 @@
 
 use bellwether_core::time::Tick;
 
+use crate::timer::TimerId;
+
 const LEVELS: usize = 5;
 const SLOTS: usize = 64;
 const SLOT_BITS: u32 = SLOTS.trailing_zeros();
@@ -22,21 +24,10 @@ struct Node {
     prev: u32,
 }
 
-const NONE: u32 = u32::MAX;
+const NONE: u32 = TimerId::NONE.0;
 const FREE: u32 = u32::MAX;
 /// From here on numbers stand for slots.
 const HEAD: u32 = FREE - (LEVELS * SLOTS) as u32;
-
-/// Names a timer by its place, which another may have once this one fired or was taken back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct TimerId(pub(crate) u32);
-
-impl TimerId {
-    /// No timer.
-    pub(crate) const NONE: TimerId = TimerId(NONE);
-    /// Where a walk begins.
-    pub(crate) const FIRST: TimerId = TimerId(0);
-}
 
 /// Timers by hash. Five levels of 64 slots reach 2^30 steps of 128 ms, over four years.
 pub(crate) struct Wheel {

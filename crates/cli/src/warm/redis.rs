@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use bellwether_adapters::tiers::redis::{RedisShape, RedisTarget};
+use bellwether_core::key::MAX_KEY_BYTES;
 use bellwether_resp::{Protocol, ReplyLimits, ReplyParser, Value, Writer};
 
 use super::wire::{self, Stream};
@@ -17,8 +18,6 @@ use crate::output::printable;
 const LIMIT: Duration = Duration::from_secs(10);
 /// Keys looked at in one step.
 const COUNT: &str = "1000";
-/// The longest key there is here.
-const LONGEST_KEY: usize = 4_096;
 
 /// What another Redis counts of its keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -148,7 +147,7 @@ impl Redis {
             match key.strip_prefix(self.prefix.as_slice()) {
                 None | Some(b"") => {}
                 Some(own) if own.starts_with(b"@@") => {}
-                Some(own) if own.len() > LONGEST_KEY => self.too_long += 1,
+                Some(own) if own.len() > MAX_KEY_BYTES => self.too_long += 1,
                 Some(_) => self.keys.push(key.to_vec()),
             }
         }

@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bellwether_adapters::tiers::redis::RedisTarget;
-use bellwether_server::service::key_of_text;
+use bellwether_core::key::MAX_KEY_BYTES;
+use bellwether_server::service::{hotlist, key_of_text};
 
 use super::progress::Progress;
 use super::ranking::Ranking;
@@ -20,20 +21,16 @@ use crate::words::counted;
 
 /// The longest line: a key of 4 KiB, each byte encoded, and a rate.
 const LONGEST_LINE: u64 = 16 << 10;
-/// The longest hot list.
-const LONGEST_LIST: u64 = 16 << 20;
 /// A peer that has not sent its list by then does not.
 const LIMIT: Duration = Duration::from_secs(30);
 /// An origin may take so long to name its keys.
 const KEYS_LIMIT: Duration = Duration::from_secs(620);
 /// The longest list of them.
 const LONGEST_KEYS: u64 = 300 << 20;
-/// What a hot list begins with.
-const HOT_LIST: &str = "bellwether hot list ";
-const HOT_LIST_FORMAT: &str = "1";
 /// Lines that are no keys are told, as many as these.
 const MOST_WRONG: usize = 10;
 const NO_KEY: &str = "no key: expected one a line, at most 4 KiB, percent-encoded (%20, and %25 for % itself)";
+const _: () = assert!(MAX_KEY_BYTES == 4 << 10 && LONGEST_LINE > 3 * MAX_KEY_BYTES as u64, "the words name the limit");
 
 /// Where keys are to be had.
 pub(super) enum Place {
@@ -107,7 +104,7 @@ impl Place {
                 Source::of_lines(self.named(), cursor(answer.body), Some(total))
             }
             Place::Peer(url) => {
-                let answer = admin::fetch("--from", url, "/api/hotlist", LIMIT, LONGEST_LIST)?;
+                let answer = admin::fetch("--from", url, "/api/hotlist", LIMIT, hotlist::MOST_BYTES as u64)?;
                 match answer.status {
                     200 => {
                         let total = answer.body.lines().count() as u64;
@@ -213,17 +210,18 @@ enum From {
 impl Source {
     fn of_lines(named: String, mut lines: Box<dyn BufRead>, total: Option<u64>) -> Result<Source, Failure> {
         let begins = lines.fill_buf().map_err(|error| Failure::Run(format!("{named}: {error}")))?;
-        let hot_list = begins.starts_with(HOT_LIST.as_bytes());
+        let hot_list = begins.starts_with(hotlist::HEAD.as_bytes());
         let mut source = Source { named, total, refused: 0, from: From::Lines { lines, at: 0, hot_list } };
         if hot_list {
             let head = source.line()?.map(|(_, head)| head).unwrap_or_default();
-            let format = head.strip_prefix(HOT_LIST).unwrap_or_default();
-            if format != HOT_LIST_FORMAT {
+            let format = head.strip_prefix(hotlist::HEAD).unwrap_or_default();
+            if format != hotlist::FORMAT {
                 let hint = "let the server that is to be warmed, or one of its version, write it";
                 return Err(Failure::Input(vec![format!(
-                    "{}:1: a hot list of format {}; this version reads format {HOT_LIST_FORMAT}: {hint}",
+                    "{}:1: a hot list of format {}; this version reads format {}: {hint}",
                     source.named,
                     printable(format),
+                    hotlist::FORMAT,
                 )]));
             }
             // Its head and its end are no keys.

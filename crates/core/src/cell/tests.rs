@@ -1,3 +1,5 @@
+//! What must hold of a cell, whoever changes it in whatever order?
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Is the right thing done about a hot key, and undone in time?
+
 use super::*;
 use crate::fence::Fence;
 use crate::heat::hot::Rates;

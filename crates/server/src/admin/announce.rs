@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::face::http::reply::{self, Body};
 use crate::face::http::target::decoded;
-use crate::service::{NotTaken, Service, Told, no_space, shown};
+use crate::service::{NO_KEY, NotTaken, Service, Told, no_space, shown};
 
 /// The longest time of a moment or duration, percent-encoded.
 const LONGEST_TEXT: usize = 128;
@@ -17,7 +17,7 @@ const LONGEST_TEXT: usize = 128;
 pub(super) async fn announce(service: &Service, key: &str, query: Option<&str>) -> Response<Body> {
     let refused = |status, words: &str| reply::error(status, words, None, None);
     let Some(key) = decoded(key).ok().filter(|key| !key.is_empty()) else {
-        return refused(StatusCode::BAD_REQUEST, "no key of at most 4 KiB, percent-encoded");
+        return refused(StatusCode::BAD_REQUEST, NO_KEY);
     };
     let (from, length) = match terms(query.unwrap_or_default(), service.now_ms()) {
         Ok(terms) => terms,
@@ -48,7 +48,7 @@ pub(super) async fn announce(service: &Service, key: &str, query: Option<&str>) 
 /// Takes an announcement back, or says that there is none.
 pub(super) async fn withdraw(service: &Service, key: &str) -> Response<Body> {
     let Some(key) = decoded(key).ok().filter(|key| !key.is_empty()) else {
-        return reply::error(StatusCode::BAD_REQUEST, "no key of at most 4 KiB, percent-encoded", None, None);
+        return reply::error(StatusCode::BAD_REQUEST, NO_KEY, None, None);
     };
     match service.withdraw(&key).await {
         Some((declared, told)) => {

@@ -176,7 +176,7 @@ async fn explained(service: &Service, key: &str) -> Response<Body> {
             None => reply::error(StatusCode::NOT_FOUND, &explain::nowhere(service, &key), None, None),
         },
         Ok(_) => no_page(),
-        Err(_) => reply::error(StatusCode::BAD_REQUEST, "no key of at most 4 KiB, percent-encoded", None, None),
+        Err(_) => reply::error(StatusCode::BAD_REQUEST, crate::service::NO_KEY, None, None),
     }
 }
 

@@ -164,7 +164,14 @@ impl Scrape {
         counter("hot_saved", "Operations that this spared the store, the shared tier or readers", |of| of.saved)?;
         counter("hot_cost", "Operations that this cost; for gathered writes, milliseconds held back", |of| of.cost)?;
         counter("hot_saved_bytes", "Bytes that did not travel to and from the shared tier", |of| of.saved_bytes)?;
-        counter("hot_cpu_us", "Microseconds of work that this took, where it is counted", |of| of.cpu_us)
+        counter("hot_cpu_us", "Microseconds of work that this took, where it is counted", |of| of.cpu_us)?;
+        let Some(split) = &self.snapshot.spread else { return Ok(()) };
+        out.counter("hot_split", "Reads of split keys by who answered, and copies that were made", |family| {
+            let answered = [("from_copy", split.from_copies), ("from_replica", split.from_replicas)];
+            let rest = [("no_copy", split.missed), ("filled", split.filled)];
+            let mut events = answered.into_iter().chain(rest);
+            events.try_for_each(|(event, count)| family.sample(&[("event", event)], count))
+        })
     }
 
     fn memory(&self, out: &mut Out<'_>) -> fmt::Result {
@@ -216,6 +223,10 @@ impl Scrape {
         }
         out.counter("shared_connects", "Connections made to the shared tier", |family| family.one(state.connects))?;
         out.counter("shared_lost", "Connections to the shared tier that were lost", |family| family.one(state.lost))?;
+        let help = "What else happened between this process and the servers of the shared tier";
+        out.counter("shared_node_events", help, |family| {
+            state.events.iter().try_for_each(|(event, count)| family.sample(&[("event", *event)], *count))
+        })?;
         out.counter("shared_misread", "What the shared tier had and could not be read, by reason", |family| {
             let mut misread = state.misread.iter();
             misread.try_for_each(|(reason, count)| family.sample(&[("reason", *reason)], *count))
@@ -321,6 +332,7 @@ fn events(counts: &SharedCounts) -> Vec<(&'static str, u64)> {
         ("retried", counts.retried),
         ("overtaken", counts.overtaken),
         ("forgotten", counts.forgotten),
+        ("stood_still", counts.stood_still),
         ("unreachable", counts.unreachable),
         ("full", counts.full),
         ("read_only", counts.read_only),

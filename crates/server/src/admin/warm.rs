@@ -10,6 +10,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use serde_json::json;
 
 use crate::face::http::reply::{self, Body};
+use crate::service::NO_KEY;
 use crate::service::hotlist::{decoded, encoded};
 use crate::service::{Service, Unnamed, shown};
 
@@ -101,7 +102,7 @@ fn keys(text: &[u8]) -> Result<Vec<Bytes>, String> {
     }
     let key = |(at, line)| match decoded(line) {
         Some(key) => Ok(Bytes::from(key)),
-        None => Err(format!("line {}: no key of at most 4 KiB, percent-encoded", at + 1)),
+        None => Err(format!("line {}: {NO_KEY}", at + 1)),
     };
     lines.enumerate().map(key).collect()
 }

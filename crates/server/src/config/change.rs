@@ -222,7 +222,7 @@ fn other_knobs(old: &SpaceConfig, new: &SpaceConfig) -> Vec<&'static str> {
         (*memory != new.policy.memory, "tiers"),
         (old.default != new.default, "default"),
         (old.tags != new.tags, "tags"),
-        (keys(old) != keys(new), "keys"),
+        (old.keys() != new.keys(), "keys"),
         (filter.is_some() != now.filter.is_some(), "filter"),
         (rebuild(filter) != rebuild(now.filter), "filter_rebuild"),
         (hides(filter) != hides(now.filter), "filter_hides"),
@@ -230,14 +230,6 @@ fn other_knobs(old: &SpaceConfig, new: &SpaceConfig) -> Vec<&'static str> {
         (loads_per_client != now.loads_per_client, "loads_per_client"),
     ];
     differs.into_iter().filter(|(differs, _)| *differs).map(|(_, knob)| knob).collect()
-}
-
-fn keys(space: &SpaceConfig) -> Option<&str> {
-    match &space.source {
-        Source::Sql(sql) => sql.keys.as_ref().map(|keys| keys.text.as_str()),
-        Source::Http(http) => http.keys.as_ref().map(|keys| keys.text.as_str()),
-        Source::Plain => None,
-    }
 }
 
 /// Whether a template that was tried before this space's, and may match some of its keys, no longer is.

@@ -1,9 +1,10 @@
 //! What do the tiers not guarantee that one would expect of them? A warning, or under `strict` a mistake.
 
 use super::problem::{Place, Report, Wrong};
-use super::resolved::{Backplane, BackplaneMode, OnStart, RedisAt, RedisUrl, Shared, SharedAt, Source};
+use super::resolved::{Backplane, BackplaneMode, OnStart, Shared, SharedAt, Source};
 use super::space;
 use super::tiers;
+use bellwether_adapters::tiers::address::{RedisShape, RedisTarget};
 use std::net::IpAddr;
 
 const SHARED: &str = "[shared]";
@@ -138,15 +139,15 @@ fn careless(read: &tiers::Read, shared: &Shared, spaces: &[space::Read], report:
 }
 
 /// Names may lead anywhere; that of this machine does not.
-pub(crate) fn leaves_the_machine(url: &RedisUrl) -> bool {
-    let nodes = match &url.at {
-        RedisAt::One(node) => std::slice::from_ref(node),
-        RedisAt::Socket(_) => return false,
-        RedisAt::Cluster(nodes) | RedisAt::Sentinel { nodes, .. } => nodes,
+pub(crate) fn leaves_the_machine(target: &RedisTarget) -> bool {
+    let servers = match &target.shape {
+        RedisShape::One(server) => std::slice::from_ref(server),
+        RedisShape::Unix(_) => return false,
+        RedisShape::Cluster(servers) | RedisShape::Sentinel { sentinels: servers, .. } => servers,
     };
     let local = |host: &str| {
-        let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+        let address = host.parse::<IpAddr>();
         host == "localhost" || address.is_ok_and(|address| address.to_canonical().is_loopback())
     };
-    !nodes.iter().all(|node| local(&node.host))
+    !servers.iter().all(|server| local(&server.host))
 }

@@ -7,13 +7,11 @@ use super::resolved::{Announcement, Hot};
 use super::section::{Context, Section, fields_of, quoted};
 use super::space;
 use super::units;
+use bellwether::MOST_ANNOUNCED;
 use bellwether_core::moment;
 use bellwether_core::template::{Route, Template, route};
 use bellwether_core::time::Span;
 use std::time::{SystemTime, UNIX_EPOCH};
-
-/// As many as may be announced at once.
-const MOST_ANNOUNCED: usize = 1_000;
 
 pub(super) fn hot(cx: &mut Context<'_>, place: Place, fields: Fields, spaces: &[space::Read]) -> Hot {
     let mut section = Section::new(cx, "[hot]", place, fields);

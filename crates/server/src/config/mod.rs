@@ -41,8 +41,8 @@ pub(crate) use guarantee::leaves_the_machine;
 pub use problem::{Place, Problem};
 pub use resolved::{
     Announcement, Backplane, BackplaneMode, Config, Disk, FilterConfig, Hot, HttpBase, HttpSource, Listen, Memory,
-    Node, OnRestart, OnStart, OriginConfig, OriginKind, Placement, Query, RedisAt, RedisUrl, Shared, SharedAt,
-    SharedTls, Source, SpaceConfig, SqlSource, Strangers, Tiers,
+    OnRestart, OnStart, OriginConfig, OriginKind, Placement, Query, Shared, SharedAt, SharedTls, Source, SpaceConfig,
+    SqlSource, Strangers, Tiers,
 };
 pub use secret::Secret;
 

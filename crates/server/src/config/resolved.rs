@@ -13,7 +13,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 pub use origin::{HttpBase, OriginConfig, OriginKind};
-pub use shared::{Backplane, BackplaneMode, Node, OnStart, Placement, RedisAt, RedisUrl, Shared, SharedAt, SharedTls};
+pub use shared::{Backplane, BackplaneMode, OnStart, Placement, Shared, SharedAt, SharedTls};
 pub use space::{FilterConfig, HttpSource, Query, Source, SpaceConfig, SqlSource, Strangers, Tiers};
 
 /// A whole configuration.

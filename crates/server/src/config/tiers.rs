@@ -2,12 +2,11 @@
 
 use super::problem::{Place, Wrong};
 use super::raw::Fields;
-use super::resolved::{
-    Backplane, BackplaneMode, Disk, OnRestart, OnStart, Placement, RedisUrl, Shared, SharedAt, SharedTls,
-};
+use super::resolved::{Backplane, BackplaneMode, Disk, OnRestart, OnStart, Placement, Shared, SharedAt, SharedTls};
 use super::section::{Context, Section};
-use super::tier_url::{TierUrl, tier_url};
+use super::tier_url::tier_url;
 use super::units;
+use bellwether_adapters::tiers::address::{RedisTarget, TierAddress};
 use bellwether_core::time::Span;
 
 /// Where entries go beside the configuration.
@@ -115,17 +114,17 @@ pub(super) fn shared(cx: &mut Context<'_>, place: Place, fields: Fields) -> Read
 }
 
 /// A password beside the URL needs no encoding, and may stand in a file of its own.
-fn with_password(section: &mut Section<'_, '_>, url: Option<TierUrl>) -> Option<TierUrl> {
-    let password = section.secret("password");
+fn with_password(section: &mut Section<'_, '_>, url: Option<TierAddress>) -> Option<TierAddress> {
+    let password = section.secret("password").map(|password| password.expose().to_owned());
     let Some((place, shown)) = section.setting("password") else { return url };
     match url? {
-        TierUrl::Redis(RedisUrl { password: Some(_), .. }) => {
+        TierAddress::Redis(RedisTarget { password: Some(_), .. }) => {
             let wrong = Wrong::expected("one of the two").hint("take it out of `url`");
             section.say(&place, format!("{shown} beside a password in `url`"), wrong);
             None
         }
-        TierUrl::Redis(url) => Some(TierUrl::Redis(RedisUrl { password, ..url })),
-        TierUrl::Memcached(_) => {
+        TierAddress::Redis(url) => Some(TierAddress::Redis(RedisTarget { password, ..url })),
+        TierAddress::Memcached(_) => {
             let wrong = Wrong::expected("no `password`: Memcached is asked without one").hint("remove it");
             section.say(&place, shown, wrong);
             None
@@ -133,12 +132,12 @@ fn with_password(section: &mut Section<'_, '_>, url: Option<TierUrl>) -> Option<
     }
 }
 
-fn located(section: &mut Section<'_, '_>, url: Option<TierUrl>) -> Option<SharedAt> {
+fn located(section: &mut Section<'_, '_>, url: Option<TierAddress>) -> Option<SharedAt> {
     let choices = [("rendezvous", Placement::Rendezvous), ("ketama", Placement::Ketama)];
     let placement = section.parsed("placement", |text| units::choice(text, &choices));
     match url? {
-        TierUrl::Memcached(nodes) => Some(SharedAt::Memcached { nodes, placement: placement.unwrap_or_default() }),
-        TierUrl::Redis(url) => {
+        TierAddress::Memcached(nodes) => Some(SharedAt::Memcached { nodes, placement: placement.unwrap_or_default() }),
+        TierAddress::Redis(url) => {
             if let Some((place, shown)) = section.setting("placement") {
                 let wrong = Wrong::expected("no `placement`: only a Memcached fleet is placed by its clients");
                 section.say(&place, shown, wrong.hint("remove it"));
@@ -158,8 +157,8 @@ fn tls(section: &mut Section<'_, '_>, at: Option<&SharedAt>, backplane: &Backpla
         path.map(|path| section.cx.base.join(path))
     };
     let [ca, cert, key] = [TLS_CA, TLS_CERT, TLS_KEY].map(&mut file);
-    let encrypted = matches!(at, None | Some(SharedAt::Redis(RedisUrl { tls: true, .. })))
-        || matches!(backplane, Backplane::On { url: RedisUrl { tls: true, .. }, .. });
+    let encrypted = matches!(at, None | Some(SharedAt::Redis(RedisTarget { tls: true, .. })))
+        || matches!(backplane, Backplane::On { url: RedisTarget { tls: true, .. }, .. });
     for name in [TLS_CA, TLS_CERT, TLS_KEY] {
         if let Some((place, shown)) = section.setting(name).filter(|_| !encrypted) {
             let wrong = Wrong::expected("a Redis over TLS").hint("write rediss:// in `url`, or remove it");
@@ -216,7 +215,7 @@ fn replica_reads(section: &mut Section<'_, '_>, at: Option<&SharedAt>) -> bool {
 /// What `backplane` says.
 enum Wanted {
     Off,
-    At(RedisUrl),
+    At(RedisTarget),
 }
 
 fn backplane(section: &mut Section<'_, '_>, at: Option<&SharedAt>) -> Backplane {
@@ -226,8 +225,8 @@ fn backplane(section: &mut Section<'_, '_>, at: Option<&SharedAt>) -> Backplane 
             Err(Wrong::expected("\"off\", or a URL such as \"redis://127.0.0.1:6379\"; by default that of `url`"))
         }
         text => match tier_url(text)? {
-            TierUrl::Redis(url) => Ok(Wanted::At(url)),
-            TierUrl::Memcached(_) => Err(Wrong::expected("a Redis or Valkey: Memcached carries no messages")),
+            TierAddress::Redis(url) => Ok(Wanted::At(url)),
+            TierAddress::Memcached(_) => Err(Wrong::expected("a Redis or Valkey: Memcached carries no messages")),
         },
     });
     let mode = section.parsed("backplane_mode", |text| {

@@ -2,9 +2,13 @@
 
 use std::io;
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::watch;
+
+/// Threads that were told to end are waited for so long.
+const END: Duration = Duration::from_secs(2);
 
 /// The threads that serve connections.
 pub(super) struct Cores {
@@ -63,9 +67,23 @@ impl Cores {
     /// Ends all threads; what still runs there is dropped.
     pub(super) fn end(&mut self) {
         self.ended.send_replace(true);
-        for thread in self.threads.drain(..) {
+        join(self.threads.drain(..).collect());
+    }
+}
+
+/// Waits for threads that were told to end, all of them at most [`END`]: one may stand in a call of the system, such as a
+/// look-up of a name, that nobody can end. It goes with the process.
+pub(super) fn join(threads: Vec<JoinHandle<()>>) {
+    let until = Instant::now() + END;
+    for thread in threads {
+        while !thread.is_finished() && Instant::now() < until {
+            thread::sleep(Duration::from_millis(1));
+        }
+        if thread.is_finished() {
             // A panic there was told by the panic hook; there is nothing left to do about it.
             let _ = thread.join();
+        } else {
+            tracing::warn!(thread = thread.thread().name(), "stopping: a thread does not end, and is left behind");
         }
     }
 }

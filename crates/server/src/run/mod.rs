@@ -39,6 +39,8 @@ const DRAIN: Duration = Duration::from_secs(10);
 /// Before that, as long as anybody is connected: everything is served, `/readyz` says no, and HTTP clients are told
 /// to close. A client that sends its next request in the moment in which its connection is closed would lose it.
 const LEAVE: Duration = Duration::from_secs(1);
+/// What takes longer than this to finish is told of.
+const SOON: Duration = Duration::from_millis(500);
 /// In the end the fleet is told what this process alone knows, for so long.
 const TELL: Duration = Duration::from_secs(1);
 /// HTTP connections at once; more are closed as they come.
@@ -192,6 +194,11 @@ impl Server {
                         // It ends by itself; a panic there was logged, and its connections are counted.
                         let _ = accepting.await;
                     }
+                    if self.shutdown.drained(SOON).await {
+                        return true;
+                    }
+                    let connections = self.shutdown.in_flight();
+                    tracing::info!(connections, "stopping: answers are still owed, and waited for at most {DRAIN:?}");
                     self.shutdown.drained(DRAIN).await
                 };
                 tokio::time::timeout(DRAIN, finished).await.unwrap_or(false)
@@ -202,14 +209,15 @@ impl Server {
             }
         });
         self.shutdown.trigger();
-        // Whoever does not answer in time is not told.
-        let _ = self.loads.block_on(async { tokio::time::timeout(TELL, self.service.leave_fleet()).await });
+        let told = self.loads.block_on(async { tokio::time::timeout(TELL, self.service.leave_fleet()).await });
+        if told.is_err() {
+            tracing::info!("stopping: the shared tier does not answer, and is not told what this process alone knows");
+        }
         // While it is all there.
         self.service.keep_hot_list();
         self.cores.end();
         if let Some(thread) = self.admin_thread.take() {
-            // A panic there was logged; there is nothing left to do about it.
-            let _ = thread.join();
+            cores::join(vec![thread]);
         }
         self.loads.shutdown_background();
         drained

@@ -12,10 +12,11 @@ use xxhash_rust::xxh3::xxh3_64;
 /// Keys of a list, at most.
 pub(crate) const MOST_KEYS: usize = 100_000;
 /// Bytes of a list, at most.
-pub(crate) const MOST_BYTES: usize = 16 << 20;
-/// What a list begins with; the number is the format's.
-const HEAD: &str = "bellwether hot list ";
-const FORMAT: &str = "1";
+pub const MOST_BYTES: usize = 16 << 20;
+/// What a list begins with; its format follows.
+pub const HEAD: &str = "bellwether hot list ";
+/// The format that this version writes and reads.
+pub const FORMAT: &str = "1";
 
 /// A key, and how often it was read a second.
 #[derive(Clone, Debug, PartialEq)]

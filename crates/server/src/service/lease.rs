@@ -9,8 +9,8 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
 use super::Service;
-use super::open::plain_payload;
 use super::outcome::{Grant, Outcome, Refusal, Terms};
+use super::served::plain_payload;
 use super::serving::Belongs;
 
 /// A token ends after this long unless its holder asked for another time.

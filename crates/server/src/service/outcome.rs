@@ -109,6 +109,8 @@ pub fn no_space(key: &[u8]) -> String {
 
 /// The words for a key that is too long.
 pub const KEY_TOO_LONG: &str = "ERR the key is longer than 4096 bytes";
+/// The words for a text that stands for no key.
+pub(crate) const NO_KEY: &str = "no key of at most 4 KiB, percent-encoded";
 const _: () = assert!(MAX_KEY_BYTES == 4096, "the words name the limit");
 
 /// A key for people: on one line, what is no text escaped, and cut where it is long.

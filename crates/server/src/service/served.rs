@@ -9,6 +9,7 @@ use bellwether_core::key::push_part;
 use bellwether_core::policy::Policy;
 use bellwether_core::template::{self, Expansion, Match, Template, Value};
 use bellwether_core::time::Span;
+use bytes::Bytes;
 
 use super::budgets::Budgets;
 use super::filter::Filtered;
@@ -36,6 +37,11 @@ pub(super) struct Served {
     pub(super) shared: bool,
     /// Its entries also live on this machine's disk.
     pub(super) on_disk: bool,
+}
+
+/// A body that no origin described.
+pub(super) fn plain_payload(body: Bytes) -> Payload {
+    Payload { body, validator: None, content_type: None }
 }
 
 /// Whether the disk was asked for a key, for who decides by what is there.

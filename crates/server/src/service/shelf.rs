@@ -7,9 +7,8 @@ use bellwether::disk::OnRestart;
 use bellwether_adapters::SetupError;
 use bellwether_adapters::events::SqliteLedger;
 use bellwether_adapters::tiers::disk::{DiskConfig, DiskTier};
-use xxhash_rust::xxh3::xxh3_64;
 
-use crate::config::{self, Disk, OriginConfig, OriginKind, Source, SpaceConfig};
+use crate::config::{self, Disk};
 
 /// A disk that failed is tried again after so long.
 const RETRY: Duration = Duration::from_secs(5);
@@ -46,24 +45,4 @@ pub(super) fn open(disk: &Disk, is_shared: bool, clock: Clock) -> Result<Shelf, 
 /// It can't be.
 pub(super) fn look(disk: &Disk) -> Result<(), SetupError> {
     DiskTier::look(&disk.path)
-}
-
-/// How a space's values are made, as a number: what an earlier life left behind under another one is not used.
-pub(super) fn recipe(config: &SpaceConfig, origin: Option<&OriginConfig>) -> u64 {
-    let from = origin.map(|origin| match &origin.kind {
-        OriginKind::Sqlite { path } => path.display().to_string(),
-        #[cfg(feature = "postgres")]
-        // It shows no secret.
-        OriginKind::Postgres(url) => format!("{url:?}"),
-        OriginKind::Http(base) => format!("{}{}", base.authority(), base.path),
-    });
-    let how = match &config.source {
-        Source::Plain => String::new(),
-        Source::Sql(sql) => {
-            let column = sql.column.as_ref().map(|column| &column.text);
-            format!("{}\0{:?}\0{column:?}", sql.query.text, sql.rows)
-        }
-        Source::Http(http) => format!("{}\0{:?}", http.get.as_str(), http.accept),
-    };
-    xxh3_64(format!("{from:?}\0{how}").as_bytes())
 }

@@ -10,9 +10,8 @@ use bytes::Bytes;
 use futures_util::future::{BoxFuture, FutureExt};
 use parking_lot::MutexGuard;
 
-use super::open::plain_payload;
 use super::outcome::Refusal;
-use super::served::{Looked, Served};
+use super::served::{Looked, Served, plain_payload};
 use super::serving::{Belongs, Serving};
 use super::{Inner, Service, WRITE_LOCKS};
 

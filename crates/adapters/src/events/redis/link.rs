@@ -14,7 +14,8 @@ use redis::{
 use tokio::sync::Mutex;
 
 use crate::SetupError;
-use crate::tiers::redis::{RedisAddress, RedisShape, RedisTarget, RedisTls};
+use crate::tiers::address::{RedisShape, RedisTarget, ServerAddress};
+use crate::tiers::redis::RedisTls;
 
 /// A connection that does not stand by then is given up.
 const CONNECT: Duration = Duration::from_secs(1);
@@ -42,7 +43,7 @@ impl Link {
             // Somebody else may have been quicker: then there is one, which is all that is wanted.
             let _ = rustls::crypto::ring::default_provider().install_default();
         }
-        let infos = |addresses: &[RedisAddress]| {
+        let infos = |addresses: &[ServerAddress]| {
             addresses.iter().map(|address| info(tcp(target, address), login(target))).collect::<Result<Vec<_>, _>>()
         };
         Ok(match &target.shape {
@@ -137,7 +138,7 @@ impl ConnectionLike for Wire {
     }
 }
 
-fn tcp(target: &RedisTarget, address: &RedisAddress) -> ConnectionAddr {
+fn tcp(target: &RedisTarget, address: &ServerAddress) -> ConnectionAddr {
     let (host, port) = (address.host.clone(), address.port);
     match target.tls {
         true => ConnectionAddr::TcpTls { host, port, insecure: false, tls_params: None },

@@ -22,7 +22,8 @@ use parking_lot::Mutex;
 use redis::{RedisResult, Script, cmd};
 
 use crate::SetupError;
-use crate::tiers::redis::{RedisTarget, RedisTls};
+use crate::tiers::address::RedisTarget;
+use crate::tiers::redis::RedisTls;
 use incoming::{BLOCK, ChannelLine, StreamLine};
 use link::{Link, Wire, trouble};
 use names::{Names, raised, scope};

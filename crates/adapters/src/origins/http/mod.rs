@@ -34,11 +34,9 @@ pub use self::answer::Accept;
 use self::answer::{Head, Keep};
 pub use self::keys::{HttpKeys, KeyOfLine};
 use self::path::{Filled, PathTemplate};
-use super::{BatchFuture, CheckFuture, LoadFuture, Origin, SetupError, cannot_be_reached};
+use super::{BatchFuture, CheckFuture, LoadFuture, MAX_VALUE_BYTES, Origin, SetupError, cannot_be_reached};
 use crate::{Captures, Payload, Validator};
 
-/// Bytes of one body, unless the space says otherwise.
-const MAX_BYTES: usize = 8 << 20;
 /// Shorter than the 5 s after which many servers close: a connection that the other side closes
 /// just when a request leaves fails that request.
 const IDLE: Duration = Duration::from_secs(4);
@@ -213,7 +211,7 @@ impl HttpGet {
             path: path.into(),
             captures: captures.into_iter().map(Into::into).collect(),
             accept: Accept::default(),
-            max_bytes: MAX_BYTES,
+            max_bytes: MAX_VALUE_BYTES,
         }
     }
 

@@ -109,6 +109,16 @@ impl PostgresUrl {
         })
     }
 
+    /// Which database it is, and who asks there, part by part: others may see other rows. Neither the password nor how
+    /// the way there is encrypted.
+    pub fn identity(&self) -> [String; 5] {
+        let (kind, place) = match &self.place {
+            Place::Host(host) => ("host", host.clone()),
+            Place::Socket(directory) => ("socket", directory.to_string_lossy().into_owned()),
+        };
+        [kind.to_owned(), place, self.port.to_string(), self.database.clone(), self.user.clone()]
+    }
+
     pub(super) fn config(&self) -> tokio_postgres::Config {
         use tokio_postgres::config::SslMode as Mode;
         let mut config = tokio_postgres::Config::new();

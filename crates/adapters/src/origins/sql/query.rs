@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
+use super::super::MAX_VALUE_BYTES;
+
 /// Rows of one statement, unless the query says otherwise.
 const MAX_ROWS: usize = 10_000;
-/// Bytes of one body, unless the query says otherwise.
-const MAX_BYTES: usize = 8 << 20;
 
 /// How rows become a body.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,7 +40,7 @@ impl SqlQuery {
             column: None,
             captures: captures.into_iter().map(Into::into).collect(),
             max_rows: MAX_ROWS,
-            max_bytes: MAX_BYTES,
+            max_bytes: MAX_VALUE_BYTES,
         }
     }
 

@@ -41,7 +41,6 @@ pub(super) struct Common {
 #[derive(Debug, Default)]
 pub(super) struct Counts {
     pub(super) used: AtomicU64,
-    pub(super) opened_in_ms: AtomicU64,
     pub(super) hits: AtomicU64,
     pub(super) hits_earlier: AtomicU64,
     pub(super) misses: AtomicU64,

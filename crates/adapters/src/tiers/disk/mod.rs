@@ -28,7 +28,7 @@ use std::time::Duration;
 
 use bellwether::disk::{Disk, DiskCounts, DiskState, Held, Lying, OnRestart, Scope};
 use bellwether::shared::{Envelope, TierError};
-use bellwether::{Clock, Fence, Span};
+use bellwether::{Clock, Fence};
 use futures_util::future::{BoxFuture, FutureExt, ready};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
@@ -245,7 +245,6 @@ impl Disk for DiskTier {
             alert: off.or_else(aside),
             used: read(&counts.used),
             limit: self.limits.limit,
-            opened_in: Span(read(&counts.opened_in_ms)),
             hits: read(&counts.hits),
             hits_earlier: read(&counts.hits_earlier),
             misses: read(&counts.misses),

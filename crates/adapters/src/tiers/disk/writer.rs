@@ -133,7 +133,6 @@ impl Writer {
 
     /// Opens the file, once the directory is ours.
     fn start(&mut self, machine: &Machine) -> Result<(), Trouble> {
-        let began = Instant::now();
         if self.taken.is_none() {
             self.taken = Some(self.terms.place.take()?);
         }
@@ -147,8 +146,6 @@ impl Writer {
             opened => opened?,
         };
         self.go_on(file, floors);
-        let took = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.common.counts.opened_in_ms.store(took, Ordering::Relaxed);
         Ok(())
     }
 

@@ -43,3 +43,10 @@ pub struct MemcachedCounts {
     /// Of these: those that take no writes, and what keeps them from it.
     pub troubles: Vec<(String, TierTrouble)>,
 }
+
+impl MemcachedCounts {
+    /// What happened between this process and the servers, by words for labels.
+    pub fn events(&self) -> [(&'static str, u64); 2] {
+        [("contended", self.contended), ("untrusted", self.untrusted)]
+    }
+}

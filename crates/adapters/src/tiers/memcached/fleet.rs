@@ -22,7 +22,7 @@ use super::node::{Greet, Node};
 use super::options::{MemcachedOptions, Placement};
 use super::place::Placed;
 use super::proto::{Item, Reply, Request, Swap};
-use super::url::{self, MemcachedAddress};
+use crate::tiers::address::{MEMCACHED_PORT, ServerAddress};
 
 /// The first line of what is written down.
 const TITLE: &str = "bellwether fleet 1";
@@ -86,7 +86,7 @@ impl Fleet {
     /// Begins to connect.
     pub(super) fn open(
         name: Bytes,
-        servers: Vec<MemcachedAddress>,
+        servers: Vec<ServerAddress>,
         options: &MemcachedOptions,
         runtime: Handle,
     ) -> Arc<Fleet> {
@@ -121,7 +121,7 @@ impl Fleet {
         fleet
     }
 
-    fn connect(&self, address: MemcachedAddress, is_strange: bool) -> Arc<Node> {
+    fn connect(&self, address: ServerAddress, is_strange: bool) -> Arc<Node> {
         let me = self.me.clone();
         let greet: Greet = Arc::new(move |link| {
             let fleet = me.upgrade();
@@ -304,7 +304,7 @@ impl Fleet {
         }
         let node = |label: &String| {
             let mut there = self.own().iter().chain(nodes.iter());
-            let address = || url::server(label).ok();
+            let address = || ServerAddress::parse(label, MEMCACHED_PORT).ok();
             there.find(|node| node.label == *label).cloned().or_else(|| Some(self.connect(address()?, true)))
         };
         let Some(all) = place.labels().iter().map(node).collect::<Option<Vec<_>>>() else { return };

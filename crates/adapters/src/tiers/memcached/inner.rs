@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use bellwether::shared::Envelope as Entry;
-use bellwether::shared::{Found, Raised, TierError, TierTrouble, Wrote};
+use bellwether::shared::{Found, Limit, Raised, TierError, TierTrouble, Wrote};
 use bellwether::{Fence, Invalidation, Span};
 use bellwether_core::cell::{Cell, What};
 use bytes::Bytes;
@@ -147,9 +147,8 @@ impl Inner {
     /// What lies under a name.
     pub(super) async fn slot(&self, node: &Node, name: &Name) -> Result<Slot, TierError> {
         if self.fleet.epoch() == 0 && node.is_up() != Some(false) {
-            let limit = self.options.answer_timeout;
-            let settled = tokio::time::timeout(limit, self.fleet.ready()).await;
-            settled.map_err(|_| Fault::Down("no server was reached yet".to_owned()).into_error(&node.label))?;
+            let settled = Limit::new(self.options.answer_timeout).wait(self.fleet.ready()).await;
+            settled.ok_or_else(|| Fault::Down("no server was reached yet".to_owned()).into_error(&node.label))?;
         }
         let reply = self.call(node, Request::Get(name.stored.clone())).await?;
         let item = match reply {

@@ -20,7 +20,6 @@ mod recent;
 mod slot;
 mod step;
 mod taken;
-mod url;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,8 +44,8 @@ use self::proto::{Request, Swap};
 use self::recent::Recent;
 use self::slot::Slot;
 use self::step::{Step, acquired, found};
-pub use self::url::MemcachedAddress;
 use crate::SetupError;
+use crate::tiers::address::{AddressMistake, ServerAddress, TierAddress};
 use crate::tiers::wire::is_expired;
 
 /// A prefix leaves room for keys.
@@ -72,14 +71,17 @@ impl MemcachedTier {
     /// # Errors
     /// If the address or the prefix can't be right, or there is no runtime for the connections.
     pub fn open(url: &str, options: MemcachedOptions) -> Result<MemcachedTier, SetupError> {
-        MemcachedTier::open_at(url::parse(url)?, options)
+        match TierAddress::parse(url)? {
+            TierAddress::Memcached(servers) => MemcachedTier::open_at(servers, options),
+            TierAddress::Redis(_) => Err(AddressMistake::NoMemcached.into()),
+        }
     }
 
     /// [`open`](MemcachedTier::open), the servers given one by one.
     ///
     /// # Errors
     /// As `open`.
-    pub fn open_at(servers: Vec<MemcachedAddress>, options: MemcachedOptions) -> Result<MemcachedTier, SetupError> {
+    pub fn open_at(servers: Vec<ServerAddress>, options: MemcachedOptions) -> Result<MemcachedTier, SetupError> {
         if servers.is_empty() {
             return Err(SetupError::new("a Memcached tier without a server", "name at least one"));
         }

@@ -2,8 +2,9 @@
 //! bounded time.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use bellwether::shared::Limit;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
@@ -15,7 +16,7 @@ use super::fault::Fault;
 use super::link::Link;
 use super::options::MemcachedOptions;
 use super::proto::{Reply, Request};
-use super::url::MemcachedAddress;
+use crate::tiers::address::ServerAddress;
 use crate::tiers::breaker::{Breaker, pause};
 use crate::tiers::health::Health;
 
@@ -43,7 +44,7 @@ pub(super) struct Node {
 }
 
 struct Shared {
-    address: MemcachedAddress,
+    address: ServerAddress,
     options: MemcachedOptions,
     state: watch::Sender<State>,
     breaker: Breaker,
@@ -56,7 +57,7 @@ pub(super) type Greet = Arc<dyn Fn(Link) -> futures_util::future::BoxFuture<'sta
 
 impl Node {
     /// Begins to connect.
-    pub(super) fn new(address: MemcachedAddress, options: MemcachedOptions, runtime: &Handle, greet: Greet) -> Node {
+    pub(super) fn new(address: ServerAddress, options: MemcachedOptions, runtime: &Handle, greet: Greet) -> Node {
         let label = address.to_string();
         let (state, _) = watch::channel(State::Connecting);
         let shared = Arc::new(Shared { address, options, state, breaker: Breaker::default(), give_up: Notify::new() });
@@ -66,11 +67,11 @@ impl Node {
 
     /// One request, and its reply.
     pub(super) async fn call(&self, request: Request) -> Result<Reply, Fault> {
-        let patience = Patience { shared: &self.shared, since: Some(Instant::now()) };
-        let limit = self.shared.options.answer_timeout;
-        let reply = match timeout(limit, self.shared.ask(request)).await {
-            Ok(reply) => reply,
-            Err(_) => {
+        let limit = Limit::new(self.shared.options.answer_timeout);
+        let mut patience = Patience { shared: &self.shared, counts: true, limit };
+        let reply = match patience.limit.wait(self.shared.ask(request)).await {
+            Some(reply) => reply,
+            None => {
                 self.shared.silent();
                 Err(Fault::Silent)
             }
@@ -161,21 +162,23 @@ impl Shared {
     }
 }
 
-/// Counts who gives up against the node: a budget that ends a call from outside would hide its silence.
+/// Counts who gives up against the node: a budget that ends a call from outside would hide its silence. What this process
+/// stood still is not counted.
 struct Patience<'a> {
     shared: &'a Shared,
-    since: Option<Instant>,
+    counts: bool,
+    limit: Limit,
 }
 
 impl Patience<'_> {
     fn over(mut self) {
-        self.since = None;
+        self.counts = false;
     }
 }
 
 impl Drop for Patience<'_> {
     fn drop(&mut self) {
-        if self.since.is_some_and(|since| since.elapsed() >= self.shared.options.patience) {
+        if self.counts && self.limit.used() >= self.shared.options.patience {
             self.shared.silent();
         }
     }
@@ -240,7 +243,7 @@ async fn connect(shared: &Arc<Shared>, greet: &Greet) -> Result<(Link, Driven), 
     Ok((link, driven))
 }
 
-async fn handshake(address: &MemcachedAddress) -> Result<TcpStream, String> {
+async fn handshake(address: &ServerAddress) -> Result<TcpStream, String> {
     let text = |error: std::io::Error| error.to_string();
     let mut stream = TcpStream::connect((address.host.as_str(), address.port)).await.map_err(text)?;
     stream.set_nodelay(true).map_err(text)?;

@@ -15,7 +15,7 @@ use super::lane::Purpose;
 use super::node::Node;
 use super::options::Reads;
 use super::slots::{Run, SLOTS, redirected, runs};
-use super::url::RedisAddress;
+use crate::tiers::address::ServerAddress;
 
 /// Nobody has the slot.
 const NOBODY: u16 = u16::MAX;
@@ -50,7 +50,7 @@ struct Map {
 
 #[derive(Clone)]
 struct Member {
-    address: RedisAddress,
+    address: ServerAddress,
     node: Arc<Node>,
     /// Who copies it.
     replicas: Vec<Arc<Node>>,
@@ -170,7 +170,7 @@ impl Cluster {
     }
 
     /// A node by its address, known or not.
-    fn find(&self, address: &RedisAddress) -> Option<Arc<Node>> {
+    fn find(&self, address: &ServerAddress) -> Option<Arc<Node>> {
         let map = self.map.read().clone();
         let label = address.to_string();
         let known = map.nodes.iter().flat_map(|member| std::iter::once(&member.node).chain(&member.replicas));
@@ -263,7 +263,7 @@ impl Cluster {
 
     fn map_of(&self, runs: &[Run]) -> Map {
         let mut map = Map { nodes: Vec::new(), slots: vec![NOBODY; SLOTS] };
-        let mut places: HashMap<&RedisAddress, u16> = HashMap::new();
+        let mut places: HashMap<&ServerAddress, u16> = HashMap::new();
         for run in runs {
             let place = match places.get(&run.primary) {
                 Some(place) => *place,

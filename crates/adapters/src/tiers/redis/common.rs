@@ -8,8 +8,8 @@ use tokio::sync::Notify;
 
 use super::counters::Counters;
 use super::options::RedisOptions;
-use super::url::{RedisAddress, RedisTarget};
 use crate::SetupError;
+use crate::tiers::address::{RedisTarget, ServerAddress};
 
 /// Shared by a tier, its route and its nodes.
 pub(super) struct Common {
@@ -47,7 +47,7 @@ impl Common {
     }
 
     /// How to connect to `address`.
-    pub(super) fn at(&self, address: &RedisAddress) -> ConnectionAddr {
+    pub(super) fn at(&self, address: &ServerAddress) -> ConnectionAddr {
         let (host, port) = (address.host.clone(), address.port);
         if self.target.tls {
             ConnectionAddr::TcpTls { host, port, insecure: false, tls_params: None }

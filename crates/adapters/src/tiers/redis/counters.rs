@@ -64,6 +64,21 @@ pub struct RedisCounts {
     pub nodes: Vec<NodeState>,
 }
 
+impl RedisCounts {
+    /// What happened between this process and the nodes, by words for labels.
+    pub fn events(&self) -> [(&'static str, u64); 7] {
+        [
+            ("turned_away", self.turned_away),
+            ("opened", self.opened),
+            ("out_of_step", self.out_of_step),
+            ("script_in_full", self.script_fallbacks),
+            ("redirected", self.redirects),
+            ("large", self.large),
+            ("woken", self.woken),
+        ]
+    }
+}
+
 /// How a node is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeState {

@@ -26,7 +26,6 @@ mod sentinel;
 mod slots;
 mod standing;
 mod step;
-mod url;
 mod waiting;
 mod waits;
 
@@ -48,11 +47,11 @@ pub use counters::{NodeState, RedisCounts};
 pub(crate) use fault::is_of_a_scripts_user;
 use futures_util::future::{BoxFuture, FutureExt};
 pub use options::{Reads, RedisAuth, RedisOptions, RedisTls};
-pub use url::{RedisAddress, RedisShape, RedisTarget};
 
 use self::common::Common;
 use self::route::Route;
 use crate::SetupError;
+pub use crate::tiers::address::{RedisShape, RedisTarget};
 
 /// A shared tier on Redis or Valkey.
 pub struct RedisTier {

@@ -2,9 +2,9 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use bellwether::shared::TierTrouble;
+use bellwether::shared::{Limit, TierTrouble};
 use parking_lot::Mutex;
 use redis::{
     AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ErrorKind, Pipeline, ProtocolVersion, PushInfo, PushKind,
@@ -19,9 +19,9 @@ use super::counters::NodeState;
 use super::fault::Fault;
 use super::lane::{Lane, Line, Purpose};
 use super::step::Step;
-use super::url::{RedisAddress, RedisShape};
 use super::waits::Waits;
 use crate::SetupError;
+use crate::tiers::address::{RedisShape, ServerAddress};
 use crate::tiers::breaker::{Breaker, pause};
 use crate::tiers::health::Health;
 
@@ -58,7 +58,7 @@ pub(super) struct Node {
 
 impl Node {
     /// A node at `address`; nothing is connected yet.
-    pub(super) fn at(common: &Arc<Common>, address: &RedisAddress) -> Result<Arc<Node>, SetupError> {
+    pub(super) fn at(common: &Arc<Common>, address: &ServerAddress) -> Result<Arc<Node>, SetupError> {
         Node::behind(common, common.at(address), address.to_string())
     }
 
@@ -93,11 +93,11 @@ impl Node {
     /// One command, and what was answered.
     pub(super) async fn call(self: &Arc<Node>, purpose: Purpose, cmd: &Cmd) -> Result<Value, Fault> {
         let mut patience = Patience::new(self, purpose);
-        let mut line = match self.line(purpose).await {
+        let mut line = match patience.connected(self.line(purpose)).await {
             Ok(line) => line,
             Err(fault) => return patience.over(Err(fault)),
         };
-        let result = line.conn.send_packed_command(cmd).await;
+        let result = patience.answered(line.conn.send_packed_command(cmd)).await;
         patience.over(self.judge(purpose, &line, result).and_then(|value| match value {
             Value::ServerError(error) => Err(Fault::answered(&error)),
             value => Ok(value),
@@ -107,11 +107,11 @@ impl Node {
     /// Several commands at once; errors of single ones are among the answers.
     pub(super) async fn call_all(self: &Arc<Node>, purpose: Purpose, pipe: &Pipeline) -> Result<Vec<Value>, Fault> {
         let mut patience = Patience::new(self, purpose);
-        let mut line = match self.line(purpose).await {
+        let mut line = match patience.connected(self.line(purpose)).await {
             Ok(line) => line,
             Err(fault) => return patience.over(Err(fault)),
         };
-        let result = line.conn.send_packed_commands(pipe, 0, pipe.len()).await;
+        let result = patience.answered(line.conn.send_packed_commands(pipe, 0, pipe.len())).await;
         patience.over(self.judge(purpose, &line, result))
     }
 
@@ -192,7 +192,9 @@ impl Node {
             first.cmd("CLIENT").arg("TRACKING").arg("ON");
         }
         let asked = Local::now();
-        let answers = conn.send_packed_commands(&first, 0, first.len()).await.map_err(|error| error.to_string())?;
+        let mut limit = Limit::new(self.common.options.connect_timeout);
+        let answers = limit.wait(conn.send_packed_commands(&first, 0, first.len())).await;
+        let answers = answers.ok_or("no answer while connecting")?.map_err(|error| error.to_string())?;
         if let Some(Value::ServerError(error)) = answers.iter().find(|answer| matches!(answer, Value::ServerError(_))) {
             return Err(format!("{} {}", error.code(), error.details().unwrap_or_default()));
         }
@@ -209,10 +211,11 @@ impl Node {
         epoch: u64,
     ) -> RedisResult<redis::aio::MultiplexedConnection> {
         let options = &self.common.options;
-        let answer = if purpose == Purpose::Bulk { options.bulk_timeout } else { options.answer_timeout };
+        // Calls are bounded by `Patience`, which knows when this process stood still: what the connection bounds by itself is
+        // the handshake.
         let mut config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(options.connect_timeout))
-            .set_response_timeout(Some(answer))
+            .set_response_timeout(Some(options.connect_timeout.max(options.bulk_timeout) * 2))
             .set_pipeline_buffer_size(QUEUE);
         let plain = self.plain.load(Ordering::Relaxed);
         if plain && purpose == Purpose::Wait {
@@ -320,10 +323,11 @@ impl Node {
     pub(super) async fn check_step(self: &Arc<Node>, purpose: Purpose) {
         let Some(mut line) = self.lane(purpose).line() else { return };
         let nonce = fastrand::u64(..).to_string();
-        let answer = line.conn.send_packed_command(redis::cmd("ECHO").arg(&nonce)).await;
-        let fits = matches!(&answer, Ok(Value::BulkString(echo)) if *echo == nonce.as_bytes());
+        let mut limit = Limit::new(self.common.options.answer_timeout);
+        let answer = limit.wait(line.conn.send_packed_command(redis::cmd("ECHO").arg(&nonce))).await;
+        let fits = matches!(&answer, Some(Ok(Value::BulkString(echo))) if *echo == nonce.as_bytes());
         // An error is judged where it stops a call.
-        if answer.is_ok() && !fits && self.gone(purpose, line.epoch) {
+        if matches!(answer, Some(Ok(_))) && !fits && self.gone(purpose, line.epoch) {
             tracing::warn!(node = %self.label, "answers belonged to other questions: the connection is given up");
             self.common.counters.out_of_step.add();
         }
@@ -403,27 +407,48 @@ pub(super) fn time_of(value: &Value) -> Option<u64> {
 }
 
 /// A caller's patience: a call that is given up unanswered after a while counts against the node. Without this a
-/// frozen node would never be noticed by callers whose budget is shorter than our own limit.
+/// frozen node would never be noticed by callers whose budget is shorter than our own limit. A while is one that this
+/// process ran.
 struct Patience<'a> {
     node: &'a Arc<Node>,
-    since: Option<Instant>,
+    /// Large bodies take their time.
+    counts: bool,
+    answer: Duration,
+    limit: Limit,
+    before: Duration,
 }
 
 impl<'a> Patience<'a> {
     fn new(node: &'a Arc<Node>, purpose: Purpose) -> Patience<'a> {
-        // Large bodies take their time.
-        Patience { node, since: (purpose != Purpose::Bulk).then(Instant::now) }
+        let options = &node.common.options;
+        let (counts, answer) = match purpose {
+            Purpose::Bulk => (false, options.bulk_timeout),
+            Purpose::Main | Purpose::Wait => (true, options.answer_timeout),
+        };
+        // It may take a handshake of its own for each protocol.
+        Patience { node, counts, answer, limit: Limit::new(options.connect_timeout * 3), before: Duration::ZERO }
+    }
+
+    async fn connected(&mut self, line: impl Future<Output = Result<Line, Fault>>) -> Result<Line, Fault> {
+        let line = self.limit.wait(line).await;
+        self.before = self.limit.used();
+        self.limit = Limit::new(self.answer);
+        line.unwrap_or_else(|| Err(Fault::Lost("no connection in time".into())))
+    }
+
+    async fn answered<T>(&mut self, sent: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
+        self.limit.wait(sent).await.unwrap_or_else(|| Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()))
     }
 
     fn over<T>(&mut self, result: T) -> T {
-        self.since = None;
+        self.counts = false;
         result
     }
 }
 
 impl Drop for Patience<'_> {
     fn drop(&mut self) {
-        if self.since.is_some_and(|since| since.elapsed() >= self.node.common.options.patience) {
+        if self.counts && self.before + self.limit.used() >= self.node.common.options.patience {
             self.node.silent("callers gave up before it answered");
         }
     }

@@ -17,8 +17,8 @@ use super::options::Reads;
 use super::sentinel::Sentinels;
 use super::slots::slot;
 use super::standing::look;
-use super::url::RedisShape;
 use crate::SetupError;
+use crate::tiers::address::RedisShape;
 
 /// So often one call is sent at most: redirects, retries and scripts in full included.
 const ATTEMPTS: u32 = 6;

@@ -12,7 +12,7 @@ use super::common::Common;
 use super::fault::Fault;
 use super::lane::Purpose;
 use super::node::Node;
-use super::url::RedisAddress;
+use crate::tiers::address::ServerAddress;
 
 /// Between two questions while all is well.
 const CALM: Duration = Duration::from_secs(10);
@@ -25,7 +25,7 @@ const MOST_REPLICAS: usize = 16;
 /// Sentinels, and whom they named last.
 pub(super) struct Sentinels {
     common: Arc<Common>,
-    addresses: Vec<RedisAddress>,
+    addresses: Vec<ServerAddress>,
     name: String,
     primary: RwLock<Option<Arc<Node>>>,
     /// Who copies it, by its own words when it was asked last.
@@ -39,7 +39,7 @@ pub(super) struct Sentinels {
 }
 
 impl Sentinels {
-    pub(super) fn new(common: Arc<Common>, addresses: Vec<RedisAddress>, name: String) -> Arc<Sentinels> {
+    pub(super) fn new(common: Arc<Common>, addresses: Vec<ServerAddress>, name: String) -> Arc<Sentinels> {
         Arc::new(Sentinels {
             common,
             addresses,
@@ -123,7 +123,7 @@ impl Sentinels {
     }
 
     /// Whom one sentinel names. A connection of its own: that is asked seldom, and sentinels come and go.
-    async fn ask(&self, sentinel: &RedisAddress) -> Result<RedisAddress, String> {
+    async fn ask(&self, sentinel: &ServerAddress) -> Result<ServerAddress, String> {
         let mut login = RedisConnectionInfo::default().set_skip_set_lib_name();
         if let Some(auth) = &self.common.options.sentinel_auth {
             login = login.set_password(&auth.password);
@@ -144,7 +144,7 @@ impl Sentinels {
                 [Value::BulkString(host), Value::BulkString(port)] => {
                     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
                     let port = text(port).parse().map_err(|_| "it named no port".to_owned())?;
-                    Ok(RedisAddress { host: text(host), port })
+                    Ok(ServerAddress { host: text(host), port })
                 }
                 _ => Err("it answered no address".into()),
             },
@@ -155,7 +155,7 @@ impl Sentinels {
     }
 
     /// Uses whom a sentinel named, if it says so itself.
-    async fn take(self: &Arc<Sentinels>, named: &RedisAddress) -> Result<(), String> {
+    async fn take(self: &Arc<Sentinels>, named: &ServerAddress) -> Result<(), String> {
         let held = self.primary.read().clone().filter(|node| node.label == named.to_string());
         let doubted = self.doubted.load(Ordering::Relaxed);
         let node = match held {
@@ -180,9 +180,9 @@ impl Sentinels {
 
 impl Sentinels {
     /// Those that are known already stay what they are, connections and all.
-    fn take_replicas(&self, addresses: Vec<RedisAddress>) {
+    fn take_replicas(&self, addresses: Vec<ServerAddress>) {
         let before = self.replicas();
-        let node = |address: &RedisAddress| {
+        let node = |address: &ServerAddress| {
             let label = address.to_string();
             let known = before.iter().find(|node| node.label == label).cloned();
             // The options were good for the primary: they are for this one.
@@ -193,7 +193,7 @@ impl Sentinels {
 }
 
 /// By a primary's own words: who copies it. `None`: it is none.
-fn copied_by(role: &Value) -> Option<Vec<RedisAddress>> {
+fn copied_by(role: &Value) -> Option<Vec<ServerAddress>> {
     let Value::Array(words) = role else { return None };
     let text = |value: &Value| match value {
         Value::BulkString(bytes) => Some(String::from_utf8_lossy(bytes).into_owned()),
@@ -205,7 +205,7 @@ fn copied_by(role: &Value) -> Option<Vec<RedisAddress>> {
     let Some(Value::Array(replicas)) = words.get(2) else { return Some(Vec::new()) };
     let address = |replica: &Value| match replica {
         Value::Array(parts) => {
-            Some(RedisAddress { host: text(parts.first()?)?, port: text(parts.get(1)?)?.parse().ok()? })
+            Some(ServerAddress { host: text(parts.first()?)?, port: text(parts.get(1)?)?.parse().ok()? })
         }
         _ => None,
     };

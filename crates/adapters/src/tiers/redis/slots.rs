@@ -2,7 +2,7 @@
 
 use redis::Value;
 
-use super::url::RedisAddress;
+use crate::tiers::address::ServerAddress;
 
 /// Slots of every cluster.
 pub(super) const SLOTS: usize = 16_384;
@@ -30,8 +30,8 @@ fn crc16(bytes: &[u8]) -> u16 {
 pub(super) struct Run {
     pub(super) first: u16,
     pub(super) last: u16,
-    pub(super) primary: RedisAddress,
-    pub(super) replicas: Vec<RedisAddress>,
+    pub(super) primary: ServerAddress,
+    pub(super) replicas: Vec<ServerAddress>,
 }
 
 /// What CLUSTER SLOTS answered. `asked`: the host that was asked, where an answer leaves it out.
@@ -51,7 +51,7 @@ fn run(row: &Value, asked: &str) -> Option<Run> {
     Some(Run { first: slot(first)?, last: slot(last)?, primary: nodes.next()?, replicas: nodes.collect() })
 }
 
-fn address(node: &Value, asked: &str) -> Option<RedisAddress> {
+fn address(node: &Value, asked: &str) -> Option<ServerAddress> {
     let Value::Array(node) = node else { return None };
     let [host, Value::Int(port), ..] = &node[..] else { return None };
     let host = match host {
@@ -62,15 +62,15 @@ fn address(node: &Value, asked: &str) -> Option<RedisAddress> {
     };
     // "?": the node does not know its own name.
     let host = if host.is_empty() || host == "?" { asked } else { host };
-    Some(RedisAddress { host: host.to_owned(), port: u16::try_from(*port).ok()? })
+    Some(ServerAddress { host: host.to_owned(), port: u16::try_from(*port).ok()? })
 }
 
 /// An address as MOVED and ASK write it; the host is left out where it is the one that was asked.
-pub(super) fn redirected(text: &str, asked: &str) -> Option<RedisAddress> {
+pub(super) fn redirected(text: &str, asked: &str) -> Option<ServerAddress> {
     let (host, port) = text.rsplit_once(':')?;
     let host = host.trim_start_matches('[').trim_end_matches(']');
     let host = if host.is_empty() { asked } else { host };
-    Some(RedisAddress { host: host.to_owned(), port: port.parse().ok()? })
+    Some(ServerAddress { host: host.to_owned(), port: port.parse().ok()? })
 }
 
 #[cfg(test)]
@@ -101,7 +101,7 @@ mod tests {
             row(6, 16_383, vec![node(named(""), 3)]),
         ]);
         let runs = runs(&answer, "seed").expect("a map");
-        let at = |host: &str, port| RedisAddress { host: host.into(), port };
+        let at = |host: &str, port| ServerAddress { host: host.into(), port };
         assert_eq!((&runs[0].primary, &runs[0].replicas[..]), (&at("10.0.0.1", 1), &[at("seed", 2)][..]));
         assert_eq!((runs[1].first, runs[1].last, &runs[1].primary), (6, 16_383, &at("seed", 3)));
     }

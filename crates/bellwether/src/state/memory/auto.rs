@@ -7,7 +7,7 @@ use bellwether_core::time::Tick;
 use quick_cache::Equivalent;
 
 use super::books::Books;
-use super::slot::{ByKey, Found, Kept, Slot};
+use super::slot::{Asked, ByKey, Found, Kept, Slot};
 use crate::entry::Resident;
 use crate::key::{Key, KeyRef, Seed};
 
@@ -108,6 +108,12 @@ impl Auto {
     #[inline]
     pub(super) fn get(&self, key: &KeyRef<'_>) -> Option<Resident> {
         self.store.get(key).map(|Kept(entry)| entry)
+    }
+
+    /// The same, on the path of a hit.
+    #[inline(always)]
+    pub(super) fn hit(&self, key: &KeyRef<'_>) -> Option<Resident> {
+        self.store.get(&Asked(key)).map(|Kept(entry)| entry)
     }
 
     pub(super) fn peek(&self, key: KeyRef<'_>) -> Option<Resident> {

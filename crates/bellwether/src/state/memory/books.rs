@@ -11,7 +11,8 @@ use parking_lot::Mutex;
 
 use crate::entry::Resident;
 use crate::port::clock::Clock;
-use crate::state::wheel::{TimerId, Wheel};
+use crate::state::wheel::Wheel;
+use crate::timer::TimerId;
 
 /// Places of the wheel that are looked at in one go.
 const STEP: usize = 512;

@@ -82,13 +82,19 @@ impl Memory {
     }
 
     /// The entry, and a note that it was asked for.
+    pub(crate) fn get(&self, key: &KeyRef<'_>) -> Option<Resident> {
+        self.store.get(key).or_else(|| self.nothing(key))
+    }
+
+    /// The same, on the path of a hit: call it from one place alone.
     ///
     /// The key by reference down to the store: a copy of it is read in larger pieces than it was
     /// written in, and the processor waits for that about as long as for the rest of the lookup.
     #[inline(always)]
-    pub(crate) fn get(&self, key: &KeyRef<'_>) -> Option<Resident> {
-        match self.store.get(key) {
-            None => self.nothing(key),
+    pub(crate) fn hit(&self, key: &KeyRef<'_>) -> Option<Resident> {
+        match self.store.hit(key) {
+            // A copy, for the branch that needs one in memory.
+            None => self.nothing(&{ *key }),
             found => found,
         }
     }

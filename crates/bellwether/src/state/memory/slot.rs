@@ -2,7 +2,6 @@
 
 use std::borrow::Borrow;
 use std::hash::{BuildHasher, Hash, Hasher};
-use std::hint::black_box;
 use std::sync::Arc;
 
 use quick_cache::Equivalent;
@@ -37,30 +36,38 @@ impl Slot {
         self.0.split_last_chunk().expect("every slot ends with its space")
     }
 
-    #[inline]
-    pub(super) fn is(&self, key: KeyRef<'_>) -> bool {
-        let (bytes, space) = self.split();
+    #[inline(always)]
+    pub(super) fn is(&self, key: &KeyRef<'_>) -> bool {
+        let Some((bytes, space)) = self.0.split_last_chunk() else { return false };
         // In this order: the space is read where the key's bytes have been waited for.
         are_same(bytes, key.bytes) && u32::from_le_bytes(*space) == key.space
     }
 }
 
 /// Whether two keys are the same. Those of usual length without a call, a loop or a guess: by pieces that overlap.
-#[inline]
+#[inline(always)]
 pub(super) fn are_same(one: &[u8], other: &[u8]) -> bool {
     if one.len() != other.len() {
         return false;
     }
     match one.len() {
-        8..16 => differs::<8>(one, other) == 0,
         16..=32 => differs::<16>(one, other) == 0,
         33..=64 => differs::<32>(one, other) == 0,
+        _ => are_same_elsewhere(one, other),
+    }
+}
+
+/// Apart, so that what is searched by stays small.
+#[inline(never)]
+fn are_same_elsewhere(one: &[u8], other: &[u8]) -> bool {
+    match one.len() {
+        8..16 => differs::<8>(one, other) == 0,
         _ => one == other,
     }
 }
 
 /// Zero if both are the same in their first and their last `N` bytes, which they must have.
-#[inline]
+#[inline(always)]
 fn differs<const N: usize>(one: &[u8], other: &[u8]) -> u64 {
     let of = |a: Option<&[u8; N]>, b: Option<&[u8; N]>| match (a, b) {
         (Some(a), Some(b)) => {
@@ -73,18 +80,8 @@ fn differs<const N: usize>(one: &[u8], other: &[u8]) -> u64 {
 }
 
 /// An entry as a store holds it.
+#[derive(Clone)]
 pub(super) struct Kept(pub(super) Resident);
-
-impl Clone for Kept {
-    /// A store clones what it found while the key it found is still being compared. Counting a reference waits until
-    /// that is decided, and only then asks for the entry's memory; a plain look asks for it at once. So both
-    /// are waited for together, and the part that holds the value as well.
-    #[inline]
-    fn clone(&self) -> Kept {
-        black_box(self.0.ahead());
-        Kept(self.0.clone())
-    }
-}
 
 /// An entry met on a walk: its space's number, its key, and itself.
 pub(crate) type Found = (u32, Box<[u8]>, Resident);
@@ -104,10 +101,28 @@ impl Hash for KeyRef<'_> {
     }
 }
 
+/// A key as the path of a hit asks for it. A type of its own, asked for in one place: so the store's search is made for that
+/// path alone, and becomes part of it.
+pub(super) struct Asked<'a>(pub(super) &'a KeyRef<'a>);
+
+impl Hash for Asked<'_> {
+    #[inline]
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.0.hash);
+    }
+}
+
+impl Equivalent<Slot> for Asked<'_> {
+    #[inline(always)]
+    fn equivalent(&self, slot: &Slot) -> bool {
+        slot.is(self.0)
+    }
+}
+
 impl Equivalent<Slot> for KeyRef<'_> {
     #[inline]
     fn equivalent(&self, slot: &Slot) -> bool {
-        slot.is(*self)
+        slot.is(self)
     }
 }
 

@@ -60,18 +60,19 @@ impl Store {
     }
 
     /// The entry, and a note that it was asked for.
-    #[inline(always)] // one call less on the path of a hit
+    #[inline(never)] // apart, so that the path of a hit on `auto` stays small
     pub(super) fn get(&self, key: &KeyRef<'_>) -> Option<Resident> {
-        match self {
-            Store::Auto(store) => store.get(key),
-            _ => self.get_elsewhere(key),
-        }
+        either!(self, store => store.get(key))
     }
 
-    /// Apart, so that the path of `auto` stays small.
-    #[inline(never)]
-    fn get_elsewhere(&self, key: &KeyRef<'_>) -> Option<Resident> {
-        either!(self, store => store.get(key))
+    /// The same, on the path of a hit.
+    #[inline(always)]
+    pub(super) fn hit(&self, key: &KeyRef<'_>) -> Option<Resident> {
+        match self {
+            Store::Auto(store) => store.hit(key),
+            // A copy, for the branch that needs one in memory.
+            _ => self.get(&{ *key }),
+        }
     }
 
     /// The entries of up to [`MANY`](super::parted::MANY) keys: `found` has a place for each.

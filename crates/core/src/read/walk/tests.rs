@@ -1,3 +1,5 @@
+//! Does every walk end, and in the right way, whatever its shell answers?
+
 use proptest::prelude::*;
 
 use super::*;

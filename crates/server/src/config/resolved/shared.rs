@@ -1,7 +1,7 @@
 //! Where is the tier that several processes share, and how do they hear of each other?
 
 use crate::config::problem::Place;
-use crate::config::secret::Secret;
+use bellwether_adapters::tiers::address::{RedisTarget, ServerAddress, Servers};
 use bellwether_core::time::Span;
 use std::fmt;
 use std::path::PathBuf;
@@ -44,11 +44,11 @@ pub struct SharedTls {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SharedAt {
     /// Redis or Valkey.
-    Redis(RedisUrl),
+    Redis(RedisTarget),
     /// A fleet of Memcached servers.
     Memcached {
         /// All of them.
-        nodes: Vec<Node>,
+        nodes: Vec<ServerAddress>,
         /// Which of them has a key.
         placement: Placement,
     },
@@ -82,7 +82,7 @@ pub enum Backplane {
     /// Over Redis or Valkey.
     On {
         /// Which one.
-        url: RedisUrl,
+        url: RedisTarget,
         /// By which means.
         mode: BackplaneMode,
     },
@@ -98,97 +98,12 @@ pub enum BackplaneMode {
     PubSub,
 }
 
-/// A Redis or Valkey, however many servers it is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RedisUrl {
-    /// Where.
-    pub at: RedisAt,
-    /// Over TLS.
-    pub tls: bool,
-    /// Whom to be there; `None`: the default user.
-    pub user: Option<String>,
-    /// Their password.
-    pub password: Option<Secret>,
-    /// Which database; 0 in a cluster.
-    pub database: u32,
-}
-
-/// Where a Redis or Valkey is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RedisAt {
-    /// One server.
-    One(Node),
-    /// One server behind a socket of this machine.
-    Socket(PathBuf),
-    /// A cluster, by some of its nodes.
-    Cluster(Vec<Node>),
-    /// Whoever the sentinels say is the primary.
-    Sentinel {
-        /// The sentinels.
-        nodes: Vec<Node>,
-        /// The name they know the primary by.
-        name: String,
-    },
-}
-
-/// A host and a port.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Node {
-    /// A name or an address; an IPv6 address in brackets.
-    pub host: String,
-    /// Its port.
-    pub port: u16,
-}
-
-impl fmt::Display for Node {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.host, self.port)
-    }
-}
-
-impl RedisUrl {
-    /// Whether there are replicas that it knows of.
-    pub fn has_replicas(&self) -> bool {
-        matches!(self.at, RedisAt::Cluster(_) | RedisAt::Sentinel { .. })
-    }
-}
-
-impl fmt::Display for RedisUrl {
-    /// As a URL, without user and password.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.tls { "rediss" } else { "redis" })?;
-        match &self.at {
-            RedisAt::One(node) => write!(f, "://{node}")?,
-            RedisAt::Socket(path) => write!(f, "+unix://{}", path.display())?,
-            RedisAt::Cluster(nodes) => write!(f, "+cluster://{}", Nodes(nodes))?,
-            RedisAt::Sentinel { nodes, name } => write!(f, "+sentinel://{}/{name}", Nodes(nodes))?,
-        }
-        match (&self.at, self.database) {
-            (_, 0) => Ok(()),
-            (RedisAt::One(_), database) => write!(f, "/{database}"),
-            (_, database) => write!(f, "?db={database}"),
-        }
-    }
-}
-
 impl fmt::Display for SharedAt {
     /// As a URL, without user and password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             SharedAt::Redis(url) => url.fmt(f),
-            SharedAt::Memcached { nodes, .. } => write!(f, "memcached://{}", Nodes(nodes)),
+            SharedAt::Memcached { nodes, .. } => write!(f, "memcached://{}", Servers(nodes)),
         }
-    }
-}
-
-/// With a comma between any two.
-struct Nodes<'n>(&'n [Node]);
-
-impl fmt::Display for Nodes<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (i, node) in self.0.iter().enumerate() {
-            write!(f, "{}{node}", if i == 0 { "" } else { "," })?;
-        }
-        Ok(())
     }
 }

@@ -53,6 +53,18 @@ pub enum Source {
     Http(HttpSource),
 }
 
+impl SpaceConfig {
+    /// What names all keys of its origin, as it is written: a statement, or a path.
+    pub fn keys(&self) -> Option<&str> {
+        let keys = match &self.source {
+            Source::Sql(sql) => sql.keys.as_ref(),
+            Source::Http(http) => http.keys.as_ref(),
+            Source::Plain => None,
+        };
+        keys.map(|keys| keys.text.as_str())
+    }
+}
+
 impl Source {
     /// The origin's name.
     pub fn origin(&self) -> Option<&str> {

@@ -1,5 +1,6 @@
 //! Is every configuration read as it is meant, and every mistake told where it stands?
 
+mod addresses;
 mod change;
 mod heat;
 mod knobs;

@@ -1,6 +1,7 @@
 //! How are `[disk]`, `[shared]`, presets and `strict` read, and what is said of what they can't guarantee?
 
 use super::*;
+use bellwether_adapters::tiers::address::{RedisShape, RedisTarget};
 use bellwether_core::policy::Policy;
 use bellwether_core::time::Span;
 
@@ -14,7 +15,7 @@ fn at(url: &str) -> Shared {
     valid(&shared(&format!("url = \"{url}\""))).shared.expect("a shared tier")
 }
 
-fn redis(url: &str) -> RedisUrl {
+fn redis(url: &str) -> RedisTarget {
     let SharedAt::Redis(url) = at(url).at else { panic!("{url} is a Redis") };
     url
 }
@@ -47,16 +48,20 @@ fn every_scheme_leads_where_it_says() {
         ("rediss+cluster://a:1", "rediss+cluster://a:1"),
         ("redis+sentinel://a,b:2/mymaster", "redis+sentinel://a:26379,b:2/mymaster"),
         ("redis+sentinel://a/mymaster?db=4", "redis+sentinel://a:26379/mymaster?db=4"),
+        ("redis+sentinel://a/mymaster/4", "redis+sentinel://a:26379/mymaster?db=4"),
+        ("redis+cluster://a/0", "redis+cluster://a:6379"),
+        ("valkey://h", "redis://h:6379"),
+        ("valkeys+cluster://h", "rediss+cluster://h:6379"),
         ("memcached://a,b:2", "memcached://a:11211,b:2"),
     ] {
         assert_eq!(at(url).at.to_string(), shown);
     }
     let url = redis("redis://app:p%40ss%2Fw%3Ard@h");
-    assert_eq!((url.user.as_deref(), url.password.as_ref().map(Secret::expose)), (Some("app"), Some("p@ss/w:rd")));
+    assert_eq!((url.user.as_deref(), url.password.as_deref()), (Some("app"), Some("p@ss/w:rd")));
     let url = redis("redis://:only@h");
-    assert_eq!((url.user, url.password.as_ref().map(Secret::expose)), (None, Some("only")));
+    assert_eq!((url.user, url.password.as_deref()), (None, Some("only")));
     assert_eq!(redis("redis://app@h").user.as_deref(), Some("app"));
-    assert_eq!(redis("redis+unix://app:pw@/run/redis.sock").at, RedisAt::Socket("/run/redis.sock".into()));
+    assert_eq!(redis("redis+unix://app:pw@/run/redis.sock").shape, RedisShape::Unix("/run/redis.sock".into()));
 }
 
 #[test]
@@ -64,14 +69,14 @@ fn a_wrong_url_says_what_is_wrong_with_it() {
     for (url, hint) in [
         ("", "begin with redis://"),
         ("127.0.0.1:6379", "begin with redis://"),
-        ("valkey://h", "did you mean redis://?"),
+        ("valkye://h", "did you mean valkey://?"),
         ("redis-cluster://h", "did you mean redis+cluster://?"),
         ("memcache://h", "did you mean memcached://?"),
         ("rediss+clustr://h", "did you mean rediss+cluster://?"),
         ("postgres://h", "redis+unix:///PATH"),
         ("redis://", "a host is missing"),
-        ("redis://h:port", "a name or address"),
-        ("redis://h:0", "a name or address"),
+        ("redis://h:port", ":PORT, from 1 to 65535"),
+        ("redis://h:0", ":PORT, from 1 to 65535"),
         ("redis://a,b", "redis+cluster://"),
         ("redis://h/x", "0 to 65535"),
         ("redis://h/99999", "0 to 65535"),
@@ -83,7 +88,7 @@ fn a_wrong_url_says_what_is_wrong_with_it() {
         ("redis+cluster://a,a:6379", "twice"),
         ("redis+cluster://a/1", "the database 0 alone"),
         ("redis+sentinel://a,b", "mymaster"),
-        ("redis+sentinel://a/my/master", "mymaster"),
+        ("redis+sentinel://a/my/master", "0 to 65535"),
         ("memcached://a/1", "nothing behind the hosts"),
     ] {
         one(&shared(&format!("url = \"{url}\"")), &["b.toml:2:7: [shared]", hint]);
@@ -127,7 +132,7 @@ fn no_problem_and_no_debug_output_shows_a_password() {
         let shown = format!("{config:?} {}", config.shared.as_ref().expect("there").at);
         assert!(!shown.contains("hunter2") && shown.contains("***"), "{shown}");
         let SharedAt::Redis(url) = config.shared.expect("there").at else { panic!("a Redis") };
-        assert_eq!(url.password.as_ref().map(Secret::expose), Some("hunter2"), "but there it is");
+        assert_eq!(url.password.as_deref(), Some("hunter2"), "but there it is");
     }
 }
 
@@ -140,7 +145,7 @@ fn a_password_beside_the_url_needs_no_encoding() {
     let text = shared("url = \"redis://app@h\"\npassword = \"${PW}\"");
     let config = read_with(&text, &[("PW", "p@ss/w:rd%")], false).unwrap_or_else(|p| panic!("{}", said(&p)));
     let Some(Shared { at: SharedAt::Redis(url), .. }) = config.shared else { panic!("a Redis") };
-    assert_eq!((url.user.as_deref(), url.password.as_ref().map(Secret::expose)), (Some("app"), Some("p@ss/w:rd%")));
+    assert_eq!((url.user.as_deref(), url.password.as_deref()), (Some("app"), Some("p@ss/w:rd%")));
     one(&shared("url = \"redis://:x@h\"\npassword = \"y\""), &["b.toml:3:12", "beside a password in `url`"]);
     one(&shared("url = \"memcached://h\"\npassword = \"y\""), &["b.toml:3:12", "asked without one"]);
     one(&shared("url = \"redis://h\"\npassword = \"${NO}\""), &["b.toml:3:12", "NO to be set"]);

@@ -7,13 +7,13 @@ use super::super::filter::Known;
 use super::super::watch::Watch;
 use super::announced::Announcements;
 use super::naming;
-use super::tier::{certificates, target};
+use super::tier::certificates;
 use crate::config::{Backplane, BackplaneMode, Shared};
 
 /// The backplane that `shared` names; what is wrong with it and what to do otherwise.
 pub(crate) fn backplane(shared: &Shared) -> Result<Option<RedisEvents>, (String, String)> {
     let Backplane::On { url, mode } = &shared.backplane else { return Ok(None) };
-    let events = RedisEvents::open(&target(url), &shared.prefix, &certificates(&shared.tls)?)
+    let events = RedisEvents::open(url, &shared.prefix, &certificates(&shared.tls)?)
         .map_err(|error| (error.problem().to_owned(), error.hint().to_owned()))?;
     Ok(Some(match mode {
         BackplaneMode::Streams => events,

@@ -9,7 +9,8 @@ use bellwether_adapters::events::RedisEvents;
 use serde_json::{Value, json};
 
 use super::marker::{self, Writes};
-use crate::config::{RedisUrl, leaves_the_machine};
+use crate::config::leaves_the_machine;
+use bellwether_adapters::tiers::address::RedisTarget;
 
 /// Where the tier remembers it, behind the prefix: no key has such a name.
 pub(crate) const NAME: &str = "@@backplane";
@@ -48,7 +49,7 @@ pub(crate) enum Same {
 pub(crate) async fn look(
     tier: &dyn Tier,
     events: &RedisEvents,
-    url: &RedisUrl,
+    url: &RedisTarget,
     writes: Writes,
 ) -> Result<Same, String> {
     let at = called(url);
@@ -79,7 +80,7 @@ pub(crate) async fn look(
 ///
 /// # Errors
 /// Tier or backplane can't be asked.
-pub(crate) async fn again(tier: &dyn Tier, events: &RedisEvents, url: &RedisUrl, id: &str) -> Result<Same, String> {
+pub(crate) async fn again(tier: &dyn Tier, events: &RedisEvents, url: &RedisTarget, id: &str) -> Result<Same, String> {
     let here = identified(events, Some(id)).await?;
     let known = match read(tier).await? {
         Some(known) => known,
@@ -137,7 +138,7 @@ fn text(error: TierError) -> String {
 
 /// How it is called here. What is of this machine alone carries the machine's name: on another one it is another
 /// server.
-pub(crate) fn called(url: &RedisUrl) -> String {
+pub(crate) fn called(url: &RedisTarget) -> String {
     if leaves_the_machine(url) {
         return url.to_string();
     }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bellwether_adapters::events::RedisEvents;
+use bellwether_adapters::tiers::address::RedisTarget;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
@@ -13,7 +14,7 @@ use super::backplane::backplane;
 use super::identity::{self, Same};
 use super::marker::{self, Fits, NAME, Writes};
 use super::tier::{SharedState, SharedTier};
-use crate::config::{Backplane, Config, OnStart, Place, Problem, RedisUrl, Shared};
+use crate::config::{Backplane, Config, OnStart, Place, Problem, Shared};
 
 /// A start waits so long for the tier.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -43,7 +44,7 @@ pub(crate) struct Fleet {
 #[derive(Clone)]
 struct Heard {
     events: Arc<RedisEvents>,
-    url: RedisUrl,
+    url: RedisTarget,
     /// The word by which it is known, once that is known.
     id: Arc<Mutex<Option<String>>>,
 }

@@ -8,13 +8,11 @@ use std::time::Duration;
 use bellwether::Span;
 use bellwether::shared::{Tier, TierTrouble};
 use bellwether_adapters::SetupError;
-use bellwether_adapters::tiers::memcached::{self, MemcachedAddress, MemcachedOptions, MemcachedTier};
-use bellwether_adapters::tiers::redis::{
-    Reads, RedisAddress, RedisOptions, RedisShape, RedisTarget, RedisTier, RedisTls, Weight,
-};
+use bellwether_adapters::tiers::memcached::{self, MemcachedOptions, MemcachedTier};
+use bellwether_adapters::tiers::redis::{Reads, RedisOptions, RedisTier, RedisTls, Weight};
 use tokio::runtime::Handle;
 
-use crate::config::{Node, Placement, RedisAt, RedisUrl, Shared, SharedAt, SharedTls};
+use crate::config::{Placement, Shared, SharedAt, SharedTls};
 
 /// A tier that is open, for the cache and for those who ask how it is.
 #[derive(Clone)]
@@ -26,12 +24,12 @@ pub(crate) enum SharedTier {
 /// How the tier that several processes share is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SharedState {
-    /// Calls of the tier.
-    pub calls: u64,
     /// Connections made.
     pub connects: u64,
     /// Connections lost.
     pub lost: u64,
+    /// What else happened between this process and its servers, by the words of its kind.
+    pub events: Vec<(&'static str, u64)>,
     /// What was there and could not be read, by reason.
     pub misread: Vec<(&'static str, u64)>,
     /// Its servers, and whether each can be reached right now.
@@ -83,7 +81,7 @@ impl SharedTier {
     pub(crate) fn open(shared: &Shared, runtime: &Handle) -> Result<SharedTier, (String, String)> {
         let told = |error: SetupError| (error.problem().to_owned(), error.hint().to_owned());
         Ok(match &shared.at {
-            SharedAt::Redis(url) => {
+            SharedAt::Redis(target) => {
                 let usual = RedisOptions::default();
                 let options = RedisOptions {
                     answer_timeout: answer_within(shared.timeout, usual.answer_timeout),
@@ -95,7 +93,7 @@ impl SharedTier {
                     runtime: Some(runtime.clone()),
                     ..usual
                 };
-                SharedTier::Redis(Arc::new(RedisTier::open(target(url), options).map_err(told)?))
+                SharedTier::Redis(Arc::new(RedisTier::open(target.clone(), options).map_err(told)?))
             }
             SharedAt::Memcached { nodes, placement } => {
                 let usual = MemcachedOptions::default();
@@ -110,9 +108,7 @@ impl SharedTier {
                     runtime: Some(runtime.clone()),
                     ..usual
                 };
-                let server = |node: &Node| MemcachedAddress { host: bare(&node.host), port: node.port };
-                let servers = nodes.iter().map(server).collect();
-                SharedTier::Memcached(Arc::new(MemcachedTier::open_at(servers, options).map_err(told)?))
+                SharedTier::Memcached(Arc::new(MemcachedTier::open_at(nodes.clone(), options).map_err(told)?))
             }
         })
     }
@@ -144,7 +140,7 @@ impl SharedTier {
                 // A replica that is not asked may be connected or not: nobody misses anything.
                 counts.nodes.retain(|node| node.in_use);
                 SharedState {
-                    calls: counts.calls,
+                    events: counts.events().to_vec(),
                     connects: counts.connects,
                     lost: counts.lost,
                     misread: counts.misread,
@@ -157,7 +153,7 @@ impl SharedTier {
             SharedTier::Memcached(tier) => {
                 let counts = tier.counts();
                 SharedState {
-                    calls: counts.calls,
+                    events: counts.events().to_vec(),
                     misread: counts.misread,
                     nodes: counts.servers,
                     unwritable: counts.troubles,
@@ -224,30 +220,6 @@ fn answer_within(budget: Span, usual: Duration) -> Duration {
 /// answers; and however short that is, a node that is silent is left alone.
 fn patience(budget: Span) -> Duration {
     (Duration::from(budget) * 2 / 5).max(Duration::from_millis(1))
-}
-
-/// A host without the brackets of IPv6.
-fn bare(host: &str) -> String {
-    host.trim_start_matches('[').trim_end_matches(']').to_owned()
-}
-
-/// Where a Redis is, in the words of its tier.
-pub(crate) fn target(url: &RedisUrl) -> RedisTarget {
-    let address = |node: &Node| RedisAddress { host: bare(&node.host), port: node.port };
-    let all = |nodes: &[Node]| nodes.iter().map(address).collect();
-    let shape = match &url.at {
-        RedisAt::One(node) => RedisShape::One(address(node)),
-        RedisAt::Socket(path) => RedisShape::Unix(path.clone()),
-        RedisAt::Cluster(nodes) => RedisShape::Cluster(all(nodes)),
-        RedisAt::Sentinel { nodes, name } => RedisShape::Sentinel { sentinels: all(nodes), name: name.clone() },
-    };
-    RedisTarget {
-        shape,
-        tls: url.tls,
-        user: url.user.clone(),
-        password: url.password.as_ref().map(|password| password.expose().to_owned()),
-        db: i64::from(url.database),
-    }
 }
 
 #[cfg(test)]

@@ -3,12 +3,11 @@
 use std::collections::HashMap;
 use std::time::Instant;
 
+use bellwether::MOST_ANNOUNCED;
 use bellwether_adapters::events::announced::{Clock, MOST_ROWS, Notice, Row as Read, Table, after, stamped};
 
 use crate::telemetry;
 
-/// Keys that are announced at a time.
-pub(super) const MOST_ANNOUNCED: usize = 1_000;
 /// Keys of which is remembered that they were taken back; then the one of which that was said first is forgotten.
 pub(super) const MOST_WITHDRAWN: usize = 2_000;
 /// Clocks of processes may differ by so much before one of them forgets what holds for another.

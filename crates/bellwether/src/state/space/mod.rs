@@ -1,15 +1,18 @@
-//! What does the engine know of a space? Its promises, its origin's gate, its floor and its counts.
+//! What does a process know of a space? Its promises, its origin's gate, its floor and its counts.
+
+mod floors;
+mod times;
+mod travel;
 
 use std::any::TypeId;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bellwether_core::fence::{Fence, Floor, Invalidation};
 use bellwether_core::guard::brake::Traffic;
 use bellwether_core::guard::gate::{Ended, Ticket};
 use bellwether_core::guard::unmet::Unmet;
 use bellwether_core::heat::sample::{Drawn, Sampling};
-use bellwether_core::loadtimes::LoadTimes;
 use bellwether_core::policy::{Budget, Policy, Priority};
 use bellwether_core::read::doubt::Marks;
 use bellwether_core::read::flight::Flight;
@@ -17,14 +20,16 @@ use bellwether_core::time::{Span, Tick};
 use bellwether_core::why::Why;
 use parking_lot::Mutex;
 
-use crate::codec::Erased;
-use crate::engine::body::{AnyCodec, LoadFn, Unasked};
+use crate::body::{LoadFn, Unasked};
 use crate::key::Key;
 use crate::observe::counters::{Histogram, TIME_BOUNDS, WhyCounts};
-use crate::shared::{Naming, Prefix, Sharing, tag_hash};
+use crate::shared::tag_hash;
 use crate::state::gate::{OriginGate, Permit, Turned};
 use crate::state::paced::Paced;
-use crate::weigh::Value;
+
+use floors::Floors;
+use times::Times;
+pub(crate) use travel::Travel;
 
 /// How long a successor waits for an overtaken load before it starts beside it, while load times are unknown.
 const HEDGE_UNKNOWN: Span = Span::ms(50);
@@ -66,66 +71,6 @@ pub(crate) struct Waiting {
     /// The fence of the entry that was due.
     pub(crate) seen: Fence,
     pub(crate) load: LoadFn,
-}
-
-/// How a space's values live in the shared tier.
-#[derive(Clone)]
-pub(crate) struct Travel {
-    pub(crate) codec: Arc<dyn AnyCodec>,
-    pub(crate) naming: Arc<dyn Naming>,
-    /// Names the space and how its values are made.
-    pub(crate) recipe: u64,
-    /// They may live in the shared tier.
-    pub(crate) on_shared: bool,
-    /// They may live on disk.
-    pub(crate) on_disk: bool,
-    /// The space is never invalidated as a whole.
-    pub(crate) by_key: bool,
-}
-
-impl Travel {
-    pub(crate) fn of<V: Value>(space: &str, sharing: Sharing<V>) -> Travel {
-        let plain = || Arc::new(Prefix(format!("{space}:").into_bytes().into())) as Arc<dyn Naming>;
-        let recipe = format!("{space}\0{}\0{}", std::any::type_name::<V>(), sharing.recipe);
-        Travel {
-            codec: Arc::new(Erased(sharing.codec)),
-            naming: sharing.naming.unwrap_or_else(plain),
-            recipe: tag_hash(&recipe),
-            on_shared: sharing.on_shared,
-            on_disk: sharing.on_disk,
-            by_key: sharing.by_key,
-        }
-    }
-
-    /// A key's name in the shared tier.
-    pub(crate) fn name(&self, key: &[u8]) -> Vec<u8> {
-        self.naming.name(key)
-    }
-}
-
-/// The newest invalidations of a space as a whole.
-#[derive(Default)]
-struct Floors {
-    removed: AtomicU64,
-    expired: AtomicU64,
-    /// The highest of all here, for hits.
-    newest: AtomicU64,
-    /// Copies up to here must be compared with the shared tier before they are served, if it answers.
-    suspect: AtomicU64,
-    /// Copies up to here must be, whether it answers or not.
-    unconfirmed: AtomicU64,
-    /// No copy is served.
-    braked: AtomicBool,
-    /// Keys that were invalidated, here or elsewhere.
-    invalidated: AtomicU64,
-}
-
-/// How long loads take.
-#[derive(Default)]
-struct Times {
-    seen: Mutex<LoadTimes>,
-    /// p99, mean and hedge of `seen` in ms, 0 while unknown.
-    known: [AtomicU64; 3],
 }
 
 /// How loads ended. Their sum is the number of times the loader was called.
@@ -301,47 +246,11 @@ impl SpaceState {
         self.counts.get(why)
     }
 
-    /// The newest invalidations of the space as a whole.
-    #[inline]
-    pub(crate) fn floor(&self) -> Floor {
-        Floor {
-            removed: Fence(self.floors.removed.load(Ordering::Acquire)),
-            expired: Fence(self.floors.expired.load(Ordering::Acquire)),
-        }
-    }
-
-    /// The newest of them, whatever its verb: as new as those of [`SpaceState::floor`], or newer.
-    #[inline]
-    pub(crate) fn newest_floor(&self) -> Fence {
-        Fence(self.floors.newest.load(Ordering::Acquire))
-    }
-
-    /// What is known against its copies.
-    #[inline]
-    pub(crate) fn marks(&self) -> Marks {
-        Marks {
-            suspect: Fence(self.floors.suspect.load(Ordering::Acquire)),
-            unconfirmed: Fence(self.floors.unconfirmed.load(Ordering::Acquire)),
-            braked: self.is_braked(),
-        }
-    }
-
-    /// A key was invalidated, or heard to be.
-    pub(crate) fn note_invalidation(&self) {
-        self.floors.invalidated.fetch_add(1, Ordering::Relaxed);
-    }
-
     /// Keys invalidated so far, and requests so far: of them those that memory answered, and all.
     pub(crate) fn traffic(&self) -> Traffic {
         let all = Why::ALL.iter().map(|why| self.counted(*why)).sum();
-        let invalidations = self.floors.invalidated.load(Ordering::Relaxed);
+        let invalidations = self.floors.invalidations();
         Traffic { invalidations, hits: self.counted(Why::Hit), reads: all }
-    }
-
-    /// Whether memory serves nothing of this space.
-    #[inline]
-    pub(crate) fn is_braked(&self) -> bool {
-        self.floors.braked.load(Ordering::Acquire)
     }
 
     /// Whether each read of this space asks the shared tier, as its policy says.
@@ -349,51 +258,53 @@ impl SpaceState {
         !self.policy.memory && self.travel.as_ref().is_some_and(|travel| travel.on_shared)
     }
 
+    /// The newest invalidations of the space as a whole.
+    #[inline]
+    pub(crate) fn floor(&self) -> Floor {
+        self.floors.floor()
+    }
+
+    /// The newest of them, whatever its verb: as new as those of [`SpaceState::floor`], or newer.
+    #[inline]
+    pub(crate) fn newest_floor(&self) -> Fence {
+        self.floors.newest()
+    }
+
+    /// What is known against its copies.
+    #[inline]
+    pub(crate) fn marks(&self) -> Marks {
+        self.floors.marks()
+    }
+
+    /// A key was invalidated, or heard to be.
+    pub(crate) fn note_invalidation(&self) {
+        self.floors.note_invalidation();
+    }
+
+    /// Whether memory serves nothing of this space.
+    #[inline]
+    pub(crate) fn is_braked(&self) -> bool {
+        self.floors.is_braked()
+    }
+
     /// From now on memory serves nothing of this space; or it does again.
     pub(crate) fn brake(&self, on: bool) {
-        if on {
-            self.floors.braked.store(true, Ordering::SeqCst);
-            // Hits look at one number alone.
-            self.floors.newest.store(u64::MAX, Ordering::SeqCst);
-            return;
-        }
-        self.floors.braked.store(false, Ordering::SeqCst);
-        let Floors { removed, expired, suspect, unconfirmed, .. } = &*self.floors;
-        let held = [removed, expired, suspect, unconfirmed];
-        let newest = held.iter().map(|floor| floor.load(Ordering::SeqCst)).max().unwrap_or_default();
-        self.floors.newest.store(newest, Ordering::SeqCst);
-        // What rose meanwhile raised it before: once more, now that it is back.
-        let again = held.iter().map(|floor| floor.load(Ordering::SeqCst)).max().unwrap_or_default();
-        self.floors.newest.fetch_max(again, Ordering::SeqCst);
+        self.floors.brake(on);
     }
 
     /// Makes copies suspect. Nothing is walked: who reads one compares.
     pub(crate) fn doubt(&self, suspect: Fence) {
-        self.mark(&self.floors.suspect, suspect);
+        self.floors.doubt(suspect);
     }
 
     /// Copies up to this fence were confirmed too long ago.
     pub(crate) fn outlive(&self, unconfirmed: Fence) {
-        self.mark(&self.floors.unconfirmed, unconfirmed);
-    }
-
-    fn mark(&self, which: &AtomicU64, fence: Fence) {
-        which.fetch_max(fence.0, Ordering::SeqCst);
-        // Last: the brake may be released at the same time, and counts what is in place.
-        self.floors.newest.fetch_max(fence.0, Ordering::SeqCst);
+        self.floors.outlive(unconfirmed);
     }
 
     /// Invalidates the whole space.
     pub(crate) fn raise(&self, verb: Invalidation, fence: Fence) {
-        let floor = match verb {
-            Invalidation::Remove => &self.floors.removed,
-            Invalidation::Expire => &self.floors.expired,
-        };
-        // First what hits ask: by the time anybody knows of this floor, nobody is served past it.
-        self.floors.newest.fetch_max(fence.0, Ordering::SeqCst);
-        floor.fetch_max(fence.0, Ordering::SeqCst);
-        // Once more: the brake may have been released in between.
-        self.floors.newest.fetch_max(fence.0, Ordering::SeqCst);
+        self.floors.raise(verb, fence);
     }
 
     /// A loader returned. Called once per call of a loader, however many keys it loaded.
@@ -403,34 +314,18 @@ impl SpaceState {
         count.fetch_add(1, Ordering::Relaxed);
         // What failed at once, or hung, says nothing of how long a load takes.
         if succeeded {
-            self.record_time(Span(now_us.saturating_sub(began_us) / 1000));
-        }
-    }
-
-    fn record_time(&self, took: Span) {
-        let mut times = self.times.seen.lock();
-        times.record(took);
-        let ms = |span: Option<Span>| span.map_or(0, |span| span.0.max(1));
-        for (slot, span) in self.times.known.iter().zip([times.p99(), times.ewma(), times.hedge_after()]) {
-            slot.store(ms(span), Ordering::Relaxed);
-        }
-    }
-
-    fn known(&self, which: usize) -> Option<Span> {
-        match self.times.known[which].load(Ordering::Relaxed) {
-            0 => None,
-            ms => Some(Span(ms)),
+            self.times.record(Span(now_us.saturating_sub(began_us) / 1000));
         }
     }
 
     /// p99 and mean of the load times.
     pub(crate) fn load_times(&self) -> (Option<Span>, Option<Span>) {
-        (self.known(0), self.known(1))
+        self.times.p99_and_mean()
     }
 
     /// From this wait on, a stale copy or the default is preferred to further waiting.
     pub(crate) fn hedge_after(&self) -> Option<Span> {
-        self.known(2)
+        self.times.hedge_after()
     }
 
     /// How long a successor waits for an overtaken load before it starts beside it.

@@ -1,0 +1,69 @@
+//! What an entry weighs, and what is counted of it.
+
+use super::*;
+use crate::key::{KeyRef, Seed};
+use crate::weigh::Weigh as _;
+
+#[test]
+fn an_entry_is_small() {
+    assert_eq!(size_of::<Entry<Plain<()>>>(), 48);
+}
+
+#[test]
+fn threads_that_serve_one_entry_together_have_as_many_of_their_hits_looked_at() {
+    const EACH: u32 = 400_000;
+    let meta = Meta {
+        fence: Fence(1),
+        kind: Kind::Value,
+        born: Tick(0),
+        fresh_until: Tick(1_000),
+        swr_ms: 0,
+        hard_ms: 0,
+        cost_ms: 1,
+        early_ms: 0,
+    };
+    let key = KeyRef::new(0, b"key", &Seed::fixed(1)).to_key();
+    let (entry, sampling) = (Entry::new(&key, meta, None, 0, 7_u64), Sampling::one_in(3));
+    assert_eq!(entry.hits(), 0);
+    let serve = || (0..EACH).filter(|_| entry.clone().is_due(sampling, entry.touch())).count() as u32;
+    let looks: u32 = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..4).map(|_| scope.spawn(serve)).collect();
+        threads.into_iter().map(|thread| thread.join().expect("it ends")).sum()
+    });
+    let (seen, hits) = (looks * sampling.weight(), 4 * EACH);
+    println!("{hits} hits, counted by the entry {}, by looks {seen}", entry.hits());
+    assert!(entry.hits() <= hits && seen.abs_diff(hits) < hits / 10, "{seen} of {hits}");
+}
+
+#[test]
+fn a_values_size_is_its_length_whatever_its_entry_holds_besides() {
+    let meta = Meta {
+        fence: Fence(1),
+        kind: Kind::Value,
+        born: Tick(0),
+        fresh_until: Tick(1_000),
+        swr_ms: 0,
+        hard_ms: 0,
+        cost_ms: 1,
+        early_ms: 0,
+    };
+    let key = KeyRef::new(0, b"a key of some length", &Seed::fixed(1)).to_key();
+    let tags = || Extra::of(Some(7), [Tag::named(&"tag".into()), Tag::of_wire(9)].into());
+    let mark = || Some(TierMark::of(Fence(3), Tick(5)));
+    let asides = [(false, false), (true, false), (false, true), (true, true)].map(|(tagged, shared)| Aside {
+        extra: tags().filter(|_| tagged),
+        mark: mark().filter(|_| shared),
+        past: Past::default(),
+    });
+    for aside in asides {
+        let mut value = vec![7_u8; 59];
+        value.reserve_exact(100);
+        let entry = Entry::new(&key, meta, aside, value.weight(), value);
+        assert_eq!(entry.value_bytes(key.bytes.len()), 59);
+        assert!(entry.weight > 59 + 160, "what it takes in memory is more");
+        let link = relabelled(&entry, meta, tags(), false);
+        assert_eq!(link.value_bytes(key.bytes.len()), 59, "a reference has the size of what it leads to");
+    }
+    let number = Entry::new(&key, meta, None, 0, 7_u64);
+    assert_eq!(number.value_bytes(key.bytes.len()), 8);
+}
