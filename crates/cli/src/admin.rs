@@ -169,6 +169,6 @@ pub(crate) fn refusal(answer: &Answer) -> Failure {
 }
 
 /// Not in the words of an admin listener.
-fn stranger(Answer { host, status, .. }: &Answer) -> Failure {
+pub(crate) fn stranger(Answer { host, status, .. }: &Answer) -> Failure {
     Failure::Run(format!("what listens at {host} is no admin listener of Bellwether: it answered {status}"))
 }

@@ -18,6 +18,7 @@ mod output;
 mod report;
 mod serve;
 mod simulate;
+mod top;
 mod warm;
 mod words;
 
@@ -108,6 +109,18 @@ enum Verb {
         #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9090")]
         admin: String,
     },
+    /// Show how a running server is doing: what it is asked, what its origins see of that, tiers, breakers, hot keys
+    Top {
+        /// So many of the hot keys
+        #[arg(long, short, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=256))]
+        number: u16,
+        /// Once, of one second, instead of again every second
+        #[arg(long)]
+        once: bool,
+        /// The server's admin listener; its password, if any, is read from BELLWETHER_ADMIN_PASSWORD
+        #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9090")]
+        admin: String,
+    },
     /// Show the largest values in a running server's memory
     Bigkeys {
         /// So many, the largest first
@@ -169,6 +182,7 @@ fn main() -> ExitCode {
         }
         Verb::Explain { key, admin } => explain::explain(&key, &admin),
         Verb::Hotkeys { number, once, admin } => hotkeys::hotkeys(&admin, number, once),
+        Verb::Top { number, once, admin } => top::top(&admin, number, once),
         Verb::Bigkeys { number, admin } => hotkeys::bigkeys(&admin, number),
         Verb::Forecast { admin } => forecast::forecast(&admin),
         Verb::Dlq { what, admin } => dlq::dlq(&what, &admin),

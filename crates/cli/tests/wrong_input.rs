@@ -121,6 +121,9 @@ fn a_name_that_is_not_known_is_bad_input_for_every_verb() {
             ("drill races --only nosuch", 2, "no such row"),
             ("bench --only nosuch", 2, "possible values"),
             ("warm --from ftp://nosuch", 2, "--from ftp://nosuch: expected"),
+            ("top --admin https://127.0.0.1:1", 2, "--admin https://127.0.0.1:1: expected a URL"),
+            ("top --once --admin http://127.0.0.1:1", 1, "no server listens at 127.0.0.1:1"),
+            ("top -n 0", 2, "0"),
             ("hotkeys --once --admin https://127.0.0.1:1", 2, "--admin https://127.0.0.1:1: expected a URL"),
             // Nobody listens there, and nobody is asked.
             ("hot announce a --for soon --admin http://127.0.0.1:1", 2, "--for: expected a duration"),
@@ -160,8 +163,16 @@ fn who_is_no_admin_listener_is_told_so_by_every_verb() {
     let home = home();
     let other = format!("http://{}", stranger(b"HTTP/1.1 404 Not Found\r\ncontent-length: 4\r\n\r\nnone"));
     let page = format!("http://{}", stranger(b"HTTP/1.1 200 OK\r\n\r\n<html>welcome</html>"));
-    let verbs =
-        ["explain a", "hotkeys --once", "bigkeys", "forecast", "dlq list", "hot list", "hot announce a --for 1h"];
+    let verbs = [
+        "explain a",
+        "top",
+        "hotkeys --once",
+        "bigkeys",
+        "forecast",
+        "dlq list",
+        "hot list",
+        "hot announce a --for 1h",
+    ];
     for verb in verbs {
         let words = "is no admin listener of Bellwether";
         all(home.path(), &["--admin", &other], &[(verb, 1, words)]);

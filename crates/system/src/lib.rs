@@ -18,6 +18,6 @@ pub use metrics::Metrics;
 pub use origin::{Mode, Origin};
 pub use process::{Process, until};
 pub use redis::RedisServer;
-pub use resp::{Resp, Value};
+pub use resp::{Resp, Value, encode};
 pub use server::{Bellwether, config};
 pub use shop::shop_database;

@@ -205,7 +205,8 @@ impl Resp {
 }
 
 /// A command as clients send it.
-fn encode(words: &[&[u8]]) -> Vec<u8> {
+/// A command as clients write it.
+pub fn encode(words: &[&[u8]]) -> Vec<u8> {
     let mut out = format!("*{}\r\n", words.len()).into_bytes();
     for word in words {
         out.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());

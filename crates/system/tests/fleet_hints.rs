@@ -93,6 +93,12 @@ fn what_is_announced_to_one_process_is_prepared_by_all_and_by_who_starts_later()
     }
     let (done, said) = hot(&one, &["withdraw", "v:1"]);
     assert!(!done && said.contains("is not announced"), "{said}");
+    // Taken back at once by a process that can't have heard of it yet.
+    for key in ["w:3", "w:4", "w:5"] {
+        assert!(hot(&one, &["announce", key, "--for", "10m"]).0);
+        let (done, said) = hot(&two, &["withdraw", key]);
+        assert!(done && said.contains("no more by any process of the fleet"), "{key}: {said}");
+    }
     // Said again it holds again, also where it was taken back.
     assert!(hot(&one, &["announce", "v:1", "--for", "10m"]).0);
     for server in [&two, &late] {

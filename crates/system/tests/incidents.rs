@@ -65,7 +65,7 @@ fn naive_fleets_lose_what_befalls_an_origin() {
     let runs: [(&str, &str, &[&str]); 3] = [
         ("penetration", "coalescing", &["loads", "filter"]),
         ("origin-dead", "coalescing", &["errors", "loads"]),
-        ("rolling-restart", "alone", &["loads", "together", "ahead"]),
+        ("rolling-restart", "alone", &["loads", "together", "ahead", "kept"]),
     ];
     thread::scope(|scope| {
         for (incident, control, wanted) in runs {

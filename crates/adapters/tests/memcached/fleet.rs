@@ -283,6 +283,36 @@ fn a_server_that_lost_its_notes_gets_them_again() {
 }
 
 #[test]
+fn notes_of_a_set_that_nobody_can_use_are_passed_over_and_what_is_stored_from_then_on_is_kept() {
+    for strange in ["maglev a:1,b:2", "rendezvous a:notaport"] {
+        run(servers(2), |servers| async move {
+            let tier = open(&servers);
+            let notes = |server: &Memcached| Plain::of(server).get("~bw:fleet");
+            until("both have notes", async || servers.iter().all(|server| notes(server).is_some())).await;
+            let written = format!("bellwether fleet 1\n0\n4000000000 {strange}");
+            let set = format!("set ~bw:fleet 0 0 {}\r\n{written}\r\n", written.len());
+            servers.iter().for_each(|server| assert_eq!(Plain::of(server).say(set.as_bytes()), "STORED"));
+            // Whoever hears of it, and whoever starts with it, uses its own servers and keeps what it stores.
+            let other = open(&servers);
+            until("the notes to name the configured set again", async || {
+                servers.iter().all(|server| notes(server).is_some_and(|notes| notes.len() > written.len()))
+            })
+            .await;
+            let mut tries = 0;
+            for (one, another) in [(&tier, &other), (&other, &tier)] {
+                until("what one stores to be there for the other", async || {
+                    tries += 1;
+                    let key = format!("k:{tries}");
+                    store(one, key.as_bytes(), entry("after")).await;
+                    body(another, key.as_bytes()).await.is_some()
+                })
+                .await;
+            }
+        });
+    }
+}
+
+#[test]
 fn a_dead_server_is_told_at_once_and_the_others_go_on() {
     run(servers(3), |servers| async move {
         let tier = Arc::new(MemcachedTier::open(&url(&servers), MemcachedOptions::default()).unwrap());

@@ -2,6 +2,7 @@
 
 mod announce;
 mod answer;
+mod came;
 mod dlq;
 mod explain;
 mod family;
@@ -27,6 +28,7 @@ use crate::face::http::drive;
 use crate::service::Service;
 use crate::shutdown::Shutdown;
 use answer::Admin;
+pub use came::{Came, came};
 use guard::Guard;
 
 /// Connections at once: people, a scraper or two, and probes.

@@ -40,7 +40,7 @@ const DRAIN: Duration = Duration::from_secs(10);
 /// to close. A client that sends its next request in the moment in which its connection is closed would lose it.
 const LEAVE: Duration = Duration::from_secs(1);
 /// What takes longer than this to finish is told of.
-const SOON: Duration = Duration::from_millis(500);
+const SOON: Duration = Duration::from_millis(1500);
 /// In the end the fleet is told what this process alone knows, for so long.
 const TELL: Duration = Duration::from_secs(1);
 /// HTTP connections at once; more are closed as they come.
@@ -198,7 +198,10 @@ impl Server {
                         return true;
                     }
                     let connections = self.shutdown.in_flight();
-                    tracing::info!(connections, "stopping: answers are still owed, and waited for at most {DRAIN:?}");
+                    tracing::info!(
+                        connections,
+                        "stopping: clients are still being answered, and waited for at most {DRAIN:?}"
+                    );
                     self.shutdown.drained(DRAIN).await
                 };
                 tokio::time::timeout(DRAIN, finished).await.unwrap_or(false)

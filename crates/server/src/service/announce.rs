@@ -76,7 +76,12 @@ impl Service {
     /// configuration, so that the next reload announces it again.
     pub async fn withdraw(&self, key: &[u8]) -> Option<(bool, Told)> {
         let (fleet, now) = (self.announcements(), now_ms());
-        let known = fleet.and_then(|fleet| fleet.of(key)).filter(|notice| !notice.withdrawn && notice.until_ms > now);
+        let of = |fleet: &Announcements| fleet.of(key).filter(|notice| !notice.withdrawn && notice.until_ms > now);
+        let mut known = fleet.and_then(of);
+        if let Some(fleet) = fleet.filter(|_| known.is_none()) {
+            fleet.learn(now, |key, notice| self.heard_of(key, notice)).await;
+            known = of(fleet);
+        }
         let (here, declared) = self.withdraw_here(key);
         if here.is_none() && known.is_none() {
             return None;

@@ -304,6 +304,11 @@ impl Service {
         }
     }
 
+    /// Whether `key` is of a plain space: what it has is known as soon as the tiers were asked.
+    pub(crate) fn is_plain(&self, key: &[u8]) -> bool {
+        matches!(self.serving().belongs(key), Belongs::To(served, _) if served.origin.is_none())
+    }
+
     /// Takes over from the tier what other processes wrote under `key`.
     pub(crate) async fn find(&self, key: &[u8]) {
         let serving = self.serving_on();

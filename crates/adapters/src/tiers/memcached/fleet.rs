@@ -273,6 +273,7 @@ impl Fleet {
         }
         if next.stage > Stage::Begins {
             next.roster.part();
+            self.pass_over(&mut next.roster);
         }
         let sets = next.roster.past().iter();
         next.placed = sets.filter_map(|(_, members)| Some((members.clone(), placed(members)?))).collect();
@@ -289,6 +290,20 @@ impl Fleet {
             self.moved.notify_one();
         }
         *known = Arc::new(next);
+    }
+
+    /// Where the set in use can't be placed here, this process's own comes into use: nobody could trust what is stored under
+    /// another set than the newest, and each read would be a load.
+    fn pass_over(&self, roster: &mut Roster<String>) {
+        if let Some(strange) = roster.current().filter(|members| placed(members).is_none()).cloned() {
+            roster.enter(self.mine.clone(), unix_seconds());
+            tracing::error!(
+                noted = strange,
+                configured = self.mine,
+                "the notes on the Memcached servers name a set that can't be used (written by hand, or by a newer version): \
+                 the configured set comes into use"
+            );
+        }
     }
 
     /// The newest set is used: all processes that can hear one another agree on it.
@@ -339,7 +354,12 @@ fn placed(members: &str) -> Option<Placed> {
         "ketama" => Placement::Ketama,
         _ => return None,
     };
-    Some(Placed::new(placement, labels.split(',').map(str::to_owned).collect()))
+    let labels: Vec<String> = labels.split(',').map(str::to_owned).collect();
+    // What names no server can't be connected to either.
+    labels
+        .iter()
+        .all(|label| ServerAddress::parse(label, MEMCACHED_PORT).is_ok())
+        .then(|| Placed::new(placement, labels))
 }
 
 fn noted(roster: &Roster<String>) -> String {
@@ -375,6 +395,14 @@ mod tests {
             [&b""[..], b"x", b"bellwether fleet 2\n1", b"bellwether fleet 1\n-1", b"bellwether fleet 1\n1\nx", b"\xFF"]
         {
             assert_eq!(read(other), None);
+        }
+    }
+
+    #[test]
+    fn a_set_that_names_no_servers_or_an_unknown_placement_is_no_set() {
+        assert!(placed("rendezvous a:1,b:2").is_some() && placed("ketama a:1").is_some());
+        for strange in ["", "rendezvous", "rendezvous ", "maglev a:1", "ketama a:1,,b:2", "ketama a:notaport"] {
+            assert!(placed(strange).is_none(), "{strange}");
         }
     }
 

@@ -7,6 +7,7 @@ mod backplane;
 mod cold;
 mod deleted;
 mod failover;
+mod kept;
 mod killed;
 mod overload;
 mod removed;

@@ -9,6 +9,7 @@ use crate::incidents::check::Check;
 use crate::incidents::herd::meanwhile_these;
 use crate::incidents::incident::Incident;
 use crate::incidents::kind::Kind;
+use crate::incidents::plays::kept::kept;
 use crate::incidents::plays::together::together;
 use crate::incidents::pulse::felt;
 use crate::incidents::space::{PATIENT, Space};
@@ -29,6 +30,7 @@ pub(super) const ROLLING_RESTART: Incident = Incident {
         Box::pin(async move {
             let mut checks = play(stage).await?;
             checks.extend(together(stage).await?);
+            checks.extend(kept(stage).await?);
             Ok(checks)
         })
     },

@@ -55,10 +55,8 @@ pub(super) async fn together(stage: &mut Stage) -> Result<Vec<Check>, DrillError
     let meanwhile = meanwhile_these(stage, &everyone, asked, script);
     let (((ended, up, loads), calls), pulse) = felt(stage, PATIENT, meanwhile).await?;
     let (ahead, listed) = (stage.loads(unasked), unasked.len() as u64);
-    let mut absent = 0;
-    for &server in &everyone {
-        absent += stage.not_at(server, unasked, 1).await?;
-    }
+    let absent = try_join_all(everyone.iter().map(|&server| stage.not_at(server, unasked, 1))).await?;
+    let absent = absent.into_iter().sum::<u64>();
     let late = stage.loads(unasked) - ahead;
     stage.origin.workers(None);
     let (bad, lost) = calls.iter().filter(|call| !call.answer.served()).partition::<Vec<_>, _>(|call| failed(call, up));
@@ -86,6 +84,6 @@ pub(super) async fn together(stage: &mut Stage) -> Result<Vec<Check>, DrillError
 }
 
 /// Who calls a server that is down has no answer; nobody fails otherwise.
-fn failed(call: &Call, up: Duration) -> bool {
+pub(super) fn failed(call: &Call, up: Duration) -> bool {
     call.answer != Answer::Lost || call.at >= up
 }

@@ -1,54 +1,16 @@
 //! Which few figures does a person want at three in the morning? Who is answered with what, and what is not well.
 
 use bellwether::disk::DiskState;
-use bellwether::{BreakerPosition, OriginCounts, Snapshot, SpaceCounts, Span, Why};
+use bellwether::{BreakerPosition, OriginCounts, Snapshot, SpaceCounts, Span};
 use serde_json::Value;
 
 use super::html::Head::{Numbers, Words};
 use super::html::{cell, escaped, table};
+use crate::admin::came::{Came, came};
 use crate::service::{Service, SharedState, SpaceView};
 
 /// Hot keys that are shown.
 const KEYS: usize = 10;
-
-/// What a request came to, for who has no time for all the reasons.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Came {
-    /// A fresh answer without a load, "there is no such row" included.
-    Hit,
-    /// To a load, the caller's own or another's.
-    Load,
-    Stale,
-    Error,
-    /// Nothing that anybody waits for: a plain space without the key, a write that was refused.
-    Other,
-}
-
-const fn came(why: Why) -> Came {
-    match why {
-        Why::Hit | Why::Negative | Why::NegativeType | Why::NegativeFilter => Came::Hit,
-        Why::Loaded | Why::Coalesced | Why::Lone | Why::Bypass | Why::TooLarge | Why::Uncacheable => Came::Load,
-        Why::StaleRefreshing
-        | Why::StaleError
-        | Why::StaleShed
-        | Why::RescuedInvalidated
-        | Why::Default
-        | Why::Suspect => Came::Stale,
-        Why::Timeout
-        | Why::ShedQueue
-        | Why::ShedRate
-        | Why::ShedPriority
-        | Why::ShedClient
-        | Why::BreakerOpen
-        | Why::Cooling
-        | Why::OriginTimeout
-        | Why::OriginRefused
-        | Why::OriginFailed
-        | Why::Rejected
-        | Why::NoSpace => Came::Error,
-        Why::Held | Why::NotCached | Why::ReadOnly | Why::InvalidationQueued => Came::Other,
-    }
-}
 
 /// Everything that is shown of how it goes.
 pub(super) fn figures(service: &Service, leaving: bool) -> String {

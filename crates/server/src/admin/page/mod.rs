@@ -30,7 +30,7 @@ const fn named(path: &'static str, what: &'static str, command: &'static str) ->
 /// Everything that this listener answers: what can be looked at, then what changes something.
 const PLACES: [&[Place]; 2] = [
     &[
-        link("/metrics", "all counters, in OpenMetrics text", ""),
+        link("/metrics", "all counters, in OpenMetrics text", "bellwether top"),
         link("/livez", "the process runs", ""),
         link("/readyz", "it takes requests (503 while it warms up or drains), with its weight as a header", ""),
         link("/api/origins", "limits, breakers and who was turned away", ""),

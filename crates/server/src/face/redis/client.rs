@@ -10,6 +10,7 @@ use bytes::Bytes;
 use super::clients::Clients;
 use super::commands::words;
 use super::following::Following;
+use super::order::Order;
 use super::replies::{Later, Replies, Reply};
 use crate::service::{Outcome, Peer, Refusal, Service, Terms};
 use crate::shutdown::Shutdown;
@@ -38,8 +39,10 @@ pub(super) struct Client {
     pub(super) exec: Option<Queue>,
     /// The present command is one of those.
     pub(super) executing: bool,
-    /// What was begun last is a write that waits for a load: nothing is begun before it is done.
+    /// Nothing is begun before all is answered that was begun.
     pub(super) waits: bool,
+    /// Which commands are under way that others must know of, and which wait for them.
+    pub(super) order: Order,
     /// Once all replies are sent, that is all.
     pub(super) closing: bool,
     /// Commands whose replies are still to be left out, the present one included.
@@ -76,7 +79,7 @@ impl Queue {
 impl Client {
     /// Bytes of commands that wait to be executed.
     pub(super) fn queued(&self) -> usize {
-        Queue::held(self.multi.as_ref()) + Queue::held(self.exec.as_ref())
+        Queue::held(self.multi.as_ref()) + Queue::held(self.exec.as_ref()) + self.order.held()
     }
 
     pub(super) fn new(
@@ -105,6 +108,7 @@ impl Client {
             exec: None,
             executing: false,
             waits: false,
+            order: Order::default(),
             closing: false,
             skip: 0,
             commands: 0,

@@ -1,6 +1,7 @@
 //! What do these bytes make of a connection? Commands in, replies out; no socket anywhere.
 
 use std::borrow::Cow;
+use std::task::Context;
 
 use bellwether::HIT_MANY;
 use bellwether_resp::{Limits, Parsed, Parser, ProtocolError};
@@ -85,11 +86,22 @@ impl Conn {
         }
     }
 
+    /// Takes in what has come of what was waited for, and begins what had to wait for it. True if something came.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> bool {
+        let came = self.client.replies.poll(cx);
+        // What has just begun must know whom to wake.
+        while self.client.take_turns() {
+            self.client.replies.poll(cx);
+        }
+        came
+    }
+
     /// As [`Conn::process`], with room for `room` bytes of replies.
     pub(super) fn process_up_to(&mut self, input: &[u8], room: usize) -> (usize, Stop) {
+        let before = self.client.commands;
+        self.client.take_turns();
         self.client.now = self.client.service.now();
         self.client.plain = self.client.is_plain();
-        let before = self.client.commands;
         let mut used = 0;
         let stop = loop {
             if self.client.closing {
@@ -135,7 +147,14 @@ impl Conn {
             if self.sociable && self.sits_down(input, consumed) {
                 return Ok(Some(consumed));
             }
-            self.client.command(self.parser.args(input), &input[..consumed]);
+            let args = self.parser.args(input);
+            let client = &self.client;
+            if client.order.is_busy() && !client.replies.settled() && !client.has_turn(args, consumed) {
+                // It is parsed again when all is answered.
+                self.client.waits = true;
+                return Ok(Some(0));
+            }
+            self.client.command(args, &input[..consumed]);
             if self.client.known != self.trusted {
                 self.trusted = self.client.known;
                 self.parser.set_limits(limits(self.trusted));

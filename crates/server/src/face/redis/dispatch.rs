@@ -1,14 +1,12 @@
 //! What happens with one command before its own code runs? It is found, allowed, queued or refused.
 
 use bellwether_resp::{Args, Protocol, eq_ignore_case};
-use bytes::Bytes;
-use futures_util::future::join_all;
 
-use super::client::{Client, Queue};
+use super::client::Client;
 use super::commands::command::MAX_KEYS;
 use super::commands::table::TABLE;
 use super::commands::{read, words};
-use super::replies::{Mark, Reply};
+use super::replies::Mark;
 use crate::service::Telling;
 
 /// Commands that a client may queue between MULTI and EXEC.
@@ -71,58 +69,37 @@ impl Client {
             return self.reject(words::subscribed(command.name));
         }
         let shares = self.service.collects();
-        if shares
-            && command.looks(args)
-            && !raw.is_empty()
-            && self.look_first(command.keys_of(args), command.decides(), raw)
-        {
-            return;
+        if let Some(access) = command.access(args).filter(|_| shares && !self.executing) {
+            return self.in_turn(command, args, raw, access);
         }
         let caching = self.following.tracked().and_then(|tracked| tracked.caching);
         let mark = shares.then(|| self.replies.mark());
         (command.run)(self, args);
         if let Some((mark, telling)) = mark.zip(self.service.telling()) {
-            self.hold(mark, telling);
+            self.hold_since(mark, telling);
         }
         // It was said for this command, or for all of one EXEC.
-        if caching.is_some() && !self.executing && self.exec.is_none() && self.multi.is_none() {
-            self.following.caching(None);
+        if !self.executing && self.exec.is_none() && self.multi.is_none() {
+            self.caching_is_over(caching);
         }
     }
 
     /// Keeps the reply of the present command until other tiers know what it changed, and whatever follows with it: a
     /// read on this connection must not find there what is no more.
-    fn hold(&mut self, mark: Mark, telling: Telling) {
+    fn hold_since(&mut self, mark: Mark, telling: Telling) {
         // One that is waited for keeps its place, and what follows waits behind it.
         let reply = if self.replies.is_pending_since(mark) { Vec::new() } else { self.replies.take_since(mark) };
-        self.later(Box::pin(async move {
-            telling.done().await;
-            Reply::Bytes(reply)
-        }));
+        self.hold(reply, telling);
         self.waits = true;
-    }
-
-    /// Asks the tier what it has of `keys` before a command that depends on it; true: then the command itself follows.
-    fn look_first<'a>(&mut self, keys: impl Iterator<Item = &'a [u8]>, decides: bool, raw: &[u8]) -> bool {
-        let lacking: Vec<Bytes> =
-            keys.filter(|key| self.service.lacks(key, decides)).map(Bytes::copy_from_slice).collect();
-        if lacking.is_empty() {
-            return false;
-        }
-        let service = self.service.clone();
-        self.later(Box::pin(async move {
-            join_all(lacking.iter().map(|key| service.find(key))).await;
-            Reply::Bytes(Vec::new())
-        }));
-        self.exec = Some(Queue { bytes: raw.to_vec(), commands: 1, broken: false });
-        // It is counted when it is run.
-        self.commands -= 1;
-        true
     }
 
     /// Whether a GET may be answered without a further look at who asks.
     pub(super) fn is_plain(&self) -> bool {
-        self.known && self.multi.is_none() && !self.following.is_any() && !self.service.watch().is_broadcasting()
+        self.known
+            && self.multi.is_none()
+            && !self.order.is_busy()
+            && !self.following.is_any()
+            && !self.service.watch().is_broadcasting()
     }
 
     /// Refuses a command; what is queued can't be executed without it.

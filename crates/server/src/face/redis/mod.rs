@@ -1,8 +1,8 @@
 //! How do Redis clients speak to Bellwether? RESP2 and RESP3 on one connection after another.
 //!
 //! `conn` turns bytes into commands and replies without a socket, `socket` moves the bytes.
-//! `dispatch` begins a command for a `client`, `commands` are what there is, `replies` keeps their order. `company` lets
-//! GETs of several clients be looked up together.
+//! `dispatch` begins a command for a `client`, `turns` in the `order` of those that name its key; `commands` are what there
+//! is, `replies` keeps theirs in order. `company` lets GETs of several clients be looked up together.
 
 mod client;
 mod clients;
@@ -14,11 +14,13 @@ mod following;
 mod glob;
 mod held;
 mod info;
+mod order;
 mod pushes;
 mod replies;
 mod socket;
 #[cfg(test)]
 mod tests;
+mod turns;
 
 pub use clients::{Clients, MAX_CLIENTS};
 pub use socket::serve_connection;

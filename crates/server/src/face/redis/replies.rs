@@ -22,9 +22,6 @@ pub(super) const MAX_OUTSTANDING: usize = 1024;
 /// Without it, what follows a long wait (`ECHO`, `COMMAND`, one value after another) would pile up.
 pub(super) const MAX_QUEUED: usize = 8 << 20;
 
-/// The number of a reply that nobody wants: no connection lives to count so many.
-const UNHEARD: u64 = u64::MAX;
-
 /// One command's reply.
 pub(super) enum Reply {
     /// As it goes out.
@@ -44,17 +41,23 @@ pub(super) enum Reply {
 /// A reply on its way.
 pub(super) type Later = Pin<Box<dyn Future<Output = Reply> + Send>>;
 
+/// What must be known before a command can be run.
+pub(super) type Look = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 enum Slot {
     Ready(Reply),
-    /// Comes from `pending`.
-    Pending,
+    /// Comes from `pending`, or from a command that is yet to be run.
+    Pending {
+        /// Somebody wants it.
+        heard: bool,
+    },
 }
 
 impl Slot {
     /// Bytes that the client gets from it, as far as they are known.
     fn owed(&self) -> usize {
         match self {
-            Slot::Pending => 0,
+            Slot::Pending { .. } => 0,
             Slot::Ready(Reply::Bytes(bytes)) => bytes.len(),
             Slot::Ready(Reply::Value(value)) => value.body.len(),
             Slot::Ready(Reply::Values { values, .. }) => {
@@ -80,8 +83,21 @@ pub(super) struct Replies {
     pending: Option<FuturesUnordered<Numbered>>,
     /// Where replies go that nobody wants (`CLIENT REPLY OFF`).
     trash: Option<Vec<u8>>,
-    /// Of those in `pending`, the ones whose replies nobody wants.
-    unheard: usize,
+    /// Where the command that is run now answers, if a place was kept for it.
+    place: Option<Place>,
+    /// The numbers of replies that came since somebody asked.
+    ended: Vec<u64>,
+    /// The numbers of commands about which all is known by now, and that are to be run.
+    turns: Vec<u64>,
+}
+
+/// The reply of a command that is run after others behind it.
+struct Place {
+    number: u64,
+    reply: Option<Reply>,
+    bytes: Vec<u8>,
+    /// It comes from `pending`.
+    waits: bool,
 }
 
 /// Where a reply begins.
@@ -91,7 +107,14 @@ pub(super) struct Mark {
     slots: usize,
 }
 
-struct Numbered(u64, Later);
+/// What comes for a slot.
+struct Numbered(u64, Coming);
+
+enum Coming {
+    Reply(Later),
+    /// Nothing but the command's turn.
+    Turn(Look),
+}
 
 /// A value as a bulk string, which both dialects write alike.
 #[inline]
@@ -107,10 +130,13 @@ fn look_at(bodies: &[&[u8]]) {
 }
 
 impl Future for Numbered {
-    type Output = (u64, Reply);
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<(u64, Reply)> {
+    type Output = (u64, Option<Reply>);
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<(u64, Option<Reply>)> {
         let number = self.0;
-        self.1.as_mut().poll(cx).map(|reply| (number, reply))
+        match &mut self.1 {
+            Coming::Reply(later) => later.as_mut().poll(cx).map(|reply| (number, Some(reply))),
+            Coming::Turn(look) => look.as_mut().poll(cx).map(|()| (number, None)),
+        }
     }
 }
 
@@ -121,6 +147,9 @@ impl Replies {
     }
 
     fn buffer(&mut self) -> &mut Vec<u8> {
+        if let Some(place) = &mut self.place {
+            return &mut place.bytes;
+        }
         if let Some(trash) = &mut self.trash {
             trash.clear();
             return trash;
@@ -178,7 +207,9 @@ impl Replies {
 
     /// A reply that is ready.
     pub(super) fn push(&mut self, reply: Reply) {
-        if self.trash.is_none() {
+        if let Some(place) = &mut self.place {
+            place.reply = Some(reply);
+        } else if self.trash.is_none() {
             self.enqueue(Slot::Ready(reply));
             self.flush();
         }
@@ -189,17 +220,84 @@ impl Replies {
     pub(super) fn later(&mut self, mut later: Later) {
         match later.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(reply) => self.push(reply),
-            // Nobody wants to hear how it ends, but it must end: it may have something to do then.
-            Poll::Pending if self.trash.is_some() => {
-                self.unheard += 1;
-                self.pending.get_or_insert_default().push(Numbered(UNHEARD, later));
-            }
             Poll::Pending => {
-                let number = self.first + self.slots.len() as u64;
-                self.enqueue(Slot::Pending);
-                self.pending.get_or_insert_default().push(Numbered(number, later));
+                let number = match &mut self.place {
+                    Some(place) => {
+                        place.waits = true;
+                        place.number
+                    }
+                    None => self.keep_place(),
+                };
+                self.pending.get_or_insert_default().push(Numbered(number, Coming::Reply(later)));
             }
         }
+    }
+
+    /// The number that the next place gets.
+    pub(super) fn next_number(&self) -> u64 {
+        self.first + self.slots.len() as u64
+    }
+
+    /// The number of the last reply, if it is waited for.
+    pub(super) fn waits_for_last(&self) -> Option<u64> {
+        let last = self.slots.back().filter(|_| self.place.is_none());
+        last.filter(|slot| matches!(slot, Slot::Pending { .. })).map(|_| self.next_number() - 1)
+    }
+
+    /// Keeps a place for a reply: its number.
+    pub(super) fn keep_place(&mut self) -> u64 {
+        let number = self.next_number();
+        // Nobody may want to hear how it ends, but it must end: it may have something to do then.
+        self.enqueue(Slot::Pending { heard: self.trash.is_none() });
+        number
+    }
+
+    /// The command whose place has this number is to be run after `look`.
+    pub(super) fn turn_after(&mut self, number: u64, look: Look) {
+        self.pending.get_or_insert_default().push(Numbered(number, Coming::Turn(look)));
+    }
+
+    /// Until [`Replies::answered`] all that is replied goes to the place of this number.
+    pub(super) fn answer_at(&mut self, number: u64) {
+        self.place = Some(Place { number, reply: None, bytes: Vec::new(), waits: false });
+    }
+
+    /// Takes back what was replied at the place that is answered at, unless it is waited for.
+    pub(super) fn take_answer(&mut self) -> Option<Vec<u8>> {
+        let place = self.place.as_mut().filter(|place| !place.waits)?;
+        let mut bytes = std::mem::take(&mut place.bytes);
+        match place.reply.take() {
+            Some(Reply::Bytes(reply)) => bytes.extend_from_slice(&reply),
+            Some(Reply::Value(value)) => bulk(&mut bytes, &value.body),
+            // No command that changes something is answered so.
+            Some(Reply::Values { .. }) | None => {}
+        }
+        Some(bytes)
+    }
+
+    /// The command has been run. False: its reply is waited for.
+    pub(super) fn answered(&mut self) -> bool {
+        let Some(Place { number, reply, bytes, waits }) = self.place.take() else { return true };
+        if !waits {
+            self.fill(number, reply.unwrap_or(Reply::Bytes(bytes)));
+            self.flush();
+        }
+        !waits
+    }
+
+    /// What came for a place.
+    fn fill(&mut self, number: u64, reply: Reply) {
+        let at = usize::try_from(number - self.first).unwrap_or(usize::MAX);
+        let last = at + 1 == self.slots.len();
+        let Some(slot) = self.slots.get_mut(at) else { return };
+        let heard = !matches!(slot, Slot::Pending { heard: false });
+        *slot = Slot::Ready(if heard { reply } else { Reply::Bytes(Vec::new()) });
+        self.queued += if last { 0 } else { slot.owed() };
+    }
+
+    /// The places for which replies came since this was asked, and those whose commands are to be run.
+    pub(super) fn came(&mut self) -> (Vec<u64>, Vec<u64>) {
+        (std::mem::take(&mut self.ended), std::mem::take(&mut self.turns))
     }
 
     /// Where the reply of the command that is run next will begin.
@@ -213,7 +311,9 @@ impl Replies {
 
     /// Whether a reply since is still waited for.
     pub(super) fn is_pending_since(&self, mark: Mark) -> bool {
-        self.slots.range(mark.slots.saturating_sub(1).min(self.slots.len())..).any(|slot| matches!(slot, Slot::Pending))
+        self.slots
+            .range(mark.slots.saturating_sub(1).min(self.slots.len())..)
+            .any(|slot| matches!(slot, Slot::Pending { .. }))
     }
 
     /// Takes back what was replied since, as bytes. None of it may be waited for still.
@@ -229,7 +329,7 @@ impl Replies {
                 Slot::Ready(Reply::Bytes(bytes)) => reply.extend_from_slice(&bytes),
                 Slot::Ready(Reply::Value(value)) => bulk(&mut reply, &value.body),
                 // No command that changes something is answered so.
-                Slot::Ready(Reply::Values { .. }) | Slot::Pending => {}
+                Slot::Ready(Reply::Values { .. }) | Slot::Pending { .. } => {}
             }
         }
         self.queued = self.slots.iter().rev().skip(1).map(Slot::owed).sum();
@@ -263,19 +363,14 @@ impl Replies {
     /// Takes in what has come, and moves what is at the front to the output. True if something came.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> bool {
         let mut came = false;
-        if let Some(pending) = &mut self.pending {
-            while let Poll::Ready(Some((number, reply))) = pending.poll_next_unpin(cx) {
-                came = true;
-                if number == UNHEARD {
-                    self.unheard -= 1;
-                    continue;
+        while let Some(Poll::Ready(Some((number, reply)))) = self.pending.as_mut().map(|all| all.poll_next_unpin(cx)) {
+            came = true;
+            match reply {
+                Some(reply) => {
+                    self.fill(number, reply);
+                    self.ended.push(number);
                 }
-                let at = usize::try_from(number - self.first).unwrap_or(usize::MAX);
-                let last = at + 1 == self.slots.len();
-                if let Some(slot) = self.slots.get_mut(at) {
-                    *slot = Slot::Ready(reply);
-                    self.queued += if last { 0 } else { slot.owed() };
-                }
+                None => self.turns.push(number),
             }
         }
         self.flush();
@@ -325,7 +420,7 @@ impl Replies {
 
     /// Whether every reply so far is in the output, and whatever is not replied to is done.
     pub(super) fn settled(&self) -> bool {
-        self.slots.is_empty() && self.unheard == 0
+        self.slots.is_empty()
     }
 
     /// Whether there is nothing to be sent and nothing to be waited for.
@@ -335,7 +430,7 @@ impl Replies {
 
     /// Whether another command may begin.
     pub(super) fn room(&self) -> bool {
-        self.slots.len() + self.unheard < MAX_OUTSTANDING
+        self.slots.len() < MAX_OUTSTANDING
     }
 
     /// Whether the client has not got at least `bytes` that it asked for. What is queued is kept by
@@ -361,99 +456,4 @@ impl Replies {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use futures_util::future::{pending, ready};
-
-    fn bytes(text: &str) -> Reply {
-        Reply::Bytes(text.as_bytes().to_vec())
-    }
-
-    #[test]
-    fn replies_leave_in_the_order_of_their_commands() {
-        let (one, first) = tokio::sync::oneshot::channel::<()>();
-        let (two, second) = tokio::sync::oneshot::channel::<()>();
-        let mut replies = Replies::default();
-        replies.writer(Protocol::Resp2).int(0);
-        replies.later(Box::pin(async move { first.await.map_or_else(|_| bytes("?"), |()| bytes("one ")) }));
-        replies.writer(Protocol::Resp2).int(1);
-        replies.writer(Protocol::Resp2).int(2);
-        replies.later(Box::pin(async move { second.await.map_or_else(|_| bytes("?"), |()| bytes("two ")) }));
-        replies.later(Box::pin(ready(bytes("three"))));
-        let mut cx = Context::from_waker(Waker::noop());
-        assert!(!replies.poll(&mut cx));
-        assert_eq!(replies.output, b":0\r\n");
-        two.send(()).expect("it is awaited");
-        assert!(replies.poll(&mut cx));
-        assert_eq!(replies.output, b":0\r\n", "the second waits for the first");
-        one.send(()).expect("it is awaited");
-        assert!(replies.poll(&mut cx));
-        assert_eq!(replies.output, b":0\r\none :1\r\n:2\r\ntwo three");
-        assert!(replies.settled());
-    }
-
-    #[test]
-    fn a_reply_that_is_waited_for_is_told_from_one_that_can_be_taken_back() {
-        let mut replies = Replies::default();
-        let mark = replies.mark();
-        replies.writer(Protocol::Resp2).int(1);
-        assert!(!replies.is_pending_since(mark));
-        assert_eq!(replies.take_since(mark), b":1\r\n");
-        for _ in 0..2 {
-            let mark = replies.mark();
-            replies.later(Box::pin(pending()));
-            assert!(replies.is_pending_since(mark));
-        }
-        let mark = replies.mark();
-        replies.writer(Protocol::Resp2).int(2);
-        assert!(!replies.is_pending_since(mark), "what was waited for before stays");
-        assert_eq!(replies.take_since(mark), b":2\r\n");
-    }
-
-    #[test]
-    fn outstanding_replies_are_bounded_and_counted() {
-        let mut replies = Replies::default();
-        for _ in 0..MAX_OUTSTANDING {
-            assert!(replies.room());
-            replies.later(Box::pin(pending()));
-        }
-        assert!(!replies.room());
-        replies.writer(Protocol::Resp2).simple("xyz");
-        assert_eq!(replies.owed(), "+xyz\r\n".len());
-    }
-
-    #[test]
-    fn what_was_not_asked_for_comes_at_once_and_again_behind_what_may_be_older() {
-        let mut replies = Replies::default();
-        replies.writer(Protocol::Resp3).int(1);
-        replies.interject(b"<a>".to_vec());
-        assert_eq!(replies.output, b":1\r\n<a>", "no reply is on its way: once");
-        let (done, wait) = tokio::sync::oneshot::channel::<()>();
-        replies.later(Box::pin(async move { wait.await.map_or_else(|_| bytes("?"), |()| bytes("old")) }));
-        replies.interject(b"<b>".to_vec());
-        replies.writer(Protocol::Resp3).int(2);
-        assert_eq!(replies.output, b":1\r\n<a><b>");
-        done.send(()).expect("it is awaited");
-        assert!(replies.poll(&mut Context::from_waker(Waker::noop())));
-        assert_eq!(replies.output, b":1\r\n<a><b>old<b>:2\r\n");
-        // An array that is half in the output is not broken in two.
-        let mut replies = Replies { output: vec![b'.'; HIGH_WATER - 1], ..Replies::default() };
-        replies.push(Reply::Values { values: vec![None, None].into_iter(), header: true, protocol: Protocol::Resp3 });
-        assert!(!replies.settled(), "only its first value has room");
-        replies.interject(b"<c>".to_vec());
-        replies.output.clear();
-        replies.flush();
-        assert_eq!(replies.output, b"_\r\n<c>");
-    }
-
-    #[test]
-    fn a_muted_connection_answers_nothing() {
-        let mut replies = Replies::default();
-        replies.mute(true);
-        replies.writer(Protocol::Resp2).ok();
-        replies.later(Box::pin(ready(bytes("nothing"))));
-        replies.mute(false);
-        replies.writer(Protocol::Resp2).int(1);
-        assert_eq!(replies.output, b":1\r\n");
-    }
-}
+mod tests;

@@ -173,12 +173,12 @@ impl Socket {
             self.stop = Stop::Input;
         }
         loop {
-            self.conn.client.replies.poll(cx);
+            self.conn.poll(cx);
             if self.stop == Stop::Replies {
                 self.go_on();
                 self.weigh();
                 // What has just begun must know whom to wake.
-                self.conn.client.replies.poll(cx);
+                self.conn.poll(cx);
             }
             if self.stop == Stop::Cut {
                 return Poll::Ready(Ok(true));
@@ -339,7 +339,7 @@ impl Socket {
             let (used, stop) = self.conn.process_up_to(&self.rest, OUTPUT_CAP);
             self.forget(used);
             self.stop = stop;
-            self.conn.client.replies.poll(cx);
+            self.conn.poll(cx);
             if self.since.elapsed() >= GONE || self.conn.client.replies.owed_at_least(OUTPUT_CAP) {
                 return Poll::Ready(());
             }

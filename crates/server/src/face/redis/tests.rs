@@ -106,7 +106,7 @@ fn said_of(runtime: &tokio::runtime::Runtime, conn: &mut Conn, rest: &mut Vec<u8
         loop {
             let (used, stop) = conn.process(rest);
             rest.drain(..used);
-            let came = conn.client.replies.poll(cx);
+            let came = conn.poll(cx);
             match (conn.client.replies.settled(), stop) {
                 (true, Stop::Replies) => {}
                 (true, _) => return Poll::Ready(()),
@@ -346,7 +346,7 @@ fn what_is_not_here_is_said_and_never_pretended() {
         (
             "INCR kv:a",
             "-ERR unknown command 'INCR', with args beginning with: 'kv:a' \
-             (command 'incr' is not available: bellwether serve answers string commands)",
+             (command 'incr' is not available: a value is read and written whole, by GET and SET)",
         ),
         (
             "KEYS kv:*",
@@ -502,7 +502,7 @@ fn what_queues_behind_a_wait_is_bounded() {
     let (mut rest, mut answer) = (input.split_off(used), Vec::new());
     let conn = &mut bench.conn;
     let taken = std::future::poll_fn(|cx| {
-        conn.client.replies.poll(cx);
+        conn.poll(cx);
         answer.append(&mut conn.client.replies.output);
         conn.client.replies.flush();
         let (used, _) = conn.process(&rest);

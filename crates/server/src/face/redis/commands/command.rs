@@ -3,6 +3,7 @@
 use bellwether_resp::{Args, eq_ignore_case};
 
 use super::super::client::Client;
+use super::super::order::Access;
 
 /// The longest name there is, with room to spare.
 const LONGEST_NAME: usize = 16;
@@ -76,10 +77,29 @@ impl Command {
         self.kind == Kind::Write
     }
 
+    /// What it does with the keys that it names; `None`: it concerns none in particular.
+    pub(in crate::face::redis) fn access(&self, args: Args<'_>) -> Option<Access> {
+        // Of one key: one that waits for its other keys would be overtaken.
+        const PUTS: [&str; 3] = ["psetex", "set", "setex"];
+        match self.kind {
+            _ if self.keys.0 == 0 => None,
+            Kind::Other => None,
+            Kind::Read => Some(Access::Look),
+            Kind::Write if PUTS.contains(&self.name) && !self.looks(args) => Some(Access::Put),
+            Kind::Write => Some(Access::Change),
+        }
+    }
+
+    /// Whether it waits for what other clients do.
+    pub(in crate::face::redis) fn is_patient(&self) -> bool {
+        self.name == "bw.get"
+    }
+
     /// Its key, or all of them.
     pub(in crate::face::redis) fn keys_of<'a>(&self, args: Args<'a>) -> impl Iterator<Item = &'a [u8]> {
-        let (_, last, _) = self.keys;
-        args.from(1).iter().take(if last < 0 { MAX_KEYS } else { 1 })
+        let (first, last, step) = self.keys;
+        let (first, step) = (first.unsigned_abs() as usize, step.unsigned_abs().max(1) as usize);
+        args.from(first).iter().step_by(step).take(if last < 0 { MAX_KEYS } else { 1 })
     }
 
     /// Whether a client of RESP2 may send it while it listens: its replies can't be told from messages.

@@ -60,7 +60,14 @@ fn get_missed(client: &mut Client, key: &[u8]) {
             }
             client.outcome(outcome, key);
         }
-        None => client.read(key, terms, told),
+        None => {
+            let next = client.replies.next_number();
+            client.read(key, terms, told);
+            if client.service.collects() && client.service.is_plain(key) {
+                client.is_looked_up(next, std::iter::once(key), key.len());
+                client.plain = client.is_plain();
+            }
+        }
     }
 }
 

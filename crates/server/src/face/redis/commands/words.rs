@@ -11,14 +11,34 @@ pub(super) const NO_CLUSTER: &str = "ERR This instance has cluster support disab
 /// Bytes of a command's name, and of all its arguments together, that an error shows.
 const SHOWN: usize = 128;
 
-/// Commands of Redis that need another data type than strings, or a mode that this version has not.
-const NOT_HERE: &[&str] = &[
+/// Commands of Redis that change a part of a value, or several keys under one condition.
+const OF_PARTS: &[&str] = &[
     "append",
     "bitcount",
     "bitfield",
     "bitfield_ro",
     "bitop",
     "bitpos",
+    "copy",
+    "decr",
+    "decrby",
+    "getbit",
+    "incr",
+    "incrby",
+    "incrbyfloat",
+    "lcs",
+    "msetnx",
+    "rename",
+    "renamenx",
+    "setbit",
+    "setrange",
+];
+
+/// Those that run programs.
+const SCRIPTS: &[&str] = &["eval", "eval_ro", "evalsha", "evalsha_ro", "fcall", "fcall_ro", "function", "script"];
+
+/// Commands of Redis that need another data type than strings.
+const NOT_HERE: &[&str] = &[
     "blmove",
     "blmpop",
     "blpop",
@@ -27,17 +47,7 @@ const NOT_HERE: &[&str] = &[
     "bzmpop",
     "bzpopmax",
     "bzpopmin",
-    "copy",
-    "decr",
-    "decrby",
     "dump",
-    "eval",
-    "eval_ro",
-    "evalsha",
-    "evalsha_ro",
-    "fcall",
-    "fcall_ro",
-    "function",
     "geoadd",
     "geodist",
     "geohash",
@@ -46,7 +56,6 @@ const NOT_HERE: &[&str] = &[
     "georadiusbymember",
     "geosearch",
     "geosearchstore",
-    "getbit",
     "hdel",
     "hexists",
     "hget",
@@ -63,11 +72,6 @@ const NOT_HERE: &[&str] = &[
     "hsetnx",
     "hstrlen",
     "hvals",
-    "incr",
-    "incrby",
-    "incrbyfloat",
-    "keys",
-    "lcs",
     "lindex",
     "linsert",
     "llen",
@@ -81,12 +85,9 @@ const NOT_HERE: &[&str] = &[
     "lrem",
     "lset",
     "ltrim",
-    "msetnx",
     "pfadd",
     "pfcount",
     "pfmerge",
-    "rename",
-    "renamenx",
     "restore",
     "rpop",
     "rpoplpush",
@@ -94,11 +95,8 @@ const NOT_HERE: &[&str] = &[
     "rpushx",
     "sadd",
     "scard",
-    "script",
     "sdiff",
     "sdiffstore",
-    "setbit",
-    "setrange",
     "sinter",
     "sintercard",
     "sinterstore",
@@ -180,13 +178,24 @@ pub(in crate::face::redis) fn unknown(args: Args<'_>) -> Vec<u8> {
         words.extend_from_slice(b"' ");
     }
     let lower = name.to_ascii_lowercase();
-    if NOT_HERE.iter().any(|known| known.as_bytes() == lower) {
-        let instead =
-            if lower == b"keys" { "SCAN 0 MATCH pattern" } else { "bellwether serve answers string commands" };
+    if let Some(instead) = instead(&lower) {
         let hint = format!("(command '{}' is not available: {instead})", shown_name(name));
         words.extend_from_slice(hint.as_bytes());
     }
     words
+}
+
+/// What there is in the place of a command of Redis, by its name in lower case.
+fn instead(name: &[u8]) -> Option<&'static str> {
+    let among = |names: &[&str]| names.iter().any(|known| known.as_bytes() == name);
+    match name {
+        b"keys" => Some("SCAN 0 MATCH pattern"),
+        b"flushall" | b"flushdb" => Some("BW.TAG.REMOVE removes all that carries a tag"),
+        _ if among(OF_PARTS) => Some("a value is read and written whole, by GET and SET"),
+        _ if among(SCRIPTS) => Some("bellwether serve runs no scripts"),
+        _ if among(NOT_HERE) => Some("bellwether serve answers string commands"),
+        _ => None,
+    }
 }
 
 /// C's `%.*s`: at most so many bytes, and none behind a NUL.
@@ -270,13 +279,22 @@ mod tests {
 
     #[test]
     fn a_command_of_another_type_says_what_there_is() {
-        let words = words("LPUSH k v\n");
-        assert!(words.starts_with("ERR unknown command 'LPUSH', with args beginning with: 'k' 'v' (command 'lpush'"));
+        let told = words("LPUSH k v\n");
+        assert!(told.starts_with("ERR unknown command 'LPUSH', with args beginning with: 'k' 'v' (command 'lpush'"));
+        for (line, instead) in [
+            ("LPUSH k v\n", "answers string commands"),
+            ("Incr k\n", "whole, by GET and SET"),
+            ("EVALSHA x 0\n", "no scripts"),
+            ("FLUSHALL\n", "BW.TAG.REMOVE"),
+            ("KEYS *\n", "SCAN 0 MATCH"),
+        ] {
+            assert!(words(line).contains(instead), "{line}");
+        }
     }
 
     #[test]
     fn no_command_that_is_here_is_said_not_to_be() {
-        for name in NOT_HERE {
+        for name in [NOT_HERE, OF_PARTS, SCRIPTS].concat() {
             assert!(super::super::table::TABLE.find(name.as_bytes()).is_none(), "{name}");
         }
     }

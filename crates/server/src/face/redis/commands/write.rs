@@ -1,5 +1,7 @@
 //! How is a value of a plain space written and removed? SET with all its options, DEL, and their like.
 
+use std::collections::HashSet;
+
 use bellwether::{Only, Span};
 use bellwether_resp::{Args, Writer, eq_ignore_case};
 
@@ -205,7 +207,9 @@ pub(super) fn del(client: &mut Client, args: Args<'_>) {
         }
     }
     let mut resident = 0;
-    for key in args.from(1) {
+    let mut named = HashSet::new();
+    // One that is named twice is removed once, and counted so.
+    for key in args.from(1).iter().filter(|key| named.insert(*key)) {
         // Checked above.
         resident += usize::from(client.service.remove(key).unwrap_or(false));
     }

@@ -138,6 +138,14 @@ impl Announcements {
         }
     }
 
+    /// Reads the table now, for who asks of a key that this process has not heard of: it may have been announced a moment
+    /// ago elsewhere.
+    pub(crate) async fn learn(&self, now_ms: u64, apply: impl Fn(&[u8], Notice) -> bool) {
+        if let Err(why) = within(PATIENCE, self.look(now_ms, &apply)).await {
+            tracing::debug!(why, "what the fleet announces can't be read");
+        }
+    }
+
     /// Reads the table, makes hold what is new, and writes what it lacks. False: something is still to be told.
     async fn look(&self, now_ms: u64, apply: &impl Fn(&[u8], Notice) -> bool) -> Result<bool, String> {
         let keys = self.known.lock().keys();
