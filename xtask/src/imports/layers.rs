@@ -40,7 +40,7 @@ const LAYERS: [Layers; 5] = [
     (
         "crates/server",
         &[
-            &["allowance", "connections", "shutdown", "telemetry"],
+            &["allowance", "connections", "rest", "shutdown", "telemetry"],
             &["config"],
             &["service"],
             &["face"],
