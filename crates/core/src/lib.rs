@@ -26,5 +26,6 @@ pub mod guard;
 pub mod heat;
 pub mod loadtimes;
 pub mod read;
+pub mod rest;
 pub mod ring;
 pub mod write;

@@ -127,6 +127,13 @@ pub fn route<'a>(templates: impl IntoIterator<Item = &'a Template>, key: &'a [u8
     otherwise
 }
 
+/// Where the space for `key` stands among `templates`, as [`route`] finds it: for those who need not know what the key
+/// says. [`route`] carries room for every capture, which takes longer than the lookup of a key that is there.
+#[inline]
+pub fn place<'a>(templates: impl IntoIterator<Item = &'a Template>, key: &[u8]) -> Option<usize> {
+    templates.into_iter().position(|template| template.takes(key))
+}
+
 /// One capture's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Value<'a> {
@@ -181,6 +188,18 @@ impl Template {
         if typed { Match::Yes(Captures { template: self, parts }) } else { Match::WrongType }
     }
 
+    /// Whether [`Template::match_key`] says yes.
+    #[inline]
+    pub fn takes(&self, key: &[u8]) -> bool {
+        match self.slots.as_slice() {
+            // One capture up to the end of the key, as most have: nothing to be split, no literal to be looked for.
+            [Slot { kind, after, .. }] if after.bytes.is_empty() => {
+                behind(key, &self.prefix).is_some_and(|part| kind.takes(part) && kind.accepts(part))
+            }
+            _ => matches!(self.match_key(key), Match::Yes(_)),
+        }
+    }
+
     /// The part of `key` for each capture, types aside.
     fn split<'a>(&self, key: &'a [u8]) -> Option<[&'a [u8]; MAX_CAPTURES]> {
         let mut parts: [&[u8]; MAX_CAPTURES] = [&[]; MAX_CAPTURES];
@@ -194,7 +213,7 @@ impl Template {
             *filled.next()? = part;
         }
         let part = rest.strip_suffix(&*last.after.bytes)?;
-        if part.is_empty() || (last.kind != Kind::Rest && part.iter().any(is_separator)) {
+        if !last.kind.takes(part) {
             return None;
         }
         *filled.next()? = part;
@@ -273,7 +292,14 @@ impl fmt::Debug for Template {
 }
 
 impl Kind {
+    /// Whether a capture may take `part`, types aside.
+    #[inline]
+    fn takes(self, part: &[u8]) -> bool {
+        !part.is_empty() && (self == Kind::Rest || !part.iter().any(is_separator))
+    }
+
     /// Whether `part`, cut out of a key, is of this kind.
+    #[inline]
     fn accepts(self, part: &[u8]) -> bool {
         match self {
             Kind::Text | Kind::Rest => true,
@@ -312,6 +338,13 @@ impl Literal {
         }
         None
     }
+}
+
+/// What stands behind `prefix` in `key`. Byte by byte: a literal is short, and a call that compares takes longer.
+#[inline]
+fn behind<'a>(key: &'a [u8], prefix: &[u8]) -> Option<&'a [u8]> {
+    let (head, part) = key.split_at_checked(prefix.len())?;
+    head.iter().zip(prefix).all(|(one, other)| one == other).then_some(part)
 }
 
 /// With `fits` bytes of `literal` fitting so far: how many fit after one more `byte`.

@@ -6,6 +6,7 @@ mod allowance;
 pub mod config;
 pub mod connections;
 pub mod face;
+mod rest;
 pub mod run;
 pub mod service;
 pub mod shutdown;

@@ -1,6 +1,6 @@
 //! What must hold for every template and key? Called by the fuzzer, and by a test for each input that it found.
 
-use super::{Captures, Expansion, Match, Route, Template, Value, route};
+use super::{Captures, Expansion, Match, Route, Template, Value, place, route};
 
 /// Longer inputs find nothing that shorter ones don't, and cost more.
 const MOST: usize = 2048;
@@ -56,6 +56,7 @@ fn two_templates(first: &Template, second: &Template, key: &[u8]) {
         Route::WrongType { .. } | Route::Nowhere => None,
     };
     assert_eq!(found, [first, second].into_iter().position(yes));
+    assert_eq!(found, place([first, second], key), "{first}, {second}: the same without captures");
 }
 
 /// The key again: the template's literals, and its captures in their places.

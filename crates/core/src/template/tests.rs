@@ -229,6 +229,22 @@ fn untyped(template: &Template) -> bool {
     template.captures().all(|(_, kind)| matches!(kind, Kind::Text | Kind::Rest))
 }
 
+#[test]
+fn a_key_is_taken_without_its_captures_as_with_them() {
+    let texts = ["a:{x}", "a:{x*}", "a:{x:int}", "a:{x:uuid}", "{x}", "{x*}", "a", "a:{x}:b", "a:{x}b", "{x}:{y:int}"];
+    let keys = ["", "a", "a:", "a:b", "a:b:c", "a:7", "a:07", "b:7", "a::b", "a:bb", "a:x/y", "a:7:b", "A:7"];
+    let uuid = "a:123e4567-e89b-12d3-a456-426614174000";
+    let mut taken = 0;
+    for (text, key) in texts.iter().flat_map(|text| keys.iter().chain([&uuid]).map(move |key| (text, key))) {
+        let template = parse(text);
+        let yes = matches!(template.match_key(key.as_bytes()), Match::Yes(_));
+        assert_eq!(template.takes(key.as_bytes()), yes, "{text} {key}");
+        assert_eq!(place([&template], key.as_bytes()), yes.then_some(0));
+        taken += usize::from(yes);
+    }
+    assert!((20..100).contains(&taken), "{taken}: some are, some are not");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
@@ -252,6 +268,7 @@ proptest! {
         let somehow = fits_somehow(&template.prefix, &template.slots, key.as_bytes());
         let matched = template.match_key(key.as_bytes());
         prop_assert_eq!(matched != Match::No, somehow);
+        prop_assert_eq!(template.takes(key.as_bytes()), matches!(matched, Match::Yes(_)), "without captures as with them");
         if untyped(&template) {
             prop_assert_ne!(matched, Match::WrongType);
         }

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::watch;
 
+use crate::rest;
+
 /// Threads that were told to end are waited for so long.
 const END: Duration = Duration::from_secs(2);
 
@@ -23,11 +25,15 @@ impl Cores {
         let count = thread::available_parallelism().map_or(1, usize::from);
         let mut cores = Cores { handles: Vec::new(), threads: Vec::new(), ended: watch::Sender::new(false) };
         for number in 0..count {
-            let runtime = Builder::new_current_thread().enable_all().build()?;
+            let runtime = Builder::new_current_thread().enable_all().on_thread_park(rest::before_sleep).build()?;
             cores.handles.push(runtime.handle().clone());
+            runtime.spawn(rest::awake());
             let ended = cores.ended();
             let thread = thread::Builder::new().name(format!("bw-core-{number}"));
-            cores.threads.push(thread.spawn(move || runtime.block_on(ended))?);
+            cores.threads.push(thread.spawn(move || {
+                rest::precisely();
+                runtime.block_on(ended);
+            })?);
         }
         Ok(cores)
     }
@@ -85,5 +91,30 @@ pub(super) fn join(threads: Vec<JoinHandle<()>>) {
         } else {
             tracing::warn!(thread = thread.thread().name(), "stopping: a thread does not end, and is left behind");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whether a serving thread that `clients` keep busy has rested when it comes back from a sleep.
+    fn rests(clients: u32) -> bool {
+        let mut cores = Cores::start().expect("threads");
+        let (tell, told) = std::sync::mpsc::channel();
+        cores.handles()[0].spawn(async move {
+            rest::tests::be_busy(clients);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            tell.send(rest::tests::has_rested()).expect("it is awaited");
+        });
+        let rested = told.recv_timeout(Duration::from_secs(30)).expect("it wakes up");
+        cores.end();
+        rested
+    }
+
+    #[test]
+    fn a_serving_thread_that_many_ask_rests_before_it_sleeps() {
+        assert!(rests(64));
+        assert!(!rests(8), "control: few ask it");
     }
 }

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bellwether::Space;
 use bellwether_adapters::Payload;
 use bellwether_core::key::MAX_KEY_BYTES;
-use bellwether_core::template::{Route, Template, route};
+use bellwether_core::template::{Template, place};
 
 use super::served::Served;
 
@@ -40,10 +40,7 @@ impl Front {
         if key.len() > MAX_KEY_BYTES {
             return None;
         }
-        match route(self.0.iter().map(|facade| &facade.template), key) {
-            Route::Space { index, .. } => self.0.get(index),
-            Route::WrongType { .. } | Route::Nowhere => None,
-        }
+        self.0.get(place(self.0.iter().map(|facade| &facade.template), key)?)
     }
 }
 

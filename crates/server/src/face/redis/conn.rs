@@ -130,7 +130,6 @@ impl Conn {
                 Err(error) => break self.broken(error),
             }
         };
-        self.client.replies.copy_gathered();
         self.client.clients.add_commands(self.client.commands - before, self.client.now);
         (used, stop)
     }
@@ -139,8 +138,7 @@ impl Conn {
     fn begin(&mut self, input: &[u8]) -> Result<Option<usize>, ProtocolError> {
         let Some(parsed) = self.parser.next(input)? else { return Ok(None) };
         if let Parsed::Command { consumed } = parsed {
-            self.client.replies.more = input.len() > consumed;
-            if self.client.replies.more && self.client.takes_many() {
+            if input.len() > consumed && self.client.takes_many() {
                 let used = self.gets(input, consumed);
                 if used > 0 {
                     return Ok(Some(used));

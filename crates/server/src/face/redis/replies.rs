@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
-use bellwether::Cached;
+use bellwether::{Cached, HIT_MANY};
 use bellwether_adapters::Payload;
 use bellwether_resp::{Protocol, Writer};
 use futures_util::StreamExt;
@@ -16,8 +16,6 @@ pub(super) const HIGH_WATER: usize = 1 << 20;
 const NIL: usize = size_of::<Option<Cached<Payload>>>();
 /// Bytes that a bulk string has beside its own, at most.
 const BULK: usize = 32;
-/// Values of one pipeline that are copied together.
-const GATHERED: usize = 32;
 /// Replies of one connection that may be outstanding; no command is begun beyond.
 pub(super) const MAX_OUTSTANDING: usize = 1024;
 /// Bytes of replies that may queue behind one that has to be waited for; no command is begun beyond.
@@ -75,12 +73,6 @@ impl Slot {
 pub(super) struct Replies {
     /// Bytes to be sent now.
     pub(super) output: Vec<u8>,
-    /// Values that go behind `output`, to be copied together; empty between batches of commands.
-    pub(super) gathered: Vec<Cached<Payload>>,
-    /// Their bytes.
-    gathered_bytes: usize,
-    /// Further commands have come with the present one.
-    pub(super) more: bool,
     /// What goes behind `output`; empty unless something has to be waited for or the client reads too slowly.
     slots: VecDeque<Slot>,
     /// Bytes owed by all slots but the last, which may still grow.
@@ -126,8 +118,15 @@ enum Coming {
 
 /// A value as a bulk string, which both dialects write alike.
 #[inline]
-fn bulk(output: &mut Vec<u8>, value: &Cached<Payload>) {
-    Writer::new(output, Protocol::Resp2).bulk(&value.body);
+fn bulk(output: &mut Vec<u8>, value: &[u8]) {
+    Writer::new(output, Protocol::Resp2).bulk(value);
+}
+
+/// Reads a byte of each, so that the processor waits for their memory at once, and not while it copies one after another.
+#[inline]
+fn look_at(bodies: &[&[u8]]) {
+    let looked = bodies.iter().fold(0, |all, body| all ^ body.first().copied().unwrap_or(0));
+    std::hint::black_box(looked);
 }
 
 impl Future for Numbered {
@@ -148,7 +147,6 @@ impl Replies {
     }
 
     fn buffer(&mut self) -> &mut Vec<u8> {
-        self.copy_gathered();
         if let Some(place) = &mut self.place {
             return &mut place.bytes;
         }
@@ -172,46 +170,43 @@ impl Replies {
     /// A value, copied only if it goes out soon.
     #[inline]
     pub(super) fn value(&mut self, value: Cached<Payload>) {
-        if !self.slots.is_empty() || self.output.len() + self.gathered_bytes >= HIGH_WATER || self.trash.is_some() {
-            self.push(Reply::Value(value));
-        } else if self.more || !self.gathered.is_empty() {
-            self.gather(value);
+        if self.copies(0) {
+            bulk(&mut self.output, &value.body);
         } else {
-            bulk(&mut self.output, &value);
+            self.push(Reply::Value(value));
         }
     }
 
-    fn gather(&mut self, value: Cached<Payload>) {
-        self.gathered_bytes += value.body.len();
-        self.gathered.push(value);
-        if self.gathered.len() == GATHERED {
-            self.copy_gathered();
-        }
-    }
-
-    /// Copies what was gathered. To be called after each batch of commands.
-    ///
-    /// Values lie anywhere in memory, and the processor waits for each. A look at all of them first makes it wait for
-    /// all at once, which takes a tenth off what copying costs.
+    /// Whether so many bytes more may be copied to the output: they go out soon.
     #[inline]
-    pub(super) fn copy_gathered(&mut self) {
-        if self.gathered.is_empty() {
-            return;
+    fn copies(&self, bytes: usize) -> bool {
+        self.slots.is_empty() && self.output.len() + bytes < HIGH_WATER && self.trash.is_none()
+    }
+
+    /// A value for each of up to [`HIT_MANY`] commands, copied together. False, and nothing is done: one is missing, or they
+    /// are not to be copied.
+    ///
+    /// Whoever owns them lets go of them afterwards: a count that goes down makes the processor end what it had begun of
+    /// the next copy.
+    pub(super) fn values(&mut self, values: &[Option<Cached<Payload>>]) -> bool {
+        let (mut bodies, mut bytes) = ([&[][..]; HIT_MANY], 0);
+        for (body, value) in bodies.iter_mut().zip(values) {
+            let Some(value) = value else { return false };
+            *body = &value.body;
+            bytes += body.len() + BULK;
         }
-        let looked = self.gathered.iter().fold(0, |all, value| all ^ value.body.first().copied().unwrap_or(0));
-        std::hint::black_box(looked);
-        self.output.reserve(self.gathered_bytes + self.gathered.len() * BULK);
-        for value in &self.gathered {
-            bulk(&mut self.output, value);
+        if values.len() > HIT_MANY || !self.copies(bytes) {
+            return false;
         }
-        // Afterwards: a count that goes down makes the processor end what it had begun of the next copy.
-        self.gathered.clear();
-        self.gathered_bytes = 0;
+        let bodies = &bodies[..values.len()];
+        look_at(bodies);
+        self.output.reserve(bytes);
+        bodies.iter().for_each(|body| bulk(&mut self.output, body));
+        true
     }
 
     /// A reply that is ready.
     pub(super) fn push(&mut self, reply: Reply) {
-        self.copy_gathered();
         if let Some(place) = &mut self.place {
             place.reply = Some(reply);
         } else if self.trash.is_none() {
@@ -251,7 +246,6 @@ impl Replies {
 
     /// Keeps a place for a reply: its number.
     pub(super) fn keep_place(&mut self) -> u64 {
-        self.copy_gathered();
         let number = self.next_number();
         // Nobody may want to hear how it ends, but it must end: it may have something to do then.
         self.enqueue(Slot::Pending { heard: self.trash.is_none() });
@@ -274,7 +268,7 @@ impl Replies {
         let mut bytes = std::mem::take(&mut place.bytes);
         match place.reply.take() {
             Some(Reply::Bytes(reply)) => bytes.extend_from_slice(&reply),
-            Some(Reply::Value(value)) => bulk(&mut bytes, &value),
+            Some(Reply::Value(value)) => bulk(&mut bytes, &value.body),
             // No command that changes something is answered so.
             Some(Reply::Values { .. }) | None => {}
         }
@@ -308,7 +302,6 @@ impl Replies {
 
     /// Where the reply of the command that is run next will begin.
     pub(super) fn mark(&mut self) -> Mark {
-        self.copy_gathered();
         // Its own place, apart from what waits already.
         if !self.slots.is_empty() {
             self.enqueue(Slot::Ready(Reply::Bytes(Vec::new())));
@@ -325,7 +318,6 @@ impl Replies {
 
     /// Takes back what was replied since, as bytes. None of it may be waited for still.
     pub(super) fn take_since(&mut self, mark: Mark) -> Vec<u8> {
-        self.copy_gathered();
         if self.trash.is_some() {
             return Vec::new();
         }
@@ -335,7 +327,7 @@ impl Replies {
         for slot in self.slots.split_off(slots.saturating_sub(1).min(self.slots.len())) {
             match slot {
                 Slot::Ready(Reply::Bytes(bytes)) => reply.extend_from_slice(&bytes),
-                Slot::Ready(Reply::Value(value)) => bulk(&mut reply, &value),
+                Slot::Ready(Reply::Value(value)) => bulk(&mut reply, &value.body),
                 // No command that changes something is answered so.
                 Slot::Ready(Reply::Values { .. }) | Slot::Pending { .. } => {}
             }
@@ -353,7 +345,6 @@ impl Replies {
     /// their way. One of those may carry what the message says is no longer good: the client, which had heard it too
     /// early, would keep it.
     pub(super) fn interject(&mut self, messages: Vec<u8>) {
-        self.copy_gathered();
         // An array that is half written goes on first.
         let between = !matches!(self.slots.front(), Some(Slot::Ready(Reply::Values { header: false, .. })));
         if between {
@@ -414,7 +405,7 @@ impl Replies {
                     (bytes.len(), true)
                 }
                 Reply::Value(value) => {
-                    bulk(&mut self.output, value);
+                    bulk(&mut self.output, &value.body);
                     (value.body.len(), true)
                 }
             };
@@ -434,7 +425,7 @@ impl Replies {
 
     /// Whether there is nothing to be sent and nothing to be waited for.
     pub(super) fn is_idle(&self) -> bool {
-        self.output.is_empty() && self.gathered.is_empty() && self.settled()
+        self.output.is_empty() && self.settled()
     }
 
     /// Whether another command may begin.
@@ -446,13 +437,12 @@ impl Replies {
     /// reference for the most part, and counts where it is more than [`MAX_QUEUED`].
     #[inline]
     pub(super) fn owed_at_least(&self, bytes: usize) -> bool {
-        self.output.len() + self.gathered_bytes >= bytes
-            || (!self.slots.is_empty() && self.owed() >= bytes.max(MAX_QUEUED))
+        self.output.len() >= bytes || (!self.slots.is_empty() && self.owed() >= bytes.max(MAX_QUEUED))
     }
 
     /// Bytes that the client has asked for and not got, as far as they are known.
     pub(super) fn owed(&self) -> usize {
-        self.output.len() + self.gathered_bytes + self.queued + self.slots.back().map_or(0, Slot::owed)
+        self.output.len() + self.queued + self.slots.back().map_or(0, Slot::owed)
     }
 
     /// From now on replies go nowhere, or to the client again.

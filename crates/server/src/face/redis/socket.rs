@@ -11,8 +11,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
-use bellwether::Cached;
-use bellwether_adapters::Payload;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
@@ -25,6 +23,7 @@ use super::conn::{Conn, Stop};
 use super::held::Held;
 use super::replies::HIGH_WATER;
 use crate::connections::Crowded;
+use crate::rest::{self, Seen};
 use crate::service::Service;
 use crate::shutdown::Shutdown;
 
@@ -54,12 +53,11 @@ thread_local! {
 struct Buffers {
     input: Vec<u8>,
     output: Vec<u8>,
-    gathered: Vec<Cached<Payload>>,
 }
 
 impl Default for Buffers {
     fn default() -> Buffers {
-        Buffers { input: vec![0; READ], output: Vec::new(), gathered: Vec::new() }
+        Buffers { input: vec![0; READ], output: Vec::new() }
     }
 }
 
@@ -79,6 +77,8 @@ struct Socket {
     /// Runs while the client takes nothing of what is to be sent.
     stalled: Option<Pin<Box<Sleep>>>,
     since: Instant,
+    /// When it asked last.
+    asked: Seen,
 }
 
 /// Serves one connection until either side ends it, or the server stops: then what has been
@@ -117,6 +117,7 @@ impl Socket {
             ended: false,
             stalled: None,
             since: Instant::now(),
+            asked: Seen::default(),
         }
     }
 
@@ -154,9 +155,7 @@ impl Socket {
             if output.capacity() == 0 {
                 std::mem::swap(output, &mut buffers.output);
             }
-            std::mem::swap(&mut self.conn.client.replies.gathered, &mut buffers.gathered);
             let result = self.turn(cx, stopping, &mut buffers.input);
-            std::mem::swap(&mut self.conn.client.replies.gathered, &mut buffers.gathered);
             let output = &mut self.conn.client.replies.output;
             if output.is_empty() {
                 let used = std::mem::take(output);
@@ -281,6 +280,7 @@ impl Socket {
             self.rest.extend_from_slice(read);
             self.go_on();
         }
+        rest::asked(self.conn.client.now, &mut self.asked);
         self.weigh();
     }
 

@@ -29,7 +29,9 @@ pub(in crate::face::redis) fn answer(client: &mut Client, key: &[u8], found: Opt
 pub(in crate::face::redis) fn get_many(client: &mut Client, keys: &[&[u8]]) {
     let mut found = [const { None }; HIT_MANY];
     client.service.hit_many(keys, &mut found[..keys.len()]);
-    keys.iter().zip(found).for_each(|(key, found)| answer(client, key, found));
+    if !client.replies.values(&found[..keys.len()]) {
+        keys.iter().zip(found).for_each(|(key, found)| answer(client, key, found));
+    }
 }
 
 /// GET of whoever keeps what it is handed, or while somebody watches prefixes.
