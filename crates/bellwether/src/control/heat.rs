@@ -94,7 +94,7 @@ impl Watch {
         }
         // The hottest first: there may not be room for the names of all.
         let mut noted: Vec<_> = self.noted.keys().collect();
-        noted.sort_by_key(|(key, _)| std::cmp::Reverse(closed.counts(key.hash, key.size).cost()));
+        noted.sort_by_cached_key(|(key, _)| std::cmp::Reverse(closed.counts(key.hash, key.size).cost()));
         take_up(engine, &mut judged, noted, false);
         let seen = seen(engine, &mut judged, &closed);
         drop(closed);
