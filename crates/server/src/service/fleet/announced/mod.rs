@@ -141,7 +141,8 @@ impl Announcements {
     /// Reads the table now, for who asks of a key that this process has not heard of: it may have been announced a moment
     /// ago elsewhere.
     pub(crate) async fn learn(&self, now_ms: u64, apply: impl Fn(&[u8], Notice) -> bool) {
-        if let Err(why) = within(PATIENCE, self.look(now_ms, &apply)).await {
+        // Boxed: a look is large, and who asks for one is rare.
+        if let Err(why) = within(PATIENCE, Box::pin(self.look(now_ms, &apply))).await {
             tracing::debug!(why, "what the fleet announces can't be read");
         }
     }
