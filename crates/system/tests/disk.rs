@@ -138,7 +138,10 @@ fn a_check_makes_no_directory_and_one_that_is_deleted_is_told_of() {
         (ready() == "ready, degraded: disk tier: off" && server.metrics().sum("bellwether_disk_up", &[]) == 0.0)
             .then_some(())
     });
-    assert!(server.process.stderr().contains("deleted or replaced"), "{}", server.process.stderr());
+    // What it says comes by a pipe of its own.
+    until(Duration::from_secs(10), "the log to say so", || {
+        server.process.stderr().contains("deleted or replaced").then_some(())
+    });
 }
 
 #[test]
