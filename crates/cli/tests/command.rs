@@ -23,7 +23,10 @@ fn as_nobody(arguments: &[&str], home: &Path) -> Command {
         return command(arguments, home);
     }
     let binary = home.join("bellwether");
-    std::fs::copy(env!("CARGO_BIN_EXE_bellwether"), &binary).expect("a copy");
+    // By another program: were it written here, a child that another test starts meanwhile would hold it open, and a
+    // program that is open for writing can't be run.
+    let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_bellwether")).arg(&binary).status();
+    assert!(copied.expect("cp runs").success(), "a copy");
     for path in [home, &binary] {
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).expect("its mode");
     }

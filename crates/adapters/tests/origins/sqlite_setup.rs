@@ -68,7 +68,11 @@ fn as_nobody(test: &str, home: &std::path::Path) {
     use std::os::unix::process::CommandExt;
     const NOBODY: u32 = 65_534;
     let program = home.join("tests");
-    std::fs::copy(std::env::current_exe().expect("a program knows where it lies"), &program).expect("a copy");
+    // By another program: were it written here, a child that another test starts meanwhile would hold it open, and a
+    // program that is open for writing can't be run.
+    let this = std::env::current_exe().expect("a program knows where it lies");
+    let copied = std::process::Command::new("cp").args([&this, &program]).status().expect("cp runs");
+    assert!(copied.success(), "a copy");
     for path in [home, &program] {
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).expect("permissions");
     }
