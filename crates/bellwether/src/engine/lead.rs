@@ -272,6 +272,9 @@ impl Leader {
             begun.have = self.engine.memory.peek(self.key.by_ref()).filter(|entry| {
                 entry.kind() == Kind::Value && entry.fence() > self.engine.floor_of(&self.space, entry).removed
             });
+            // Older than a removal that this process has not heard of yet may be what it would revive by a validator.
+            let lease = self.link.as_ref().and_then(|link| Some(link.claim.as_ref()?.token));
+            shard.reads_by(&self.key, id, lease.filter(|_| begun.have.is_none()).unwrap_or_default());
             begun
         })
     }
