@@ -1,9 +1,10 @@
 //! How is a running server asked? One request to its admin listener.
 
 use std::io::{self, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
+use std::net::{Ipv6Addr, TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
+use bellwether_adapters::tiers::address::{ServerAddress, without_secrets};
 use serde_json::Value;
 
 use crate::failure::Failure;
@@ -77,17 +78,30 @@ fn ask(url: &str, method: &str, path: &str) -> Result<Answer, Failure> {
 }
 
 fn ask_within(url: &str, request: &Request<'_>) -> Result<Answer, Failure> {
-    let host = url.strip_prefix("http://").unwrap_or(url).trim_end_matches('/');
-    if host.is_empty()
-        || host.contains(['/', '@', '?', '#'])
-        || host.chars().any(|c| c.is_whitespace() || c.is_control())
-    {
-        let hint = "expected a URL such as http://127.0.0.1:9090";
-        return Err(Failure::input(format!("{} {}: {hint}", request.option, printable(url))));
+    let host = host_of(url);
+    if !is_host(host) {
+        let hint = "expected a URL such as http://127.0.0.1:9090, without user and password";
+        return Err(Failure::input(format!("{} {}: {hint}", request.option, printable(&without_secrets(url)))));
     }
     let has_port = host.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
     let host = if has_port { host.to_owned() } else { format!("{host}:9090") };
     exchange(&host, request).map_err(|error| Failure::Run(advice(&host, request, &error)))
+}
+
+/// What a URL names: schemes are the same in any case.
+fn host_of(url: &str) -> &str {
+    let rest = match url.split_once("://") {
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => rest,
+        _ => url,
+    };
+    rest.trim_end_matches('/')
+}
+
+/// A name or address, perhaps with a port, and nothing that may be a password: later errors name it.
+fn is_host(text: &str) -> bool {
+    let bare_ipv6 = |text: &str| text.parse::<Ipv6Addr>().is_ok();
+    let with_port = text.rsplit_once(':').filter(|(_, port)| port.parse::<u16>().is_ok());
+    ServerAddress::parse(text, 1).is_ok() || bare_ipv6(text) || with_port.is_some_and(|(host, _)| bare_ipv6(host))
 }
 
 /// What went wrong, and what to do about it.

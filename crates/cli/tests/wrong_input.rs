@@ -198,3 +198,50 @@ fn a_redis_that_is_spoken_to_with_the_wrong_sort_of_connection_is_told_so() {
         ends(&["drill", "redis-frozen", "--quick", "--against", &format!("redis://{mute}")], home.path());
     assert!(code == Some(1) && said.contains("a drill speaks without TLS"), "{said}");
 }
+
+#[test]
+fn no_error_about_an_address_shows_its_password() {
+    let home = home();
+    for (line, shown) in [
+        ("warm --from http://u:hunter2@h", "--from http://***@h: expected"),
+        ("warm --from http://h:hunter2", "--from http://h:***: expected"),
+        ("warm --from http://h/hunter2", "--from http://h/***: expected"),
+        ("warm --from HTTP://u:hunter2@h?x", "--from HTTP://***@h?***: expected"),
+        ("warm --from ftp://u:hunter2@h", "--from ftp://***@h: expected"),
+        ("warm --from u:hunter2://h", "--from ***: expected"),
+        ("warm --from hunter2", "--from ***: expected"),
+        ("warm --from memcached://h?x=hunter2", "--from memcached://h?x=***: expected"),
+        ("warm --from redis://h?auth=hunter2", "--from: "),
+        ("warm --from redis://h:hunter2", "--from: "),
+        ("warm --from redis+cluster://u:hunter2@a,u:hunter2@b", "the login stands once, before the first server"),
+        ("warm keys --admin http://u:hunter2@h", "--admin http://***@h: expected a URL"),
+        ("warm keys --admin u:hunter2@h", "--admin ***: expected a URL"),
+        ("hotkeys --once --admin http://u:hunter2@h", "--admin http://***@h: expected a URL"),
+        ("bigkeys --admin http://h:hunter2", "--admin http://h:***: expected a URL"),
+        ("top --once --admin http://u:hunter2@h", "--admin http://***@h: expected a URL"),
+        ("explain a --admin http://h?auth=hunter2", "--admin http://h?auth=***: expected a URL"),
+        ("dlq list --admin http://u:hunter2@h", "--admin http://***@h: expected a URL"),
+        ("hot list --admin http://u:hunter2@h", "--admin http://***@h: expected a URL"),
+        ("drill races --against redis://h:hunter2", "--against redis://…: host or port"),
+        ("drill races --against u:hunter2@h", "--against …: it does not begin"),
+    ] {
+        all(home.path(), &[], &[(line, 2, shown)]);
+        let (_, said) = ends(&line.split(' ').collect::<Vec<_>>(), home.path());
+        assert!(!said.contains("hunter2"), "{line}: {said}");
+    }
+}
+
+#[test]
+fn a_scheme_is_the_same_in_any_case() {
+    let home = home();
+    all(
+        home.path(),
+        &[],
+        &[
+            ("warm --from REDIS://127.0.0.1:1", 1, "--from: redis://127.0.0.1:1/0: "),
+            ("warm --from Valkeys://127.0.0.1:1", 1, "--from: rediss://127.0.0.1:1/0: "),
+            ("warm --from HTTP://127.0.0.1:1", 1, "--from: no server listens at 127.0.0.1:1"),
+            ("hotkeys --once --admin HTTP://127.0.0.1:1", 1, "no server listens at 127.0.0.1:1"),
+        ],
+    );
+}

@@ -26,12 +26,14 @@ impl Target {
     /// Reads a URL; `password` is taken if it has none.
     pub fn parse(url: &str, password: Option<String>) -> Result<Target, DrillError> {
         let wrong = |wrong| DrillError::BadTarget { shown: without_password(url), wrong };
-        let rest = match url.split_once("://") {
-            Some(("redis" | "valkey", rest)) => rest,
-            Some(("rediss" | "valkeys", _)) => return Err(wrong("TLS is not in this version of the drill")),
-            Some(_) => return Err(wrong("the scheme is not redis://")),
-            None => return Err(wrong("it does not begin with redis://")),
+        let Some((scheme, rest)) = url.split_once("://") else {
+            return Err(wrong("it does not begin with redis://"));
         };
+        match scheme.to_ascii_lowercase().as_str() {
+            "redis" | "valkey" => {}
+            "rediss" | "valkeys" => return Err(wrong("TLS is not in this version of the drill")),
+            _ => return Err(wrong("the scheme is not redis://")),
+        }
         let (authority, db) = rest.split_once('/').unwrap_or((rest, ""));
         let db = match db {
             "" => 0,
@@ -87,12 +89,11 @@ impl fmt::Debug for Target {
     }
 }
 
-/// What a message may show of a URL.
+/// What a message may show of a URL: a password may stand anywhere in one that is wrong.
 fn without_password(url: &str) -> String {
-    match (url.split_once("://"), url.rsplit_once('@')) {
-        (Some((scheme, _)), Some((_, address))) => format!("{scheme}://…@{address}"),
-        (None, Some((_, address))) => format!("…@{address}"),
-        _ => url.to_owned(),
+    match url.split_once("://") {
+        Some((scheme, _)) if scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'+') => format!("{scheme}://…"),
+        _ => "…".to_owned(),
     }
 }
 
@@ -156,6 +157,11 @@ mod tests {
             ("redis://a b:1", "host or port"),
             ("redis://[::1:1", "host or port"),
             ("redis://:hunter2@h:x", "host or port"),
+            ("redis://h:hunter2", "host or port"),
+            ("redis://h?auth=hunter2", "host or port"),
+            ("redis://h/hunter2", "no number"),
+            ("u:hunter2://h", "scheme"),
+            ("hunter2", "does not begin with redis://"),
         ] {
             let error = Target::parse(url, None).expect_err(url).to_string();
             assert!(error.contains(word) && error.contains("expected redis://"), "{url}: {error}");

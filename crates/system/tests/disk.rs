@@ -18,6 +18,28 @@ fn on_disk(origin: &Origin, home: &Path) -> String {
     )
 }
 
+/// A change that is made while its command is waited for was taken for one of the command behind it, whose reply went then.
+#[test]
+fn every_command_of_a_pipeline_is_answered_behind_one_that_reads_and_gives_another_end() {
+    let home = tempfile::tempdir().expect("a directory");
+    let origin = Origin::start();
+    for page in ["a", "b"] {
+        origin.set(&format!("/{page}"), page);
+    }
+    let server = Bellwether::start(Some(&on_disk(&origin, home.path())));
+    let (mut client, rows) = (server.connect(), Value::Array(vec![Value::bulk("a"), Value::bulk("b")]));
+    for _ in 0..20 {
+        let said = client.pipeline(&[
+            vec!["DEL", "page:a"],
+            vec!["GETEX", "page:a", "EX", "30"],
+            vec!["MGET", "page:a", "page:b"],
+            vec!["ECHO", "end"],
+        ]);
+        assert_eq!(said[1..], [Value::bulk("a"), rows.clone(), Value::bulk("end")]);
+        assert!(client.call(&["TTL", "page:a"]).int() <= 30, "it ends when it was told to");
+    }
+}
+
 #[test]
 fn what_was_loaded_is_served_stale_after_a_kill_and_what_was_removed_is_not() {
     let home = tempfile::tempdir().expect("a directory");

@@ -196,6 +196,29 @@ fn a_read_before_a_write_of_its_key_says_what_was_there_before() {
     }
 }
 
+#[test]
+fn a_row_is_read_and_given_another_end_behind_a_shared_tier() {
+    let origin = Origin::start();
+    let (redis, memcached) = (redis(), Memcached::start(&[]).unwrap_or_else(|error| panic!("{error}")));
+    for url in [redis.url(), format!("memcached://{}", memcached.address())] {
+        let [first, second] = fleet(&url, &origin);
+        let (mut client, mut other) = (first.connect(), second.connect());
+        for key in ["v:cold", "v:warm"] {
+            origin.set(&format!("/{}", key.replace(':', "/")), key);
+        }
+        assert_eq!(client.call(&["GET", "v:warm"]), Value::bulk("v:warm"));
+        until(LIMIT, "the tier to have it", || {
+            (first.metrics().sum("bellwether_shared_total", &["event=\"published\""]) >= 1.0).then_some(())
+        });
+        for key in ["v:cold", "v:warm"] {
+            assert_eq!(client.call(&["GETEX", key, "EX", "50"]), Value::bulk(key), "{key} over {url}");
+            assert!(client.call(&["TTL", key]).int() <= 50, "{key} over {url}");
+        }
+        assert_eq!(other.call(&["GET", "v:warm"]), Value::bulk("v:warm"));
+        assert!(other.call(&["TTL", "v:warm"]).int() <= 50, "in the other process over {url}");
+    }
+}
+
 fn encoded(words: &[String]) -> Vec<u8> {
     bellwether_system::encode(&words.iter().map(|word| word.as_bytes()).collect::<Vec<_>>())
 }

@@ -14,17 +14,21 @@ pub(crate) fn start(engine: &Arc<Engine>) {
 }
 
 async fn watch(engine: Weak<Engine>, clock: Clock) {
-    loop {
+    for turn in 0_usize.. {
         clock.sleep_until(clock.now() + LOOK).await;
         let Some(engine) = engine.upgrade() else { return };
-        let spaces: Vec<_> = engine.spaces.read().values().cloned().collect();
+        let mut spaces: Vec<_> = engine.spaces.read().values().cloned().collect();
+        // Where there is room for one load, each space is the first to be asked now and then.
+        let first = turn.checked_rem(spaces.len()).unwrap_or(0);
+        spaces.rotate_left(first);
         for space in spaces {
             let due = {
                 let mut unmet = space.unmet.lock();
                 if unmet.is_empty() {
                     continue;
                 }
-                unmet.due(space.gate.room(), clock.now())
+                let room = space.catch_up(unmet.len());
+                unmet.due(room, clock.now())
             };
             for key in due {
                 // Not needed where somebody else has loaded it meanwhile.

@@ -92,15 +92,24 @@ impl Engine {
             link.holds = Fence::ZERO;
         }
         for _ in 0..MOST_BIDS {
+            let held = link.holds;
             let answered = self.bid_once(link, key, stale.is_some(), lease).await;
             let (step, found) = self.heard(&answered, asking, space, key, ask);
             if let (None, Some(offer)) = (&stale, found.as_ref().filter(|_| !matches!(step, Step::Serve(_)))) {
                 self.flights.locked(key, |shard| self.reserve(space, shard, key, offer));
-                if let Look::Serve { entry, why, at, .. } = self.look(space, key.by_ref(), ask.demand) {
-                    stale = Some((entry, why, at));
+                match self.look(space, key.by_ref(), ask.demand) {
+                    // Somebody has filled it meanwhile: there is nothing left to give a token for.
+                    Look::Serve { entry, why: Why::Hit, at, refresh: false } => {
+                        answered.granted.inspect(|token| give_back(&to, *token));
+                        return Some(Ok(Leased::Value { entry, why: Why::Hit, at, token: None }));
+                    }
+                    Look::Serve { entry, why, at, .. } => stale = Some((entry, why, at)),
+                    _ => {}
                 }
             }
             match step {
+                // Had it said that it holds what it found, the tier would grant a lease beside a value that is as good as any.
+                Step::Ask if found.is_some_and(|offer| self.is_crossed(space, key, offer)) => link.holds = held,
                 Step::Ask => {}
                 Step::Serve(why) => {
                     let Some(offer) = found else { continue };
@@ -139,6 +148,13 @@ impl Engine {
             }
         }
         Some(Err(Error::later(Why::ShedQueue, Some(FULL_RETRY))))
+    }
+
+    /// Whether it is what was heard of since the tier was asked that turns this down, and nothing that it is itself.
+    fn is_crossed(&self, space: &SpaceState, key: &Key, offer: &Offer) -> bool {
+        let fence = offer.entry.fence();
+        let here = self.flights.locked(key, |shard| self.floor_here(space, shard, key, offer));
+        here.covers(fence) && !offer.floor.covers(fence)
     }
 
     /// It was the tier's to answer in the place of a copy, and it did not: that copy answers, as for all who come next.

@@ -9,7 +9,6 @@ use bellwether_core::guard::breaker::{Position, Rumour};
 use bellwether_core::guard::gate::{Admission, Ended, Gate, Pass, Ticket};
 use bellwether_core::guard::share::{Entry, Shares};
 use bellwether_core::guard::standing::Standing;
-use bellwether_core::guard::unmet::room;
 use bellwether_core::policy::{Budget, Priority};
 use bellwether_core::read::flight::Flight;
 use bellwether_core::time::{Span, Tick};
@@ -190,10 +189,9 @@ impl OriginGate {
         self.degraded.load(Ordering::Relaxed)
     }
 
-    /// So many loads may begin that nobody waits for and nobody asked for just now.
-    pub(crate) fn room(&self) -> usize {
-        let inner = self.inner.lock();
-        room(inner.gate.running(), inner.gate.waiting(), inner.gate.limit())
+    /// Of `wanted` loads that were asked for in vain before, so many may begin now.
+    pub(crate) fn catch_up(&self, wanted: usize) -> usize {
+        self.inner.lock().gate.catch_up(wanted, self.clock.now())
     }
 
     /// The breaker is not closed.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use bellwether_adapters::tiers::address::without_secrets;
 use bellwether_adapters::tiers::redis::RedisTarget;
 use bellwether_core::key::MAX_KEY_BYTES;
 use bellwether_server::service::{hotlist, key_of_text};
@@ -50,12 +51,11 @@ pub(super) enum Place {
 impl Place {
     pub(super) fn of_url(url: &str, prefix: &str, ca: Option<&Path>) -> Result<Place, Failure> {
         let prefixed = !prefix.is_empty() || ca.is_some();
-        match url.split_once("://") {
-            Some(("http", _)) if prefixed => {
-                Err(Failure::input("--prefix and --ca are for another Redis, not for a peer"))
-            }
-            Some(("http", _)) => Ok(Place::Peer(url.to_owned())),
-            Some((scheme, _)) if scheme.starts_with("redis") || scheme.starts_with("valkey") => {
+        let scheme = url.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase());
+        match scheme.as_deref() {
+            Some("http") if prefixed => Err(Failure::input("--prefix and --ca are for another Redis, not for a peer")),
+            Some("http") => Ok(Place::Peer(url.to_owned())),
+            Some(scheme) if scheme.starts_with("redis") || scheme.starts_with("valkey") => {
                 let wrong = |error| Failure::input(format!("--from: {error}"));
                 let target = Box::new(RedisTarget::parse(url).map_err(wrong)?);
                 Ok(Place::Redis { target, prefix: prefix.to_owned(), ca: ca.map(Path::to_owned) })
@@ -63,9 +63,7 @@ impl Place {
             _ => {
                 let hint =
                     "expected http://peer:9090 (its admin listener), redis://host:6379 or rediss://host:6379 (TLS)";
-                // What stands before an @ may be secret.
-                let shown = url.rsplit_once('@').map_or(url, |(_, host)| host);
-                Err(Failure::input(format!("--from {}: {hint}", printable(shown))))
+                Err(Failure::input(format!("--from {}: {hint}", printable(&without_secrets(url)))))
             }
         }
     }
@@ -76,7 +74,7 @@ impl Place {
             Place::File(path) => format!("{}", path.display()),
             Place::Stdin => "stdin".to_owned(),
             Place::Space(space) => format!("space {}", printable(space)),
-            Place::Peer(url) => format!("hot list of {}", printable(url)),
+            Place::Peer(url) => format!("hot list of {}", printable(&without_secrets(url))),
             Place::Redis { target, prefix, .. } => {
                 format!("{} {}", redis::named(target), printable(prefix)).trim_end().to_owned()
             }

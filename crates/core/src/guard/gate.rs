@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::breaker::{Breaker, Position, Round, Rumour};
 use super::bucket::Bucket;
+use super::catch_up::{Busy, CatchUp};
 pub use super::ended::Ended;
 use super::limiter::Limiter;
 use super::retries::Retries;
@@ -25,11 +26,12 @@ const PROBE: Span = Span::ms(100);
 pub struct Ticket(pub u64);
 
 /// The right to run one load, to be given back by [`Gate::end`] once. It knows in which of the breaker's states the load
-/// began, and whether the limit was low just then to see what loads take.
+/// began, whether the limit was low just then to see what loads take, and whether nobody waited for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pass {
     round: Round,
     in_dip: bool,
+    unasked: bool,
 }
 
 /// What becomes of a ticket. Each ends exactly once: `Go`, `Shed`, or withdrawn.
@@ -94,7 +96,10 @@ pub struct Gate {
     sheds: Sheds,
     retries_denied: u64,
     draw: Draw,
+    catch_up: CatchUp,
     running: usize,
+    /// Of those, what nobody waited for when it began.
+    unasked: usize,
     /// Length <= `queue_limit`, like the next three.
     waiting: BTreeMap<Ticket, Waiting>,
     queue: BTreeMap<Place, Ticket>,
@@ -126,7 +131,9 @@ impl Gate {
             sheds: Sheds::default(),
             retries_denied: 0,
             draw: Draw(0),
+            catch_up: CatchUp::default(),
             running: 0,
+            unasked: 0,
             waiting: BTreeMap::new(),
             queue: BTreeMap::new(),
             deadlines: BTreeSet::new(),
@@ -207,6 +214,7 @@ impl Gate {
         }
         self.next_number += 1;
         self.insert(ticket, entry);
+        self.catch_up.could_not_start(class, now);
         Admission::Wait
     }
 
@@ -229,6 +237,10 @@ impl Gate {
     pub fn end(&mut self, pass: Pass, ended: Ended, now: Tick) {
         debug_assert!(self.running > 0, "a permit came back that nobody holds");
         self.running = self.running.saturating_sub(1);
+        self.unasked = self.unasked.saturating_sub(usize::from(pass.unasked));
+        if let Ended::Answered { took_us: Some(us) } = ended {
+            self.catch_up.took(us, pass.unasked, now);
+        }
         if let (Some(limiter), Some(sample)) = (&mut self.limiter, ended.sample()) {
             limiter.press(self.shedder.is_pressed());
             limiter.ended(sample, pass.in_dip, now);
@@ -283,6 +295,8 @@ impl Gate {
         {
             if let Some(entry) = self.remove(ticket) {
                 self.shedder.waited(class, now.since(entry.since), now);
+                // It may have begun to wait as nobody's, and have been joined.
+                self.catch_up.could_not_start(class, now);
             }
             out.push((ticket, Admission::Go(pass)));
         }
@@ -294,6 +308,12 @@ impl Gate {
         // Without a free permit a token is of no use: the release will wake us.
         let wake = if self.has_permit() { deadline.min(now + self.token_wait(class, now)) } else { deadline };
         Some(wake)
+    }
+
+    /// Of `wanted` loads that were asked for in vain before, so many may begin now, as nobody's.
+    pub fn catch_up(&mut self, wanted: usize, now: Tick) -> usize {
+        let (waiting, limit) = (self.waiting.len(), self.limit());
+        self.catch_up.room(wanted, Busy { running: self.running, unasked: self.unasked, waiting, limit }, now)
     }
 
     /// Permits in use.
@@ -385,9 +405,12 @@ impl Gate {
         }
         let taken = self.buckets(class).all(|bucket| bucket.take(now).is_ok());
         debug_assert!(taken, "every bucket has just said that it holds a token");
+        let unasked = class == Priority::Background;
         self.running += 1;
+        self.unasked += usize::from(unasked);
         self.retries.earn();
         Some(Pass {
+            unasked,
             round: self.breaker.as_mut().map(Breaker::start).unwrap_or_default(),
             in_dip: self.limiter.as_mut().is_some_and(|limiter| limiter.started(self.running)),
         })
@@ -431,6 +454,7 @@ impl Gate {
 
     fn shed(&mut self, why: Why, class: Priority, now: Tick) -> Admission {
         self.sheds.count(class, why);
+        self.catch_up.could_not_start(class, now);
         Admission::Shed(why, Some(self.retry_after(why, class, now)))
     }
 

@@ -3,6 +3,7 @@
 pub mod brake;
 pub mod breaker;
 pub mod bucket;
+pub mod catch_up;
 pub mod client;
 pub mod cooldown;
 pub mod ended;

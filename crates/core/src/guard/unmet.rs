@@ -41,11 +41,6 @@ pub fn is_unmet(why: Why, class: Priority) -> bool {
     busy && class != Priority::Background
 }
 
-/// So many of them may be loaded now: half of the permits that nobody uses, and none while anybody waits for one.
-pub fn room(running: usize, waiting: usize, limit: usize) -> usize {
-    if waiting > 0 { 0 } else { limit.saturating_sub(running).div_ceil(2) }
-}
-
 impl<K> Default for Unmet<K> {
     fn default() -> Unmet<K> {
         Unmet { keys: VecDeque::new(), hashes: HashSet::new(), bytes: 0 }
@@ -139,13 +134,5 @@ mod tests {
         assert!(is_unmet(Why::ShedQueue, Priority::Normal) && is_unmet(Why::ShedRate, Priority::Low));
         assert!(!is_unmet(Why::ShedQueue, Priority::Background), "nobody, or a client that asks too much");
         assert!(!is_unmet(Why::BreakerOpen, Priority::Critical) && !is_unmet(Why::OriginFailed, Priority::Normal));
-    }
-
-    #[test]
-    fn there_is_room_only_where_nobody_waits() {
-        assert_eq!(
-            [room(0, 0, 16), room(15, 0, 16), room(16, 0, 16), room(20, 0, 16), room(0, 1, 16)],
-            [8, 1, 0, 0, 0]
-        );
     }
 }

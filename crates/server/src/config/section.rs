@@ -3,6 +3,7 @@
 use super::problem::{Place, Report, Wrong, did_you_mean, one_of};
 use super::raw::{Field, Fields, LISTS, Value};
 use super::secret::Secret;
+use bellwether_adapters::tiers::address::without_secrets;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
 use std::path::Path;
@@ -173,7 +174,7 @@ impl<'a, 'c> Section<'a, 'c> {
     pub(super) fn url<T>(&mut self, key: &'static str, parse: impl FnOnce(&str) -> Result<T, Wrong>) -> Option<T> {
         let field = self.take(key)?;
         let shown = match &field.value {
-            Value::Text(text) | Value::Override(text) => format!("{key} = {}", quoted(&without_secrets(text))),
+            Value::Text(text) | Value::Override(text) => format!("{key} = {}", quoted(&address_shown(text))),
             other => shown(key, other),
         };
         self.set.insert(key, (field.place.clone(), shown.clone()));
@@ -347,27 +348,11 @@ pub(super) fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('\n', "\\n").replace(|c: char| c.is_control(), "?"))
 }
 
-/// `text` without what may be a secret, for problems: whatever stands before an `@`, and a query that names one.
-fn without_secrets(text: &str) -> String {
-    let (head, query) = text.split_once('?').map_or((text, None), |(head, query)| (head, Some(query)));
-    let head = match head.rsplit_once('@') {
-        Some((before, hosts)) => match before.split_once("://") {
-            Some((scheme, _)) => format!("{scheme}://***@{hosts}"),
-            None => format!("***@{hosts}"),
-        },
-        None => head.to_owned(),
-    };
-    match query {
-        // The `@` of a password that was not encoded may stand behind its `?`.
-        Some(query) if query.contains('@') || query.contains("pass") => format!("{}?***", before_secrets(&head)),
-        Some(query) => format!("{head}?{query}"),
-        None => head,
-    }
-}
-
-/// Scheme alone where a password may have been cut in two.
-fn before_secrets(head: &str) -> String {
-    head.split_once("://").map_or_else(|| "***".to_owned(), |(scheme, _)| format!("{scheme}://***"))
+/// The address of a tier for problems. A variable is shown as it is written, `off` is none.
+fn address_shown(text: &str) -> String {
+    let variable = text.strip_prefix("${").and_then(|rest| rest.strip_suffix('}'));
+    let name = |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    if text == "off" || variable.is_some_and(name) { text.to_owned() } else { without_secrets(text) }
 }
 
 pub(super) fn bare(value: &Value) -> String {

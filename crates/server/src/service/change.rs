@@ -107,6 +107,23 @@ impl Service {
         done.boxed()
     }
 
+    /// Another end for a value that was just read, which is told to all who must know before this returns. The value is
+    /// answered whatever becomes of it: what others could not be told is told them later.
+    pub(crate) async fn end_of_read(&self, key: &[u8], left: Option<Span>) {
+        if let Some(deciding) = self.change_decided(key, Change::End(left, Only::Always), false) {
+            let _ = deciding.await;
+            return;
+        }
+        // The key has a space: it was just read.
+        let _ = match left {
+            None => self.renew(key),
+            Some(left) => self.end(key, left, Only::Always),
+        };
+        if let Some(telling) = self.telling() {
+            telling.done().await;
+        }
+    }
+
     /// A change to what memory has, or else the disk.
     fn change_by_disk(&self, key: &[u8], change: Change, reads: bool) -> Deciding {
         let (service, key) = (self.collecting(), key.to_vec());

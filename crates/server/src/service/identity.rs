@@ -29,6 +29,10 @@ fn parts(config: &SpaceConfig, origin: Option<&OriginConfig>) -> Vec<u8> {
         }
         Some(OriginKind::Http(base)) => all(&mut out, ["http", &base.authority(), &base.path]),
     }
+    // What stands in a key's place in a statement or path is what the template captures there.
+    if !matches!(config.source, Source::Plain) {
+        all(&mut out, [config.template.as_str()]);
+    }
     match &config.source {
         Source::Plain => all(&mut out, ["plain"]),
         Source::Sql(sql) => {
@@ -104,11 +108,14 @@ mod tests {
     /// `VERSION` and say so in the changelog, or leave them as they are.
     #[test]
     fn what_is_on_disk_is_found_again_by_every_later_version() {
-        assert_eq!(number(PLAIN), 16_036_366_107_734_345_955);
-        assert_eq!(number(&sql("sqlite:///var/shop.db", QUERY)), 8_474_629_345_032_956_710);
         let whole =
             format!("{GET}accept = {{ status = [203, 200], content_type = \"application/json\", json = true }}\n");
-        assert_eq!(number(&http("https://api.internal/base", &whole)), 10_198_760_605_386_956_155);
+        let numbers = [
+            number(PLAIN),
+            number(&sql("sqlite:///var/shop.db", QUERY)),
+            number(&http("https://api.internal/base", &whole)),
+        ];
+        assert_eq!(numbers, [16_036_366_107_734_345_955, 16_655_101_504_115_070_157, 4_058_582_555_677_460_402]);
     }
 
     #[cfg(feature = "postgres")]
@@ -116,7 +123,7 @@ mod tests {
     fn a_postgres_is_found_again_whatever_its_password_and_its_encryption() {
         let of_url = |url: &str| number(&sql(url, QUERY));
         let usual = of_url("postgres://app:pw@db/shop");
-        assert_eq!(usual, 10_015_900_826_279_019_885);
+        assert_eq!(usual, 4_415_178_478_916_032_948);
         assert_eq!(usual, of_url("postgres://app:other@db:5432/shop?sslmode=require"));
         for other in [
             "postgres://app:pw@db2/shop",
@@ -142,6 +149,7 @@ mod tests {
             http("http://api.internal:81", GET),
             http("http://api.internal/base", GET),
             http("http://api.internal", "get = \"/w/{id}\"\n"),
+            http("http://api.internal", GET).replace("s:{id}", "s:{id:int}"),
             http("http://api.internal", &format!("{GET}accept = {{ json = true }}\n")),
             http("http://api.internal", &format!("{GET}accept = {{ status = [200, 201] }}\n")),
             http("http://api.internal", &format!("{GET}accept = {{ content_type = \"text/html\" }}\n")),

@@ -1,7 +1,7 @@
 //! What does a process do about keys that were asked for in vain? What the server does: it loads them once there is room.
 
 use bellwether_core::fence::Fence;
-use bellwether_core::guard::unmet::{LOOK, is_unmet, room};
+use bellwether_core::guard::unmet::{LOOK, is_unmet};
 use bellwether_core::policy::Priority;
 use bellwether_core::why::Why;
 
@@ -22,8 +22,8 @@ impl Fleet<'_> {
     }
 
     pub(super) fn load_unmet(&mut self, process: u32) {
-        let gate = &self.gates[process as usize];
-        let room = room(gate.running(), gate.waiting(), gate.limit());
+        let wanted = self.unmet[process as usize].len();
+        let room = self.gates[process as usize].catch_up(wanted, self.now);
         for key in self.unmet[process as usize].due(room, self.now) {
             let place = self.place(process, key);
             if self.values[place].is_none_or(|meta| meta.hard_until() <= self.now) {

@@ -22,6 +22,8 @@ pub enum AddressMistake {
     },
     /// A password that cuts the address in pieces, or is no text once it is decoded.
     Encoding,
+    /// A user or password before another server than the first.
+    LoginTwice,
     /// A host is missing.
     NoHost,
     /// No name, and no address.
@@ -73,6 +75,7 @@ impl AddressMistake {
             M::NoScheme => "the address of a tier needs a scheme, such as redis://",
             M::UnknownScheme { scheme: None, .. } => "what stands before :// is no scheme of a tier's address",
             M::Encoding => "user or password of the address holds what can't stand there as it is",
+            M::LoginTwice => "user or password stand before another server than the first",
             M::NoHost => "the address names no host",
             M::BadHost => "the address names a host that is none",
             M::Brackets => "the address names an IPv6 address without brackets",
@@ -106,6 +109,9 @@ impl AddressMistake {
             M::NoScheme => "begin with redis:// or memcached://",
             M::Encoding => {
                 "percent-encode what is no letter or digit of a user or password: / is %2F, ? %3F, # %23, % %25"
+            }
+            M::LoginTwice => {
+                "the login stands once, before the first server: USER:PASSWORD@HOST,HOST; a comma of a password is %2C"
             }
             M::NoHost => "a host is missing: HOST or HOST:PORT",
             M::BadHost => "a host is a name or address, then perhaps :PORT",

@@ -6,6 +6,7 @@
 mod mistake;
 mod nouns;
 mod read;
+mod shown;
 #[cfg(test)]
 mod tests;
 
@@ -13,3 +14,4 @@ pub use mistake::AddressMistake;
 pub use nouns::{MAX_DATABASE, MOST_SERVERS, RedisShape, RedisTarget, ServerAddress, Servers, TierAddress};
 #[cfg(feature = "memcached")]
 pub(super) use read::MEMCACHED_PORT;
+pub use shown::without_secrets;

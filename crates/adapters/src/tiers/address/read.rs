@@ -2,6 +2,7 @@
 
 use super::mistake::AddressMistake as Mistake;
 use super::nouns::{MOST_SERVERS, RedisShape, RedisTarget, ServerAddress, TierAddress};
+use super::shown::is_scheme;
 use crate::SetupError;
 
 /// Ports of those who name none.
@@ -49,6 +50,9 @@ const OTHER_NAMES: [(&str, &str); 6] = [
     ("memcache", "memcached"),
     ("tcp", "redis"),
 ];
+
+/// What people call user and password behind a `?`.
+const LOGIN_NAMES: [&str; 8] = ["auth", "pass", "passwd", "password", "pw", "pwd", "user", "username"];
 
 impl TierAddress {
     /// Reads `redis://USER:PASSWORD@HOST:6379/0`, `rediss://…` (TLS), `redis+unix:///PATH?db=1`,
@@ -106,6 +110,10 @@ fn address(text: &str) -> Result<TierAddress, Mistake> {
     // The last one: a password may contain an `@` that its writer forgot to encode.
     let (login, rest) = match rest.rsplit_once('@').filter(|_| has_login) {
         Some((login, _)) if login.contains(['/', '?', '#']) => return Err(Mistake::Encoding),
+        // Read as one long password, it would leave one server of several, and nobody would know.
+        Some((login, _)) if login.contains(',') && matches!(kind, Kind::Cluster | Kind::Sentinel) => {
+            return Err(Mistake::LoginTwice);
+        }
         Some((login, rest)) => (Some(login), rest),
         None => (None, rest),
     };
@@ -142,7 +150,7 @@ fn kind(scheme: &str) -> Result<(Kind, bool), Mistake> {
         alike.filter(|(alike, _)| *alike > ALIKE).max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, name)| name)
     };
     // Before the first "://" there is no secret, unless the scheme was forgotten.
-    let shown = (!scheme.contains([':', '@'])).then(|| scheme.to_owned());
+    let shown = is_scheme(scheme).then(|| scheme.to_owned());
     Err(Mistake::UnknownScheme { scheme: shown, meant: other.or_else(close) })
 }
 
@@ -207,7 +215,7 @@ fn named(text: &str, port: u16) -> Result<ServerAddress, Mistake> {
 }
 
 /// A name, an IPv4 address, or an IPv6 address in brackets; then perhaps a port.
-fn server(text: &str, default: u16) -> Result<ServerAddress, Mistake> {
+pub(super) fn server(text: &str, default: u16) -> Result<ServerAddress, Mistake> {
     let (host, tail) = match text.strip_prefix('[') {
         _ if text.is_empty() => return Err(Mistake::NoHost),
         Some(rest) => {
@@ -269,7 +277,7 @@ fn database_of_query(query: &str) -> Result<Option<u16>, Mistake> {
         match pair.split_once('=') {
             Some(("db", _)) if database.is_some() => return Err(Mistake::DatabaseTwice),
             Some(("db", value)) => database = Some(number(value)?),
-            Some(("pass" | "password" | "user" | "username", _)) => return Err(Mistake::LoginBehind),
+            Some((name, _)) if LOGIN_NAMES.contains(&name) => return Err(Mistake::LoginBehind),
             _ => return Err(Mistake::Parameter),
         }
     }

@@ -28,6 +28,11 @@ fn every_form_of_address_is_understood() {
     let alone = good("valkey://:p@ss@[::1]:1");
     assert_eq!((alone.user, alone.password.as_deref()), (None, Some("p@ss")));
     assert!(alone.shape == RedisShape::One(at("::1", 1)));
+    // One login for all of them; an `@` of the password is understood, a comma is encoded.
+    let guarded = good("redis+cluster://u:p@s%2Cs@a:1,b:2");
+    assert_eq!((guarded.user.as_deref(), guarded.password.as_deref()), (Some("u"), Some("p@s,s")));
+    assert!(guarded.shape == RedisShape::Cluster(vec![at("a", 1), at("b", 2)]));
+    assert_eq!(good("redis://u:p,s@h").password.as_deref(), Some("p,s"));
     let unix = good("redis+unix:///run/redis.sock?db=2");
     assert!(unix.db == 2 && unix.shape == RedisShape::Unix("/run/redis.sock".into()));
     let cluster = good("redis+cluster://a:1,b:2,[::1]:3");
@@ -108,6 +113,20 @@ fn a_wrong_address_is_told_with_a_way_out_and_without_its_secret() {
         ("redis+unix://", "absolute path", "path is missing"),
         ("redis://h?tls=1", "mean nothing", "db=NUMBER"),
         ("redis://h?password=hunter2", "behind", "before the host"),
+        ("redis://h?auth=hunter2", "behind", "before the host"),
+        ("redis://h?db=1&pw=hunter2", "behind", "before the host"),
+        ("redis://h?token=hunter2", "mean nothing", "db=NUMBER"),
+        ("redis://h:hunter2", "no port", ":PORT"),
+        ("redis://h/hunter2", "a database that is none", "number"),
+        (
+            "redis+cluster://u:hunter2@a:1,u:hunter2@b:2",
+            "than the first",
+            "the login stands once, before the first server",
+        ),
+        ("redis+cluster://a:1,u:hunter2@b:2", "than the first", "the login stands once, before the first server"),
+        ("valkeys+cluster://:hunter2@a,:hunter2@b", "than the first", "the login stands once, before the first server"),
+        ("redis+sentinel://u:hunter2@a:1,hunter2:pw@b:1/n", "than the first", "once, before the first server"),
+        ("redis+cluster://u:hun,ter2@a:1", "than the first", "a comma of a password is %2C"),
         ("memcached://h", "not of a Redis", "redis://"),
         ("memcached://", "no host", "HOST"),
         ("memcached://a,,b", "no host", "HOST"),

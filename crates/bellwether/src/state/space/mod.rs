@@ -146,6 +146,12 @@ impl SpaceState {
         self.travel.as_ref().is_some_and(|travel| travel.by_key)
     }
 
+    /// Of `wanted` keys that were asked for in vain, so many may be loaded now.
+    pub(crate) fn catch_up(&self, wanted: usize) -> usize {
+        let wanted = self.own.as_ref().map_or(wanted, |own| own.catch_up(wanted));
+        self.gate.catch_up(wanted)
+    }
+
     /// The same space under other promises: its entries, flights, floors, load times and counts are
     /// these. Loads under way end under the promises they began with.
     pub(crate) fn under(&self, policy: Policy, gate: Arc<OriginGate>) -> SpaceState {

@@ -5,6 +5,7 @@ use std::collections::{BinaryHeap, VecDeque};
 
 use super::*;
 use crate::failure::FailClass;
+use crate::guard::unmet::{LOOK, Unmet, is_unmet};
 
 const WORKERS: usize = 16;
 const SERVICE: Span = Span::ms(20);
@@ -25,6 +26,8 @@ enum Event {
     /// The load's time at the origin is up.
     TimedOut(u64),
     Wake,
+    /// Is there room to catch up?
+    Look,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -47,6 +50,8 @@ struct Origin {
 struct Answers {
     asked: [u64; Priority::ALL.len()],
     in_time: [u64; Priority::ALL.len()],
+    /// From when they were asked for, of all of these.
+    took_ms: [u64; Priority::ALL.len()],
 }
 
 impl Answers {
@@ -66,45 +71,75 @@ struct World {
     scheduled: u64,
     loads: Vec<Load>,
     origin: Origin,
+    workers: usize,
+    service: Span,
     wake: Option<Tick>,
     answers: Answers,
     draw: Draw,
+    /// What was asked for in vain, by number of its load, and how many of how many may begin at a look.
+    unmet: Unmet<u64>,
+    room: Option<Room>,
+    /// From here on answers are counted.
+    counted_from: Tick,
+    caught_up: u64,
 }
+
+type Room = fn(&mut Gate, usize, Tick) -> usize;
 
 impl World {
     /// Runs it under `rate` asks a second.
     fn run(budget: &Budget, rate: u64) -> (Answers, Standing) {
-        let mut world = World {
+        let mut world = World::new(budget, COUNTED_FROM);
+        let end = COUNTED_FROM + LENGTH;
+        world.asks(Tick(0), end, rate);
+        world.play();
+        (world.answers, world.gate.standing(end))
+    }
+
+    fn new(budget: &Budget, counted_from: Tick) -> World {
+        World {
             gate: Gate::new(budget),
             now: Tick(0),
             events: BinaryHeap::new(),
             scheduled: 0,
             loads: Vec::new(),
             origin: Origin::default(),
+            workers: WORKERS,
+            service: SERVICE,
             wake: None,
             answers: Answers::default(),
             draw: Draw(5),
-        };
-        let end = COUNTED_FROM + LENGTH;
-        for n in 0..rate * end.0 / 1000 {
-            let jitter = world.draw.fork(n).unit() * 20.0;
-            world.at(Tick(n * 1000 / rate + jitter as u64), Event::Arrive);
+            unmet: Unmet::default(),
+            room: None,
+            counted_from,
+            caught_up: 0,
         }
-        while let Some(Reverse((at, _, event))) = world.events.pop() {
-            world.now = at;
+    }
+
+    /// So many asks a second between two moments.
+    fn asks(&mut self, from: Tick, to: Tick, rate: u64) {
+        for n in 0..rate * to.since(from).0 / 1000 {
+            let jitter = self.draw.fork(n).unit() * 20.0;
+            self.at(from + Span(n * 1000 / rate + jitter as u64), Event::Arrive);
+        }
+    }
+
+    fn play(&mut self) {
+        while let Some(Reverse((at, _, event))) = self.events.pop() {
+            self.now = at;
             match event {
-                Event::Arrive => world.arrive(),
-                Event::Served(id) => world.served(id),
+                Event::Arrive => self.arrive(),
+                Event::Served(id) => self.served(id),
                 Event::TimedOut(id) => {
-                    world.end(id, Ended::Failed { class: FailClass::Timeout, again: false });
+                    self.end(id, Ended::Failed { class: FailClass::Timeout, again: false });
                 }
                 Event::Wake => {
-                    world.wake = None;
-                    world.advance();
+                    self.wake = None;
+                    self.advance();
                 }
+                Event::Look => self.look(),
             }
         }
-        (world.answers, world.gate.standing(end))
     }
 
     fn at(&mut self, at: Tick, event: Event) {
@@ -120,15 +155,29 @@ impl World {
             unit if unit < 0.8 => Priority::Normal,
             _ => Priority::Critical,
         };
-        self.loads.push(Load { class, asked: self.now, began: self.now, pass: None });
-        if self.now >= COUNTED_FROM {
+        if self.now >= self.counted_from {
             self.answers.asked[class as usize] += 1;
         }
+        self.ask(class);
+    }
+
+    fn look(&mut self) {
+        let Some(room) = self.room.filter(|_| !self.unmet.is_empty()) else { return };
+        let room = room(&mut self.gate, self.unmet.len(), self.now);
+        for _ in self.unmet.due(room, self.now) {
+            self.caught_up += 1;
+            self.ask(Priority::Background);
+        }
+    }
+
+    fn ask(&mut self, class: Priority) {
+        let id = self.loads.len() as u64;
+        self.loads.push(Load { class, asked: self.now, began: self.now, pass: None });
         let give_up = if class == Priority::Background { Tick::NEVER } else { self.now + PATIENCE };
         match self.gate.ask(Ticket(id), class, 1, give_up, self.now) {
             Admission::Go(pass) => self.begin(id, pass),
             Admission::Wait => self.advance(),
-            Admission::Shed(..) => {}
+            Admission::Shed(why, _) => self.turned_away(id, why),
         }
     }
 
@@ -136,13 +185,21 @@ impl World {
         let mut out = Vec::new();
         let next = self.gate.advance(self.now, &mut out);
         for (ticket, admission) in out {
-            if let Admission::Go(pass) = admission {
-                self.begin(ticket.0, pass);
+            match admission {
+                Admission::Go(pass) => self.begin(ticket.0, pass),
+                Admission::Shed(why, _) => self.turned_away(ticket.0, why),
+                Admission::Wait => {}
             }
         }
         if let Some(next) = next.filter(|next| self.wake.is_none_or(|wake| *next < wake)) {
             self.wake = Some(next);
             self.at(next, Event::Wake);
+        }
+    }
+
+    fn turned_away(&mut self, id: u64, why: Why) {
+        if is_unmet(why, self.loads[id as usize].class) {
+            self.unmet.note(id, 8, self.now, || id);
         }
     }
 
@@ -155,14 +212,14 @@ impl World {
     }
 
     fn work(&mut self) {
-        while self.origin.busy < WORKERS
+        while self.origin.busy < self.workers
             && let Some(id) = self.origin.queue.pop_front()
         {
             self.origin.busy += 1;
             // Each load that lies about costs all of them a fifth of a percent: 512 halve what it can do.
             let crowd = 1.0 + 0.002 * self.origin.queue.len() as f64;
             let unit = self.draw.fork(id ^ 0x5E7).unit();
-            self.at(self.now + SERVICE.scale(crowd * (0.5 + unit)), Event::Served(id));
+            self.at(self.now + self.service.scale(crowd * (0.5 + unit)), Event::Served(id));
         }
     }
 
@@ -170,8 +227,12 @@ impl World {
         self.origin.busy -= 1;
         let load = self.loads[id as usize];
         let took_us = Some(self.now.since(load.began).0 * 1000);
-        if self.end(id, Ended::Answered { took_us }) && load.asked >= COUNTED_FROM && self.now < load.asked + PATIENCE {
+        if self.end(id, Ended::Answered { took_us })
+            && load.asked >= self.counted_from
+            && self.now < load.asked + PATIENCE
+        {
             self.answers.in_time[load.class as usize] += 1;
+            self.answers.took_ms[load.class as usize] += self.now.since(load.asked).0;
         }
         self.work();
     }
@@ -216,4 +277,48 @@ fn an_origin_that_bears_what_is_asked_turns_nobody_away() {
     let (answers, standing) = World::run(&budget, CAPACITY / 2);
     assert_eq!(standing.sheds.total(), 0, "{standing:?}");
     assert!(Priority::ALL.iter().all(|class| answers.share(*class) > 0.99), "{answers:?}");
+}
+
+/// In the 28 s from two seconds after an overload of 12 s, at 60 % of what the origin bears.
+#[derive(Debug)]
+struct After {
+    /// Answered in time, of what callers asked for: the class with the fewest.
+    share: f64,
+    /// That took, on average.
+    mean_ms: f64,
+    caught_up: u64,
+}
+
+fn after_an_overload(room: Option<Room>) -> After {
+    let (over, end) = (Tick(18_000), Tick(48_000));
+    let pool = Budget { max_concurrency: 64, timeout: TIMEOUT, ..Budget::default() };
+    let (workers, service) = (6, Span::ms(120));
+    let mut world = World { room, workers, service, ..World::new(&pool, over + Span::secs(2)) };
+    let capacity = workers as u64 * 1000 / service.0;
+    world.asks(Tick(0), Tick(6_000), capacity * 6 / 10);
+    world.asks(Tick(6_000), over, capacity * 3);
+    world.asks(over, end, capacity * 6 / 10);
+    (0..end.0 / LOOK.0).for_each(|look| world.at(Tick(look * LOOK.0), Event::Look));
+    world.play();
+    let callers = [Priority::Low, Priority::Normal, Priority::Critical];
+    let sum = |of: &[u64; Priority::ALL.len()]| callers.iter().map(|class| of[*class as usize]).sum::<u64>() as f64;
+    let share = callers.iter().map(|class| world.answers.share(*class)).fold(1.0, f64::min);
+    let mean_ms = sum(&world.answers.took_ms) / sum(&world.answers.in_time);
+    After { share, mean_ms, caught_up: world.caught_up }
+}
+
+#[test]
+fn after_an_overload_catching_up_costs_no_caller_anything() {
+    let alone = after_an_overload(None);
+    let mended = after_an_overload(Some(Gate::catch_up));
+    // Half of what nobody uses, while nobody waits.
+    let halves = after_an_overload(Some(|gate, _, _| match gate.waiting() {
+        0 => gate.limit().saturating_sub(gate.running()).div_ceil(2),
+        _ => 0,
+    }));
+    println!("{alone:?} {mended:?} {halves:?}");
+    assert!(alone.share == 1.0 && alone.caught_up == 0, "{alone:?}");
+    assert!(mended.share == 1.0 && mended.mean_ms < 1.2 * alone.mean_ms, "{mended:?}, and without it {alone:?}");
+    assert!(mended.caught_up > 100, "control: it does catch up: {mended:?}");
+    assert!(halves.mean_ms > 2.0 * alone.mean_ms, "control: half of what is free is handed out: {halves:?}");
 }

@@ -85,6 +85,10 @@ fn a_wrong_url_says_what_is_wrong_with_it() {
         ("redis+unix://run/redis.sock", "three slashes"),
         ("redis+unix://", "the socket's path is missing"),
         ("redis+cluster://a,,b", "a host is missing"),
+        ("redis+cluster://u:p@a:1,u:p@b:2", "the login stands once, before the first server"),
+        ("redis+sentinel://a:1,u:p@b:2/n", "the login stands once, before the first server"),
+        ("redis://h?auth=x", "the password belongs to `password`"),
+        ("redis://h?db=1&token=x", "only db=NUMBER"),
         ("redis+cluster://a,a:6379", "twice"),
         ("redis+cluster://a/1", "the database 0 alone"),
         ("redis+sentinel://a,b", "mymaster"),
@@ -115,6 +119,19 @@ fn no_problem_and_no_debug_output_shows_a_password() {
         "redis://h?password=hunter2",
         "redis+unix:///run/s?pass=hunter2",
         "memcached://app:hunter2@h",
+        "memcached://h?x=hunter2",
+        "redis://h?auth=hunter2",
+        "redis://h?db=1&auth=hunter2",
+        "redis://h?pw=hunter2",
+        "redis://h?hunter2",
+        "redis://h:hunter2",
+        "redis://h:1#hunter2",
+        "redis://h/hunter2",
+        "redis+unix://h/hunter2",
+        "u:hunter2://h",
+        "hunter2",
+        "redis+cluster://u:hunter2@a:1,u:hunter2@b:2",
+        "redis+sentinel://u:hunter2@a:1,hunter2:pw@b:1/n",
     ] {
         let said = wrong(&shared(&format!("url = \"{url}\"")));
         assert!(!said.contains("hunter2") && !said.contains("ter2") && said.contains("***"), "{said}");
@@ -126,6 +143,14 @@ fn no_problem_and_no_debug_output_shows_a_password() {
         // From a variable it is shown as it is written.
         let said = said_of(&shared("url = \"${URL}\""), &[("URL", url)]);
         assert!(!said.contains("hunter2") && !said.contains("ter2") && said.contains("${URL}"), "{said}");
+    }
+    // What is wrong is still named, as far as no secret can be in it.
+    for (url, shown) in [
+        ("redis://h?db=1&auth=hunter2", "url = \"redis://h?db=***&auth=***\""),
+        ("redis://h:hunter2", "url = \"redis://h:***\""),
+        ("redis://a,b/1", "url = \"redis://a,b/***\""),
+    ] {
+        one(&shared(&format!("url = \"{url}\"")), &[shown]);
     }
     for text in ["url = \"redis://app:hunter2@h\"", "url = \"redis://h\"\npassword = \"hunter2\""] {
         let config = valid(&shared(text));

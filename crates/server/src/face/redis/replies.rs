@@ -38,6 +38,28 @@ pub(super) enum Reply {
     },
 }
 
+impl Reply {
+    /// The whole of it, as it goes out.
+    fn append_to(self, output: &mut Vec<u8>) {
+        match self {
+            Reply::Bytes(bytes) => output.extend_from_slice(&bytes),
+            Reply::Value(value) => bulk(output, &value.body),
+            Reply::Values { values, header, protocol } => {
+                let mut writer = Writer::new(output, protocol);
+                if header {
+                    writer.array(values.len());
+                }
+                for value in values {
+                    match value {
+                        None => writer.nil(),
+                        Some(value) => writer.bulk(&value.body),
+                    }
+                }
+            }
+        }
+    }
+}
+
 /// A reply on its way.
 pub(super) type Later = Pin<Box<dyn Future<Output = Reply> + Send>>;
 
@@ -266,11 +288,8 @@ impl Replies {
     pub(super) fn take_answer(&mut self) -> Option<Vec<u8>> {
         let place = self.place.as_mut().filter(|place| !place.waits)?;
         let mut bytes = std::mem::take(&mut place.bytes);
-        match place.reply.take() {
-            Some(Reply::Bytes(reply)) => bytes.extend_from_slice(&reply),
-            Some(Reply::Value(value)) => bulk(&mut bytes, &value.body),
-            // No command that changes something is answered so.
-            Some(Reply::Values { .. }) | None => {}
+        if let Some(reply) = place.reply.take() {
+            reply.append_to(&mut bytes);
         }
         Some(bytes)
     }
@@ -326,10 +345,8 @@ impl Replies {
         // The place that was made for it, and what came behind.
         for slot in self.slots.split_off(slots.saturating_sub(1).min(self.slots.len())) {
             match slot {
-                Slot::Ready(Reply::Bytes(bytes)) => reply.extend_from_slice(&bytes),
-                Slot::Ready(Reply::Value(value)) => bulk(&mut reply, &value.body),
-                // No command that changes something is answered so.
-                Slot::Ready(Reply::Values { .. }) | Slot::Pending { .. } => {}
+                Slot::Ready(ready) => ready.append_to(&mut reply),
+                Slot::Pending { .. } => {}
             }
         }
         self.queued = self.slots.iter().rev().skip(1).map(Slot::owed).sum();

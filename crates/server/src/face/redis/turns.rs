@@ -88,6 +88,8 @@ impl Client {
             self.order.defer(number, deferred);
             return;
         }
+        // What was changed meanwhile by commands that waited is not this one's to answer for.
+        self.hold_rest(self.service.telling());
         let done = self.run_at(number, command, args, deferred.caching);
         if done || (command.access(args) == Some(Access::Look) && !self.keeps_line(command, args)) {
             self.order.leave(number);

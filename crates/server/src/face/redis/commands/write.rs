@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use bellwether::{Only, Span};
 use bellwether_resp::{Args, Writer, eq_ignore_case};
+use bytes::Bytes;
 
 use super::super::client::{Client, told, written};
 use super::lifetime::{Unit, lifetime};
@@ -152,20 +153,26 @@ pub(super) fn getex(client: &mut Client, args: Args<'_>) {
         Ok(None) => return client.read(&args[1], client.terms(), told),
         Err(words) => return client.error(words),
     };
-    if let Some(deciding) = client.service.change_decided(&args[1], Change::End(left, Only::Always), true) {
+    let decided = client.service.is_plain(&args[1]);
+    let deciding =
+        decided.then(|| client.service.change_decided(&args[1], Change::End(left, Only::Always), true)).flatten();
+    if let Some(deciding) = deciding {
         return then(client, &args[1], deciding, tell_before);
     }
-    let service = client.service.clone();
-    client.read(&args[1], client.terms(), move |outcome, key, protocol| {
-        if matches!(outcome, Outcome::Value(_)) {
-            // The key has a space: it was just read.
-            let _ = match left {
-                None => service.renew(key),
-                Some(left) => service.end(key, left, Only::Always),
-            };
+    let watched = client.hands(&args[1]);
+    // Changes of its own: those of the connection belong to the command that it is at by then.
+    let (service, key) = (client.service.collecting(), Bytes::copy_from_slice(&args[1]));
+    let (terms, protocol) = (client.terms(), client.protocol);
+    client.later(Box::pin(async move {
+        let outcome = service.read(key.clone(), terms).await;
+        if watched {
+            service.handed(&key, &outcome, service.now());
         }
-        told(outcome, key, protocol)
-    });
+        if matches!(outcome, Outcome::Value(_)) {
+            service.end_of_read(&key, left).await;
+        }
+        told(outcome, &key, protocol)
+    }));
     // A write: what follows on this connection must see it.
     client.waits = true;
 }
