@@ -194,15 +194,17 @@ async fn lead_batch(ticket: Ticket, leaders: HashMap<usize, Leader>, load: Batch
             (at, leader, begun)
         })
         .collect();
-    let (started, began_us) = (engine.clock.now(), engine.clock.now_us());
+    let (started, timing) = (engine.clock.now(), engine.clock.time());
     let deadline = started + space.gate.timeout();
     let input = BatchInput { deadline, clock: engine.clock.clone() };
     let loaded = bounded(&engine, deadline, async { load(positions, input).await }).await;
-    permit.end(match &loaded {
+    let took = engine.clock.took(&timing);
+    let ended = match &loaded {
         Ok(_) => Ended::Answered { took_us: None },
         Err(error) => Ended::Failed { class: error.class, again: false },
-    });
-    space.note_load(began_us, engine.clock.now_us(), loaded.is_ok());
+    };
+    permit.end(ended.as_seen(took.stood_still));
+    space.note_load(took, loaded.is_ok());
     let found = match loaded {
         Ok(found) => found,
         Err(error) => return once_more(&engine, &space, begun, &error, &load).await,

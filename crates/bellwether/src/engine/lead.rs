@@ -272,6 +272,9 @@ impl Leader {
             begun.have = self.engine.memory.peek(self.key.by_ref()).filter(|entry| {
                 entry.kind() == Kind::Value && entry.fence() > self.engine.floor_of(&self.space, entry).removed
             });
+            // Older than a removal that this process has not heard of yet may be what it would revive by a validator.
+            let lease = self.link.as_ref().and_then(|link| Some(link.claim.as_ref()?.token));
+            shard.reads_by(&self.key, id, lease.filter(|_| begun.have.is_none()).unwrap_or_default());
             begun
         })
     }
@@ -280,17 +283,18 @@ impl Leader {
     async fn load(&self, load: LoadFn, permit: (SpacePermit, Option<KeyShare>)) -> (Event, Cargo) {
         let begun = self.begin_read();
         let deadline = begun.started + self.space.gate.timeout();
-        let began_us = self.engine.clock.now_us();
+        let timing = self.engine.clock.time();
         let input = LoadInput { have: begun.have.clone(), deadline, clock: self.engine.clock.clone() };
         let loaded = bounded(&self.engine, deadline, async move { load(input).await }).await;
-        let ended_us = self.engine.clock.now_us();
+        let took = self.engine.clock.took(&timing);
         let (permit, share) = permit;
-        permit.end(match &loaded {
-            Ok(_) => Ended::Answered { took_us: Some(ended_us.saturating_sub(began_us)) },
+        let ended = match &loaded {
+            Ok(_) => Ended::Answered { took_us: Some(took.us) },
             Err(error) => Ended::Failed { class: error.class, again: self.last_failure().is_some() },
-        });
+        };
+        permit.end(ended.as_seen(took.stood_still));
         drop(share);
-        self.space.note_load(began_us, ended_us, loaded.is_ok());
+        self.space.note_load(took, loaded.is_ok());
         self.digest(begun, loaded)
     }
 

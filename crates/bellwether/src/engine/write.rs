@@ -65,7 +65,7 @@ impl Engine {
         let (was_resident, fence, to_tell) = self.flights.locked(key, |shard| {
             // Under the same lock as the floor: whoever reads after it knows that the tier's copy is not to be believed.
             let to_tell = self.owe(space, key, verb, None);
-            let (was_resident, fence) = self.apply(shard, space, key, verb);
+            let (was_resident, fence) = self.apply(shard, space, key, verb, None);
             (was_resident, fence, to_tell)
         });
         let on_disk = self.unshelve(space, key, fence);
@@ -94,7 +94,11 @@ impl Engine {
                 return None;
             }
             self.pending.overtaken(key);
-            Some(self.apply(shard, space, key, verb))
+            // A load that began after it, by the tier's own order, has read nothing older: thrown away it would be made
+            // once more by the whole fleet. What lies on disk has no part in that order.
+            let after = fence.filter(|_| self.shelf_of(space).is_none());
+            let reading = after.and_then(|fence| shard.flights(key)?.reads_after(fence));
+            Some(self.apply(shard, space, key, verb, reading))
         });
         let Some((was_resident, fence)) = done else { return false };
         // On disk too, while the caller goes on.
@@ -141,17 +145,22 @@ impl Engine {
         self.unshelve_space(space, fence)
     }
 
+    /// `before`: only what was begun before this fence is older than it.
     fn apply(
         &self,
         shard: &mut Shard<Arc<FlightCell>>,
         space: &SpaceState,
         key: &Key,
         verb: Invalidation,
+        before: Option<Fence>,
     ) -> (bool, Fence) {
         space.note_invalidation();
         let resident = self.live(space, key).is_some();
         let rescue = self.rescuing(space, key).filter(|_| verb == Invalidation::Expire);
-        let fence = self.overtake(shard, key, verb);
+        let fence = match before {
+            Some(reading) => shard.invalidate_before(key, verb, reading, self.clock.now()),
+            None => self.overtake(shard, key, verb),
+        };
         match rescue {
             // Expired before: it stays what it is, a rescue.
             Some(entry) if entry.expired() => {}

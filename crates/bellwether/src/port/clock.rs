@@ -32,6 +32,8 @@ struct Inner {
     moved: Option<Notify>,
     /// Nobody keeps it current but those who read it.
     unattended: AtomicBool,
+    /// Pauses of at least [`PAUSE`].
+    pauses: AtomicU64,
     /// Pauses of at least [`LEAP`].
     leaps: AtomicU64,
     /// Called after each pause, before anybody can see here what time it is.
@@ -41,10 +43,24 @@ struct Inner {
 /// Told how long the process stood still, and until when. False: whoever wanted to know is gone.
 pub(crate) type Minder = Box<dyn Fn(Span, Tick) -> bool + Send + Sync>;
 
+/// Something whose length is measured.
+pub(crate) struct Timing {
+    began_us: u64,
+    pauses: u64,
+}
+
+/// How long something took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Took {
+    pub(crate) us: u64,
+    /// This process stood still meanwhile: it says nothing of the pace of whoever was asked.
+    pub(crate) stood_still: bool,
+}
+
 impl Inner {
     fn starting(at: u64, moved: Option<Notify>) -> Inner {
-        let (coarse, leaps) = (AtomicU64::new(at), AtomicU64::new(0));
-        Inner { coarse, moved, unattended: AtomicBool::new(false), leaps, minders: Mutex::default() }
+        let (coarse, pauses, leaps) = (AtomicU64::new(at), AtomicU64::new(0), AtomicU64::new(0));
+        Inner { coarse, moved, unattended: AtomicBool::new(false), pauses, leaps, minders: Mutex::default() }
     }
 
     /// It is `now`. Whoever reads the time from here on has been told of a pause that ended with it.
@@ -63,6 +79,7 @@ impl Inner {
 
     #[cold]
     fn mind(&self, pause: Span, now: u64) {
+        self.pauses.fetch_add(1, Ordering::SeqCst);
         if pause >= LEAP {
             self.leaps.fetch_add(1, Ordering::SeqCst);
         }
@@ -155,6 +172,19 @@ impl Clock {
     /// How often the process stood still for so long that nothing is proven any more of what others have told.
     pub(crate) fn leaps(&self) -> u64 {
         self.0.leaps.load(Ordering::SeqCst)
+    }
+
+    /// From now on somebody's pace is measured.
+    pub(crate) fn time(&self) -> Timing {
+        Timing { began_us: self.now_us(), pauses: self.0.pauses.load(Ordering::SeqCst) }
+    }
+
+    /// How long it took that began with `timing`. Not to be called with anything locked.
+    pub(crate) fn took(&self, timing: &Timing) -> Took {
+        // Whoever runs first after a pause may be the one who measures.
+        self.catch_up();
+        let us = self.now_us().saturating_sub(timing.began_us);
+        Took { us, stood_still: self.0.pauses.load(Ordering::SeqCst) != timing.pauses }
     }
 
     /// The precise time in microseconds: to measure what is shorter than a [`Tick`].

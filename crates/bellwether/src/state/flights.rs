@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
-use bellwether_core::fence::{Fence, Floor};
+use bellwether_core::fence::{Fence, Floor, Invalidation};
 use bellwether_core::guard::cooldown::Cooling;
 use bellwether_core::read::flight::{Asker, Flight, FlightId, Flights, Join};
 use bellwether_core::time::{Span, Tick};
@@ -281,6 +281,23 @@ impl<C: Clone> Shard<C> {
             slot.flights.overtake();
             self.tidy(key, now);
         }
+    }
+
+    /// `id` reads by this lease of the tier: see [`Flights::reads_by`].
+    pub(crate) fn reads_by(&mut self, key: &Key, id: FlightId, lease: Fence) {
+        if let Some(slot) = self.slots.get_mut(key) {
+            slot.flights.reads_by(id, lease);
+        }
+    }
+
+    /// An invalidation is heard of that came before anything that was begun under `reading` or later: it covers what is
+    /// older, and overtakes no load. Returns the fence up to which it does.
+    pub(crate) fn invalidate_before(&mut self, key: &Key, verb: Invalidation, reading: Fence, now: Tick) -> Fence {
+        // No fence of this process is drawn twice: below that one there is nothing newer.
+        let covered = Fence(reading.0.saturating_sub(1));
+        self.floors.raise(key.hash, Floor::of(verb, covered));
+        self.forgive(key, now);
+        covered
     }
 
     /// Forgets the key's last failure.

@@ -1,4 +1,5 @@
-//! How many loads that nobody waits for may make up for what was asked for in vain? As many as cost no caller anything.
+//! How many loads that nobody waits for may make up for what was asked for in vain? As many as turn no caller
+//! away, and make loads hardly slower.
 //!
 //! Free permits don't say it: a limit may be far above what an origin bears without making anybody wait, and filling it
 //! makes callers slow, then keeps them waiting, then turns them away, and each of those would be one more to catch up

@@ -25,6 +25,17 @@ pub enum Ended {
 }
 
 impl Ended {
+    /// What a process knows of it that stood still meanwhile, if it did: neither how long the origin took nor whether it
+    /// would have been in time.
+    #[must_use]
+    pub fn as_seen(self, stood_still: bool) -> Ended {
+        match self {
+            Ended::Answered { .. } if stood_still => Ended::Answered { took_us: None },
+            Ended::Failed { class: FailClass::Timeout, .. } if stood_still => Ended::GivenUp,
+            _ => self,
+        }
+    }
+
     /// What it tells of the origin's health. A timeout or a refusal is the origin's own. An answer that was not
     /// acceptable was an answer. A failure counts unless the key failed before, see [`Verdict::KeyAgain`].
     pub fn verdict(self) -> Verdict {
@@ -48,6 +59,27 @@ impl Ended {
             Ended::Failed { class: FailClass::Timeout | FailClass::Overloaded, .. } => Some(Sample::PushedBack),
             Ended::Failed { class: FailClass::Refused | FailClass::Failed | FailClass::Rejected, .. } => None,
             Ended::GivenUp => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_that_stood_still_tells_nothing_of_the_origins_pace() {
+        let answered = Ended::Answered { took_us: Some(2_500_000) };
+        let failed = |class| Ended::Failed { class, again: false };
+        assert_eq!((answered.as_seen(true).sample(), answered.as_seen(true).verdict()), (None, Verdict::Good));
+        let late = failed(FailClass::Timeout).as_seen(true);
+        assert_eq!((late.sample(), late.verdict()), (None, Verdict::Untold));
+        for class in [FailClass::Overloaded, FailClass::Refused, FailClass::Failed, FailClass::Rejected] {
+            assert_eq!(failed(class).as_seen(true), failed(class), "what the origin said is said");
+        }
+        // Control: without a standstill each tells what it tells.
+        for ended in [answered, failed(FailClass::Timeout), Ended::GivenUp] {
+            assert_eq!(ended.as_seen(false), ended);
         }
     }
 }

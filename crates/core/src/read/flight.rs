@@ -24,6 +24,8 @@ pub struct Flight {
     pub id: FlightId,
     /// Since when, and under which fence, it reads the origin.
     pub reading: Option<Reading>,
+    /// The shared tier's lease under which it began to read with nothing of the key in hand; zero: under none.
+    pub lease: Fence,
     /// An invalidation came since it began to read: nobody may join, nothing will be kept.
     pub overtaken: bool,
     /// The strictest demand of all who joined: what a tier holds must meet it, or the origin is asked.
@@ -101,6 +103,7 @@ impl Flights {
         let flight = Flight {
             id,
             reading: None,
+            lease: Fence::ZERO,
             overtaken: false,
             demand: asker.demand,
             priority: asker.priority,
@@ -141,6 +144,25 @@ impl Flights {
         let Some(flight) = self.active.iter_mut().flatten().find(|f| f.id == id) else { return false };
         flight.reading = Some(Reading { fence, since: now });
         true
+    }
+
+    /// `id` reads by this lease, which it was granted before it began, and shows no validator of an older value.
+    pub fn reads_by(&mut self, id: FlightId, lease: Fence) {
+        if let Some(flight) = self.active.iter_mut().flatten().find(|f| f.id == id) {
+            flight.lease = lease;
+        }
+    }
+
+    /// Under which fence the key's flight reads, if an invalidation that is heard of only now came before: the tier raised
+    /// the key to `heard`, and granted the flight's lease above that. Then all that began under that fence or later is newer
+    /// than the invalidation. Both are fences of the tier, of one key.
+    ///
+    /// `None` as well where there is another flight: what that one has begun with is not known here.
+    pub fn reads_after(&self, heard: Fence) -> Option<Fence> {
+        let mut flights = self.iter();
+        let (flight, None) = (flights.next()?, flights.next()) else { return None };
+        let after = heard > Fence::ZERO && flight.lease > heard && !flight.overtaken;
+        flight.reading.filter(|_| after).map(|reading| reading.fence)
     }
 
     /// An invalidation came: what reads now can't be joined any more, and the past failure is forgotten.
@@ -254,6 +276,27 @@ mod tests {
         assert_eq!(join(&mut flights, 3, 7), Join::Follow { id: FlightId(2), raised: false });
         assert_eq!(flights.end(FlightId(1)).and_then(|(_, next)| next), Some(FlightId(2)), "its turn came");
         assert!(flights.begin_read(FlightId(2), Fence(2), Tick(20)));
+    }
+
+    #[test]
+    fn g2_only_a_lone_flight_whose_lease_is_above_an_invalidation_reads_after_it() {
+        let begun = |lease| {
+            let mut flights = Flights::default();
+            join(&mut flights, 1, 0);
+            flights.begin_read(FlightId(1), Fence(700), Tick(1));
+            flights.reads_by(FlightId(1), Fence(lease));
+            flights
+        };
+        assert_eq!(begun(50).reads_after(Fence(49)), Some(Fence(700)));
+        // Controls: a lease that was granted before it, none at all, and an invalidation without a place in the tier's order.
+        assert_eq!((begun(50).reads_after(Fence(50)), begun(50).reads_after(Fence(51))), (None, None));
+        assert_eq!((begun(0).reads_after(Fence(1)), begun(50).reads_after(Fence::ZERO)), (None, None));
+        let mut flights = begun(50);
+        flights.overtake();
+        assert_eq!(flights.reads_after(Fence(49)), None, "overtaken by another");
+        join(&mut flights, 2, 2);
+        assert_eq!(flights.reads_after(Fence(49)), None, "two flights");
+        assert_eq!(Flights::default().reads_after(Fence(49)), None);
     }
 
     #[test]

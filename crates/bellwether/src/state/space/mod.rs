@@ -23,6 +23,7 @@ use parking_lot::Mutex;
 use crate::body::{LoadFn, Unasked};
 use crate::key::Key;
 use crate::observe::counters::{Histogram, TIME_BOUNDS, WhyCounts};
+use crate::port::clock::Took;
 use crate::shared::tag_hash;
 use crate::state::gate::{OriginGate, Permit, Turned};
 use crate::state::paced::Paced;
@@ -314,13 +315,14 @@ impl SpaceState {
     }
 
     /// A loader returned. Called once per call of a loader, however many keys it loaded.
-    pub(crate) fn note_load(&self, began_us: u64, now_us: u64, succeeded: bool) {
-        self.load_seconds.record_since(began_us, now_us);
+    pub(crate) fn note_load(&self, took: Took, succeeded: bool) {
+        self.load_seconds.record_since(0, took.us);
         let count = if succeeded { &self.loads.succeeded } else { &self.loads.failed };
         count.fetch_add(1, Ordering::Relaxed);
-        // What failed at once, or hung, says nothing of how long a load takes.
-        if succeeded {
-            self.times.record(Span(now_us.saturating_sub(began_us) / 1000));
+        // What failed at once, or hung, says nothing of how long a load takes; nor does what this process stood still: a
+        // lease as long as that would keep all others waiting for a holder that is gone.
+        if succeeded && !took.stood_still {
+            self.times.record(Span(took.us / 1000));
         }
     }
 

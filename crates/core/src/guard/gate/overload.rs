@@ -308,7 +308,7 @@ fn after_an_overload(room: Option<Room>) -> After {
 }
 
 #[test]
-fn after_an_overload_catching_up_costs_no_caller_anything() {
+fn after_an_overload_catching_up_turns_no_caller_away_and_makes_loads_hardly_slower() {
     let alone = after_an_overload(None);
     let mended = after_an_overload(Some(Gate::catch_up));
     // Half of what nobody uses, while nobody waits.
