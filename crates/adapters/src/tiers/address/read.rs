@@ -2,7 +2,6 @@
 
 use super::mistake::AddressMistake as Mistake;
 use super::nouns::{MOST_SERVERS, RedisShape, RedisTarget, ServerAddress, TierAddress};
-use super::shown::is_scheme;
 use crate::SetupError;
 
 /// Ports of those who name none.
@@ -152,6 +151,10 @@ fn kind(scheme: &str) -> Result<(Kind, bool), Mistake> {
     // Before the first "://" there is no secret, unless the scheme was forgotten.
     let shown = is_scheme(scheme).then(|| scheme.to_owned());
     Err(Mistake::UnknownScheme { scheme: shown, meant: other.or_else(close) })
+}
+
+pub(super) fn is_scheme(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-._".contains(&b))
 }
 
 fn memcached(login: Option<&str>, hosts: &str, path: &str, query: Option<&str>) -> Result<Vec<ServerAddress>, Mistake> {

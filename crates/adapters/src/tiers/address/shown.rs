@@ -1,7 +1,7 @@
 //! What may be repeated of an address, be it right or wrong? Its scheme and its hosts: a password may stand anywhere
 //! else, where its writer did not mean it to.
 
-use super::read::server;
+use super::read::{is_scheme, server};
 
 /// Stands for what is not shown.
 const HIDDEN: &str = "***";
@@ -28,10 +28,6 @@ pub fn without_secrets(text: &str) -> String {
     let (hosts, behind) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
     let hosts: Vec<_> = hosts.split(',').map(host).collect();
     format!("{scheme}://{login}{}{}", hosts.join(","), tail(behind))
-}
-
-pub(super) fn is_scheme(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-._".contains(&b))
 }
 
 /// A host as it is written; where a port should be may stand the password of `user:password`.
