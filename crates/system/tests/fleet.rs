@@ -56,7 +56,8 @@ fn g1_a_cold_fleet_loads_once() {
             }
         }
     });
-    assert_eq!(origin.requests_for("/v/herd"), 1, "60 callers of three processes");
+    let said: Vec<_> = fleet.iter().map(|server| server.metrics().shown("bellwether_shared_total")).collect();
+    assert_eq!(origin.requests_for("/v/herd"), 1, "60 callers of three processes\n{}", said.join("--\n"));
     let near: Vec<_> =
         fleet.iter().map(|server| server.metrics().sum("bellwether_loads_total", &["result=\"success\""])).collect();
     assert_eq!(near.iter().sum::<f64>(), 1.0, "{near:?}");
