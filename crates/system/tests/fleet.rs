@@ -210,6 +210,36 @@ fn what_a_client_keeps_ends_with_resync_where_its_server_hears_of_nothing() {
 }
 
 #[test]
+fn what_is_removed_while_a_client_reads_it_is_told_behind_the_reply_whoever_removed_it() {
+    let (redis, origin) = (redis(), Origin::start());
+    let fleet = fleet(&redis, &origin, 2);
+    until(LIMIT, "the first to follow the backplane", || {
+        (fleet[0].metrics().sum("bellwether_backplane_live", &[]) == 1.0).then_some(())
+    });
+    origin.delay(ms(700));
+    for (key, remover) in [("here", &fleet[0]), ("there", &fleet[1])] {
+        let mut reader = fleet[0].connect();
+        let said = format!("HELLO 3\r\nCLIENT TRACKING ON\r\nGET v:{key}\r\n");
+        reader.send_raw(said.as_bytes()).expect("it is sent");
+        let under_way = format!("/v/{key}");
+        until(LIMIT, "the load to begin", || (origin.requests_for(&under_way) == 1).then_some(()));
+        remover.connect().call(&["DEL", &format!("v:{key}")]);
+        // Long enough for the reply, and for what is told late.
+        thread::sleep(ms(1500));
+        reader.send_raw(b"QUIT\r\n").expect("it is sent");
+        let heard = String::from_utf8(reader.read_to_close(10_000).expect("all of it")).expect("text");
+        let body = format!("{{\"path\":\"/v/{key}\"}}");
+        let reply = format!("${}\r\n{body}\r\n", body.len());
+        let name = format!("v:{key}");
+        let told = format!(">2\r\n$10\r\ninvalidate\r\n*1\r\n${}\r\n{name}\r\n", name.len());
+        let (before, after) = heard.split_once(&reply).unwrap_or_else(|| panic!("no reply: {heard:?}"));
+        assert!(after.contains(&told), "removed {key}: {heard:?}");
+        // That is what makes it hard: it was told before as well, when nothing could be thrown away yet.
+        assert!(before.contains(&told), "control, removed {key}: {heard:?}");
+    }
+}
+
+#[test]
 fn a_memcached_fleet_is_a_shared_tier_too() {
     let memcached: Vec<Memcached> =
         (0..2).map(|_| Memcached::start(&[]).unwrap_or_else(|error| panic!("{error}"))).collect();

@@ -23,6 +23,9 @@ use crate::state::flights::Shard;
 use crate::state::pending::Owed;
 use crate::state::space::SpaceState;
 
+/// More than stands beside a value's bytes in an entry.
+const BESIDE_BYTES: usize = 4096;
+
 /// An invalidation that holds here.
 pub(crate) struct Invalidating {
     pub(crate) was_resident: bool,
@@ -297,6 +300,22 @@ impl Engine {
         }
         self.announce(space, key, Invalidation::Remove, &to_tell);
         Writing { kept, to_tell, on_disk }
+    }
+
+    /// Whether a plain write of these bytes would be kept, and not be too large: what `loaded` makes of them is made only
+    /// where that is in doubt.
+    pub(crate) fn fits(
+        &self,
+        space: &SpaceState,
+        key: &Key,
+        bytes: usize,
+        loaded: impl FnOnce() -> Loaded<AnyBody>,
+    ) -> bool {
+        let largest = self.memory.largest();
+        let most = (key.bytes.len() + bytes + BESIDE_BYTES) as u64;
+        // What may not be kept at all is not too large.
+        let made = || self.written(space, key, loaded(), Fence::ZERO, self.clock.now());
+        most <= largest || made().is_none_or(|entry| u64::from(entry.weight) <= largest)
     }
 
     /// Whether the shared tier may hold keys of this space.
