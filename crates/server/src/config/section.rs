@@ -330,6 +330,12 @@ fn url(text: &str) -> Option<(&str, &str)> {
     Some(text.split_at(end))
 }
 
+/// What may stand before the `@` of an address whose scheme was forgotten: a password is behind its colon.
+fn without_scheme(text: &str) -> Option<&str> {
+    let (user, host) = text.rsplit_once('@')?;
+    (user.contains(':') && !text.contains(['{', ' '])).then_some(host)
+}
+
 /// `text` in quotes, shortened, and without what stands before the `@` of a URL.
 pub(super) fn quoted(text: &str) -> String {
     let mut text = text.to_owned();
@@ -337,6 +343,10 @@ pub(super) fn quoted(text: &str) -> String {
         && let Some((_, host)) = rest.rsplit_once('@')
     {
         text = format!("{scheme}***@{host}");
+    } else if url(&text).is_none()
+        && let Some(host) = without_scheme(&text)
+    {
+        text = format!("***@{host}");
     }
     if let Some((before, _)) = text.split_once("password=") {
         text = format!("{before}password=***");

@@ -220,7 +220,13 @@ fn a_secret_is_never_shown() {
         let shown = wrong(&format!("[listen]\n{text}\n{}", plain("")));
         assert!(!shown.contains("12345"), "{shown}");
     }
-    for url in ["sql = \"postgres://me:12345@h\"", "sql = \"postgres:me:12345@h/d\"", "http = \"https://me:12345@h\""] {
+    let urls = [
+        "sql = \"postgres://me:12345@h\"",
+        "sql = \"postgres:me:12345@h/d\"",
+        "sql = \"me:12345@h/d\"",
+        "http = \"https://me:12345@h\"",
+    ];
+    for url in urls {
         let shown = wrong(&format!("[origin.o]\n{url}\n{}", plain("")));
         assert!(!shown.contains("12345") && shown.contains("***@h"), "{shown}");
     }
