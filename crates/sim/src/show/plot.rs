@@ -162,6 +162,8 @@ impl Plot {
             let (x, half) = (self.x(*share), HALF_A_LETTER * word.chars().count() as f64);
             let (x, anchor) = if *share <= 0.0 {
                 (x, "start")
+            } else if *share >= 1.0 {
+                (x, "end")
             } else if x + half > self.width {
                 (self.width, "end")
             } else {
@@ -208,7 +210,12 @@ mod tests {
     #[test]
     fn a_word_under_the_picture_that_would_leave_it_at_the_right_ends_with_it() {
         let mut plot = Plot::wide(400.0, 60.0, Scale::Linear(40.0), |mark| mark.to_string());
-        plot.foot(&[(0.0, "0".to_owned()), (0.5, "5 min".to_owned()), (0.99, "10 min".to_owned())]);
+        plot.foot(&[
+            (0.0, "0".to_owned()),
+            (0.5, "5 min".to_owned()),
+            (0.99, "10 min".to_owned()),
+            (1.0, "4 GiB".to_owned()),
+        ]);
         let word = |x: &str, anchor: &str, word: &str| {
             let drawn = format!("<text x=\"{x}\" y=\"67.0\" style=\"text-anchor:{anchor}\">{word}</text>");
             assert!(plot.drawn.contains(&drawn), "{drawn}: {}", plot.drawn);
@@ -216,6 +223,7 @@ mod tests {
         word("38.0", "start", "0");
         word("214.0", "middle", "5 min");
         word("400.0", "end", "10 min");
+        word("390.0", "end", "4 GiB");
     }
 
     #[test]
