@@ -132,7 +132,7 @@ pub(crate) struct KeyRef<'a> {
 }
 
 /// A key as the path of a hit looks for it. A type of its own, looked for in one place: so a store's search is made for that
-/// path alone, and becomes part of it. Its space is read where it is compared, rather than kept until then.
+/// path alone, and becomes part of it. Its space by reference: kept at hand until it is compared, more would have to be put aside.
 pub(crate) struct Sought<'a> {
     pub(crate) hash: u64,
     pub(crate) bytes: &'a [u8],

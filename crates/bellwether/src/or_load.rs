@@ -4,6 +4,7 @@ use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use bellwether_core::why::Why;
 use futures_util::future::BoxFuture;
 
 use crate::asked::{Terms, erase};
@@ -17,7 +18,6 @@ use crate::key::CacheKey;
 use crate::load::{LoadError, Loaded};
 use crate::space::{Shared, Space};
 use crate::weigh::Value;
-use bellwether_core::why::Why;
 
 /// What a caller gets.
 type Outcome<V> = Result<Cached<V>, Error>;
