@@ -22,7 +22,7 @@ use crate::engine::{Engine, draw};
 use crate::entry::{Aside, Entry, Extra, Resident, Tag, TierMark};
 use crate::key::Key;
 use crate::observe::shared::add;
-use crate::shared::{Acquired, Ask, Encoded, Envelope, Found, Limit, Split, TierError, TierTrouble};
+use crate::shared::{Acquired, Ask, Encoded, Envelope, Found, Limit, TierError, TierTrouble};
 use crate::state::flights::Shard;
 use crate::state::space::SpaceState;
 
@@ -407,11 +407,8 @@ impl Engine {
         };
         let now = self.clock.now();
         Some(Envelope {
-            kind: meta.kind,
-            fence: Fence::ZERO,
             age_ms: meta.age(now).0,
             fresh_ms: meta.fresh_until.since(now).0,
-            invalidated: false,
             swr_ms: meta.swr_ms,
             hard_ms: meta.hard_ms,
             cost_ms: meta.cost_ms,
@@ -420,9 +417,7 @@ impl Engine {
             tags: entry.tags().iter().map(|tag| tag.hash).collect(),
             format: encoded.format,
             about: encoded.about,
-            split: Split::No,
-            tight: None,
-            body: encoded.body,
+            ..Envelope::of(meta.kind, encoded.body)
         })
     }
 }
