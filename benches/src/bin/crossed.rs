@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use bellwether::shared::{Acquired, Ask, Envelope, Format, Found, Mode, Position, Stored, Tier, When};
+use bellwether::shared::{Acquired, Ask, Envelope, Format, Found, Mode, Stored, Tier, Write};
 use bellwether::{Fence, Invalidation, Kind, Span};
 use bellwether_adapters::tiers::redis::{RedisOptions, RedisTarget, RedisTier};
 use bellwether_benches::report::{Bar, bars};
@@ -108,24 +108,7 @@ fn ask(mode: Mode) -> Ask {
 }
 
 fn envelope(n: usize) -> Envelope {
-    Envelope {
-        kind: Kind::Value,
-        fence: Fence::ZERO,
-        age_ms: 5,
-        fresh_ms: 3_600_000,
-        swr_ms: 0,
-        hard_ms: 0,
-        invalidated: false,
-        cost_ms: 5,
-        version: None,
-        seen: Position::NONE,
-        tags: Vec::new(),
-        format: Format::Utf8,
-        about: Vec::new(),
-        split: bellwether::shared::Split::No,
-        tight: None,
-        body: body(n).into(),
-    }
+    Envelope { age_ms: 5, fresh_ms: 3_600_000, cost_ms: 5, format: Format::Utf8, ..Envelope::of(Kind::Value, body(n)) }
 }
 
 async fn store(tier: &RedisTier, n: usize) {
@@ -183,9 +166,9 @@ async fn operation(tier: &RedisTier, dice: u64) -> Got {
             founds.map(|founds| some.into_iter().zip(founds).flat_map(|(n, found)| held(n, found)).collect())
         }
         75..95 => return load(tier, n, random.bool()).await,
-        95..97 => return written(tier.invalidate(&name(n), Invalidation::Remove, Fence::ZERO).await),
-        97..99 => return written(tier.invalidate(&name(n), Invalidation::Expire, Fence::ZERO).await),
-        _ => return written(tier.write(&name(n), When::Always, false, Fence::ZERO, envelope(n)).await),
+        95..97 => return written(tier.invalidate(&name(n), Invalidation::Remove, Fence::ZERO, Span::ZERO).await),
+        97..99 => return written(tier.invalidate(&name(n), Invalidation::Expire, Fence::ZERO, Span::ZERO).await),
+        _ => return written(tier.write(&name(n), Write::default(), envelope(n)).await),
     };
     match done {
         Ok(bodies) if bodies.is_empty() => Got::Nothing,

@@ -7,7 +7,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bellwether::shared::{Acquired, Ask, Envelope, Format, Found, Mode, Position, Stored, Tier};
+use bellwether::shared::{Acquired, Ask, Envelope, Found, Mode, Stored, Tier};
 use bellwether::{Fence, Kind, Span};
 use bellwether_adapters::tiers::redis::{RedisOptions, RedisTarget, RedisTier};
 use bellwether_benches::cpu;
@@ -128,24 +128,7 @@ async fn fill(tier: &RedisTier, key: &[u8], (length, shrinks): (usize, bool)) {
     };
     let mut random = fastrand::Rng::with_seed(7);
     let body: Vec<u8> = (0..length).map(|n| if shrinks { b"abcdefgh"[n / 7 % 8] } else { random.u8(..) }).collect();
-    let envelope = Envelope {
-        kind: Kind::Value,
-        fence: Fence::ZERO,
-        age_ms: 5,
-        fresh_ms: 3_600_000,
-        swr_ms: 0,
-        hard_ms: 0,
-        invalidated: false,
-        cost_ms: 5,
-        version: None,
-        seen: Position::NONE,
-        tags: Vec::new(),
-        format: Format::Bytes,
-        about: Vec::new(),
-        split: bellwether::shared::Split::No,
-        tight: None,
-        body: body.into(),
-    };
+    let envelope = Envelope { age_ms: 5, fresh_ms: 3_600_000, cost_ms: 5, ..Envelope::of(Kind::Value, body) };
     assert_eq!(tier.publish(key, token, envelope).await.expect("stored"), Stored::Yes(token));
 }
 

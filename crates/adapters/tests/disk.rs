@@ -11,7 +11,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bellwether::disk::{Disk, DiskState, Scope};
-use bellwether::shared::{Envelope, Format, Position};
+use bellwether::shared::Envelope;
 use bellwether::{Fence, Kind};
 use bellwether_adapters::tiers::disk::{DiskConfig, DiskTier};
 use bytes::Bytes;
@@ -24,22 +24,12 @@ const TAG: u64 = 4711;
 
 fn envelope(body: Vec<u8>, tags: Vec<u64>) -> Envelope {
     Envelope {
-        kind: Kind::Value,
-        fence: Fence::ZERO,
-        age_ms: 0,
         fresh_ms: 3_600_000,
         swr_ms: 3_600_000,
         hard_ms: 3_600_000,
-        invalidated: false,
         cost_ms: 1,
-        version: None,
-        seen: Position::NONE,
         tags,
-        format: Format::Bytes,
-        about: Vec::new(),
-        split: bellwether::shared::Split::No,
-        tight: None,
-        body: Bytes::from(body),
+        ..Envelope::of(Kind::Value, Bytes::from(body))
     }
 }
 

@@ -2,12 +2,12 @@
 #![cfg(all(feature = "redis", feature = "memcached"))]
 #![allow(clippy::unwrap_used, reason = "helpers outside #[test] may panic too: it is the report")]
 
-use std::io::{Read, Write};
+use std::io::{Read, Write as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use bellwether::shared::{Acquired, Ask, Envelope, Format, Found, Mode, Position, Split, Stored, Tier, When};
+use bellwether::shared::{Acquired, Ask, Envelope, Found, Mode, Stored, Tier, Write};
 use bellwether::{Fence, Invalidation, Kind, Span, SpreadTier};
 use bellwether_adapters::tiers::memcached::{MemcachedOptions, MemcachedTier};
 use bellwether_adapters::tiers::redis::{RedisOptions, RedisTarget, RedisTier};
@@ -113,22 +113,13 @@ impl Fleet {
 
 fn entry(version: u64) -> Envelope {
     Envelope {
-        kind: Kind::Value,
-        fence: Fence::ZERO,
         age_ms: 5,
         fresh_ms: 60_000,
         swr_ms: 10_000,
         hard_ms: 100_000,
-        invalidated: false,
         cost_ms: 5,
-        version: None,
-        seen: Position::NONE,
         tags: vec![7, 8, 9],
-        format: Format::Bytes,
-        about: Vec::new(),
-        split: Split::No,
-        tight: None,
-        body: version.to_string().into(),
+        ..Envelope::of(Kind::Value, version.to_string())
     }
 }
 
@@ -181,7 +172,7 @@ async fn reads_are_shared_out_and_come_back(fleet: Fleet) {
 }
 
 async fn write(tier: &SpreadTier, version: u64) {
-    tier.write(KEY, When::Always, false, Fence::ZERO, entry(version)).await.unwrap();
+    tier.write(KEY, Write::default(), entry(version)).await.unwrap();
 }
 
 /// The value, how long it stays fresh, and its tags.
@@ -237,7 +228,7 @@ async fn what_was_written_is_shared_out(fleet: Fleet) {
 }
 
 async fn nobody_is_kept_from_bringing_what_is_not_there(tier: &SpreadTier) {
-    tier.invalidate(KEY, Invalidation::Remove, Fence::ZERO).await.unwrap();
+    tier.invalidate(KEY, Invalidation::Remove, Fence::ZERO, Span::ZERO).await.unwrap();
     tier.name_copies(KEY, Fence::ZERO);
     tokio::time::sleep(Duration::from_millis(50)).await;
     assert!(load(tier, &AtomicU64::new(3), Mode::Miss).await);
@@ -286,9 +277,9 @@ async fn older_reads(fleet: &Fleet, writes: u64, how: By, blind: bool) -> u64 {
             let by = [&one, &two, &unaware][n as usize % 3];
             let by: &dyn Tier = if blind { &*raw } else { by };
             match how {
-                By::Removing => drop(by.invalidate(KEY, Invalidation::Remove, Fence::ZERO).await.unwrap()),
+                By::Removing => drop(by.invalidate(KEY, Invalidation::Remove, Fence::ZERO, Span::ZERO).await.unwrap()),
                 By::Writing => {
-                    drop(by.write(KEY, When::Always, false, Fence::ZERO, entry(written)).await.unwrap());
+                    drop(by.write(KEY, Write::default(), entry(written)).await.unwrap());
                 }
             }
             acknowledged.fetch_max(written, Ordering::SeqCst);

@@ -65,6 +65,30 @@ pub struct Envelope {
     pub body: Bytes,
 }
 
+impl Envelope {
+    /// One of which nothing else is known: of no fence, without age, stale at once and without tags.
+    pub fn of(kind: Kind, body: impl Into<Bytes>) -> Envelope {
+        Envelope {
+            kind,
+            fence: Fence::ZERO,
+            age_ms: 0,
+            fresh_ms: 0,
+            swr_ms: 0,
+            hard_ms: 0,
+            invalidated: false,
+            cost_ms: 0,
+            version: None,
+            seen: Position::NONE,
+            tags: Vec::new(),
+            format: Format::Bytes,
+            about: Vec::new(),
+            split: Split::No,
+            tight: None,
+            body: body.into(),
+        }
+    }
+}
+
 /// Whether a key's reads are shared out among copies on several nodes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Split {
@@ -209,6 +233,20 @@ pub enum Stored {
     Refused,
 }
 
+/// How something is written that nobody loaded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Write {
+    /// Under which condition.
+    pub when: When,
+    /// At least so long ago whoever asked was told that it is done, which the tier did not hear then: it is not done if, as
+    /// far as the tier can tell, something was made or removed there since. Zero: nobody was told.
+    pub late: Span,
+    /// What was there before is wanted.
+    pub reads: bool,
+    /// The new fence is not below this.
+    pub at_least: Fence,
+}
+
 /// What became of a write under a condition, or of a change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wrote {
@@ -349,51 +387,20 @@ pub trait Tier: Send + Sync + 'static {
     ) -> BoxFuture<'a, Result<bool, TierError>>;
 
     /// Invalidates `key`: tokens given out before are void, and the new fence is not below `at_least`.
+    ///
+    /// `late`: at least so long ago whoever asked was told that it is done, which the tier did not hear then. What was made
+    /// there since is newer and stays, as far as the tier can tell: the fence is that of what stays. What may be older never
+    /// does. Zero: nobody was told, and nothing stays.
     fn invalidate<'a>(
         &'a self,
         key: &'a [u8],
         verb: Invalidation,
         at_least: Fence,
+        late: Span,
     ) -> BoxFuture<'a, Result<Raised, TierError>>;
 
-    /// The same, for whoever was told at least `ago` that it is done, which the tier did not hear then. What was made there
-    /// since is newer and stays, as far as the tier can tell: the fence is that of what stays. What may be older never
-    /// does. By default nothing stays.
-    fn invalidate_late<'a>(
-        &'a self,
-        key: &'a [u8],
-        verb: Invalidation,
-        at_least: Fence,
-        ago: Span,
-    ) -> BoxFuture<'a, Result<Raised, TierError>> {
-        let _ = ago;
-        self.invalidate(key, verb, at_least)
-    }
-
-    /// Writes `envelope` if `when` holds, in one step: every token given out before is void then, and the fence is not
-    /// below `at_least`. `reads`: what was there before is wanted.
-    fn write<'a>(
-        &'a self,
-        key: &'a [u8],
-        when: When,
-        reads: bool,
-        at_least: Fence,
-        envelope: Envelope,
-    ) -> BoxFuture<'a, Result<Wrote, TierError>>;
-
-    /// Writes `envelope` for whoever was told at least `ago` that it is done, which the tier did not hear then: unless, as far
-    /// as the tier can tell, something was made or removed there since. By default nothing was.
-    fn write_late<'a>(
-        &'a self,
-        key: &'a [u8],
-        ago: Span,
-        reads: bool,
-        at_least: Fence,
-        envelope: Envelope,
-    ) -> BoxFuture<'a, Result<Wrote, TierError>> {
-        let _ = ago;
-        self.write(key, When::Always, reads, at_least, envelope)
-    }
+    /// Writes `envelope`, if it may be written so, in one step: every token given out before is void then.
+    fn write<'a>(&'a self, key: &'a [u8], how: Write, envelope: Envelope) -> BoxFuture<'a, Result<Wrote, TierError>>;
 
     /// Does `change` to what is fresh there, or is somebody else's, in one step, and hands over what it was: every token given
     /// out before is void then, and the fence is not below `at_least`. Nothing there, or not under its condition: nothing changes.

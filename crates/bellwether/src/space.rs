@@ -19,8 +19,8 @@ use crate::engine::Engine;
 use crate::engine::ask::Ask;
 use crate::engine::decided::Decided;
 use crate::engine::hit::Look;
-use crate::engine::leased::Leased;
 use crate::engine::shelf::{Fetched, Unsure};
+use crate::engine::token::given::Leased;
 use crate::engine::told::Acknowledged;
 use crate::engine::write::{Invalidating, ToTell, Writing};
 use crate::entry::{Entry, Resident, Tag};
@@ -436,8 +436,8 @@ impl<K: CacheKey + ?Sized, V: Value> Space<K, V> {
                 }
                 ready(kept).boxed()
             }
-            Of::Fleet(lease) => {
-                let task = engine.clone().publish_in_fleet(state.clone(), key, lease, loaded);
+            Of::Fleet(proof) => {
+                let task = engine.clone().publish_in_fleet(state.clone(), key, proof, loaded);
                 // A task that was aborted with its runtime has stored nothing.
                 engine.runtime().spawn(task).map(|stored| stored.unwrap_or(false)).boxed()
             }
@@ -451,8 +451,8 @@ impl<K: CacheKey + ?Sized, V: Value> Space<K, V> {
         let key = self.owned(key);
         match token.0 {
             Of::Here(token) | Of::Lone(token) => ready(engine.release_here(&key, token, cool_down)).boxed(),
-            Of::Fleet(lease) => {
-                let task = engine.clone().release_in_fleet(state.clone(), key, lease, cool_down);
+            Of::Fleet(proof) => {
+                let task = engine.clone().release_in_fleet(state.clone(), key, proof, cool_down);
                 engine.runtime().spawn(task).map(|released| released.unwrap_or(false)).boxed()
             }
         }

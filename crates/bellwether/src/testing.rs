@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 use self::slot::Slot;
 use crate::port::clock::Clock;
 use crate::shared::{
-    Acquired, Ask, Change, Envelope, Found, Raised, Stored, Tier, TierError, TierTrouble, Verified, When, Wrote,
+    Acquired, Ask, Change, Envelope, Found, Raised, Stored, Tier, TierError, TierTrouble, Verified, Write, Wrote,
 };
 
 mod slot;
@@ -212,25 +212,6 @@ impl SharedMemory {
         .boxed()
     }
 
-    /// A write, if there is a fence for it.
-    fn writing<'a>(
-        &'a self,
-        key: &'a [u8],
-        reads: bool,
-        envelope: Envelope,
-        fence: impl FnOnce(Option<Cell>, Now) -> Option<Fence> + Send + 'a,
-    ) -> BoxFuture<'a, Result<Wrote, TierError>> {
-        self.changing(key, move |slot, calls, now| {
-            calls.writes += 1;
-            let before = if reads { slot.found(now) } else { Found::Nothing { lease: None } };
-            let fence = fence(slot.cell, now);
-            if let Some(fence) = fence {
-                slot.store(fence, envelope, now, |_, entry| Some(Cell { fence, ..entry }));
-            }
-            Wrote { stored: fence, before }
-        })
-    }
-
     fn version(&self, key: &[u8]) -> u64 {
         self.inner.lock().slots.get(key).map_or(0, |slot| slot.version)
     }
@@ -292,52 +273,29 @@ impl Tier for SharedMemory {
         key: &'a [u8],
         verb: Invalidation,
         at_least: Fence,
+        late: Span,
     ) -> BoxFuture<'a, Result<Raised, TierError>> {
         self.changing(key, move |slot, calls, now| {
             calls.invalidations += 1;
-            let (raised, next) = Cell::invalidate(slot.cell, verb, at_least, now);
+            let (raised, next) = Cell::invalidate_late(slot.cell, verb, at_least, late, now);
             // All its keys lie in one place.
             let salts = Vec::new();
-            slot.cell = Some(next);
+            slot.keep(next);
             Raised { fence: raised.fence, was_resident: raised.was_resident, salts }
         })
     }
 
-    fn invalidate_late<'a>(
-        &'a self,
-        key: &'a [u8],
-        verb: Invalidation,
-        at_least: Fence,
-        ago: Span,
-    ) -> BoxFuture<'a, Result<Raised, TierError>> {
+    fn write<'a>(&'a self, key: &'a [u8], how: Write, envelope: Envelope) -> BoxFuture<'a, Result<Wrote, TierError>> {
+        let Write { when, late, reads, at_least } = how;
         self.changing(key, move |slot, calls, now| {
-            calls.invalidations += 1;
-            let (raised, next) = Cell::invalidate_late(slot.cell, verb, at_least, ago, now);
-            slot.keep(next);
-            Raised { fence: raised.fence, was_resident: raised.was_resident, salts: Vec::new() }
+            calls.writes += 1;
+            let before = if reads { slot.found(now) } else { Found::Nothing { lease: None } };
+            let fence = Cell::may_write(slot.cell, when, late, at_least, now);
+            if let Some(fence) = fence {
+                slot.store(fence, envelope, now, |_, entry| Some(Cell { fence, ..entry }));
+            }
+            Wrote { stored: fence, before }
         })
-    }
-
-    fn write<'a>(
-        &'a self,
-        key: &'a [u8],
-        when: When,
-        reads: bool,
-        at_least: Fence,
-        envelope: Envelope,
-    ) -> BoxFuture<'a, Result<Wrote, TierError>> {
-        self.writing(key, reads, envelope, move |cell, now| Cell::may_write(cell, when, at_least, now))
-    }
-
-    fn write_late<'a>(
-        &'a self,
-        key: &'a [u8],
-        ago: Span,
-        reads: bool,
-        at_least: Fence,
-        envelope: Envelope,
-    ) -> BoxFuture<'a, Result<Wrote, TierError>> {
-        self.writing(key, reads, envelope, move |cell, now| Cell::may_write_late(cell, ago, at_least, now))
     }
 
     fn change<'a>(

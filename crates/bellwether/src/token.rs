@@ -20,13 +20,13 @@ pub(crate) enum Of {
     Here(Fence),
     /// This process's alone, because the tier is gone, or can't have the key.
     Lone(Fence),
-    /// The tier's lease.
-    Fleet(Lease),
+    /// The tier's lease, by what proves it.
+    Fleet(Proof),
 }
 
-/// A lease that the tier granted.
+/// What a lease that the tier granted is known by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Lease {
+pub(crate) struct Proof {
     pub(crate) token: Fence,
     /// What the process that asked for it had applied of the fleet's invalidations before.
     pub(crate) seen: Position,
@@ -45,7 +45,7 @@ impl fmt::Display for Token {
         match self.0 {
             Of::Here(fence) => write!(f, "{}", fence.0),
             Of::Lone(fence) => write!(f, "l{:016x}", fence.0),
-            Of::Fleet(Lease { token, seen }) => write!(f, "f{:016x}{:016x}{:x}", token.0, seen.epoch, seen.number),
+            Of::Fleet(Proof { token, seen }) => write!(f, "f{:016x}{:016x}{:x}", token.0, seen.epoch, seen.number),
         }
     }
 }
@@ -69,7 +69,7 @@ impl FromStr for Token {
             (Some(b'l'), 17) => Of::Lone(fence()?),
             (Some(b'f'), _) => {
                 let seen = Position { epoch: number(text.get(17..33))?, number: number(text.get(33..))? };
-                Of::Fleet(Lease { token: fence()?, seen })
+                Of::Fleet(Proof { token: fence()?, seen })
             }
             _ => return Err(NoToken),
         }))
@@ -85,7 +85,7 @@ mod tests {
         #[test]
         fn a_token_comes_back_as_it_went_out(fence in any::<u64>(), epoch in any::<u64>(), number in any::<u64>()) {
             let seen = Position { epoch, number };
-            for of in [Of::Here(Fence(fence)), Of::Lone(Fence(fence)), Of::Fleet(Lease { token: Fence(fence), seen })] {
+            for of in [Of::Here(Fence(fence)), Of::Lone(Fence(fence)), Of::Fleet(Proof { token: Fence(fence), seen })] {
                 prop_assert_eq!(Token(of).to_string().parse(), Ok(Token(of)));
             }
         }

@@ -512,7 +512,8 @@ async fn a_write_is_not_lost_to_an_older_one_that_is_heard_of_late() {
     let fleet = fleet(2, &minute());
     for heard_with_its_fence in [true, false] {
         assert!(fleet.space(0).write(&7, 1).acknowledged().await.told);
-        let raised = fleet.tier.invalidate(b"row:7", Invalidation::Remove, Fence::ZERO).await.expect("it works");
+        let raised =
+            fleet.tier.invalidate(b"row:7", Invalidation::Remove, Fence::ZERO, Span::ZERO).await.expect("it works");
         // On this thread nothing else runs until it waits: the tier is told of the write only then.
         let writing = fleet.space(1).write(&7, 2);
         fleet.caches[1].0.hear_key(b"row:7", Invalidation::Remove, heard_with_its_fence.then_some(raised.fence));
@@ -522,7 +523,8 @@ async fn a_write_is_not_lost_to_an_older_one_that_is_heard_of_late() {
         assert_eq!(fleet.space(1).find(&7).await.ok().map(|found| *found), Some(2));
     }
     // One that came later wins, as soon as it is heard of.
-    let raised = fleet.tier.invalidate(b"row:7", Invalidation::Remove, Fence::ZERO).await.expect("it works");
+    let raised =
+        fleet.tier.invalidate(b"row:7", Invalidation::Remove, Fence::ZERO, Span::ZERO).await.expect("it works");
     fleet.caches[1].0.hear_key(b"row:7", Invalidation::Remove, Some(raised.fence));
     assert_eq!(fleet.space(1).find(&7).await.ok().map(|found| *found), None);
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bellwether::shared::Tier;
 use bellwether::testing::SharedMemory;
-use bellwether::{Cache, Clock, Fence, Invalidation, Policy, Space};
+use bellwether::{Cache, Clock, Fence, Invalidation, Policy, Space, Span};
 use common::{Source, minute, soon, until, wide};
 use tokio::sync::Semaphore;
 
@@ -42,7 +42,7 @@ fn case(policy: &Policy) -> Case {
 impl Case {
     async fn remove(&self) -> Fence {
         self.source.write();
-        self.tier.invalidate(b"row:1", Invalidation::Remove, Fence::ZERO).await.expect("it works").fence
+        self.tier.invalidate(b"row:1", Invalidation::Remove, Fence::ZERO, Span::ZERO).await.expect("it works").fence
     }
 
     fn read(&self, space: &Space<u64, u64>) -> tokio::task::JoinHandle<u64> {

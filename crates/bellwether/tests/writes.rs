@@ -86,7 +86,8 @@ fn owed(cache: &Cache) -> u64 {
 async fn g2_a_queued_write_outlives_what_was_before_it_and_yields_to_what_came_after() {
     let tier = SharedMemory::new(Clock::system());
     let (cache, space) = told(&tier).await;
-    let removed = async || tier.invalidate(b"s:k", Invalidation::Remove, Fence::ZERO).await.expect("it works").fence;
+    let removed =
+        async || tier.invalidate(b"s:k", Invalidation::Remove, Fence::ZERO, Span::ZERO).await.expect("it works").fence;
     for newer in [false, true, false] {
         let before = removed().await;
         tier.set(Mode::Frozen);

@@ -8,82 +8,68 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use bellwether_drill::races::{self, Options, Progress, Subject};
-use bellwether_drill::{DrillError, Flaw, PASSWORD, Target, drills};
-use clap::{Args, Subcommand, ValueEnum};
+use bellwether_drill::{DrillError, Flaw, PASSWORD, Target, drills, incidents};
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use clap::{ArgMatches, Args, Command, FromArgMatches, Subcommand};
 
 use crate::failure::Failure;
 use crate::output::{complain, printable, say};
 use crate::report::Place;
 use held::{conclude, failed, program, runtime};
-use incident::{Control as Naive, Incident, hold};
+use incident::Control as Naive;
+
+/// Which drill is held.
+pub(crate) enum Drill {
+    /// An incident: which there are is told by the drills themselves.
+    Incident(&'static incidents::Incident, incident::Arguments),
+    Other(Other),
+}
 
 #[derive(Subcommand)]
-pub(crate) enum Drill {
+pub(crate) enum Other {
     /// Tell which drills there are, and their rows
     List,
     /// Races that caches lose, on this program's own `serve` unless told otherwise
     #[command(after_help = RACES)]
     Races(Box<Races>),
-    /// Every caller of a fleet asks for one key that nobody holds, then for keys that expire
-    #[command(after_help = incident::HELP)]
-    FleetCold(Incident),
-    /// The process that loads a key is killed, or stopped past its lease
-    #[command(after_help = incident::HELP)]
-    LeaderKilled(Incident),
-    /// A row is written and its key removed at one server while another loads it
-    #[command(after_help = incident::HELP)]
-    DeleteDuringLoad(Incident),
-    /// The shared Redis stops in the middle of what it does, and goes on later
-    #[command(after_help = incident::HELP)]
-    RedisFrozen(Incident),
-    /// The shared Redis is killed, and comes back empty
-    #[command(after_help = incident::HELP)]
-    RedisDown(Incident),
-    /// A primary of a Cluster, then one under Sentinels, is killed, and a replica takes its place
-    #[command(after_help = incident::HELP)]
-    Failover(Incident),
-    /// One server is cut off from the backplane, then from everything, then stopped, while keys that it holds are removed elsewhere
-    #[command(after_help = incident::HELP)]
-    BackplaneLost(Incident),
-    /// A Memcached fleet gets a fourth node, then loses one under load and finds it again
-    #[command(after_help = incident::HELP)]
-    NodeAdded(Incident),
-    /// One of three Memcached nodes is left out, server by server and under load, and is taken in again
-    #[command(after_help = incident::HELP)]
-    NodeRemoved(Incident),
-    /// Every caller of every server asks for one key of a cluster, from one moment to the next
-    #[command(after_help = incident::HELP)]
-    Viral(Incident),
-    /// The node of the key that everybody asks for is killed
-    #[command(after_help = incident::HELP)]
-    HotNodeDies(Incident),
-    /// One popular key expires, then is written ten times a second, under everybody
-    #[command(after_help = incident::HELP)]
-    FlashSale(Incident),
-    /// Many keys are loaded in one moment, and would all expire together
-    #[command(after_help = incident::HELP)]
-    Avalanche(Incident),
-    /// The servers are killed and started again one after the other, under load
-    #[command(after_help = incident::HELP)]
-    RollingRestart(Incident),
-    /// The origin takes ten times as long, while values go stale under callers
-    #[command(after_help = incident::HELP)]
-    OriginSlow(Incident),
-    /// The origin answers errors alone, while values go stale under callers
-    #[command(after_help = incident::HELP)]
-    OriginDead(Incident),
-    /// Clients ask again and again for rows that do not exist
-    #[command(after_help = incident::HELP)]
-    Penetration(Incident),
-    /// Clients ask for a row that nobody has asked for, each time another one
-    #[command(after_help = incident::HELP)]
-    CacheBusting(Incident),
     /// One process of a naive fleet: what the other drills start with --control
     #[command(hide = true)]
     Control(Naive),
     /// A name that no drill has.
     #[command(external_subcommand)]
     Unknown(Vec<OsString>),
+}
+
+fn named(name: &str) -> Option<&'static incidents::Incident> {
+    incidents::ALL.into_iter().find(|incident| incident.name == name)
+}
+
+impl FromArgMatches for Drill {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Drill, clap::Error> {
+        match matches.subcommand().and_then(|(name, below)| Some((named(name)?, below))) {
+            Some((incident, below)) => Ok(Drill::Incident(incident, incident::Arguments::from_arg_matches(below)?)),
+            None => Other::from_arg_matches(matches).map(Drill::Other),
+        }
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Drill::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+impl Subcommand for Drill {
+    fn augment_subcommands(command: Command) -> Command {
+        incidents::ALL.into_iter().map(incident::command).fold(Other::augment_subcommands(command), Command::subcommand)
+    }
+
+    fn augment_subcommands_for_update(command: Command) -> Command {
+        Drill::augment_subcommands(command)
+    }
+
+    fn has_subcommand(name: &str) -> bool {
+        named(name).is_some() || Other::has_subcommand(name)
+    }
 }
 
 const RACES: &str = "Starts an origin that is slow, fails, hangs or breaks off when it is told to, and judges the \
@@ -97,8 +83,8 @@ pub(crate) struct Races {
     #[arg(long, value_name = "URL", conflicts_with = "control")]
     against: Option<String>,
     /// Race a deliberately faulty server, to see the drill fail
-    #[arg(long, value_name = "FLAW")]
-    control: Option<Control>,
+    #[arg(long, value_name = "FLAW", value_parser = flaws())]
+    control: Option<Flaw>,
     /// Where the drill's origin listens [default: any free port; with --against 127.0.0.1:7411]
     #[arg(long, value_name = "HOST:PORT")]
     origin: Option<SocketAddr>,
@@ -116,58 +102,29 @@ pub(crate) struct Races {
     json: Option<PathBuf>,
 }
 
-/// What is wrong with a server that must fail.
-#[derive(Clone, Copy, ValueEnum)]
-enum Control {
-    /// Every miss loads for itself
-    Naive,
-    /// Misses share the first caller's load, which knows nothing of removals
-    Singleflight,
-    /// A pool of connections that takes back unread answers
-    Pool,
-}
-
-impl From<Control> for Flaw {
-    fn from(control: Control) -> Flaw {
-        match control {
-            Control::Naive => Flaw::Naive,
-            Control::Singleflight => Flaw::Singleflight,
-            Control::Pool => Flaw::Pool,
-        }
-    }
+/// What is wrong with a server that must fail, by its name.
+fn flaws() -> impl TypedValueParser<Value = Flaw> {
+    let names = Flaw::ALL.map(|flaw| PossibleValue::new(flaw.name()).help(flaw.what()));
+    PossibleValuesParser::new(names).try_map(|name| Flaw::named(&name).ok_or("there is no such flaw"))
 }
 
 pub(crate) fn drill(drill: Drill) -> Result<(), Failure> {
-    match drill {
-        Drill::List => {
+    let other = match drill {
+        Drill::Incident(incident, arguments) => return incident::hold(incident, &arguments),
+        Drill::Other(other) => other,
+    };
+    match other {
+        Other::List => {
             list();
             Ok(())
         }
-        Drill::Races(arguments) if arguments.print_config => {
+        Other::Races(arguments) if arguments.print_config => {
             say(races::config(arguments.origin.unwrap_or(races::ORIGIN)).trim_end());
             Ok(())
         }
-        Drill::Races(arguments) => run(&arguments),
-        Drill::FleetCold(arguments) => hold("fleet-cold", &arguments),
-        Drill::LeaderKilled(arguments) => hold("leader-killed", &arguments),
-        Drill::DeleteDuringLoad(arguments) => hold("delete-during-load", &arguments),
-        Drill::RedisFrozen(arguments) => hold("redis-frozen", &arguments),
-        Drill::RedisDown(arguments) => hold("redis-down", &arguments),
-        Drill::Failover(arguments) => hold("failover", &arguments),
-        Drill::BackplaneLost(arguments) => hold("backplane-lost", &arguments),
-        Drill::NodeAdded(arguments) => hold("node-added", &arguments),
-        Drill::NodeRemoved(arguments) => hold("node-removed", &arguments),
-        Drill::Viral(arguments) => hold("viral", &arguments),
-        Drill::HotNodeDies(arguments) => hold("hot-node-dies", &arguments),
-        Drill::FlashSale(arguments) => hold("flash-sale", &arguments),
-        Drill::Avalanche(arguments) => hold("avalanche", &arguments),
-        Drill::RollingRestart(arguments) => hold("rolling-restart", &arguments),
-        Drill::OriginSlow(arguments) => hold("origin-slow", &arguments),
-        Drill::OriginDead(arguments) => hold("origin-dead", &arguments),
-        Drill::Penetration(arguments) => hold("penetration", &arguments),
-        Drill::CacheBusting(arguments) => hold("cache-busting", &arguments),
-        Drill::Control(arguments) => incident::control(&arguments),
-        Drill::Unknown(words) => Err(Failure::input(unknown(&words))),
+        Other::Races(arguments) => run(&arguments),
+        Other::Control(arguments) => incident::control(&arguments),
+        Other::Unknown(words) => Err(Failure::input(unknown(&words))),
     }
 }
 
@@ -207,7 +164,7 @@ fn run(arguments: &Races) -> Result<(), Failure> {
 fn options(arguments: &Races) -> Result<Options, DrillError> {
     let subject = match (&arguments.against, arguments.control) {
         (Some(url), _) => Subject::Endpoint(Target::parse(url, std::env::var(PASSWORD).ok())?),
-        (None, Some(control)) => Subject::Control(control.into()),
+        (None, Some(control)) => Subject::Control(control),
         (None, None) => Subject::Own(program()?),
     };
     let (origin, quick, only) = (arguments.origin, arguments.quick, arguments.only.clone());

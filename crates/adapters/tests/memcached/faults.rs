@@ -32,7 +32,7 @@ fn every_call_of_a_server_that_answers_is_answered() {
                     let done = match round % 3 {
                         0 => tier.get(&key).await.map(drop),
                         1 => tier.acquire(&key, ask(Mode::Miss)).await.map(drop),
-                        _ => tier.invalidate(&key, Invalidation::Remove, Fence::ZERO).await.map(drop),
+                        _ => tier.invalidate(&key, Invalidation::Remove, Fence::ZERO, Span::ZERO).await.map(drop),
                     };
                     // Somebody may be quicker each time: that is an answer.
                     if let Err(error) = done {
@@ -101,10 +101,10 @@ fn a_value_that_is_taken_when_nobody_waits_any_more_goes_back_unless_somebody_ch
         for _ in 0..5 {
             super::store(&far, b"removed", entry("v")).await;
             late(b"removed").await;
-            far.invalidate(b"removed", Invalidation::Remove, Fence::ZERO).await.unwrap();
+            far.invalidate(b"removed", Invalidation::Remove, Fence::ZERO, Span::ZERO).await.unwrap();
             tokio::time::sleep(Duration::from_millis(400)).await;
             assert_eq!(super::body(&far, b"removed").await, None);
-            far.invalidate(b"removed", Invalidation::Remove, Fence::ZERO).await.unwrap();
+            far.invalidate(b"removed", Invalidation::Remove, Fence::ZERO, Span::ZERO).await.unwrap();
         }
         // And whoever waits gets it, once.
         super::store(&far, b"once", entry("v")).await;

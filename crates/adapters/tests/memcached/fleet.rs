@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bellwether::shared::{Acquired, Found, Stored, Tier, TierTrouble};
-use bellwether::{Fence, Invalidation, Mode};
+use bellwether::{Fence, Invalidation, Mode, Span};
 use bellwether_adapters::tiers::memcached::{MemcachedOptions, MemcachedTier, Placement};
 use bellwether_servers::Memcached;
 
@@ -50,7 +50,8 @@ async fn values(tier: &Arc<MemcachedTier>) -> BTreeMap<usize, String> {
 }
 
 async fn remove_all(tier: &Arc<MemcachedTier>) {
-    let tasks = (0..KEYS).map(|n| async move { tier.invalidate(&key(n), Invalidation::Remove, Fence::ZERO).await });
+    let tasks =
+        (0..KEYS).map(|n| async move { tier.invalidate(&key(n), Invalidation::Remove, Fence::ZERO, Span::ZERO).await });
     assert!(in_lots(tasks).await.iter().all(Result::is_ok));
 }
 
@@ -330,7 +331,10 @@ fn a_dead_server_is_told_at_once_and_the_others_go_on() {
             let error = tier.get(&lost).await.unwrap_err();
             assert_eq!(error.kind, TierTrouble::Unreachable);
             assert!(error.text.contains(&servers[1].address().to_string()), "{}", error.text);
-            assert!(tier.invalidate(&lost, Invalidation::Remove, Fence::ZERO).await.is_err(), "never elsewhere");
+            assert!(
+                tier.invalidate(&lost, Invalidation::Remove, Fence::ZERO, Span::ZERO).await.is_err(),
+                "never elsewhere"
+            );
             assert_eq!(body(&tier, &kept).await.unwrap(), "kept");
         }
         assert!(since.elapsed() < Duration::from_secs(5), "a hundred rounds took {:?}", since.elapsed());

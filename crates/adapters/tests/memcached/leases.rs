@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use bellwether::shared::{Acquired, Ask, Envelope, Found, Stored, Tier, Verified, When};
+use bellwether::shared::{Acquired, Ask, Envelope, Found, Stored, Tier, Verified, Write};
 use bellwether::{FailClass, Fence, Invalidation, Kind, Mode, Span};
 use bellwether_adapters::tiers::memcached::MemcachedTier;
 
@@ -74,8 +74,8 @@ fn g3_a_late_writer_is_refused_whatever_came_in_between() {
             let name = format!("bw:late:{round}");
             let late = token(&tier, key, Ask { lease: Span(300), ..ask(Mode::Miss) }).await;
             match case {
-                "remove" => drop(other.invalidate(key, Invalidation::Remove, Fence::ZERO).await.unwrap()),
-                "expire" => drop(other.invalidate(key, Invalidation::Expire, Fence::ZERO).await.unwrap()),
+                "remove" => drop(other.invalidate(key, Invalidation::Remove, Fence::ZERO, Span::ZERO).await.unwrap()),
+                "expire" => drop(other.invalidate(key, Invalidation::Expire, Fence::ZERO, Span::ZERO).await.unwrap()),
                 "delete" => assert_eq!(plain.say(format!("delete {name}\r\n").as_bytes()), "DELETED"),
                 "set" => plain.set(&name, 100, b"by somebody else"),
                 "flush" => assert_eq!(plain.say(b"flush_all\r\n"), "OK"),
@@ -157,7 +157,7 @@ fn g2_a_removal_during_loads_wins_every_time() {
             });
             let loaders: Vec<_> = loaders.collect();
             let written = row.fetch_add(1, Ordering::SeqCst) + 1;
-            tiers[3].invalidate(key.as_bytes(), Invalidation::Remove, Fence::ZERO).await.unwrap();
+            tiers[3].invalidate(key.as_bytes(), Invalidation::Remove, Fence::ZERO, Span::ZERO).await.unwrap();
             for tier in &tiers {
                 if let Some(body) = body(tier, key.as_bytes()).await {
                     let seen: u32 = std::str::from_utf8(&body).unwrap().parse().unwrap();
@@ -175,14 +175,14 @@ fn an_expiry_leaves_a_rescue_and_a_removal_nothing() {
         let tier = open(&servers);
         let fence = store(&tier, b"k", entry("old")).await;
         assert_eq!(tier.verify(b"k").await.unwrap(), Verified::Holds(fence));
-        let raised = tier.invalidate(b"k", Invalidation::Expire, Fence::ZERO).await.unwrap();
+        let raised = tier.invalidate(b"k", Invalidation::Expire, Fence::ZERO, Span::ZERO).await.unwrap();
         assert!(raised.was_resident && raised.fence > fence);
         assert_eq!(tier.verify(b"k").await.unwrap(), Verified::Gone);
         let Found::Entry { envelope, lease: None } = tier.get(b"k").await.unwrap() else { panic!("a rescue") };
         assert_eq!((envelope.invalidated, envelope.fresh_ms, envelope.swr_ms), (true, 0, 0));
         assert!(envelope.hard_ms > 0 && envelope.body == "old");
 
-        let raised = tier.invalidate(b"k", Invalidation::Remove, Fence(u64::MAX / 2)).await.unwrap();
+        let raised = tier.invalidate(b"k", Invalidation::Remove, Fence(u64::MAX / 2), Span::ZERO).await.unwrap();
         assert!(raised.fence >= Fence(u64::MAX / 2), "not below what the caller knows of");
         assert_eq!(tier.get(b"k").await.unwrap(), Found::Nothing { lease: None });
         let next = token(&tier, b"k", ask(Mode::Miss)).await;
@@ -242,12 +242,12 @@ fn answers_that_may_not_be_kept_are_marked_for_everybody() {
 fn a_write_is_above_all_that_its_key_has_had_and_voids_every_token() {
     run(servers(1), |servers| async move {
         let tier = open(&servers);
-        let set = async |value| tier.write(b"k", When::Always, false, Fence::ZERO, entry(value)).await.unwrap().stored;
-        let first = tier.invalidate(b"k", Invalidation::Remove, Fence::ZERO).await.unwrap();
+        let set = async |value| tier.write(b"k", Write::default(), entry(value)).await.unwrap().stored;
+        let first = tier.invalidate(b"k", Invalidation::Remove, Fence::ZERO, Span::ZERO).await.unwrap();
         let written = set("written").await.unwrap();
         assert!(written > first.fence);
         assert_eq!(body(&tier, b"k").await.unwrap(), "written");
-        let second = tier.invalidate(b"k", Invalidation::Remove, Fence::ZERO).await.unwrap();
+        let second = tier.invalidate(b"k", Invalidation::Remove, Fence::ZERO, Span::ZERO).await.unwrap();
         let token = token(&tier, b"k", ask(Mode::Miss)).await;
         assert!(second.fence > written && set("newer").await.unwrap() > token);
         assert_eq!(tier.publish(b"k", token, entry("late")).await.unwrap(), Stored::Refused);
@@ -260,7 +260,7 @@ fn what_comes_late_leaves_alone_what_came_two_seconds_after_it() {
     run(servers(1), |servers| async move {
         let (tier, other) = (open(&servers), open(&servers));
         let set = async |key: &'static [u8], value: &'static str| {
-            other.write(key, When::Always, false, Fence::ZERO, entry(value)).await.unwrap();
+            other.write(key, Write::default(), entry(value)).await.unwrap();
         };
         set(b"old", "old").await;
         let answered = Instant::now();
@@ -271,11 +271,11 @@ fn what_comes_late_leaves_alone_what_came_two_seconds_after_it() {
         set(b"new", "new").await;
         let ago = || Span(u64::try_from(answered.elapsed().as_millis()).unwrap());
         for (key, left) in [(&b"new"[..], Some("new".into())), (b"soon", None), (b"old", None)] {
-            tier.invalidate_late(key, Invalidation::Remove, Fence::ZERO, ago()).await.unwrap();
+            tier.invalidate(key, Invalidation::Remove, Fence::ZERO, ago()).await.unwrap();
             assert_eq!(body(&tier, key).await, left, "{key:?}");
         }
         let late = Envelope { age_ms: ago().0, ..entry("late") };
-        let wrote = tier.write_late(b"new", ago(), false, Fence::ZERO, late).await.unwrap();
+        let wrote = tier.write(b"new", Write { late: ago(), ..Write::default() }, late).await.unwrap();
         assert_eq!((wrote.stored, body(&tier, b"new").await), (None, Some("new".into())));
         // Nor is anything brought back that somebody has removed, or written over, within these two seconds.
         for (key, removes) in [(&b"removed"[..], true), (b"over", false)] {
@@ -284,22 +284,24 @@ fn what_comes_late_leaves_alone_what_came_two_seconds_after_it() {
             let (answered, late) = (Instant::now(), entry("queued"));
             tokio::time::sleep(Duration::from_millis(100)).await;
             if removes {
-                other.invalidate(key, Invalidation::Remove, Fence::ZERO).await.unwrap();
+                other.invalidate(key, Invalidation::Remove, Fence::ZERO, Span::ZERO).await.unwrap();
             } else {
                 set(key, "since").await;
             }
             let ago = || Span(u64::try_from(answered.elapsed().as_millis()).unwrap());
-            let wrote = tier.write_late(key, ago(), false, Fence::ZERO, late).await.unwrap();
+            let wrote = tier.write(key, Write { late: ago(), ..Write::default() }, late).await.unwrap();
             assert_eq!(wrote.stored, None, "{key:?}");
-            tier.invalidate_late(key, Invalidation::Remove, Fence::ZERO, ago()).await.unwrap();
+            tier.invalidate(key, Invalidation::Remove, Fence::ZERO, ago()).await.unwrap();
             assert_eq!(body(&tier, key).await, None, "{key:?}: who can't tell leaves neither");
         }
         // The control: what surely came before gives way.
-        let wrote = tier.write_late(b"nobody's", Span::secs(1), false, Fence::ZERO, entry("queued")).await.unwrap();
+        let wrote =
+            tier.write(b"nobody's", Write { late: Span::secs(1), ..Write::default() }, entry("queued")).await.unwrap();
         assert!(wrote.stored.is_some());
         set(b"before", "before").await;
         tokio::time::sleep(Duration::from_millis(2_300)).await;
-        let wrote = tier.write_late(b"before", Span::ms(1), false, Fence::ZERO, entry("queued")).await.unwrap();
+        let wrote =
+            tier.write(b"before", Write { late: Span::ms(1), ..Write::default() }, entry("queued")).await.unwrap();
         assert!(wrote.stored.is_some() && body(&tier, b"before").await == Some("queued".into()));
     });
 }

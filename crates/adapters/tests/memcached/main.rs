@@ -12,8 +12,8 @@ use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bellwether::shared::{Acquired, Ask, Draw, Envelope, Format, Found, Tier};
-use bellwether::{Fence, Kind, Mode, Position, Span};
+use bellwether::shared::{Acquired, Ask, Draw, Envelope, Found, Tier};
+use bellwether::{Fence, Kind, Mode, Span};
 use bellwether_adapters::tiers::memcached::{MemcachedOptions, MemcachedTier};
 use bellwether_servers::Memcached;
 use bytes::Bytes;
@@ -47,24 +47,7 @@ fn open(servers: &[Memcached]) -> MemcachedTier {
 
 /// A value that says whose it is, fresh for a minute.
 fn entry(body: impl Into<Bytes>) -> Envelope {
-    Envelope {
-        kind: Kind::Value,
-        fence: Fence::ZERO,
-        age_ms: 0,
-        fresh_ms: 60_000,
-        swr_ms: 30_000,
-        hard_ms: 60_000,
-        invalidated: false,
-        cost_ms: 7,
-        version: None,
-        seen: Position::NONE,
-        tags: Vec::new(),
-        format: Format::Bytes,
-        about: Vec::new(),
-        split: bellwether::shared::Split::No,
-        tight: None,
-        body: body.into(),
-    }
+    Envelope { fresh_ms: 60_000, swr_ms: 30_000, hard_ms: 60_000, cost_ms: 7, ..Envelope::of(Kind::Value, body) }
 }
 
 fn ask(mode: Mode) -> Ask {

@@ -21,8 +21,6 @@ fn an_entry_comes_back_whole() {
                 tags: vec![1, u64::MAX],
                 format: Format::Json,
                 about: vec![(64, Bytes::from_static(b"etag"))],
-                split: bellwether::shared::Split::No,
-                tight: None,
                 age_ms: 20,
                 ..entry(body.to_owned())
             };
@@ -56,7 +54,7 @@ fn any_key_can_be_stored() {
         for (key, found) in keys.iter().zip(many) {
             let Found::Entry { envelope, .. } = found else { panic!("{key:?}: {found:?}") };
             assert_eq!(envelope.body, key, "each says whose it is");
-            tier.invalidate(key, Invalidation::Remove, Fence::ZERO).await.unwrap();
+            tier.invalidate(key, Invalidation::Remove, Fence::ZERO, Span::ZERO).await.unwrap();
             assert_eq!(body(&tier, key).await, None);
         }
     });
@@ -78,7 +76,7 @@ fn values_of_others_are_handed_out_unchanged_and_never_rewritten() {
             assert_eq!(body, data);
             assert_eq!(plain.get("bw:theirs").as_deref(), Some(data));
         }
-        tier.invalidate(b"theirs", Invalidation::Remove, Fence::ZERO).await.unwrap();
+        tier.invalidate(b"theirs", Invalidation::Remove, Fence::ZERO, Span::ZERO).await.unwrap();
         assert_eq!(tier.get(b"theirs").await.unwrap(), Found::Nothing { lease: None });
     });
 }
@@ -157,7 +155,7 @@ fn what_is_too_long_is_told_and_what_lies_there_too_long_is_not_taken_in() {
         let refused = tier.get(b"theirs").await.unwrap_err();
         assert!(refused.kind == TierTrouble::Unfit && refused.text.contains("900000"), "{refused:?}");
         // G2: it is removed all the same.
-        let raised = tier.invalidate(b"theirs", Invalidation::Remove, Fence::ZERO).await.unwrap();
+        let raised = tier.invalidate(b"theirs", Invalidation::Remove, Fence::ZERO, Span::ZERO).await.unwrap();
         assert!(raised.was_resident);
         assert_eq!(body(&tier, b"theirs").await, None);
         store(&tier, b"small", entry("still works")).await;

@@ -18,8 +18,6 @@ async fn an_entry_comes_back_with_all_that_is_known_of_it() {
         tags: vec![1, u64::MAX],
         format: Format::Json,
         about: vec![(64, Bytes::from_static(b"\"etag\""))],
-        split: bellwether::shared::Split::No,
-        tight: None,
         ..entry("{\"id\":1}".repeat(1000))
     };
     let token = granted(&tier, b"full").await;
@@ -70,7 +68,7 @@ async fn a_removal_leaves_nothing_and_an_expiry_a_rescue_alone() {
     for verb in [Invalidation::Remove, Invalidation::Expire] {
         let fence = store(&tier, b"k", "old").await;
         assert_eq!(tier.verify(b"k").await.unwrap(), Verified::Holds(fence));
-        let raised = tier.invalidate(b"k", verb, Fence::ZERO).await.unwrap();
+        let raised = tier.invalidate(b"k", verb, Fence::ZERO, Span::ZERO).await.unwrap();
         assert!(raised.was_resident && raised.fence > fence);
         assert_eq!(tier.verify(b"k").await.unwrap(), Verified::Gone);
         let rescue = match tier.get(b"k").await.unwrap() {
@@ -82,7 +80,7 @@ async fn a_removal_leaves_nothing_and_an_expiry_a_rescue_alone() {
             other => panic!("{other:?}"),
         };
         assert_eq!(rescue, verb == Invalidation::Expire);
-        let again = tier.invalidate(b"k", Invalidation::Remove, Fence::ZERO).await.unwrap();
+        let again = tier.invalidate(b"k", Invalidation::Remove, Fence::ZERO, Span::ZERO).await.unwrap();
         assert_eq!(again.was_resident, rescue, "a rescue is resident, a tombstone is not");
     }
 }
@@ -116,7 +114,7 @@ async fn foreign_values_are_handed_out_with_their_end_and_never_rewritten() {
         matches!(tier.acquire(b"empty", ask(Mode::Miss)).await.unwrap(), Acquired::Foreign { body, .. } if body.is_empty())
     );
     // A removal removes all the same.
-    assert!(tier.invalidate(b"plain", Invalidation::Expire, Fence::ZERO).await.unwrap().was_resident);
+    assert!(tier.invalidate(b"plain", Invalidation::Expire, Fence::ZERO, Span::ZERO).await.unwrap().was_resident);
     assert_eq!(tier.get(b"plain").await.unwrap(), Found::Nothing { lease: None });
 }
 
@@ -191,7 +189,7 @@ async fn g8_a_damaged_entry_is_a_miss_that_is_counted_and_does_not_come_back() {
         // It would be handed over as fresh for ever: whoever wants to load may.
         store(&tier, b"k", "new").await;
         assert_eq!(body(tier.get(b"k").await).as_deref(), Some(&b"new"[..]), "{reason} at {at}");
-        tier.invalidate(b"k", Invalidation::Remove, Fence::ZERO).await.unwrap();
+        tier.invalidate(b"k", Invalidation::Remove, Fence::ZERO, Span::ZERO).await.unwrap();
     }
     // Another key's entry is damage too.
     store(&tier, b"a", "of a").await;
@@ -231,7 +229,7 @@ async fn a_key_of_another_type_is_removed_like_any_other() {
     let tier = calm(&server.url());
     for (command, verb) in [("LPUSH", Invalidation::Remove), ("SADD", Invalidation::Expire)] {
         call(&server, &[command, "bw:k", "x"]).await;
-        let raised = tier.invalidate(b"k", verb, Fence::ZERO).await.unwrap();
+        let raised = tier.invalidate(b"k", verb, Fence::ZERO, Span::ZERO).await.unwrap();
         assert!(raised.was_resident, "{command}");
         assert_eq!(body(tier.get(b"k").await), None, "a tombstone stands there");
         assert!(set(&tier, b"k", entry("v")).await.unwrap() > raised.fence);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bellwether::shared::{TierTrouble, When, Wrote};
+use bellwether::shared::{TierTrouble, Write, Wrote};
 use bellwether::{Cache, Clock, Policy, Span};
 
 use super::*;
@@ -31,7 +31,7 @@ async fn a_server_that_takes_no_writes_is_known_by_its_cause_and_known_to_be_wel
         call(&server, words).await;
     }
     becomes(&tier, Some(TierTrouble::Full)).await;
-    assert!(tier.invalidate(b"k", bellwether::Invalidation::Remove, Fence::ZERO).await.is_ok());
+    assert!(tier.invalidate(b"k", bellwether::Invalidation::Remove, Fence::ZERO, Span::ZERO).await.is_ok());
     assert_eq!(trouble(&tier), Some(TierTrouble::Full), "a removal that goes through stores nothing");
     call(&server, &["CONFIG", "SET", "maxmemory", "0"]).await;
     becomes(&tier, None).await;
@@ -120,18 +120,12 @@ impl Tier for Shared {
         key: &'a [u8],
         verb: bellwether::Invalidation,
         at_least: Fence,
+        late: Span,
     ) -> Answer<'a, bellwether::shared::Raised> {
-        self.0.invalidate(key, verb, at_least)
+        self.0.invalidate(key, verb, at_least, late)
     }
-    fn write<'a>(
-        &'a self,
-        key: &'a [u8],
-        when: When,
-        reads: bool,
-        at_least: Fence,
-        envelope: Envelope,
-    ) -> Answer<'a, Wrote> {
-        self.0.write(key, when, reads, at_least, envelope)
+    fn write<'a>(&'a self, key: &'a [u8], how: Write, envelope: Envelope) -> Answer<'a, Wrote> {
+        self.0.write(key, how, envelope)
     }
     fn change<'a>(
         &'a self,

@@ -8,7 +8,7 @@ const REMOVE: Invalidation = Invalidation::Remove;
 /// What a removal leaves that was answered so long ago, and of which the server did not hear.
 async fn after_a_late_removal(tier: &RedisTier, key: &[u8], answered: Instant) -> Option<Bytes> {
     let ago = Span(u64::try_from(answered.elapsed().as_millis()).unwrap());
-    tier.invalidate_late(key, REMOVE, Fence::ZERO, ago).await.unwrap();
+    tier.invalidate(key, REMOVE, Fence::ZERO, ago).await.unwrap();
     body(tier.get(key).await)
 }
 
@@ -84,11 +84,11 @@ async fn a_late_write_yields_to_what_was_written_or_removed_since() {
     let answered = Instant::now();
     pass(50).await;
     set(&other, b"written", Envelope { age_ms: 0, ..entry("newer") }).await.unwrap();
-    other.invalidate(b"removed", REMOVE, Fence::ZERO).await.unwrap();
+    other.invalidate(b"removed", REMOVE, Fence::ZERO, Span::ZERO).await.unwrap();
     let found = async |key: &[u8]| {
         let ago = Span(u64::try_from(answered.elapsed().as_millis()).unwrap());
         let envelope = Envelope { age_ms: ago.0, ..entry("late") };
-        let wrote = tier.write_late(key, ago, false, Fence::ZERO, envelope).await.unwrap();
+        let wrote = tier.write(key, Write { late: ago, ..Write::default() }, envelope).await.unwrap();
         let body = body(tier.get(key).await).map(|body| String::from_utf8(body.to_vec()).unwrap());
         (wrote.stored.is_some(), body)
     };

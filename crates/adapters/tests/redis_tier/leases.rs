@@ -52,7 +52,7 @@ async fn g3_a_token_is_void_after_whatever_took_the_key_away() {
     }
     for verb in [Invalidation::Remove, Invalidation::Expire] {
         let token = granted(&tier, b"k").await;
-        tier.invalidate(b"k", verb, Fence::ZERO).await.unwrap();
+        tier.invalidate(b"k", verb, Fence::ZERO, Span::ZERO).await.unwrap();
         assert_eq!(tier.publish(b"k", token, entry("late")).await.unwrap(), Stored::Refused, "{verb:?}");
     }
     // Servers forget scripts: that voids nothing.
@@ -114,7 +114,7 @@ async fn a_backup_is_let_in_after_two_missed_heartbeats_and_the_late_holder_is_r
 async fn a_write_is_above_all_that_its_key_has_had_and_voids_every_token() {
     let server = redis(&[]).await;
     let tier = calm(&server.url());
-    let remove = async || tier.invalidate(b"k", Invalidation::Remove, Fence::ZERO).await.unwrap().fence;
+    let remove = async || tier.invalidate(b"k", Invalidation::Remove, Fence::ZERO, Span::ZERO).await.unwrap().fence;
     let removed = remove().await;
     let first = set(&tier, b"k", entry("one")).await.unwrap();
     assert!(first > removed, "a tombstone beats older writes, and this one is newer");
@@ -169,7 +169,7 @@ async fn fences_use_all_64_bits_in_order() {
         };
         assert_eq!((stale.fence, next), (token, Fence(token.0.max(next.0 - 1) + 1)), "{edge:x}");
         assert!(next > token, "{edge:x}");
-        let raised = tier.invalidate(&key, Invalidation::Expire, Fence::ZERO).await.unwrap();
+        let raised = tier.invalidate(&key, Invalidation::Expire, Fence::ZERO, Span::ZERO).await.unwrap();
         assert!(raised.fence > next, "{edge:x}");
         let written = set(&tier, &key, entry("x")).await.unwrap();
         assert!(written > raised.fence, "{edge:x}");

@@ -17,7 +17,9 @@ mod waiting;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bellwether::shared::{Acquired, Ask, Draw, Envelope, Format, Found, Mode, Position, Stored, Tier, TierError, When};
+use bellwether::shared::{
+    Acquired, Ask, Draw, Envelope, Format, Found, Mode, Position, Stored, Tier, TierError, Write,
+};
 use bellwether::{Fence, Kind, Span};
 use bellwether_adapters::tiers::redis::{RedisOptions, RedisTarget, RedisTier};
 use bellwether_servers::Redis;
@@ -76,28 +78,18 @@ fn open_with(url: &str, options: RedisOptions) -> RedisTier {
 
 /// What a plain `SET` does: the fence that it got.
 async fn set(tier: &RedisTier, key: &[u8], entry: Envelope) -> Result<Fence, TierError> {
-    let wrote = tier.write(key, When::Always, false, Fence::ZERO, entry).await?;
+    let wrote = tier.write(key, Write::default(), entry).await?;
     Ok(wrote.stored.expect("without a condition"))
 }
 
 fn entry(body: impl Into<Bytes>) -> Envelope {
     Envelope {
-        kind: Kind::Value,
-        fence: Fence::ZERO,
         age_ms: 5,
         fresh_ms: 60_000,
         swr_ms: 10_000,
         hard_ms: 100_000,
-        invalidated: false,
         cost_ms: 5,
-        version: None,
-        seen: Position::NONE,
-        tags: Vec::new(),
-        format: Format::Bytes,
-        about: Vec::new(),
-        split: bellwether::shared::Split::No,
-        tight: None,
-        body: body.into(),
+        ..Envelope::of(Kind::Value, body)
     }
 }
 

@@ -146,7 +146,7 @@ async fn g2_a_replica_that_is_cut_off_gives_nobody_what_is_over() {
         until_near(tier, REPLICAS).await;
     }
     cut_off(&cluster).await;
-    let removed = remover.invalidate(KEY, Invalidation::Remove, Fence::ZERO).await.unwrap();
+    let removed = remover.invalidate(KEY, Invalidation::Remove, Fence::ZERO, Span::ZERO).await.unwrap();
     assert!(removed.was_resident);
     for _ in 0..100 {
         assert_eq!(body(remover.get(KEY).await), None, "who removed it knows, however far replicas may lag");

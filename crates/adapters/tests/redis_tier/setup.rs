@@ -89,7 +89,7 @@ async fn missing_rights_are_told_with_those_that_are_needed_and_those_are_enough
     let token = granted(&rich, b"more").await;
     assert!(rich.renew(b"more", token, Span::secs(1)).await.unwrap());
     assert!(rich.release(b"more", token, Some((Span::secs(1), bellwether::FailClass::Failed))).await.unwrap());
-    rich.invalidate(b"k", Invalidation::Expire, Fence::ZERO).await.unwrap();
+    rich.invalidate(b"k", Invalidation::Expire, Fence::ZERO, Span::ZERO).await.unwrap();
     set(&rich, b"k", entry(noise(100_000))).await.unwrap();
     assert!(body(rich.get(b"k").await).is_some());
     let told = fatal(&open_with(&format!("redis://rich:p@127.0.0.1:{port}"), elsewhere).check().await);
@@ -115,7 +115,7 @@ async fn a_full_server_that_evicts_nothing_stores_nothing_but_still_forgets() {
     // What is there is read, and what must go goes, without a tombstone.
     assert_eq!(body(tier.get(b"held").await).as_deref(), Some(&b"old"[..]));
     for (key, verb) in [(&b"held"[..], Invalidation::Remove), (b"expires", Invalidation::Expire)] {
-        assert!(tier.invalidate(key, verb, Fence::ZERO).await.unwrap().was_resident);
+        assert!(tier.invalidate(key, verb, Fence::ZERO, Span::ZERO).await.unwrap().was_resident);
         assert_eq!(body(tier.get(key).await), None);
     }
     assert!(tier.counts().full > 0);

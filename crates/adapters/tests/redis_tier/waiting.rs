@@ -34,7 +34,7 @@ async fn whatever_changes_a_key_wakes_who_waits_for_it() {
         match end {
             "publish" => drop(tier.publish(key, token, entry("v")).await.unwrap()),
             "release" => drop(tier.release(key, token, None).await.unwrap()),
-            "invalidate" => drop(tier.invalidate(key, Invalidation::Remove, Fence::ZERO).await.unwrap()),
+            "invalidate" => drop(tier.invalidate(key, Invalidation::Remove, Fence::ZERO, Span::ZERO).await.unwrap()),
             "DEL" => drop(call(&server, &["DEL", "bw:DEL"]).await),
             "disconnection" => drop(call(&server, &["CLIENT", "KILL", "TYPE", "normal"]).await),
             "FLUSHALL" => drop(call(&server, &["FLUSHALL"]).await),

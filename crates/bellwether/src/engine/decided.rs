@@ -16,7 +16,7 @@ use crate::entry::{Aside, Resident, TierMark, relabelled};
 use crate::key::Key;
 use crate::load::Loaded;
 use crate::observe::shared::add;
-use crate::shared::{Change, Found, Only, TierTrouble, When, Wrote};
+use crate::shared::{Change, Found, Only, TierTrouble, When, Write, Wrote};
 use crate::state::space::SpaceState;
 
 /// What the tier decided.
@@ -42,7 +42,7 @@ impl Engine {
         let envelope = self.outgoing(&space, &key, &entry, self.position()).ok_or(TierTrouble::Unfit)?;
         let at_least = self.pending.raised(&key).max(link.holds).above();
         let to = link.to.clone();
-        let wrote = to.tier.write(&to.name, when, reads, at_least, envelope);
+        let wrote = to.tier.write(&to.name, Write { when, reads, at_least, ..Write::default() }, envelope);
         let Wrote { stored, before } = self.within_budget(&space, wrote).await?;
         let before = self.former(&space, &key, &mut link, before, asked);
         let Some(fence) = stored else {

@@ -273,7 +273,7 @@ impl Leader {
                 entry.kind() == Kind::Value && entry.fence() > self.engine.floor_of(&self.space, entry).removed
             });
             // Older than a removal that this process has not heard of yet may be what it would revive by a validator.
-            let lease = self.link.as_ref().and_then(|link| Some(link.claim.as_ref()?.token));
+            let lease = self.link.as_ref().and_then(|link| Some(link.lease.as_ref()?.token));
             shard.reads_by(&self.key, id, lease.filter(|_| begun.have.is_none()).unwrap_or_default());
             begun
         })
@@ -307,9 +307,9 @@ impl Leader {
         let times = self.space.load_times();
         let Terms { ttl, tags, version, keep } = answer.terms;
         let extra = Extra::of(version, tags.iter().map(Tag::named).collect());
-        let claim = self.link.as_ref().map(|link| link.claim.as_ref().map_or(Fence::ZERO, |claim| claim.token));
+        let token = self.link.as_ref().map(|link| link.lease.as_ref().map_or(Fence::ZERO, |lease| lease.token));
         let due = self.engine.clock.now() + self.engine.resync;
-        let aside = Aside { extra, mark: claim.map(|token| TierMark::of(token, due)), ..Aside::default() };
+        let aside = Aside { extra, mark: token.map(|token| TierMark::of(token, due)), ..Aside::default() };
         // What the loader says of keeping holds for every answer, a missing row's too.
         let kept = |found, kind| match keep {
             Keep::Yes => found,

@@ -1,21 +1,16 @@
 //! How is a decision carried out? The engine carries values and waits; every decision is the core's.
 
-pub(crate) mod adopt;
 pub(crate) mod ask;
 pub(crate) mod batch;
 pub(crate) mod cell;
-pub(crate) mod claim;
 pub(crate) mod debts;
 pub(crate) mod decided;
 pub(crate) mod due;
 pub(crate) mod heat;
 pub(crate) mod hit;
 pub(crate) mod lead;
-pub(crate) mod lease;
-pub(crate) mod leased;
 pub(crate) mod miss;
 pub(crate) mod notice;
-pub(crate) mod outside;
 pub(crate) mod refresh;
 pub(crate) mod resync;
 pub(crate) mod settle;
@@ -23,6 +18,7 @@ pub(crate) mod shelf;
 pub(crate) mod silence;
 pub(crate) mod stale;
 pub(crate) mod tier;
+pub(crate) mod token;
 pub(crate) mod told;
 pub(crate) mod unpack;
 pub(crate) mod verify;

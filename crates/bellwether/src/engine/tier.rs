@@ -1,10 +1,13 @@
 //! How is the shared tier asked, within a request's budget? One flight's dealings with it.
 
+mod adopt;
+pub(crate) mod lease;
+
 use std::sync::Arc;
 
 use bellwether_core::entry::{Kind, Meta};
 use bellwether_core::fence::{Fence, Floor, Invalidation};
-use bellwether_core::lease::{self, Mode};
+use bellwether_core::lease::{Mode, length};
 use bellwether_core::position::Position;
 use bellwether_core::read::walk::{Heard, Sharing, Step};
 use bellwether_core::time::{Span, Tick};
@@ -13,13 +16,13 @@ use bytes::Bytes;
 
 use crate::body::AnyBody;
 use crate::engine::cell::FlightCell;
-use crate::engine::claim::{Claim, Place};
+use crate::engine::tier::lease::{Lease, Place};
 use crate::engine::unpack::{travelled, unpacked};
 use crate::engine::{Engine, draw};
 use crate::entry::{Aside, Entry, Extra, Resident, Tag, TierMark};
 use crate::key::Key;
 use crate::observe::shared::add;
-use crate::shared::{Acquired, Ask, Encoded, Envelope, Found, Limit, Split, TierError, TierTrouble};
+use crate::shared::{Acquired, Ask, Encoded, Envelope, Found, Limit, TierError, TierTrouble};
 use crate::state::flights::Shard;
 use crate::state::space::SpaceState;
 
@@ -30,7 +33,7 @@ pub(crate) struct Link {
     pub(crate) holds: Fence,
     /// What is left of the time that may be spent there until somebody must be waited for.
     left: Span,
-    pub(crate) claim: Option<Claim>,
+    pub(crate) lease: Option<Lease>,
 }
 
 /// What the tier said.
@@ -84,20 +87,14 @@ impl Link {
         let to =
             Place { engine: engine.clone(), space: space.clone(), tier: tier.clone(), name: travel.name(&key.bytes) };
         let holds = engine.memory.peek(key.by_ref()).and_then(|entry| Some(entry.mark()?.fence())).unwrap_or_default();
-        Some(Link { to: Arc::new(to), holds, left: engine.tier_budget, claim: None })
+        Some(Link { to: Arc::new(to), holds, left: engine.tier_budget, lease: None })
     }
 
     /// What the walk must know.
     pub(crate) fn sharing(&self, refresh: bool) -> Sharing {
         let (p99, mean) = self.to.space.load_times();
         let timeout = self.to.space.gate.timeout();
-        Sharing {
-            lease: lease::length(p99, timeout),
-            timeout,
-            expected: mean,
-            unwatched: self.to.engine.resync,
-            refresh,
-        }
+        Sharing { lease: length(p99, timeout), timeout, expected: mean, unwatched: self.to.engine.resync, refresh }
     }
 
     /// Draws the local fence of what will be read, once no invalidation of the key is on its way to the tier: until
@@ -144,7 +141,7 @@ impl Link {
             Err(trouble) => return self.trouble(trouble),
         };
         if let Acquired::Granted { token, .. } = acquired {
-            self.claim = Some(Claim::new(&self.to, token, seen, lease));
+            self.lease = Some(Lease::new(&self.to, token, seen, lease));
         }
         self.answered(key, acquired, asked)
     }
@@ -410,11 +407,8 @@ impl Engine {
         };
         let now = self.clock.now();
         Some(Envelope {
-            kind: meta.kind,
-            fence: Fence::ZERO,
             age_ms: meta.age(now).0,
             fresh_ms: meta.fresh_until.since(now).0,
-            invalidated: false,
             swr_ms: meta.swr_ms,
             hard_ms: meta.hard_ms,
             cost_ms: meta.cost_ms,
@@ -423,9 +417,7 @@ impl Engine {
             tags: entry.tags().iter().map(|tag| tag.hash).collect(),
             format: encoded.format,
             about: encoded.about,
-            split: Split::No,
-            tight: None,
-            body: encoded.body,
+            ..Envelope::of(meta.kind, encoded.body)
         })
     }
 }

@@ -15,7 +15,7 @@ use crate::entry::Resident;
 use crate::events::Debt;
 use crate::key::{Key, KeyRef};
 use crate::observe::shared::add;
-use crate::shared::{Raised, Tier, TierTrouble, When, Wrote};
+use crate::shared::{Raised, Tier, TierTrouble, Write, Wrote};
 use crate::state::pending::{MOST_REFUSALS, Owed, Standing, Turn};
 use crate::state::space::SpaceState;
 
@@ -173,18 +173,15 @@ impl Engine {
         };
         let name = name(owed, key);
         // What others have done since whoever asked was answered is newer.
-        let ago = owed.since.map_or(Span::ZERO, |since| surely(self.clock.now().since(since)));
-        let beside = match self.tell_written(tier, &name, key, owed, ago).await {
+        let late = owed.since.map_or(Span::ZERO, |since| surely(self.clock.now().since(since)));
+        let beside = match self.tell_written(tier, &name, key, owed, late).await {
             Ok(Some(raised)) => return Ok(raised),
             Ok(None) => false,
             // Another type of the engine lies there: it goes first.
             Err(TierTrouble::WrongType) => true,
             Err(trouble) => return Err(trouble),
         };
-        let invalidate = match ago {
-            Span::ZERO => tier.invalidate(&name, owed.verb, owed.at_least),
-            ago => tier.invalidate_late(&name, owed.verb, owed.at_least, ago),
-        };
+        let invalidate = tier.invalidate(&name, owed.verb, owed.at_least, late);
         let raised = match self.within_budget(&owed.space, invalidate).await {
             Ok(raised) => raised,
             // A key that the tier can't have, by its length: there is nothing to give up.
@@ -206,24 +203,21 @@ impl Engine {
     }
 
     /// Puts what was written in the place of what the tier has: no reader finds nothing in between. `None`: nothing was
-    /// written that still holds, or it can't be there; then what is there goes, unless it came less than `ago`.
+    /// written that still holds, or it can't be there; then what is there goes, unless it came less than `late` ago.
     async fn tell_written(
         &self,
         tier: &Arc<dyn Tier>,
         name: &[u8],
         key: &Key,
         owed: &Owed,
-        ago: Span,
+        late: Span,
     ) -> Result<Option<Raised>, TierTrouble> {
         // Before the look at what covers it: what is invalidated from here on is past it.
         let seen = self.position();
         let Some(entry) = self.to_bring(key, owed) else { return Ok(None) };
         let Some(envelope) = self.outgoing(&owed.space, key, &entry, seen) else { return Ok(None) };
-        let write = match ago {
-            Span::ZERO => tier.write(name, When::Always, false, owed.at_least, envelope),
-            ago => tier.write_late(name, ago, false, owed.at_least, envelope),
-        };
-        let fence = match self.within_budget(&owed.space, write).await {
+        let how = Write { late, at_least: owed.at_least, ..Write::default() };
+        let fence = match self.within_budget(&owed.space, tier.write(name, how, envelope)).await {
             Ok(Wrote { stored: Some(fence), .. }) => fence,
             Ok(Wrote { stored: None, .. }) => {
                 // Somebody wrote or removed it since: what was written here is over.

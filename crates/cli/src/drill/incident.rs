@@ -3,29 +3,30 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use bellwether_drill::incidents::{self, Kind, Options, Progress};
+use bellwether_drill::incidents::{self, Incident, Kind, Options, Progress};
 use bellwether_drill::{DrillError, FleetFlaw, Nodes, PASSWORD, Target, serve_fleet};
-use clap::{Args, ValueEnum};
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use clap::{Args, Command};
 
 use super::held::{conclude, failed, program, runtime};
 use crate::failure::Failure;
 use crate::output::complain;
 use crate::report::Place;
 
-pub(super) const HELP: &str = "Starts an engine, several servers that share it, an origin that counts and callers, as \
+const HELP: &str = "Starts an engine, several servers that share it, an origin that counts and callers, as \
     processes of this machine, and judges by what that origin saw and what callers were told. It ends within a \
     minute or two, and ends what it has started.\n\nExit codes:\n  0  every row is ok\n  1  a row failed, or the drill could \
     not be held\n  2  bad input";
 
 #[derive(Args)]
-pub(crate) struct Incident {
+pub(crate) struct Arguments {
     /// Share this Redis instead of an own: redis://[[USER]:PASSWORD@]HOST:PORT[/DB]; the password may stand in
     /// BELLWETHER_DRILL_PASSWORD. It is not touched but for keys that begin with bw-drill-
     #[arg(long, value_name = "URL")]
     against: Option<String>,
     /// Start naive servers instead of ours, to see the drill fail
-    #[arg(long, value_name = "FLAW")]
-    control: Option<Flaw>,
+    #[arg(long, value_name = "FLAW", value_parser = flaws())]
+    control: Option<FleetFlaw>,
     /// Shorter, with fewer callers
     #[arg(long)]
     quick: bool,
@@ -34,38 +35,17 @@ pub(crate) struct Incident {
     json: Option<PathBuf>,
 }
 
-/// What is wrong with each server of a naive fleet.
-#[derive(Clone, Copy, ValueEnum)]
-enum Flaw {
-    /// Cache-aside; misses of one process share a load, those of two do not
-    Coalescing,
-    /// SET NX PX as a lock, and nothing is compared when the value is stored
-    Lock,
-    /// Copies in each process that live for their whole ttl
-    Local,
-    /// Copies in each process alone, and nothing shared
-    Alone,
-    /// Memcached nodes by hash modulo their number
-    Modulo,
-}
-
-impl From<Flaw> for FleetFlaw {
-    fn from(flaw: Flaw) -> FleetFlaw {
-        match flaw {
-            Flaw::Coalescing => FleetFlaw::Coalescing,
-            Flaw::Lock => FleetFlaw::Lock,
-            Flaw::Local => FleetFlaw::Local,
-            Flaw::Alone => FleetFlaw::Alone,
-            Flaw::Modulo => FleetFlaw::Modulo,
-        }
-    }
+/// What is wrong with each server of a naive fleet, by its name.
+fn flaws() -> impl TypedValueParser<Value = FleetFlaw> {
+    let names = FleetFlaw::ALL.map(|flaw| PossibleValue::new(flaw.name()).help(flaw.what()));
+    PossibleValuesParser::new(names).try_map(|name| FleetFlaw::named(&name).ok_or("there is no such flaw"))
 }
 
 /// One process of a naive fleet.
 #[derive(Args)]
 pub(crate) struct Control {
-    #[arg(long)]
-    flaw: Flaw,
+    #[arg(long, value_parser = flaws())]
+    flaw: FleetFlaw,
     #[arg(long)]
     origin: SocketAddr,
     /// A file with redis://… or memcached://HOST:PORT,…
@@ -73,9 +53,15 @@ pub(crate) struct Control {
     shared: PathBuf,
 }
 
-pub(super) fn hold(name: &str, arguments: &Incident) -> Result<(), Failure> {
-    let incident = incidents::ALL.into_iter().find(|incident| incident.name == name);
-    let incident = incident.ok_or_else(|| Failure::Run(format!("there is no drill `{name}`")))?;
+/// How an incident is asked for.
+pub(super) fn command(incident: &'static Incident) -> Command {
+    let mut what = incident.what.to_owned();
+    // A sentence on the command line begins with a capital.
+    what[..1].make_ascii_uppercase();
+    Arguments::augment_args(Command::new(incident.name)).about(what).after_help(HELP)
+}
+
+pub(super) fn hold(incident: &'static Incident, arguments: &Arguments) -> Result<(), Failure> {
     let options = options(arguments).map_err(failed)?;
     // Before anything is started: a report that can't be written is better known now.
     let place = Place::reserve("--json", arguments.json.as_ref())?;
@@ -83,10 +69,9 @@ pub(super) fn hold(name: &str, arguments: &Incident) -> Result<(), Failure> {
     conclude(&report, place)
 }
 
-fn options(arguments: &Incident) -> Result<Options, DrillError> {
+fn options(arguments: &Arguments) -> Result<Options, DrillError> {
     let against = arguments.against.as_ref().map(|url| Target::parse(url, std::env::var(PASSWORD).ok())).transpose()?;
-    let control = arguments.control.map(FleetFlaw::from);
-    Ok(Options { program: program()?, control, against, quick: arguments.quick })
+    Ok(Options { program: program()?, control: arguments.control, against, quick: arguments.quick })
 }
 
 /// What goes on, on stderr: the table alone is the output.
@@ -119,6 +104,6 @@ pub(super) fn control(arguments: &Control) -> Result<(), Failure> {
     };
     let expected = || Failure::input(format!("--shared {file}: expected redis://… or memcached://…"));
     let nodes = nodes.ok_or_else(expected)?;
-    let serving = serve_fleet(arguments.flaw.into(), arguments.origin, nodes);
+    let serving = serve_fleet(arguments.flaw, arguments.origin, nodes);
     runtime()?.block_on(serving).map_err(|error| Failure::Run(error.to_string()))
 }

@@ -85,10 +85,7 @@ proptest! {
         for (now, done, Did { writes, late }) in heard {
             let before = cell.map_or(Fence::ZERO, |cell| cell.fence);
             if writes {
-                let fence = match late {
-                    0 => Cell::may_write(cell, When::Always, Fence::ZERO, at(now)),
-                    late => Cell::may_write_late(cell, Span(late), Fence::ZERO, at(now)),
-                };
+                let fence = Cell::may_write(cell, When::Always, Span(late), Fence::ZERO, at(now));
                 cell = fence.map(|fence| stored(done, fence)).or(cell);
             } else if late == 0 {
                 cell = Some(Cell::invalidate(cell, Invalidation::Remove, Fence::ZERO, at(now)).1);

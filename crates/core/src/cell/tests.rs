@@ -163,20 +163,23 @@ fn giving_back_a_lease_never_shortens_a_tombstone() {
 #[test]
 fn a_write_is_above_all_that_the_key_has_had_and_all_that_its_writer_knows() {
     let (raised, cell) = Cell::invalidate(None, Invalidation::Remove, Fence::ZERO, NOW);
-    let first = Cell::may_write(Some(cell), When::Always, Fence::ZERO, NOW).expect("without a condition");
+    let first = Cell::may_write(Some(cell), When::Always, Span::ZERO, Fence::ZERO, NOW).expect("without a condition");
     assert!(first > raised.fence, "a tombstone beats older writes, and this one is newer");
     let known = Fence(first.0 + (1 << 40));
-    assert!(Cell::may_write(Some(cell), When::Always, known, later(5)).is_some_and(|fence| fence >= known));
+    assert!(Cell::may_write(Some(cell), When::Always, Span::ZERO, known, later(5)).is_some_and(|fence| fence >= known));
     assert!(
-        Cell::may_write(None, When::Always, known, later(5)).is_some_and(|fence| fence >= known),
+        Cell::may_write(None, When::Always, Span::ZERO, known, later(5)).is_some_and(|fence| fence >= known),
         "it was forgotten"
     );
-    assert!(Cell::may_write(Some(Cell::foreign()), When::Always, Fence::ZERO, later(5)).is_some(), "as a SET of Redis");
+    assert!(
+        Cell::may_write(Some(Cell::foreign()), When::Always, Span::ZERO, Fence::ZERO, later(5)).is_some(),
+        "as a SET of Redis"
+    );
 }
 
 #[test]
 fn a_condition_is_about_what_is_fresh_there_and_a_write_voids_every_token() {
-    let may = |cell, when, at| Cell::may_write(cell, when, Fence::ZERO, at);
+    let may = |cell, when, at| Cell::may_write(cell, when, Span::ZERO, Fence::ZERO, at);
     let (token, leased) = granted(None, ask(Mode::Miss), NOW);
     for nothing in [None, leased, Some(Cell::invalidate(None, Invalidation::Remove, Fence::ZERO, NOW).1)] {
         assert_eq!(may(nothing, When::Present, later(1)), None, "{nothing:?}");
@@ -287,7 +290,7 @@ proptest! {
                     cell = Some(next);
                 }
                 Act::Write(when) => {
-                    if let Some(fence) = Cell::may_write(cell, when, known.above(), at) {
+                    if let Some(fence) = Cell::may_write(cell, when, Span::ZERO, known.above(), at) {
                         prop_assert!(cell.is_none_or(|cell| fence > cell.fence) && fence > known);
                         void = tokens.len();
                         known = fence;

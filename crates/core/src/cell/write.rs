@@ -99,25 +99,19 @@ impl Cell {
         Some((fence, next))
     }
 
-    /// The fence under which something may be written now; `None`: the condition does not hold. Whatever is written is
-    /// above all that the key has had, and every token is void.
-    pub fn may_write(cell: Option<Cell>, when: When, at_least: Fence, at: Now) -> Option<Fence> {
+    /// The fence under which something may be written now; `None`: the condition does not hold, or what is there was made, or
+    /// removed, less than `late` ago. Whatever is written is above all that the key has had, and every token is void.
+    pub fn may_write(cell: Option<Cell>, when: When, late: Span, at_least: Fence, at: Now) -> Option<Fence> {
         let now = at.tick();
         let cell = super::alive(cell, now);
+        let newer = cell.is_some_and(|cell| cell.is_newer(late, now));
         let there = cell.is_some_and(|cell| cell.is_there(now));
         let holds = match when {
             When::Always => true,
             When::Absent => !there,
             When::Present => there,
         };
-        holds.then(|| Cell::next_fence(cell.as_ref(), at, at_least))
-    }
-
-    /// The fence under which something may be written that was written `ago` elsewhere; `None`: what is there was made, or
-    /// removed, after that.
-    pub fn may_write_late(cell: Option<Cell>, ago: Span, at_least: Fence, at: Now) -> Option<Fence> {
-        let newer = super::alive(cell, at.tick()).is_some_and(|cell| cell.is_newer(ago, at.tick()));
-        Cell::may_write(cell, When::Always, at_least, at).filter(|_| !newer)
+        (holds && !newer).then(|| Cell::next_fence(cell.as_ref(), at, at_least))
     }
 
     /// Whether there is something for those who ask whether there is: a value that is fresh, or bytes of somebody else.

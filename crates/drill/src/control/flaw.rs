@@ -24,6 +24,20 @@ impl Flaw {
             Flaw::Pool => "pool",
         }
     }
+
+    /// What is wrong, in a line of help.
+    pub fn what(self) -> &'static str {
+        match self {
+            Flaw::Naive => "Every miss loads for itself",
+            Flaw::Singleflight => "Misses share the first caller's load, which knows nothing of removals",
+            Flaw::Pool => "A pool of connections that takes back unread answers",
+        }
+    }
+
+    /// The flaw that is called so.
+    pub fn named(name: &str) -> Option<Flaw> {
+        Flaw::ALL.into_iter().find(|flaw| flaw.name() == name)
+    }
 }
 
 /// What is wrong with each process of a fleet that shares an engine.
@@ -54,6 +68,17 @@ impl FleetFlaw {
             FleetFlaw::Local => "local",
             FleetFlaw::Alone => "alone",
             FleetFlaw::Modulo => "modulo",
+        }
+    }
+
+    /// What is wrong, in a line of help.
+    pub fn what(self) -> &'static str {
+        match self {
+            FleetFlaw::Coalescing => "Cache-aside; misses of one process share a load, those of two do not",
+            FleetFlaw::Lock => "SET NX PX as a lock, and nothing is compared when the value is stored",
+            FleetFlaw::Local => "Copies in each process that live for their whole ttl",
+            FleetFlaw::Alone => "Copies in each process alone, and nothing shared",
+            FleetFlaw::Modulo => "Memcached nodes by hash modulo their number",
         }
     }
 

@@ -56,11 +56,11 @@ pub(super) fn origin(cx: &mut Context<'_>, name: &str, place: Place, fields: Fie
     let base = section.cx.base;
     // Of an address that can't be read, because a variable in it is not set, nothing is known.
     let mut of = None;
-    let database = section.parsed("sql", |text| {
+    let database = section.origin("sql", |text| {
         of = dialect(text);
         database(text, of, base)
     });
-    let http = section.parsed("http", http_base);
+    let http = section.origin("http", http_base);
     let speaks = speaks(&mut section, of);
     let budget = budget(&mut section);
     let written = section.setting("sql").or_else(|| section.setting("http"));
@@ -157,6 +157,10 @@ fn sqlite_path(text: &str, base: &Path) -> Result<PathBuf, Wrong> {
                 Some(meant) => wrong().hint(format!("did you mean {meant}://?")),
                 None => wrong(),
             },
+            // Words of a connection: a password may be among them.
+            None if text.contains(['=', '@', ' ']) => {
+                wrong().hint("write a URL: postgres://user:${PASSWORD}@host/database")
+            }
             None => wrong().hint(format!("write \"sqlite://{text}\"")),
         });
     };

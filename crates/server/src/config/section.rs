@@ -3,7 +3,7 @@
 use super::problem::{Place, Report, Wrong, did_you_mean, one_of};
 use super::raw::{Field, Fields, LISTS, Value};
 use super::secret::Secret;
-use bellwether_adapters::tiers::address::without_secrets;
+use bellwether_adapters::tiers::address::{up_to_secret, without_secrets};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
 use std::path::Path;
@@ -172,9 +172,23 @@ impl<'a, 'c> Section<'a, 'c> {
 
     /// As [`Section::parsed`], for a URL that may carry a secret: problems show it without.
     pub(super) fn url<T>(&mut self, key: &'static str, parse: impl FnOnce(&str) -> Result<T, Wrong>) -> Option<T> {
+        self.address(key, address_shown, parse)
+    }
+
+    /// The same for the address of an origin, which may be a file.
+    pub(super) fn origin<T>(&mut self, key: &'static str, parse: impl FnOnce(&str) -> Result<T, Wrong>) -> Option<T> {
+        self.address(key, origin_shown, parse)
+    }
+
+    fn address<T>(
+        &mut self,
+        key: &'static str,
+        shows: fn(&str) -> String,
+        parse: impl FnOnce(&str) -> Result<T, Wrong>,
+    ) -> Option<T> {
         let field = self.take(key)?;
         let shown = match &field.value {
-            Value::Text(text) | Value::Override(text) => format!("{key} = {}", quoted(&address_shown(text))),
+            Value::Text(text) | Value::Override(text) => format!("{key} = {}", quoted(&shows(text))),
             other => shown(key, other),
         };
         self.set.insert(key, (field.place.clone(), shown.clone()));
@@ -330,7 +344,7 @@ fn url(text: &str) -> Option<(&str, &str)> {
     Some(text.split_at(end))
 }
 
-/// `text` in quotes, shortened, and without what stands before the `@` of a URL.
+/// `text` in quotes, shortened, without what stands before the `@` of a URL, and up to what may be a secret.
 pub(super) fn quoted(text: &str) -> String {
     let mut text = text.to_owned();
     if let Some((scheme, rest)) = url(&text)
@@ -338,9 +352,7 @@ pub(super) fn quoted(text: &str) -> String {
     {
         text = format!("{scheme}***@{host}");
     }
-    if let Some((before, _)) = text.split_once("password=") {
-        text = format!("{before}password=***");
-    }
+    text = up_to_secret(&text);
     if let Some((end, _)) = text.char_indices().nth(QUOTED) {
         text.truncate(end);
         text.push('…');
@@ -353,6 +365,21 @@ fn address_shown(text: &str) -> String {
     let variable = text.strip_prefix("${").and_then(|rest| rest.strip_suffix('}'));
     let name = |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
     if text == "off" || variable.is_some_and(name) { text.to_owned() } else { without_secrets(text) }
+}
+
+/// The address of an origin for problems: as that of a tier, but that a file's path is no secret.
+fn origin_shown(text: &str) -> String {
+    let path = text.strip_prefix("sqlite://").unwrap_or(text);
+    if !path.contains(['@', ':', '=', '?']) {
+        return text.to_owned();
+    }
+    match url(text) {
+        Some((scheme, rest)) if !scheme.ends_with("://") => {
+            let shown = without_secrets(&format!("{}//{rest}", scheme));
+            shown.replacen("//", "", 1)
+        }
+        _ => address_shown(text),
+    }
 }
 
 pub(super) fn bare(value: &Value) -> String {

@@ -177,10 +177,17 @@ impl Parameters {
                     let hint = "`host` names the directory of a unix socket; a host stands behind the `@`";
                     return Err(wrong("has a `host` that is no directory", hint));
                 }
-                // Its value may be a secret.
+                // Its value may be a secret, and what has none may be the rest of one.
                 other => {
                     let hint = "only `sslmode`, `sslrootcert` and `host` are known";
-                    return Err(wrong(&format!("has the parameter `{other}`"), hint));
+                    let names = |name: &str| name.bytes().all(|b| b.is_ascii_alphabetic() || b == b'_');
+                    let named = pair.contains('=') && names(other);
+                    let problem = if named {
+                        format!("has the parameter `{other}`")
+                    } else {
+                        "has a parameter without name or value".into()
+                    };
+                    return Err(wrong(&problem, hint));
                 }
             }
         }

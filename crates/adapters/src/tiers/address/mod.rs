@@ -14,4 +14,4 @@ pub use mistake::AddressMistake;
 pub use nouns::{MAX_DATABASE, MOST_SERVERS, RedisShape, RedisTarget, ServerAddress, Servers, TierAddress};
 #[cfg(feature = "memcached")]
 pub(super) use read::MEMCACHED_PORT;
-pub use shown::without_secrets;
+pub use shown::{up_to_secret, without_secrets};

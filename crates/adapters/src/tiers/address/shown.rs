@@ -30,6 +30,47 @@ pub fn without_secrets(text: &str) -> String {
     format!("{scheme}://{login}{}{}", hosts.join(","), tail(behind))
 }
 
+/// Any text for an error or a log, up to the first name whose value may be a secret (`password=`, `api_key=`, `token=` …).
+/// What goes on behind it may belong to it. A placeholder such as `:id` or `${PASSWORD}` is no secret.
+///
+/// ```
+/// use bellwether_adapters::tiers::address::up_to_secret;
+/// assert_eq!(up_to_secret("/p/{id}?v=2&api_key=hunter2"), "/p/{id}?v=2&api_key=***");
+/// assert_eq!(up_to_secret("SELECT a FROM t WHERE token = :id"), "SELECT a FROM t WHERE token = :id");
+/// ```
+pub fn up_to_secret(text: &str) -> String {
+    for (at, _) in text.match_indices('=') {
+        let (before, value) = (&text[..at], text[at + 1..].trim_start());
+        let part_of_name = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+        let name = before.trim_end().rsplit(|c: char| !part_of_name(c)).next().unwrap_or_default();
+        if names_secret(name) && !value.is_empty() && !is_placeholder(value) {
+            return format!("{before}={HIDDEN}");
+        }
+    }
+    text.to_owned()
+}
+
+/// Whether something will stand there that does not yet: a parameter, a capture, a variable.
+fn is_placeholder(text: &str) -> bool {
+    let mut chars = text.chars();
+    match (chars.next(), chars.next()) {
+        (Some('{'), _) | (Some('$'), Some('{' | '0'..='9')) => true,
+        (Some(':'), Some(next)) => next.is_ascii_alphabetic(),
+        (Some('?'), next) => next.is_none_or(|next| " ),".contains(next)),
+        _ => false,
+    }
+}
+
+/// Words that names of secrets hold.
+const WITHIN: [&str; 4] = ["passw", "pwd", "secret", "credential"];
+/// And those that they end with.
+const LAST: [&str; 8] = ["pass", "passphrase", "token", "key", "auth", "authorization", "signature", "sig"];
+
+fn names_secret(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    WITHIN.iter().any(|word| name.contains(word)) || LAST.iter().any(|word| name.ends_with(word))
+}
+
 /// A host as it is written; where a port should be may stand the password of `user:password`.
 fn host(text: &str) -> String {
     if text.is_empty() || server(text, 1).is_ok() {
@@ -70,7 +111,7 @@ fn is_name(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::without_secrets;
+    use super::{up_to_secret, without_secrets};
 
     #[test]
     fn of_an_address_its_scheme_its_hosts_and_the_names_of_parameters_are_shown_and_nothing_else() {
@@ -113,6 +154,46 @@ mod tests {
             ("memcached://h?x=hunter2", "memcached://h?x=***"),
         ] {
             assert_eq!(without_secrets(text), shown, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_text_is_shown_up_to_the_first_name_that_a_secret_follows() {
+        for name in [
+            "password",
+            "passwd",
+            "pwd",
+            "pass",
+            "sslpassword",
+            "db_pass",
+            "token",
+            "access_token",
+            "secret",
+            "client_secret",
+            "api_key",
+            "apikey",
+            "X-Api-Key",
+            "key",
+            "auth",
+            "sig",
+            "X-Amz-Signature",
+            "PASSWORD",
+        ] {
+            for (before, behind) in
+                [("/p?", ""), ("host=h user=u ", " port=1"), ("https://h/p?a=1&", "&b=2"), ("", ";x")]
+            {
+                let shown = up_to_secret(&format!("{before}{name}=hunter2{behind}"));
+                assert_eq!(shown, format!("{before}{name}=***"));
+            }
+            assert_eq!(up_to_secret(&format!("{name} = 'hunter2'")), format!("{name} =***"), "as a statement has it");
+            for placeholder in [":id", "$1", "${PASSWORD}", "{id}", "?"] {
+                let text = format!("WHERE {name} = {placeholder} AND x={placeholder}");
+                assert_eq!(up_to_secret(&text), text, "nobody's secret");
+            }
+        }
+        for text in ["", "=", "password", "password=", "60 seconds", "author=me", "/p?page=2", "tokens=3", "sslmode=on"]
+        {
+            assert_eq!(up_to_secret(text), text, "control");
         }
     }
 }

@@ -76,22 +76,18 @@ impl Bench {
 
 fn envelope(body: &[u8]) -> Envelope {
     Envelope {
-        kind: Kind::Value,
         fence: Fence(5),
         age_ms: 100,
         fresh_ms: 60_000,
         swr_ms: 10_000,
         hard_ms: 30_000,
-        invalidated: false,
         cost_ms: 12,
         version: Some(3),
         seen: Position { epoch: 4, number: 9 },
         tags: vec![1, 2],
         format: Format::Json,
         about: vec![(64, Bytes::from_static(b"text/plain"))],
-        split: bellwether::shared::Split::No,
-        tight: None,
-        body: Bytes::copy_from_slice(body),
+        ..Envelope::of(Kind::Value, Bytes::copy_from_slice(body))
     }
 }
 

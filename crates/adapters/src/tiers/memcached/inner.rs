@@ -199,16 +199,16 @@ impl Inner {
         Err(failed("others were quicker every time"))
     }
 
-    /// An invalidation that somebody was told of so long `ago`.
+    /// An invalidation, `late` as whoever asked was told of it so long ago.
     pub(super) async fn invalidate(
         &self,
         key: &[u8],
         verb: Invalidation,
         at_least: Fence,
-        ago: Span,
+        late: Span,
     ) -> Result<Raised, TierError> {
         let decide = move |_: &Name, slot: &Slot| {
-            let (raised, next) = Cell::invalidate_late(slot.cell, verb, at_least, slot.surely(ago), slot.now);
+            let (raised, next) = Cell::invalidate_late(slot.cell, verb, at_least, slot.surely(late), slot.now);
             let held = slot.envelope.as_ref().filter(|_| slot.cell.is_some());
             let salts = held.map(|held| held.extensions.salts.clone()).unwrap_or_default();
             let reply = Raised { fence: raised.fence, was_resident: raised.was_resident, salts };

@@ -25,7 +25,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bellwether::shared::Envelope as Entry;
-use bellwether::shared::{Acquired, Ask, Change, Found, Raised, Stored, Tier, TierError, Verified, When, Wrote};
+use bellwether::shared::{Acquired, Ask, Change, Found, Raised, Stored, Tier, TierError, Verified, Write, Wrote};
 use bellwether::{FailClass, Fence, Invalidation, Span};
 use bellwether_core::cell::{self, Cell};
 use bellwether_core::ring::split;
@@ -253,46 +253,17 @@ impl Tier for MemcachedTier {
         key: &'a [u8],
         verb: Invalidation,
         at_least: Fence,
+        late: Span,
     ) -> BoxFuture<'a, Result<Raised, TierError>> {
-        self.invalidate_late(key, verb, at_least, Span::ZERO)
+        self.inner.invalidate(key, verb, at_least, late).boxed()
     }
 
-    fn invalidate_late<'a>(
-        &'a self,
-        key: &'a [u8],
-        verb: Invalidation,
-        at_least: Fence,
-        ago: Span,
-    ) -> BoxFuture<'a, Result<Raised, TierError>> {
-        self.inner.invalidate(key, verb, at_least, ago).boxed()
-    }
-
-    fn write<'a>(
-        &'a self,
-        key: &'a [u8],
-        when: When,
-        reads: bool,
-        at_least: Fence,
-        envelope: Entry,
-    ) -> BoxFuture<'a, Result<Wrote, TierError>> {
-        let decide = move |name: &Name, slot: &Slot| {
-            let fence = Cell::may_write(slot.cell, when, at_least, slot.now);
-            self.inner.written(name, slot, fence, reads, &envelope)
-        };
-        self.inner.step(key, For::Change, decide).boxed()
-    }
-
-    fn write_late<'a>(
-        &'a self,
-        key: &'a [u8],
-        ago: Span,
-        reads: bool,
-        at_least: Fence,
-        envelope: Entry,
-    ) -> BoxFuture<'a, Result<Wrote, TierError>> {
+    fn write<'a>(&'a self, key: &'a [u8], how: Write, envelope: Entry) -> BoxFuture<'a, Result<Wrote, TierError>> {
+        let Write { when, late, reads, at_least } = how;
         let decide = move |name: &Name, slot: &Slot| {
             // What may be newer stays for whoever removes what may be older.
-            let fence = slot.at_most(ago).and_then(|ago| Cell::may_write_late(slot.cell, ago, at_least, slot.now));
+            let late = slot.at_most(late);
+            let fence = late.and_then(|late| Cell::may_write(slot.cell, when, late, at_least, slot.now));
             self.inner.written(name, slot, fence, reads, &envelope)
         };
         self.inner.step(key, For::Change, decide).boxed()

@@ -81,8 +81,12 @@ impl Slot {
         if bounded { Span(ago.0.saturating_sub(CLOCKS_DIFFER.0)) } else { Span::ZERO }
     }
 
-    /// How long ago it was at most. `None`: what lies here has a moment that can't be compared with ours.
+    /// How long ago it was at most. `None`: what lies here has a moment that can't be compared with ours. Zero is just now,
+    /// and is compared with nothing.
     pub(super) fn at_most(&self, ago: Span) -> Option<Span> {
+        if ago == Span::ZERO {
+            return Some(Span::ZERO);
+        }
         let Some(cell) = self.cell.filter(|cell| cell.created > Tick(0)) else { return Some(ago) };
         let bounded = self.ttl.is_some_and(is_counted) && cell.created <= self.now.tick();
         // What was taken off because clocks drift is put on twice.

@@ -7,8 +7,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bellwether::Fence;
 use bellwether::shared::{Change, TierError, When, Wrote};
+use bellwether::{Fence, Span};
 use bellwether_core::cell::{self, Cell, What};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
@@ -121,7 +121,7 @@ async fn put_back(inner: Arc<Inner>, key: Vec<u8>, was: Slot, fence: Fence) {
 
 /// What lay there, in the place of its tombstone: with the ends that it had.
 fn back(name: &Name, was: &Slot, slot: &Slot) -> Request {
-    let fence = Cell::may_write(slot.cell, When::Always, Fence::ZERO, slot.now);
+    let fence = Cell::may_write(slot.cell, When::Always, Span::ZERO, Fence::ZERO, slot.now);
     match (was.cell.filter(|_| was.envelope.is_some()), fence) {
         (Some(cell), Some(fence)) => {
             let next = Cell { fence, token: None, lease_until: bellwether::Tick(0), ..cell };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bellwether::shared::{
-    Acquired, Ask, Change, Draw, Envelope, Found, Mode, Raised, TierError, TierTrouble, Verified, When, Wrote,
+    Acquired, Ask, Change, Draw, Envelope, Found, Mode, Raised, TierError, TierTrouble, Verified, Write, Wrote,
 };
 use bellwether::{Fence, Invalidation, Span};
 use bellwether_envelope::{Header, Unreadable};
@@ -22,7 +22,7 @@ use super::lane::Purpose;
 use super::node::Node;
 use super::options::Reads;
 use super::route::{Answer, Question};
-use super::script::{self, Acquire, Body, Call, Words, Write};
+use super::script::{self, Acquire, Body, Call, Words};
 use super::waiting::Waiting;
 use crate::tiers::wire::{is_expired, seal};
 
@@ -118,6 +118,9 @@ impl RedisTier {
     /// How long ago something was by the clock of whoever orders what happens to `key`; zero if that one was set back since,
     /// or it was not this one that ordered then.
     pub(super) async fn by_its_clock(&self, key: &[u8], ago: Span) -> Span {
+        if ago == Span::ZERO {
+            return ago;
+        }
         let steady = self.route.owner(key).await.is_ok_and(|node| node.clock.is_steady_for(ago.into()));
         if steady { ago } else { Span::ZERO }
     }
@@ -273,9 +276,9 @@ impl RedisTier {
         key: &[u8],
         verb: Invalidation,
         at_least: Fence,
-        ago: Span,
+        late: Span,
     ) -> Result<Raised, TierError> {
-        let call = script::invalidate(verb, self.tombstone_ms(), at_least, self.sent_us(key).await, ago);
+        let call = script::invalidate(verb, self.tombstone_ms(), at_least, self.sent_us(key).await, late);
         let (mut words, node) = self.run(key, &call, true).await?;
         let odd = |fault: Fault| fault.into_error(&node.label);
         let fence = words.fence().map_err(odd)?;
@@ -283,19 +286,11 @@ impl RedisTier {
         Ok(Raised { fence, was_resident, salts: words.salts().map_err(odd)? })
     }
 
-    pub(super) async fn wrote(
-        &self,
-        key: &[u8],
-        when: When,
-        ago: Span,
-        reads: bool,
-        at_least: Fence,
-        envelope: &Envelope,
-    ) -> Result<Wrote, TierError> {
+    pub(super) async fn wrote(&self, key: &[u8], how: Write, envelope: &Envelope) -> Result<Wrote, TierError> {
         let (bytes, windows) = self.sealed(key, envelope)?;
-        let longest = if reads { u64::from(self.common.options.max_value) + AROUND } else { 0 };
-        let write = Write { when, at_least, longest, sent_us: self.sent_us(key).await, ago };
-        Ok(self.wrote_by(key, &script::write(write, windows, bytes)).await?.0)
+        let longest = if how.reads { u64::from(self.common.options.max_value) + AROUND } else { 0 };
+        let call = script::write(how, longest, self.sent_us(key).await, windows, bytes);
+        Ok(self.wrote_by(key, &call).await?.0)
     }
 
     pub(super) async fn changed(

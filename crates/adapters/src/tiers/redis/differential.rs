@@ -3,14 +3,14 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use bellwether::shared::{Ask, Change, Draw, Ending, Envelope, Format, Mode, Only, Position, When};
+use bellwether::shared::{Ask, Change, Draw, Ending, Envelope, Mode, Only, When, Write};
 use bellwether::{FailClass, Fence, Invalidation, Kind, Span};
 use bellwether_core::cell::{self, Cell, Now, What};
 use bellwether_envelope::{Header, Kind as StoredKind};
 use bellwether_servers::Redis;
 use bytes::Bytes;
 
-use super::script::{self, Acquire, Body, Call, Words, Write};
+use super::script::{self, Acquire, Body, Call, Words};
 use super::{RedisOptions, RedisTarget, RedisTier};
 use crate::tiers::wire::{class_of, seal};
 
@@ -25,22 +25,12 @@ fn tier(redis: &Redis) -> RedisTier {
 
 fn entry(kind: Kind) -> Envelope {
     Envelope {
-        kind,
-        fence: Fence::ZERO,
         age_ms: 3,
         fresh_ms: 20,
         swr_ms: if kind == Kind::Value { 30 } else { 0 },
         hard_ms: if kind == Kind::Value { 90 } else { 0 },
-        invalidated: false,
         cost_ms: 3,
-        version: None,
-        seen: Position::NONE,
-        tags: vec![],
-        format: Format::Bytes,
-        about: vec![],
-        split: bellwether::shared::Split::No,
-        tight: None,
-        body: if kind == Kind::Value { Bytes::from_static(b"body") } else { Bytes::new() },
+        ..Envelope::of(kind, if kind == Kind::Value { Bytes::from_static(b"body") } else { Bytes::new() })
     }
 }
 
@@ -156,18 +146,14 @@ impl Both {
             }
             15 | 17 => {
                 let when = [When::Always, When::Absent, When::Present][random.usize(..3)];
-                // What is late has no condition.
-                let ago = if when == When::Always { Span([0, 10, 40][random.usize(..3)]) } else { Span::ZERO };
+                let late = Span([0, 10, 40][random.usize(..3)]);
                 let (bytes, envelope) = self.sealed(random);
                 let windows = super::entry::windows(&envelope);
-                let write = Write { when, longest: 1 << 20, ago, ..Write::default() };
-                let mut words = self.run(&script::write(write, windows, bytes)).await;
+                let how = Write { when, late, ..Write::default() };
+                let mut words = self.run(&script::write(how, 1 << 20, 0, windows, bytes)).await;
                 let now = Now(words.now_us);
-                let fence = match ago {
-                    Span::ZERO => Cell::may_write(self.cell, when, Fence::ZERO, now),
-                    ago => Cell::may_write_late(self.cell, ago, Fence::ZERO, now),
-                };
-                if ago > Span::ZERO && fence.is_none() {
+                let fence = Cell::may_write(self.cell, when, late, Fence::ZERO, now);
+                if when == When::Always && fence.is_none() {
                     self.met.insert("write too late");
                 }
                 assert_eq!((words.status == 1, words.fence().unwrap()), (fence.is_some(), fence.unwrap_or_default()));
@@ -179,7 +165,7 @@ impl Both {
                 assert_eq!(words.body().unwrap() != Body::None, there, "{left:?}");
                 self.met.insert(if fence.is_some() { "write" } else { "write refused" });
                 self.cell = fence.map(|fence| Cell { fence, ..modelled(&envelope, now) }).or(self.cell);
-                format!("write {when:?}, {ago} late")
+                format!("write {when:?}, {late} late")
             }
             20..22 => self.change(random).await,
             16 => {

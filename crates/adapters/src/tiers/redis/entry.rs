@@ -67,22 +67,18 @@ mod tests {
 
     fn sample() -> Envelope {
         Envelope {
-            kind: Kind::Value,
             fence: Fence(u64::MAX - 5),
             age_ms: 30,
             fresh_ms: 1000,
             swr_ms: 500,
             hard_ms: 2000,
-            invalidated: false,
             cost_ms: 30,
             version: Some(7),
             seen: Position { epoch: 3, number: 9 },
             tags: vec![1, u64::MAX],
             format: Format::Json,
             about: vec![(64, Bytes::from_static(b"etag"))],
-            split: bellwether::shared::Split::No,
-            tight: None,
-            body: Bytes::from(vec![b'x'; 5000]),
+            ..Envelope::of(Kind::Value, Bytes::from(vec![b'x'; 5000]))
         }
     }
 

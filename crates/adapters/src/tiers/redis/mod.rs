@@ -37,7 +37,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bellwether::shared::{
-    Acquired, Ask, Change, Envelope, Found, Raised, Stored, Tier, TierError, Verified, When, Wrote,
+    Acquired, Ask, Change, Envelope, Found, Raised, Stored, Tier, TierError, Verified, Write, Wrote,
 };
 use bellwether::{FailClass, Fence, Invalidation, Span};
 use bellwether_core::ring::split;
@@ -182,56 +182,21 @@ impl Tier for RedisTier {
         key: &'a [u8],
         verb: Invalidation,
         at_least: Fence,
+        late: Span,
     ) -> BoxFuture<'a, Result<Raised, TierError>> {
         async move {
             let key = self.stored(key);
-            self.count(self.invalidated(&key, verb, at_least, Span::ZERO).await)
+            let late = self.by_its_clock(&key, late).await;
+            self.count(self.invalidated(&key, verb, at_least, late).await)
         }
         .boxed()
     }
 
-    fn invalidate_late<'a>(
-        &'a self,
-        key: &'a [u8],
-        verb: Invalidation,
-        at_least: Fence,
-        ago: Span,
-    ) -> BoxFuture<'a, Result<Raised, TierError>> {
+    fn write<'a>(&'a self, key: &'a [u8], how: Write, envelope: Envelope) -> BoxFuture<'a, Result<Wrote, TierError>> {
         async move {
             let key = self.stored(key);
-            let ago = self.by_its_clock(&key, ago).await;
-            self.count(self.invalidated(&key, verb, at_least, ago).await)
-        }
-        .boxed()
-    }
-
-    fn write<'a>(
-        &'a self,
-        key: &'a [u8],
-        when: When,
-        reads: bool,
-        at_least: Fence,
-        envelope: Envelope,
-    ) -> BoxFuture<'a, Result<Wrote, TierError>> {
-        async move {
-            let key = self.stored(key);
-            self.count(self.wrote(&key, when, Span::ZERO, reads, at_least, &envelope).await)
-        }
-        .boxed()
-    }
-
-    fn write_late<'a>(
-        &'a self,
-        key: &'a [u8],
-        ago: Span,
-        reads: bool,
-        at_least: Fence,
-        envelope: Envelope,
-    ) -> BoxFuture<'a, Result<Wrote, TierError>> {
-        async move {
-            let key = self.stored(key);
-            let ago = self.by_its_clock(&key, ago).await;
-            self.count(self.wrote(&key, When::Always, ago, reads, at_least, &envelope).await)
+            let how = Write { late: self.by_its_clock(&key, how.late).await, ..how };
+            self.count(self.wrote(&key, how, &envelope).await)
         }
         .boxed()
     }

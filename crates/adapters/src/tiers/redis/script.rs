@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use bellwether::shared::{Ask, Change, Mode, Only, When};
+use bellwether::shared::{Ask, Change, Mode, Only, When, Write};
 use bellwether::{FailClass, Fence, Invalidation, Span};
 use bellwether_core::cell::TOKEN_STEP;
 use bytes::Bytes;
@@ -124,33 +124,22 @@ pub(super) fn release(token: Fence, failed: Option<(Span, FailClass)>) -> Call {
     Call { script: &RELEASE, args: vec![fence(token), number(cool), number(class)] }
 }
 
-/// `sent_us`: as in `publish`; `ago`: so long ago it was acknowledged.
-pub(super) fn invalidate(verb: Invalidation, tombstone_ms: u64, at_least: Fence, sent_us: u64, ago: Span) -> Call {
+/// `sent_us`: as in `publish`; `late`: so long ago it was acknowledged.
+pub(super) fn invalidate(verb: Invalidation, tombstone_ms: u64, at_least: Fence, sent_us: u64, late: Span) -> Call {
     let verb = u64::from(verb == Invalidation::Expire);
-    let args = vec![number(verb), number(tombstone_ms), fence(at_least), number(sent_us), number(ago.0)];
+    let args = vec![number(verb), number(tombstone_ms), fence(at_least), number(sent_us), number(late.0)];
     Call { script: &INVALIDATE, args }
 }
 
-/// Under which condition something is written, when it is sent and how late, and what of before is wanted.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Write {
-    pub(super) when: When,
-    pub(super) at_least: Fence,
-    pub(super) longest: u64,
-    /// As in [`publish`].
-    pub(super) sent_us: u64,
-    /// So long ago it was acknowledged.
-    pub(super) ago: Span,
-}
-
-pub(super) fn write(write: Write, windows: Windows, envelope: Vec<u8>) -> Call {
-    let when = match write.when {
+/// `longest`: of what was there before, to be handed over; `sent_us`: as in `publish`.
+pub(super) fn write(how: Write, longest: u64, sent_us: u64, windows: Windows, envelope: Vec<u8>) -> Call {
+    let when = match how.when {
         When::Always => 0,
         When::Absent => 1,
         When::Present => 2,
     };
-    let words = [number(when), fence(write.at_least)].into_iter();
-    let numbers = [write.longest, write.sent_us, write.ago.0].map(number);
+    let words = [number(when), fence(how.at_least)].into_iter();
+    let numbers = [longest, sent_us, how.late.0].map(number);
     let args = words.chain(numbers).chain(windows.args()).chain([envelope]).collect();
     Call { script: &WRITE, args }
 }

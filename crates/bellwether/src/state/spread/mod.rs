@@ -32,7 +32,7 @@ use self::counts::{Counts, Used, add};
 use self::near::{Near, Nearby};
 use self::places::Places;
 use crate::shared::{
-    Acquired, Ask, Change, Envelope, Found, Raised, Split, Stored, Tier, TierError, TierTrouble, Verified, When, Wrote,
+    Acquired, Ask, Change, Envelope, Found, Raised, Split, Stored, Tier, TierError, TierTrouble, Verified, Write, Wrote,
 };
 
 /// Keys that are split at once; more are not.
@@ -222,19 +222,15 @@ impl Spread {
         Ok((uncopied(found), said))
     }
 
-    /// `ago`: when it was told that it is done, if that was not just now. Copies of what stays for being newer go all the
-    /// same: they are made anew.
+    /// Copies of what stays for being newer go all the same: they are made anew.
     async fn invalidate_split(
         &self,
         key: &[u8],
         verb: Invalidation,
         at_least: Fence,
-        ago: Span,
+        late: Span,
     ) -> Result<Raised, TierError> {
-        let mut raised = match ago {
-            Span::ZERO => self.inner.invalidate(key, verb, at_least).await?,
-            ago => self.inner.invalidate_late(key, verb, at_least, ago).await?,
-        };
+        let mut raised = self.inner.invalidate(key, verb, at_least, late).await?;
         self.near.raise(key, raised.fence);
         let mut salts = std::mem::take(&mut raised.salts);
         // The entry may have been evicted: then it names none.
@@ -259,7 +255,7 @@ impl Spread {
             }
         }
         let names: Vec<Vec<u8>> = salts.iter().map(|salt| split::name(*salt, key)).collect();
-        let remove = |name| self.inner.invalidate(name, Invalidation::Remove, Fence::ZERO);
+        let remove = |name| self.inner.invalidate(name, Invalidation::Remove, Fence::ZERO, Span::ZERO);
         for done in join_all(names.iter().map(|name| remove(name))).await {
             done?;
         }
@@ -380,50 +376,17 @@ impl Tier for SpreadTier {
         key: &'a [u8],
         verb: Invalidation,
         at_least: Fence,
+        late: Span,
     ) -> BoxFuture<'a, Result<Raised, TierError>> {
-        self.0.invalidate_split(key, verb, at_least, Span::ZERO).boxed()
+        self.0.invalidate_split(key, verb, at_least, late).boxed()
     }
 
-    fn invalidate_late<'a>(
-        &'a self,
-        key: &'a [u8],
-        verb: Invalidation,
-        at_least: Fence,
-        ago: Span,
-    ) -> BoxFuture<'a, Result<Raised, TierError>> {
-        self.0.invalidate_split(key, verb, at_least, ago).boxed()
-    }
-
-    fn write<'a>(
-        &'a self,
-        key: &'a [u8],
-        when: When,
-        reads: bool,
-        at_least: Fence,
-        envelope: Envelope,
-    ) -> BoxFuture<'a, Result<Wrote, TierError>> {
+    fn write<'a>(&'a self, key: &'a [u8], how: Write, envelope: Envelope) -> BoxFuture<'a, Result<Wrote, TierError>> {
         async move {
             // What was there names its copies.
-            let reads = reads || self.0.inner.nodes() > 1;
+            let how = Write { reads: how.reads || self.0.inner.nodes() > 1, ..how };
             let (envelope, named) = self.0.naming(key, envelope);
-            let wrote = self.0.inner.write(key, when, reads, at_least, envelope).await?;
-            self.0.clone().written(key, wrote, named).await
-        }
-        .boxed()
-    }
-
-    fn write_late<'a>(
-        &'a self,
-        key: &'a [u8],
-        ago: Span,
-        reads: bool,
-        at_least: Fence,
-        envelope: Envelope,
-    ) -> BoxFuture<'a, Result<Wrote, TierError>> {
-        async move {
-            let reads = reads || self.0.inner.nodes() > 1;
-            let (envelope, named) = self.0.naming(key, envelope);
-            let wrote = self.0.inner.write_late(key, ago, reads, at_least, envelope).await?;
+            let wrote = self.0.inner.write(key, how, envelope).await?;
             self.0.clone().written(key, wrote, named).await
         }
         .boxed()

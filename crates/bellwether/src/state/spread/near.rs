@@ -136,22 +136,12 @@ mod tests {
 
     fn found(fence: u64, fresh_ms: u64) -> Found {
         let envelope = Envelope {
-            kind: Kind::Value,
             fence: Fence(fence),
-            age_ms: 0,
             fresh_ms,
             swr_ms: 1_000,
             hard_ms: 1_000,
-            invalidated: false,
             cost_ms: 1,
-            version: None,
-            seen: Position::NONE,
-            tags: Vec::new(),
-            format: Format::Bytes,
-            about: Vec::new(),
-            split: Split::No,
-            tight: None,
-            body: "v".into(),
+            ..Envelope::of(Kind::Value, "v")
         };
         Found::Entry { envelope, lease: None }
     }

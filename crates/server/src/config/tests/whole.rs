@@ -226,6 +226,29 @@ fn a_secret_is_never_shown() {
     }
     let shown = wrong(&format!("[origin.o]\nsql = \"postgres://me@h/db?password=12345\"\n{}", plain("")));
     assert!(!shown.contains("12345") && shown.contains("password=***"), "{shown}");
+    for secret in [
+        "sql = \"postgres://me@h/db?sslpassword=12345\"",
+        "sql = \"postgres://me@h/db?sslmode=on&token=12345\"",
+        "sql = \"postgres://me@h/db?12345\"",
+        "sql = \"postgres://me@h/12345/x\"",
+        "sql = \"postgres://me:x12345\"",
+        "sql = \"mysql://h/db?pwd=12345\"",
+        "sql = \"host=h user=me password=12345\"",
+        "sql = \"host=h;Pwd=12345\"",
+        "sql = \"me:12345@h\"",
+        "http = \"https://h/v1?api_key=12345\"",
+        "http = \"https://h?secret=12345\"",
+        "http = \"h/v1?access_token=12345\"",
+    ] {
+        let shown = wrong(&format!("[origin.o]\n{secret}\n{}", plain("")));
+        assert!(!shown.contains("12345") && shown.contains("***"), "{shown}");
+    }
+    let get = |rest: &str| {
+        let space = "[[space]]\nmatch = \"p:{id}\"\norigin = \"o\"\nttl = \"1s\"";
+        wrong(&format!("[origin.o]\nhttp = \"https://h\"\n{space}\nget = \"/p/{{nosuch}}?{rest}\"\n"))
+    };
+    assert!(get("v=12345").contains("12345"), "control: it is shown");
+    assert!(!get("api_key=12345").contains("12345") && get("api_key=12345").contains("api_key=***"));
     let config = valid(&format!("[origin.o]\nsql = \"postgres://me:12345@h/db\"\n{}", plain("")));
     assert!(!format!("{config:?}").contains("12345"));
 }

@@ -2,7 +2,7 @@
 //! with others is turned away before it reads or writes anything.
 
 use bellwether::shared::{Acquired, Ask, Draw, Envelope, Format, Found, Tier, TierError};
-use bellwether::{Fence, Kind, Mode, Position, Span};
+use bellwether::{Fence, Kind, Mode, Span};
 use bytes::Bytes;
 use serde_json::{Value, json};
 
@@ -86,22 +86,5 @@ fn compared(theirs: &[u8], ours: &Value) -> Fits {
 
 /// What is written down, as an entry.
 pub(super) fn marker(settings: &Value) -> Envelope {
-    Envelope {
-        kind: Kind::Value,
-        fence: Fence::ZERO,
-        age_ms: 0,
-        fresh_ms: STAYS.0,
-        swr_ms: 0,
-        hard_ms: 0,
-        cost_ms: 0,
-        version: None,
-        seen: Position::NONE,
-        tags: Vec::new(),
-        invalidated: false,
-        format: Format::Json,
-        about: Vec::new(),
-        split: bellwether::shared::Split::No,
-        tight: None,
-        body: Bytes::from(settings.to_string()),
-    }
+    Envelope { fresh_ms: STAYS.0, format: Format::Json, ..Envelope::of(Kind::Value, Bytes::from(settings.to_string())) }
 }

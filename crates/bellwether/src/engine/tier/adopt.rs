@@ -127,16 +127,16 @@ impl Leader {
 
     /// Tells the tier how the load ended.
     pub(crate) async fn part(&mut self, parting: Parting, kept: Option<Resident>) {
-        let Some(claim) = self.link.as_mut().and_then(|link| link.claim.take()) else {
+        let Some(lease) = self.link.as_mut().and_then(|link| link.lease.take()) else {
             if let Some(entry) = kept.filter(|_| self.walk.right() == Right::Alone) {
                 self.engine.shelve(&self.space, &self.key, &entry, self.engine.position());
             }
             return;
         };
-        let seen = claim.seen;
+        let seen = lease.seen;
         match (parting, kept) {
-            (Parting::Publish, Some(entry)) => match self.engine.outgoing(&self.space, &self.key, &entry, claim.seen) {
-                Some(envelope) => match claim.publish(envelope).await {
+            (Parting::Publish, Some(entry)) => match self.engine.outgoing(&self.space, &self.key, &entry, lease.seen) {
+                Some(envelope) => match lease.publish(envelope).await {
                     Ok(Stored::Yes(_)) => self.engine.shelve(&self.space, &self.key, &entry, seen),
                     // An invalidation elsewhere, or another writer, came first: what is here is no better.
                     Ok(Stored::Refused) => self.engine.forget(&self.key, entry.fence()),
@@ -150,12 +150,12 @@ impl Leader {
                     Err(_) => self.unproven(&entry, LONE_FRESH.at_most(self.engine.resync)),
                 },
                 None => {
-                    claim.release(None).await;
+                    lease.release(None).await;
                     self.unproven(&entry, self.engine.resync);
                 }
             },
-            (Parting::Release(failed), _) => claim.release(failed).await,
-            (Parting::Publish | Parting::Silent, _) => claim.release(None).await,
+            (Parting::Release(failed), _) => lease.release(failed).await,
+            (Parting::Publish | Parting::Silent, _) => lease.release(None).await,
         }
     }
 

@@ -16,11 +16,11 @@ use bellwether_core::why::Why;
 use crate::body::AnyBody;
 use crate::engine::ask::{Answer, Ask};
 use crate::engine::cell::{FlightCell, Outcome, Outside};
-use crate::engine::claim::Place;
 use crate::engine::hit::Look;
-use crate::engine::leased::{FULL_RETRY, Leased, given, holder};
 use crate::engine::settle::Kept;
+use crate::engine::tier::lease::Place;
 use crate::engine::tier::{Asked, Link, Offer, Said, at_fence};
+use crate::engine::token::given::{FULL_RETRY, Leased, given, holder};
 use crate::engine::{Engine, draw};
 use crate::entry::{Resident, Tag, TierMark, relabelled};
 use crate::error::Error;
@@ -30,7 +30,7 @@ use crate::observe::shared::add;
 use crate::shared::{Acquired, Found, Stored, TierTrouble};
 use crate::state::flights::Ending;
 use crate::state::space::SpaceState;
-use crate::token::{Lease, Of, Token};
+use crate::token::{Of, Proof, Token};
 
 /// So often a caller asks in a row whom an invalidation comes before each time.
 const MOST_BIDS: u32 = 8;
@@ -269,7 +269,7 @@ impl Engine {
             (Some(token), _) => {
                 let to = to.clone();
                 let give_back = Box::new(move || give_back(&to, token));
-                (Outside::Lease { token, give_back }, Of::Fleet(Lease { token, seen: answered.seen }))
+                (Outside::Lease { token, give_back }, Of::Fleet(Proof { token, seen: answered.seen }))
             }
             (None, Right::Beside) => (Outside::Beside, Of::Lone(fence)),
             (None, _) => (Outside::Lone, Of::Lone(fence)),
@@ -324,20 +324,20 @@ impl Engine {
         cell.complete(outcome);
     }
 
-    /// Stores a value in the fleet, if `lease` is still the key's: the tier decides.
+    /// Stores a value in the fleet, if `proof` is still the key's: the tier decides.
     pub(crate) async fn publish_in_fleet(
         self: Arc<Engine>,
         space: Arc<SpaceState>,
         key: Key,
-        lease: Lease,
+        proof: Proof,
         loaded: Loaded<AnyBody>,
     ) -> bool {
         let Some(to) = Link::of(&self, &space, &key).map(|link| link.to) else { return false };
         let now = self.clock.now();
         let (held, here) =
-            self.flights.locked(&key, |shard| (holder(shard, &key, now, is(lease.token)), shard.floor(&key)));
+            self.flights.locked(&key, |shard| (holder(shard, &key, now, is(proof.token)), shard.floor(&key)));
         // Granted by another process: when the value was read is known by the tier's fence alone, as far as clocks agree.
-        let age = Span(self.clock.wall_us().saturating_sub(bellwether_core::cell::Now::of(lease.token).0) / 1000);
+        let age = Span(self.clock.wall_us().saturating_sub(bellwether_core::cell::Now::of(proof.token).0) / 1000);
         let (fence, since) = match &held {
             Some(held) => (held.fence, held.since),
             None => (self.next_fence(), now - age.at_most(OLDEST)),
@@ -346,18 +346,18 @@ impl Engine {
         let entry = self.written(&space, &key, loaded, fence, since).filter(|entry| {
             let floor = match &held {
                 Some(_) => here.merge(self.floor_of(&space, entry)),
-                None => self.foreign_floor(&space, entry, lease.seen, now.since(since)),
+                None => self.foreign_floor(&space, entry, proof.seen, now.since(since)),
             };
             tier_knows && !floor.covers(fence)
         });
         let Some(entry) = entry else {
-            give_back(&to, lease.token);
-            self.settle_outside(&space, &key, lease.token, None);
+            give_back(&to, proof.token);
+            self.settle_outside(&space, &key, proof.token, None);
             return false;
         };
-        let envelope = self.outgoing(&space, &key, &entry, lease.seen);
+        let envelope = self.outgoing(&space, &key, &entry, proof.seen);
         let stored = match envelope {
-            Some(envelope) => self.within_budget(&space, to.tier.publish(&to.name, lease.token, envelope)).await,
+            Some(envelope) => self.within_budget(&space, to.tier.publish(&to.name, proof.token, envelope)).await,
             None => Err(TierTrouble::Unfit),
         };
         match stored {
@@ -367,21 +367,21 @@ impl Engine {
                     mark.set(fence, self.clock.now() + self.resync);
                     entry.watch();
                 }
-                if self.settle_outside(&space, &key, lease.token, Some(&entry)) {
-                    self.shelve(&space, &key, &entry, lease.seen);
+                if self.settle_outside(&space, &key, proof.token, Some(&entry)) {
+                    self.shelve(&space, &key, &entry, proof.seen);
                 }
                 true
             }
             Ok(Stored::Refused) => {
                 add(&self.tally.refused);
-                self.settle_outside(&space, &key, lease.token, None);
+                self.settle_outside(&space, &key, proof.token, None);
                 false
             }
             Err(trouble) => {
                 // Whether it is there is not known, or it can't be: never tried again, and fresh here for a moment at most.
                 let passes = matches!(trouble, TierTrouble::Unfit | TierTrouble::WrongType);
                 if passes {
-                    give_back(&to, lease.token);
+                    give_back(&to, proof.token);
                 }
                 if trouble == TierTrouble::Unfit {
                     // Nobody else must go on with an older one.
@@ -389,7 +389,7 @@ impl Engine {
                 }
                 let most = if passes { self.resync } else { LONE_FRESH };
                 let entry = relabelled(&entry, unproven(entry.meta(), most), None, false);
-                held.is_some() && self.settle_outside(&space, &key, lease.token, Some(&entry))
+                held.is_some() && self.settle_outside(&space, &key, proof.token, Some(&entry))
             }
         }
     }
@@ -437,13 +437,13 @@ impl Engine {
         self: Arc<Engine>,
         space: Arc<SpaceState>,
         key: Key,
-        lease: Lease,
+        proof: Proof,
         cool_down: Span,
     ) -> bool {
         let Some(to) = Link::of(&self, &space, &key).map(|link| link.to) else { return false };
         let failed = (cool_down > Span::ZERO).then_some((cool_down, FailClass::Failed));
-        let released = self.within_budget(&space, to.tier.release(&to.name, lease.token, failed)).await;
-        let held = self.give_up(&key, cool_down, is(lease.token));
+        let released = self.within_budget(&space, to.tier.release(&to.name, proof.token, failed)).await;
+        let held = self.give_up(&key, cool_down, is(proof.token));
         if released.is_ok() {
             add(&self.tally.released);
         }

@@ -1,6 +1,9 @@
 //! Who may fill a plain space's key? Clients that load by themselves get a token, one at a time:
 //! a flight whose leader is outside.
 
+mod fleet;
+pub(crate) mod given;
+
 use std::sync::Arc;
 
 use bellwether_core::failure::FailClass;
@@ -18,9 +21,9 @@ use crate::engine::Engine;
 use crate::engine::ask::Ask;
 use crate::engine::cell::{FlightCell, Outcome, Outside};
 use crate::engine::hit::Look;
-use crate::engine::leased::{FULL_RETRY, Leased, given, holder};
-use crate::engine::outside::Seated;
 use crate::engine::tier::Link;
+use crate::engine::token::fleet::Seated;
+use crate::engine::token::given::{FULL_RETRY, Leased, given, holder};
 use crate::entry::{Resident, relabelled};
 use crate::error::Error;
 use crate::key::Key;

@@ -19,7 +19,7 @@ use crate::state::space::SpaceState;
 const MADE_UP: u64 = 4;
 
 /// A lease that was granted.
-pub(crate) struct Claim {
+pub(crate) struct Lease {
     to: Arc<Place>,
     pub(crate) token: Fence,
     /// What this process had applied of the fleet's invalidations before it asked for the lease.
@@ -37,10 +37,10 @@ pub(crate) struct Place {
     pub(crate) name: Vec<u8>,
 }
 
-impl Claim {
-    pub(crate) fn new(to: &Arc<Place>, token: Fence, seen: Position, lease: Span) -> Claim {
+impl Lease {
+    pub(crate) fn new(to: &Arc<Place>, token: Fence, seen: Position, lease: Span) -> Lease {
         let beat = to.engine.runtime().spawn(beat(to.clone(), token, lease)).abort_handle();
-        Claim { to: to.clone(), token, seen, beat, open: true }
+        Lease { to: to.clone(), token, seen, beat, open: true }
     }
 
     /// Publishes what was loaded, which ends the lease.
@@ -64,7 +64,7 @@ impl Claim {
     }
 }
 
-impl Drop for Claim {
+impl Drop for Lease {
     fn drop(&mut self) {
         self.beat.abort();
         if self.open {
