@@ -80,8 +80,11 @@ fn ask(url: &str, method: &str, path: &str) -> Result<Answer, Failure> {
 fn ask_within(url: &str, request: &Request<'_>) -> Result<Answer, Failure> {
     let host = host_of(url);
     if !is_host(host) {
-        let hint = "expected a URL such as http://127.0.0.1:9090, without user and password";
-        return Err(Failure::input(format!("{} {}: {hint}", request.option, printable(&without_secrets(url)))));
+        let usual = "expected a URL such as http://127.0.0.1:9090, without user and password";
+        let digits = |port: &str| !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
+        let port = host.rsplit_once(':').is_some_and(|(host, port)| is_host(host) && digits(port));
+        let hint = if port { ": its port is no number from 1 to 65535" } else { "" };
+        return Err(Failure::input(format!("{} {}: {usual}{hint}", request.option, printable(&without_secrets(url)))));
     }
     let has_port = host.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
     let host = if has_port { host.to_owned() } else { format!("{host}:9090") };

@@ -1,17 +1,15 @@
 //! Which keys of a running server are hot, and which values large? Tables for people; the hot keys' table is live.
 
 use std::io::IsTerminal as _;
-use std::time::Duration;
 
 use serde_json::Value;
 
 use crate::admin;
 use crate::failure::Failure;
+use crate::live;
 use crate::output::{aligned, say};
 use crate::words::{number, word};
 
-/// The table is drawn anew so often.
-const EVERY: Duration = Duration::from_secs(1);
 /// A key is seen here, or elsewhere, if that is so much of all that is seen of it.
 const MOSTLY: f64 = 0.9;
 /// The widest key that is shown whole.
@@ -19,17 +17,12 @@ const WIDEST_KEY: usize = 40;
 
 /// Shows the hot keys, again and again where somebody looks at a terminal.
 pub(crate) fn hotkeys(url: &str, rows: u16, once: bool) -> Result<(), Failure> {
-    let live = !once && std::io::stdout().is_terminal();
-    loop {
-        let table = hot(&admin::json(&admin::get(url, &format!("/api/hotkeys?n={rows}"))?)?);
-        if !live {
-            say(table.trim_end());
-            return Ok(());
-        }
-        // Home, and nothing below: no flicker.
-        say(&format!("\x1b[H\x1b[J{table}\nevery second; Ctrl-C ends it"));
-        std::thread::sleep(EVERY);
+    let look = || Ok(hot(&admin::json(&admin::get(url, &format!("/api/hotkeys?n={rows}"))?)?));
+    if !once && std::io::stdout().is_terminal() {
+        return live::watch(url, || look().map(Some));
     }
+    say(look()?.trim_end());
+    Ok(())
 }
 
 /// Shows the largest values.

@@ -14,11 +14,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::SignalKind;
 
 use crate::admin;
 use crate::failure::Failure;
 use crate::output::{complain, printable, say};
+use crate::signals;
 use crate::words::counted;
 use progress::{Far, Progress};
 use source::{Place, Source, Watch};
@@ -269,29 +270,17 @@ fn load(
     Ok(())
 }
 
-/// Set once somebody asked it to end: it ends after the batch under way, and knows how far it came.
+/// Set once somebody asked it to end: it ends after the batch under way, and knows how far it came. A second time does not
+/// wait.
 fn stop_on_signals() -> Arc<AtomicBool> {
     let stop = Arc::new(AtomicBool::new(false));
-    let told = stop.clone();
-    let waits = move || {
-        let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
-        runtime.block_on(async {
-            let kinds = [SignalKind::interrupt(), SignalKind::terminate()];
-            let [Ok(mut interrupt), Ok(mut terminate)] = kinds.map(signal) else { return };
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-            }
-            told.store(true, Ordering::Relaxed);
-            // A second one does not wait.
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-            }
+    let asked = stop.clone();
+    let told = move |_| {
+        if asked.swap(true, Ordering::Relaxed) {
             std::process::exit(130);
-        });
+        }
     };
-    if let Err(error) = std::thread::Builder::new().name("signals".to_owned()).spawn(waits) {
+    if let Err(error) = signals::hear([SignalKind::interrupt(), SignalKind::terminate()], told) {
         complain(&format!(
             "bellwether: no thread for signals ({error}): an interrupt ends it in the middle of a batch"
         ));

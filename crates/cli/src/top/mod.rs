@@ -11,12 +11,11 @@ use serde_json::Value;
 
 use crate::admin;
 use crate::failure::Failure;
+use crate::live;
 use crate::output::{aligned, printable, say};
 use crate::words::{counted, number, word};
 use scrape::Scrape;
 
-/// Rates are those of so much time, and are shown anew so often.
-const EVERY: Duration = Duration::from_secs(1);
 /// An answer must be there within this time.
 const LIMIT: Duration = Duration::from_secs(5);
 /// A scrape of as many spaces as there may be.
@@ -54,21 +53,30 @@ impl Look {
 
 /// Shows a server's figures, again and again where somebody looks at a terminal.
 pub(crate) fn top(url: &str, rows: u16, once: bool) -> Result<(), Failure> {
-    let live = !once && std::io::stdout().is_terminal();
-    let mut before = Look::at(url)?;
-    loop {
-        std::thread::sleep(EVERY);
-        let now = Look::at(url)?;
-        let hot = admin::json(&admin::get(url, &format!("/api/hotkeys?n={rows}"))?)?;
-        let shown = shown(&before, &now, &hot);
-        if !live {
-            say(shown.trim_end());
-            return Ok(());
-        }
-        // Home, and nothing below: no flicker.
-        say(&format!("\x1b[H\x1b[J{shown}\n{url}, every second; Ctrl-C ends it"));
-        before = now;
+    let mut before = None;
+    // Rates are of the time since the last look that was answered.
+    let mut look = || {
+        let (now, hot) = seen(url, rows).inspect_err(|_| before = None)?;
+        let shown = before.as_ref().map(|before| shown(before, &now, &hot));
+        before = Some(now);
+        Ok(shown)
+    };
+    if !once && std::io::stdout().is_terminal() {
+        return live::watch(url, look);
     }
+    let mut shown = look()?;
+    while shown.is_none() {
+        std::thread::sleep(live::EVERY);
+        shown = look()?;
+    }
+    say(shown.unwrap_or_default().trim_end());
+    Ok(())
+}
+
+fn seen(url: &str, rows: u16) -> Result<(Look, Value), Failure> {
+    let now = Look::at(url)?;
+    let hot = admin::json(&admin::get(url, &format!("/api/hotkeys?n={rows}"))?)?;
+    Ok((now, hot))
 }
 
 fn shown(before: &Look, now: &Look, hot: &Value) -> String {
