@@ -2,6 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 
+use bellwether_server::admin::Page;
 use clap::Subcommand;
 use serde_json::Value;
 
@@ -33,22 +34,22 @@ pub(crate) enum Dlq {
 
 pub(crate) fn dlq(what: &Dlq, url: &str) -> Result<(), Failure> {
     match what {
-        Dlq::List => list(&admin::json(&admin::get(url, "/api/dlq")?)?),
+        Dlq::List => list(&admin::json(&admin::get(url, Page::Dlq.path())?)?),
         Dlq::Retry { key } => {
-            let done = admin::json(&admin::post(url, &path("retry", key.as_deref())?)?)?;
+            let done = admin::json(&admin::post(url, &path(Page::DlqRetry, key.as_deref())?)?)?;
             retried(&done, key.as_deref())?;
         }
         Dlq::Drop { key, all: _ } => {
-            let done = admin::json(&admin::post(url, &path("drop", key.as_deref())?)?)?;
+            let done = admin::json(&admin::post(url, &path(Page::DlqDrop, key.as_deref())?)?)?;
             said(&done["dropped"], key.as_deref(), "given up")?;
         }
     }
     Ok(())
 }
 
-fn path(verb: &str, key: Option<&OsStr>) -> Result<String, Failure> {
+fn path(page: Page, key: Option<&OsStr>) -> Result<String, Failure> {
     let key = key.map(segment).transpose()?.map(|key| format!("/{key}")).unwrap_or_default();
-    Ok(format!("/api/dlq/{verb}{key}"))
+    Ok(format!("{}{key}", page.path()))
 }
 
 fn said(count: &Value, key: Option<&OsStr>, done: &str) -> Result<(), Failure> {

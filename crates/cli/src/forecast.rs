@@ -1,5 +1,6 @@
 //! Which values of a running server stop being fresh when, and how many together? A table for people.
 
+use bellwether_server::admin::Page;
 use serde_json::{Value, json};
 
 use crate::admin;
@@ -8,7 +9,7 @@ use crate::output::{aligned, say};
 use crate::words::{number, time, word};
 
 pub(crate) fn forecast(url: &str) -> Result<(), Failure> {
-    say(table(&admin::json(&admin::get(url, "/api/forecast")?)?).trim_end());
+    say(table(&admin::json(&admin::get(url, Page::Forecast.path())?)?).trim_end());
     Ok(())
 }
 

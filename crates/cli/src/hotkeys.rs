@@ -2,6 +2,7 @@
 
 use std::io::IsTerminal as _;
 
+use bellwether_server::admin::Page;
 use serde_json::Value;
 
 use crate::admin;
@@ -17,7 +18,7 @@ const WIDEST_KEY: usize = 40;
 
 /// Shows the hot keys, again and again where somebody looks at a terminal.
 pub(crate) fn hotkeys(url: &str, rows: u16, once: bool) -> Result<(), Failure> {
-    let look = || Ok(hot(&admin::json(&admin::get(url, &format!("/api/hotkeys?n={rows}"))?)?));
+    let look = || Ok(hot(&admin::json(&admin::get(url, &format!("{}?n={rows}", Page::Hotkeys.path()))?)?));
     if !once && std::io::stdout().is_terminal() {
         return live::watch(url, || look().map(Some));
     }
@@ -27,7 +28,7 @@ pub(crate) fn hotkeys(url: &str, rows: u16, once: bool) -> Result<(), Failure> {
 
 /// Shows the largest values.
 pub(crate) fn bigkeys(url: &str, rows: u16) -> Result<(), Failure> {
-    say(big(&admin::json(&admin::get(url, &format!("/api/bigkeys?n={rows}"))?)?).trim_end());
+    say(big(&admin::json(&admin::get(url, &format!("{}?n={rows}", Page::Bigkeys.path()))?)?).trim_end());
     Ok(())
 }
 

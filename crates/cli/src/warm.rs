@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use bellwether_server::admin::Page;
 use serde_json::Value;
 use tokio::signal::unix::SignalKind;
 
@@ -248,7 +249,7 @@ fn load(
 ) -> Result<(), Failure> {
     let mut moved = Instant::now();
     while !keys.is_empty() {
-        let answer = admin::send(url, "/api/warm", &keys.join("\n"), LIMIT)?;
+        let answer = admin::send(url, Page::Warm.path(), &keys.join("\n"), LIMIT)?;
         if answer.status != 200 {
             return Err(admin::refusal(&answer));
         }

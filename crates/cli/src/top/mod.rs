@@ -6,7 +6,7 @@ use std::io::IsTerminal as _;
 use std::time::{Duration, Instant};
 
 use bellwether_core::why::Why;
-use bellwether_server::admin::{Came, came};
+use bellwether_server::admin::{Came, Page, came};
 use serde_json::Value;
 
 use crate::admin;
@@ -36,7 +36,7 @@ struct Look {
 
 impl Look {
     fn at(url: &str) -> Result<Look, Failure> {
-        let answer = admin::fetch("--admin", url, "/metrics", LIMIT, MAX_SCRAPE)?;
+        let answer = admin::fetch("--admin", url, Page::Metrics.path(), LIMIT, MAX_SCRAPE)?;
         if answer.status != 200 {
             return Err(admin::refusal(&answer));
         }
@@ -46,7 +46,7 @@ impl Look {
             return Err(admin::stranger(&answer));
         }
         // 503 is an answer as well: it says why not.
-        let ready = printable(admin::get(url, "/readyz")?.body.trim());
+        let ready = printable(admin::get(url, Page::Ready.path())?.body.trim());
         Ok(Look { at, ready, metrics })
     }
 }
@@ -75,7 +75,7 @@ pub(crate) fn top(url: &str, rows: u16, once: bool) -> Result<(), Failure> {
 
 fn seen(url: &str, rows: u16) -> Result<(Look, Value), Failure> {
     let now = Look::at(url)?;
-    let hot = admin::json(&admin::get(url, &format!("/api/hotkeys?n={rows}"))?)?;
+    let hot = admin::json(&admin::get(url, &format!("{}?n={rows}", Page::Hotkeys.path()))?)?;
     Ok((now, hot))
 }
 

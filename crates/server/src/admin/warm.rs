@@ -6,7 +6,7 @@ use bellwether::Span;
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::{Request, Response, StatusCode};
 use serde_json::json;
 
 use crate::face::http::reply::{self, Body};
@@ -14,8 +14,6 @@ use crate::service::NO_KEY;
 use crate::service::hotlist::{decoded, encoded};
 use crate::service::{Service, Unnamed, shown};
 
-/// Where lists are sent.
-pub(super) const PATH: &str = "/api/warm";
 /// Keys of one list.
 const MOST_KEYS: usize = 10_000;
 /// Bytes of one list.
@@ -27,9 +25,6 @@ const WORKS: Span = Span::secs(10);
 
 /// Loads the keys of the body: one a line, percent-encoded.
 pub(super) async fn answer(service: &Service, request: Request<Incoming>) -> Response<Body> {
-    if request.method() != Method::POST {
-        return reply::closing(reply::method_not_allowed("POST"));
-    }
     let bad = |status, words: &str| reply::closing(reply::error(status, words, None, None));
     let text = match tokio::time::timeout(COMES_IN, whole(request.into_body())).await {
         Ok(Some(text)) => text,
