@@ -5,6 +5,7 @@ use std::net::{Ipv6Addr, TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
 use bellwether_adapters::tiers::address::{ServerAddress, without_secrets};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::failure::Failure;
@@ -167,7 +168,7 @@ pub(crate) fn needs_password() -> String {
 }
 
 /// What the server says.
-pub(crate) fn json(answer: &Answer) -> Result<Value, Failure> {
+pub(crate) fn json<T: DeserializeOwned>(answer: &Answer) -> Result<T, Failure> {
     match answer.status {
         200 => serde_json::from_str(&answer.body).map_err(|_| stranger(answer)),
         _ => Err(refusal(answer)),

@@ -16,7 +16,7 @@ use crate::words::{counted, time};
 const NAMES: usize = 14;
 
 pub(crate) fn explain(key: &OsStr, url: &str) -> Result<(), Failure> {
-    let json = admin::json(&admin::get(url, &format!("{}/{}", Page::Explain.path(), segment(key)?))?)?;
+    let json: Value = admin::json(&admin::get(url, &format!("{}/{}", Page::Explain.path(), segment(key)?))?)?;
     say(table(&json).trim_end());
     Ok(())
 }

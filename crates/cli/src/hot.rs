@@ -42,7 +42,7 @@ pub(crate) enum Hot {
 pub(crate) fn hot(what: &Hot, url: &str) -> Result<(), Failure> {
     match what {
         Hot::List => {
-            let json = admin::json(&admin::get(url, Page::Announced.path())?)?;
+            let json: Value = admin::json(&admin::get(url, Page::Announced.path())?)?;
             say(list(&json).trim_end());
             if json["trouble"].is_string() {
                 complain(&format!("not all that the fleet announces holds here: {}", word(&json["trouble"])));
@@ -51,7 +51,7 @@ pub(crate) fn hot(what: &Hot, url: &str) -> Result<(), Failure> {
         }
         Hot::Announce { key, at, length } => {
             terms(at.as_deref(), length)?;
-            let json = admin::json(&admin::post(url, &path(key, at.as_deref(), length)?)?)?;
+            let json: Value = admin::json(&admin::post(url, &path(key, at.as_deref(), length)?)?)?;
             let ends = time(&json["ends_in_ms"]);
             say(&format!("{} is announced: {}, ends in {ends}", word(&json["key"]), begins(&json)));
             say(&match heard(&json) {
@@ -71,7 +71,7 @@ pub(crate) fn hot(what: &Hot, url: &str) -> Result<(), Failure> {
                 let key = printable(&key.to_string_lossy());
                 return Err(Failure::Run(format!("'{key}' is not announced: `bellwether hot list` shows what is")));
             }
-            let json = admin::json(&answer)?;
+            let json: Value = admin::json(&answer)?;
             let back = match json["in_configuration"] == true {
                 true => "; its configuration announces it too: a reload takes it up again",
                 false => "",

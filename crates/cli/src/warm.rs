@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use bellwether_server::admin::Page;
-use serde_json::Value;
+use bellwether_server::admin::view::Warmed;
 use tokio::signal::unix::SignalKind;
 
 use crate::admin;
@@ -86,18 +86,17 @@ struct Counts {
 }
 
 impl Counts {
-    fn add(&mut self, told: &Value) {
-        let of = |name: &str| told[name].as_u64().unwrap_or_default();
-        self.loaded += of("loaded");
-        self.present += of("present");
-        self.missing += of("missing");
-        self.failed += of("failed");
-        self.refused += of("refused");
+    fn add(&mut self, told: &Warmed) {
+        self.loaded += told.loaded;
+        self.present += told.present;
+        self.missing += told.missing;
+        self.failed += told.failed;
+        self.refused += told.refused;
         if self.error.is_none() {
-            self.error = told["error"].as_str().map(str::to_owned);
+            self.error.clone_from(&told.error);
         }
         if self.first_refused.is_none() {
-            self.first_refused = told["first_refused"].as_str().map(printable);
+            self.first_refused = told.first_refused.as_deref().map(printable);
         }
     }
 
@@ -253,7 +252,7 @@ fn load(
         if answer.status != 200 {
             return Err(admin::refusal(&answer));
         }
-        let told: Value = serde_json::from_str(&answer.body).unwrap_or_default();
+        let told: Warmed = serde_json::from_str(&answer.body).unwrap_or_default();
         let before = counts.answered();
         counts.add(&told);
         if counts.answered() > before {
@@ -262,8 +261,7 @@ fn load(
             return Err(Failure::Run(format!("the origin's guard let nothing through for {} s", PATIENCE.as_secs())));
         }
         show(counts);
-        let again = told["again"].as_array().map(Vec::as_slice).unwrap_or_default();
-        keys = again.iter().filter_map(|key| key.as_str().map(str::to_owned)).collect();
+        keys = told.again;
         if stop.load(Ordering::Relaxed) && !keys.is_empty() {
             return Err(Failure::Run("stopped in the middle of a batch".to_owned()));
         }

@@ -6,14 +6,14 @@ use std::io::IsTerminal as _;
 use std::time::{Duration, Instant};
 
 use bellwether_core::why::Why;
+use bellwether_server::admin::view::Hottest;
 use bellwether_server::admin::{Came, Page, came};
-use serde_json::Value;
 
 use crate::admin;
 use crate::failure::Failure;
 use crate::live;
 use crate::output::{aligned, printable, say};
-use crate::words::{counted, number, word};
+use crate::words::{counted, number};
 use scrape::Scrape;
 
 /// An answer must be there within this time.
@@ -73,13 +73,13 @@ pub(crate) fn top(url: &str, rows: u16, once: bool) -> Result<(), Failure> {
     Ok(())
 }
 
-fn seen(url: &str, rows: u16) -> Result<(Look, Value), Failure> {
+fn seen(url: &str, rows: u16) -> Result<(Look, Hottest), Failure> {
     let now = Look::at(url)?;
     let hot = admin::json(&admin::get(url, &format!("{}?n={rows}", Page::Hotkeys.path()))?)?;
     Ok((now, hot))
 }
 
-fn shown(before: &Look, now: &Look, hot: &Value) -> String {
+fn shown(before: &Look, now: &Look, hot: &Hottest) -> String {
     let rates = Rates { before: &before.metrics, now: &now.metrics, seconds: (now.at - before.at).as_secs_f64() };
     let parts = [state(now), rates.all(), rates.spaces(), rates.origins(), tiers(&now.metrics), hottest(hot)];
     parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n")
@@ -268,21 +268,20 @@ fn tiers(now: &Scrape) -> String {
 }
 
 /// The first of the hot keys.
-fn hottest(json: &Value) -> String {
-    let keys = json["keys"].as_array().map(Vec::as_slice).unwrap_or_default();
-    if keys.is_empty() {
+fn hottest(hot: &Hottest) -> String {
+    if hot.keys.is_empty() {
         return "no key draws more than its share\n".to_owned();
     }
     let heads = ["hot key", "stage", "reads/s", "of a node", "done"];
     let mut table = vec![heads.map(String::from).to_vec()];
-    for key in keys {
-        let done: Vec<String> = key["done"].as_array().into_iter().flatten().map(word).collect();
+    for key in &hot.keys {
+        let done = printable(&key.done.as_deref().unwrap_or_default().join(", "));
         table.push(vec![
-            cut(&word(&key["key"])),
-            word(&key["stage"]),
-            number(key["fleet"]["reads_per_s"].as_u64().unwrap_or_default()),
-            format!("{:.0} %", key["share"].as_f64().unwrap_or_default() * 100.0),
-            if done.is_empty() { "-".to_owned() } else { done.join(", ") },
+            cut(&key.key),
+            printable(&key.stage),
+            number(key.fleet.reads_per_s),
+            format!("{:.0} %", key.share * 100.0),
+            if done.is_empty() { "-".to_owned() } else { done },
         ]);
     }
     aligned(&table, 2..4)
@@ -332,6 +331,10 @@ mod tests {
     use super::*;
     use serde_json::json;
 
+    fn read(said: serde_json::Value) -> Hottest {
+        serde_json::from_value(said).expect("what a server says")
+    }
+
     fn look(at: Instant, metrics: &str) -> Look {
         Look { at, ready: "ready".to_owned(), metrics: Scrape::parse(metrics) }
     }
@@ -351,7 +354,9 @@ mod tests {
         let buckets = [bucket("0.0001", 90), bucket("0.05", 100), bucket("+Inf", 100)].concat();
         let after =
             look(begun + Duration::from_secs(2), &format!("{space} 5000\n{load} 14\n{stale} 100\n{rest}{buckets}"));
-        let hot = json!({ "keys": [{ "key": "product:1", "stage": "hot", "fleet": { "reads_per_s": 61_500 }, "share": 0.6, "done": ["promote"] }] });
+        let hot: Hottest = read(
+            json!({ "keys": [{ "key": "product:1", "stage": "hot", "fleet": { "reads_per_s": 61_500 }, "share": 0.6, "done": ["promote"] }] }),
+        );
         let text = shown(&before, &after, &hot);
         for part in [
             "2,050 requests/s, 97.6 % hits",
@@ -373,7 +378,7 @@ mod tests {
         let still = shown(
             &after,
             &look(begun + Duration::from_secs(3), &format!("{space} 5000\n{load} 14\n{rest}")),
-            &json!({}),
+            &Hottest::default(),
         );
         assert!(still.contains("0 requests/s, - hits · loads/s at the origins: none · p50 -, p99 -"), "{still}");
     }

@@ -6,7 +6,7 @@ use hyper::header::{
     X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::{Method, Request, Response, StatusCode};
-use serde_json::Value;
+use serde::Serialize;
 
 use super::guard::{Guard, Refused};
 use super::pages::Page;
@@ -110,16 +110,13 @@ async fn page_of(admin: &Admin, request: Request<Incoming>) -> Response<Body> {
         Page::Announced => announce::list(service),
         Page::Announce if request.method() == Method::DELETE => announce::withdraw(service, &key).await,
         Page::Announce => announce::announce(service, &key, query).await,
-        Page::Forecast => reply::json(StatusCode::OK, forecast::json(service).to_string()),
+        Page::Forecast => reply::view(&forecast::forecast(service)),
         Page::Hotlist => text_page(StatusCode::OK, TEXT, service.hot_list()),
         Page::Keys => keys_of(service, name.unwrap_or_default()).await,
         Page::Penetration => reply::json(StatusCode::OK, penetration::json(service).to_string()),
-        Page::Dlq => reply::json(StatusCode::OK, dlq::list(service).to_string()),
-        Page::DlqRetry => {
-            let done = dlq::retry(service, name.map(|_| &key[..])).await;
-            reply::json(StatusCode::OK, done.to_string())
-        }
-        Page::DlqDrop => reply::json(StatusCode::OK, dlq::give_up(service, name.map(|_| &key[..])).to_string()),
+        Page::Dlq => reply::view(&dlq::list(service)),
+        Page::DlqRetry => reply::view(&dlq::retry(service, name.map(|_| &key[..])).await),
+        Page::DlqDrop => reply::view(&dlq::give_up(service, name.map(|_| &key[..]))),
         Page::Warm => warm::answer(service, request).await,
         // Answered before anybody was asked for a password.
         Page::Live | Page::Ready => no_page(),
@@ -185,9 +182,13 @@ fn refused<B>(admin: &Admin, request: &Request<B>) -> Option<Response<Body>> {
 }
 
 /// As many rows as the query asks for.
-fn listed(service: &Service, query: Option<&str>, list: impl FnOnce(&Service, usize) -> Value) -> Response<Body> {
+fn listed<T: Serialize>(
+    service: &Service,
+    query: Option<&str>,
+    list: impl FnOnce(&Service, usize) -> T,
+) -> Response<Body> {
     match heat::rows(query) {
-        Ok(rows) => reply::json(StatusCode::OK, list(service, rows).to_string()),
+        Ok(rows) => reply::view(&list(service, rows)),
         Err(words) => reply::error(StatusCode::BAD_REQUEST, &words, None, None),
     }
 }

@@ -14,6 +14,7 @@ mod metrics;
 mod page;
 mod pages;
 mod penetration;
+pub mod view;
 mod warm;
 
 use std::convert::Infallible;

@@ -7,8 +7,8 @@ use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
 use hyper::{Request, Response, StatusCode};
-use serde_json::json;
 
+use super::view::Warmed;
 use crate::face::http::reply::{self, Body};
 use crate::service::NO_KEY;
 use crate::service::hotlist::{decoded, encoded};
@@ -41,17 +41,16 @@ pub(super) async fn answer(service: &Service, request: Request<Incoming>) -> Res
         encoded(key, &mut text);
         text
     });
-    let body = json!({
-        "loaded": warmed.loaded,
-        "present": warmed.present,
-        "missing": warmed.missing,
-        "failed": warmed.failed,
-        "refused": warmed.refused,
-        "first_refused": warmed.first_refused.map(|key| shown(&key)),
-        "again": again.collect::<Vec<_>>(),
-        "error": warmed.first_error,
-    });
-    reply::json(StatusCode::OK, body.to_string())
+    reply::view(&Warmed {
+        loaded: warmed.loaded,
+        present: warmed.present,
+        missing: warmed.missing,
+        failed: warmed.failed,
+        refused: warmed.refused,
+        first_refused: warmed.first_refused.map(|key| shown(&key)),
+        again: again.collect(),
+        error: warmed.first_error,
+    })
 }
 
 /// Why the keys of a space can't be told.
