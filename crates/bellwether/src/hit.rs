@@ -5,7 +5,7 @@ use bellwether_core::time::Tick;
 use bellwether_core::why::Why;
 
 use crate::cached::Cached;
-use crate::engine::hit::{Look, Unfit};
+use crate::engine::hit::{Glance, Look, Unfit};
 use crate::entry::Resident;
 use crate::error::Error;
 use crate::key::{CacheKey, KeyRef};
@@ -52,7 +52,10 @@ impl<K: CacheKey + ?Sized, V: Value> Space<K, V> {
     #[inline(always)] // four words would come back by memory, written one by one and read in pairs: a quarter of a hit
     pub fn hit(&self, key: &K) -> Option<Cached<V>> {
         match self.glance(key) {
-            Ok(cached) => Some(cached),
+            Ok(Glance { entry, at, due }) => {
+                let entry = if due { self.look_closely(key, entry) } else { entry };
+                Some(Cached::of_value(entry, Why::Hit, at))
+            }
             Err(unfit) => {
                 let (found, at) = unfit?;
                 Some(Cached::of_value(self.second_glance(key, found, at)?, Why::Hit, at))
@@ -60,19 +63,26 @@ impl<K: CacheKey + ?Sized, V: Value> Space<K, V> {
         }
     }
 
-    /// A plainly fresh value, counted; or what was found, to be judged.
+    /// A plainly fresh value, counted and to be looked at if that is due; or what value was found, to be judged.
     #[inline(always)]
-    pub(crate) fn glance(&self, key: &K) -> Result<Cached<V>, Unfit> {
+    pub(crate) fn glance(&self, key: &K) -> Result<Glance, Unfit> {
         let Shared { engine, state, .. } = &*self.shared;
-        let mut unfit = None;
-        match key.with_bytes(|bytes| engine.glance(state, bytes, &mut unfit)) {
-            Some(entry) => {
-                // Nothing is in there: who is told so need not look.
-                std::mem::forget(unfit);
-                Ok(Cached::of_value(entry, Why::Hit, engine.clock.coarse()))
-            }
-            None => Err(unfit),
-        }
+        key.with_bytes(|bytes| engine.glance(state, bytes))
+    }
+
+    /// A hit that the detector of hot keys looks at. It pays for the key's hash once more.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn look_closely(&self, key: &K, entry: Resident) -> Resident {
+        let Shared { engine, state, .. } = &*self.shared;
+        key.with_bytes(|bytes| engine.look_at_hit(state, &KeyRef::new(state.id, bytes, &engine.seed), entry))
+    }
+
+    /// What is known of a key that has no value.
+    #[cold]
+    pub(crate) fn nothing(&self, key: &K) -> Unfit {
+        let Shared { engine, state, .. } = &*self.shared;
+        key.with_bytes(|bytes| engine.nothing(&KeyRef::new(state.id, bytes, &engine.seed)))
     }
 
     /// What there is, for who insists on something: it is to be judged.
@@ -85,14 +95,8 @@ impl<K: CacheKey + ?Sized, V: Value> Space<K, V> {
     /// A hit that was more than a glance; its entry was touched once.
     #[cold]
     fn look_if_due(&self, key: &K, entry: Resident) -> Resident {
-        let Shared { engine, state, .. } = &*self.shared;
-        if !entry.is_due(engine.heat.sampling(), entry.count()) {
-            return entry;
-        }
-        key.with_bytes(|bytes| {
-            let key = KeyRef::new(state.id, bytes, &engine.seed);
-            engine.look_at_hit(state, &key, entry)
-        })
+        let due = entry.is_due(self.shared.engine.heat.sampling(), entry.count());
+        if due { self.look_closely(key, entry) } else { entry }
     }
 
     /// A fresh value that carries tags, or is early but not yet to be refreshed. It comes back in registers as well.

@@ -131,6 +131,21 @@ pub(crate) struct KeyRef<'a> {
     pub(crate) space: u32,
 }
 
+/// A key as the path of a hit looks for it. A type of its own, looked for in one place: so a store's search is made for that
+/// path alone, and becomes part of it. Its space by reference: kept at hand until it is compared, more would have to be put aside.
+pub(crate) struct Sought<'a> {
+    pub(crate) hash: u64,
+    pub(crate) bytes: &'a [u8],
+    pub(crate) space: &'a u32,
+}
+
+impl<'a> Sought<'a> {
+    /// The same, as all others look for it.
+    pub(crate) fn key(&self) -> KeyRef<'a> {
+        KeyRef { hash: self.hash, bytes: self.bytes, space: *self.space }
+    }
+}
+
 /// By what keys are hashed: a secret of this process, so that nobody outside can choose keys that collide.
 #[derive(Clone)]
 pub(crate) struct Seed([u8; SECRET]);

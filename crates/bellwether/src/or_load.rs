@@ -4,13 +4,15 @@ use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use bellwether_core::why::Why;
 use futures_util::future::BoxFuture;
 
 use crate::asked::{Terms, erase};
 use crate::cached::Cached;
 use crate::ctx::LoadCtx;
 use crate::engine::due::Due;
-use crate::engine::hit::Unfit;
+use crate::engine::hit::{Glance, Unfit};
+use crate::entry::Resident;
 use crate::error::Error;
 use crate::key::CacheKey;
 use crate::load::{LoadError, Loaded};
@@ -54,9 +56,12 @@ where
         let this = self.get_mut();
         let unfit = match this {
             OrLoad::Asked { space, key, terms, .. } if terms.is_none_or(Terms::takes_any) => match space.glance(key) {
-                // Not even noted that it is answered: that would be something to write for each hit.
-                Ok(cached) => return Poll::Ready(Ok(cached)),
-                Err(unfit) => unfit,
+                Ok(Glance { entry, at, due }) => {
+                    let entry = if due { this.look_closely(entry) } else { entry };
+                    // Not even noted that it is answered: that would be something to write for each hit.
+                    return Poll::Ready(Ok(Cached::of_value(entry, Why::Hit, at)));
+                }
+                Err(unfit) => unfit.or_else(|| space.nothing(key)),
             },
             OrLoad::Asked { space, key, terms, .. } if terms.is_none_or(|terms| !terms.bypass) => space.found(key),
             _ => None,
@@ -73,6 +78,17 @@ where
     Fut: Future<Output = Result<Loaded<V>, E>> + Send,
     E: Into<LoadError>,
 {
+    /// A hit that the detector of hot keys looks at. What it needs is read anew from here: kept at hand it would be put aside
+    /// for each hit.
+    #[cold]
+    #[inline(never)]
+    fn look_closely(&self, entry: Resident) -> Resident {
+        match self {
+            OrLoad::Asked { space, key, .. } => space.look_closely(key, entry),
+            OrLoad::Missed(_) | OrLoad::Answered => entry,
+        }
+    }
+
     /// A plain hit was not all of it.
     #[cold]
     #[inline(never)]

@@ -10,7 +10,7 @@ use bellwether_core::why::Why;
 
 use crate::engine::{Engine, draw};
 use crate::entry::{Entry, Resident};
-use crate::key::{Key, KeyRef};
+use crate::key::{Key, KeyRef, Sought, of_space};
 use crate::state::space::SpaceState;
 
 /// What memory says to a reader.
@@ -23,6 +23,14 @@ pub(crate) enum Look {
     LoadAlone,
     /// Nothing fits, and the caller forbade a load.
     NotCached,
+}
+
+/// What a glance found that may be served as it is, and as of when.
+pub(crate) struct Glance {
+    pub(crate) entry: Resident,
+    pub(crate) at: Tick,
+    /// The detector of hot keys looks at this hit.
+    pub(crate) due: bool,
 }
 
 /// What a glance found that may not be served as it is, and as of when: to be judged.
@@ -41,32 +49,53 @@ impl Engine {
         self.judge(space, || key.to_key(), found, demand, at)
     }
 
-    /// The path of a plain hit, which it counts, and which the detector of hot keys looks at where that is due.
+    /// The path of a plain hit, which it counts: what may be served as it is, or what was found of values, to be judged.
     ///
-    /// One function from the key's bytes on, and a store's search made for it alone, so that it is part of it: each further
-    /// call puts registers aside. What is served comes back in two of them: written to memory, as a [`Look`] would be,
-    /// and read in larger pieces, it would be waited for.
-    #[inline(never)]
-    pub(crate) fn glance(&self, space: &SpaceState, bytes: &[u8], unfit: &mut Unfit) -> Option<Resident> {
-        let key = KeyRef::new(space.id, bytes, &self.seed);
-        // Here and below a copy in the branch that needs one in memory: the key itself is in registers then.
-        if self.memory.copies.has(key.hash)
-            && let Some(entry) = self.own(space, &{ key }, self.clock.coarse())
-        {
-            space.count(Why::Hit);
-            return Some(entry);
+    /// In two parts. All that is looked for is in a function of its own, which knows the key alone and gives two words
+    /// back in registers; what is to be thought of it is part of whoever asks, and nothing in it may unwind. Before each
+    /// locked instruction the processor waits for all that was written: what is put aside, to be at hand where a hit is more
+    /// than that, costs more than to find it again there.
+    #[inline(always)]
+    pub(crate) fn glance(&self, space: &SpaceState, bytes: &[u8]) -> Result<Glance, Unfit> {
+        if self.memory.copies.any() {
+            return self.glance_at_own(space, bytes);
         }
-        let entry = self.memory.hit(&key)?;
-        // Read where it is needed, as all that follows: kept over the lookup it would have to be put aside.
+        let Some(entry) = self.stored(&space.id, bytes) else { return Err(None) };
         let at = self.clock.coarse();
         let served = entry.touch();
         if !self.serves(space, &entry, at) {
-            *unfit = Some((entry, at));
-            return None;
+            return Err(Some((entry, at)));
         }
         space.count(Why::Hit);
         let due = entry.is_due(self.heat.sampling(), served);
-        Some(if due { self.look_at_hit(space, &{ key }, entry) } else { entry })
+        Ok(Glance { entry, at, due })
+    }
+
+    /// The value that the store has. Made for the path of a hit alone, with a store's search that is part of it.
+    #[inline(never)]
+    fn stored(&self, space: &u32, bytes: &[u8]) -> Option<Resident> {
+        self.memory.hit(&Sought { hash: of_space(self.seed.of_bytes(bytes), *space), bytes, space })
+    }
+
+    /// As [`Engine::glance`], where threads hold references of their own to some keys.
+    #[inline(never)]
+    fn glance_at_own(&self, space: &SpaceState, bytes: &[u8]) -> Result<Glance, Unfit> {
+        let (key, mut unfit) = (KeyRef::new(space.id, bytes, &self.seed), None);
+        match self.glance_alone(space, &key, &mut unfit) {
+            Some((entry, at, served)) => {
+                space.count(Why::Hit);
+                let due = served.is_some_and(|served| entry.is_due(self.heat.sampling(), served));
+                Ok(Glance { entry, at, due })
+            }
+            None => Err(unfit),
+        }
+    }
+
+    /// What is known of a key that has no value, to be judged.
+    pub(crate) fn nothing(&self, key: &KeyRef<'_>) -> Unfit {
+        let entry = self.memory.nothing(key)?;
+        entry.touch();
+        Some((entry, self.clock.coarse()))
     }
 
     /// What the store has, to be judged. It counts as served.
@@ -76,7 +105,7 @@ impl Engine {
         Some((entry, self.clock.coarse()))
     }
 
-    /// As [`Engine::glance`], for who counts and looks by himself: with how often it was served, if that is known.
+    /// The same, for who counts and looks by himself: with how often it was served, if that is known.
     fn glance_alone(
         &self,
         space: &SpaceState,

@@ -69,26 +69,31 @@ impl WhyCounts {
     #[inline]
     pub(crate) fn add(&self, why: Why) -> u64 {
         let stripe = STRIPE.get();
-        if stripe == SHARED {
-            return self.add_first(why);
-        }
-        let count = &self.stripes[stripe % STRIPES].0[why as usize];
+        if stripe == SHARED { self.add_first(why as usize) } else { self.add_own(stripe, why as usize) }
+    }
+
+    #[inline]
+    fn add_own(&self, stripe: usize, why: usize) -> u64 {
+        let count = &self.stripes[stripe % STRIPES].0[why];
         let counted = count.load(Ordering::Relaxed) + 1;
         count.store(counted, Ordering::Relaxed);
         counted
     }
 
     /// A thread's first count, or any of one that found no stripe to itself.
+    ///
+    /// By C's convention, by which nothing unwinds: else whoever counts would have to keep what it holds in memory, to be
+    /// dropped in that case, and a hit would write its entry there and read it back.
     #[cold]
-    fn add_first(&self, why: Why) -> u64 {
+    extern "C" fn add_first(&self, why: usize) -> u64 {
         // A thread that is being torn down has no stripe any more.
         if let Ok(stripe) = CLAIM.try_with(|claim| claim.0)
             && stripe != SHARED
         {
             STRIPE.set(stripe);
-            return self.add(why);
+            return self.add_own(stripe, why);
         }
-        self.stripes[SHARED].0[why as usize].fetch_add(1, Ordering::Relaxed) + 1
+        self.stripes[SHARED].0[why].fetch_add(1, Ordering::Relaxed) + 1
     }
 
     pub(crate) fn get(&self, why: Why) -> u64 {

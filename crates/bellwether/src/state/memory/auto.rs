@@ -7,9 +7,9 @@ use bellwether_core::time::Tick;
 use quick_cache::Equivalent;
 
 use super::books::Books;
-use super::slot::{Asked, ByKey, Found, Kept, Slot};
+use super::slot::{ByKey, Found, Kept, Slot};
 use crate::entry::Resident;
-use crate::key::{Key, KeyRef, Seed};
+use crate::key::{Key, KeyRef, Seed, Sought};
 
 /// Share of the store that holds what was asked for more than once (quick_cache's own default is 0.97). Below 0.81 a
 /// circle that just fits does better under plain LRU, from 0.88 on a recorded trace does; both by more than two points a
@@ -112,8 +112,8 @@ impl Auto {
 
     /// The same, on the path of a hit.
     #[inline(always)]
-    pub(super) fn hit(&self, key: &KeyRef<'_>) -> Option<Resident> {
-        self.store.get(&Asked(key)).map(|Kept(entry)| entry)
+    pub(super) fn hit(&self, key: &Sought<'_>) -> Option<Resident> {
+        self.store.get(key).map(|Kept(entry)| entry)
     }
 
     pub(super) fn peek(&self, key: KeyRef<'_>) -> Option<Resident> {

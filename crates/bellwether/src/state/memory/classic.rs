@@ -101,7 +101,7 @@ impl Classic {
 
     /// The store has no look that leaves no trace, but it asks the query whether a slot fits.
     pub(super) fn peek(&self, key: KeyRef<'_>) -> Option<Resident> {
-        self.seen(key.hash, |held| held.slot.is(&key).then(|| held.entry.clone()))
+        self.seen(key.hash, |held| held.slot.is(key.bytes, &key.space).then(|| held.entry.clone()))
     }
 
     pub(super) fn insert(&self, key: &Key, entry: Resident) {
@@ -156,7 +156,7 @@ impl Classic {
 }
 
 fn of(key: KeyRef<'_>) -> Query<impl Fn(&Held) -> bool> {
-    Query(key.hash, move |held: &Held| held.slot.is(&key))
+    Query(key.hash, move |held: &Held| held.slot.is(key.bytes, &key.space))
 }
 
 fn config(policy: Eviction) -> EvictionConfig {

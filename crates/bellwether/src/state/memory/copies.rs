@@ -7,7 +7,7 @@
 //! A thread finds its reference without a lock ([`own`]); what it leads to is held here, so that it can be let go.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use bellwether_core::fence::Fence;
 use bellwether_core::time::{Span, Tick};
@@ -35,6 +35,8 @@ const UNTAGGED: u64 = u64::MAX;
 pub(crate) struct Copies {
     /// The hash of the key that has this place; zero: none.
     planned: [AtomicU64; PLACES],
+    /// Keys that have a place.
+    keys: AtomicUsize,
     marks: Box<[AtomicU64; MARKS]>,
     /// By thread, as its counters are: it takes the lock when it takes a reference, not when it uses one.
     tables: Box<[Table]>,
@@ -86,6 +88,7 @@ impl Copies {
     pub(crate) fn new() -> Copies {
         Copies {
             planned: std::array::from_fn(|_| AtomicU64::new(0)),
+            keys: AtomicUsize::new(0),
             marks: Box::new(std::array::from_fn(|_| AtomicU64::new(0))),
             tables: (0..STRIPES).map(|_| Table::default()).collect(),
             this: Arc::default(),
@@ -100,7 +103,13 @@ impl Copies {
         (hash >> 58) as usize % PLACES
     }
 
-    /// Whether threads may hold references to the key with this hash: one load, for every hit.
+    /// Whether threads may hold references to any key: one load, for every hit.
+    #[inline]
+    pub(crate) fn any(&self) -> bool {
+        self.keys.load(Ordering::Relaxed) != 0
+    }
+
+    /// Whether threads may hold references to the key with this hash.
     #[inline]
     pub(crate) fn has(&self, hash: u64) -> bool {
         self.planned[Copies::place(hash)].load(Ordering::Relaxed) == hash
@@ -109,7 +118,13 @@ impl Copies {
     /// From now on the place of `hash` is this key's, or nobody's.
     pub(crate) fn plan(&self, place: usize, hash: Option<u64>) {
         let (Some(planned), hash) = (self.planned.get(place), hash.unwrap_or_default()) else { return };
-        if planned.swap(hash, Ordering::Relaxed) != hash {
+        let before = planned.swap(hash, Ordering::Relaxed);
+        match (before != 0, hash != 0) {
+            (false, true) => drop(self.keys.fetch_add(1, Ordering::Relaxed)),
+            (true, false) => drop(self.keys.fetch_sub(1, Ordering::Relaxed)),
+            _ => {}
+        }
+        if before != hash {
             self.unseen[place % PLACES].store(0, Ordering::Relaxed);
         }
     }

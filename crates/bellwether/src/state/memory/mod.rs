@@ -21,7 +21,7 @@ use bellwether_core::time::Tick;
 
 use crate::entry::Resident;
 use crate::eviction::Eviction;
-use crate::key::{Key, KeyRef, Seed};
+use crate::key::{Key, KeyRef, Seed, Sought};
 use crate::port::clock::Clock;
 use auto::Auto;
 use books::Books;
@@ -86,17 +86,10 @@ impl Memory {
         self.store.get(key).or_else(|| self.nothing(key))
     }
 
-    /// The same, on the path of a hit: call it from one place alone.
-    ///
-    /// The key by reference down to the store: a copy of it is read in larger pieces than it was
-    /// written in, and the processor waits for that about as long as for the rest of the lookup.
+    /// The same of values alone, on the path of a hit: call it from one place.
     #[inline(always)]
-    pub(crate) fn hit(&self, key: &KeyRef<'_>) -> Option<Resident> {
-        match self.store.hit(key) {
-            // A copy, for the branch that needs one in memory.
-            None => self.nothing(&{ *key }),
-            found => found,
-        }
+    pub(crate) fn hit(&self, key: &Sought<'_>) -> Option<Resident> {
+        self.store.hit(key)
     }
 
     /// As [`Memory::get`], of up to [`MANY`] keys: `found` has a place for each.
@@ -107,10 +100,10 @@ impl Memory {
         }
     }
 
-    /// Apart, so that the path of a value stays small.
+    /// What is known of a key that has no value.
     #[cold]
     #[inline(never)]
-    fn nothing(&self, key: &KeyRef<'_>) -> Option<Resident> {
+    pub(crate) fn nothing(&self, key: &KeyRef<'_>) -> Option<Resident> {
         self.nothings.get(key)
     }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use quick_cache::Equivalent;
 
 use crate::entry::Resident;
-use crate::key::{KeyRef, Seed, of_space};
+use crate::key::{KeyRef, Seed, Sought, of_space};
 
 /// Bytes behind a key's own: the number of its space.
 const SPACE: usize = size_of::<u32>();
@@ -37,22 +37,25 @@ impl Slot {
     }
 
     #[inline(always)]
-    pub(super) fn is(&self, key: &KeyRef<'_>) -> bool {
+    pub(super) fn is(&self, key: &[u8], of: &u32) -> bool {
         let Some((bytes, space)) = self.0.split_last_chunk() else { return false };
         // In this order: the space is read where the key's bytes have been waited for.
-        are_same(bytes, key.bytes) && u32::from_le_bytes(*space) == key.space
+        are_same(bytes, key) && u32::from_le_bytes(*space) == *of
     }
 }
 
 /// Whether two keys are the same. Those of usual length without a call, a loop or a guess: by pieces that overlap.
 #[inline(always)]
 pub(super) fn are_same(one: &[u8], other: &[u8]) -> bool {
-    if one.len() != other.len() {
+    let length = other.len();
+    if one.len() != length {
         return false;
     }
-    match one.len() {
-        16..=32 => differs::<16>(one, other) == 0,
+    // Of the very same length for the compiler as well.
+    let one = &one[..length];
+    match length {
         33..=64 => differs::<32>(one, other) == 0,
+        16..=32 => differs::<16>(one, other) == 0,
         _ => are_same_elsewhere(one, other),
     }
 }
@@ -101,28 +104,24 @@ impl Hash for KeyRef<'_> {
     }
 }
 
-/// A key as the path of a hit asks for it. A type of its own, asked for in one place: so the store's search is made for that
-/// path alone, and becomes part of it.
-pub(super) struct Asked<'a>(pub(super) &'a KeyRef<'a>);
-
-impl Hash for Asked<'_> {
+impl Hash for Sought<'_> {
     #[inline]
     fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u64(self.0.hash);
+        state.write_u64(self.hash);
     }
 }
 
-impl Equivalent<Slot> for Asked<'_> {
+impl Equivalent<Slot> for Sought<'_> {
     #[inline(always)]
     fn equivalent(&self, slot: &Slot) -> bool {
-        slot.is(self.0)
+        slot.is(self.bytes, self.space)
     }
 }
 
 impl Equivalent<Slot> for KeyRef<'_> {
     #[inline]
     fn equivalent(&self, slot: &Slot) -> bool {
-        slot.is(self)
+        slot.is(self.bytes, &self.space)
     }
 }
 

@@ -12,7 +12,7 @@ use super::parted::{PARTED_OVERHEAD, Parted};
 use super::slot::Found;
 use crate::entry::Resident;
 use crate::eviction::Eviction;
-use crate::key::{Key, KeyRef, Seed};
+use crate::key::{Key, KeyRef, Seed, Sought};
 
 /// A store under a policy. An enum and no trait object: a hit on `auto` pays one comparison for the choice.
 pub(super) enum Store {
@@ -67,11 +67,10 @@ impl Store {
 
     /// The same, on the path of a hit.
     #[inline(always)]
-    pub(super) fn hit(&self, key: &KeyRef<'_>) -> Option<Resident> {
+    pub(super) fn hit(&self, key: &Sought<'_>) -> Option<Resident> {
         match self {
             Store::Auto(store) => store.hit(key),
-            // A copy, for the branch that needs one in memory.
-            _ => self.get(&{ *key }),
+            _ => self.get(&key.key()),
         }
     }
 
