@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use bellwether_demo::{Ended, Incident, Options, play};
 
 use crate::failure::Failure;
+use crate::output::say;
 use crate::report::Place;
 
 /// Unless said otherwise: everybody sees the same herd.
@@ -33,7 +34,7 @@ pub(crate) fn demo(arguments: Arguments) -> Result<(), Failure> {
     let Arguments { only, json, keep, seed, quick } = arguments;
     let place = Place::reserve("--json", json.as_ref())?;
     let mut written = Ok(());
-    let ended = play(&Options { only, seed, quick, keep }, |verdict| {
+    let ended = play(&Options { only, seed, quick, keep }, say, |verdict| {
         written = place.map_or(Ok(()), |place| place.write(&format!("{verdict:#}\n")));
         written.is_ok()
     });

@@ -37,6 +37,16 @@ impl Place {
         }
     }
 
+    /// The name of a file that both would become, so that one would take the other's place.
+    pub(crate) fn same_file(&self, other: &Place) -> Option<String> {
+        let at = |place: &Place| {
+            let beside = place.beside.as_ref()?;
+            Some(beside.path().parent()?.canonicalize().ok()?.join(place.file.file_name()?))
+        };
+        (at(self)? == at(other)?)
+            .then(|| format!("{} and {} name one file, {}", self.option, other.option, self.file.display()))
+    }
+
     /// Writes the report. What it is made of has been shown: a failure says what is missing.
     pub(crate) fn write(self, text: &str) -> Result<(), Unwritten> {
         let Place { option, file, beside } = self;
@@ -105,6 +115,21 @@ mod tests {
         drop(Place::reserve("--json", Some(&file)));
         assert_eq!((fs::read_to_string(&file).expect("a file").as_str(), left(home.path()).len()), ("new", 1));
         assert!(matches!(Place::reserve("--json", None), Ok(None)));
+    }
+
+    #[test]
+    fn two_reports_in_one_file_are_seen_whatever_it_is_called_and_a_device_takes_both() {
+        let home = tempfile::tempdir().expect("a directory");
+        std::os::unix::fs::symlink(home.path(), home.path().join("again")).expect("a link");
+        let place =
+            |option: &'static str, file: PathBuf| Place::reserve(option, Some(&file)).ok().flatten().expect("a place");
+        let json = place("--json", home.path().join("report"));
+        let html = |name: &str| json.same_file(&place("--html", home.path().join(name)));
+        let told = html("again/report").expect("one file");
+        assert!(told.starts_with("--json and --html name one file") && told.ends_with("/report"), "{told}");
+        assert_eq!((html("report").is_some(), html("report.html")), (true, None));
+        let device = || place("--csv", PathBuf::from("/dev/null"));
+        assert_eq!(device().same_file(&device()), None);
     }
 
     #[test]

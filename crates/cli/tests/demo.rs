@@ -94,6 +94,16 @@ fn a_full_disk_costs_the_report_not_the_verdict() {
 }
 
 #[test]
+fn a_verdict_that_can_not_be_written_is_an_error_and_one_that_nobody_reads_on_is_none() {
+    let home = home();
+    let (code, _, err) = ends("\"$0\" demo --quick --only 2 >/dev/full", home.path());
+    assert!(code == Some(1) && err.contains("stdout can't be written: No space left"), "{code:?} {err}");
+    // Control: whoever stops reading has what he wanted.
+    let (code, out, err) = ends("{ \"$0\" demo --quick --only 2; echo \"code $?\" >&2; } | head -1", home.path());
+    assert_eq!((code, out.lines().count(), err.as_str()), (Some(0), 1, "code 0\n"), "{out}");
+}
+
+#[test]
 fn few_file_descriptors_are_enough_and_too_few_are_told_with_the_way_out() {
     let home = home();
     let (code, out, err) = ends("ulimit -n 450 && exec \"$0\" demo --quick --only cold", home.path());

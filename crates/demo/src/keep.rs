@@ -10,13 +10,13 @@ use crate::failure::Failure;
 use crate::run::Stage;
 use crate::script::Scale;
 use crate::side::{Running, Side, Terms};
-use crate::view::say;
+use crate::view::Say;
 
 /// Long enough to look at an entry, short enough to see it refreshed.
 const TTL: Duration = Duration::from_secs(10);
 
 /// Serves until somebody wants to leave.
-pub(crate) fn serve(stage: &mut Stage, home: &Path, scale: &Scale) -> Result<(), Failure> {
+pub(crate) fn serve(stage: &mut Stage, home: &Path, scale: &Scale, say: Say) -> Result<(), Failure> {
     let running = Running::start(Side::Bellwether, home, 42, Terms { ttl: TTL, deadline: scale.deadline })?;
     running.database().suffer(Fault::Takes(QUERY));
     let redis = running.address();

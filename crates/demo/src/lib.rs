@@ -29,13 +29,13 @@ use std::time::Instant;
 
 pub use failure::Failure;
 pub use incident::Incident;
+pub use view::Say;
 
 use serde_json::Value;
 
 use run::{Programme, Stage};
 use script::Scale;
 use verdict::Verdict;
-use view::say;
 
 /// What is to be played.
 #[derive(Clone, Debug)]
@@ -71,12 +71,12 @@ impl Ended {
     }
 }
 
-/// Plays the demo, with its progress and its verdict on stdout. `report` gets the verdict as JSON before
-/// Bellwether is kept running; if it says false, that is not done.
+/// Plays the demo: `say` gets its progress and its verdict, line by line; on a terminal the progress lives there instead.
+/// `report` gets the verdict as JSON before Bellwether is kept running; if it says false, that is not done.
 ///
 /// # Errors
 /// It could not be played. A claim that does not hold is no error: see [`Ended`].
-pub fn play(options: &Options, report: impl FnOnce(&Value) -> bool) -> Result<Ended, Failure> {
+pub fn play(options: &Options, say: Say, report: impl FnOnce(&Value) -> bool) -> Result<Ended, Failure> {
     let begun = Instant::now();
     let connections = files::connections()?;
     let temporary = tempfile::Builder::new().prefix("bellwether-demo-").tempdir();
@@ -88,21 +88,21 @@ pub fn play(options: &Options, report: impl FnOnce(&Value) -> bool) -> Result<En
     let scale = if options.quick { Scale::QUICK } else { Scale::FULL };
     let only = options.only.map(|incident| [incident]);
     let incidents = only.as_ref().map_or(&Incident::ALL[..], |only| &only[..]);
-    let programme = Programme { incidents, scale, seed: options.seed, connections, home: temporary.path() };
-    introduce(options, &scale, connections);
+    let programme = Programme { incidents, scale, seed: options.seed, connections, home: temporary.path(), say };
+    introduce(options, &scale, connections, say);
     let verdict = programme.play(&mut stage)?;
     say("");
     verdict.lines().iter().for_each(|line| say(line));
     say(&format!("\nseed {}, {} s in all", options.seed, begun.elapsed().as_secs()));
     let reported = report(&report::json(&verdict, &scale, options.seed, options.quick));
     if options.keep && reported {
-        keep::serve(&mut stage, temporary.path(), &scale)?;
+        keep::serve(&mut stage, temporary.path(), &scale, say)?;
     }
     Ok(Ended::of(&verdict))
 }
 
 /// What is the same for both sides, what is not, and what was arranged.
-fn introduce(options: &Options, scale: &Scale, connections: usize) {
+fn introduce(options: &Options, scale: &Scale, connections: usize, say: Say) {
     let patience = scale.deadline.as_secs();
     say("One herd, two caches, the same weak database.");
     say("  database    SQLite, 16 connections, 50 ms a query: an SQL function sleeps so");

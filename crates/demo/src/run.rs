@@ -18,7 +18,7 @@ use crate::measured::Measured;
 use crate::script::{Scale, Script};
 use crate::side::{Running, Side, Terms};
 use crate::verdict::{Played, Verdict};
-use crate::view::View;
+use crate::view::{Say, View};
 
 /// Where the herd lives, and whoever may end it early.
 pub(crate) struct Stage {
@@ -68,12 +68,14 @@ pub(crate) struct Programme<'a> {
     pub(crate) connections: usize,
     /// An empty directory for databases.
     pub(crate) home: &'a Path,
+    /// Gets each line, where nothing lives on a terminal.
+    pub(crate) say: Say,
 }
 
 impl Programme<'_> {
     /// Plays everything and judges it.
     pub(crate) fn play(&self, stage: &mut Stage) -> Result<Verdict, Failure> {
-        let view = View::open(self.incidents);
+        let view = View::open(self.incidents, self.say);
         let mut played = Vec::new();
         for (at, incident) in self.incidents.iter().enumerate() {
             view.incident(at + 1, *incident);

@@ -146,7 +146,14 @@ fn a_file_that_breaks_off_is_an_error_and_says_how_far_it_went() {
         assert_eq!(auto(&file(home.path(), name, &whole)).map(|trace| trace.requests.len()), Ok(50_000));
         let half = file(home.path(), name, &whole[..whole.len() / 2]);
         let error = auto(&half).expect_err("half a file");
-        assert!(matches!(&error, ReadError::CutOff { requests, .. } if *requests < 50_000), "{name}: {error:?}");
+        let ReadError::CutOff { requests, what } = error else { panic!("{name}: {error:?}") };
+        assert_eq!((requests < 50_000, what.as_str()), (true, "the file ends in the middle"), "{name}");
+        // Control: what is there to its end, but makes no sense, is told as that.
+        let mut wrong = whole.clone();
+        let middle = wrong.len() / 2;
+        wrong[middle..middle + 64].fill(0x55);
+        let error = auto(&file(home.path(), name, &wrong)).expect_err("no such file");
+        assert!(!matches!(&error, ReadError::CutOff { what, .. } if what.contains("ends")), "{name}: {error:?}");
     }
 }
 

@@ -127,6 +127,7 @@ fn an_endpoint_with_the_printed_configuration_is_raced_and_no_key_is_left() {
     let origin = free.to_string();
     let printed = drill(&["races", "--print-config", "--origin", &origin]);
     let server = Bellwether::start(Some(&config("", &printed.out)));
+    assert!(!server.process.stderr().contains("WARN"), "{}", server.process.stderr());
     let url = format!("redis://{}", server.redis());
     let ended =
         drill(&["races", "--against", &url, "--origin", &origin, "--quick", "--only", "cold", "--only", "kept"]);

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use bellwether_system::{Bellwether, Metrics, Origin, Process, Resp, Value, config, until};
+use bellwether_system::{Bellwether, Http, Metrics, Origin, Process, Resp, Value, config, until};
 
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -42,6 +42,11 @@ fn replace(server: &Bellwether, rest: &str) {
 #[track_caller]
 fn logged(server: &Bellwether, words: &str) {
     until(LIMIT, words, || server.process.stderr().contains(words).then_some(()));
+}
+
+/// What a person sees in a browser.
+fn page(server: &Bellwether) -> String {
+    Http::get(server.admin(), "/").text()
 }
 
 /// Does `change`, and waits until one more reload has ended with `outcome`.
@@ -114,6 +119,8 @@ fn a_broken_file_changes_nothing_and_is_told_line_by_line_until_it_is_repaired()
     let elsewhere = product("id", "").replace("shop.db", "no-such-dir/gone.db");
     reload(&server, "refused", || replace(&server, &elsewhere));
     until(LIMIT, "the database in the log", || told(line("sql"), "gone.db").then_some(()));
+    let page = page(&server);
+    assert!(page.contains("file is refused") && page.contains("gone.db"), "{page}");
     reload(&server, "refused", || fs::remove_file(&file).expect("removed"));
     assert_eq!(db.call(&["GET", "product:1"]).text(), "{\"id\":1}");
     assert_eq!(db.call(&["GET", "product:2"]).text(), "{\"id\":2}", "loads go on as well");
@@ -121,6 +128,7 @@ fn a_broken_file_changes_nothing_and_is_told_line_by_line_until_it_is_repaired()
     reload(&server, "applied", || replace(&server, &product("name", "")));
     assert_eq!(db.call(&["GET", "product:2"]).text(), "{\"name\":\"product 2\"}");
     assert!(server.metrics().sum("bellwether_config_last_good_seconds", &[]) >= good);
+    assert!(!self::page(&server).contains("refused"), "control: a file that is right is not told of");
 }
 
 #[test]
@@ -139,6 +147,7 @@ fn spaces_come_and_go_and_what_needs_a_restart_is_named_and_left() {
     for words in ["[memory] limit changed: takes effect at the next start", "space 'a' is gone", "space 'c' is new"] {
         logged(&server, words);
     }
+    assert!(page(&server).contains("taking effect at the next start: [memory] limit"), "{}", page(&server));
     assert_eq!(server.metrics().sum("bellwether_memory_limit_bytes", &[]), 268_435_456.0);
     assert_eq!(server.metrics().sum("bellwether_requests_total", &["space=\"a\""]), 0.0, "its series end");
 }

@@ -13,11 +13,22 @@ pub(super) struct Files {
 
 impl Files {
     pub(super) fn reserve(arguments: &Arguments) -> Result<Files, Failure> {
-        Ok(Files {
+        let files = Files {
             json: Place::reserve("--json", arguments.json.as_ref())?,
             csv: Place::reserve("--csv", arguments.csv.as_ref())?,
             html: Place::reserve("--html", arguments.html.as_ref())?,
-        })
+        };
+        match files.same_file() {
+            Some(words) => Err(Failure::input(format!("{words}: expected a file for each"))),
+            None => Ok(files),
+        }
+    }
+
+    /// Two of them that would be one file, in words.
+    fn same_file(&self) -> Option<String> {
+        let places: Vec<&Place> = [&self.json, &self.csv, &self.html].into_iter().flatten().collect();
+        let later = |at: usize| places[at + 1..].iter().map(move |other| (at, other));
+        (0..places.len()).flat_map(later).find_map(|(at, other)| places[at].same_file(other))
     }
 
     /// Writes them all; one that fails keeps no other from being written.

@@ -18,25 +18,29 @@ use crate::words::{count, millis};
 use live::Live;
 use scene::{Column, Scene};
 
+/// Takes a line for people: what becomes of it is the caller's.
+pub type Say = fn(&str);
+
 /// Tells what goes on.
 pub(crate) struct View {
     scene: Arc<Mutex<Scene>>,
     live: Option<Live>,
+    say: Say,
 }
 
 impl View {
     /// Live if stdout is a terminal that can do it and nobody asked for less.
-    pub(crate) fn open(incidents: &[Incident]) -> View {
+    pub(crate) fn open(incidents: &[Incident], say: Say) -> View {
         let scene = Arc::new(Mutex::new(Scene::new(incidents.len())));
         let live = terminal::can_live().then(|| Live::start(scene.clone())).flatten();
-        View { scene, live }
+        View { scene, live, say }
     }
 
     pub(crate) fn incident(&self, position: usize, incident: Incident) {
         let mut scene = self.scene.lock();
         scene.begin(position, incident);
         if self.live.is_none() {
-            say(&format!("\n{} of {}  {}: {}", position, scene.of(), incident.name(), incident.title()));
+            (self.say)(&format!("\n{} of {}  {}: {}", position, scene.of(), incident.name(), incident.title()));
         }
     }
 
@@ -51,7 +55,7 @@ impl View {
     pub(crate) fn ended(&self, side: Side, measured: &Measured) {
         self.scene.lock().column(side).end(measured);
         if self.live.is_none() {
-            say(&format!("  {}", line(side, measured)));
+            (self.say)(&format!("  {}", line(side, measured)));
         }
     }
 
@@ -71,10 +75,4 @@ fn line(side: Side, measured: &Measured) -> String {
         }
     }
     format!("{line}, p99 {} ms", millis(measured.p99_us))
-}
-
-/// A line for people. Whoever reads them may stop reading: no reason to fail.
-pub(crate) fn say(line: &str) {
-    use std::io::Write as _;
-    let _ = writeln!(std::io::stdout(), "{line}");
 }

@@ -8,6 +8,9 @@ use crate::key::{Key, PREFIX};
 /// Where an origin listens that an endpoint of one's own was told of, unless `--origin` says otherwise.
 pub const ORIGIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 7411);
 
+/// A load ends after so many seconds, and nobody waits longer for one.
+const LOAD: u64 = 5;
+
 /// A family of keys with the behaviour that some rows need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Space {
@@ -57,9 +60,9 @@ impl Space {
     /// What it needs besides its ttl, as TOML.
     fn knobs(self) -> String {
         match self {
-            Space::Row | Space::Other => "timeout = \"10s\"\n".into(),
+            Space::Row | Space::Other => format!("timeout = \"{LOAD}s\"\n"),
             Space::Hasty => format!("timeout = \"{}ms\"\n", Space::DEADLINE.as_millis()),
-            Space::Grace => "grace = \"600s\"\njitter = \"0%\"\nearly = \"off\"\ntimeout = \"10s\"\n".into(),
+            Space::Grace => format!("grace = \"600s\"\njitter = \"0%\"\nearly = \"off\"\ntimeout = \"{LOAD}s\"\n"),
         }
     }
 }
@@ -69,7 +72,7 @@ pub fn config(origin: SocketAddr) -> String {
     let mut text = format!(
         "# What `bellwether drill races` asks for: a GET of {PREFIX}RUN:SPACE:ID reads http://{origin}/SPACE/RUN/ID,\n\
          # 200 is the value, 404 is nil; DEL removes. Add it to the endpoint's configuration while you drill.\n\
-         [origin.drill]\nhttp = \"http://{origin}\"\nmax_concurrency = 256\ntimeout = \"5s\"\n"
+         [origin.drill]\nhttp = \"http://{origin}\"\nmax_concurrency = 256\ntimeout = \"{LOAD}s\"\n"
     );
     for space in Space::ALL {
         let (name, knobs) = (space.name(), space.knobs());

@@ -43,7 +43,7 @@ impl ConfigFile {
                 service.reload(config)
             }
             Err(problems) => {
-                service.reload_refused();
+                service.reload_refused(&problems);
                 Err(problems)
             }
         };

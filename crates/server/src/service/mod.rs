@@ -81,7 +81,7 @@ pub use outcome::{Failure, Grant, KEY_TOO_LONG, Outcome, Refusal, Terms, no_spac
 pub use peer::Peer;
 pub use penetration::PenetrationView;
 pub use reach::beside;
-pub use reloads::{Reload, Reloads};
+pub use reloads::{Reload, Reloads, Undone};
 pub use scan::Page;
 pub use served::SpaceView;
 pub use surges::{SurgeKind, SurgeView};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Service;
 use super::open::prepare;
 use super::ready::ready_on;
-use super::reloads::{Reload, Reloads};
+use super::reloads::Reloads;
 use crate::config::{Changes, Config, Problem, changes, until_next_start};
 
 /// What the program does to its connections no file can say: the same origin keeps it.
@@ -43,7 +43,7 @@ impl Service {
             ready_on(&self.0.loads, &serving)?;
             Ok((serving, revision))
         });
-        let (serving, revision) = prepared.inspect_err(|_| self.0.reloads.count(Reload::Refused))?;
+        let (serving, revision) = prepared.inspect_err(|problems| self.0.reloads.refused(problems))?;
         // First the swap: until then requests need what the commit drops.
         let serving = Arc::new(serving);
         self.0.filters.are(serving.filters());
@@ -56,12 +56,12 @@ impl Service {
         if !changes.is_nothing() {
             self.0.watch.everything_changed();
         }
-        self.0.reloads.count(if changes.is_nothing() { Reload::Unchanged } else { Reload::Applied });
+        self.0.reloads.taken(!changes.is_nothing(), &changes.at_next_start);
         Ok(changes)
     }
 
-    /// Counts a reload whose configuration could not even be read.
-    pub fn reload_refused(&self) {
-        self.0.reloads.count(Reload::Refused);
+    /// Notes a reload whose configuration could not even be read.
+    pub fn reload_refused(&self, problems: &[Problem]) {
+        self.0.reloads.refused(problems);
     }
 }

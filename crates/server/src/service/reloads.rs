@@ -1,7 +1,14 @@
-//! How did reloads end so far, and when was the configuration at work last found right?
+//! How did reloads end so far, and in what does the file differ from the configuration at work since the last one?
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use parking_lot::Mutex;
+
+use crate::config::Problem;
+
+/// Problems of a refused file that are kept to be looked at; the log has all of them.
+const KEPT: usize = 20;
 
 /// How a reload ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,26 +35,50 @@ impl Reload {
     }
 }
 
+/// What the last reload left undone: nothing, unless the file asks for more than is at work.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Undone {
+    /// Why the file was refused, a line each; at most [`KEPT`] of them.
+    pub refused: Vec<String>,
+    /// How many there are.
+    pub problems: usize,
+    /// Settings that take effect at the next start only.
+    pub at_next_start: Vec<&'static str>,
+}
+
 /// How reloads ended so far.
 #[derive(Debug)]
 pub struct Reloads {
     counts: [AtomicU64; Reload::ALL.len()],
+    undone: Mutex<Undone>,
     /// Milliseconds since 1970.
     last_good: AtomicU64,
 }
 
 impl Reloads {
     pub(super) fn started() -> Reloads {
-        let reloads = Reloads { counts: Default::default(), last_good: AtomicU64::new(0) };
+        let reloads = Reloads { counts: Default::default(), undone: Mutex::default(), last_good: AtomicU64::new(0) };
         reloads.good();
         reloads
     }
 
-    pub(super) fn count(&self, reload: Reload) {
+    /// A configuration was found right: it is at work now, or was already.
+    pub(super) fn taken(&self, anew: bool, at_next_start: &[&'static str]) {
+        self.count(if anew { Reload::Applied } else { Reload::Unchanged });
+        self.good();
+        *self.undone.lock() = Undone { at_next_start: at_next_start.to_vec(), ..Undone::default() };
+    }
+
+    /// A configuration was refused. What waits for the next start goes on waiting: nobody knows if it still does.
+    pub(super) fn refused(&self, problems: &[Problem]) {
+        self.count(Reload::Refused);
+        let mut undone = self.undone.lock();
+        undone.problems = problems.len();
+        undone.refused = problems.iter().take(KEPT).map(ToString::to_string).collect();
+    }
+
+    fn count(&self, reload: Reload) {
         self.counts[reload as usize].fetch_add(1, Ordering::Relaxed);
-        if reload != Reload::Refused {
-            self.good();
-        }
     }
 
     fn good(&self) {
@@ -59,6 +90,11 @@ impl Reloads {
     /// How many ended so.
     pub fn ended(&self, reload: Reload) -> u64 {
         self.counts[reload as usize].load(Ordering::Relaxed)
+    }
+
+    /// What the last one left undone.
+    pub fn undone(&self) -> Undone {
+        self.undone.lock().clone()
     }
 
     /// When the configuration at work was last found right, as time since 1970: at the start or by a reload.

@@ -64,7 +64,7 @@ pub fn read(file: &Path, format: Format, most: usize) -> Result<Trace, ReadError
         Box::new(lzma_rust2::XzReader::new(raw, true))
     } else if magic.starts_with(ZSTD) {
         let decoder = ruzstd::decoding::StreamingDecoder::new(raw);
-        Box::new(decoder.map_err(|error| ReadError::CutOff { requests: 0, what: error.to_string() })?)
+        Box::new(decoder.map_err(|error| ReadError::CutOff { requests: 0, what: broke_off(&io::Error::other(error)) })?)
     } else {
         Box::new(raw)
     };
@@ -72,7 +72,7 @@ pub fn read(file: &Path, format: Format, most: usize) -> Result<Trace, ReadError
     let outcome = parse(&mut source, file, format, &mut builder);
     let trace = builder.done();
     match outcome {
-        Err(error) => return Err(ReadError::CutOff { requests: trace.requests.len(), what: error.to_string() }),
+        Err(error) => return Err(ReadError::CutOff { requests: trace.requests.len(), what: broke_off(&error) }),
         Ok(Err(words)) => return Err(ReadError::Wrong(words)),
         Ok(Ok(())) => {}
     }
@@ -81,6 +81,18 @@ pub fn read(file: &Path, format: Format, most: usize) -> Result<Trace, ReadError
         (true, 0) => Err(ReadError::Empty),
         (true, _) => Err(ReadError::Senseless(trace.malformed)),
     }
+}
+
+/// Why it can't be read on, in words: that the bytes are at an end lies deep in what the readers say, each in its own way.
+fn broke_off(error: &io::Error) -> String {
+    let at_its_end = |error: &io::Error| error.kind() == io::ErrorKind::UnexpectedEof;
+    let mut inner = error.get_ref().map(|inner| inner as &(dyn std::error::Error + 'static));
+    let mut ends = at_its_end(error);
+    while let Some(here) = inner {
+        ends |= here.downcast_ref::<io::Error>().is_some_and(at_its_end);
+        inner = here.source();
+    }
+    if ends { "the file ends in the middle".to_owned() } else { error.to_string() }
 }
 
 fn parse(source: &mut dyn Read, file: &Path, format: Format, builder: &mut Builder) -> io::Result<Result<(), String>> {

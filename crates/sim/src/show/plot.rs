@@ -8,6 +8,8 @@ pub(crate) const WIDTH: f64 = 340.0;
 const LEFT: f64 = 38.0;
 const RIGHT: f64 = 10.0;
 const TOP: f64 = 6.0;
+/// Half of a letter under a picture is at most so wide.
+const HALF_A_LETTER: f64 = 3.0;
 /// The most points drawn: more than there are pixels says nothing.
 const MOST_POINTS: usize = 260;
 
@@ -153,18 +155,20 @@ impl Plot {
         self.draw(format_args!("<path class=\"level\" d=\"M{left:.1} {y:.1}H{right:.1}\"/>"));
     }
 
-    /// Words under the picture, at shares of its width.
+    /// Words under the picture, at shares of its width; none of them leaves it.
     pub(crate) fn foot(&mut self, words: &[(f64, String)]) {
         let y = self.height + 7.0;
-        for (x, word) in words {
-            let anchor = if *x <= 0.0 {
-                "start"
-            } else if *x >= 1.0 {
-                "end"
+        for (share, word) in words {
+            let (x, half) = (self.x(*share), HALF_A_LETTER * word.chars().count() as f64);
+            let (x, anchor) = if *share <= 0.0 {
+                (x, "start")
+            } else if *share >= 1.0 {
+                (x, "end")
+            } else if x + half > self.width {
+                (self.width, "end")
             } else {
-                "middle"
+                (x, "middle")
             };
-            let x = self.x(*x);
             self.draw(format_args!("<text x=\"{x:.1}\" y=\"{y:.1}\" style=\"text-anchor:{anchor}\">{word}</text>"));
         }
         self.height += 12.0;
@@ -201,6 +205,25 @@ mod tests {
             assert!(places.iter().all(|place| (0.0..=1.0).contains(place)));
         }
         assert!(Scale::Log(100.0).place(1.0) > Scale::Log(100.0).place(0.0), "one load is seen");
+    }
+
+    #[test]
+    fn a_word_under_the_picture_that_would_leave_it_at_the_right_ends_with_it() {
+        let mut plot = Plot::wide(400.0, 60.0, Scale::Linear(40.0), |mark| mark.to_string());
+        plot.foot(&[
+            (0.0, "0".to_owned()),
+            (0.5, "5 min".to_owned()),
+            (0.99, "10 min".to_owned()),
+            (1.0, "4 GiB".to_owned()),
+        ]);
+        let word = |x: &str, anchor: &str, word: &str| {
+            let drawn = format!("<text x=\"{x}\" y=\"67.0\" style=\"text-anchor:{anchor}\">{word}</text>");
+            assert!(plot.drawn.contains(&drawn), "{drawn}: {}", plot.drawn);
+        };
+        word("38.0", "start", "0");
+        word("214.0", "middle", "5 min");
+        word("400.0", "end", "10 min");
+        word("390.0", "end", "4 GiB");
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use bellwether_core::time::Span;
+
 use super::comparison::Comparison;
 use super::html;
 use super::overview::{chosen, overview};
@@ -63,6 +65,11 @@ fn own(comparison: &Comparison) -> String {
     let lines: Vec<(&Set, &Picture)> =
         chosen.filter_map(|(set, runs)| Some((set, runs.first()?.pictures.first()?))).collect();
     let Some((_, first)) = lines.first() else { return String::new() };
+    let all: Vec<Vec<f64>> = lines.iter().map(|(_, picture)| summed(picture)).collect();
+    let bin = about.bin.0 as f64;
+    let until = about.shade.map_or(0, |(_, until)| (until.0 as f64 / bin).ceil() as usize);
+    let Stretch { shown, quiet_from } = Stretch::of(&all, until);
+    let whole = bin * shown as f64;
     let top = top_of(comparison, &first.title);
     let (scale, label) = scale(first.height, top);
     let mut legend = String::new();
@@ -76,23 +83,51 @@ fn own(comparison: &Comparison) -> String {
     }
     let drawn = |width: f64| {
         let mut plot = Plot::wide(width, OWN_TALL, scale, label);
-        lines.iter().for_each(|(set, picture)| plot.outline(&summed(picture), line_of(set)));
+        let drawn = lines.iter().zip(&all);
+        drawn.for_each(|((set, _), values)| plot.outline(&values[..shown.min(values.len())], line_of(set)));
         first.bound.into_iter().for_each(|bound| plot.level(bound));
-        if let Some((from, until)) = shade(about, first) {
+        if let Some((from, until)) = shade(about, whole) {
             plot.shade(from, until);
         }
-        plot.foot(&clock(whole(about, first)));
+        plot.foot(&clock(whole));
         plot.svg(&escaped(&first.title))
     };
     format!(
-        "<figure><figcaption>{}{}{}</figcaption>\n<div class=\"on-desk\">{}</div><div class=\"on-phone\">{}</div>\
+        "<figure><figcaption>{}{}{}{}</figcaption>\n<div class=\"on-desk\">{}</div><div class=\"on-phone\">{}</div>\
          <p class=\"legend\">{legend}</p></figure>\n",
         escaped(&first.title),
         scale_says(first.height),
+        quiet_from
+            .map(|at| format!("; nothing after {}", words::time(Span((bin * at as f64) as u64))))
+            .unwrap_or_default(),
         seed_says(comparison),
         drawn(WIDE),
         drawn(NARROW)
     )
+}
+
+/// How much of a picture's time is drawn: what happens in a moment would be a line at the edge of a long rest.
+#[derive(Debug, PartialEq, Eq)]
+struct Stretch {
+    /// So many values.
+    shown: usize,
+    /// From here on all of them are nothing, where that is not drawn to its end.
+    quiet_from: Option<usize>,
+}
+
+impl Stretch {
+    /// Of what is drawn together; the first `least` values are shown in any case.
+    fn of(lines: &[Vec<f64>], least: usize) -> Stretch {
+        let length = lines.iter().map(Vec::len).max().unwrap_or(0);
+        let busy = |values: &Vec<f64>| values.iter().rposition(|value| *value > 0.0).map_or(0, |at| at + 1);
+        let quiet = lines.iter().map(busy).max().unwrap_or(0);
+        // A quarter more, so that its end is seen.
+        let enough = (quiet + quiet / 4 + 1).max(least.min(length));
+        match quiet > 0 && 2 * enough <= length {
+            true => Stretch { shown: enough, quiet_from: Some(quiet) },
+            false => Stretch { shown: length, quiet_from: None },
+        }
+    }
 }
 
 /// The colour of a set's line.
@@ -123,9 +158,11 @@ fn bars(comparison: &Comparison) -> String {
     let top = finite.fold(10.0, f64::max);
     for (set, runs) in &comparison.sets {
         let all = comparison.seeds(runs);
-        // Where the bound is 1, the measure is its own multiple.
+        // Where the bound is 1, the measure is its own multiple; what never came is none of anything.
         let multiple = match all.ratio(about) {
-            Some(ratio) if about.bound != 1.0 => format!(" <small>{} x</small>", words::number(ratio)),
+            Some(ratio) if about.bound != 1.0 && ratio.is_finite() => {
+                format!(" <small>{} x</small>", words::number(ratio))
+            }
             _ => String::new(),
         };
         let class = match (all.hold(about), set.level) {
@@ -200,8 +237,8 @@ fn whole(about: &About, picture: &Picture) -> f64 {
     about.bin.0 as f64 * picture.layers.first().map_or(0, |(_, values)| values.len()) as f64
 }
 
-fn shade(about: &About, picture: &Picture) -> Option<(f64, f64)> {
-    let whole = whole(about, picture);
+/// What is shaded, as shares of `whole` milliseconds.
+fn shade(about: &About, whole: f64) -> Option<(f64, f64)> {
     about.shade.map(|(from, until)| (from.0 as f64 / whole, until.0 as f64 / whole))
 }
 
@@ -222,11 +259,12 @@ fn card(comparison: &Comparison, set: &Set, run: &Run, verdict: &str) -> String 
         } else {
             picture.layers.iter().for_each(|(class, values)| plot.area(values, class));
         }
-        if let Some((from, until)) = shade(about, picture) {
+        let whole = whole(about, picture);
+        if let Some((from, until)) = shade(about, whole) {
             plot.shade(from, until);
         }
         if at + 1 == run.pictures.len() {
-            plot.foot(&clock(whole(about, picture)));
+            plot.foot(&clock(whole));
         }
         let title = escaped(&picture.title);
         let legend = if picture.height == Height::Stack {
@@ -251,15 +289,14 @@ fn short(n: f64) -> String {
 }
 
 fn ms(mark: f64) -> String {
-    if mark > 0.0 { words::time(bellwether_core::time::Span(mark as u64)).replace(' ', "") } else { "0".to_owned() }
+    if mark > 0.0 { words::time(Span(mark as u64)).replace(' ', "") } else { "0".to_owned() }
 }
 
 /// Marks of a time axis: at most six, at round times.
 fn clock(whole_ms: f64) -> Vec<(f64, String)> {
-    use bellwether_core::time::Span;
-    const STEPS: [u64; 15] = [
-        100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 30_000, 60_000, 120_000, 600_000, 1_200_000, 1_800_000,
-        3_600_000,
+    const STEPS: [u64; 18] = [
+        10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 30_000, 60_000, 120_000, 600_000, 1_200_000,
+        1_800_000, 3_600_000,
     ];
     let step = STEPS.into_iter().find(|step| whole_ms / (*step as f64) < 6.0).unwrap_or(whole_ms as u64 / 5).max(1);
     (0..6)
@@ -267,4 +304,31 @@ fn clock(whole_ms: f64) -> Vec<(f64, String)> {
         .filter(|at| *at as f64 <= whole_ms)
         .map(|at| (at as f64 / whole_ms, words::time(Span(at))))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_rest_is_not_drawn_and_what_has_none_is_drawn_whole() {
+        let mut moment = vec![0.0; 200];
+        moment[..5].fill(4_000.0);
+        let all = |shown: usize| Stretch { shown, quiet_from: None };
+        let of = |lines: &[Vec<f64>], least: usize| Stretch::of(lines, least);
+        let rest = vec![0.0; 200];
+        assert_eq!(of(&[moment.clone(), rest.clone()], 0), Stretch { shown: 7, quiet_from: Some(5) });
+        assert_eq!(of(&[moment.clone()], 60), Stretch { shown: 60, quiet_from: Some(5) }, "what is shaded is shown");
+        assert_eq!(of(&[moment.clone()], 150), all(200));
+        moment[120] = 1.0;
+        assert_eq!(of(&[rest.clone(), moment], 0), all(200), "something comes late");
+        assert_eq!((of(&[rest], 0), of(&[], 0)), (all(200), all(0)), "nothing happens at all");
+    }
+
+    #[test]
+    fn marks_of_a_time_axis_are_few_and_round() {
+        let words = |whole: f64| clock(whole).into_iter().map(|(_, word)| word).collect::<Vec<_>>().join(" ");
+        assert_eq!(words(140.0), "0 50 ms 100 ms");
+        assert_eq!(words(11_000.0), "0 2 s 4 s 6 s 8 s 10 s");
+    }
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::html::Head::{Numbers, Words};
 use super::html::{cell, escaped, table};
 use crate::admin::came::{Came, came};
-use crate::service::{Service, SharedState, SpaceView};
+use crate::service::{Service, SharedState, SpaceView, Undone};
 
 /// Hot keys that are shown.
 const KEYS: usize = 10;
@@ -17,6 +17,7 @@ pub(super) fn figures(service: &Service, leaving: bool) -> String {
     let (snapshot, shared) = (service.snapshot(), service.shared_state());
     [
         state(service, &snapshot, leaving),
+        undone(&service.reloads().undone()),
         spaces(&service.space_views(), &snapshot.spaces),
         origins(&snapshot.origins),
         tiers(&snapshot, shared.as_ref()),
@@ -44,6 +45,26 @@ fn state(service: &Service, snapshot: &Snapshot, leaving: bool) -> String {
         brief(memory.entries),
         snapshot.live_flights,
     )
+}
+
+/// In what the configuration's file differs from what is at work: nothing is said if it does not.
+fn undone(undone: &Undone) -> String {
+    let Undone { refused, problems, at_next_start } = undone;
+    let mut text = String::new();
+    if !refused.is_empty() {
+        let lines: String = refused.iter().map(|line| format!("<li><code>{}</code></li>\n", escaped(line))).collect();
+        let more = match problems - refused.len() {
+            0 => String::new(),
+            more => format!("<li>{more} more: see the log</li>\n"),
+        };
+        text += "<p class=bad>The configuration's file is refused; what was at work before stays at work:</p>\n";
+        text += &format!("<ul>\n{lines}{more}</ul>\n");
+    }
+    if !at_next_start.is_empty() {
+        let settings = escaped(&at_next_start.join(", "));
+        text += &format!("<p>Changed in the file, and taking effect at the next start: {settings}</p>\n");
+    }
+    text
 }
 
 /// The spaces in the order in which they are tried, and what no space matches.
@@ -199,6 +220,18 @@ fn size(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_that_was_refused_is_told_with_its_lines_and_one_at_work_is_not() {
+        assert_eq!(undone(&Undone::default()), "");
+        let refused = vec!["b.toml:3:1: [memory]: found `<x>`; expected a known key".to_owned()];
+        let told = undone(&Undone { refused, problems: 4, at_next_start: vec!["[memory] limit"] });
+        for words in
+            ["<p class=bad>", "b.toml:3:1", "`&lt;x&gt;`", "3 more: see the log", "next start: [memory] limit<"]
+        {
+            assert!(told.contains(words), "{words}: {told}");
+        }
+    }
 
     #[test]
     fn figures_are_short_and_of_the_right_size() {
