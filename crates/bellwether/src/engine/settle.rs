@@ -47,9 +47,14 @@ impl Leader {
                     add(&self.engine.tally.lone);
                 }
                 self.land(Ending::Succeeded, |shard| {
-                    let kept = shard.map(|shard| self.engine.keep(&self.space, shard, &self.key, &entry));
-                    // What is too large for this process may still spare others its load.
-                    stored = matches!(kept, Some(Kept::Yes | Kept::TooLarge)).then(|| entry.clone());
+                    let (kept, doubted) = shard.map_or((None, false), |shard| {
+                        let doubted = self.id.is_some_and(|id| shard.is_doubted(&self.key, id));
+                        (Some(self.engine.keep(&self.space, shard, &self.key, &entry)), doubted)
+                    });
+                    // What is too large for this process may still spare others its load; and what may be older than an
+                    // invalidation elsewhere is for the tier to take or to refuse.
+                    let offered = matches!(kept, Some(Kept::Yes | Kept::TooLarge)) || doubted;
+                    stored = offered.then(|| entry.clone());
                     match kept {
                         Some(Kept::TooLarge) => Outcome::Landed(entry, Some(Why::TooLarge)),
                         _ if lone => Outcome::Lone(entry),
