@@ -237,6 +237,13 @@ impl<K: CacheKey + ?Sized, V: Value> Space<K, V> {
         self.write(key, loaded).kept
     }
 
+    /// Whether [`Space::write`] would keep a value of so many bytes, or find it too large. `loaded` makes what would be
+    /// written; it is called only where that is in doubt.
+    pub fn fits(&self, key: &K, bytes: usize, loaded: impl FnOnce() -> Loaded<V>) -> bool {
+        let Shared { engine, state, .. } = &*self.shared;
+        engine.fits(state, &self.owned(key), bytes, || loaded().map(|value| Box::new(value) as AnyBody))
+    }
+
     /// As [`Space::put`]; await it to know that the shared tier has given up the older value and holds this one.
     pub fn write(&self, key: &K, loaded: impl Into<Loaded<V>>) -> Written {
         let loaded = loaded.into().map(|value| Box::new(value) as AnyBody);

@@ -257,3 +257,40 @@ fn while_the_tier_is_away_each_process_decides_for_itself() {
         (owed == 0.0 && fleet[1].connect().call(&["GET", "user:a"]) == Value::Nil).then_some(())
     });
 }
+
+#[test]
+fn what_was_given_another_end_is_here_with_it_when_the_tier_falls_silent() {
+    let redis = Redis::start(&[]).unwrap_or_else(|error| panic!("{error}"));
+    let memcached = Memcached::start(&[]).unwrap_or_else(|error| panic!("{error}"));
+    let cases: [(&str, &[&str], std::ops::RangeInclusive<i64>); 3] = [
+        ("user:end", &["EXPIRE", "user:end", "500"], 450..=500),
+        ("user:full", &["PERSIST", "user:full"], 1700..=1800),
+        ("user:getex", &["GETEX", "user:getex", "EX", "500"], 450..=500),
+    ];
+    let urls = [redis.url(), format!("memcached://{}", memcached.address())];
+    let fleets = urls.each_ref().map(|url| fleet(url));
+    for fleet in &fleets {
+        let mut one = fleet[0].connect();
+        for (key, words, _) in &cases {
+            assert_eq!(one.call(&["SET", key, "v", "EX", "1000"]), Value::ok());
+            assert_ne!(one.call(words), Value::Int(0), "{words:?}");
+        }
+        // Control: what was taken is gone, and does not come back with the silence.
+        assert_eq!(one.call(&["SET", "user:taken", "v"]), Value::ok());
+        assert_eq!(one.call(&["GETDEL", "user:taken"]), Value::bulk("v"));
+        for (key, words, left) in &cases {
+            assert!(left.contains(&one.call(&["TTL", key]).int()), "{words:?}");
+        }
+    }
+    redis.freeze().expect("it is stopped");
+    memcached.freeze().expect("it is stopped");
+    for (fleet, url) in fleets.iter().zip(&urls) {
+        let mut one = fleet[0].connect();
+        for (key, words, left) in &cases {
+            assert_eq!(one.call(&["GET", key]), Value::bulk("v"), "{url}: {words:?}");
+            let told = one.call(&["TTL", key]).int();
+            assert!(left.contains(&told), "{url}: {words:?}: {told}");
+        }
+        assert_ne!(one.call(&["GET", "user:taken"]), Value::bulk("v"), "{url}");
+    }
+}

@@ -12,7 +12,7 @@ use crate::body::AnyBody;
 use crate::engine::Engine;
 use crate::engine::shelf::Gone;
 use crate::engine::tier::{Asked, Link, Said};
-use crate::entry::{Resident, TierMark, relabelled};
+use crate::entry::{Aside, Resident, TierMark, relabelled};
 use crate::key::Key;
 use crate::load::Loaded;
 use crate::observe::shared::add;
@@ -64,8 +64,8 @@ impl Engine {
         Ok(Decided { stored: true, before })
     }
 
-    /// Does `change` to what the shared tier has. What memory has of it goes: the next read takes over what is there by
-    /// then. An error: the tier did not decide.
+    /// Does `change` to what the shared tier has. What got another end is kept here with it; all else that memory has of it
+    /// goes, and the next read takes over what is there by then. An error: the tier did not decide.
     pub(crate) async fn change(
         self: Arc<Engine>,
         space: Arc<SpaceState>,
@@ -97,17 +97,39 @@ impl Engine {
         if let Some(fleet) = &self.fleet {
             fleet.invalidated(&to.name, Invalidation::Remove, fence);
         }
-        let gone = {
-            let _telling = self.telling();
-            let floor = self.flights.locked(&key, |shard| {
-                let floor = self.overtake(shard, &key, Invalidation::Remove);
-                self.memory.remove(key.by_ref());
-                floor
-            });
-            self.unshelve(&space, &key, floor)
+        let ended = before.as_ref().and_then(|before| self.with_end(before, change, fence, asked));
+        let (kept, gone) = match ended {
+            Some(entry) => self.take_in(&space, &key, &entry, asked),
+            None => (None, self.give_up_all(&space, &key)),
         };
         self.until_gone(&space, gone).await;
+        if let Some(kept) = kept {
+            self.shelve(&space, &key, &kept, self.position());
+        }
         Ok(Decided { stored: before.is_some(), before })
+    }
+
+    /// What the tier had, with the end that it has given it in the step that raised it to `fence`. `None`: it is gone.
+    fn with_end(&self, before: &Resident, change: Change, fence: Fence, asked: Asked) -> Option<Resident> {
+        let Change::End(ending) = change else { return None };
+        let short = |span: Span| u32::try_from(span.0).unwrap_or(u32::MAX);
+        // At the latest: the tier counted from when it was reached.
+        let fresh_until = asked.at + ending.fresh;
+        let (swr_ms, hard_ms) = (short(ending.swr), short(ending.hard.max(ending.swr)));
+        let meta = Meta { fresh_until, swr_ms, hard_ms, early_ms: 0, ..before.meta() };
+        let mark = Some(TierMark::of(fence, self.clock.now() + self.resync));
+        (ending.fresh > Span::ZERO).then(|| relabelled(before, meta, Aside { mark, ..Aside::default() }, false))
+    }
+
+    /// What memory and the disk have of a key is older than what the tier did to it.
+    fn give_up_all(&self, space: &SpaceState, key: &Key) -> Option<JoinHandle<Gone>> {
+        let _telling = self.telling();
+        let floor = self.flights.locked(key, |shard| {
+            let floor = self.overtake(shard, key, Invalidation::Remove);
+            self.memory.remove(key.by_ref());
+            floor
+        });
+        self.unshelve(space, key, floor)
     }
 
     /// Does `change` to what this process alone has of a key. Nobody can confirm it, so it only ever ends sooner.

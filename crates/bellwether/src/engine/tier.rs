@@ -390,7 +390,7 @@ impl Engine {
             };
             return (answer, self.clock.now().since(began));
         }
-        let mut limit = Limit::new(limit.into());
+        let mut limit = Limit::new(limit.into()).read_by(self.runtime());
         let answer = limit.wait(call).await;
         if limit.was_late() {
             add(&self.tally.stood_still);

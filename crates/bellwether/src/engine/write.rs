@@ -23,6 +23,9 @@ use crate::state::flights::Shard;
 use crate::state::pending::Owed;
 use crate::state::space::SpaceState;
 
+/// More than stands beside a value's bytes in an entry.
+const BESIDE_BYTES: usize = 4096;
+
 /// An invalidation that holds here.
 pub(crate) struct Invalidating {
     pub(crate) was_resident: bool,
@@ -57,6 +60,17 @@ pub(crate) enum ToTell {
     Once(Owed),
 }
 
+/// What an invalidation of a key comes after.
+enum Order {
+    /// All that was begun here.
+    Last,
+    /// What was begun before this fence.
+    Before(Fence),
+    /// All that was begun here, as far as this process can tell: others did it, and raised the key to this fence of the tier,
+    /// if they had come that far.
+    Heard(Option<Fence>),
+}
+
 impl Engine {
     /// Invalidates one key: when this returns, no read that begins here gets the older value. The shared tier, if
     /// the key can be there, is to be told.
@@ -65,7 +79,7 @@ impl Engine {
         let (was_resident, fence, to_tell) = self.flights.locked(key, |shard| {
             // Under the same lock as the floor: whoever reads after it knows that the tier's copy is not to be believed.
             let to_tell = self.owe(space, key, verb, None);
-            let (was_resident, fence) = self.apply(shard, space, key, verb, None);
+            let (was_resident, fence) = self.apply(shard, space, key, verb, Order::Last);
             (was_resident, fence, to_tell)
         });
         let on_disk = self.unshelve(space, key, fence);
@@ -96,9 +110,12 @@ impl Engine {
             self.pending.overtaken(key);
             // A load that began after it, by the tier's own order, has read nothing older: thrown away it would be made
             // once more by the whole fleet. What lies on disk has no part in that order.
-            let after = fence.filter(|_| self.shelf_of(space).is_none());
-            let reading = after.and_then(|fence| shard.flights(key)?.reads_after(fence));
-            Some(self.apply(shard, space, key, verb, reading))
+            let order = match fence.and_then(|fence| shard.flights(key)?.reads_after(fence)) {
+                _ if self.shelf_of(space).is_some() => Order::Last,
+                Some(reading) => Order::Before(reading),
+                None => Order::Heard(fence),
+            };
+            Some(self.apply(shard, space, key, verb, order))
         });
         let Some((was_resident, fence)) = done else { return false };
         // On disk too, while the caller goes on.
@@ -145,21 +162,26 @@ impl Engine {
         self.unshelve_space(space, fence)
     }
 
-    /// `before`: only what was begun before this fence is older than it.
     fn apply(
         &self,
         shard: &mut Shard<Arc<FlightCell>>,
         space: &SpaceState,
         key: &Key,
         verb: Invalidation,
-        before: Option<Fence>,
+        order: Order,
     ) -> (bool, Fence) {
         space.note_invalidation();
         let resident = self.live(space, key).is_some();
         let rescue = self.rescuing(space, key).filter(|_| verb == Invalidation::Expire);
-        let fence = match before {
-            Some(reading) => shard.invalidate_before(key, verb, reading, self.clock.now()),
-            None => self.overtake(shard, key, verb),
+        let fence = match order {
+            Order::Before(reading) => shard.invalidate_before(key, verb, reading, self.clock.now()),
+            Order::Heard(heard) => {
+                let fence = self.next_fence();
+                shard.invalidate_heard(key, Floor::of(verb, fence), heard, self.clock.now());
+                self.release_void_leases(shard, key, fence);
+                fence
+            }
+            Order::Last => self.overtake(shard, key, verb),
         };
         match rescue {
             // Expired before: it stays what it is, a rescue.
@@ -297,6 +319,22 @@ impl Engine {
         }
         self.announce(space, key, Invalidation::Remove, &to_tell);
         Writing { kept, to_tell, on_disk }
+    }
+
+    /// Whether a plain write of these bytes would be kept, and not be too large: what `loaded` makes of them is made only
+    /// where that is in doubt.
+    pub(crate) fn fits(
+        &self,
+        space: &SpaceState,
+        key: &Key,
+        bytes: usize,
+        loaded: impl FnOnce() -> Loaded<AnyBody>,
+    ) -> bool {
+        let largest = self.memory.largest();
+        let most = (key.bytes.len() + bytes + BESIDE_BYTES) as u64;
+        // What may not be kept at all is not too large.
+        let made = || self.written(space, key, loaded(), Fence::ZERO, self.clock.now());
+        most <= largest || made().is_none_or(|entry| u64::from(entry.weight) <= largest)
     }
 
     /// Whether the shared tier may hold keys of this space.

@@ -272,15 +272,29 @@ impl<C: Clone> Shard<C> {
 
     /// Raises the key's floor and overtakes the loads that read it now.
     pub(crate) fn invalidate(&mut self, key: &Key, floor: Floor, now: Tick) {
+        self.raise(key, floor, now, Flights::overtake);
+    }
+
+    /// The same for what somebody else did: see [`Flights::overtake_heard`].
+    pub(crate) fn invalidate_heard(&mut self, key: &Key, floor: Floor, heard: Option<Fence>, now: Tick) {
+        self.raise(key, floor, now, |flights| flights.overtake_heard(heard));
+    }
+
+    fn raise(&mut self, key: &Key, floor: Floor, now: Tick, overtake: impl FnOnce(&mut Flights)) {
         // Without a flight under way nothing older than this floor can land any more: every later
         // flight draws a later fence. So the floor need not be remembered.
         if self.elsewhere || self.slots.contains_key(key) {
             self.floors.raise(key.hash, floor);
         }
         if let Some(slot) = self.slots.get_mut(key) {
-            slot.flights.overtake();
+            overtake(&mut slot.flights);
             self.tidy(key, now);
         }
+    }
+
+    /// Whether the tier decides on what `id` loads: see [`Flight::doubted`].
+    pub(crate) fn is_doubted(&self, key: &Key, id: FlightId) -> bool {
+        self.flights(key).and_then(|flights| flights.get(id)).is_some_and(|flight| flight.doubted)
     }
 
     /// `id` reads by this lease of the tier: see [`Flights::reads_by`].

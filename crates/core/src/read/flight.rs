@@ -28,6 +28,9 @@ pub struct Flight {
     pub lease: Fence,
     /// An invalidation came since it began to read: nobody may join, nothing will be kept.
     pub overtaken: bool,
+    /// It was overtaken by nothing but what others did, and nothing says that this came after its lease: nobody may join, but
+    /// what it loads is offered to the shared tier, which refuses it if it did.
+    pub doubted: bool,
     /// The strictest demand of all who joined: what a tier holds must meet it, or the origin is asked.
     pub demand: Demand,
     /// The highest class of all who joined.
@@ -105,6 +108,7 @@ impl Flights {
             reading: None,
             lease: Fence::ZERO,
             overtaken: false,
+            doubted: false,
             demand: asker.demand,
             priority: asker.priority,
             deadline: asker.deadline,
@@ -168,7 +172,17 @@ impl Flights {
     /// An invalidation came: what reads now can't be joined any more, and the past failure is forgotten.
     pub fn overtake(&mut self) {
         for flight in self.iter_mut().filter(|f| f.reading.is_some()) {
-            flight.overtaken = true;
+            (flight.overtaken, flight.doubted) = (true, false);
+        }
+        self.cooling = None;
+    }
+
+    /// The same for an invalidation by somebody else, by the fence to which it raised the key in the tier; `None`: it may not
+    /// have been there yet. A lease that is not known to be older than it leaves a doubt, which the tier resolves.
+    pub fn overtake_heard(&mut self, heard: Option<Fence>) {
+        for flight in self.iter_mut().filter(|f| f.reading.is_some()) {
+            let in_doubt = flight.lease > heard.unwrap_or_default() && (!flight.overtaken || flight.doubted);
+            (flight.overtaken, flight.doubted) = (true, in_doubt);
         }
         self.cooling = None;
     }
@@ -297,6 +311,34 @@ mod tests {
         join(&mut flights, 2, 2);
         assert_eq!(flights.reads_after(Fence(49)), None, "two flights");
         assert_eq!(Flights::default().reads_after(Fence(49)), None);
+    }
+
+    #[test]
+    fn g2_a_lease_that_may_be_younger_than_what_is_heard_of_leaves_a_doubt() {
+        let begun = |lease| {
+            let mut flights = Flights::default();
+            join(&mut flights, 1, 0);
+            flights.begin_read(FlightId(1), Fence(700), Tick(1));
+            flights.reads_by(FlightId(1), Fence(lease));
+            flights
+        };
+        let doubted = |lease, heard: &[Option<u64>]| {
+            let mut flights = begun(lease);
+            heard.iter().for_each(|heard| flights.overtake_heard(heard.map(Fence)));
+            let flight = flights.get(FlightId(1)).expect("it runs");
+            assert!(flight.overtaken && !flights.covers(&asker(Demand::Any), Tick(2)), "nobody may join");
+            flight.doubted
+        };
+        assert!(doubted(50, &[None]) && doubted(50, &[None, None, Some(49)]) && doubted(50, &[Some(49), None]));
+        for heard in [&[Some(50)][..], &[None, Some(51)], &[Some(51), None], &[Some(51), Some(49)]] {
+            assert!(!doubted(50, heard), "it is older than one of them: {heard:?}");
+        }
+        assert!(!doubted(0, &[None]), "no lease, no doubt");
+        let mut flights = begun(50);
+        flights.overtake_heard(None);
+        flights.overtake();
+        flights.overtake_heard(None);
+        assert!(!flights.get(FlightId(1)).expect("it runs").doubted, "what happened here came after it");
     }
 
     #[test]

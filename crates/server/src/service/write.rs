@@ -336,6 +336,24 @@ impl Service {
     pub fn writable(&self, key: &[u8]) -> Result<(), Refusal> {
         self.serving().plain(key).map(drop)
     }
+
+    /// Whether this value could be written there as well: it may be too large. Nothing is done.
+    ///
+    /// # Errors
+    /// As [`Service::write`].
+    pub(crate) fn could_write(&self, key: &[u8], value: &[u8]) -> Result<(), Refusal> {
+        let serving = self.serving();
+        let (served, captures) = serving.plain(key)?;
+        let loaded = || {
+            let loaded = WriteTerms::default().loaded(value, None);
+            served.tags(&captures).into_iter().fold(loaded, Loaded::tag)
+        };
+        if served.space.fits(&*served.stored(key), value.len(), loaded) {
+            return Ok(());
+        }
+        served.tally.count(Why::TooLarge);
+        Err(Refusal::TooLarge)
+    }
 }
 
 impl Inner {

@@ -50,6 +50,8 @@ struct Shared {
     breaker: Breaker,
     /// The connection is to be given up: the server is silent.
     give_up: Notify,
+    /// Where its answers are read.
+    runtime: Handle,
 }
 
 /// Called with every new connection before anybody else may use it.
@@ -60,14 +62,15 @@ impl Node {
     pub(super) fn new(address: ServerAddress, options: MemcachedOptions, runtime: &Handle, greet: Greet) -> Node {
         let label = address.to_string();
         let (state, _) = watch::channel(State::Connecting);
-        let shared = Arc::new(Shared { address, options, state, breaker: Breaker::default(), give_up: Notify::new() });
-        let keeper = runtime.spawn(keep(shared.clone(), greet)).abort_handle();
+        let (breaker, give_up, runtime) = (Breaker::default(), Notify::new(), runtime.clone());
+        let shared = Arc::new(Shared { address, options, state, breaker, give_up, runtime });
+        let keeper = shared.runtime.spawn(keep(shared.clone(), greet)).abort_handle();
         Node { label, health: Health::default(), shared, keeper }
     }
 
     /// One request, and its reply.
     pub(super) async fn call(&self, request: Request) -> Result<Reply, Fault> {
-        let limit = Limit::new(self.shared.options.answer_timeout);
+        let limit = Limit::new(self.shared.options.answer_timeout).read_by(&self.shared.runtime);
         let mut patience = Patience { shared: &self.shared, counts: true, limit };
         let reply = match patience.limit.wait(self.shared.ask(request)).await {
             Some(reply) => reply,

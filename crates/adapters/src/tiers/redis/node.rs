@@ -90,6 +90,11 @@ impl Node {
         &self.common.runtime
     }
 
+    /// A limit on what this node answers.
+    fn limit(&self, limit: Duration) -> Limit {
+        Limit::new(limit).read_by(&self.common.runtime)
+    }
+
     /// One command, and what was answered.
     pub(super) async fn call(self: &Arc<Node>, purpose: Purpose, cmd: &Cmd) -> Result<Value, Fault> {
         let mut patience = Patience::new(self, purpose);
@@ -192,7 +197,7 @@ impl Node {
             first.cmd("CLIENT").arg("TRACKING").arg("ON");
         }
         let asked = Local::now();
-        let mut limit = Limit::new(self.common.options.connect_timeout);
+        let mut limit = self.limit(self.common.options.connect_timeout);
         let answers = limit.wait(conn.send_packed_commands(&first, 0, first.len())).await;
         let answers = answers.ok_or("no answer while connecting")?.map_err(|error| error.to_string())?;
         if let Some(Value::ServerError(error)) = answers.iter().find(|answer| matches!(answer, Value::ServerError(_))) {
@@ -323,7 +328,7 @@ impl Node {
     pub(super) async fn check_step(self: &Arc<Node>, purpose: Purpose) {
         let Some(mut line) = self.lane(purpose).line() else { return };
         let nonce = fastrand::u64(..).to_string();
-        let mut limit = Limit::new(self.common.options.answer_timeout);
+        let mut limit = self.limit(self.common.options.answer_timeout);
         let answer = limit.wait(line.conn.send_packed_command(redis::cmd("ECHO").arg(&nonce))).await;
         let fits = matches!(&answer, Some(Ok(Value::BulkString(echo))) if *echo == nonce.as_bytes());
         // An error is judged where it stops a call.
@@ -426,13 +431,13 @@ impl<'a> Patience<'a> {
             Purpose::Main | Purpose::Wait => (true, options.answer_timeout),
         };
         // It may take a handshake of its own for each protocol.
-        Patience { node, counts, answer, limit: Limit::new(options.connect_timeout * 3), before: Duration::ZERO }
+        Patience { node, counts, answer, limit: node.limit(options.connect_timeout * 3), before: Duration::ZERO }
     }
 
     async fn connected(&mut self, line: impl Future<Output = Result<Line, Fault>>) -> Result<Line, Fault> {
         let line = self.limit.wait(line).await;
         self.before = self.limit.used();
-        self.limit = Limit::new(self.answer);
+        self.limit = self.node.limit(self.answer);
         line.unwrap_or_else(|| Err(Fault::Lost("no connection in time".into())))
     }
 

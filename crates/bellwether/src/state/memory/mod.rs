@@ -187,6 +187,11 @@ impl Memory {
         self.store.len() + self.nothings.len()
     }
 
+    /// The largest value that is kept, with all that stands beside it.
+    pub(crate) fn largest(&self) -> u64 {
+        self.largest
+    }
+
     pub(crate) fn limit(&self) -> u64 {
         self.limit
     }

@@ -193,8 +193,8 @@ pub(super) fn mset(client: &mut Client, args: Args<'_>) {
         return client.error(words::arity("mset"));
     }
     // Nothing is written if anything could not be.
-    for (key, _) in pairs() {
-        if let Err(refusal) = client.service.writable(key) {
+    for (key, value) in pairs() {
+        if let Err(refusal) = client.service.could_write(key, value) {
             return client.refused(&refusal, key);
         }
     }

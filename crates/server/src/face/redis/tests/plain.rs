@@ -134,3 +134,35 @@ fn a_value_that_is_too_large_is_an_error_and_takes_its_predecessor_along() {
     assert_eq!(answer, "-ERR the value is too large to be kept");
     bench.expect(&[("GET kv:a", "$-1")]);
 }
+
+#[test]
+fn an_mset_of_which_one_value_is_too_large_writes_nothing() {
+    let mut bench = bench("\n[memory]\nlimit = \"1 MiB\"");
+    bench.expect(&[("MSET kv:a 1 kv:b 1", "+OK")]);
+    let mset = |large: usize| {
+        let value = "x".repeat(large);
+        format!(
+            "*7\r\n$4\r\nMSET\r\n$4\r\nkv:a\r\n$1\r\n2\r\n$4\r\nkv:b\r\n${large}\r\n{value}\r\n$4\r\nkv:c\r\n$1\r\n2\r\n"
+        )
+    };
+    let too_large = |bench: &Bench| {
+        let snapshot = bench.conn.client.service.snapshot();
+        let all = snapshot.spaces.iter().flat_map(|space| space.requests.clone());
+        all.filter(|(name, _)| name.as_str() == "too_large").map(|(_, n)| n).sum::<u64>()
+    };
+    let refused = "-ERR the value is too large to be kept";
+    assert_eq!(bench.say(mset(1_100_000)), refused);
+    assert_eq!(too_large(&bench), 1);
+    bench.expect(&[("GET kv:a", "$1 1"), ("GET kv:b", "$1 1"), ("GET kv:c", "$-1")]);
+    // What is refused by MSET is what SET refuses, to the byte.
+    let set = |large: usize| format!("*3\r\n$3\r\nSET\r\n$4\r\nkv:b\r\n${large}\r\n{}\r\n", "x".repeat(large));
+    let (mut fits, mut too_much) = (1_000, 1_100_000);
+    while too_much - fits > 1 {
+        let middle = (fits + too_much) / 2;
+        let kept = bench.say(set(middle)) == "+OK";
+        *if kept { &mut fits } else { &mut too_much } = middle;
+    }
+    assert_eq!((bench.say(mset(fits)), bench.say("GET kv:a\r\n")), ("+OK".to_owned(), "$1 2".to_owned()));
+    bench.expect(&[("SET kv:a 1", "+OK")]);
+    assert_eq!((bench.say(mset(too_much)), bench.say("GET kv:a\r\n")), (refused.to_owned(), "$1 1".to_owned()));
+}
