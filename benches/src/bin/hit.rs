@@ -154,15 +154,15 @@ impl Lane for Foyer {
     }
 }
 
-struct OrLoad(Space<[u8], Bytes>);
+struct OrLoad(&'static str, Space<[u8], Bytes>);
 impl Lane for OrLoad {
     fn name(&self) -> &'static str {
-        "bellwether get().or_load()"
+        self.0
     }
     fn run(&self, runtime: &Runtime, keys: &[Box<[u8]>], order: &[u32]) {
         runtime.block_on(async {
             for at in order {
-                let get = self.0.get(&keys[*at as usize]);
+                let get = self.1.get(&keys[*at as usize]);
                 use_it(
                     &get.or_load(|_| async { Ok::<_, Infallible>(Loaded::value(unreachable_load())) })
                         .await
@@ -189,8 +189,11 @@ fn unreachable_load() -> Bytes {
 
 fn lanes(keys: &[Box<[u8]>], clock: Clock) -> Vec<Box<dyn Lane>> {
     let seed = ahash::RandomState::new;
-    let cache = Cache::builder().memory_bytes(LIMIT).clock(clock).build().expect("the defaults make sense");
-    let space: Space<[u8], Bytes> = cache.space("bench", Policy::ttl("1h").grace("6h"));
+    let space = || -> Space<[u8], Bytes> {
+        let cache = Cache::builder().memory_bytes(LIMIT).clock(clock.clone()).build().expect("the defaults make sense");
+        cache.space("bench", Policy::ttl("1h").grace("6h"))
+    };
+    let (space, tagged) = (space(), space());
     let sync = moka::sync::Cache::builder().max_capacity(LIMIT / 1024).build_with_hasher(seed());
     let future = moka::future::Cache::builder().max_capacity(LIMIT / 1024).build_with_hasher(seed());
     let foyer = foyer_memory::CacheBuilder::new((LIMIT / 1024) as usize)
@@ -204,17 +207,22 @@ fn lanes(keys: &[Box<[u8]>], clock: Clock) -> Vec<Box<dyn Lane>> {
     keys.iter().enumerate().for_each(|(n, key)| sync.insert(key.clone(), load::value(n)));
     keys.iter().enumerate().for_each(|(n, key)| runtime.block_on(future.insert(key.to_vec(), load::value(n))));
     keys.iter().enumerate().for_each(|(n, key)| drop(foyer.insert(key.to_vec(), load::value(n))));
+    for (n, key) in keys.iter().enumerate() {
+        let tagged_value = Loaded::value(load::value(n)).tag("catalogue").tag(format!("category:{}", n % 100));
+        assert!(tagged.put(key, tagged_value), "kept");
+    }
     sync.run_pending_tasks();
     runtime.block_on(future.run_pending_tasks());
     vec![
         Box::new(Nothing),
         Box::new(Limit::new(keys)),
         Box::new(Quick::new(keys)),
-        Box::new(OrLoad(space.clone())),
+        Box::new(OrLoad("bellwether get().or_load()", space.clone())),
         Box::new(PlainHit(space)),
         Box::new(MokaSync(sync)),
         Box::new(MokaFuture(future)),
         Box::new(Foyer(foyer)),
+        Box::new(OrLoad("bellwether or_load(), two tags", tagged)),
     ]
 }
 

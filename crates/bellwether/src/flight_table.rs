@@ -7,8 +7,8 @@ use bellwether_core::fence::{Fence, Floor, Invalidation};
 use bellwether_core::policy::Priority;
 use bellwether_core::read::decide::Demand;
 use bellwether_core::read::flight::{Asker, FlightId};
-use bellwether_core::read::walk::supersedes;
 use bellwether_core::time::{Span, Tick};
+use bellwether_core::write::keep::{Newness, Resident, may_keep};
 use shuttle::sync::{Condvar, Mutex};
 
 use crate::key::{Key, KeyRef};
@@ -132,8 +132,9 @@ impl Table {
         let next = self.flights.locked(&self.key, |shard| {
             let floor = shard.floor(&self.key);
             let mut resident = self.memory();
-            let rival = resident.map(|(fence, _)| (fence, None));
-            if !floor.covers(Fence(fence)) && supersedes(rival, (Fence(fence), None)) {
+            let newness = |fence| Newness { fence, version: None };
+            let there = resident.map(|(fence, _)| Resident { newness: newness(fence), floor: Floor::NONE });
+            if may_keep(floor, there, newness(Fence(fence))) {
                 *resident = Some((Fence(fence), value));
             }
             self.flights.land(shard, &self.key, FlightId(id), Ending::Succeeded, NOW).and_then(|landed| landed.next)

@@ -5,6 +5,7 @@ use std::net::{Ipv6Addr, TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
 use bellwether_adapters::tiers::address::{ServerAddress, without_secrets};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::failure::Failure;
@@ -80,8 +81,11 @@ fn ask(url: &str, method: &str, path: &str) -> Result<Answer, Failure> {
 fn ask_within(url: &str, request: &Request<'_>) -> Result<Answer, Failure> {
     let host = host_of(url);
     if !is_host(host) {
-        let hint = "expected a URL such as http://127.0.0.1:9090, without user and password";
-        return Err(Failure::input(format!("{} {}: {hint}", request.option, printable(&without_secrets(url)))));
+        let usual = "expected a URL such as http://127.0.0.1:9090, without user and password";
+        let digits = |port: &str| !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
+        let port = host.rsplit_once(':').is_some_and(|(host, port)| is_host(host) && digits(port));
+        let hint = if port { ": its port is no number from 1 to 65535" } else { "" };
+        return Err(Failure::input(format!("{} {}: {usual}{hint}", request.option, printable(&without_secrets(url)))));
     }
     let has_port = host.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
     let host = if has_port { host.to_owned() } else { format!("{host}:9090") };
@@ -164,7 +168,7 @@ pub(crate) fn needs_password() -> String {
 }
 
 /// What the server says.
-pub(crate) fn json(answer: &Answer) -> Result<Value, Failure> {
+pub(crate) fn json<T: DeserializeOwned>(answer: &Answer) -> Result<T, Failure> {
     match answer.status {
         200 => serde_json::from_str(&answer.body).map_err(|_| stranger(answer)),
         _ => Err(refusal(answer)),

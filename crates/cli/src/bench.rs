@@ -7,11 +7,12 @@ use bellwether_bench::{Contender, Options, Stop, compare};
 use bellwether_server::run::allow_open_files;
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::SignalKind;
 
 use crate::failure::Failure;
 use crate::output::{complain, say};
 use crate::report::Place;
+use crate::signals;
 
 /// Files that loader and servers have open at most: 50 connections each, and what else they need.
 const FILES: u64 = 256;
@@ -118,20 +119,8 @@ impl Progress {
 
 /// Servers that were started must end with this program, however it is told to end.
 fn stop_on_signals(stop: Stop) {
-    let waits = move || {
-        let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
-        runtime.block_on(async {
-            let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
-            let [Ok(mut interrupt), Ok(mut terminate), Ok(mut hangup)] = kinds.map(signal) else { return };
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-                _ = hangup.recv() => {}
-            }
-        });
-        stop.request();
-    };
-    if let Err(error) = std::thread::Builder::new().name("signals".to_owned()).spawn(waits) {
+    let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
+    if let Err(error) = signals::hear(kinds, move |_| stop.request()) {
         complain(&format!("bellwether: no thread for signals ({error}): don't interrupt this run"));
     }
 }

@@ -2,8 +2,9 @@
 
 use std::ffi::{OsStr, OsString};
 
+use bellwether_server::admin::Page;
+use bellwether_server::admin::view::{Owed, OwedDropped, OwedRetried};
 use clap::Subcommand;
-use serde_json::Value;
 
 use crate::admin;
 use crate::failure::Failure;
@@ -33,26 +34,26 @@ pub(crate) enum Dlq {
 
 pub(crate) fn dlq(what: &Dlq, url: &str) -> Result<(), Failure> {
     match what {
-        Dlq::List => list(&admin::json(&admin::get(url, "/api/dlq")?)?),
+        Dlq::List => list(&admin::json(&admin::get(url, Page::Dlq.path())?)?),
         Dlq::Retry { key } => {
-            let done = admin::json(&admin::post(url, &path("retry", key.as_deref())?)?)?;
+            let done = admin::json(&admin::post(url, &path(Page::DlqRetry, key.as_deref())?)?)?;
             retried(&done, key.as_deref())?;
         }
         Dlq::Drop { key, all: _ } => {
-            let done = admin::json(&admin::post(url, &path("drop", key.as_deref())?)?)?;
-            said(&done["dropped"], key.as_deref(), "given up")?;
+            let done: OwedDropped = admin::json(&admin::post(url, &path(Page::DlqDrop, key.as_deref())?)?)?;
+            said(done.dropped, key.as_deref(), "given up")?;
         }
     }
     Ok(())
 }
 
-fn path(verb: &str, key: Option<&OsStr>) -> Result<String, Failure> {
+fn path(page: Page, key: Option<&OsStr>) -> Result<String, Failure> {
     let key = key.map(segment).transpose()?.map(|key| format!("/{key}")).unwrap_or_default();
-    Ok(format!("/api/dlq/{verb}{key}"))
+    Ok(format!("{}{key}", page.path()))
 }
 
-fn said(count: &Value, key: Option<&OsStr>, done: &str) -> Result<(), Failure> {
-    match (count.as_u64().unwrap_or_default(), key) {
+fn said(count: usize, key: Option<&OsStr>, done: &str) -> Result<(), Failure> {
+    match (count, key) {
         (0, Some(key)) => {
             let key = printable(&key.to_string_lossy());
             Err(Failure::Run(format!("nothing is owed for '{key}': `bellwether dlq list` shows what is")))
@@ -65,16 +66,13 @@ fn said(count: &Value, key: Option<&OsStr>, done: &str) -> Result<(), Failure> {
 }
 
 /// What came of another try; some of it still owed is a failure, said with its cause.
-fn retried(done: &Value, key: Option<&OsStr>) -> Result<(), Failure> {
-    let count = |value: &Value| value.as_u64().unwrap_or_default();
-    let (told, untried) = (count(&done["told"]), count(&done["untried"]));
-    if told > 0 || count(&done["retried"]) == 0 {
-        said(&done["told"], key, "told to the shared tier")?;
+fn retried(done: &OwedRetried, key: Option<&OsStr>) -> Result<(), Failure> {
+    if done.told > 0 || done.retried == 0 {
+        said(done.told, key, "told to the shared tier")?;
     }
-    let causes = done["owed"].as_object().into_iter().flatten();
-    let mut owed: Vec<String> = causes.map(|(cause, keys)| format!("{keys} still owed ({cause})")).collect();
-    if untried > 0 {
-        owed.push(format!("{untried} not tried: too many at once, or their space is not declared here"));
+    let mut owed: Vec<String> = done.owed.iter().map(|(cause, keys)| format!("{keys} still owed ({cause})")).collect();
+    if done.untried > 0 {
+        owed.push(format!("{} not tried: too many at once, or their space is not declared here", done.untried));
     }
     if owed.is_empty() {
         return Ok(());
@@ -83,21 +81,19 @@ fn retried(done: &Value, key: Option<&OsStr>) -> Result<(), Failure> {
     Err(Failure::Run(format!("{}: {advice}", printable(&owed.join(", ")))))
 }
 
-fn list(json: &Value) {
-    let rows = json["shown"].as_array().map(Vec::as_slice).unwrap_or_default();
+fn list(said: &Owed) {
+    let rows = &said.shown;
     if rows.is_empty() {
         say("nothing is owed to the shared tier");
         return;
     }
     say(&format!("{:<9} {:<7} {:>6}  {:<11}  {:<16} key", "state", "verb", "tries", "cause", "space"));
     for row in rows {
-        let text = |name: &str| printable(row[name].as_str().unwrap_or_default());
-        let tries = row["tries"].as_u64().unwrap_or_default();
-        let (state, verb, cause) = (text("state"), text("verb"), text("cause"));
-        say(&format!("{state:<9} {verb:<7} {tries:>6}  {cause:<11}  {:<16} {}", text("space"), text("key")));
+        let [state, verb, space, key] = [&row.state, &row.verb, &row.space, &row.key].map(|text| printable(text));
+        let (tries, cause) = (row.tries, printable(row.cause.as_deref().unwrap_or_default()));
+        say(&format!("{state:<9} {verb:<7} {tries:>6}  {cause:<11}  {space:<16} {key}"));
     }
-    let owed = json["owed"].as_u64().unwrap_or_default();
-    if owed > rows.len() as u64 {
-        say(&format!("and {} more", owed - rows.len() as u64));
+    if said.owed > rows.len() {
+        say(&format!("and {} more", said.owed - rows.len()));
     }
 }

@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::fmt::Write as _;
 
+use bellwether_server::admin::Page;
 use serde_json::Value;
 
 use crate::admin;
@@ -15,7 +16,7 @@ use crate::words::{counted, time};
 const NAMES: usize = 14;
 
 pub(crate) fn explain(key: &OsStr, url: &str) -> Result<(), Failure> {
-    let json = admin::json(&admin::get(url, &format!("/api/explain/{}", segment(key)?))?)?;
+    let json: Value = admin::json(&admin::get(url, &format!("{}/{}", Page::Explain.path(), segment(key)?))?)?;
     say(table(&json).trim_end());
     Ok(())
 }

@@ -4,6 +4,7 @@ use std::ffi::{OsStr, OsString};
 
 use bellwether_core::moment;
 use bellwether_core::time::Span;
+use bellwether_server::admin::Page;
 use clap::Subcommand;
 use serde_json::Value;
 
@@ -41,7 +42,7 @@ pub(crate) enum Hot {
 pub(crate) fn hot(what: &Hot, url: &str) -> Result<(), Failure> {
     match what {
         Hot::List => {
-            let json = admin::json(&admin::get(url, "/api/hot/announce")?)?;
+            let json: Value = admin::json(&admin::get(url, Page::Announced.path())?)?;
             say(list(&json).trim_end());
             if json["trouble"].is_string() {
                 complain(&format!("not all that the fleet announces holds here: {}", word(&json["trouble"])));
@@ -50,7 +51,7 @@ pub(crate) fn hot(what: &Hot, url: &str) -> Result<(), Failure> {
         }
         Hot::Announce { key, at, length } => {
             terms(at.as_deref(), length)?;
-            let json = admin::json(&admin::post(url, &path(key, at.as_deref(), length)?)?)?;
+            let json: Value = admin::json(&admin::post(url, &path(key, at.as_deref(), length)?)?)?;
             let ends = time(&json["ends_in_ms"]);
             say(&format!("{} is announced: {}, ends in {ends}", word(&json["key"]), begins(&json)));
             say(&match heard(&json) {
@@ -65,12 +66,12 @@ pub(crate) fn hot(what: &Hot, url: &str) -> Result<(), Failure> {
             Ok(())
         }
         Hot::Withdraw { key } => {
-            let answer = admin::delete(url, &format!("/api/hot/announce/{}", segment(key)?))?;
+            let answer = admin::delete(url, &format!("{}/{}", Page::Announce.path(), segment(key)?))?;
             if answer.status == 404 {
                 let key = printable(&key.to_string_lossy());
                 return Err(Failure::Run(format!("'{key}' is not announced: `bellwether hot list` shows what is")));
             }
-            let json = admin::json(&answer)?;
+            let json: Value = admin::json(&answer)?;
             let back = match json["in_configuration"] == true {
                 true => "; its configuration announces it too: a reload takes it up again",
                 false => "",
@@ -141,7 +142,7 @@ fn list(json: &Value) -> String {
 
 fn path(key: &OsStr, at: Option<&str>, length: &str) -> Result<String, Failure> {
     let at = at.map(|at| format!("at={}&", encoded(at.as_bytes()))).unwrap_or_default();
-    Ok(format!("/api/hot/announce/{}?{at}for={}", segment(key)?, encoded(length.as_bytes())))
+    Ok(format!("{}/{}?{at}for={}", Page::Announce.path(), segment(key)?, encoded(length.as_bytes())))
 }
 
 #[cfg(test)]

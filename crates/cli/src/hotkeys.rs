@@ -1,17 +1,16 @@
 //! Which keys of a running server are hot, and which values large? Tables for people; the hot keys' table is live.
 
 use std::io::IsTerminal as _;
-use std::time::Duration;
 
-use serde_json::Value;
+use bellwether_server::admin::Page;
+use bellwether_server::admin::view::{HotRow, Hottest, Largest};
 
 use crate::admin;
 use crate::failure::Failure;
-use crate::output::{aligned, say};
-use crate::words::{number, word};
+use crate::live;
+use crate::output::{aligned, printable, say};
+use crate::words::number;
 
-/// The table is drawn anew so often.
-const EVERY: Duration = Duration::from_secs(1);
 /// A key is seen here, or elsewhere, if that is so much of all that is seen of it.
 const MOSTLY: f64 = 0.9;
 /// The widest key that is shown whole.
@@ -19,38 +18,32 @@ const WIDEST_KEY: usize = 40;
 
 /// Shows the hot keys, again and again where somebody looks at a terminal.
 pub(crate) fn hotkeys(url: &str, rows: u16, once: bool) -> Result<(), Failure> {
-    let live = !once && std::io::stdout().is_terminal();
-    loop {
-        let table = hot(&admin::json(&admin::get(url, &format!("/api/hotkeys?n={rows}"))?)?);
-        if !live {
-            say(table.trim_end());
-            return Ok(());
-        }
-        // Home, and nothing below: no flicker.
-        say(&format!("\x1b[H\x1b[J{table}\nevery second; Ctrl-C ends it"));
-        std::thread::sleep(EVERY);
+    let look = || Ok(hot(&admin::json(&admin::get(url, &format!("{}?n={rows}", Page::Hotkeys.path()))?)?));
+    if !once && std::io::stdout().is_terminal() {
+        return live::watch(url, || look().map(Some));
     }
+    say(look()?.trim_end());
+    Ok(())
 }
 
 /// Shows the largest values.
 pub(crate) fn bigkeys(url: &str, rows: u16) -> Result<(), Failure> {
-    say(big(&admin::json(&admin::get(url, &format!("/api/bigkeys?n={rows}"))?)?).trim_end());
+    say(big(&admin::json(&admin::get(url, &format!("{}?n={rows}", Page::Bigkeys.path()))?)?).trim_end());
     Ok(())
 }
 
-fn hot(json: &Value) -> String {
-    let capacity = json["capacity_per_s"].as_u64().unwrap_or_default();
-    let announced = rows(json).iter().filter(|key| key["announced"] == true).count();
+fn hot(said: &Hottest) -> String {
+    let keys = &said.keys;
+    let announced = keys.iter().filter(|key| key.announced).count();
     let announced = if announced == 0 { String::new() } else { format!(", {announced} announced") };
     let mut text = format!(
         "{} hot, {} watched{announced}; a node bears {} operations/s ({}); {} process(es)\n\n",
-        json["hot"],
-        json["watched"],
-        number(capacity),
-        word(&json["capacity_from"]),
-        json["instances"],
+        said.hot,
+        said.watched,
+        number(said.capacity_per_s),
+        printable(&said.capacity_from),
+        said.instances,
     );
-    let keys = rows(json);
     if keys.is_empty() {
         return text + "no key draws more than its share\n";
     }
@@ -73,27 +66,24 @@ fn hot(json: &Value) -> String {
         .to_vec(),
     ];
     for key in keys {
-        let fleet = &key["fleet"];
-        let rate = |of: &Value, name: &str| of[name].as_u64().unwrap_or_default();
-        let done: Vec<String> = key["done"].as_array().into_iter().flatten().map(word).collect();
-        let undoing = if key["undoing"] == true { " (being undone)" } else { "" };
-        let counted = |name: &str| key[name].as_u64().map_or_else(|| "-".to_owned(), number);
+        let done = printable(&key.done.as_deref().unwrap_or_default().join(", "));
+        let undoing = if key.undoing == Some(true) { " (being undone)" } else { "" };
         table.push(vec![
-            cut(&word(&key["key"])),
-            word(&key["space"]),
+            cut(&printable(&key.key)),
+            printable(&key.space),
             stage(key),
-            number(rate(fleet, "reads_per_s")),
-            number(rate(fleet, "writes_per_s")),
-            number(rate(fleet, "bytes_per_s")),
-            format!("{:.0} %", key["share"].as_f64().unwrap_or_default() * 100.0),
-            match rate(fleet, "reads_per_s") {
+            number(key.fleet.reads_per_s),
+            number(key.fleet.writes_per_s),
+            number(key.fleet.bytes_per_s),
+            format!("{:.0} %", key.share * 100.0),
+            match key.fleet.reads_per_s {
                 0 => "-".to_owned(),
-                all => place(rate(&key["here"], "reads_per_s"), all).to_owned(),
+                all => place(key.here.reads_per_s, all).to_owned(),
             },
-            since(key["since_ms"].as_u64().unwrap_or_default()),
-            if done.is_empty() { "-".to_owned() } else { done.join(", ") + undoing },
-            beside(counted("saved"), &key["saved_bytes"], " B"),
-            beside(counted("cost"), &key["cpu_us"], " us"),
+            since(key.since_ms),
+            if done.is_empty() { "-".to_owned() } else { done + undoing },
+            beside(key.saved, key.saved_bytes, " B"),
+            beside(key.cost, key.cpu_us, " us"),
         ]);
     }
     text += &aligned(&table, 3..7);
@@ -101,34 +91,30 @@ fn hot(json: &Value) -> String {
 }
 
 /// A count with another one beside it, unless that is nothing.
-fn beside(count: String, more: &Value, unit: &str) -> String {
-    match more.as_u64() {
+fn beside(count: Option<u64>, more: Option<u64>, unit: &str) -> String {
+    let count = count.map_or_else(|| "-".to_owned(), number);
+    match more {
         None | Some(0) => count,
         Some(more) => format!("{count}, {}{unit}", number(more)),
     }
 }
 
-fn big(json: &Value) -> String {
-    let keys = rows(json);
-    if keys.is_empty() {
+fn big(said: &Largest) -> String {
+    if said.keys.is_empty() {
         return "memory holds no value\n".to_owned();
     }
     let mut table = vec![["value bytes", "hits", "space", "key"].map(String::from).to_vec()];
-    for key in keys {
-        let count = |name: &str| number(key[name].as_u64().unwrap_or_default());
-        table.push(vec![count("bytes"), count("hits"), word(&key["space"]), word(&key["key"])]);
+    for key in &said.keys {
+        let [bytes, hits] = [key.bytes, key.hits].map(|count| number(count.into()));
+        table.push(vec![bytes, hits, printable(&key.space), printable(&key.key)]);
     }
     aligned(&table, 0..2)
 }
 
-fn rows(json: &Value) -> &[Value] {
-    json["keys"].as_array().map(Vec::as_slice).unwrap_or_default()
-}
-
 /// How hot it is, and whether somebody said so before.
-fn stage(key: &Value) -> String {
-    let stage = word(&key["stage"]);
-    if key["announced"] == true && stage != "announced" { stage + ", announced" } else { stage }
+fn stage(key: &HotRow) -> String {
+    let stage = printable(&key.stage);
+    if key.announced && stage != "announced" { stage + ", announced" } else { stage }
 }
 
 /// Where most of it is seen.
@@ -158,7 +144,11 @@ fn since(ms: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use serde_json::{Value, json};
+
+    fn read<T: serde::de::DeserializeOwned>(said: Value) -> T {
+        serde_json::from_value(said).expect("what a server says")
+    }
 
     #[test]
     fn a_table_shows_what_is_known_and_a_dash_for_what_is_not() {
@@ -175,7 +165,7 @@ mod tests {
         let all = json!({
             "hot": 2, "watched": 0, "instances": 50, "capacity_per_s": 100_000, "capacity_from": "measured", "keys": keys,
         });
-        let text = hot(&all);
+        let text = hot(&read(all));
         for part in [
             "2 hot, 0 watched",
             "100,000",
@@ -196,13 +186,14 @@ mod tests {
         );
         assert!(!text.contains('\u{1b}'), "no key draws on the terminal");
         let none = json!({ "hot": 0, "watched": 0, "instances": 1, "capacity_per_s": 1, "capacity_from": "assumed", "keys": [] });
-        assert!(hot(&none).contains("no key draws more than its share"));
+        assert!(hot(&read(none)).contains("no key draws more than its share"));
     }
 
     #[test]
     fn the_largest_values_are_listed() {
-        let text = big(&json!({ "keys": [{ "key": "page:home", "space": "page", "bytes": 1_048_576, "hits": 3 }] }));
+        let text =
+            big(&read(json!({ "keys": [{ "key": "page:home", "space": "page", "bytes": 1_048_576, "hits": 3 }] })));
         assert!(text.contains("1,048,576") && text.contains("page:home"), "{text}");
-        assert!(big(&json!({ "keys": [] })).contains("holds no value"));
+        assert!(big(&read(json!({}))).contains("holds no value"));
     }
 }

@@ -13,12 +13,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
-use tokio::signal::unix::{SignalKind, signal};
+use bellwether_server::admin::Page;
+use bellwether_server::admin::view::Warmed;
+use tokio::signal::unix::SignalKind;
 
 use crate::admin;
 use crate::failure::Failure;
 use crate::output::{complain, printable, say};
+use crate::signals;
 use crate::words::counted;
 use progress::{Far, Progress};
 use source::{Place, Source, Watch};
@@ -84,18 +86,17 @@ struct Counts {
 }
 
 impl Counts {
-    fn add(&mut self, told: &Value) {
-        let of = |name: &str| told[name].as_u64().unwrap_or_default();
-        self.loaded += of("loaded");
-        self.present += of("present");
-        self.missing += of("missing");
-        self.failed += of("failed");
-        self.refused += of("refused");
+    fn add(&mut self, told: &Warmed) {
+        self.loaded += told.loaded;
+        self.present += told.present;
+        self.missing += told.missing;
+        self.failed += told.failed;
+        self.refused += told.refused;
         if self.error.is_none() {
-            self.error = told["error"].as_str().map(str::to_owned);
+            self.error.clone_from(&told.error);
         }
         if self.first_refused.is_none() {
-            self.first_refused = told["first_refused"].as_str().map(printable);
+            self.first_refused = told.first_refused.as_deref().map(printable);
         }
     }
 
@@ -247,11 +248,11 @@ fn load(
 ) -> Result<(), Failure> {
     let mut moved = Instant::now();
     while !keys.is_empty() {
-        let answer = admin::send(url, "/api/warm", &keys.join("\n"), LIMIT)?;
+        let answer = admin::send(url, Page::Warm.path(), &keys.join("\n"), LIMIT)?;
         if answer.status != 200 {
             return Err(admin::refusal(&answer));
         }
-        let told: Value = serde_json::from_str(&answer.body).unwrap_or_default();
+        let told: Warmed = serde_json::from_str(&answer.body).unwrap_or_default();
         let before = counts.answered();
         counts.add(&told);
         if counts.answered() > before {
@@ -260,8 +261,7 @@ fn load(
             return Err(Failure::Run(format!("the origin's guard let nothing through for {} s", PATIENCE.as_secs())));
         }
         show(counts);
-        let again = told["again"].as_array().map(Vec::as_slice).unwrap_or_default();
-        keys = again.iter().filter_map(|key| key.as_str().map(str::to_owned)).collect();
+        keys = told.again;
         if stop.load(Ordering::Relaxed) && !keys.is_empty() {
             return Err(Failure::Run("stopped in the middle of a batch".to_owned()));
         }
@@ -269,29 +269,17 @@ fn load(
     Ok(())
 }
 
-/// Set once somebody asked it to end: it ends after the batch under way, and knows how far it came.
+/// Set once somebody asked it to end: it ends after the batch under way, and knows how far it came. A second time does not
+/// wait.
 fn stop_on_signals() -> Arc<AtomicBool> {
     let stop = Arc::new(AtomicBool::new(false));
-    let told = stop.clone();
-    let waits = move || {
-        let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
-        runtime.block_on(async {
-            let kinds = [SignalKind::interrupt(), SignalKind::terminate()];
-            let [Ok(mut interrupt), Ok(mut terminate)] = kinds.map(signal) else { return };
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-            }
-            told.store(true, Ordering::Relaxed);
-            // A second one does not wait.
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-            }
+    let asked = stop.clone();
+    let told = move |_| {
+        if asked.swap(true, Ordering::Relaxed) {
             std::process::exit(130);
-        });
+        }
     };
-    if let Err(error) = std::thread::Builder::new().name("signals".to_owned()).spawn(waits) {
+    if let Err(error) = signals::hear([SignalKind::interrupt(), SignalKind::terminate()], told) {
         complain(&format!(
             "bellwether: no thread for signals ({error}): an interrupt ends it in the middle of a batch"
         ));

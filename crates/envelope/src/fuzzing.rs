@@ -61,18 +61,8 @@ fn mend_crc(found: &mut [u8]) {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     #[test]
     fn what_the_fuzzer_found_holds() {
-        let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus/envelopes");
-        let files = std::fs::read_dir(&corpus).unwrap_or_else(|error| panic!("{}: {error}", corpus.display()));
-        let mut count = 0;
-        for file in files {
-            let path = file.unwrap().path();
-            super::envelope(&std::fs::read(&path).unwrap());
-            count += 1;
-        }
-        assert!(count >= 20, "{count} inputs in {}", corpus.display());
+        bellwether_corpus::replay("envelopes", super::envelope);
     }
 }

@@ -172,28 +172,13 @@ fn write(writer: &mut Writer<'_, Vec<u8>>, value: &Value) {
 
 #[cfg(test)]
 mod tests {
-    /// Every stored input of a fuzz target.
-    fn replay(target: &str, property: fn(&[u8])) {
-        let corpus = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(target);
-        let files = std::fs::read_dir(&corpus).unwrap_or_else(|error| panic!("{}: {error}", corpus.display()));
-        let mut count = 0;
-        for file in files {
-            let path = file.unwrap().path();
-            let input = std::fs::read(&path).unwrap();
-            let held = std::panic::catch_unwind(|| property(&input));
-            assert!(held.is_ok(), "{} breaks `{target}`", path.display());
-            count += 1;
-        }
-        assert!(count >= 20, "{count} inputs in {}", corpus.display());
-    }
-
     #[test]
     fn every_stored_stream_of_commands_tells_one_story() {
-        replay("commands", super::commands);
+        bellwether_corpus::replay("commands", super::commands);
     }
 
     #[test]
     fn every_stored_stream_of_replies_reads_one_way() {
-        replay("replies", super::replies);
+        bellwether_corpus::replay("replies", super::replies);
     }
 }

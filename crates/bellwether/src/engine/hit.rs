@@ -64,6 +64,18 @@ impl Engine {
         let at = self.clock.coarse();
         let served = entry.touch();
         if !self.serves(space, &entry, at) {
+            return self.glance_again(space, entry, at, served);
+        }
+        space.count(Why::Hit);
+        let due = entry.is_due(self.heat.sampling(), served);
+        Ok(Glance { entry, at, due })
+    }
+
+    /// As [`Engine::glance`], of an entry that is not plain: it may have tags. Apart, and the entry handed over and back, so
+    /// that a plain hit has nothing of it.
+    #[inline(never)]
+    fn glance_again(&self, space: &SpaceState, entry: Resident, at: Tick, served: u32) -> Result<Glance, Unfit> {
+        if !self.serves_marked(space, &entry, at) {
             return Err(Some((entry, at)));
         }
         space.count(Why::Hit);
@@ -120,7 +132,7 @@ impl Engine {
         }
         let entry = self.memory.get(key)?;
         let served = entry.touch();
-        if self.serves(space, &entry, at) {
+        if self.serves(space, &entry, at) || self.serves_marked(space, &entry, at) {
             return Some((entry, at, Some(served)));
         }
         *unfit = Some((entry, at));
@@ -131,6 +143,14 @@ impl Engine {
     #[inline(always)]
     fn serves(&self, space: &SpaceState, entry: &Entry, at: Tick) -> bool {
         at < entry.calm_until() && entry.is_plain() && entry.fence() > space.newest_floor()
+    }
+
+    /// The same of one with a version or tags, none of which was invalidated since it was loaded.
+    #[inline(never)]
+    fn serves_marked(&self, space: &SpaceState, entry: &Entry, at: Tick) -> bool {
+        let is_value = entry.kind() == Kind::Value && !entry.expired();
+        let is_fresh = at < entry.calm_until() && entry.fence() > space.newest_floor();
+        is_value && is_fresh && !self.tags.floor_of(entry).covers(entry.fence())
     }
 
     /// Glances at up to [`MANY`](crate::state::memory::MANY) keys at once, which waits for memory about as long as for a
@@ -162,7 +182,8 @@ impl Engine {
         for (nth, (place, key)) in found.iter_mut().zip(keys).enumerate() {
             let Some(entry) = place else { continue };
             let served = entry.touch();
-            let serves = at < entry.calm_until() && entry.is_plain() && entry.fence() > floor;
+            let is_plain = at < entry.calm_until() && entry.is_plain() && entry.fence() > floor;
+            let serves = is_plain || self.serves_marked(space, entry, at);
             plain |= u32::from(serves) << nth;
             if serves && entry.is_due(self.heat.sampling(), served) {
                 *place = place.take().map(|entry| self.look_at_hit(space, key, entry));

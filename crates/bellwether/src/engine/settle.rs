@@ -7,8 +7,9 @@ use bellwether_core::entry::Meta;
 use bellwether_core::fence::Floor;
 use bellwether_core::guard::unmet::is_unmet;
 use bellwether_core::heat::past::Past;
-use bellwether_core::read::walk::{Right, Step, supersedes};
+use bellwether_core::read::walk::{Right, Step};
 use bellwether_core::why::Why;
+use bellwether_core::write::keep::{self, Newness, may_keep};
 
 use crate::engine::cell::{FlightCell, Outcome};
 use crate::engine::lead::{Body, Cargo, Leader};
@@ -149,10 +150,10 @@ impl Engine {
     /// Stores `entry` unless an invalidation or a newer load came first. Call it under the key's lock.
     pub(crate) fn keep(&self, space: &SpaceState, shard: &Shard<Arc<FlightCell>>, key: &Key, entry: &Resident) -> Kept {
         let floor: Floor = shard.floor(key).merge(self.floor_of(space, entry));
-        let resident = self.memory.peek(key.by_ref());
-        // What an invalidation covers is no rival any more.
-        let rival = resident.filter(|r| !self.floor_of(space, r).covers(r.fence())).map(|r| (r.fence(), r.version()));
-        if floor.covers(entry.fence()) || !supersedes(rival, (entry.fence(), entry.version())) {
+        let newness = |entry: &Entry| Newness { fence: entry.fence(), version: entry.version() };
+        let there = self.memory.peek(key.by_ref());
+        let there = there.map(|there| keep::Resident { newness: newness(&there), floor: self.floor_of(space, &there) });
+        if !may_keep(floor, there, newness(entry)) {
             return Kept::Outdated;
         }
         if !self.memory.put(key, entry.clone()) {

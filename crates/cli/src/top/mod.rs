@@ -6,17 +6,16 @@ use std::io::IsTerminal as _;
 use std::time::{Duration, Instant};
 
 use bellwether_core::why::Why;
-use bellwether_server::admin::{Came, came};
-use serde_json::Value;
+use bellwether_server::admin::view::Hottest;
+use bellwether_server::admin::{Came, Page, came};
 
 use crate::admin;
 use crate::failure::Failure;
+use crate::live;
 use crate::output::{aligned, printable, say};
-use crate::words::{counted, number, word};
+use crate::words::{counted, number};
 use scrape::Scrape;
 
-/// Rates are those of so much time, and are shown anew so often.
-const EVERY: Duration = Duration::from_secs(1);
 /// An answer must be there within this time.
 const LIMIT: Duration = Duration::from_secs(5);
 /// A scrape of as many spaces as there may be.
@@ -37,7 +36,7 @@ struct Look {
 
 impl Look {
     fn at(url: &str) -> Result<Look, Failure> {
-        let answer = admin::fetch("--admin", url, "/metrics", LIMIT, MAX_SCRAPE)?;
+        let answer = admin::fetch("--admin", url, Page::Metrics.path(), LIMIT, MAX_SCRAPE)?;
         if answer.status != 200 {
             return Err(admin::refusal(&answer));
         }
@@ -47,31 +46,40 @@ impl Look {
             return Err(admin::stranger(&answer));
         }
         // 503 is an answer as well: it says why not.
-        let ready = printable(admin::get(url, "/readyz")?.body.trim());
+        let ready = printable(admin::get(url, Page::Ready.path())?.body.trim());
         Ok(Look { at, ready, metrics })
     }
 }
 
 /// Shows a server's figures, again and again where somebody looks at a terminal.
 pub(crate) fn top(url: &str, rows: u16, once: bool) -> Result<(), Failure> {
-    let live = !once && std::io::stdout().is_terminal();
-    let mut before = Look::at(url)?;
-    loop {
-        std::thread::sleep(EVERY);
-        let now = Look::at(url)?;
-        let hot = admin::json(&admin::get(url, &format!("/api/hotkeys?n={rows}"))?)?;
-        let shown = shown(&before, &now, &hot);
-        if !live {
-            say(shown.trim_end());
-            return Ok(());
-        }
-        // Home, and nothing below: no flicker.
-        say(&format!("\x1b[H\x1b[J{shown}\n{url}, every second; Ctrl-C ends it"));
-        before = now;
+    let mut before = None;
+    // Rates are of the time since the last look that was answered.
+    let mut look = || {
+        let (now, hot) = seen(url, rows).inspect_err(|_| before = None)?;
+        let shown = before.as_ref().map(|before| shown(before, &now, &hot));
+        before = Some(now);
+        Ok(shown)
+    };
+    if !once && std::io::stdout().is_terminal() {
+        return live::watch(url, look);
     }
+    let mut shown = look()?;
+    while shown.is_none() {
+        std::thread::sleep(live::EVERY);
+        shown = look()?;
+    }
+    say(shown.unwrap_or_default().trim_end());
+    Ok(())
 }
 
-fn shown(before: &Look, now: &Look, hot: &Value) -> String {
+fn seen(url: &str, rows: u16) -> Result<(Look, Hottest), Failure> {
+    let now = Look::at(url)?;
+    let hot = admin::json(&admin::get(url, &format!("{}?n={rows}", Page::Hotkeys.path()))?)?;
+    Ok((now, hot))
+}
+
+fn shown(before: &Look, now: &Look, hot: &Hottest) -> String {
     let rates = Rates { before: &before.metrics, now: &now.metrics, seconds: (now.at - before.at).as_secs_f64() };
     let parts = [state(now), rates.all(), rates.spaces(), rates.origins(), tiers(&now.metrics), hottest(hot)];
     parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n")
@@ -260,21 +268,20 @@ fn tiers(now: &Scrape) -> String {
 }
 
 /// The first of the hot keys.
-fn hottest(json: &Value) -> String {
-    let keys = json["keys"].as_array().map(Vec::as_slice).unwrap_or_default();
-    if keys.is_empty() {
+fn hottest(hot: &Hottest) -> String {
+    if hot.keys.is_empty() {
         return "no key draws more than its share\n".to_owned();
     }
     let heads = ["hot key", "stage", "reads/s", "of a node", "done"];
     let mut table = vec![heads.map(String::from).to_vec()];
-    for key in keys {
-        let done: Vec<String> = key["done"].as_array().into_iter().flatten().map(word).collect();
+    for key in &hot.keys {
+        let done = printable(&key.done.as_deref().unwrap_or_default().join(", "));
         table.push(vec![
-            cut(&word(&key["key"])),
-            word(&key["stage"]),
-            number(key["fleet"]["reads_per_s"].as_u64().unwrap_or_default()),
-            format!("{:.0} %", key["share"].as_f64().unwrap_or_default() * 100.0),
-            if done.is_empty() { "-".to_owned() } else { done.join(", ") },
+            cut(&key.key),
+            printable(&key.stage),
+            number(key.fleet.reads_per_s),
+            format!("{:.0} %", key.share * 100.0),
+            if done.is_empty() { "-".to_owned() } else { done },
         ]);
     }
     aligned(&table, 2..4)
@@ -324,6 +331,10 @@ mod tests {
     use super::*;
     use serde_json::json;
 
+    fn read(said: serde_json::Value) -> Hottest {
+        serde_json::from_value(said).expect("what a server says")
+    }
+
     fn look(at: Instant, metrics: &str) -> Look {
         Look { at, ready: "ready".to_owned(), metrics: Scrape::parse(metrics) }
     }
@@ -343,7 +354,9 @@ mod tests {
         let buckets = [bucket("0.0001", 90), bucket("0.05", 100), bucket("+Inf", 100)].concat();
         let after =
             look(begun + Duration::from_secs(2), &format!("{space} 5000\n{load} 14\n{stale} 100\n{rest}{buckets}"));
-        let hot = json!({ "keys": [{ "key": "product:1", "stage": "hot", "fleet": { "reads_per_s": 61_500 }, "share": 0.6, "done": ["promote"] }] });
+        let hot: Hottest = read(
+            json!({ "keys": [{ "key": "product:1", "stage": "hot", "fleet": { "reads_per_s": 61_500 }, "share": 0.6, "done": ["promote"] }] }),
+        );
         let text = shown(&before, &after, &hot);
         for part in [
             "2,050 requests/s, 97.6 % hits",
@@ -365,7 +378,7 @@ mod tests {
         let still = shown(
             &after,
             &look(begun + Duration::from_secs(3), &format!("{space} 5000\n{load} 14\n{rest}")),
-            &json!({}),
+            &Hottest::default(),
         );
         assert!(still.contains("0 requests/s, - hits · loads/s at the origins: none · p50 -, p99 -"), "{still}");
     }

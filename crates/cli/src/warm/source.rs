@@ -9,6 +9,7 @@ use std::time::Duration;
 use bellwether_adapters::tiers::address::without_secrets;
 use bellwether_adapters::tiers::redis::RedisTarget;
 use bellwether_core::key::MAX_KEY_BYTES;
+use bellwether_server::admin::Page;
 use bellwether_server::service::{hotlist, key_of_text};
 
 use super::progress::Progress;
@@ -93,7 +94,7 @@ impl Place {
             Place::File(path) => of_file(self.named(), path),
             Place::Stdin => Source::of_lines(self.named(), Box::new(BufReader::new(io::stdin())), None),
             Place::Space(space) => {
-                let path = format!("/api/keys/{}", encoded(space.as_bytes()));
+                let path = format!("{}/{}", Page::Keys.path(), encoded(space.as_bytes()));
                 let answer = admin::fetch("--admin", admin_url, &path, KEYS_LIMIT, LONGEST_KEYS)?;
                 if answer.status != 200 {
                     return Err(admin::refusal(&answer));
@@ -102,7 +103,7 @@ impl Place {
                 Source::of_lines(self.named(), cursor(answer.body), Some(total))
             }
             Place::Peer(url) => {
-                let answer = admin::fetch("--from", url, "/api/hotlist", LIMIT, hotlist::MOST_BYTES as u64)?;
+                let answer = admin::fetch("--from", url, Page::Hotlist.path(), LIMIT, hotlist::MOST_BYTES as u64)?;
                 match answer.status {
                     200 => {
                         let total = answer.body.lines().count() as u64;

@@ -476,18 +476,5 @@ fn failed(class: FailClass, before: Option<&Cooling>, now: Tick, draw: Draw) -> 
     Step::Fail { why: class.why(), retry_after: cooling.remaining(now), cooling: Some(cooling) }
 }
 
-/// Whether a landed load may take the place of what is resident.
-///
-/// The newer fence wins; where both name the origin's own version, the greater version wins,
-/// because of two loads side by side the later fence may have read the older row.
-pub fn supersedes(resident: Option<(Fence, Option<u64>)>, landed: (Fence, Option<u64>)) -> bool {
-    match resident {
-        None => true,
-        Some((_, Some(old))) if landed.1.is_some_and(|new| new < old) => false,
-        Some((_, Some(old))) if landed.1.is_some_and(|new| new > old) => true,
-        Some((fence, _)) => landed.0 > fence,
-    }
-}
-
 #[cfg(test)]
 mod tests;

@@ -93,15 +93,6 @@ fn untyped(template: &Template) -> String {
 mod replay {
     #[test]
     fn every_stored_template_and_key_keeps_its_promises() {
-        let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/corpus/templates");
-        let mut count = 0;
-        for file in std::fs::read_dir(corpus).unwrap_or_else(|error| panic!("{corpus}: {error}")) {
-            let path = file.expect("readable").path();
-            let input = std::fs::read(&path).expect("readable");
-            let held = std::panic::catch_unwind(|| super::templates(&input));
-            assert!(held.is_ok(), "{} breaks `templates`", path.display());
-            count += 1;
-        }
-        assert!(count >= 20, "{count} inputs in {corpus}");
+        bellwether_corpus::replay("templates", super::templates);
     }
 }

@@ -1,4 +1,5 @@
-//! How long does a loaded value live? Decisions of the write path.
+//! May a loaded value be stored, and how long does it live? Decisions of the write path.
 
 pub mod ends;
+pub mod keep;
 pub mod stamp;

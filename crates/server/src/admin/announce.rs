@@ -8,31 +8,28 @@ use serde_json::{Value, json};
 
 use crate::face::http::reply::{self, Body};
 use crate::face::http::target::decoded;
-use crate::service::{NO_KEY, NotTaken, Service, Told, no_space, shown};
+use crate::service::{NotTaken, Service, Told, no_space, shown};
 
 /// The longest time of a moment or duration, percent-encoded.
 const LONGEST_TEXT: usize = 128;
 
 /// Takes an announcement, or says why not.
-pub(super) async fn announce(service: &Service, key: &str, query: Option<&str>) -> Response<Body> {
+pub(super) async fn announce(service: &Service, key: &[u8], query: Option<&str>) -> Response<Body> {
     let refused = |status, words: &str| reply::error(status, words, None, None);
-    let Some(key) = decoded(key).ok().filter(|key| !key.is_empty()) else {
-        return refused(StatusCode::BAD_REQUEST, NO_KEY);
-    };
     let (from, length) = match terms(query.unwrap_or_default(), service.now_ms()) {
         Ok(terms) => terms,
         Err(words) => return refused(StatusCode::BAD_REQUEST, &words),
     };
-    match service.announce(&key, from, length).await {
+    match service.announce(key, from, length).await {
         Ok((taken, told)) => {
             let (begins_in, ends_in) = (taken.begins_in.0, taken.ends_in.0);
-            let said = json!({ "key": shown(&key), "begins_in_ms": begins_in, "ends_in_ms": ends_in });
+            let said = json!({ "key": shown(key), "begins_in_ms": begins_in, "ends_in_ms": ends_in });
             reply::json(StatusCode::OK, with_told(said, told).to_string())
         }
-        Err(NotTaken::NoSpace) if service.space_of(&key).is_none() => refused(StatusCode::NOT_FOUND, &no_space(&key)),
+        Err(NotTaken::NoSpace) if service.space_of(key).is_none() => refused(StatusCode::NOT_FOUND, &no_space(key)),
         Err(NotTaken::NoSpace) => {
             let words =
-                format!("'{}': a capture is not of the type that its space asks for: it has no row", shown(&key));
+                format!("'{}': a capture is not of the type that its space asks for: it has no row", shown(key));
             refused(StatusCode::NOT_FOUND, &words)
         }
         Err(NotTaken::Over) => refused(StatusCode::BAD_REQUEST, "its time is over: `at` and `for` must end after now"),
@@ -46,17 +43,14 @@ pub(super) async fn announce(service: &Service, key: &str, query: Option<&str>) 
 }
 
 /// Takes an announcement back, or says that there is none.
-pub(super) async fn withdraw(service: &Service, key: &str) -> Response<Body> {
-    let Some(key) = decoded(key).ok().filter(|key| !key.is_empty()) else {
-        return reply::error(StatusCode::BAD_REQUEST, NO_KEY, None, None);
-    };
-    match service.withdraw(&key).await {
+pub(super) async fn withdraw(service: &Service, key: &[u8]) -> Response<Body> {
+    match service.withdraw(key).await {
         Some((declared, told)) => {
-            let said = json!({ "key": shown(&key), "withdrawn": true, "in_configuration": declared });
+            let said = json!({ "key": shown(key), "withdrawn": true, "in_configuration": declared });
             reply::json(StatusCode::OK, with_told(said, told).to_string())
         }
         None => {
-            let words = format!("'{}' is not announced", shown(&key));
+            let words = format!("'{}' is not announced", shown(key));
             reply::error(StatusCode::NOT_FOUND, &words, None, None)
         }
     }

@@ -6,29 +6,17 @@ use hyper::header::{
     X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::{Method, Request, Response, StatusCode};
-use serde_json::Value;
+use serde::Serialize;
 
 use super::guard::{Guard, Refused};
+use super::pages::Page;
 use super::{announce, dlq, explain, forecast, heat, metrics, page, penetration, warm};
 use crate::connections::Connections;
 use crate::face::http::reply::{self, Body};
 use crate::face::http::target::decoded;
-use crate::service::Service;
+use crate::service::{NO_KEY, Service};
 use crate::shutdown::Shutdown;
 
-/// What is owed to the shared tier; verbs and keys are below.
-const DLQ: &str = "/api/dlq";
-/// A key that will be hot is below.
-const ANNOUNCE: &str = "/api/hot/announce/";
-const ANNOUNCED: &str = "/api/hot/announce";
-/// Lists of the keys of a space's origin are below.
-const KEYS: &str = "/api/keys/";
-/// Explanations of keys are below.
-const EXPLAIN: &str = "/api/explain/";
-/// The origins' guards.
-const ORIGINS: &str = "/api/origins";
-/// How a page is asked for that changes nothing.
-const READS: &str = "GET, HEAD";
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 const TEXT: &str = "text/plain; charset=utf-8";
 const HTML: &str = "text/html; charset=utf-8";
@@ -57,17 +45,14 @@ pub(super) async fn answer(admin: &Admin, request: Request<Incoming>) -> Respons
 }
 
 /// What a probe is told, who has no password and comes under any name: what it learns is no secret.
-fn probed<B>(admin: &Admin, request: &Request<B>) -> Option<Response<Body>> {
-    let path = request.uri().path();
-    if !matches!(path, "/livez" | "/readyz") {
-        return None;
-    }
-    if !reads(request.method()) {
-        return Some(reply::method_not_allowed(READS));
+fn probed<B: hyper::body::Body>(admin: &Admin, request: &Request<B>) -> Option<Response<Body>> {
+    let (page @ (Page::Live | Page::Ready), _) = Page::of(request.uri().path())? else { return None };
+    if let Some(refused) = asked_wrongly(page, request) {
+        return Some(refused);
     }
     let readiness = admin.service.readiness();
-    Some(match path {
-        "/livez" => text_page(StatusCode::OK, TEXT, "alive\n".to_owned()),
+    Some(match page {
+        Page::Live => text_page(StatusCode::OK, TEXT, "alive\n".to_owned()),
         _ if admin.shutdown.is_leaving() => text_page(StatusCode::SERVICE_UNAVAILABLE, TEXT, "draining\n".to_owned()),
         _ if !readiness.ready => {
             let percent = (readiness.warm * 100.0) as u32;
@@ -97,47 +82,54 @@ fn dressed(mut response: Response<Body>) -> Response<Body> {
 /// is owed, waits.
 async fn page_of(admin: &Admin, request: Request<Incoming>) -> Response<Body> {
     let service = &admin.service;
-    let (method, uri) = (request.method().clone(), request.uri().clone());
-    let (path, query) = (uri.path(), uri.query());
-    if path == warm::PATH {
-        return warm::answer(service, request).await;
+    let uri = request.uri().clone();
+    let Some((page, name)) = Page::of(uri.path()) else {
+        let reads = Page::Index.allows(request.method());
+        return if reads { no_page() } else { reply::method_not_allowed(Page::Index.methods()) };
+    };
+    if let Some(refused) = asked_wrongly(page, &request) {
+        return refused;
     }
-    if let Some(key) = path.strip_prefix(ANNOUNCE) {
-        return match method {
-            Method::POST => announce::announce(service, key, query).await,
-            Method::DELETE => announce::withdraw(service, key).await,
-            _ => reply::method_not_allowed("POST, DELETE"),
-        };
+    // A space is named as it is.
+    let key = name.filter(|_| page != Page::Keys).map(|key| decoded(key).ok().filter(|key| !key.is_empty()));
+    if key == Some(None) {
+        return reply::error(StatusCode::BAD_REQUEST, NO_KEY, None, None);
     }
-    if let Some(below) = path.strip_prefix(DLQ) {
-        return owed(service, &method, below).await;
-    }
-    if let Some(space) = path.strip_prefix(KEYS) {
-        return match method {
-            Method::GET => keys_of(service, space).await,
-            _ => reply::method_not_allowed("GET"),
-        };
-    }
-    if !reads(&method) {
-        return reply::method_not_allowed(READS);
-    }
-    if let Some(key) = path.strip_prefix(EXPLAIN) {
-        return explained(service, key).await;
-    }
-    match path {
-        ANNOUNCED => announce::list(service),
-        ORIGINS => reply::json(StatusCode::OK, service.describe_origins().to_string()),
-        "/api/hotkeys" => listed(service, query, heat::hot),
-        "/api/bigkeys" => listed(service, query, heat::big),
-        "/api/hotlist" => text_page(StatusCode::OK, TEXT, service.hot_list()),
-        "/api/forecast" => reply::json(StatusCode::OK, forecast::json(service).to_string()),
-        "/api/penetration" => reply::json(StatusCode::OK, penetration::json(service).to_string()),
-        "/" => index(admin),
-        "/metrics" => match metrics::text(service, admin.connections.clone()) {
+    let key = key.flatten().unwrap_or_default();
+    let query = uri.query();
+    match page {
+        Page::Index => index(admin),
+        Page::Metrics => match metrics::text(service, admin.connections.clone()) {
             Ok(text) => text_page(StatusCode::OK, OPENMETRICS, text),
             Err(_) => reply::error(StatusCode::INTERNAL_SERVER_ERROR, "the metrics could not be written", None, None),
         },
-        _ => no_page(),
+        Page::Origins => reply::json(StatusCode::OK, service.describe_origins().to_string()),
+        Page::Explain => explained(service, &key).await,
+        Page::Hotkeys => listed(service, query, heat::hot),
+        Page::Bigkeys => listed(service, query, heat::big),
+        Page::Announced => announce::list(service),
+        Page::Announce if request.method() == Method::DELETE => announce::withdraw(service, &key).await,
+        Page::Announce => announce::announce(service, &key, query).await,
+        Page::Forecast => reply::view(&forecast::forecast(service)),
+        Page::Hotlist => text_page(StatusCode::OK, TEXT, service.hot_list()),
+        Page::Keys => keys_of(service, name.unwrap_or_default()).await,
+        Page::Penetration => reply::json(StatusCode::OK, penetration::json(service).to_string()),
+        Page::Dlq => reply::view(&dlq::list(service)),
+        Page::DlqRetry => reply::view(&dlq::retry(service, name.map(|_| &key[..])).await),
+        Page::DlqDrop => reply::view(&dlq::give_up(service, name.map(|_| &key[..]))),
+        Page::Warm => warm::answer(service, request).await,
+        // Answered before anybody was asked for a password.
+        Page::Live | Page::Ready => no_page(),
+    }
+}
+
+/// A page that is asked for by another method than its own. What comes with that is not read.
+fn asked_wrongly<B: hyper::body::Body>(page: Page, request: &Request<B>) -> Option<Response<Body>> {
+    let refused = || reply::method_not_allowed(page.methods());
+    match (page.allows(request.method()), request.body().is_end_stream()) {
+        (true, _) => None,
+        (false, true) => Some(refused()),
+        (false, false) => Some(reply::closing(refused())),
     }
 }
 
@@ -155,11 +147,6 @@ fn no_page() -> Response<Body> {
     reply::error(StatusCode::NOT_FOUND, "no such page: see /", None, None)
 }
 
-/// Whether it asks, and changes nothing.
-fn reads(method: &Method) -> bool {
-    matches!(*method, Method::GET | Method::HEAD)
-}
-
 /// The keys that a space's origin names.
 async fn keys_of(service: &Service, space: &str) -> Response<Body> {
     match service.keys_of(space).await {
@@ -169,14 +156,10 @@ async fn keys_of(service: &Service, space: &str) -> Response<Body> {
 }
 
 /// What is known of a key, looked up on disk as well.
-async fn explained(service: &Service, key: &str) -> Response<Body> {
-    match decoded(key) {
-        Ok(key) if !key.is_empty() => match explain::json(service, &key).await {
-            Some(json) => reply::json(StatusCode::OK, json.to_string()),
-            None => reply::error(StatusCode::NOT_FOUND, &explain::nowhere(service, &key), None, None),
-        },
-        Ok(_) => no_page(),
-        Err(_) => reply::error(StatusCode::BAD_REQUEST, crate::service::NO_KEY, None, None),
+async fn explained(service: &Service, key: &[u8]) -> Response<Body> {
+    match explain::json(service, key).await {
+        Some(json) => reply::json(StatusCode::OK, json.to_string()),
+        None => reply::error(StatusCode::NOT_FOUND, &explain::nowhere(service, key), None, None),
     }
 }
 
@@ -198,31 +181,14 @@ fn refused<B>(admin: &Admin, request: &Request<B>) -> Option<Response<Body>> {
     }
 }
 
-/// `""` lists; `/retry` and `/drop` act on all, `/retry/KEY` and `/drop/KEY` on one key.
-async fn owed(service: &Service, method: &Method, path: &str) -> Response<Body> {
-    let (verb, key) = match path.strip_prefix('/').unwrap_or(path).split_once('/') {
-        Some((verb, key)) => match decoded(key) {
-            Ok(key) if !key.is_empty() => (verb, Some(key)),
-            _ => return reply::error(StatusCode::BAD_REQUEST, "no key, percent-encoded", None, None),
-        },
-        None => (path.trim_start_matches('/'), None),
-    };
-    let key = key.as_deref();
-    let done = match (method, verb) {
-        (&Method::POST, "retry") => dlq::retry(service, key).await,
-        (&Method::POST, "drop") => dlq::give_up(service, key),
-        (_, "retry" | "drop") => return reply::method_not_allowed("POST"),
-        (method, _) if !reads(method) => return reply::method_not_allowed(READS),
-        (_, "") if key.is_none() => dlq::list(service),
-        _ => return no_page(),
-    };
-    reply::json(StatusCode::OK, done.to_string())
-}
-
 /// As many rows as the query asks for.
-fn listed(service: &Service, query: Option<&str>, list: impl FnOnce(&Service, usize) -> Value) -> Response<Body> {
+fn listed<T: Serialize>(
+    service: &Service,
+    query: Option<&str>,
+    list: impl FnOnce(&Service, usize) -> T,
+) -> Response<Body> {
     match heat::rows(query) {
-        Ok(rows) => reply::json(StatusCode::OK, list(service, rows).to_string()),
+        Ok(rows) => reply::view(&list(service, rows)),
         Err(words) => reply::error(StatusCode::BAD_REQUEST, &words, None, None),
     }
 }

@@ -1,7 +1,6 @@
 //! Which keys are hot, and which values are large? As JSON.
 
-use serde_json::{Value, json};
-
+use super::view::{Hottest, Largest};
 use crate::service::{Service, shown};
 
 /// Rows of an answer unless `?n=` says otherwise, and the most it may say.
@@ -9,21 +8,21 @@ const ROWS: usize = 20;
 const MOST_ROWS: usize = 1_000;
 
 /// The hot and watched keys, the hottest first, and what they are measured against.
-pub(super) fn hot(service: &Service, rows: usize) -> Value {
+pub(super) fn hot(service: &Service, rows: usize) -> Hottest {
     let counts = service.heat();
-    json!({
-        "hot": counts.hot,
-        "watched": counts.watched,
-        "instances": counts.instances,
-        "capacity_per_s": counts.capacity.round() as u64,
-        "capacity_from": counts.capacity_source.as_str(),
-        "keys": service.hot_keys(rows),
-    })
+    Hottest {
+        hot: counts.hot,
+        watched: counts.watched,
+        instances: counts.instances,
+        capacity_per_s: counts.capacity.round() as u64,
+        capacity_from: counts.capacity_source.as_str().to_owned(),
+        keys: service.hot_keys(rows),
+    }
 }
 
 /// The largest values that memory holds, the largest first.
-pub(super) fn big(service: &Service, rows: usize) -> Value {
-    json!({ "keys": service.big_keys(rows) })
+pub(super) fn big(service: &Service, rows: usize) -> Largest {
+    Largest { keys: service.big_keys(rows) }
 }
 
 /// How many rows a query asks for; the error says what was expected.

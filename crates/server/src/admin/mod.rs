@@ -12,7 +12,9 @@ mod guards;
 mod heat;
 mod metrics;
 mod page;
+mod pages;
 mod penetration;
+pub mod view;
 mod warm;
 
 use std::convert::Infallible;
@@ -30,6 +32,7 @@ use crate::shutdown::Shutdown;
 use answer::Admin;
 pub use came::{Came, came};
 use guard::Guard;
+pub use pages::Page;
 
 /// Connections at once: people, a scraper or two, and probes.
 const MAX_CONNECTIONS: usize = 128;

@@ -6,16 +6,14 @@ use bellwether::Span;
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
-use hyper::{Method, Request, Response, StatusCode};
-use serde_json::json;
+use hyper::{Request, Response, StatusCode};
 
+use super::view::Warmed;
 use crate::face::http::reply::{self, Body};
 use crate::service::NO_KEY;
 use crate::service::hotlist::{decoded, encoded};
 use crate::service::{Service, Unnamed, shown};
 
-/// Where lists are sent.
-pub(super) const PATH: &str = "/api/warm";
 /// Keys of one list.
 const MOST_KEYS: usize = 10_000;
 /// Bytes of one list.
@@ -27,9 +25,6 @@ const WORKS: Span = Span::secs(10);
 
 /// Loads the keys of the body: one a line, percent-encoded.
 pub(super) async fn answer(service: &Service, request: Request<Incoming>) -> Response<Body> {
-    if request.method() != Method::POST {
-        return reply::closing(reply::method_not_allowed("POST"));
-    }
     let bad = |status, words: &str| reply::closing(reply::error(status, words, None, None));
     let text = match tokio::time::timeout(COMES_IN, whole(request.into_body())).await {
         Ok(Some(text)) => text,
@@ -46,17 +41,16 @@ pub(super) async fn answer(service: &Service, request: Request<Incoming>) -> Res
         encoded(key, &mut text);
         text
     });
-    let body = json!({
-        "loaded": warmed.loaded,
-        "present": warmed.present,
-        "missing": warmed.missing,
-        "failed": warmed.failed,
-        "refused": warmed.refused,
-        "first_refused": warmed.first_refused.map(|key| shown(&key)),
-        "again": again.collect::<Vec<_>>(),
-        "error": warmed.first_error,
-    });
-    reply::json(StatusCode::OK, body.to_string())
+    reply::view(&Warmed {
+        loaded: warmed.loaded,
+        present: warmed.present,
+        missing: warmed.missing,
+        failed: warmed.failed,
+        refused: warmed.refused,
+        first_refused: warmed.first_refused.map(|key| shown(&key)),
+        again: again.collect(),
+        error: warmed.first_error,
+    })
 }
 
 /// Why the keys of a space can't be told.

@@ -61,15 +61,6 @@ pub fn config(data: &[u8]) {
 mod replay {
     #[test]
     fn every_stored_file_is_right_or_told_where_it_is_not() {
-        let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/corpus/config");
-        let mut count = 0;
-        for file in std::fs::read_dir(corpus).unwrap_or_else(|error| panic!("{corpus}: {error}")) {
-            let path = file.expect("readable").path();
-            let input = std::fs::read(&path).expect("readable");
-            let held = std::panic::catch_unwind(|| super::config(&input));
-            assert!(held.is_ok(), "{} breaks `config`", path.display());
-            count += 1;
-        }
-        assert!(count >= 20, "{count} inputs in {corpus}");
+        bellwether_corpus::replay("config", super::config);
     }
 }

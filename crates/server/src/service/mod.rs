@@ -74,6 +74,7 @@ pub(crate) use collector::Telling;
 pub(crate) use enumerate::Unnamed;
 pub use filter::{FilterState, FilterView};
 pub use fleet::SharedState;
+pub use heat::{BigRow, HotRow, RateRow};
 pub use hotlist::decoded as key_of_text;
 pub(crate) use outcome::NO_KEY;
 pub(crate) use outcome::shown;

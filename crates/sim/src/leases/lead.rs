@@ -10,10 +10,11 @@ use bellwether_core::lease::{heartbeat, length};
 use bellwether_core::read::decide::Demand;
 use bellwether_core::read::flight::FlightId;
 use bellwether_core::read::walk::{
-    Event as Walked, Found, Heard, LONE_FRESH, Parting, Report, Seen, Sharing, Step, Walk, supersedes, unproven,
+    Event as Walked, Found, Heard, LONE_FRESH, Parting, Report, Seen, Sharing, Step, Walk, unproven,
 };
 use bellwether_core::time::{Span, Tick};
 use bellwether_core::why::Why;
+use bellwether_core::write::keep::{Newness, Resident, may_keep};
 use bellwether_core::write::stamp::{Travelled, adopted};
 
 use super::event::{Act, Answer, Body, By, Caller, Held, Op};
@@ -311,8 +312,10 @@ impl Fleet {
     /// Stores `entry` unless an invalidation or a newer load came first.
     fn keep(&mut self, process: u16, key: u8, entry: Entry) -> bool {
         let it = self.of(process);
-        let rival = it.memory.get(&key).map(|old| (old.meta.fence, None));
-        if it.floor(key).covers(entry.meta.fence) || !supersedes(rival, (entry.meta.fence, None)) {
+        let newness = |entry: &Entry| Newness { fence: entry.meta.fence, version: None };
+        // Entries carry no tags here: their key's floor is all there is.
+        let there = it.memory.get(&key).map(|old| Resident { newness: newness(old), floor: Floor::NONE });
+        if !may_keep(it.floor(key), there, newness(&entry)) {
             return false;
         }
         it.memory.insert(key, entry);

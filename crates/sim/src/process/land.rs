@@ -1,10 +1,12 @@
 //! How does a flight end? What was loaded is kept if it may be, and everybody is told, once.
 
 use bellwether_core::entry::{Kind, Meta};
+use bellwether_core::fence::Floor;
 use bellwether_core::read::flight::FlightId;
-use bellwether_core::read::walk::{Step, supersedes};
+use bellwether_core::read::walk::Step;
 use bellwether_core::time::Tick;
 use bellwether_core::why::Why;
+use bellwether_core::write::keep::{Newness, Resident, may_keep};
 use bellwether_core::write::stamp::HIT_FOR_MISS;
 
 use super::Process;
@@ -86,13 +88,12 @@ impl Process {
         let now = self.now();
         let floor = self.slot(key).floor.merge(self.floor_of(key, &entry));
         let old = self.memory.get(&key).copied();
-        // What an invalidation covers is no rival any more.
-        let rival =
-            old.filter(|old| !self.floor_of(key, old).covers(old.meta.fence)).map(|old| (old.meta.fence, old.version));
-        if self.rules.keep(Rule::Fence) && floor.covers(entry.meta.fence) {
-            return Kept::Outdated;
-        }
-        if self.rules.keep(Rule::Supersede) && !supersedes(rival, (entry.meta.fence, entry.version)) {
+        let newness = |entry: &Entry| Newness { fence: entry.meta.fence, version: entry.version };
+        // A rule that is broken on purpose is not told what it looks at.
+        let floor = if self.rules.keep(Rule::Fence) { floor } else { Floor::NONE };
+        let rival = old.filter(|_| self.rules.keep(Rule::Supersede));
+        let rival = rival.map(|old| Resident { newness: newness(&old), floor: self.floor_of(key, &old) });
+        if !may_keep(floor, rival, newness(&entry)) {
             return Kept::Outdated;
         }
         if entry.too_large {

@@ -13,8 +13,8 @@ use bellwether_core::loadtimes::LoadTimes;
 use bellwether_core::policy::Priority;
 use bellwether_core::read::decide::Demand;
 use bellwether_core::read::flight::{Asker, FlightId, Flights, Join};
-use bellwether_core::read::walk::supersedes;
 use bellwether_core::time::{Span, Tick};
+use bellwether_core::write::keep::{Newness, Resident, may_keep};
 
 use super::figure::Figure;
 use super::name::Scenario;
@@ -372,8 +372,9 @@ impl<'a> Process<'a> {
         let kept = match self.defence {
             Defence::None | Defence::Coalesced => true,
             Defence::Fenced | Defence::Whole => {
-                let held = self.held.map(|(fence, _)| (fence, None));
-                !self.floor.covers(load.fence) && supersedes(held, (load.fence, None))
+                let newness = |fence| Newness { fence, version: None };
+                let held = self.held.map(|(fence, _)| Resident { newness: newness(fence), floor: Floor::NONE });
+                may_keep(self.floor, held, newness(load.fence))
             }
         };
         if kept {

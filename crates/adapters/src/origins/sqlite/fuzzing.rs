@@ -281,15 +281,6 @@ fn take(rest: &mut &[u8], count: usize) -> Vec<u8> {
 mod replay {
     #[test]
     fn every_stored_row_becomes_what_it_says_or_an_error() {
-        let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/corpus/rows");
-        let mut count = 0;
-        for file in std::fs::read_dir(corpus).unwrap_or_else(|error| panic!("{corpus}: {error}")) {
-            let path = file.expect("readable").path();
-            let input = std::fs::read(&path).expect("readable");
-            let held = std::panic::catch_unwind(|| super::rows(&input));
-            assert!(held.is_ok(), "{} breaks `rows`", path.display());
-            count += 1;
-        }
-        assert!(count >= 20, "{count} inputs in {corpus}");
+        bellwether_corpus::replay("rows", super::rows);
     }
 }

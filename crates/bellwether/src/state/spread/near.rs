@@ -129,10 +129,9 @@ fn fence_of(envelope: &Envelope) -> Fence {
 #[cfg(test)]
 mod tests {
     use bellwether_core::entry::Kind;
-    use bellwether_core::position::Position;
 
     use super::*;
-    use crate::shared::{Copied, Format};
+    use crate::shared::Copied;
 
     fn found(fence: u64, fresh_ms: u64) -> Found {
         let envelope = Envelope {

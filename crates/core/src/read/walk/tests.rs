@@ -289,18 +289,6 @@ fn not_modified_revives_only_a_body_that_the_loader_was_shown() {
     assert!(matches!(loaded(Found::NotModifiedOfNothing, None), Step::Fail { why: Why::Rejected, .. }));
 }
 
-#[test]
-fn of_two_loads_side_by_side_the_greater_version_stays() {
-    let beats = |resident, landed| supersedes(Some(resident), landed);
-    assert!(beats((Fence(1), None), (Fence(2), None)));
-    assert!(!beats((Fence(2), None), (Fence(1), None)));
-    assert!(!beats((Fence(1), Some(9)), (Fence(2), Some(8))), "the later fence read the older row");
-    assert!(beats((Fence(2), Some(8)), (Fence(1), Some(9))));
-    assert!(beats((Fence(1), Some(9)), (Fence(2), Some(9))));
-    assert!(beats((Fence(1), Some(9)), (Fence(2), None)));
-    assert!(supersedes(None, (Fence(1), None)));
-}
-
 fn on_disk(earlier: bool, demand: Demand) -> Event {
     let Step::Keep(meta) = loaded(Found::Value, None) else { panic!("kept") };
     // What an earlier life left is handed in as stale.

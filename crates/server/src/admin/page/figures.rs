@@ -2,12 +2,11 @@
 
 use bellwether::disk::DiskState;
 use bellwether::{BreakerPosition, OriginCounts, Snapshot, SpaceCounts, Span};
-use serde_json::Value;
 
 use super::html::Head::{Numbers, Words};
 use super::html::{cell, escaped, table};
 use crate::admin::came::{Came, came};
-use crate::service::{Service, SharedState, SpaceView, Undone};
+use crate::service::{HotRow, Service, SharedState, SpaceView, Undone};
 
 /// Hot keys that are shown.
 const KEYS: usize = 10;
@@ -178,21 +177,20 @@ fn tiers(snapshot: &Snapshot, shared: Option<&SharedState>) -> String {
 }
 
 /// The hottest keys, as `/api/hotkeys` has them.
-fn hottest(keys: &[Value]) -> String {
+fn hottest(keys: &[HotRow]) -> String {
     if keys.is_empty() {
         return "<h2>Hot keys</h2>\n<p>No key draws more than its share.</p>\n".to_owned();
     }
-    let row = |key: &Value| {
-        let text = |name: &str| escaped(key[name].as_str().unwrap_or("-"));
-        let done = key["done"].as_array().map(Vec::as_slice).unwrap_or_default().iter().filter_map(Value::as_str);
-        let done = done.collect::<Vec<_>>().join(", ");
-        let since = Span(key["since_ms"].as_u64().unwrap_or_default() / 1_000 * 1_000);
+    let row = |key: &HotRow| {
+        let done = key.done.as_deref().unwrap_or_default().join(", ");
+        let done = if done.is_empty() { "-" } else { &done };
+        let since = Span(key.since_ms / 1_000 * 1_000);
         let cells = [
-            cell(&brief(key["fleet"]["reads_per_s"].as_u64().unwrap_or_default()), false),
-            cell(&format!("{:.1} %", 100.0 * key["share"].as_f64().unwrap_or_default()), false),
-            format!("<td>{}</td><td>{since}</td><td>{}</td>", text("stage"), if done.is_empty() { "-" } else { &done }),
+            cell(&brief(key.fleet.reads_per_s), false),
+            cell(&format!("{:.1} %", 100.0 * key.share), false),
+            format!("<td>{}</td><td>{since}</td><td>{done}</td>", key.stage),
         ];
-        format!("<tr><th scope=row><code>{}</code></th>{}</tr>\n", text("key"), cells.concat())
+        format!("<tr><th scope=row><code>{}</code></th>{}</tr>\n", escaped(&key.key), cells.concat())
     };
     let heads = [Words("key"), Numbers("reads/s"), Numbers("of a node"), Words("stage"), Words("since"), Words("done")];
     format!("<h2>Hot keys</h2>\n{}", table(&heads, &keys.iter().map(row).collect::<String>()))

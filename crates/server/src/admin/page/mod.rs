@@ -90,3 +90,21 @@ fn row(place: &Place) -> String {
     };
     format!("<li>{path}: {}{command}</li>\n", escaped(place.what))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::pages::Page;
+    use super::PLACES;
+
+    #[test]
+    fn each_page_stands_on_the_page_for_people_and_what_stands_there_is_one() {
+        let paths = || PLACES.into_iter().flatten().flat_map(|place| place.path.split(", "));
+        let paths = || paths().map(|path| path.trim_start_matches("POST ").split('?').next().unwrap_or_default());
+        for page in Page::ALL.into_iter().filter(|page| *page != Page::Index) {
+            assert!(paths().any(|path| Page::of(path).is_some_and(|(found, _)| found == page)), "{page:?}");
+        }
+        for path in paths() {
+            assert!(Page::of(path).is_some(), "{path}");
+        }
+    }
+}

@@ -198,6 +198,14 @@ pub(crate) fn unauthorized() -> Response<Body> {
     response
 }
 
+/// What is said, as JSON.
+pub(crate) fn view(said: &impl serde::Serialize) -> Response<Body> {
+    match serde_json::to_string(said) {
+        Ok(text) => json(StatusCode::OK, text),
+        Err(_) => error(StatusCode::INTERNAL_SERVER_ERROR, "the answer could not be written", None, None),
+    }
+}
+
 /// `{"error": …, "why": …, "retry_after_ms": …}`, as far as there is something to say.
 pub(crate) fn error(status: StatusCode, words: &str, why: Option<Why>, retry_after: Option<Span>) -> Response<Body> {
     let mut body = json!({ "error": words });

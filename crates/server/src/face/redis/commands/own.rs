@@ -221,7 +221,8 @@ pub(super) fn hotkeys(client: &mut Client, args: Args<'_>) {
     };
     match rows.filter(|rows| args.len() <= 2 && (1..=MOST_HOT_ROWS).contains(rows)) {
         Some(rows) => {
-            let keys = Value::Array(client.service.hot_keys(rows));
+            // Its fields are texts, numbers and options: there is nothing that JSON can't say.
+            let keys = serde_json::to_value(client.service.hot_keys(rows)).unwrap_or_default();
             write(&mut client.writer(), &keys);
         }
         None => client.error(format!("ERR expected BW.HOTKEYS [n], n from 1 to {MOST_HOT_ROWS}")),
