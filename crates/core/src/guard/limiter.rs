@@ -41,8 +41,9 @@ const PUSHED_BACK: u32 = 10;
 const BLAMELESS: f64 = 4.0;
 /// Steps come nearer to it and never arrive.
 const NEARLY: f64 = 0.5;
-/// While nothing is known yet, so many at once are tried.
+/// While nothing is known yet, so many at once are tried; and later so many at least.
 const FIRST: f64 = 16.0;
+const FEWEST: f64 = 8.0;
 /// More than ever ran at their usual pace are tried as long as others behind them wait no longer than this, or...
 const BEHIND_US: f64 = 250_000.0;
 /// ...up to so many times as many: else it would never be found out.
@@ -249,12 +250,12 @@ impl Limiter {
     /// So many at once are not too many for those who must not wait behind them: so many have run at their usual pace, or
     /// so many more that the queue they might make at the origin would soon be gone. Not above the pool.
     pub fn tried(&self, now: Tick) -> usize {
-        let times = match self.long {
-            _ if self.stalled > 0 || self.is_stalled(now) => 1.0,
-            Some(long) => (BEHIND_US / long).max(TRIED),
-            None => TRIED,
+        let tried = match self.long {
+            None => FIRST,
+            Some(_) if self.stalled > 0 || self.is_stalled(now) => self.proven,
+            Some(long) => self.proven * (BEHIND_US / long).max(TRIED),
         };
-        (self.proven * times).max(FIRST).min(self.pool) as usize
+        tried.max(FEWEST).min(self.pool) as usize
     }
 
     fn is_stalled(&self, now: Tick) -> bool {

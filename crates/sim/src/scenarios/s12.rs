@@ -376,7 +376,7 @@ impl<'a> Course<'a> {
             ]),
             pictures: vec![Picture::of(
                 "reads per second at the busiest node",
-                Height::Decades,
+                Height::Even,
                 "origin",
                 self.busiest.clone(),
             )],

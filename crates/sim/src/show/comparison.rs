@@ -41,7 +41,8 @@ impl Comparison {
     /// The heading, the bound, and a table: means and ranges where there are several seeds.
     pub fn table(&self) -> String {
         let about = &self.about;
-        let parameters: Vec<String> = about.parameters.iter().map(|(name, value)| format!("{name} {value}")).collect();
+        let parameters: Vec<String> =
+            about.parameters.iter().map(|(name, value)| format!("{name} {}", words::grouped(value))).collect();
         let mut text = format!("{}: {}\n", about.name(), about.says);
         for line in wrapped(&parameters, 110) {
             // Writing into a String can't fail, here and below.

@@ -39,7 +39,7 @@ fn section(comparison: &Comparison) -> String {
     text.push_str("<ul class=\"facts\">");
     for (name, value) in &about.parameters {
         // Writing into a String can't fail, here and below.
-        let _ = write!(text, "<li>{} <b>{}</b></li>", escaped(name), escaped(value));
+        let _ = write!(text, "<li>{} <b>{}</b></li>", escaped(name), escaped(&words::grouped(value)));
     }
     text.push_str("</ul>\n");
     text.push_str(&own(comparison));
@@ -223,13 +223,13 @@ fn scale_says(height: Height) -> &'static str {
     }
 }
 
-/// The next of 10, 20, 50, 100, …: a scale whose marks read well.
+/// The next of 10, 15, 20, 50, 100, …: a scale whose marks read well.
 fn round_up(value: f64) -> f64 {
     if value <= 2.0 {
         return 2.0;
     }
     let decade = 10f64.powf(value.log10().floor());
-    [1.0, 2.0, 5.0, 10.0].into_iter().map(|step| step * decade).find(|top| *top >= value).unwrap_or(value)
+    [1.0, 1.5, 2.0, 5.0, 10.0].into_iter().map(|step| step * decade).find(|top| *top >= value).unwrap_or(value)
 }
 
 /// The time that a picture spans, in ms.

@@ -15,6 +15,23 @@ pub fn whole(n: u64) -> String {
     text
 }
 
+/// Text whose numbers of five digits and more are written as people write them: "requests 100000000/s" -> "requests 100,000,000/s".
+pub(crate) fn grouped(text: &str) -> String {
+    let (mut done, mut rest) = (String::with_capacity(text.len() + 8), text);
+    while let Some(at) = rest.find(|c: char| c.is_ascii_digit()) {
+        let (before, from) = rest.split_at(at);
+        let (digits, after) = from.split_at(from.find(|c: char| !c.is_ascii_digit()).unwrap_or(from.len()));
+        done.push_str(before);
+        // What stands behind a point is no number by itself.
+        match digits.parse() {
+            Ok(n) if digits.len() >= 5 && !done.ends_with('.') => done.push_str(&whole(n)),
+            _ => done.push_str(digits),
+        }
+        rest = after;
+    }
+    done + rest
+}
+
 /// As many digits as mean something: "20,000", "17.5", "1.02".
 pub(crate) fn number(n: f64) -> String {
     match n {
@@ -90,6 +107,20 @@ mod tests {
         );
         assert_eq!((time(Span(1_500)), time(Span::secs(3))), ("1.5 s".into(), "3 s".into()));
         assert_eq!((size(64 << 20), size(1536 << 20), size(100)), ("64 MiB".into(), "1.5 GiB".into(), "100 B".into()));
+    }
+
+    #[test]
+    fn long_numbers_in_a_text_are_grouped_and_nothing_else_is_changed() {
+        for (text, read) in [
+            ("100000000/s: 20/s for each key", "100,000,000/s: 20/s for each key"),
+            ("6, 40000/s each", "6, 40,000/s each"),
+            ("1000 ms, 0.123456 and 20000.5", "1000 ms, 0.123456 and 20,000.5"),
+            ("12345678901234567890123", "12345678901234567890123"),
+            ("", ""),
+            ("übrig", "übrig"),
+        ] {
+            assert_eq!(grouped(text), read);
+        }
     }
 
     #[test]

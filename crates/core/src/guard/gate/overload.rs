@@ -82,5 +82,8 @@ fn after_an_overload_catching_up_turns_no_caller_away_and_makes_loads_hardly_slo
     assert!(alone.share == 1.0 && alone.caught_up == 0, "{alone:?}");
     assert!(mended.share == 1.0 && mended.mean_ms < 1.2 * alone.mean_ms, "{mended:?}, and without it {alone:?}");
     assert!(mended.caught_up > 100, "control: it does catch up: {mended:?}");
-    assert!(halves.mean_ms > 1.5 * alone.mean_ms, "control: half of what is free is handed out: {halves:?}");
+    assert!(
+        halves.share < 1.0 && halves.mean_ms > 1.3 * alone.mean_ms,
+        "control: half of what is free is handed out: {halves:?}"
+    );
 }
