@@ -5,14 +5,14 @@ use std::ffi::{OsStr, OsString};
 use bellwether_core::moment;
 use bellwether_core::time::Span;
 use bellwether_server::admin::Page;
+use bellwether_server::admin::view::{Announced, Heard as By, Taken, Withdrawn};
 use clap::Subcommand;
-use serde_json::Value;
 
 use crate::admin;
 use crate::failure::Failure;
 use crate::key::{encoded, segment};
 use crate::output::{aligned, complain, printable, say};
-use crate::words::{time, word};
+use crate::words::time;
 
 /// What is to be said of hot keys.
 #[derive(Subcommand)]
@@ -42,19 +42,19 @@ pub(crate) enum Hot {
 pub(crate) fn hot(what: &Hot, url: &str) -> Result<(), Failure> {
     match what {
         Hot::List => {
-            let json: Value = admin::json(&admin::get(url, Page::Announced.path())?)?;
-            say(list(&json).trim_end());
-            if json["trouble"].is_string() {
-                complain(&format!("not all that the fleet announces holds here: {}", word(&json["trouble"])));
+            let said: Announced = admin::json(&admin::get(url, Page::Announced.path())?)?;
+            say(list(&said).trim_end());
+            if let Some(trouble) = &said.trouble {
+                complain(&format!("not all that the fleet announces holds here: {}", printable(trouble)));
             }
             Ok(())
         }
         Hot::Announce { key, at, length } => {
             terms(at.as_deref(), length)?;
-            let json: Value = admin::json(&admin::post(url, &path(key, at.as_deref(), length)?)?)?;
-            let ends = time(&json["ends_in_ms"]);
-            say(&format!("{} is announced: {}, ends in {ends}", word(&json["key"]), begins(&json)));
-            say(&match heard(&json) {
+            let taken: Taken = admin::json(&admin::post(url, &path(key, at.as_deref(), length)?)?)?;
+            let (begins, ends) = (begins(taken.begins_in_ms), time(&taken.ends_in_ms.into()));
+            say(&format!("{} is announced: {begins}, ends in {ends}", printable(&taken.key)));
+            say(&match heard(&taken.heard) {
                 Heard::Fleet => "every process that uses the same backplane prepares it".to_owned(),
                 Heard::Later(why) => {
                     format!("the process behind {url} knows, the others are told once the backplane answers: {why}")
@@ -71,17 +71,17 @@ pub(crate) fn hot(what: &Hot, url: &str) -> Result<(), Failure> {
                 let key = printable(&key.to_string_lossy());
                 return Err(Failure::Run(format!("'{key}' is not announced: `bellwether hot list` shows what is")));
             }
-            let json: Value = admin::json(&answer)?;
-            let back = match json["in_configuration"] == true {
+            let withdrawn: Withdrawn = admin::json(&answer)?;
+            let back = match withdrawn.in_configuration {
                 true => "; its configuration announces it too: a reload takes it up again",
                 false => "",
             };
-            let whom = match heard(&json) {
+            let whom = match heard(&withdrawn.heard) {
                 Heard::Fleet => " by any process of the fleet".to_owned(),
                 Heard::Later(why) => format!(" here, by the others once the backplane answers ({why})"),
                 Heard::Here => String::new(),
             };
-            say(&format!("{} is announced no more{whom}{back}", word(&json["key"])));
+            say(&format!("{} is announced no more{whom}{back}", printable(&withdrawn.key)));
             Ok(())
         }
     }
@@ -107,35 +107,34 @@ enum Heard {
     Later(String),
 }
 
-fn heard(json: &Value) -> Heard {
-    match json["fleet"].as_str() {
-        Some("told") => Heard::Fleet,
-        Some("later") => Heard::Later(word(&json["why_later"])),
+fn heard(by: &By) -> Heard {
+    match &*by.fleet {
+        "told" => Heard::Fleet,
+        "later" => Heard::Later(printable(by.why_later.as_deref().unwrap_or("-"))),
         _ => Heard::Here,
     }
 }
 
-fn begins(json: &Value) -> String {
-    match json["begins_in_ms"].as_u64() {
-        Some(0) | None => "has begun".to_owned(),
-        Some(_) => format!("begins in {}", time(&json["begins_in_ms"])),
+fn begins(in_ms: u64) -> String {
+    match in_ms {
+        0 => "has begun".to_owned(),
+        ms => format!("begins in {}", time(&ms.into())),
     }
 }
 
-fn list(json: &Value) -> String {
-    let announced = json["announced"].as_array().map(Vec::as_slice).unwrap_or_default();
-    if announced.is_empty() {
+fn list(said: &Announced) -> String {
+    if said.announced.is_empty() {
         return "no key is announced".to_owned();
     }
     let mut table = vec![["key", "space", "begins", "ends", "said by"].map(String::from).to_vec()];
-    for row in announced {
-        let by = match (row["in_configuration"] == true, row["in_fleet"] == true) {
+    for row in &said.announced {
+        let by = match (row.in_configuration, row.in_fleet) {
             (true, _) => "configuration",
             (false, true) => "command, to the fleet",
             (false, false) => "command",
         };
-        let ends = format!("in {}", time(&row["ends_in_ms"]));
-        table.push(vec![word(&row["key"]), word(&row["space"]), begins(row), ends, by.to_owned()]);
+        let ends = format!("in {}", time(&row.ends_in_ms.into()));
+        table.push(vec![printable(&row.key), printable(&row.space), begins(row.begins_in_ms), ends, by.to_owned()]);
     }
     aligned(&table, 0..0)
 }
@@ -152,9 +151,10 @@ mod tests {
 
     #[test]
     fn announcements_are_listed_with_who_said_them() {
-        assert_eq!(list(&json!({ "announced": [] })), "no key is announced");
+        assert_eq!(list(&Announced::default()), "no key is announced");
         let row = |key: &str, begins: u64, file: bool| json!({ "key": key, "space": "product", "begins_in_ms": begins, "ends_in_ms": 90_000, "in_configuration": file });
-        let text = list(&json!({ "announced": [row("product:1\u{1b}", 0, true), row("product:22", 60_000, false)] }));
+        let said = json!({ "announced": [row("product:1\u{1b}", 0, true), row("product:22", 60_000, false)] });
+        let text = list(&serde_json::from_value(said).expect("what a server says"));
         let lines: Vec<&str> = text.lines().collect();
         assert!(lines[1].contains("has begun") && lines[1].ends_with("configuration"), "{text}");
         assert!(lines[2].contains("begins in 60.0 s") && lines[2].ends_with("command"), "{text}");

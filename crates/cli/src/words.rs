@@ -4,8 +4,6 @@
 pub(crate) use bellwether_sim::show::whole as number;
 use serde_json::Value;
 
-use crate::output::printable;
-
 /// Milliseconds as people say them.
 pub(crate) fn time(ms: &Value) -> String {
     let Some(ms) = ms.as_u64() else { return "unknown".to_owned() };
@@ -21,9 +19,4 @@ pub(crate) fn time(ms: &Value) -> String {
 /// So many of them, by the word for one: "1 key", "2 keys".
 pub(crate) fn counted(n: u64, one: &str) -> String {
     format!("{n} {one}{}", if n == 1 { "" } else { "s" })
-}
-
-/// A word of the server's, which can't draw on the terminal.
-pub(crate) fn word(value: &Value) -> String {
-    printable(value.as_str().unwrap_or("-"))
 }

@@ -4,8 +4,8 @@
 use bellwether_core::moment;
 use bellwether_core::time::Span;
 use hyper::{Response, StatusCode};
-use serde_json::{Value, json};
 
+use super::view::{Announced, AnnouncedRow, Heard, Taken, Withdrawn};
 use crate::face::http::reply::{self, Body};
 use crate::face::http::target::decoded;
 use crate::service::{NotTaken, Service, Told, no_space, shown};
@@ -22,9 +22,8 @@ pub(super) async fn announce(service: &Service, key: &[u8], query: Option<&str>)
     };
     match service.announce(key, from, length).await {
         Ok((taken, told)) => {
-            let (begins_in, ends_in) = (taken.begins_in.0, taken.ends_in.0);
-            let said = json!({ "key": shown(key), "begins_in_ms": begins_in, "ends_in_ms": ends_in });
-            reply::json(StatusCode::OK, with_told(said, told).to_string())
+            let (begins_in_ms, ends_in_ms) = (taken.begins_in.0, taken.ends_in.0);
+            reply::view(&Taken { key: shown(key), begins_in_ms, ends_in_ms, heard: heard(told) })
         }
         Err(NotTaken::NoSpace) if service.space_of(key).is_none() => refused(StatusCode::NOT_FOUND, &no_space(key)),
         Err(NotTaken::NoSpace) => {
@@ -45,9 +44,8 @@ pub(super) async fn announce(service: &Service, key: &[u8], query: Option<&str>)
 /// Takes an announcement back, or says that there is none.
 pub(super) async fn withdraw(service: &Service, key: &[u8]) -> Response<Body> {
     match service.withdraw(key).await {
-        Some((declared, told)) => {
-            let said = json!({ "key": shown(key), "withdrawn": true, "in_configuration": declared });
-            reply::json(StatusCode::OK, with_told(said, told).to_string())
+        Some((in_configuration, told)) => {
+            reply::view(&Withdrawn { key: shown(key), withdrawn: true, in_configuration, heard: heard(told) })
         }
         None => {
             let words = format!("'{}' is not announced", shown(key));
@@ -58,35 +56,24 @@ pub(super) async fn withdraw(service: &Service, key: &[u8]) -> Response<Body> {
 
 /// All announcements that are not over, those that begin first in front; and why these are not all, if so.
 pub(super) fn list(service: &Service) -> Response<Body> {
-    let announced = service.announced().into_iter().map(|said| {
-        json!({
-            "key": shown(&said.key),
-            "space": said.space,
-            "begins_in_ms": said.begins_in.0,
-            "ends_in_ms": said.ends_in.0,
-            "in_configuration": said.declared,
-            "in_fleet": said.in_fleet,
-        })
+    let announced = service.announced().into_iter().map(|said| AnnouncedRow {
+        key: shown(&said.key),
+        space: said.space,
+        begins_in_ms: said.begins_in.0,
+        ends_in_ms: said.ends_in.0,
+        in_configuration: said.declared,
+        in_fleet: said.in_fleet,
     });
-    let mut said = json!({ "announced": announced.collect::<Vec<_>>() });
-    if let Some(trouble) = service.announced_trouble() {
-        said["trouble"] = trouble.into();
-    }
-    reply::json(StatusCode::OK, said.to_string())
+    reply::view(&Announced { announced: announced.collect(), trouble: service.announced_trouble() })
 }
 
-/// Who hears of it: `fleet` is `none` (there is no backplane), `told` or `later`, with the reason why not now.
-fn with_told(mut said: Value, told: Told) -> Value {
-    let (fleet, why) = match told {
+fn heard(told: Told) -> Heard {
+    let (fleet, why_later) = match told {
         Told::Nobody => ("none", None),
         Told::Fleet => ("told", None),
         Told::Later(why) => ("later", Some(why)),
     };
-    said["fleet"] = fleet.into();
-    if let Some(why) = why {
-        said["why_later"] = why.into();
-    }
-    said
+    Heard { fleet: fleet.to_owned(), why_later }
 }
 
 /// From when on, and for how long; now, unless `at` says so.

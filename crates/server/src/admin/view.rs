@@ -144,3 +144,73 @@ pub struct Warmed {
     /// What the first that failed was told.
     pub error: Option<String>,
 }
+
+/// Keys of which somebody said that they will be hot.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Announced {
+    /// Those that are not over, which begin first in front.
+    pub announced: Vec<AnnouncedRow>,
+    /// Why these are not all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
+}
+
+/// One of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AnnouncedRow {
+    /// As text.
+    pub key: String,
+    /// Its space.
+    pub space: String,
+    /// Zero: it has begun.
+    pub begins_in_ms: u64,
+    /// From now.
+    pub ends_in_ms: u64,
+    /// The configuration says so.
+    pub in_configuration: bool,
+    /// The fleet hears of it.
+    pub in_fleet: bool,
+}
+
+/// What was announced.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Taken {
+    /// As text.
+    pub key: String,
+    /// Zero: it has begun.
+    pub begins_in_ms: u64,
+    /// From now.
+    pub ends_in_ms: u64,
+    /// Who hears of it.
+    #[serde(flatten)]
+    pub heard: Heard,
+}
+
+/// What is announced no more.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Withdrawn {
+    /// As text.
+    pub key: String,
+    /// It is.
+    pub withdrawn: bool,
+    /// A reload takes it up again.
+    pub in_configuration: bool,
+    /// Who hears of it.
+    #[serde(flatten)]
+    pub heard: Heard,
+}
+
+/// Who hears of an announcement.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Heard {
+    /// `none` (there is no backplane), `told` or `later`.
+    pub fleet: String,
+    /// Why not now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why_later: Option<String>,
+}
