@@ -3,8 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-pub use super::admission::{Admission, Pass, Ticket};
-use super::breaker::{Breaker, Position, Rumour};
+use super::breaker::{Breaker, Position, Round, Rumour};
 use super::bucket::Bucket;
 use super::catch_up::{Busy, CatchUp};
 pub use super::ended::Ended;
@@ -21,6 +20,32 @@ use crate::why::Why;
 const RETRY_FLOOR: Span = Span::ms(10);
 /// The `retry_after` while probes are under way: about as long as one takes.
 const PROBE: Span = Span::ms(100);
+
+/// One load that asks for a permit; numbers are the caller's and never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticket(pub u64);
+
+/// The right to run one load, to be given back by [`Gate::end`] once. It knows in which of the breaker's states the load
+/// began, whether the limit was low just then to see what loads take, and whether nobody waited for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pass {
+    round: Round,
+    in_dip: bool,
+    unasked: bool,
+}
+
+/// What becomes of a ticket. Each ends exactly once: `Go`, `Shed`, or withdrawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// It holds a permit.
+    Go(Pass),
+    /// It is in the queue; [`Gate::advance`] will tell.
+    Wait,
+    /// Turned away, why, and after which time another try makes sense: time to the next token,
+    /// plus the time in which those ahead of it are gone (by the pace of late releases and by
+    /// the rate, never longer than `queue_wait`, after which they are shed themselves).
+    Shed(Why, Option<Span>),
+}
 
 /// The place of a ticket in the queue: class, then most waiters, then first come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -216,14 +241,9 @@ impl Gate {
         if let Ended::Answered { took_us: Some(us) } = ended {
             self.catch_up.took(us, pass.unasked, now);
         }
-        if let Some(limiter) = &mut self.limiter {
-            limiter.left(self.running, now);
-            let usual = limiter.long_us().map_or(Span::ZERO, |us| Span(us / 1000));
-            limiter.press(self.shedder.is_pressed(usual));
-            match ended.sample() {
-                Some(sample) => limiter.ended(sample, pass.era, now),
-                None => limiter.untold(),
-            }
+        if let (Some(limiter), Some(sample)) = (&mut self.limiter, ended.sample()) {
+            limiter.press(self.shedder.is_pressed());
+            limiter.ended(sample, pass.in_dip, now);
         }
         if let Some(breaker) = &mut self.breaker {
             breaker.ended(pass.round, ended.verdict(), now);
@@ -266,7 +286,7 @@ impl Gate {
         {
             let class = entry.place.class.0;
             self.shedder.waited(class, now.since(entry.since), now);
-            let dry = self.has_permit(class, now) && self.token_wait(class, now) > Span::ZERO;
+            let dry = self.has_permit() && self.token_wait(class, now) > Span::ZERO;
             out.push((ticket, self.shed(if dry { Why::ShedRate } else { Why::ShedQueue }, class, now)));
         }
         while let Some((place, &ticket)) = self.queue.first_key_value()
@@ -286,7 +306,7 @@ impl Gate {
         let class = self.queue.first_key_value()?.0.class.0;
         let deadline = self.deadlines.first()?.0;
         // Without a free permit a token is of no use: the release will wake us.
-        let wake = if self.has_permit(class, now) { deadline.min(now + self.token_wait(class, now)) } else { deadline };
+        let wake = if self.has_permit() { deadline.min(now + self.token_wait(class, now)) } else { deadline };
         Some(wake)
     }
 
@@ -370,15 +390,8 @@ impl Gate {
         }
     }
 
-    fn has_permit(&self, class: Priority, now: Tick) -> bool {
-        self.running < self.limit_of(class, now)
-    }
-
-    /// Loads of `class` start while fewer than this run. One that must give way takes no more of the origin than has been
-    /// seen to be good: by the time that loads are seen to be slow, whoever is above it would wait behind them.
-    fn limit_of(&self, class: Priority, now: Tick) -> usize {
-        let limiter = self.limiter.as_ref().filter(|_| self.shedder.gives_way(class));
-        limiter.map_or(self.limit(), |limiter| limiter.tried(now).min(self.limit()))
+    fn has_permit(&self) -> bool {
+        self.running < self.limit()
     }
 
     fn breaker_allows(&mut self, now: Tick) -> bool {
@@ -387,13 +400,7 @@ impl Gate {
 
     /// Takes a permit and the tokens of `class`: all of them or nothing.
     fn start(&mut self, class: Priority, now: Tick) -> Option<Pass> {
-        if !self.has_permit(class, now) {
-            if self.running < self.limit() {
-                self.limiter.iter_mut().for_each(Limiter::held_back);
-            }
-            return None;
-        }
-        if self.token_wait(class, now) > Span::ZERO || !self.breaker_allows(now) {
+        if !self.has_permit() || self.token_wait(class, now) > Span::ZERO || !self.breaker_allows(now) {
             return None;
         }
         let taken = self.buckets(class).all(|bucket| bucket.take(now).is_ok());
@@ -405,7 +412,7 @@ impl Gate {
         Some(Pass {
             unasked,
             round: self.breaker.as_mut().map(Breaker::start).unwrap_or_default(),
-            era: self.limiter.as_mut().map(|limiter| limiter.started(self.running, now)).unwrap_or_default(),
+            in_dip: self.limiter.as_mut().is_some_and(|limiter| limiter.started(self.running)),
         })
     }
 
@@ -458,7 +465,7 @@ impl Gate {
         let ahead = self.per_class[class as usize..].iter().sum::<usize>() as u64;
         let by_rate = self.buckets(class).map(|bucket| bucket.span_of(ahead)).max().unwrap_or_default();
         let by_pace = match self.pace_us {
-            _ if self.has_permit(class, now) => Span::ZERO,
+            _ if self.has_permit() => Span::ZERO,
             Some(pace) => Span(ahead.saturating_mul(pace) / 1000),
             None => self.queue_wait,
         };

@@ -1,6 +1,5 @@
 //! How is the origin kept within its budget (G9)? A queue by class, an adaptive limit, rates, a breaker, cool-downs.
 
-pub mod admission;
 pub mod brake;
 pub mod breaker;
 pub mod bucket;

@@ -31,10 +31,8 @@ pub struct Shedder {
     /// Waits that ended in this window: their sum and number.
     waited_ms: u64,
     waited: u32,
-    /// The mean wait of the highest class in the last window, if callers of others below it are there.
-    pressed: Option<Span>,
-    /// The highest class that is there, if callers of others below it are.
-    above: Option<Priority>,
+    /// In the last window the highest class waited too long, and there are others below it.
+    pressed: bool,
     classes: [Class; CLASSES],
 }
 
@@ -62,8 +60,7 @@ impl Default for Shedder {
             since: None,
             waited_ms: 0,
             waited: 0,
-            pressed: None,
-            above: None,
+            pressed: false,
             classes: [Class::default(); CLASSES],
         }
     }
@@ -73,7 +70,6 @@ impl Shedder {
     /// One of `class` asks.
     pub fn seen(&mut self, class: Priority, now: Tick) {
         self.classes[class as usize].seen = Some(now);
-        self.above = self.above(now);
     }
 
     /// One of `class`, which can't start at once: may it queue?
@@ -113,26 +109,16 @@ impl Shedder {
     }
 
     /// The highest class waits too long although it comes first: there are too few permits for it alone, while callers of
-    /// lower classes are there. Where all are of one class, and where refreshes alone are below it, nobody can say so. Nor
-    /// where it waits less than a load usually takes: then it waits for a permit that is about to come back.
-    pub fn is_pressed(&self, usual: Span) -> bool {
-        self.pressed.is_some_and(|wait| wait > usual.max(Span(TOO_LONG_MS)))
+    /// lower classes are there. Where all are of one class, and where refreshes alone are below it, nobody can say so.
+    pub fn is_pressed(&self) -> bool {
+        self.pressed
     }
 
-    /// Whether those above `class` come before it: they are there, and `class` is not all that is below them.
-    pub fn gives_way(&self, class: Priority) -> bool {
-        self.above.is_some_and(|above| class < above)
-    }
-
-    fn above(&self, now: Tick) -> Option<Priority> {
+    fn presses(&self, now: Tick) -> bool {
         let mut present = FROM_LOWEST.into_iter().rev().filter(|class| self.is_present(*class, now));
-        let highest = present.next()?;
-        present.next().is_some_and(|class| class > Priority::Background).then_some(highest)
-    }
-
-    fn presses(&self) -> Option<Span> {
-        let highest = &self.classes[self.above? as usize];
-        (highest.waited > 0).then(|| Span(highest.waited_ms.div_ceil(u64::from(highest.waited))))
+        let Some(highest) = present.next().map(|class| &self.classes[class as usize]) else { return false };
+        let others = present.next().is_some_and(|class| class > Priority::Background);
+        others && highest.waited > 0 && highest.waited_ms > u64::from(highest.waited) * TOO_LONG_MS
     }
 
     fn judge(&mut self, now: Tick) {
@@ -146,8 +132,7 @@ impl Shedder {
         let calm = (windows - u64::from(too_long)) as f64;
         self.share = (self.share - if too_long { DOWN } else { 0.0 }).max(0.0);
         self.share = (self.share + UP * calm).min(1.0);
-        self.above = self.above(now);
-        self.pressed = self.presses();
+        self.pressed = self.presses(now);
         (self.since, self.waited_ms, self.waited) = (Some(now), 0, 0);
         for class in &mut self.classes {
             (class.waited_ms, class.waited) = (0, 0);
@@ -220,7 +205,7 @@ mod tests {
         let pressed = |asks, wait| {
             let mut shedder = Shedder::default();
             windows(&mut shedder, 0, 200, asks, wait);
-            shedder.is_pressed(Span::ZERO)
+            shedder.is_pressed()
         };
         assert!(pressed([0, 10, 10, 10], 21) && !pressed([0, 10, 10, 10], 20));
         assert!(!pressed([0, 0, 0, 10], 300) && !pressed([10, 0, 10, 0], 300), "nobody below it, or refreshes alone");
@@ -233,30 +218,7 @@ mod tests {
                 shedder.waited(class, Span(wait), now);
             }
         }
-        assert!(!shedder.is_pressed(Span::ZERO));
-    }
-
-    #[test]
-    fn who_waits_no_longer_than_a_load_takes_is_not_pressed() {
-        let mut shedder = Shedder::default();
-        windows(&mut shedder, 0, 200, [0, 10, 10, 10], 60);
-        assert!(!shedder.is_pressed(Span(60)) && shedder.is_pressed(Span(59)));
-    }
-
-    #[test]
-    fn classes_give_way_to_the_highest_while_it_is_there_and_refreshes_are_not_all_below_it() {
-        use Priority::{Background, Critical, Low, Normal};
-        let gives_way = |seen: &[Priority], now| {
-            let mut shedder = Shedder::default();
-            seen.iter().for_each(|class| shedder.seen(*class, Tick(1)));
-            shedder.seen(Low, Tick(now));
-            Priority::ALL.map(|class| shedder.gives_way(class))
-        };
-        let of = |below: &[Priority]| Priority::ALL.map(|class| below.contains(&class));
-        assert_eq!(gives_way(&[Critical], 5), of(&[Background, Low, Normal]));
-        assert_eq!(gives_way(&[Normal, Background], 5), of(&[Background, Low]));
-        assert_eq!(gives_way(&[Background], 5), of(&[]), "nobody but refreshes is below");
-        assert_eq!(gives_way(&[Critical], 10_001), of(&[]), "it was there ten seconds ago");
+        assert!(!shedder.is_pressed());
     }
 
     #[test]

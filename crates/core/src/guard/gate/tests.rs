@@ -2,8 +2,6 @@
 
 use super::*;
 use crate::failure::FailClass;
-use crate::guard::breaker::Round;
-use crate::guard::limiter::Era;
 use proptest::prelude::*;
 
 fn budget(max_concurrency: u32) -> Budget {
@@ -17,7 +15,7 @@ fn advance(gate: &mut Gate, now: u64) -> (Vec<(Ticket, Admission)>, Option<Tick>
 }
 
 fn first() -> Pass {
-    Pass { round: Round::default(), era: Era::default(), unasked: false }
+    Pass { round: Round::default(), in_dip: false, unasked: false }
 }
 
 /// A permit of a gate whose breaker has never changed.
@@ -262,7 +260,7 @@ impl Model {
     fn admissible(&mut self, who: Queued) -> bool {
         let now = self.now;
         let dry = |bucket: &mut Option<Bucket>| bucket.as_mut().is_some_and(|b| b.wait(now) > Span::ZERO);
-        let most = self.gate.limit_of(who.class, now);
+        let most = self.gate.limit();
         assert!((1..=self.budget.max_concurrency as usize).contains(&most));
         self.passes.len() < most
             && !dry(&mut self.rate)
@@ -554,22 +552,6 @@ fn the_limit_shrinks_under_slow_loads_only_where_it_may() {
     };
     assert_eq!(limit(false), 64);
     assert!(limit(true) < 64, "{}", limit(true));
-}
-
-#[test]
-fn a_class_below_another_starts_no_more_loads_than_are_known_to_be_good_and_the_highest_does() {
-    let starts = |first, adaptive| {
-        let mut gate = Gate::new(&Budget { adaptive, ..budget(64) });
-        let mut ask = |n, class| goes(gate.ask(Ticket(n), class, 1, Tick::NEVER, Tick(0)));
-        assert!(ask(0, first));
-        let normal = (1..100).filter(|n| ask(*n, Priority::Normal)).count();
-        let critical = (100..200).filter(|n| ask(*n, Priority::Critical)).count();
-        (normal, critical)
-    };
-    assert_eq!(starts(Priority::Critical, true), (15, 48), "the permits above are theirs");
-    assert_eq!(starts(Priority::Normal, true), (63, 0), "control: nobody was above them");
-    assert_eq!(starts(Priority::Background, true), (63, 0), "nor below");
-    assert_eq!(starts(Priority::Critical, false), (63, 0), "a fixed limit is the operator's word");
 }
 
 #[test]
