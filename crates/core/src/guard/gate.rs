@@ -26,7 +26,7 @@ const PROBE: Span = Span::ms(100);
 pub struct Ticket(pub u64);
 
 /// The right to run one load, to be given back by [`Gate::end`] once. It knows in which of the breaker's states the load
-/// began, whether the limit was low just then to see what loads take, and whether nobody waited for it.
+/// began, whether it is one of those that show what loads take while the limit is low, and whether nobody waited for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pass {
     round: Round,
@@ -381,6 +381,7 @@ impl Gate {
             adaptive: self.limiter.is_some(),
             usual_us: self.limiter.as_ref().and_then(Limiter::long_us),
             recent_us: self.limiter.as_ref().and_then(Limiter::short_us),
+            slow: self.is_slow(),
             share: self.shedder.share(),
             breaker: self.breaker(),
             opened: self.breaker.as_ref().map_or(0, Breaker::opened),

@@ -22,6 +22,8 @@ pub struct Standing {
     pub usual_us: Option<u64>,
     /// What they took lately.
     pub recent_us: Option<u64>,
+    /// Loads wait at the origin, by more than is put up with.
+    pub slow: bool,
     /// Of loads that can't start at once, this share may queue: 1 unless lower classes are being shed.
     pub share: f64,
     /// Whether loads go through.

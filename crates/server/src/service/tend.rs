@@ -3,7 +3,6 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use bellwether::{OriginCounts, Snapshot, Why};
 use bellwether_core::guard::ramp::{WARM_LIMIT, Window};
 use bytes::Bytes;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
@@ -24,12 +23,6 @@ const MOST_AT_ONCE: usize = 512;
 
 fn hash(space: &str, key: &[u8]) -> u64 {
     xxh3_64_with_seed(key, xxh3_64_with_seed(space.as_bytes(), 0))
-}
-
-/// Whether an origin answers more than 1.5 times as slowly as it usually does.
-fn is_slow(origin: &OriginCounts) -> bool {
-    let (recent, usual) = (origin.guard.recent_us, origin.guard.usual_us);
-    recent.zip(usual).is_some_and(|(recent, usual)| recent.saturating_mul(2) > usual.saturating_mul(3))
 }
 
 /// A list in goes, each twice as long as the one before.
@@ -119,7 +112,7 @@ impl Service {
             tokio::time::sleep(WINDOW).await;
             let snapshot = self.0.cache.snapshot();
             let (reads, hits) = self.reads(&snapshot);
-            let slow = snapshot.origins.iter().any(is_slow);
+            let slow = snapshot.origins.iter().any(|origin| origin.guard.slow);
             let window = Window { reads: reads.saturating_sub(before.0), hits: hits.saturating_sub(before.1), slow };
             before = (reads, hits);
             self.0.beginning.ramp.lock().observe(window, self.now());

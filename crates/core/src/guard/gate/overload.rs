@@ -7,6 +7,11 @@ use super::*;
 use crate::failure::FailClass;
 use crate::guard::unmet::{LOOK, Unmet, is_unmet};
 
+mod spread;
+mod times;
+
+use times::Times;
+
 const WORKERS: usize = 16;
 const SERVICE: Span = Span::ms(20);
 /// What the workers can do.
@@ -55,6 +60,10 @@ struct Answers {
 }
 
 impl Answers {
+    fn of_all(&self) -> f64 {
+        self.in_time.iter().sum::<u64>() as f64 / self.asked.iter().sum::<u64>() as f64
+    }
+
     fn share(&self, class: Priority) -> f64 {
         self.in_time[class as usize] as f64 / self.asked[class as usize] as f64
     }
@@ -72,7 +81,14 @@ struct World {
     loads: Vec<Load>,
     origin: Origin,
     workers: usize,
-    service: Span,
+    times: Times,
+    /// At a moment, loads take so many times as long.
+    pace: fn(Tick) -> f64,
+    /// How long a load may take, and how long its callers wait.
+    timeout: Span,
+    patience: Span,
+    /// All callers are of one class.
+    one_class: bool,
     wake: Option<Tick>,
     answers: Answers,
     draw: Draw,
@@ -82,6 +98,8 @@ struct World {
     /// From here on answers are counted.
     counted_from: Tick,
     caught_up: u64,
+    /// The least that the limit was, dips apart.
+    least: usize,
 }
 
 type Room = fn(&mut Gate, usize, Tick) -> usize;
@@ -105,7 +123,11 @@ impl World {
             loads: Vec::new(),
             origin: Origin::default(),
             workers: WORKERS,
-            service: SERVICE,
+            times: Times::Uniform(SERVICE),
+            pace: |_| 1.0,
+            timeout: TIMEOUT,
+            patience: PATIENCE,
+            one_class: false,
             wake: None,
             answers: Answers::default(),
             draw: Draw(5),
@@ -113,6 +135,7 @@ impl World {
             room: None,
             counted_from,
             caught_up: 0,
+            least: usize::MAX,
         }
     }
 
@@ -124,9 +147,22 @@ impl World {
         }
     }
 
+    /// So many asks a millisecond between two moments, as many independent callers make them.
+    fn asks_at_random(&mut self, from: Tick, to: Tick, per_ms: f64) {
+        let (mut at, mut n) = (from.0 as f64, 0);
+        while at < to.0 as f64 {
+            self.at(Tick(at as u64), Event::Arrive);
+            n += 1;
+            at -= (1.0 - self.draw.fork(n ^ 0xA5C5).unit()).ln() / per_ms;
+        }
+    }
+
     fn play(&mut self) {
         while let Some(Reverse((at, _, event))) = self.events.pop() {
             self.now = at;
+            if !self.gate.is_dipping() {
+                self.least = self.least.min(self.gate.limit());
+            }
             match event {
                 Event::Arrive => self.arrive(),
                 Event::Served(id) => self.served(id),
@@ -150,6 +186,7 @@ impl World {
     fn arrive(&mut self) {
         let id = self.loads.len() as u64;
         let class = match self.draw.fork(id ^ 0xC1A55).unit() {
+            _ if self.one_class => Priority::Normal,
             unit if unit < 0.1 => Priority::Background,
             unit if unit < 0.3 => Priority::Low,
             unit if unit < 0.8 => Priority::Normal,
@@ -173,7 +210,7 @@ impl World {
     fn ask(&mut self, class: Priority) {
         let id = self.loads.len() as u64;
         self.loads.push(Load { class, asked: self.now, began: self.now, pass: None });
-        let give_up = if class == Priority::Background { Tick::NEVER } else { self.now + PATIENCE };
+        let give_up = if class == Priority::Background { Tick::NEVER } else { self.now + self.patience };
         match self.gate.ask(Ticket(id), class, 1, give_up, self.now) {
             Admission::Go(pass) => self.begin(id, pass),
             Admission::Wait => self.advance(),
@@ -206,7 +243,7 @@ impl World {
     fn begin(&mut self, id: u64, pass: Pass) {
         let load = &mut self.loads[id as usize];
         (load.began, load.pass) = (self.now, Some(pass));
-        self.at(self.now + TIMEOUT, Event::TimedOut(id));
+        self.at(self.now + self.timeout, Event::TimedOut(id));
         self.origin.queue.push_back(id);
         self.work();
     }
@@ -218,8 +255,8 @@ impl World {
             self.origin.busy += 1;
             // Each load that lies about costs all of them a fifth of a percent: 512 halve what it can do.
             let crowd = 1.0 + 0.002 * self.origin.queue.len() as f64;
-            let unit = self.draw.fork(id ^ 0x5E7).unit();
-            self.at(self.now + self.service.scale(crowd * (0.5 + unit)), Event::Served(id));
+            let times = self.times.draw(self.draw.fork(id ^ 0x5E7));
+            self.at(self.now + times.scale(crowd * (self.pace)(self.now)), Event::Served(id));
         }
     }
 
@@ -229,7 +266,7 @@ impl World {
         let took_us = Some(self.now.since(load.began).0 * 1000);
         if self.end(id, Ended::Answered { took_us })
             && load.asked >= self.counted_from
-            && self.now < load.asked + PATIENCE
+            && self.now < load.asked + self.patience
         {
             self.answers.in_time[load.class as usize] += 1;
             self.answers.took_ms[load.class as usize] += self.now.since(load.asked).0;
@@ -293,7 +330,7 @@ fn after_an_overload(room: Option<Room>) -> After {
     let (over, end) = (Tick(18_000), Tick(48_000));
     let pool = Budget { max_concurrency: 64, timeout: TIMEOUT, ..Budget::default() };
     let (workers, service) = (6, Span::ms(120));
-    let mut world = World { room, workers, service, ..World::new(&pool, over + Span::secs(2)) };
+    let mut world = World { room, workers, times: Times::Uniform(service), ..World::new(&pool, over + Span::secs(2)) };
     let capacity = workers as u64 * 1000 / service.0;
     world.asks(Tick(0), Tick(6_000), capacity * 6 / 10);
     world.asks(Tick(6_000), over, capacity * 3);

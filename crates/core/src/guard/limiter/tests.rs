@@ -203,3 +203,32 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn loads_that_take_as_long_in_a_dip_as_before_say_that_nothing_queues() {
+    let middle = Middle { low: 40.0, median: 50.0, high: 60.0 };
+    let before = Took { mean: 90.0, middle };
+    let usual = Some(Usual { mean: 30.0, median: 20.0 });
+    let same = Usual::measured(usual, before, 23.0, 50.0);
+    assert_eq!((same.mean, same.median), (90.0, 50.0), "the window's, which had more loads");
+    let faster = Usual::measured(usual, before, 23.0, 49.0);
+    assert_eq!((faster.mean, faster.median), (33.0, 23.0), "a queue was gone: the mean moves as far as the middle");
+}
+
+#[test]
+fn when_few_come_any_more_those_that_end_last_say_nothing() {
+    let ends = |coming: bool| {
+        let mut limiter = Limiter::new(64);
+        run(&mut limiter, 0, 5_000, 40, |_, _| 20_000);
+        limiter.started(40);
+        for n in 0..39 {
+            if coming {
+                limiter.started(40);
+            }
+            limiter.ended(Sample::Took(200_000), false, Tick(5_000 + n * 15));
+        }
+        limiter.limit()
+    };
+    assert_eq!(ends(false), 64);
+    assert!(ends(true) < 62, "control: {}", ends(true));
+}
