@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use bellwether::{Snapshot, Why};
 use bellwether_core::guard::ramp::{WARM_LIMIT, Window};
 use bytes::Bytes;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
