@@ -292,15 +292,17 @@ mod tests {
         assert!(flights.begin_read(FlightId(2), Fence(2), Tick(20)));
     }
 
+    /// One flight that reads under this lease.
+    fn begun(lease: u64) -> Flights {
+        let mut flights = Flights::default();
+        join(&mut flights, 1, 0);
+        flights.begin_read(FlightId(1), Fence(700), Tick(1));
+        flights.reads_by(FlightId(1), Fence(lease));
+        flights
+    }
+
     #[test]
     fn g2_only_a_lone_flight_whose_lease_is_above_an_invalidation_reads_after_it() {
-        let begun = |lease| {
-            let mut flights = Flights::default();
-            join(&mut flights, 1, 0);
-            flights.begin_read(FlightId(1), Fence(700), Tick(1));
-            flights.reads_by(FlightId(1), Fence(lease));
-            flights
-        };
         assert_eq!(begun(50).reads_after(Fence(49)), Some(Fence(700)));
         // Controls: a lease that was granted before it, none at all, and an invalidation without a place in the tier's order.
         assert_eq!((begun(50).reads_after(Fence(50)), begun(50).reads_after(Fence(51))), (None, None));
@@ -315,13 +317,6 @@ mod tests {
 
     #[test]
     fn g2_a_lease_that_may_be_younger_than_what_is_heard_of_leaves_a_doubt() {
-        let begun = |lease| {
-            let mut flights = Flights::default();
-            join(&mut flights, 1, 0);
-            flights.begin_read(FlightId(1), Fence(700), Tick(1));
-            flights.reads_by(FlightId(1), Fence(lease));
-            flights
-        };
         let doubted = |lease, heard: &[Option<u64>]| {
             let mut flights = begun(lease);
             heard.iter().for_each(|heard| flights.overtake_heard(heard.map(Fence)));
