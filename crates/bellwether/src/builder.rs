@@ -31,7 +31,6 @@ pub struct CacheBuilder {
     memory: Result<u64, String>,
     largest_value: u64,
     eviction: Eviction,
-    together: bool,
     origin_name: String,
     budget: Budget,
     clock: Option<Clock>,
@@ -67,15 +66,6 @@ impl CacheBuilder {
     #[must_use]
     pub fn largest_value(mut self, bytes: u64) -> CacheBuilder {
         self.largest_value = bytes;
-        self
-    }
-
-    /// Whether several keys are often looked up at once: see [`Space::hit_many`](crate::Space::hit_many). Default no.
-    /// Under `auto` that takes a store in which entries are 16 bytes larger and many lookups cost less than as many
-    /// alone; other policies look keys up one by one.
-    #[must_use]
-    pub fn looks_up_many(mut self, together: bool) -> CacheBuilder {
-        self.together = together;
         self
     }
 
@@ -214,7 +204,7 @@ impl CacheBuilder {
         let clock = self.clock.unwrap_or_else(Clock::system);
         let seed = self.hash_seed.map_or_else(Seed::random, Seed::fixed);
         let memory =
-            Memory::new(self.eviction, limit, self.largest_value.min(limit / 4), clock.clone(), &seed, self.together)
+            Memory::new(self.eviction, limit, self.largest_value.min(limit / 4), clock.clone(), &seed)
                 .ok_or(SetupError::Eviction(self.eviction))?;
         let listener = self.listener;
         let fleet = self.backplane.as_ref().map(|to| Fleet::new(to.delivery(), resync, clock.clone(), listener));
@@ -250,7 +240,6 @@ impl Cache {
             memory: Ok(256 << 20),
             largest_value: LARGEST_VALUE,
             eviction: Eviction::Auto,
-            together: false,
             origin_name: "default".to_owned(),
             // Its loaders may ask what they like: that one of them fails says nothing of the others.
             budget: Budget { breaker: false, ..Budget::default() },

@@ -16,7 +16,7 @@ use bellwether_core::time::{Span, Tick};
 
 use crate::common::Common;
 use crate::key::Key;
-use crate::timer::TimerId;
+use crate::place::Place;
 use crate::weigh::Value;
 use extra::weight_of;
 pub(crate) use extra::{Extra, Tag};
@@ -35,8 +35,8 @@ pub(crate) struct Entry<B: ?Sized = dyn Content> {
     calm_ms: AtomicU32,
     /// Bytes that count against the limit.
     pub(crate) weight: u32,
-    /// Its place in the expiry wheel, known once it was stored.
-    timer: AtomicU32,
+    /// Its place in the books of whoever stores it.
+    place: AtomicU32,
     body: B,
 }
 
@@ -242,7 +242,7 @@ impl<B: Content> Entry<B> {
             packed: Packed::new(meta, flags).with_past(past),
             calm_ms: AtomicU32::new(meta.early_ms),
             weight,
-            timer: AtomicU32::new(TimerId::NONE.0),
+            place: AtomicU32::new(Place::NONE.0),
             body,
         })
     }
@@ -392,7 +392,7 @@ impl Entry {
     /// there, so is all that a hit reads.
     #[inline]
     pub(crate) fn ahead(of: &Resident) -> u64 {
-        Arc::strong_count(of) as u64 ^ u64::from(of.timer.load(Ordering::Relaxed))
+        Arc::strong_count(of) as u64 ^ u64::from(of.place.load(Ordering::Relaxed))
     }
 
     /// It is served once more: so often by now, counted from its phase.
@@ -451,12 +451,13 @@ impl Entry {
         self.past().carried(self.hits(), self.watched_for(now))
     }
 
-    pub(crate) fn timer(&self) -> TimerId {
-        TimerId(self.timer.load(Ordering::Relaxed))
+    pub(crate) fn place(&self) -> Place {
+        Place(self.place.load(Ordering::Relaxed))
     }
 
-    pub(crate) fn set_timer(&self, timer: TimerId) {
-        self.timer.store(timer.0, Ordering::Relaxed);
+    /// Whoever stores it has given it this place, or has let go of it. Under the store's lock.
+    pub(crate) fn set_place(&self, place: Place) {
+        self.place.store(place.0, Ordering::Relaxed);
     }
 
     /// This entry's own part of its floor: its fence if it was expired.

@@ -52,6 +52,7 @@ mod key;
 mod load;
 mod observe;
 mod or_load;
+mod place;
 mod policy;
 mod popular;
 mod port;
@@ -60,7 +61,6 @@ pub mod shared;
 mod space;
 mod state;
 pub mod testing;
-mod timer;
 mod token;
 mod weigh;
 

@@ -21,6 +21,7 @@ pub mod time;
 pub mod why;
 
 pub mod backplane;
+pub mod evict;
 pub mod filter;
 pub mod guard;
 pub mod heat;

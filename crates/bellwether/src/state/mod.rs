@@ -16,4 +16,3 @@ pub(crate) mod spread;
 pub(crate) mod stale;
 pub(crate) mod sync;
 pub(crate) mod tags;
-pub(crate) mod wheel;

@@ -1,162 +1,151 @@
-//! How are entries stored unless somebody chooses otherwise? By quick_cache, a variant of Clock-Pro.
+//! How are entries stored unless somebody chooses otherwise? In parts with a lock each, under a variant of Clock-Pro.
 
-use std::cell::Cell;
-use std::hash::{Hash, Hasher};
+use std::hint::black_box;
+use std::sync::Arc;
 
+use bellwether_core::evict::Shape;
 use bellwether_core::time::Tick;
-use quick_cache::Equivalent;
+use parking_lot::{RwLock, RwLockReadGuard};
 
-use super::books::Books;
-use super::slot::{ByKey, Found, Kept, Slot};
-use crate::entry::Resident;
+use super::part::{Kept, Left, Part};
+use super::slot::Found;
+use crate::entry::{Entry, Resident};
 use crate::key::{Key, KeyRef, Seed, Sought};
+use crate::place::Place;
 
-/// Share of the store that holds what was asked for more than once (quick_cache's own default is 0.97). Below 0.81 a
-/// circle that just fits does better under plain LRU, from 0.88 on a recorded trace does; both by more than two points a
-/// little further. Between them the mean over all traces is highest, and flat. See BENCHMARKS.md.
-pub(super) const HOT_ALLOCATION: f64 = 0.84;
-/// What an entry is expected to weigh, for the store's list of ghosts: hashes of what was pushed out.
+/// Share of the store that holds what was asked for more than once. Below 0.81 a circle that just fits does better under
+/// plain LRU, from 0.88 on a recorded trace does; both by more than two points a little further. Between them the mean
+/// over all traces is highest, and flat. See BENCHMARKS.md.
+const HOT_ALLOCATION: f64 = 0.84;
+/// What an entry is expected to weigh, for the number of ghosts.
 const TYPICAL_WEIGHT: u64 = 1024;
-/// Ghosts per entry that finds room, which is the store's own default.
+/// Ghosts per entry that finds room.
 const GHOSTS: f64 = 0.5;
-/// Bytes of a ghost: a slot and its place in the index. The ghosts come out of the limit.
-const GHOST_BYTES: f64 = 56.0;
+/// Bytes of a ghost. The ghosts come out of the limit.
+const GHOST_BYTES: f64 = 10.7;
+/// Keys that are looked up together.
+pub(crate) const MANY: usize = 16;
+/// Parts among which many keys are looked up together: a bit each.
+const MOST_PARTS: u64 = u128::BITS as u64;
+/// A part holds at least so many entries, or there are fewer parts.
+const LEAST_ITEMS: u64 = 32;
 
-/// Entries by key.
+/// Entries by key, in parts.
 pub(super) struct Auto {
-    store: quick_cache::sync::Cache<Slot, Kept, Weight, ByKey, Evicted>,
-    by_key: ByKey,
+    parts: Box<[Guarded]>,
+    largest: u64,
 }
 
-/// What the stores of `auto` are told: of `limit` bytes in `shards` parts, or of one of so many `parts`.
-pub(super) fn options(limit: u64, shards: u64, parts: u64) -> quick_cache::Options {
-    let items = items(limit);
-    let room = limit - (items as f64 * GHOSTS * GHOST_BYTES) as u64;
-    quick_cache::OptionsBuilder::new()
-        .weight_capacity(room.div_ceil(parts))
-        .estimated_items_capacity(usize::try_from(items.div_ceil(parts)).unwrap_or(usize::MAX))
-        .ghost_allocation(GHOSTS)
-        .shards(usize::try_from(shards).unwrap_or(1))
-        .hot_allocation(HOT_ALLOCATION)
-        .build()
-        .expect("every required option is set")
-}
-
-/// Entries that are expected to find room.
-pub(super) fn items(limit: u64) -> u64 {
-    (limit / TYPICAL_WEIGHT).max(16)
-}
-
-/// What an entry weighs, and so many bytes more.
-#[derive(Clone)]
-pub(super) struct Weight(pub(super) u32);
-impl quick_cache::Weighter<Slot, Kept> for Weight {
-    fn weight(&self, _: &Slot, entry: &Kept) -> u64 {
-        u64::from(entry.0.weight) + u64::from(self.0)
-    }
-}
-
-/// Collects what an insert pushed out, to be noted after the store's lock is gone.
-#[derive(Clone)]
-pub(super) struct Evicted;
-impl quick_cache::Lifecycle<Slot, Kept> for Evicted {
-    type RequestState = Vec<(Slot, Resident)>;
-    fn on_evict(&self, out: &mut Self::RequestState, slot: Slot, Kept(entry): Kept) {
-        out.push((slot, entry));
-    }
-}
-
-/// Asks for the entry of a hash, whatever its key, which it learns.
-pub(super) struct ByHash<'a> {
-    hash: u64,
-    by_key: &'a ByKey,
-    /// Space and key.
-    pub(super) met: Cell<Option<(u32, Box<[u8]>)>>,
-}
-
-impl<'a> ByHash<'a> {
-    pub(super) fn new(hash: u64, by_key: &'a ByKey) -> ByHash<'a> {
-        ByHash { hash, by_key, met: Cell::new(None) }
-    }
-}
-
-impl Hash for ByHash<'_> {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u64(self.hash);
-    }
-}
-impl Equivalent<Slot> for ByHash<'_> {
-    fn equivalent(&self, slot: &Slot) -> bool {
-        let fits = self.by_key.of(slot) == self.hash;
-        if fits {
-            let (space, bytes) = slot.parts();
-            self.met.set(Some((space, bytes.into())));
-        }
-        fits
-    }
-}
+/// A part and its lock, on lines of their own.
+#[repr(align(128))]
+struct Guarded(RwLock<Part>);
 
 impl Auto {
-    /// A store of `limit` bytes in up to `shards` parts, a power of two.
-    pub(super) fn new(limit: u64, shards: u64, seed: &Seed) -> Auto {
-        let options = options(limit, shards, 1);
-        let by_key = ByKey::new(seed);
-        let store = quick_cache::sync::Cache::with_options(options, Weight(0), by_key.clone(), Evicted);
-        Auto { store, by_key }
+    /// A store of `limit` bytes in up to `shards` parts, a power of two, whose timers begin at `now`.
+    pub(super) fn new(limit: u64, shards: u64, now: Tick, seed: &Seed) -> Auto {
+        let items = (limit / TYPICAL_WEIGHT).max(16);
+        let parts = 1u64 << shards.min(MOST_PARTS).min((items / LEAST_ITEMS).max(1)).max(1).ilog2();
+        let ghosts = items.div_ceil(parts) as f64 * GHOSTS;
+        let capacity = (limit / parts).saturating_sub((ghosts * GHOST_BYTES) as u64);
+        let hot = (capacity as f64 * HOT_ALLOCATION) as u64;
+        let shape = Shape { capacity, hot, ghosts: ghosts as usize };
+        let seed = Arc::new(seed.clone());
+        let part = |_| Guarded(RwLock::new(Part::new(shape, now, seed.clone())));
+        Auto { parts: (0..parts).map(part).collect(), largest: hot }
     }
 
-    #[inline]
-    pub(super) fn get(&self, key: &KeyRef<'_>) -> Option<Resident> {
-        self.store.get(key).map(|Kept(entry)| entry)
+    /// The place of the part for a hash: by bits that a part's own table does not look at.
+    #[inline(always)]
+    fn place(&self, hash: u64) -> usize {
+        (hash >> 32) as usize & (self.parts.len() - 1)
+    }
+
+    #[inline(always)]
+    fn part(&self, hash: u64) -> &RwLock<Part> {
+        &self.parts[self.place(hash)].0
+    }
+
+    /// The entry. That it was asked for is counted by whoever serves it, and seen there.
+    pub(super) fn get(&self, key: KeyRef<'_>) -> Option<Resident> {
+        let part = self.part(key.hash).read();
+        part.find(key.hash, |slot| slot.is(key.bytes, &key.space)).map(|kept| kept.entry.clone())
     }
 
     /// The same, on the path of a hit.
     #[inline(always)]
     pub(super) fn hit(&self, key: &Sought<'_>) -> Option<Resident> {
-        self.store.get(key).map(|Kept(entry)| entry)
+        let part = self.part(key.hash).read();
+        part.find(key.hash, |slot| slot.is(key.bytes, key.space)).map(|kept| kept.entry.clone())
     }
 
-    pub(super) fn peek(&self, key: KeyRef<'_>) -> Option<Resident> {
-        self.store.peek(&key).map(|Kept(entry)| entry)
-    }
-
-    pub(super) fn insert(&self, key: &Key, entry: Resident, books: &Books) {
-        let mut evicted = Vec::new();
-        self.store.insert_with_lifecycle(Slot::new(key.by_ref()), Kept(entry), &mut evicted);
-        for (slot, entry) in evicted {
-            books.evicted(slot.parts().0, self.by_key.of(&slot), &entry);
+    /// As [`Auto::get`], of up to [`MANY`] keys: `found` has a place for each.
+    ///
+    /// A lookup waits for memory three times: for the table, the key and the entry. Those of one key wait for each other,
+    /// those of different keys need not: the processor begins several lookups at once. But whatever locks or counts makes
+    /// it end what it began. So all parts are locked first, in their order; then everything is looked up and looked at;
+    /// then the entries are counted.
+    pub(super) fn get_many(&self, keys: &[KeyRef<'_>], found: &mut [Option<Resident>]) {
+        debug_assert!(keys.len() <= MANY);
+        let wanted = keys.iter().fold(0u128, |wanted, key| wanted | 1 << self.place(key.hash));
+        let mut locked: [Option<RwLockReadGuard<'_, Part>>; MANY] = [const { None }; MANY];
+        let mut left = wanted;
+        for guard in &mut locked {
+            let Some(part) = self.parts.get(left.trailing_zeros() as usize) else { break };
+            *guard = Some(part.0.read());
+            left &= left - 1;
         }
+        let mut seen: [Option<&Kept>; MANY] = [None; MANY];
+        for (seen, key) in seen.iter_mut().zip(keys) {
+            let before = wanted & ((1 << self.place(key.hash)) - 1);
+            let part = locked.get(before.count_ones() as usize).and_then(Option::as_ref);
+            *seen = part.and_then(|part| part.find(key.hash, |slot| slot.is(key.bytes, &key.space)));
+        }
+        black_box(seen.iter().flatten().fold(0, |all, kept| all ^ Entry::ahead(&kept.entry)));
+        found.iter_mut().zip(seen).for_each(|(found, seen)| *found = seen.map(|kept| kept.entry.clone()));
+    }
+
+    pub(super) fn insert(&self, key: &Key, entry: Resident) -> Left {
+        self.part(key.hash).write().insert(key.by_ref(), entry)
     }
 
     pub(super) fn remove(&self, key: KeyRef<'_>) -> Option<Resident> {
-        self.store.remove(&key).map(|(_, Kept(entry))| entry)
+        self.part(key.hash).write().remove(key)
     }
 
-    /// The entry of this hash, if it was past its hard end, and its space: it is gone.
-    pub(super) fn remove_due(&self, hash: u64, now: Tick) -> Option<(u32, Resident)> {
-        let (slot, Kept(entry)) =
-            self.store.remove_if(&ByHash::new(hash, &self.by_key), |Kept(entry)| entry.hard_until() <= now)?;
-        Some((slot.parts().0, entry))
+    /// Takes out entries past their hard end, until `out` has `most`, each with its space's number; true if there are more.
+    pub(super) fn due(&self, now: Tick, most: usize, out: &mut Vec<(u32, Resident)>) -> bool {
+        self.parts.iter().fold(false, |more, part| part.0.write().due(now, most, out) || more)
     }
 
-    /// The entry of this hash.
-    pub(super) fn of_hash(&self, hash: u64) -> Option<Found> {
-        let asked = ByHash::new(hash, &self.by_key);
-        let Kept(entry) = self.store.peek(&asked)?;
-        let (space, bytes) = asked.met.into_inner()?;
-        Some((space, bytes, entry))
+    /// All entries, in no order, in steps of at most `most`, so that nobody waits long: those that are there from the first
+    /// step to the last, each once.
+    pub(super) fn walk(&self, most: usize) -> impl Iterator<Item = Found> + '_ {
+        let steps = self.parts.iter().flat_map(move |part| {
+            let mut next = Some(Place::FIRST);
+            std::iter::from_fn(move || {
+                let mut found = Vec::new();
+                next = part.0.read().walk(next?, most, &mut found);
+                Some(found)
+            })
+        });
+        steps.flatten()
     }
 
     pub(super) fn bytes(&self) -> u64 {
-        self.store.weight()
+        self.parts.iter().map(|part| part.0.read().weight()).sum()
     }
 
     pub(super) fn len(&self) -> usize {
-        self.store.len()
+        self.parts.iter().map(|part| part.0.read().len()).sum()
+    }
+
+    #[cfg(test)]
+    pub(super) fn timers(&self) -> usize {
+        self.parts.iter().map(|part| part.0.read().timers()).sum()
     }
 
     /// What does not fit the part for what is asked for often is not kept at all.
     pub(super) fn largest(&self) -> u64 {
-        (self.store.shard_capacity() as f64 * HOT_ALLOCATION) as u64
+        self.largest
     }
 }

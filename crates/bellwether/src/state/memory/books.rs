@@ -1,25 +1,20 @@
-//! What must be noted when an entry comes or goes, whoever pushed it out? Its timer, its space's counts, and why it left.
+//! What must be noted when an entry comes or goes, whoever pushed it out? Its space's counts, and why it left.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bellwether_core::draw::Draw;
 use bellwether_core::entry::{Kind, Meta};
-use bellwether_core::time::Tick;
 use bellwether_core::write::ends::Ends;
 use parking_lot::Mutex;
 
 use crate::entry::Resident;
 use crate::port::clock::Clock;
-use crate::state::wheel::Wheel;
-use crate::timer::TimerId;
 
-/// Places of the wheel that are looked at in one go.
-const STEP: usize = 512;
-
-/// Timers of all entries, what each space holds, and why entries left, or never came.
+/// What each space holds, and why entries left, or never came.
 pub(crate) struct Books {
-    ledger: Mutex<Ledger>,
+    /// By the ids of spaces; those that hold nothing are not there.
+    spaces: Mutex<HashMap<u32, Held>>,
     clock: Clock,
     /// Evicted to make room.
     pub(crate) pressure: AtomicU64,
@@ -35,12 +30,6 @@ pub(crate) struct Books {
     pub(crate) too_large: AtomicU64,
 }
 
-struct Ledger {
-    wheel: Wheel,
-    /// By the ids of spaces; those that hold nothing are not there.
-    spaces: HashMap<u32, Held>,
-}
-
 /// What a space holds in memory.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Held {
@@ -52,49 +41,10 @@ pub(crate) struct Held {
     pub(crate) ends: Ends,
 }
 
-impl Ledger {
-    fn come(&mut self, space: u32, hash: u64, entry: &Resident) {
-        entry.set_timer(self.wheel.add(hash, entry.hard_until()));
-        let held = self.spaces.entry(space).or_default();
-        match entry.kind() {
-            Kind::Value => {
-                held.values += 1;
-                let meta = entry.meta();
-                held.ends.add(meta.born, meta.fresh_until);
-            }
-            Kind::Negative | Kind::HitForMiss => held.nothings += 1,
-        }
-    }
-
-    /// False if it has left already: an entry with a timer is here.
-    fn go(&mut self, space: u32, hash: u64, entry: &Resident) -> bool {
-        let timer = entry.timer();
-        if timer == TimerId::NONE {
-            return false;
-        }
-        self.wheel.cancel(timer, hash, entry.hard_until());
-        entry.set_timer(TimerId::NONE);
-        if let Some(held) = self.spaces.get_mut(&space) {
-            match entry.kind() {
-                Kind::Value => {
-                    held.values -= 1;
-                    let meta = entry.meta();
-                    held.ends.take(meta.born, meta.fresh_until);
-                }
-                Kind::Negative | Kind::HitForMiss => held.nothings -= 1,
-            }
-            if held.values + held.nothings == 0 {
-                self.spaces.remove(&space);
-            }
-        }
-        true
-    }
-}
-
 impl Books {
     pub(super) fn new(clock: Clock) -> Books {
         Books {
-            ledger: Mutex::new(Ledger { wheel: Wheel::new(clock.now()), spaces: HashMap::new() }),
+            spaces: Mutex::default(),
             clock,
             pressure: AtomicU64::new(0),
             fresh: AtomicU64::new(0),
@@ -105,33 +55,46 @@ impl Books {
         }
     }
 
-    /// `entry` comes in place of `old`, which from here on has no timer: whatever the store does
-    /// with it is no eviction.
-    pub(super) fn replaced(&self, space: u32, hash: u64, old: Option<&Resident>, entry: &Resident) {
-        let mut ledger = self.ledger.lock();
-        if let Some(old) = old {
-            ledger.go(space, hash, old);
-        }
-        ledger.come(space, hash, entry);
-    }
-
-    /// `entry` was taken out.
-    pub(super) fn removed(&self, space: u32, hash: u64, entry: &Resident) {
-        self.ledger.lock().go(space, hash, entry);
-    }
-
-    /// `entry` was taken out because it has ended; its timer has been handed out.
-    pub(super) fn ended(&self, space: u32, hash: u64, entry: &Resident) {
-        if self.ledger.lock().go(space, hash, entry) {
-            self.expired.fetch_add(1, Ordering::Relaxed);
+    /// `entry` comes. Noted before it is there: somebody may push it out at once.
+    pub(super) fn come(&self, space: u32, entry: &Resident) {
+        let mut spaces = self.spaces.lock();
+        let held = spaces.entry(space).or_default();
+        match entry.kind() {
+            Kind::Value => {
+                held.values += 1;
+                let meta = entry.meta();
+                held.ends.add(meta.born, meta.fresh_until);
+            }
+            Kind::Negative | Kind::HitForMiss => held.nothings += 1,
         }
     }
 
-    /// The store pushed out this entry to make room.
-    pub(super) fn evicted(&self, space: u32, hash: u64, entry: &Resident) {
-        if !self.ledger.lock().go(space, hash, entry) {
-            return;
+    /// `entry` has gone: noted once, by whoever took it out.
+    pub(super) fn gone(&self, space: u32, entry: &Resident) {
+        let mut spaces = self.spaces.lock();
+        let Some(held) = spaces.get_mut(&space) else { return };
+        match entry.kind() {
+            Kind::Value => {
+                held.values -= 1;
+                let meta = entry.meta();
+                held.ends.take(meta.born, meta.fresh_until);
+            }
+            Kind::Negative | Kind::HitForMiss => held.nothings -= 1,
         }
+        if held.values + held.nothings == 0 {
+            spaces.remove(&space);
+        }
+    }
+
+    /// It has gone because it has ended.
+    pub(super) fn ended(&self, space: u32, entry: &Resident) {
+        self.gone(space, entry);
+        self.expired.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The store pushed it out to make room.
+    pub(super) fn evicted(&self, space: u32, entry: &Resident) {
+        self.gone(space, entry);
         if entry.kind() != Kind::Value {
             self.crowded_out.fetch_add(1, Ordering::Relaxed);
             return;
@@ -140,33 +103,14 @@ impl Books {
         self.fresh.fetch_add(u64::from(self.clock.coarse() < entry.fresh_until()), Ordering::Relaxed);
     }
 
-    /// Hashes of entries that end by `now`, at most `most`; true if there are more.
-    pub(super) fn due(&self, now: Tick, most: usize) -> (Vec<u64>, bool) {
-        let mut due = Vec::new();
-        let more = self.ledger.lock().wheel.turn(now, most, &mut due);
-        (due, more)
-    }
-
-    /// The hashes of all entries, in no order: of those that are there from the first to the last, each once. The ledger
-    /// is looked at in steps, so that nobody waits long, and no more than a step is copied at once.
-    pub(super) fn hashes(&self) -> impl Iterator<Item = u64> + '_ {
-        let mut next = Some(TimerId::FIRST);
-        std::iter::from_fn(move || {
-            let mut hashes = Vec::with_capacity(STEP);
-            next = self.ledger.lock().wheel.hashes(next?, STEP, &mut hashes);
-            Some(hashes)
-        })
-        .flatten()
-    }
-
     /// What a space holds.
     pub(crate) fn held(&self, space: u32) -> Held {
-        self.ledger.lock().spaces.get(&space).cloned().unwrap_or_default()
+        self.spaces.lock().get(&space).cloned().unwrap_or_default()
     }
 
     /// Entries of a space that have a value.
     pub(crate) fn values(&self, space: u32) -> u64 {
-        self.ledger.lock().spaces.get(&space).map_or(0, |held| held.values)
+        self.spaces.lock().get(&space).map_or(0, |held| held.values)
     }
 
     /// A loaded value's meta; it ends a little earlier where too many others end together.
@@ -175,13 +119,8 @@ impl Books {
             return meta;
         }
         let now = self.clock.coarse();
-        let ledger = self.ledger.lock();
-        let Some(held) = ledger.spaces.get(&space) else { return meta };
+        let spaces = self.spaces.lock();
+        let Some(held) = spaces.get(&space) else { return meta };
         Meta { fresh_until: held.ends.spread(meta.born, meta.fresh_until, now, draw), ..meta }
-    }
-
-    #[cfg(test)]
-    pub(super) fn timers(&self) -> usize {
-        self.ledger.lock().wheel.len()
     }
 }

@@ -1,5 +1,4 @@
-//! What is resident in this process? Storage and eviction are others'; the byte limit's arithmetic,
-//! expiry and the counting of every refusal are ours.
+//! What is resident in this process? What is kept, who goes first, when each ends, and the counting of every refusal.
 
 mod auto;
 mod books;
@@ -7,11 +6,12 @@ mod books;
 mod classic;
 pub(crate) mod copies;
 mod own;
-mod parted;
+mod part;
 mod slot;
 mod store;
 #[cfg(test)]
 mod tests;
+mod wheel;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -24,14 +24,18 @@ use crate::eviction::Eviction;
 use crate::key::{Key, KeyRef, Seed, Sought};
 use crate::port::clock::Clock;
 use auto::Auto;
+pub(crate) use auto::MANY;
 use books::Books;
 use copies::Copies;
-pub(crate) use parted::MANY;
 use slot::Found;
 use store::Store;
 
 /// Expired entries taken out in one go.
 const SWEEP_BATCH: usize = 256;
+/// Places that a walk looks at in one go.
+const STEP: usize = 512;
+/// Parts per core: threads rarely meet at one.
+const PARTS: u64 = 16;
 /// Below this a limit is a mistake.
 pub(crate) const LEAST_LIMIT: u64 = 64 * 1024;
 /// The part of the limit that belongs to what has no value: rows that do not exist, keys whose answers may not be
@@ -57,33 +61,32 @@ pub(crate) struct Memory {
 
 impl Memory {
     /// A store of `limit` bytes in which values up to `largest_value` bytes must find room; `None`
-    /// if this build lacks the policy. `seed` is that of every key's hash. `together`: several keys are
-    /// often looked up at once.
+    /// if this build lacks the policy. `seed` is that of every key's hash.
     pub(crate) fn new(
         policy: Eviction,
         limit: u64,
         largest_value: u64,
         clock: Clock,
         seed: &Seed,
-        together: bool,
     ) -> Option<Memory> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from) as u64;
         // An item must fit its shard with room for neighbours: fewer shards for larger values.
         let most = (limit / largest_value.max(1).saturating_mul(4)).max(1);
         // A store may round up to a power of two, which would make shards smaller than asked.
-        let shards = 1u64 << (4 * cores).min(most).ilog2();
+        let shards = 1u64 << (PARTS * cores).min(most).ilog2();
+        let now = clock.now();
         let books = Arc::new(Books::new(clock));
         let of_nothings = limit / NOTHINGS_SHARE;
-        let parts = 1u64 << (4 * cores).min((of_nothings / NOTHINGS_PART).max(1)).ilog2();
-        let nothings = Auto::new(of_nothings, parts, seed);
-        let store = Store::new(policy, limit - of_nothings, shards, seed, &books, together)?;
+        let parts = 1u64 << (PARTS * cores).min((of_nothings / NOTHINGS_PART).max(1)).ilog2();
+        let nothings = Auto::new(of_nothings, parts, now, seed);
+        let store = Store::new(policy, limit - of_nothings, shards, now, seed, &books)?;
         let largest = store.largest();
         Some(Memory { store, nothings, books, copies: Copies::new(), policy, limit, largest })
     }
 
     /// The entry, and a note that it was asked for.
     pub(crate) fn get(&self, key: &KeyRef<'_>) -> Option<Resident> {
-        self.store.get(key).or_else(|| self.nothing(key))
+        self.store.get(*key).or_else(|| self.nothing(key))
     }
 
     /// The same of values alone, on the path of a hit: call it from one place.
@@ -104,12 +107,12 @@ impl Memory {
     #[cold]
     #[inline(never)]
     pub(crate) fn nothing(&self, key: &KeyRef<'_>) -> Option<Resident> {
-        self.nothings.get(key)
+        self.nothings.get(*key)
     }
 
     /// The entry, unnoticed.
     pub(crate) fn peek(&self, key: KeyRef<'_>) -> Option<Resident> {
-        self.store.peek(key).or_else(|| self.nothings.peek(key))
+        self.store.peek(key).or_else(|| self.nothings.get(key))
     }
 
     /// Keeps `entry` in place of what was there; false if it is too large to be kept.
@@ -124,18 +127,15 @@ impl Memory {
             self.drop_entry(key.by_ref());
             return false;
         }
-        let old = self.peek(key.by_ref());
-        self.books.replaced(key.space, key.hash, old.as_ref(), &entry);
+        self.books.come(key.space, &entry);
         // First the new one: whoever looks meanwhile finds one of the two.
-        if is_value {
-            self.store.insert(key, entry, &self.books);
-        } else {
-            self.nothings.insert(key, entry, &self.books);
+        let left = if is_value { self.store.insert(key, entry) } else { self.nothings.insert(key, entry) };
+        let elsewhere = if is_value { self.nothings.remove(key.by_ref()) } else { self.store.remove(key.by_ref()) };
+        for old in left.replaced.iter().chain(&elsewhere) {
+            self.books.gone(key.space, old);
         }
-        let elsewhere = old.filter(|old| (old.kind() == Kind::Value) != is_value);
-        if elsewhere.is_some() {
-            // The books have let go of it already.
-            drop(if is_value { self.nothings.remove(key.by_ref()) } else { self.store.remove(key.by_ref()) });
+        for (space, entry) in &left.pushed_out {
+            self.books.evicted(*space, entry);
         }
         true
     }
@@ -150,23 +150,15 @@ impl Memory {
 
     /// Takes out what is past its hard end, a batch; true if there is more to do.
     pub(crate) fn sweep(&self, now: Tick) -> bool {
-        let (due, more) = self.books.due(now, SWEEP_BATCH);
-        // Between the wheel's turn and here a younger entry may have come: it has its own timer.
-        for hash in due {
-            // Two keys may have one hash, one of them in each store.
-            for (space, entry) in
-                [self.store.remove_due(hash, now), self.nothings.remove_due(hash, now)].into_iter().flatten()
-            {
-                self.books.ended(space, hash, &entry);
-            }
-        }
-        more
+        let mut ended = Vec::new();
+        let more = [self.store.due(now, SWEEP_BATCH, &mut ended), self.nothings.due(now, SWEEP_BATCH, &mut ended)];
+        ended.iter().for_each(|(space, entry)| self.books.ended(*space, entry));
+        more.contains(&true)
     }
 
     /// Entries of all spaces, in no order. Walks the store: for SCAN and the dashboard, never for a request's path.
     pub(crate) fn entries(&self) -> impl Iterator<Item = Found> + '_ {
-        // Two keys may have one hash, one of them in each store.
-        self.books.hashes().flat_map(|hash| [self.store.of_hash(hash), self.nothings.of_hash(hash)]).flatten()
+        self.store.walk(STEP).chain(self.nothings.walk(STEP))
     }
 
     pub(crate) fn bytes(&self) -> u64 {
@@ -207,7 +199,7 @@ impl Memory {
 
     fn drop_entry(&self, key: KeyRef<'_>) -> Option<Resident> {
         let entry = self.store.remove(key).or_else(|| self.nothings.remove(key))?;
-        self.books.removed(key.space, key.hash, &entry);
+        self.books.gone(key.space, &entry);
         Some(entry)
     }
 }

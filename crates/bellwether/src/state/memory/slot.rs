@@ -1,19 +1,13 @@
 //! As what does a store keep a key? The whole of it, in one block, beside the pointer to its entry.
 
-use std::borrow::Borrow;
-use std::hash::{BuildHasher, Hash, Hasher};
-use std::sync::Arc;
-
-use quick_cache::Equivalent;
-
 use crate::entry::Resident;
-use crate::key::{KeyRef, Seed, Sought, of_space};
+use crate::key::{KeyRef, Seed, of_space};
 
 /// Bytes behind a key's own: the number of its space.
 const SPACE: usize = size_of::<u32>();
 
 /// A key as a store keeps it: its bytes, then its space's number.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(PartialEq, Eq)]
 pub(super) struct Slot(Box<[u8]>);
 
 impl Slot {
@@ -29,6 +23,12 @@ impl Slot {
     pub(super) fn parts(&self) -> (u32, &[u8]) {
         let (bytes, space) = self.split();
         (u32::from_le_bytes(*space), bytes)
+    }
+
+    /// What its key is hashed to.
+    pub(super) fn hash(&self, seed: &Seed) -> u64 {
+        let (space, bytes) = self.parts();
+        of_space(seed.of_bytes(bytes), space)
     }
 
     #[inline]
@@ -82,100 +82,8 @@ fn differs<const N: usize>(one: &[u8], other: &[u8]) -> u64 {
     of(one.first_chunk(), other.first_chunk()) | of(one.last_chunk(), other.last_chunk())
 }
 
-/// An entry as a store holds it.
-#[derive(Clone)]
-pub(super) struct Kept(pub(super) Resident);
-
 /// An entry met on a walk: its space's number, its key, and itself.
 pub(crate) type Found = (u32, Box<[u8]>, Resident);
-
-impl Hash for Slot {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        let (space, bytes) = self.parts();
-        state.write(bytes);
-        state.write_u32(space);
-    }
-}
-
-impl Hash for KeyRef<'_> {
-    #[inline]
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u64(self.hash);
-    }
-}
-
-impl Hash for Sought<'_> {
-    #[inline]
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u64(self.hash);
-    }
-}
-
-impl Equivalent<Slot> for Sought<'_> {
-    #[inline(always)]
-    fn equivalent(&self, slot: &Slot) -> bool {
-        slot.is(self.bytes, self.space)
-    }
-}
-
-impl Equivalent<Slot> for KeyRef<'_> {
-    #[inline]
-    fn equivalent(&self, slot: &Slot) -> bool {
-        slot.is(self.bytes, &self.space)
-    }
-}
-
-/// Hashes a slot by its key; whoever asks for one carries the same hash.
-#[derive(Clone)]
-pub(super) struct ByKey(Arc<Seed>);
-
-impl ByKey {
-    pub(super) fn new(seed: &Seed) -> ByKey {
-        ByKey(Arc::new(seed.clone()))
-    }
-
-    /// The hash of a slot's key.
-    pub(super) fn of(&self, slot: &Slot) -> u64 {
-        self.hash_one(slot)
-    }
-}
-
-impl BuildHasher for ByKey {
-    type Hasher = SlotHasher<Arc<Seed>>;
-    fn build_hasher(&self) -> Self::Hasher {
-        SlotHasher { seed: self.0.clone(), hash: 0 }
-    }
-    /// As the default does, but without a count of the seed's users: this is the path of a hit.
-    #[inline]
-    fn hash_one<T: Hash>(&self, of: T) -> u64 {
-        let mut hasher = SlotHasher { seed: &*self.0, hash: 0 };
-        of.hash(&mut hasher);
-        hasher.finish()
-    }
-}
-
-/// Of a key's bytes and its space, or of a hash carried along.
-pub(super) struct SlotHasher<S> {
-    seed: S,
-    hash: u64,
-}
-
-impl<S: Borrow<Seed>> Hasher for SlotHasher<S> {
-    #[inline]
-    fn finish(&self) -> u64 {
-        self.hash
-    }
-    fn write(&mut self, bytes: &[u8]) {
-        self.hash = self.seed.borrow().of_bytes(bytes);
-    }
-    fn write_u32(&mut self, space: u32) {
-        self.hash = of_space(self.hash, space);
-    }
-    #[inline]
-    fn write_u64(&mut self, hash: u64) {
-        self.hash = hash;
-    }
-}
 
 #[cfg(test)]
 mod tests {

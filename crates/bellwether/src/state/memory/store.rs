@@ -8,7 +8,7 @@ use super::auto::Auto;
 use super::books::Books;
 #[cfg(feature = "foyer")]
 use super::classic::{Classic, RECORD_OVERHEAD};
-use super::parted::{PARTED_OVERHEAD, Parted};
+use super::part::Left;
 use super::slot::Found;
 use crate::entry::Resident;
 use crate::eviction::Eviction;
@@ -17,8 +17,6 @@ use crate::key::{Key, KeyRef, Seed, Sought};
 /// A store under a policy. An enum and no trait object: a hit on `auto` pays one comparison for the choice.
 pub(super) enum Store {
     Auto(Auto),
-    /// The same policy, for those who look up many keys at once.
-    Parted(Parted),
     #[cfg(feature = "foyer")]
     Classic(Classic),
 }
@@ -28,7 +26,6 @@ macro_rules! either {
     ($store:expr, $held:ident => $call:expr) => {
         match $store {
             Store::Auto($held) => $call,
-            Store::Parted($held) => $call,
             #[cfg(feature = "foyer")]
             Store::Classic($held) => $call,
         }
@@ -36,21 +33,19 @@ macro_rules! either {
 }
 
 impl Store {
-    /// A store of `limit` bytes in up to `shards` parts, a power of two. `together`: several keys are often looked up at
-    /// once. `None` if this build lacks the policy.
+    /// A store of `limit` bytes in up to `shards` parts, a power of two. `None` if this build lacks the policy.
     pub(super) fn new(
         policy: Eviction,
         limit: u64,
         shards: u64,
+        now: Tick,
         seed: &Seed,
         books: &Arc<Books>,
-        together: bool,
     ) -> Option<Store> {
         match policy {
-            Eviction::Auto if together => Some(Store::Parted(Parted::new(limit, shards, seed))),
-            Eviction::Auto => Some(Store::Auto(Auto::new(limit, shards, seed))),
+            Eviction::Auto => Some(Store::Auto(Auto::new(limit, shards, now, seed))),
             #[cfg(feature = "foyer")]
-            _ => Some(Store::Classic(Classic::new(policy, limit, shards, books.clone()))),
+            _ => Some(Store::Classic(Classic::new(policy, limit, shards, now, books.clone()))),
             #[cfg(not(feature = "foyer"))]
             _ => {
                 let _ = books; // only the stores of that feature keep them
@@ -59,9 +54,9 @@ impl Store {
         }
     }
 
-    /// The entry, and a note that it was asked for.
+    /// The entry, and a note that it was asked for, where the store keeps such notes.
     #[inline(never)] // apart, so that the path of a hit on `auto` stays small
-    pub(super) fn get(&self, key: &KeyRef<'_>) -> Option<Resident> {
+    pub(super) fn get(&self, key: KeyRef<'_>) -> Option<Resident> {
         either!(self, store => store.get(key))
     }
 
@@ -70,45 +65,47 @@ impl Store {
     pub(super) fn hit(&self, key: &Sought<'_>) -> Option<Resident> {
         match self {
             Store::Auto(store) => store.hit(key),
-            _ => self.get(&key.key()),
+            #[cfg(feature = "foyer")]
+            Store::Classic(_) => self.get(key.key()),
         }
     }
 
-    /// The entries of up to [`MANY`](super::parted::MANY) keys: `found` has a place for each.
+    /// The entries of up to [`MANY`](super::auto::MANY) keys: `found` has a place for each.
     pub(super) fn get_many(&self, keys: &[KeyRef<'_>], found: &mut [Option<Resident>]) {
         match self {
-            Store::Parted(store) => store.get_many(keys, found),
-            _ => found.iter_mut().zip(keys).for_each(|(found, key)| *found = self.get(key)),
+            Store::Auto(store) => store.get_many(keys, found),
+            #[cfg(feature = "foyer")]
+            Store::Classic(_) => found.iter_mut().zip(keys).for_each(|(found, key)| *found = self.get(*key)),
         }
     }
 
     /// The entry, unnoticed.
     pub(super) fn peek(&self, key: KeyRef<'_>) -> Option<Resident> {
-        either!(self, store => store.peek(key))
+        match self {
+            Store::Auto(store) => store.get(key),
+            #[cfg(feature = "foyer")]
+            Store::Classic(store) => store.peek(key),
+        }
     }
 
-    /// Keeps `entry`; what is pushed out for it goes to the books.
-    pub(super) fn insert(&self, key: &Key, entry: Resident, books: &Books) {
-        match self {
-            Store::Auto(store) => store.insert(key, entry, books),
-            Store::Parted(store) => store.insert(key, entry, books),
-            #[cfg(feature = "foyer")]
-            Store::Classic(store) => store.insert(key, entry),
-        }
+    /// Keeps `entry`.
+    pub(super) fn insert(&self, key: &Key, entry: Resident) -> Left {
+        either!(self, store => store.insert(key, entry))
     }
 
     pub(super) fn remove(&self, key: KeyRef<'_>) -> Option<Resident> {
         either!(self, store => store.remove(key))
     }
 
-    /// The entry of this hash, if it was past its hard end, and its space: it is gone.
-    pub(super) fn remove_due(&self, hash: u64, now: Tick) -> Option<(u32, Resident)> {
-        either!(self, store => store.remove_due(hash, now))
+    /// Takes out entries past their hard end, until `out` has `most`, each with its space's number; true if there are more.
+    pub(super) fn due(&self, now: Tick, most: usize, out: &mut Vec<(u32, Resident)>) -> bool {
+        either!(self, store => store.due(now, most, out))
     }
 
-    /// The entry of this hash.
-    pub(super) fn of_hash(&self, hash: u64) -> Option<Found> {
-        either!(self, store => store.of_hash(hash))
+    /// All entries, in no order, in steps of at most `most`, so that nobody waits long: those that are there from the first
+    /// step to the last, each once.
+    pub(super) fn walk(&self, most: usize) -> Box<dyn Iterator<Item = Found> + '_> {
+        either!(self, store => Box::new(store.walk(most)))
     }
 
     pub(super) fn bytes(&self) -> u64 {
@@ -119,11 +116,15 @@ impl Store {
         either!(self, store => store.len())
     }
 
+    #[cfg(test)]
+    pub(super) fn timers(&self) -> usize {
+        either!(self, store => store.timers())
+    }
+
     /// Bytes of an entry beyond its weight.
     pub(super) fn overhead(&self) -> u32 {
         match self {
             Store::Auto(_) => 0,
-            Store::Parted(_) => PARTED_OVERHEAD,
             #[cfg(feature = "foyer")]
             Store::Classic(_) => RECORD_OVERHEAD as u32,
         }

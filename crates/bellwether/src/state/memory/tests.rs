@@ -21,18 +21,12 @@ fn under_every_policy(limit: u64, largest_value: u64, rule: impl Fn(&Tier)) {
     for policy in policies {
         println!("policy: {policy}");
         let (clock, seed) = (Clock::manual(), Seed::random());
-        // Under `auto` there is another store for those who look up many keys at once.
-        for together in [false, true] {
-            let (clock, seed) = (clock.clone(), seed.clone());
-            let memory = Memory::new(policy, limit, largest_value, clock.clone(), &seed, together).expect("built in");
-            assert_eq!(memory.policy(), policy);
-            let tier = Tier { memory, clock, seed };
-            rule(&tier);
-            assert_eq!(tier.memory.books.timers(), tier.memory.len(), "a timer for each entry, and none outlives it");
-            if policy != Eviction::Auto {
-                break;
-            }
-        }
+        let memory = Memory::new(policy, limit, largest_value, clock.clone(), &seed).expect("built in");
+        assert_eq!(memory.policy(), policy);
+        let tier = Tier { memory, clock, seed };
+        rule(&tier);
+        let timers = tier.memory.store.timers() + tier.memory.nothings.timers();
+        assert_eq!(timers, tier.memory.len(), "a timer for each entry, and none outlives it");
     }
 }
 
@@ -335,7 +329,7 @@ fn a_walk_meets_every_entry_once_and_changes_nothing() {
 fn only_a_get_is_noticed_by_the_policy() {
     let stays = |look: fn(&Memory, &KeyRef<'_>) -> Option<Resident>| {
         let (clock, seed) = (Clock::manual(), Seed::random());
-        let memory = Memory::new(Eviction::Lru, 64 << 10, 16 << 10, clock.clone(), &seed, false).expect("built in");
+        let memory = Memory::new(Eviction::Lru, 64 << 10, 16 << 10, clock.clone(), &seed).expect("built in");
         let tier = Tier { memory, clock, seed };
         for n in 0..200 {
             tier.put(n, 1 << 10, MINUTE);
@@ -363,7 +357,7 @@ fn g2_a_reference_is_void_once_its_key_was_written_or_removed() {
         };
         take();
         tier.memory.store.remove(key.by_ref()).expect("it is there");
-        tier.memory.books.removed(key.space, key.hash, &old);
+        tier.memory.books.gone(key.space, &old);
         assert!(held(), "the control: a change that nobody marks is not noticed");
         take();
         tier.memory.remove(key.by_ref()).expect("it is there");
@@ -391,7 +385,7 @@ fn g5_a_thread_s_reference_belongs_to_one_cache_and_holds_nothing_by_itself() {
     crate::observe::counters::WhyCounts::new().add(bellwether_core::why::Why::Hit);
     let (clock, seed) = (Clock::manual(), Seed::random());
     let make = || {
-        let memory = Memory::new(Eviction::Auto, 1 << 20, 1024, clock.clone(), &seed, false).expect("built in");
+        let memory = Memory::new(Eviction::Auto, 1 << 20, 1024, clock.clone(), &seed).expect("built in");
         Tier { memory, clock: clock.clone(), seed: seed.clone() }
     };
     let (one, other) = (make(), make());

@@ -62,7 +62,6 @@ pub(super) fn open(
     let cache = Cache::builder()
         .memory_bytes(memory.limit)
         .eviction(memory.eviction)
-        .looks_up_many(true)
         .hot(hot)
         .clock(clock.clone());
     let mut cache = cache.origin_name(NO_ORIGIN).runtime(loads);

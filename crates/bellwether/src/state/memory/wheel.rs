@@ -3,7 +3,7 @@
 
 use bellwether_core::time::Tick;
 
-use crate::timer::TimerId;
+use crate::place::Place;
 
 const LEVELS: usize = 5;
 const SLOTS: usize = 64;
@@ -24,7 +24,7 @@ struct Node {
     prev: u32,
 }
 
-const NONE: u32 = TimerId::NONE.0;
+const NONE: u32 = Place::NONE.0;
 const FREE: u32 = u32::MAX;
 /// From here on numbers stand for slots.
 const HEAD: u32 = FREE - (LEVELS * SLOTS) as u32;
@@ -59,7 +59,7 @@ impl Wheel {
     }
 
     /// Adds a timer that is handed out by the first [`Wheel::turn`] after `end`; its name takes it back.
-    pub(crate) fn add(&mut self, hash: u64, end: Tick) -> TimerId {
+    pub(crate) fn add(&mut self, hash: u64, end: Tick) -> Place {
         let due = due_step(end).max(self.now + 1);
         let node = Node { hash, due, next: NONE, prev: FREE };
         let index = if self.free == NONE {
@@ -72,21 +72,32 @@ impl Wheel {
         };
         self.link(index);
         self.len += 1;
-        TimerId(index)
+        Place(index)
     }
 
-    /// A step of a walk: the hashes of the timers at the next `most` places, in no order, and where to go on, if there are
-    /// more. A timer that is taken back and added anew in one go keeps its place, so a walk does not lose it.
-    pub(crate) fn hashes(&self, from: TimerId, most: usize, out: &mut Vec<u64>) -> Option<TimerId> {
+    /// The hash of the timer at a place that is in use.
+    pub(crate) fn hash(&self, place: Place) -> u64 {
+        self.nodes.get(place.0).hash
+    }
+
+    /// The timer at a place that is in use fires after `end` instead.
+    pub(crate) fn renew(&mut self, place: Place, end: Tick) {
+        self.unlink(place.0);
+        self.nodes.at(place.0).due = due_step(end).max(self.now + 1);
+        self.link(place.0);
+    }
+
+    /// A step of a walk: the timers at the next `most` places, in no order, and where to go on, if there are more. A timer that is taken back and added anew in one go keeps its place, so a walk does not lose it.
+    pub(crate) fn walk(&self, from: Place, most: usize, out: &mut Vec<(Place, u64)>) -> Option<Place> {
         let to = from.0.saturating_add(u32::try_from(most).unwrap_or(u32::MAX)).min(self.nodes.len);
-        let held = (from.0..to).map(|index| self.nodes.get(index)).filter(|node| node.prev != FREE);
-        out.extend(held.map(|node| node.hash));
-        (to < self.nodes.len).then_some(TimerId(to))
+        let all = (from.0..to).map(|index| (Place(index), self.nodes.get(index)));
+        out.extend(all.filter(|(_, node)| node.prev != FREE).map(|(place, node)| (place, node.hash)));
+        (to < self.nodes.len).then_some(Place(to))
     }
 
     /// Takes back the timer that was added under this name. Free of harm if it has fired: its place
     /// may be another's by now, which has another hash, or is due later.
-    pub(crate) fn cancel(&mut self, id: TimerId, hash: u64, end: Tick) {
+    pub(crate) fn cancel(&mut self, id: Place, hash: u64, end: Tick) {
         if id.0 >= self.nodes.len {
             return;
         }
@@ -100,8 +111,8 @@ impl Wheel {
         }
     }
 
-    /// Hands out the hashes due by `now`, at most `most`; true if more are due.
-    pub(crate) fn turn(&mut self, now: Tick, most: usize, out: &mut Vec<u64>) -> bool {
+    /// Hands out the timers due by `now`, until `out` has `most`; true if more are due. Their places are free.
+    pub(crate) fn turn(&mut self, now: Tick, most: usize, out: &mut Vec<(Place, u64)>) -> bool {
         let target = step_of(now);
         if self.len == 0 {
             self.now = self.now.max(target);
@@ -122,7 +133,7 @@ impl Wheel {
                     return true;
                 }
                 let index = self.heads[slot];
-                out.push(self.nodes.get(index).hash);
+                out.push((Place(index), self.nodes.get(index).hash));
                 self.unlink(index);
                 self.release(index);
             }
@@ -191,8 +202,8 @@ struct Nodes {
     len: u32,
 }
 
-/// Nodes of one block: 20 KiB.
-const BLOCK: usize = 1024;
+/// Nodes of one block: 5 KiB.
+const BLOCK: usize = 256;
 
 impl Nodes {
     fn push(&mut self, node: Node) -> u32 {
@@ -227,33 +238,40 @@ mod tests {
     enum Op {
         Add(u64),
         Cancel(usize),
+        Renew(usize, u64),
         Wait(u64),
     }
 
     fn any_op() -> impl Strategy<Value = Op> {
         let far = prop_oneof![5 => 0u64..100 * STEP, 3 => 0u64..10_000 * STEP, 1 => 0u64..300_000 * STEP];
-        prop_oneof![4 => far.clone().prop_map(Op::Add), 2 => any::<usize>().prop_map(Op::Cancel), 3 => far.prop_map(Op::Wait)]
+        prop_oneof![4 => far.clone().prop_map(Op::Add), 2 => any::<usize>().prop_map(Op::Cancel),
+            2 => (any::<usize>(), far.clone()).prop_map(|(n, ahead)| Op::Renew(n, ahead)), 3 => far.prop_map(Op::Wait)]
     }
 
     #[test]
     fn a_walk_in_steps_meets_each_timer_once_also_one_that_is_renewed_meanwhile() {
         let mut wheel = Wheel::new(Tick(0));
-        let mut ids: Vec<TimerId> = (0..5_000).map(|hash| wheel.add(hash, Tick(60_000))).collect();
+        let mut ids: Vec<Place> = (0..5_000).map(|hash| wheel.add(hash, Tick(60_000))).collect();
         for gone in (0..5_000).step_by(7) {
             wheel.cancel(ids[gone], gone as u64, Tick(60_000));
         }
-        let (mut met, mut next) = (Vec::new(), Some(TimerId::FIRST));
+        let (mut met, mut next) = (Vec::new(), Some(Place::FIRST));
         while let Some(from) = next {
-            next = wheel.hashes(from, 100, &mut met);
+            next = wheel.walk(from, 100, &mut met);
             // Written anew, before and behind the walk.
-            for hash in [1, 2_500, 4_999] {
+            for hash in [1, 2_500, 4_988] {
                 wheel.cancel(ids[hash], hash as u64, Tick(60_000));
                 ids[hash] = wheel.add(hash as u64, Tick(60_000));
+                wheel.renew(ids[hash + 1], Tick(70_000));
             }
         }
+        let mut met: Vec<u64> = met.into_iter().map(|(place, hash)| {
+            assert_eq!((wheel.hash(place), ids[hash as usize]), (hash, place));
+            hash
+        }).collect();
         met.sort_unstable();
         assert_eq!(met, (0..5_000).filter(|hash| hash % 7 != 0).collect::<Vec<u64>>());
-        assert_eq!(Wheel::new(Tick(0)).hashes(TimerId::FIRST, 100, &mut met), None);
+        assert_eq!(Wheel::new(Tick(0)).walk(Place::FIRST, 100, &mut Vec::new()), None);
     }
 
     proptest! {
@@ -261,7 +279,7 @@ mod tests {
         fn every_timer_fires_once_on_time_unless_taken_back(ops in prop::collection::vec(any_op(), 1..60)) {
             let mut now = 5_000_000u64;
             let mut wheel = Wheel::new(Tick(now));
-            let mut model: BTreeMap<u64, (TimerId, u64)> = BTreeMap::new();
+            let mut model: BTreeMap<u64, (Place, u64)> = BTreeMap::new();
             let mut hash = 0;
             for op in ops {
                 match op {
@@ -275,15 +293,21 @@ mod tests {
                         wheel.cancel(index, key, Tick(due));
                         wheel.cancel(index, key, Tick(due));
                     },
+                    Op::Renew(n, ahead) => if !model.is_empty() {
+                        let key = *model.keys().nth(n % model.len()).expect("not empty");
+                        let (place, due) = model.get_mut(&key).expect("present");
+                        *due = now + ahead;
+                        wheel.renew(*place, Tick(*due));
+                    },
                     Op::Wait(by) => {
                         now += by;
                         let mut out = Vec::new();
                         while wheel.turn(Tick(now), 7, &mut out) {
-                            for fired in out.drain(..) {
+                            for (_, fired) in out.drain(..) {
                                 prop_assert!(model.remove(&fired).is_some_and(|(_, due)| due <= now));
                             }
                         }
-                        for fired in out {
+                        for (_, fired) in out {
                             prop_assert!(model.remove(&fired).is_some_and(|(_, due)| due <= now), "early, twice or cancelled");
                         }
                         let late = model.values().find(|(_, due)| due + 2 * STEP <= now);
