@@ -203,9 +203,8 @@ impl CacheBuilder {
         };
         let clock = self.clock.unwrap_or_else(Clock::system);
         let seed = self.hash_seed.map_or_else(Seed::random, Seed::fixed);
-        let memory =
-            Memory::new(self.eviction, limit, self.largest_value.min(limit / 4), clock.clone(), &seed)
-                .ok_or(SetupError::Eviction(self.eviction))?;
+        let memory = Memory::new(self.eviction, limit, self.largest_value.min(limit / 4), clock.clone(), &seed)
+            .ok_or(SetupError::Eviction(self.eviction))?;
         let listener = self.listener;
         let fleet = self.backplane.as_ref().map(|to| Fleet::new(to.delivery(), resync, clock.clone(), listener));
         let spread = self.tier.map(|tier| SpreadTier::new(tier, runtime.clone()));

@@ -55,7 +55,7 @@ impl Ghosts {
     }
 
     fn of(&mut self, hash: u64) -> &mut [Ghost; WAYS] {
-        let at = (hash >> 32) * self.ways.len() as u64 >> 32;
+        let at = ((hash >> 32) * self.ways.len() as u64) >> 32;
         &mut self.ways[at as usize]
     }
 }

@@ -45,7 +45,8 @@ impl Chances {
 
     /// The same of an entry that was asked for so often by now.
     pub(super) fn at(self, served: u32) -> Chances {
-        let times = (served << Chances::SERVED_SHIFT).wrapping_sub(self.0 >> Chances::SERVED_SHIFT << Chances::SERVED_SHIFT)
+        let times = (served << Chances::SERVED_SHIFT)
+            .wrapping_sub(self.0 >> Chances::SERVED_SHIFT << Chances::SERVED_SHIFT)
             >> Chances::SERVED_SHIFT;
         self.counted_from(served).with(self.left() + times.min(MOST))
     }
@@ -71,7 +72,7 @@ const BLOCK: usize = 256;
 /// Links by place, in blocks: a table that doubles would leave up to half of itself unused, and stop everybody while it
 /// is copied.
 #[derive(Default)]
-pub(super) struct Links(Vec<Box<[Link; BLOCK]>>);
+pub(super) struct Links(Vec<Box<[Link]>>);
 
 impl Links {
     pub(super) fn at(&self, place: u32) -> Link {
@@ -84,7 +85,7 @@ impl Links {
 
     fn reach(&mut self, place: u32) {
         while self.0.len() <= place as usize / BLOCK {
-            self.0.push(Box::new([Link::default(); BLOCK]));
+            self.0.push(vec![Link::default(); BLOCK].into());
         }
     }
 }

@@ -62,13 +62,7 @@ pub(crate) struct Memory {
 impl Memory {
     /// A store of `limit` bytes in which values up to `largest_value` bytes must find room; `None`
     /// if this build lacks the policy. `seed` is that of every key's hash.
-    pub(crate) fn new(
-        policy: Eviction,
-        limit: u64,
-        largest_value: u64,
-        clock: Clock,
-        seed: &Seed,
-    ) -> Option<Memory> {
+    pub(crate) fn new(policy: Eviction, limit: u64, largest_value: u64, clock: Clock, seed: &Seed) -> Option<Memory> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from) as u64;
         // An item must fit its shard with room for neighbours: fewer shards for larger values.
         let most = (limit / largest_value.max(1).saturating_mul(4)).max(1);

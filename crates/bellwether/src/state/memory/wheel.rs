@@ -265,10 +265,13 @@ mod tests {
                 wheel.renew(ids[hash + 1], Tick(70_000));
             }
         }
-        let mut met: Vec<u64> = met.into_iter().map(|(place, hash)| {
-            assert_eq!((wheel.hash(place), ids[hash as usize]), (hash, place));
-            hash
-        }).collect();
+        let mut met: Vec<u64> = met
+            .into_iter()
+            .map(|(place, hash)| {
+                assert_eq!((wheel.hash(place), ids[hash as usize]), (hash, place));
+                hash
+            })
+            .collect();
         met.sort_unstable();
         assert_eq!(met, (0..5_000).filter(|hash| hash % 7 != 0).collect::<Vec<u64>>());
         assert_eq!(Wheel::new(Tick(0)).walk(Place::FIRST, 100, &mut Vec::new()), None);

@@ -59,11 +59,7 @@ pub(super) fn open(
 ) -> Result<(Cache, Serving), Vec<Problem>> {
     let (memory, clock) = (&config.memory, Clock::system());
     let hot = config.hot.policy.clone();
-    let cache = Cache::builder()
-        .memory_bytes(memory.limit)
-        .eviction(memory.eviction)
-        .hot(hot)
-        .clock(clock.clone());
+    let cache = Cache::builder().memory_bytes(memory.limit).eviction(memory.eviction).hot(hot).clock(clock.clone());
     let mut cache = cache.origin_name(NO_ORIGIN).runtime(loads);
     let of_disk = |disk: &Disk, error: SetupError| {
         vec![Problem { file: config.file.clone(), ..*setup_problem(&disk.place, "[disk]", &error) }]
