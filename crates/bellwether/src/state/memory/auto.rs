@@ -114,7 +114,7 @@ impl Auto {
 
     /// Takes out entries past their hard end, until `out` has `most`, each with its space's number; true if there are more.
     pub(super) fn due(&self, now: Tick, most: usize, out: &mut Vec<(u32, Resident)>) -> bool {
-        self.parts.iter().fold(false, |more, part| part.0.write().due(now, most, out) || more)
+        self.parts.iter().any(|part| part.0.write().due(now, most, out))
     }
 
     /// All entries, in no order, in steps of at most `most`, so that nobody waits long: those that are there from the first
