@@ -232,3 +232,89 @@ fn when_few_come_any_more_those_that_end_last_say_nothing() {
     assert_eq!(ends(false), 64);
     assert!(ends(true) < 62, "control: {}", ends(true));
 }
+
+/// A limiter that knows that loads take 20 ms.
+fn settled(pool: u32) -> Limiter {
+    let mut limiter = Limiter::new(pool);
+    run(&mut limiter, 0, 5_000, 4, |_, _| 20_000);
+    assert!(limiter.dip.is_none() && limiter.limit() as u32 == pool);
+    limiter
+}
+
+#[test]
+fn callers_are_not_held_up_by_a_dip_that_would_be_over_before_it_taught_anything() {
+    // One load ends each 20 ms; so many wait at the origin all the time.
+    let dips = |waiting: usize| {
+        let mut limiter = settled(waiting as u32);
+        (0..500).any(|n| {
+            limiter.started(waiting);
+            limiter.ended(Sample::Took(20_000 * waiting as u64), false, Tick(5_000 + n * 20));
+            limiter.is_dipping()
+        })
+    };
+    assert!(!dips(150), "the last of them would be through after three seconds");
+    assert!(dips(60), "control: after one");
+}
+
+#[test]
+fn a_queue_that_is_worked_off_while_nobody_may_begin_does_not_become_usual() {
+    let mut limiter = settled(64);
+    (1..=64).for_each(|running| _ = limiter.started(running));
+    limiter.set_pool(8);
+    // They are through when as many run as may.
+    for n in 0..56 {
+        limiter.ended(Sample::Took(200_000), false, Tick(5_000 + n * 15));
+    }
+    assert_eq!(limiter.short_us(), Some(200_000), "control: these windows did count");
+    let usual = limiter.usual.map_or(0.0, |usual| usual.median);
+    assert!((20_000.0..23_000.0).contains(&usual), "{usual}");
+}
+
+#[test]
+fn a_dip_does_not_take_the_first_that_end_for_all_of_its_loads() {
+    let mut limiter = settled(64);
+    let mut now = 5_000;
+    while !limiter.is_dipping() {
+        limiter.started(64);
+        limiter.ended(Sample::Took(200_000), false, Tick(now));
+        now += 15;
+    }
+    // Five of the first eight are short, and those that follow them are not.
+    (1..=8).for_each(|running| assert!(limiter.started(running)));
+    let mut end = |us: u64, after: u64| {
+        limiter.started(8);
+        limiter.ended(Sample::Took(us), true, Tick(now + after));
+        limiter.is_dipping()
+    };
+    assert!((0..5).all(|_| end(5_000, 5)) && (0..2).all(|_| end(30_000, 30)));
+    assert!(end(50_000, 50), "eight have ended, and three run that may be the shortest of all");
+    assert!(!end(50_000, 55), "now these have run for as long as the eighth");
+    let usual = limiter.usual.map(|usual| usual.median);
+    assert_eq!(usual, Some(30_000.0), "of eleven loads the sixth");
+}
+
+#[test]
+fn where_the_middle_stays_a_few_that_come_to_take_long_are_usual_soon() {
+    let usual = Usual { mean: 30.0, median: 20.0 };
+    let learned = |low| {
+        let took = Took { mean: 90.0, middle: Middle { low, median: 22.0, high: 30.0 } };
+        (0..16).fold(usual, |usual, _| usual.learned(took, true, false, SETTLED)).mean
+    };
+    assert!(learned(15.0) > 60.0, "{}", learned(15.0));
+    assert!(learned(21.0) < 33.0, "control: where all take longer it may be a queue: {}", learned(21.0));
+}
+
+#[test]
+fn of_a_cold_starts_loads_those_that_take_longest_are_usual_as_well() {
+    // A hundred begin at once and take from 500 to 1,490 ms.
+    let mut limiter = Limiter::new(100);
+    (1..=100).for_each(|running| _ = limiter.started(running));
+    for ms in (500..1_500).step_by(10) {
+        limiter.started(100);
+        limiter.ended(Sample::Took(ms * 1000), false, Tick(ms));
+    }
+    limiter.started(100);
+    limiter.ended(Sample::Took(1_000_000), false, Tick(1_500));
+    let usual = limiter.long_us();
+    assert!(usual.is_some_and(|us| (900_000..1_100_000).contains(&us)), "{usual:?}");
+}

@@ -22,6 +22,7 @@ const SPREADS: [Times; 8] = [
 struct Scene {
     times: Times,
     workers: usize,
+    pool: u32,
     one_class: bool,
     timeout: Span,
     patience: Span,
@@ -36,12 +37,21 @@ impl Scene {
     fn without_a_queue(times: Times, load: f64, one_class: bool) -> Scene {
         let long = Span::secs(60);
         let loads = [(load, 20_000), (load, 20_000)];
-        let workers = usize::MAX;
-        Scene { times, workers, one_class, timeout: long, patience: long, pace: |_| 1.0, loads, counted_from: BEGINS }
+        Scene {
+            times,
+            workers: usize::MAX,
+            pool: POOL,
+            one_class,
+            timeout: long,
+            patience: long,
+            pace: |_| 1.0,
+            loads,
+            counted_from: BEGINS,
+        }
     }
 
     fn play(self, adaptive: bool, seed: u64) -> World {
-        let budget = Budget { max_concurrency: POOL, adaptive, timeout: self.timeout, ..Budget::default() };
+        let budget = Budget { max_concurrency: self.pool, adaptive, timeout: self.timeout, ..Budget::default() };
         let mut world = World {
             times: self.times,
             workers: self.workers,
@@ -52,7 +62,7 @@ impl Scene {
             draw: Draw(seed),
             ..World::new(&budget, self.counted_from)
         };
-        let bears = self.workers.min(POOL as usize) as f64 / self.times.mean_ms();
+        let bears = self.workers.min(self.pool as usize) as f64 / self.times.mean_ms();
         let [(first, until), (second, end)] = self.loads;
         world.asks_at_random(BEGINS, Tick(until), first * bears);
         world.asks_at_random(Tick(until), Tick(end), second * bears);
@@ -122,6 +132,41 @@ fn where_loads_queue_the_limit_is_found_however_much_their_times_vary() {
     }
 }
 
+/// What runs when an overload begins is worked off for seconds, while nobody may begin: it is not usual for that, and no
+/// dip that comes before they are through tells what is.
+#[test]
+fn an_origin_behind_a_pool_that_is_far_too_large_still_answers_most_of_what_it_can() {
+    for (workers, times, at_least) in [
+        (6, Times::Fixed(Span::ms(120)), 0.64),
+        (6, Times::Lognormal(Span::ms(100), 0.5), 0.67),
+        (24, Times::Fixed(Span::ms(120)), 0.75),
+    ] {
+        let scene = Scene {
+            workers,
+            pool: 512,
+            timeout: TIMEOUT,
+            patience: PATIENCE,
+            loads: [(0.6, 10_000), (3.0, 40_000)],
+            counted_from: Tick(10_000),
+            ..Scene::without_a_queue(times, 0.0, false)
+        };
+        let (good, _) = scene.goodput(true);
+        println!("{workers} workers, {times:?}: goodput {good:.3}");
+        assert!(good > at_least, "{workers} workers, {times:?}: {good:.3}");
+    }
+}
+
+/// The first that end are the fastest of those that began.
+#[test]
+fn an_origin_whose_loads_take_a_second_is_not_held_to_be_slow_after_a_cold_start() {
+    for seed in 1..=3 {
+        let scene = Scene { pool: 256, ..Scene::without_a_queue(Times::Uniform(Span::secs(1)), 0.8, false) };
+        let share = scene.play(true, seed).answers.of_all();
+        println!("seed {seed}: {share:.4}");
+        assert!(share > 0.99, "seed {seed}: {share:.4}");
+    }
+}
+
 #[test]
 fn an_origin_that_was_ten_times_slower_for_a_while_has_its_limit_back_soon_after() {
     for times in SPREADS {
@@ -137,7 +182,7 @@ fn an_origin_that_was_ten_times_slower_for_a_while_has_its_limit_back_soon_after
     }
 }
 
-/// Of those whose loads take a second and more then, some can't be measured within a dip.
+/// Of those whose loads take a second and more then, some can't be measured within a dip: see the next.
 #[test]
 fn an_origin_that_became_slower_for_good_is_asked_as_much_as_it_bears() {
     for times in SPREADS.into_iter().filter(|times| times.mean_ms() < 300.0) {
@@ -153,4 +198,33 @@ fn an_origin_that_became_slower_for_good_is_asked_as_much_as_it_bears() {
             assert!(share > control - 0.03, "{times:?}, {seed}: {share:.4}, with a fixed limit {control:.4}");
         }
     }
+}
+
+#[test]
+fn loads_that_come_to_take_one_and_a_half_seconds_are_measured_within_a_dip() {
+    let scene = Scene {
+        pace: |now| if now.0 < 10_000 { 1.0 } else { 4.0 },
+        loads: [(0.2, 25_000), (0.2, 40_000)],
+        counted_from: Tick(25_000),
+        ..Scene::without_a_queue(Times::Lognormal(Span::ms(300), 0.5), 0.2, false)
+    };
+    for seed in 1..=4 {
+        let share = scene.play(true, seed).answers.of_all();
+        println!("seed {seed}: {share:.4}");
+        assert!(share > 0.95, "seed {seed}: {share:.4}");
+    }
+}
+
+#[test]
+fn loads_that_vary_much_and_come_to_take_ten_times_as_long_are_not_held_up_for_those_that_take_longest() {
+    let scene = Scene {
+        pool: 256,
+        pace: |now| if now.0 < 10_000 { 1.0 } else { 10.0 },
+        loads: [(0.05, 20_000), (0.05, 50_000)],
+        counted_from: Tick(20_000),
+        ..Scene::without_a_queue(Times::Lognormal(Span::ms(20), 1.5), 0.05, false)
+    };
+    let share = (1..=6).map(|seed| scene.play(true, seed).answers.of_all()).sum::<f64>() / 6.0;
+    println!("{share:.4}");
+    assert!(share > 0.9, "{share:.4}");
 }
