@@ -55,6 +55,8 @@ const LONGEST_DIP: Span = Span::secs(4);
 const BETWEEN_DIPS: Span = Span::secs(10);
 /// ...and so many times as much as the last one took: a slow origin is not kept waiting for more than 3 %.
 const DIP_SHARE: u64 = 30;
+/// But no more than this: a dip that is that long was forgotten, because nobody came.
+const MOST_BETWEEN_DIPS: Span = Span::secs(600);
 /// A limit that was full from the start, for so many windows, dips for the first time.
 const UNKNOWN_FOR: u32 = 10;
 
@@ -261,7 +263,8 @@ impl Limiter {
             self.windows = SETTLED;
         }
         self.dip = None;
-        self.next_dip = now + BETWEEN_DIPS.max(Span(length.0.saturating_mul(DIP_SHARE)));
+        let pause = Span(length.0.saturating_mul(DIP_SHARE)).at_most(MOST_BETWEEN_DIPS);
+        self.next_dip = now + BETWEEN_DIPS.max(pause);
         self.next_window();
     }
 
@@ -347,11 +350,12 @@ impl Usual {
             true if high < self.median => FASTER,
             true => SLOWER,
         };
-        // Without what the middle gained, the mean is no more in doubt than while the limit is not used up.
-        let gained = if used_up && !innocent { (median - self.median).max(0.0) } else { 0.0 };
+        // Without the wait, the mean is no more in doubt than while the limit is not used up. (What the middle gained by
+        // chance is none: taken off as well, the mean of loads of two kinds would come down to nothing.)
+        let gained = if used_up && !innocent { self.wait(took.middle) } else { 0.0 };
         let mean_weight = if may_be_chance { weight.max(CALM) } else { weight };
         Usual {
-            mean: self.mean + mean_weight * (took.mean - gained - self.mean),
+            mean: self.mean + mean_weight * ((took.mean - gained).max(1.0) - self.mean),
             median: self.median + weight * (median - self.median),
         }
     }

@@ -318,3 +318,53 @@ fn of_a_cold_starts_loads_those_that_take_longest_are_usual_as_well() {
     let usual = limiter.long_us();
     assert!(usual.is_some_and(|us| (900_000..1_100_000).contains(&us)), "{usual:?}");
 }
+
+#[test]
+fn where_half_of_the_loads_are_short_their_mean_stays_what_it_is() {
+    let mut usual = Usual { mean: 100.0, median: 1.0 };
+    for _ in 0..100 {
+        // Half of such windows have a long one in their middle, by chance.
+        usual = usual.learned(
+            Took { mean: 100.0, middle: Middle { low: 1.0, median: 200.0, high: 200.0 } },
+            true,
+            false,
+            SETTLED,
+        );
+    }
+    assert_eq!(usual.mean, 100.0);
+    let queued = Took { mean: 100.0, middle: Middle { low: 900.0, median: 1_000.0, high: 1_100.0 } };
+    let usual = (0..100_000).fold(usual, |usual, _| usual.learned(queued, true, false, SETTLED));
+    assert!(usual.mean >= 1.0, "a time is never below nothing: {usual:?}");
+}
+
+#[test]
+fn a_dip_that_nobody_came_to_end_over_night_is_not_the_last_for_days() {
+    let mut limiter = settled(64);
+    let queue = |limiter: &mut Limiter, from: u64| {
+        let ends = (0..500).map(|n| from + n * 15);
+        let mut dips = ends.filter(|now| {
+            let in_dip = limiter.started(64);
+            limiter.ended(Sample::Took(200_000), in_dip, Tick(*now));
+            limiter.is_dipping()
+        });
+        dips.next()
+    };
+    assert!(queue(&mut limiter, 5_000).is_some());
+    let night = 8 * 3_600_000;
+    limiter.ended(Sample::Took(20_000), true, Tick(night));
+    assert!(!limiter.is_dipping());
+    assert!(limiter.next_dip <= Tick(night) + Span::secs(600), "{:?}", limiter.next_dip);
+}
+
+#[test]
+fn huge_times_and_a_clock_that_stands_still_leave_it_a_limit() {
+    for step in [0, 1, 1 << 40, u64::MAX / 1_000] {
+        let mut limiter = Limiter::new(64);
+        for n in 0..2_000u64 {
+            let in_dip = limiter.started(64);
+            let sample = if n % 50 == 7 { Sample::PushedBack } else { Sample::Took([0, 1, u64::MAX][n as usize % 3]) };
+            limiter.ended(sample, in_dip, Tick(n.saturating_mul(step)));
+            assert!((1..=64).contains(&limiter.limit()) && !limiter.limit.is_nan(), "{step} {n}: {limiter:?}");
+        }
+    }
+}
