@@ -55,6 +55,12 @@ pub(crate) fn stripe() -> Option<usize> {
     Some(STRIPE.get()).filter(|stripe| *stripe != SHARED)
 }
 
+/// The same, or the one that all others share.
+#[inline]
+pub(crate) fn stripe_or_shared() -> usize {
+    STRIPE.get()
+}
+
 /// How many living threads have counted anything so far, those that share a stripe left out.
 pub(crate) fn threads() -> usize {
     TAKEN.iter().filter(|taken| taken.load(Ordering::Relaxed)).count()
