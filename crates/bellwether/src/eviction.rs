@@ -7,8 +7,8 @@ use std::str::FromStr;
 /// stays, in the cost of a hit and in bytes per entry: BENCHMARKS.md shows all three.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Eviction {
-    /// A variant of Clock-Pro (`quick_cache`), tuned over recorded traces: the best hit ratio of
-    /// those here, the cheapest hit and the smallest entry.
+    /// Two rings and ghosts, a variant of Clock-Pro (Jiang, Chen, Zhang, USENIX ATC 2005), tuned over recorded traces: the
+    /// best hit ratio of those here, the cheapest hit and the smallest entry.
     #[default]
     Auto,
     /// Least recently used first.

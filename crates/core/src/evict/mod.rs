@@ -15,13 +15,15 @@
 //! ```
 //! use bellwether_core::evict::{Rings, Seen, Shape};
 //!
-//! let mut rings = Rings::new(Shape { capacity: 100, hot: 50, ghosts: 10 });
-//! let of = |place: u32| Seen { hash: u64::from(place) << 40, weight: 50, served: u32::from(place == 1) };
-//! for place in 0..2 {
-//!     assert_eq!(rings.victim(50, of), None, "there is room");
-//!     rings.enter(place, of(place));
+//! let mut rings = Rings::new(Shape { capacity: 150, hot: 50, ghosts: 10 });
+//! let mut served = [0; 3];
+//! for place in 0..3 {
+//!     rings.enter(place, Seen { hash: u64::from(place), weight: 50, served: 0 });
 //! }
-//! assert_eq!(rings.victim(50, of), Some(0), "nobody asked for it");
+//! served[1] = 1;
+//! let of = |place: u32| Seen { hash: u64::from(place), weight: 50, served: served[place as usize] };
+//! assert_eq!(rings.victim(50, of), Some(0), "1 was asked for, and takes its place in the hot ring");
+//! assert_eq!(rings.victim(50, of), None, "there is room");
 //! ```
 
 mod ghosts;

@@ -143,7 +143,7 @@ proptest! {
     fn g6_the_weight_is_that_of_who_is_here_and_within_the_capacity(ops in prop::collection::vec(any_op(), 1..300)) {
         let shape = Shape { capacity: 200, hot: 120, ghosts: 20 };
         let (mut rings, mut held) = (Rings::new(shape), Held::default());
-        let mut make_room = |rings: &mut Rings, held: &mut Held, more: u32| {
+        let make_room = |rings: &mut Rings, held: &mut Held, more: u32| {
             while let Some(gone) = rings.victim(more, held.of()) {
                 prop_assert!(held.0.remove(&gone).is_some(), "who goes was here");
             }

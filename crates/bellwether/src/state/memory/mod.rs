@@ -31,7 +31,7 @@ use slot::Found;
 use store::Store;
 
 /// Expired entries taken out in one go.
-const SWEEP_BATCH: usize = 256;
+const SWEEP_BATCH: usize = 64;
 /// Places that a walk looks at in one go.
 const STEP: usize = 512;
 /// Parts per core: threads rarely meet at one.

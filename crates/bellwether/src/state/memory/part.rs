@@ -173,10 +173,46 @@ fn known(hash: u64, entry: &Resident) -> Seen {
 
 #[cfg(test)]
 mod tests {
+    use bellwether_core::entry::{Kind, Meta};
+    use bellwether_core::fence::Fence;
+    use bellwether_core::time::Span;
+
     use super::*;
+    use crate::entry::Entry;
 
     #[test]
     fn a_slot_of_the_table_has_four_words() {
         assert_eq!(size_of::<Kept>(), 4 * size_of::<usize>());
+    }
+
+    #[test]
+    fn a_table_gives_room_back_once_most_has_gone() {
+        let (seed, now) = (Seed::random(), Tick(1_000));
+        let shape = Shape { capacity: 1 << 30, hot: 1 << 30, ghosts: 0 };
+        let mut part = Part::new(shape, now, Arc::new(seed.clone()));
+        let key = |n: u64| KeyRef::new(0, &n.to_be_bytes(), &seed).to_key();
+        let meta = Meta {
+            fence: Fence(1),
+            born: now,
+            fresh_until: now + Span::secs(60),
+            swr_ms: 0,
+            hard_ms: 0,
+            cost_ms: 1,
+            early_ms: 0,
+            kind: Kind::Value,
+        };
+        for n in 0..10_000 {
+            let key = key(n);
+            part.insert(key.by_ref(), Entry::new(&key, meta, None, 0, ()));
+        }
+        let full = part.table.capacity();
+        for n in 10..10_000 {
+            assert!(part.remove(key(n).by_ref()).is_some());
+        }
+        assert!(full >= 10_000 && part.table.capacity() <= SMALL, "{full}, {}", part.table.capacity());
+        for n in 0..10 {
+            let key = key(n);
+            assert!(part.find(key.hash, |slot| slot.is(&key.bytes, &0)).is_some(), "what stays is found");
+        }
     }
 }

@@ -146,6 +146,54 @@ fn what_a_space_holds_is_known_whatever_comes_and_goes() {
     });
 }
 
+/// Writers of one key come one at a time; those of different keys push each other's entries out.
+#[test]
+fn g6_threads_that_push_each_other_out_lose_no_count() {
+    under_every_policy(256 << 10, 1 << 10, |tier| {
+        let came: u64 = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..4u64).map(|own| scope.spawn(move || of_one_thread(tier, own))).collect();
+            threads.into_iter().map(|thread| thread.join().expect("no thread panics")).sum()
+        });
+        let of = |counter: fn(&Books) -> &std::sync::atomic::AtomicU64| tier.count(counter);
+        let gone = of(|c| &c.pressure) + of(|c| &c.crowded_out) + of(|c| &c.expired) + of(|c| &c.invalidated);
+        assert_eq!(gone + tier.memory.len() as u64, came, "each entry is there, or left for one reason");
+        assert!(of(|c| &c.pressure) > 1_000 && of(|c| &c.expired) > 0 && of(|c| &c.invalidated) > 0);
+        let (values, nothings): (Vec<_>, Vec<_>) = tier.memory.entries().partition(|e| e.2.kind() == Kind::Value);
+        let held = tier.memory.books.held(0);
+        assert_eq!((held.values, held.nothings), (values.len() as u64, nothings.len() as u64));
+        assert_eq!(values.len() + nothings.len(), tier.memory.len());
+        let weight: u64 = values.iter().chain(&nothings).map(|e| u64::from(tier.memory.cost(&e.2))).sum();
+        assert_eq!(tier.memory.bytes(), weight);
+    });
+}
+
+/// Entries that came of its keys and took nobody's place.
+fn of_one_thread(tier: &Tier, own: u64) -> u64 {
+    let (mut rng, mut came) = (fastrand::Rng::with_seed(own), 0);
+    for _ in 0..10_000 {
+        let n = own * 1_000 + rng.u64(..200);
+        match rng.u8(..10) {
+            0 => drop(tier.memory.remove(tier.key(n).by_ref())),
+            1 if own == 0 => {
+                tier.clock.advance(Span::ms(rng.u64(..300)));
+                tier.sweep();
+            }
+            2..5 => drop(tier.memory.get(&tier.key(rng.u64(..4_000)).by_ref())),
+            // Only what is not there for sure: whether it took a place could be told by nobody else.
+            _ if !tier.has(n) => {
+                let kept = if rng.u8(..8) == 0 {
+                    tier.put_missing(n)
+                } else {
+                    tier.put(n, rng.usize(..2_000), Span::secs(rng.u64(1..90)))
+                };
+                came += u64::from(kept);
+            }
+            _ => {}
+        }
+    }
+    came
+}
+
 const MINUTE: Span = Span::secs(60);
 
 #[test]
