@@ -95,7 +95,7 @@ impl<K: CacheKey + ?Sized, V: Value> Space<K, V> {
     /// A hit that was more than a glance; its entry was touched once.
     #[cold]
     fn look_if_due(&self, key: &K, entry: Resident) -> Resident {
-        let due = entry.is_due(self.shared.engine.heat.sampling(), entry.count());
+        let due = entry.is_due(self.shared.engine.heat.sampling(), entry.count()) && !entry.is_twin();
         if due { self.look_closely(key, entry, Closely { due, met: false }) } else { entry }
     }
 

@@ -11,7 +11,7 @@ use bellwether_core::why::Why;
 use crate::engine::{Engine, draw};
 use crate::entry::{Entry, Resident, Touched};
 use crate::key::{Key, KeyRef, Sought, of_space};
-use crate::state::memory::copies::Seen;
+use crate::state::memory::copies::{Seen, Spot};
 use crate::state::memory::own;
 use crate::state::space::SpaceState;
 
@@ -205,33 +205,34 @@ impl Engine {
         (at, plain)
     }
 
-    /// This thread's own reference to a key, if it has one.
+    /// This thread's own reference to a key, if it has one that may be served as it is: all else is judged by what the
+    /// store has.
     #[inline]
     fn own(&self, space: &SpaceState, key: &KeyRef<'_>, at: Tick) -> Option<Resident> {
         match self.memory.copies.get(key, at) {
-            Seen::Good(own) => Some(own),
+            Seen::Good(own) => (self.serves(space, &own, at) || self.serves_marked(space, &own, at)).then_some(own),
             Seen::Nothing => None,
-            Seen::Ended(place) => self.new_own(space, key, place, at),
+            Seen::Ended(spot) => self.new_own(space, key, spot, at),
         }
     }
 
-    /// A new one at `place`, or the one that it has for another while.
+    /// A new one at a spot, or the one that it has for another while.
     #[cold]
     #[inline(never)]
-    pub(crate) fn new_own(&self, space: &SpaceState, key: &KeyRef<'_>, place: usize, at: Tick) -> Option<Resident> {
+    pub(crate) fn new_own(&self, space: &SpaceState, key: &KeyRef<'_>, spot: Spot, at: Tick) -> Option<Resident> {
         let copies = &self.memory.copies;
         // Before the store is read: what changes after that makes the reference void.
         let before = copies.before(key.hash)?;
         let entry = self.memory.value(key)?;
-        if entry.expired() || at >= entry.calm_until() {
+        if !self.serves(space, &entry, at) && !self.serves_marked(space, &entry, at) {
             return None;
         }
-        let (own, uses) = copies.put(place, key, &entry, before, at)?;
+        let (own, uses) = copies.put(spot, key, &entry, before, at)?;
         entry.touch();
         // Who has a reference counts what it is used for: nobody needs to look at each use.
         let drawn = Drawn { nth: uses.into(), weight: uses.saturating_add(1) };
         self.look_at_read(space, key, Some(&entry), drawn);
-        Some(own)
+        own
     }
 
     /// The decision where a glance was not enough.

@@ -32,9 +32,9 @@ impl Engine {
         }
         let at = self.clock.coarse();
         if closely.met
-            && let Some(place) = self.memory.copies.met(key, &entry, at)
+            && let Some(spot) = self.memory.copies.met(key, &entry, at)
         {
-            self.new_own(space, key, place, at);
+            self.new_own(space, key, spot, at);
         }
         entry
     }

@@ -25,7 +25,7 @@ fn threads_that_serve_one_entry_together_have_as_many_of_their_hits_looked_at() 
     let key = KeyRef::new(0, b"key", &Seed::fixed(1)).to_key();
     let (entry, sampling) = (Entry::new(&key, meta, None, 0, 7_u64), Sampling::one_in(3));
     assert_eq!(entry.hits(), 0);
-    let serve = || (0..EACH).filter(|_| entry.clone().is_due(sampling, entry.touch())).count() as u32;
+    let serve = || (0..EACH).filter(|_| entry.clone().is_due(sampling, entry.touch().served)).count() as u32;
     let looks: u32 = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..4).map(|_| scope.spawn(serve)).collect();
         threads.into_iter().map(|thread| thread.join().expect("it ends")).sum()
@@ -33,6 +33,37 @@ fn threads_that_serve_one_entry_together_have_as_many_of_their_hits_looked_at() 
     let (seen, hits) = (looks * sampling.weight(), 4 * EACH);
     println!("{hits} hits, counted by the entry {}, by looks {seen}", entry.hits());
     assert!(entry.hits() <= hits && seen.abs_diff(hits) < hits / 10, "{seen} of {hits}");
+}
+
+#[test]
+fn an_entry_tells_whether_another_thread_served_it_last_and_counts_on() {
+    let meta = Meta {
+        fence: Fence(1),
+        kind: Kind::Value,
+        born: Tick(0),
+        fresh_until: Tick(1_000),
+        swr_ms: 0,
+        hard_ms: 0,
+        cost_ms: 1,
+        early_ms: 0,
+    };
+    let key = KeyRef::new(0, b"key", &Seed::fixed(1)).to_key();
+    let named = || _ = crate::observe::counters::WhyCounts::new().add(bellwether_core::why::Why::Hit);
+    named();
+    let entry = Entry::new(&key, meta, None, 0, 7_u64);
+    assert!(!entry.touch().met && !entry.touch().met, "whoever made it");
+    let other = std::thread::scope(|scope| {
+        let served = || {
+            named();
+            (entry.touch().met, entry.touch().met)
+        };
+        scope.spawn(served).join().expect("it ends")
+    });
+    assert_eq!(other, (true, false));
+    entry.served(COUNT - 4);
+    assert!(entry.is_met() && entry.touch().met && !entry.is_met(), "what references served is not this thread's");
+    assert_eq!(entry.hits(), 0, "around the end of the count");
+    assert!(!entry.touch().met);
 }
 
 #[test]

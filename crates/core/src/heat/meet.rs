@@ -7,7 +7,7 @@
 //!
 //! let mut rival = Rival::default();
 //! let both = [Some(40), None];
-//! assert_eq!([1, 2, 3].map(|now| rival.met(7, both, Tick(now))), [None, None, Some(1)], "one of the places is free");
+//! assert_eq!([1, 2, 3].map(|now| rival.met(7, || both, Tick(now))), [None, None, Some(1)], "one of the places is free");
 //! assert!(keeps(256, Span::ms(20)), "used, and others met there");
 //! assert!(!keeps(3, Span::ms(20)) && !keeps(256, Span::secs(1)), "hardly used, or by this thread alone");
 //! ```
@@ -41,9 +41,9 @@ impl Rival {
     ///
     /// Of two hits of threads that fight over a key about one is a meeting: whoever has a place loses it if he was used
     /// half as often.
-    pub fn met(&mut self, who: u32, used: [Option<u32>; WAYS], now: Tick) -> Option<usize> {
+    pub fn met(&mut self, who: u32, used: impl Fn() -> [Option<u32>; WAYS], now: Tick) -> Option<usize> {
         if self.met == 0 || now.since(self.came) > WITHIN {
-            *self = Rival { who, met: 0, used: used.map(Option::unwrap_or_default), came: now };
+            *self = Rival { who, met: 0, used: used().map(Option::unwrap_or_default), came: now };
         } else if self.who != who {
             self.met -= 1;
             return None;
@@ -52,7 +52,8 @@ impl Rival {
         if self.met < TIMES {
             return None;
         }
-        let since = std::array::from_fn::<_, WAYS, _>(|way| used[way].map(|used| used.wrapping_sub(self.used[way])));
+        let (used, mut before) = (used(), self.used.into_iter());
+        let since = used.map(|used| Some(used?.wrapping_sub(before.next()?)));
         self.met = 0;
         let (way, least) = since.into_iter().enumerate().min_by_key(|(_, since)| *since)?;
         least.is_none_or(|least| least < TIMES).then_some(way)
@@ -74,10 +75,10 @@ mod tests {
     #[test]
     fn what_changes_hands_once_has_no_place() {
         let mut rival = Rival::default();
-        assert!((0..1_000).all(|who| rival.met(who, FREE, Tick(5)).is_none()), "a thousand keys, each met once");
-        let slowly = |n: u64| rival.met(7, FREE, Tick(1_000 + n * (WITHIN.0 / 2 + 1))).is_some();
+        assert!((0..1_000).all(|who| rival.met(who, || FREE, Tick(5)).is_none()), "a thousand keys, each met once");
+        let slowly = |n: u64| rival.met(7, || FREE, Tick(1_000 + n * (WITHIN.0 / 2 + 1))).is_some();
         assert!(!(0..1_000).any(slowly), "and one that is met seldom");
-        assert_eq!((0..TIMES).filter_map(|_| rival.met(7, FREE, Tick(1 << 40))).count(), 1, "the control: often");
+        assert_eq!((0..TIMES).filter_map(|_| rival.met(7, || FREE, Tick(1 << 40))).count(), 1, "the control: often");
     }
 
     #[test]
@@ -85,7 +86,7 @@ mod tests {
         let mut rival = Rival::default();
         let mut taken = |step: [u32; WAYS]| {
             let used = |n: u32| step.map(|step| Some(u32::MAX - 10).map(|used: u32| used.wrapping_add(n * step)));
-            (0..30).find_map(|n| rival.met(9, used(n), Tick(1 << 30)))
+            (0..30).find_map(|n| rival.met(9, || used(n), Tick(1 << 30)))
         };
         assert_eq!(taken([5, 4]), None, "both are used more often than this one is met");
         assert_eq!(taken([5, 0]), Some(1), "one is not used any more");
@@ -97,7 +98,7 @@ mod tests {
         let mut rival = Rival::default();
         let got: Vec<u32> = (0..400u32)
             .map(|n| if n % 4 == 0 { 1 } else { 2 })
-            .filter(|who| rival.met(*who, FREE, Tick(3)).is_some())
+            .filter(|who| rival.met(*who, || FREE, Tick(3)).is_some())
             .collect();
         let often = got.iter().filter(|who| **who == 2).count();
         assert!(often > 50 && got.len() - often <= often / 10, "{got:?}");

@@ -16,8 +16,8 @@ use bellwether_core::heat::meet::keeps;
 use bellwether_core::time::{Span, Tick};
 use parking_lot::Mutex;
 
-pub(crate) use super::own::Seen;
 use super::own::{self, Terms};
+pub(crate) use super::own::{Seen, Spot};
 use crate::entry::{Entry, Resident};
 use crate::key::KeyRef;
 use crate::observe::counters::{self, STRIPES};
@@ -150,10 +150,10 @@ impl Copies {
     }
 
     /// This thread met another at `key`: the place for a reference of its own, if it is to have one.
-    pub(crate) fn met(&self, key: &KeyRef<'_>, entry: &Entry, at: Tick) -> Option<usize> {
+    pub(crate) fn met(&self, key: &KeyRef<'_>, entry: &Entry, at: Tick) -> Option<Spot> {
         counters::stripe()?;
         if self.has(key.hash) {
-            return Some(own::place(key.hash));
+            return Some(own::spot(key.hash));
         }
         let fits = u64::from(entry.weight) <= self.most / LARGEST;
         if fits { own::met(key, at) } else { None }
@@ -165,49 +165,45 @@ impl Copies {
         (mark & CHANGING == 0).then_some(Before(mark))
     }
 
-    /// This thread's own reference at `place` to what the store was found to have, and how often the last one was used
-    /// since the store was asked. `None`, and none is left: it is not worth it any more, or there is no room for it.
+    /// This thread's own reference at a spot to what the store was found to have, and how often the last one was used
+    /// since the store was asked. Without one none is left: it is not worth it any more, or there is no room for it.
     pub(crate) fn put(
         &self,
-        place: usize,
+        Spot { place, renews }: Spot,
         key: &KeyRef<'_>,
         entry: &Resident,
         before: Before,
         at: Tick,
-    ) -> Option<(Resident, u32)> {
+    ) -> Option<(Option<Resident>, u32)> {
         let mut held = self.tables.get(counters::stripe()?)?.0.try_lock()?;
         if held.places.is_empty() {
             held.places.resize_with(own::PLACES, || None);
         }
-        let met = entry.is_met();
         let mut last = held.places.get_mut(place)?.take();
         let uses = last.as_mut().map_or(0, |last| self.settle(last));
         if let Some(last) = &last {
             held.taken -= 1;
             held.bytes -= u64::from(last.of.weight);
         }
-        let mut last = last.filter(|last| last.hash == key.hash);
-        if let Some(last) = &mut last {
-            last.met = if met { at } else { last.met };
-        }
-        let hot = self.has(key.hash);
-        let (alone, renews) = (last.as_ref().map_or(Span::ZERO, |last| at.since(last.met)), last.is_some());
+        let last = last.filter(|last| last.hash == key.hash);
+        let met = last.as_ref().filter(|_| !entry.is_met()).map_or(at, |last| last.met);
         let fits = held.bytes + u64::from(entry.weight) <= self.most;
-        if !hot && (!fits || renews && !keeps(uses, alone)) {
+        let keeps = fits && (!renews || keeps(uses, at.since(met)));
+        if !keeps && !self.has(key.hash) {
             own::let_go(place);
-            return None;
+            return Some((None, uses));
         }
         let (mark, until) = (before.0, entry.calm_until().min(at + LONGEST));
-        let (copy, met, counted) = match last {
-            Some(Twin { of, copy, met, counted, .. }) if Arc::ptr_eq(&of, entry) => (copy, met, counted),
-            last => (entry.twin(), last.map_or(at, |last| last.met), 0),
+        let (copy, counted) = match last {
+            Some(Twin { of, copy, counted, .. }) if Arc::ptr_eq(&of, entry) => (copy, counted),
+            _ => (entry.twin(), 0),
         };
         held.taken += 1;
         held.bytes += u64::from(entry.weight);
         let twin = Twin { hash: key.hash, of: entry.clone(), copy: copy.clone(), mark, until, met, counted };
         *held.places.get_mut(place)? = Some(twin);
         own::put(place, &self.this, key, &copy, Terms { mark, until, left: MOST_USES });
-        Some((copy, uses))
+        Some((Some(copy), uses))
     }
 
     /// Counts what a reference has answered, also where hits of its entry are counted.
@@ -246,6 +242,18 @@ impl Copies {
                 *places = Vec::new();
             }
         }
+    }
+
+    #[cfg(test)]
+    pub(super) fn share_a_mark(&self, one: u64, other: u64) -> bool {
+        std::ptr::eq(self.mark(one), self.mark(other))
+    }
+
+    /// How many references all threads hold, and the bytes that those of one thread lead to, at most.
+    #[cfg(test)]
+    pub(super) fn held(&self) -> (usize, u64) {
+        let held = self.tables.iter().map(|table| table.0.lock());
+        held.fold((0, 0), |(taken, most), held| (taken + held.taken, most.max(held.bytes)))
     }
 
     /// Reads answered by references to the key of this place since the last call.

@@ -5,6 +5,8 @@ mod books;
 #[cfg(feature = "foyer")]
 mod classic;
 pub(crate) mod copies;
+#[cfg(test)]
+mod copies_tests;
 pub(crate) mod own;
 mod part;
 mod slot;

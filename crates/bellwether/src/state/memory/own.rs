@@ -49,9 +49,23 @@ pub(super) struct Terms {
 /// What a thread has of a key.
 pub(crate) enum Seen {
     Nothing,
-    /// A reference at this place that may not be used any more: the store is to be asked.
-    Ended(usize),
+    /// A reference there that may not be used any more: the store is to be asked.
+    Ended(Spot),
     Good(Resident),
+}
+
+/// Where a reference is to be put down.
+#[derive(Clone, Copy)]
+pub(crate) struct Spot {
+    pub(super) place: usize,
+    /// In place of one to the same key.
+    pub(super) renews: bool,
+}
+
+impl Spot {
+    fn first(place: usize) -> Spot {
+        Spot { place, renews: false }
+    }
 }
 
 /// All that a thread has. Empty until it meets another.
@@ -90,23 +104,23 @@ pub(super) fn look(cache: &Arc<()>, key: &KeyRef<'_>, mark: &AtomicU64, at: Tick
 }
 
 /// This thread met another at `key`, which it has no reference to: the place for one, if it is to have one.
-pub(super) fn met(key: &KeyRef<'_>, now: Tick) -> Option<usize> {
+pub(super) fn met(key: &KeyRef<'_>, now: Tick) -> Option<Spot> {
     with(|all| {
         if all.rivals.is_empty() {
             all.rivals.resize(SETS, Rival::default());
         }
         let set = set(key.hash);
         let held = |way: usize| all.places.get(set * WAYS + way)?.as_ref();
-        let used = std::array::from_fn(|way| held(way).map(|own| own.copy.upgrade().map_or(0, |copy| copy.hits())));
-        let way = all.rivals.get_mut(set)?.met((key.hash >> 32) as u32, used, now)?;
-        Some(set * WAYS + way)
+        let used = |way: usize| held(way).map(|own| own.copy.upgrade().map_or(0, |copy| copy.hits()));
+        let way = all.rivals.get_mut(set)?.met((key.hash >> 32) as u32, || std::array::from_fn(used), now)?;
+        Some(Spot::first(set * WAYS + way))
     })
 }
 
 /// A place for the key with this hash whoever has it: the one that it has, a free one, or the first.
-pub(super) fn place(hash: u64) -> usize {
+pub(super) fn spot(hash: u64) -> Spot {
     let free = |all: &mut Table| all.way(hash).or_else(|| all.tags.get(set(hash))?.iter().position(|tag| *tag == 0));
-    set(hash) * WAYS + with(free).unwrap_or_default()
+    Spot::first(set(hash) * WAYS + with(free).unwrap_or_default())
 }
 
 /// From now on the thread has a way to `copy` at `place`.
@@ -126,8 +140,12 @@ pub(super) fn put(place: usize, cache: &Arc<()>, key: &KeyRef<'_>, copy: &Reside
                 all.taken += usize::from(held.is_none());
                 let (cache, copy) = (Arc::downgrade(cache), Arc::downgrade(copy));
                 *held = Some(Own { cache, key: key.bytes.into(), copy, space: key.space, left, mark, until });
-                *all.tags.get_mut(place / WAYS)?.get_mut(place % WAYS)? = tag(key.hash);
                 ANY.set(true);
+                // One that has the same tag would be found in its place.
+                if let Some(other) = all.way(key.hash).map(|way| set(key.hash) * WAYS + way).filter(|at| *at != place) {
+                    all.let_go(other);
+                }
+                *all.tags.get_mut(place / WAYS)?.get_mut(place % WAYS)? = tag(key.hash);
             }
         }
         Some(())
@@ -182,7 +200,7 @@ impl Table {
                 own.left -= 1;
                 Some(Seen::Good(copy))
             }
-            None => Some(Seen::Ended(place)),
+            None => Some(Seen::Ended(Spot { place, renews: true })),
         }
     }
 
@@ -191,7 +209,8 @@ impl Table {
     fn tidy(&mut self, at: Tick) {
         self.looks = 0;
         for place in 0..self.places.len() {
-            if self.places[place].as_ref().is_some_and(|own| own.until <= at) {
+            let ended = self.places.get(place).and_then(Option::as_ref).is_some_and(|own| own.until <= at);
+            if ended {
                 self.let_go(place);
             }
         }
