@@ -245,10 +245,16 @@ pub(crate) struct Touched {
     pub(crate) met: bool,
 }
 
-/// This thread as entries note who served them last: eight are told apart.
+/// This thread as entries note who served them last: seven are told apart, and it is nobody before a thread has counted.
 #[inline]
 fn toucher() -> u32 {
-    (counters::stripe_or_shared() as u32) << COUNT.count_ones()
+    counters::class() << COUNT.count_ones()
+}
+
+/// Whether what was noted is neither this thread nor nobody.
+#[inline]
+fn is_another(served: u32, toucher: u32) -> bool {
+    (served ^ toucher) > COUNT && served > COUNT
 }
 
 /// A shared entry.
@@ -258,7 +264,7 @@ impl<B: Content> Entry<B> {
     fn of(meta: Meta, (flags, past): (u32, Past), weight: usize, body: B) -> Resident {
         let weight = u32::try_from(weight).unwrap_or(u32::MAX);
         Arc::new(Entry {
-            served: AtomicU32::new(phase(meta.fence.0) | toucher()),
+            served: AtomicU32::new(phase(meta.fence.0)),
             packed: Packed::new(meta, flags).with_past(past),
             calm_ms: AtomicU32::new(meta.early_ms),
             weight,
@@ -421,7 +427,7 @@ impl Entry {
         let (before, toucher) = (self.served.load(Ordering::Relaxed), toucher());
         let served = before.wrapping_add(1) & COUNT | toucher;
         self.served.store(served, Ordering::Relaxed);
-        Touched { served, met: (before ^ toucher) > COUNT }
+        Touched { served, met: is_another(before, toucher) }
     }
 
     /// What [`Entry::touch`] counted last, for whomever.
@@ -432,7 +438,7 @@ impl Entry {
 
     /// Whether another thread served it last.
     pub(crate) fn is_met(&self) -> bool {
-        (self.served.load(Ordering::Relaxed) ^ toucher()) > COUNT
+        is_another(self.served.load(Ordering::Relaxed), toucher())
     }
 
     /// It was served `times` more, by way of references to it: none of this thread's.
@@ -455,7 +461,7 @@ impl Entry {
 
     /// It is the same copy as `other`, and was served as often.
     pub(crate) fn served_as(&self, other: &Entry) {
-        self.served.store(phase(self.fence().0).wrapping_add(other.hits()) & COUNT | toucher(), Ordering::Relaxed);
+        self.served.store(phase(self.fence().0).wrapping_add(other.hits()) & COUNT, Ordering::Relaxed);
     }
 
     pub(crate) fn hits(&self) -> u32 {
@@ -478,11 +484,25 @@ impl Entry {
         self.past().carried(self.hits(), self.watched_for(now))
     }
 
-    /// A thread's own reference to it: the same value, counted for itself.
+    /// A thread's own reference to it: the same value, counted for itself. What is shared anyway is in it as it is in the
+    /// entry, so that there is nothing else to look at.
     pub(crate) fn twin(self: &Resident) -> Resident {
-        let twin = relabelled(self, self.meta(), None, false);
+        let twin = match self.body.common() {
+            Common::Bytes(value) if self.is_bare() => self.with_body(Plain(value.clone())),
+            Common::SharedText(value) if self.is_bare() => self.with_body(Plain(value.clone())),
+            _ => relabelled(self, self.meta(), None, false),
+        };
         twin.set_place(Place::OWN);
         twin
+    }
+
+    /// Nothing but a value.
+    fn is_bare(&self) -> bool {
+        self.is_plain() && self.mark().is_none()
+    }
+
+    fn with_body(&self, body: impl Content) -> Resident {
+        Entry::of(self.meta(), (0, self.past()), self.weight as usize, body)
     }
 
     /// Whether it is a thread's own reference. Nobody needs to look at each use: whoever has it counts them.

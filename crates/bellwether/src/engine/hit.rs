@@ -210,7 +210,10 @@ impl Engine {
     #[inline]
     fn own(&self, space: &SpaceState, key: &KeyRef<'_>, at: Tick) -> Option<Resident> {
         match self.memory.copies.get(key, at) {
-            Seen::Good(own) => (self.serves(space, &own, at) || self.serves_marked(space, &own, at)).then_some(own),
+            Seen::Good(own) => {
+                let is_plain = own.is_plain() && own.fence() > space.newest_floor();
+                (is_plain || self.serves_marked(space, &own, at)).then_some(own)
+            }
             Seen::Nothing => None,
             Seen::Ended(spot) => self.new_own(space, key, spot, at),
         }

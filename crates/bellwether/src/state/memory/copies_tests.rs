@@ -11,7 +11,8 @@ use crate::policy::Policy;
 use crate::space::Space;
 use crate::weigh::Value;
 
-const READERS: usize = 3;
+/// So many that it hardly ever happens that all of them are of one class.
+const READERS: usize = 5;
 const KEYS: usize = 200;
 /// Longer than anything here may take.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -127,8 +128,8 @@ fn who_reads_alone_has_no_reference_and_who_is_alone_again_lets_go() {
     (0..1_000).for_each(|_| read());
     assert_eq!(memory(&space).copies.held().0, 0, "alone");
     assert!(!super::own::any());
-    while_read(&space, 1, 100, || {
-        until("the control: two threads have references to all, but for those of one set", || {
+    while_read(&space, READERS, 100, || {
+        until("the control: threads have references where they meet", || {
             read();
             memory(&space).copies.held().0 > 180
         });
@@ -155,8 +156,9 @@ fn references_of_idle_threads_are_let_go_and_hold_no_value() {
             // It lives on, and asks for nothing.
             until("nothing is held", || copies.held() == (0, 0));
         };
-        scope.spawn(read);
-        scope.spawn(read);
+        for _ in 0..READERS {
+            scope.spawn(read);
+        }
     });
     (0..100).for_each(|key| drop(space.remove(&key)));
     until("the values are gone", || std::sync::Arc::strong_count(&value) == 1);
@@ -167,7 +169,7 @@ fn what_references_lead_to_is_a_small_part_of_the_limit() {
     const LIMIT: u64 = 4 << 20;
     let (_cache, space) = space::<Vec<u8>>(LIMIT);
     (0..1_000).for_each(|key| assert!(space.put(&key, vec![0; 1 << 10])));
-    let most = while_read(&space, 2, 1_000, || {
+    let most = while_read(&space, READERS, 1_000, || {
         let mut most = 0;
         until("as much as a thread may have is had", || {
             most = most.max(memory(&space).copies.held().1);
@@ -180,7 +182,7 @@ fn what_references_lead_to_is_a_small_part_of_the_limit() {
     // One that is large beside that has none.
     (0..1_000).for_each(|key| assert!(space.put(&key, vec![0; 16 << 10])));
     until("those of what is gone are let go", || memory(&space).copies.held().0 == 0);
-    let held = while_read(&space, 2, 100, || {
+    let held = while_read(&space, READERS, 100, || {
         std::thread::sleep(Duration::from_millis(300));
         memory(&space).copies.held().0
     });

@@ -18,7 +18,7 @@ use crate::key::KeyRef;
 pub(super) const PLACES: usize = 2_048;
 /// A key may have one of the [`WAYS`] places of its set.
 const SETS: usize = PLACES / WAYS;
-/// Lookups after which a thread throws away what has ended.
+/// Lookups of other keys after which a thread throws away what has ended.
 const TIDY: u32 = 1 << 16;
 
 /// A thread's way to its reference: a line of the processor's caches.
@@ -75,12 +75,13 @@ struct Table {
     places: Vec<Option<Own>>,
     rivals: Vec<Rival>,
     taken: usize,
-    looks: u32,
+    /// Lookups of what is not here, since it was tidied.
+    missed: u32,
 }
 
 thread_local! {
     static OWN: RefCell<Table> = const {
-        RefCell::new(Table { tags: Vec::new(), places: Vec::new(), rivals: Vec::new(), taken: 0, looks: 0 })
+        RefCell::new(Table { tags: Vec::new(), places: Vec::new(), rivals: Vec::new(), taken: 0, missed: 0 })
     };
     /// Whether there is anything in `OWN`, for the price of one load: it needs neither a start nor an end.
     static ANY: Cell<bool> = const { Cell::new(false) };
@@ -185,11 +186,14 @@ impl Table {
 
     #[inline]
     fn look(&mut self, cache: &Arc<()>, key: &KeyRef<'_>, mark: &AtomicU64, at: Tick) -> Option<Seen> {
-        self.looks = self.looks.wrapping_add(1);
-        if self.looks >= TIDY {
-            self.tidy(at);
-        }
-        let place = set(key.hash) * WAYS + self.way(key.hash)?;
+        let Some(way) = self.way(key.hash) else {
+            self.missed += 1;
+            if self.missed >= TIDY {
+                self.tidy(at);
+            }
+            return None;
+        };
+        let place = set(key.hash) * WAYS + way;
         let own = self.places.get_mut(place)?.as_mut()?;
         if !own.is_of(cache, key) {
             return None;
@@ -207,7 +211,7 @@ impl Table {
     /// Throws away what has ended: of keys that are not asked for any more.
     #[cold]
     fn tidy(&mut self, at: Tick) {
-        self.looks = 0;
+        self.missed = 0;
         for place in 0..self.places.len() {
             let ended = self.places.get(place).and_then(Option::as_ref).is_some_and(|own| own.until <= at);
             if ended {
