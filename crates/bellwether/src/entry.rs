@@ -16,6 +16,7 @@ use bellwether_core::time::{Span, Tick};
 
 use crate::common::Common;
 use crate::key::Key;
+use crate::observe::counters;
 use crate::place::Place;
 use crate::weigh::Value;
 use extra::weight_of;
@@ -25,8 +26,9 @@ pub(crate) use extra::{Extra, Tag};
 /// so that one store and one limit serve every space. One allocation, body included. Its key is the
 /// store's, which compares it beside the pointer that leads here.
 pub(crate) struct Entry<B: ?Sized = dyn Content> {
-    /// Served so often since stored, counted from the entry's [`phase`]. Written without a read-modify-write: approximate on
-    /// purpose. In front, beside the count of references: what a hit writes.
+    /// Served so often since stored, counted from the entry's [`phase`], and above [`COUNT`] which thread it was that wrote
+    /// this. Written without a read-modify-write: approximate on purpose. In front, beside the count of references: what a
+    /// hit writes.
     served: AtomicU32,
     /// The meta, with `EXPIRED` and `EXTRA`.
     packed: Packed,
@@ -39,6 +41,9 @@ pub(crate) struct Entry<B: ?Sized = dyn Content> {
     place: AtomicU32,
     body: B,
 }
+
+/// The part of `served` that counts: as much as the books of who goes first look at.
+const COUNT: u32 = (1 << 29) - 1;
 
 /// Flag of an entry that was soft-invalidated: at most a rescue.
 const EXPIRED: u32 = 0b01;
@@ -231,6 +236,27 @@ impl From<Option<Box<Extra>>> for Aside {
     }
 }
 
+/// What [`Entry::touch`] found.
+#[derive(Clone, Copy)]
+pub(crate) struct Touched {
+    /// How often it was served by now, for [`Entry::is_due`].
+    pub(crate) served: u32,
+    /// Another thread served it last.
+    pub(crate) met: bool,
+}
+
+/// This thread as entries note who served them last: seven are told apart, and it is nobody before a thread has counted.
+#[inline]
+fn toucher() -> u32 {
+    counters::class() << COUNT.count_ones()
+}
+
+/// Whether what was noted is neither this thread nor nobody.
+#[inline]
+fn is_another(served: u32, toucher: u32) -> bool {
+    (served ^ toucher) > COUNT && served > COUNT
+}
+
 /// A shared entry.
 pub(crate) type Resident = Arc<Entry>;
 
@@ -395,23 +421,30 @@ impl Entry {
         Arc::strong_count(of) as u64 ^ u64::from(of.place.load(Ordering::Relaxed))
     }
 
-    /// It is served once more: so often by now, counted from its phase.
+    /// It is served once more: so often by now, counted from its phase, and whether another thread served it last.
     #[inline]
-    pub(crate) fn touch(&self) -> u32 {
-        let served = self.count().wrapping_add(1);
+    pub(crate) fn touch(&self) -> Touched {
+        let (before, toucher) = (self.served.load(Ordering::Relaxed), toucher());
+        let served = before.wrapping_add(1) & COUNT | toucher;
         self.served.store(served, Ordering::Relaxed);
-        served
+        Touched { served, met: is_another(before, toucher) }
     }
 
-    /// What [`Entry::touch`] gave last, to whomever.
+    /// What [`Entry::touch`] counted last, for whomever.
     #[inline]
     pub(crate) fn count(&self) -> u32 {
-        self.served.load(Ordering::Relaxed)
+        self.served.load(Ordering::Relaxed) & COUNT
     }
 
-    /// It was served `times` more, by way of references to it.
+    /// Whether another thread served it last.
+    pub(crate) fn is_met(&self) -> bool {
+        is_another(self.served.load(Ordering::Relaxed), toucher())
+    }
+
+    /// It was served `times` more, by way of references to it: none of this thread's.
     pub(crate) fn served(&self, times: u32) {
-        self.served.store(self.count().wrapping_add(times), Ordering::Relaxed);
+        let before = self.served.load(Ordering::Relaxed);
+        self.served.store(before.wrapping_add(times) & COUNT | before & !COUNT, Ordering::Relaxed);
     }
 
     /// Whether the detector of hot keys looks at the hit for which [`Entry::touch`] gave this.
@@ -428,11 +461,11 @@ impl Entry {
 
     /// It is the same copy as `other`, and was served as often.
     pub(crate) fn served_as(&self, other: &Entry) {
-        self.served.store(phase(self.fence().0).wrapping_add(other.hits()), Ordering::Relaxed);
+        self.served.store(phase(self.fence().0).wrapping_add(other.hits()) & COUNT, Ordering::Relaxed);
     }
 
     pub(crate) fn hits(&self) -> u32 {
-        self.count().wrapping_sub(phase(self.fence().0))
+        self.count().wrapping_sub(phase(self.fence().0)) & COUNT
     }
 
     /// How often its key was read before.
@@ -449,6 +482,33 @@ impl Entry {
     /// What its successor remembers of how often the key was read.
     pub(crate) fn carried(&self, now: Tick) -> Past {
         self.past().carried(self.hits(), self.watched_for(now))
+    }
+
+    /// A thread's own reference to it: the same value, counted for itself. What is shared anyway is in it as it is in the
+    /// entry, so that there is nothing else to look at.
+    pub(crate) fn twin(self: &Resident) -> Resident {
+        let twin = match self.body.common() {
+            Common::Bytes(value) if self.is_bare() => self.with_body(Plain(value.clone())),
+            Common::SharedText(value) if self.is_bare() => self.with_body(Plain(value.clone())),
+            _ => relabelled(self, self.meta(), None, false),
+        };
+        twin.set_place(Place::OWN);
+        twin
+    }
+
+    /// Nothing but a value.
+    fn is_bare(&self) -> bool {
+        self.is_plain() && self.mark().is_none()
+    }
+
+    fn with_body(&self, body: impl Content) -> Resident {
+        Entry::of(self.meta(), (0, self.past()), self.weight as usize, body)
+    }
+
+    /// Whether it is a thread's own reference. Nobody needs to look at each use: whoever has it counts them.
+    #[inline]
+    pub(crate) fn is_twin(&self) -> bool {
+        self.place() == Place::OWN
     }
 
     pub(crate) fn place(&self) -> Place {
