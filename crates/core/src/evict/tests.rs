@@ -1,3 +1,5 @@
+//! Does the right one go, whatever was asked for, written and removed?
+
 use std::cell::Cell;
 use std::collections::BTreeMap;
 
