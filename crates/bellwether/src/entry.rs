@@ -1,6 +1,7 @@
 //! What does the memory tier hold? A meta, a body of any type, and little more.
 
 mod extra;
+mod served;
 #[cfg(test)]
 mod tests;
 
@@ -20,13 +21,16 @@ use crate::place::Place;
 use crate::weigh::Value;
 use extra::weight_of;
 pub(crate) use extra::{Extra, Tag};
+use served::COUNT;
+pub(crate) use served::Touched;
 
 /// An entry whose body's type is known to its space alone: the one place where types are erased,
 /// so that one store and one limit serve every space. One allocation, body included. Its key is the
 /// store's, which compares it beside the pointer that leads here.
 pub(crate) struct Entry<B: ?Sized = dyn Content> {
-    /// Served so often since stored, counted from the entry's [`phase`]. Written without a read-modify-write: approximate on
-    /// purpose. In front, beside the count of references: what a hit writes.
+    /// Served so often since stored, counted from the entry's [`phase`], and above [`COUNT`] which thread it was that wrote
+    /// this. Written without a read-modify-write: approximate on purpose. In front, beside the count of references: what a
+    /// hit writes.
     served: AtomicU32,
     /// The meta, with `EXPIRED` and `EXTRA`.
     packed: Packed,
@@ -395,25 +399,6 @@ impl Entry {
         Arc::strong_count(of) as u64 ^ u64::from(of.place.load(Ordering::Relaxed))
     }
 
-    /// It is served once more: so often by now, counted from its phase.
-    #[inline]
-    pub(crate) fn touch(&self) -> u32 {
-        let served = self.count().wrapping_add(1);
-        self.served.store(served, Ordering::Relaxed);
-        served
-    }
-
-    /// What [`Entry::touch`] gave last, to whomever.
-    #[inline]
-    pub(crate) fn count(&self) -> u32 {
-        self.served.load(Ordering::Relaxed)
-    }
-
-    /// It was served `times` more, by way of references to it.
-    pub(crate) fn served(&self, times: u32) {
-        self.served.store(self.count().wrapping_add(times), Ordering::Relaxed);
-    }
-
     /// Whether the detector of hot keys looks at the hit for which [`Entry::touch`] gave this.
     #[inline]
     pub(crate) fn is_due(&self, sampling: Sampling, served: u32) -> bool {
@@ -428,11 +413,11 @@ impl Entry {
 
     /// It is the same copy as `other`, and was served as often.
     pub(crate) fn served_as(&self, other: &Entry) {
-        self.served.store(phase(self.fence().0).wrapping_add(other.hits()), Ordering::Relaxed);
+        self.served.store(phase(self.fence().0).wrapping_add(other.hits()) & COUNT, Ordering::Relaxed);
     }
 
     pub(crate) fn hits(&self) -> u32 {
-        self.count().wrapping_sub(phase(self.fence().0))
+        self.count().wrapping_sub(phase(self.fence().0)) & COUNT
     }
 
     /// How often its key was read before.

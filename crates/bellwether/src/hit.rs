@@ -5,7 +5,7 @@ use bellwether_core::time::Tick;
 use bellwether_core::why::Why;
 
 use crate::cached::Cached;
-use crate::engine::hit::{Glance, Look, Unfit};
+use crate::engine::hit::{Closely, Glance, Look, Unfit};
 use crate::entry::Resident;
 use crate::error::Error;
 use crate::key::{CacheKey, KeyRef};
@@ -52,8 +52,8 @@ impl<K: CacheKey + ?Sized, V: Value> Space<K, V> {
     #[inline(always)] // four words would come back by memory, written one by one and read in pairs: a quarter of a hit
     pub fn hit(&self, key: &K) -> Option<Cached<V>> {
         match self.glance(key) {
-            Ok(Glance { entry, at, due }) => {
-                let entry = if due { self.look_closely(key, entry) } else { entry };
+            Ok(Glance { entry, at, closely }) => {
+                let entry = if closely.any() { self.look_closely(key, entry, closely) } else { entry };
                 Some(Cached::of_value(entry, Why::Hit, at))
             }
             Err(unfit) => {
@@ -70,12 +70,12 @@ impl<K: CacheKey + ?Sized, V: Value> Space<K, V> {
         key.with_bytes(|bytes| engine.glance(state, bytes))
     }
 
-    /// A hit that the detector of hot keys looks at. It pays for the key's hash once more.
+    /// A hit that is to be looked at. It pays for the key's hash once more.
     #[cold]
     #[inline(never)]
-    pub(crate) fn look_closely(&self, key: &K, entry: Resident) -> Resident {
+    pub(crate) fn look_closely(&self, key: &K, entry: Resident, closely: Closely) -> Resident {
         let Shared { engine, state, .. } = &*self.shared;
-        key.with_bytes(|bytes| engine.look_at_hit(state, &KeyRef::new(state.id, bytes, &engine.seed), entry))
+        key.with_bytes(|bytes| engine.look_at_hit(state, &KeyRef::new(state.id, bytes, &engine.seed), entry, closely))
     }
 
     /// What is known of a key that has no value.
@@ -95,8 +95,8 @@ impl<K: CacheKey + ?Sized, V: Value> Space<K, V> {
     /// A hit that was more than a glance; its entry was touched once.
     #[cold]
     fn look_if_due(&self, key: &K, entry: Resident) -> Resident {
-        let due = entry.is_due(self.shared.engine.heat.sampling(), entry.count());
-        if due { self.look_closely(key, entry) } else { entry }
+        let due = entry.is_due(self.shared.engine.heat.sampling(), entry.count()) && !entry.is_twin();
+        if due { self.look_closely(key, entry, Closely { due, met: false }) } else { entry }
     }
 
     /// A fresh value that carries tags, or is early but not yet to be refreshed. It comes back in registers as well.

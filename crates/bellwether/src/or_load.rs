@@ -11,7 +11,7 @@ use crate::asked::{Terms, erase};
 use crate::cached::Cached;
 use crate::ctx::LoadCtx;
 use crate::engine::due::Due;
-use crate::engine::hit::{Glance, Unfit};
+use crate::engine::hit::{Closely, Glance, Unfit};
 use crate::entry::Resident;
 use crate::error::Error;
 use crate::key::CacheKey;
@@ -56,8 +56,8 @@ where
         let this = self.get_mut();
         let unfit = match this {
             OrLoad::Asked { space, key, terms, .. } if terms.is_none_or(Terms::takes_any) => match space.glance(key) {
-                Ok(Glance { entry, at, due }) => {
-                    let entry = if due { this.look_closely(entry) } else { entry };
+                Ok(Glance { entry, at, closely }) => {
+                    let entry = if closely.any() { this.look_closely(entry, closely) } else { entry };
                     // Not even noted that it is answered: that would be something to write for each hit.
                     return Poll::Ready(Ok(Cached::of_value(entry, Why::Hit, at)));
                 }
@@ -78,13 +78,13 @@ where
     Fut: Future<Output = Result<Loaded<V>, E>> + Send,
     E: Into<LoadError>,
 {
-    /// A hit that the detector of hot keys looks at. What it needs is read anew from here: kept at hand it would be put aside
+    /// A hit that is to be looked at. What it needs is read anew from here: kept at hand it would be put aside
     /// for each hit.
     #[cold]
     #[inline(never)]
-    fn look_closely(&self, entry: Resident) -> Resident {
+    fn look_closely(&self, entry: Resident, closely: Closely) -> Resident {
         match self {
-            OrLoad::Asked { space, key, .. } => space.look_closely(key, entry),
+            OrLoad::Asked { space, key, .. } => space.look_closely(key, entry, closely),
             OrLoad::Missed(_) | OrLoad::Answered => entry,
         }
     }

@@ -8,6 +8,8 @@ pub(crate) struct Place(pub(crate) u32);
 impl Place {
     /// No place: not here.
     pub(crate) const NONE: Place = Place(u32::MAX);
+    /// No place either: not the store's at all, but a thread's own reference to what is.
+    pub(crate) const OWN: Place = Place(u32::MAX - 1);
     /// Where a walk begins.
     pub(crate) const FIRST: Place = Place(0);
 }

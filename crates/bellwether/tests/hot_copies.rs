@@ -96,9 +96,16 @@ fn a_reference_ends_with_its_value_and_pins_none_that_was_replaced() {
     }
     let value: std::sync::Arc<str> = "first".into();
     assert!(strings.put(&KEY, value.clone()));
-    for _ in 0..100 {
-        assert_eq!(&**strings.hit(&KEY).expect("it is there"), "first");
-    }
+    // References are taken where threads meet.
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                for _ in 0..10_000 {
+                    assert_eq!(&**strings.hit(&KEY).expect("it is there"), "first");
+                }
+            });
+        }
+    });
     assert!(strings.put(&KEY, std::sync::Arc::<str>::from("second")));
     // This thread does not look again; whoever tidies lets go in its place.
     while std::sync::Arc::strong_count(&value) > 1 {
@@ -121,11 +128,17 @@ fn a_value_that_ends_is_not_served_by_a_reference() {
     }
     let before = Instant::now();
     assert!(short.put(&KEY, 1));
-    let mut last = Instant::now();
-    while short.hit(&KEY).is_some() {
-        last = Instant::now();
-        assert!(before.elapsed() < Duration::from_secs(20), "served for ever");
-    }
-    assert!(last.duration_since(before) >= Duration::from_millis(200), "it was served while it was fresh");
+    let read = || {
+        let mut last = Instant::now();
+        while short.hit(&KEY).is_some() {
+            last = Instant::now();
+            assert!(before.elapsed() < Duration::from_secs(20), "served for ever");
+        }
+        assert!(last.duration_since(before) >= Duration::from_millis(200), "it was served while it was fresh");
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(read);
+        read();
+    });
     drop(space);
 }

@@ -21,6 +21,7 @@ pub fn commands(data: &[u8]) {
     for limits in [Limits::NORMAL, Limits::BEFORE_AUTH, TIGHT] {
         let story = commands_in(limits, [bytes]);
         assert_eq!(commands_in(limits, cut(bytes, seed)), story, "cut by {seed}");
+        assert_eq!(commands_by(limits, cut(bytes, seed), true), story, "cut by {seed}, GETs looked for first");
         if bytes.len() <= BYTEWISE {
             assert_eq!(commands_in(limits, bytes.chunks(1)), story, "bytewise");
         }
@@ -75,10 +76,21 @@ fn cut(mut bytes: &[u8], seed: u8) -> Vec<&[u8]> {
 type Story = (Vec<Vec<Vec<u8>>>, Option<ProtocolError>, usize);
 
 fn commands_in<'a>(limits: Limits, chunks: impl IntoIterator<Item = &'a [u8]>) -> Story {
+    commands_by(limits, chunks, false)
+}
+
+/// With `gets`, each is first asked for as a GET.
+fn commands_by<'a>(limits: Limits, chunks: impl IntoIterator<Item = &'a [u8]>, gets: bool) -> Story {
     let (mut parser, mut buffer, mut commands) = (Parser::new(limits), Vec::new(), Vec::new());
     for chunk in chunks {
         buffer.extend_from_slice(chunk);
         loop {
+            if gets && let Some((key, consumed)) = parser.get(&buffer) {
+                // However it is spelled.
+                commands.push(vec![buffer[8..11].to_vec(), buffer[key].to_vec()]);
+                buffer.drain(..consumed);
+                continue;
+            }
             let parsed = match parser.next(&buffer) {
                 Ok(Some(parsed)) => parsed,
                 Ok(None) => break,

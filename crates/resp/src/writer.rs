@@ -175,8 +175,16 @@ impl<'a, O: Output> Writer<'a, O> {
 
     #[inline]
     fn header(&mut self, kind: u8, number: i64) {
-        if let Ok(digit @ 0..=9) = u8::try_from(number) {
-            return self.output.append(&[kind, b'0' + digit, b'\r', b'\n']);
+        // Lengths have few digits: these are put together in registers, and no copy waits for them.
+        let digit = |power: u32| b'0' + (number as u32 / power % 10) as u8;
+        match number {
+            0..=9 => return self.output.append(&[kind, digit(1), b'\r', b'\n']),
+            10..=99 => return self.output.append(&[kind, digit(10), digit(1), b'\r', b'\n']),
+            100..=999 => return self.output.append(&[kind, digit(100), digit(10), digit(1), b'\r', b'\n']),
+            1000..=9999 => {
+                return self.output.append(&[kind, digit(1000), digit(100), digit(10), digit(1), b'\r', b'\n']);
+            }
+            _ => {}
         }
         let mut digits = itoa::Buffer::new();
         let digits = digits.format(number).as_bytes();

@@ -31,6 +31,7 @@ impl Allowance {
 
 impl Part {
     /// Says that this part has `bytes` now. False: there is no room for so many, and it has what it had.
+    #[inline]
     pub(crate) fn set(&mut self, bytes: usize) -> bool {
         let used = &self.of.used;
         if bytes > self.bytes {

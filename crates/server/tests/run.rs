@@ -119,3 +119,54 @@ fn strangers_who_say_nothing_are_closed_and_friends_are_not() {
     answers(&mut friend, "PING\r\n", "+PONG\r\n");
     assert!(server.stop());
 }
+
+/// A GET as clients send it.
+fn get(key: &str) -> String {
+    format!("*2\r\n$3\r\nGET\r\n${}\r\n{key}\r\n", key.len())
+}
+
+#[test]
+fn gets_that_come_together_are_answered_each_on_its_own_connection() {
+    let server = Server::start(configured("127.0.0.1:0", "")).expect("it starts");
+    let mut streams: Vec<TcpStream> = (0..40).map(|_| connect(server.address(Face::Redis))).collect();
+    // Some are longer than what is sent at once while nobody reads.
+    let value = |n: usize| format!("v{n}").repeat(if n.is_multiple_of(7) { 20_000 } else { 1 });
+    let answer = |n: usize| format!("${}\r\n{}\r\n", value(n).len(), value(n));
+    for (n, stream) in streams.iter_mut().enumerate() {
+        let (key, value) = (format!("kv:{n}"), value(n));
+        let set = format!("*3\r\n$3\r\nSET\r\n${}\r\n{key}\r\n${}\r\n{value}\r\n", key.len(), value.len());
+        answers(stream, &set, "+OK\r\n");
+    }
+    for round in 0..100 {
+        for (n, stream) in streams.iter_mut().enumerate() {
+            // Two at once, and one that comes in two parts: these are answered by their connections.
+            let key = get(&format!("kv:{}", (n + round) % 40));
+            let input = if (n + round).is_multiple_of(11) { key.repeat(2) } else { key };
+            let (first, rest) = input.split_at(if (n + round).is_multiple_of(13) { 9 } else { 0 });
+            for part in [first, rest] {
+                stream.write_all(part.as_bytes()).expect("it can be sent");
+            }
+        }
+        for (n, stream) in streams.iter_mut().enumerate() {
+            let expected = answer((n + round) % 40).repeat(if (n + round).is_multiple_of(11) { 2 } else { 1 });
+            answers(stream, "", &expected);
+        }
+    }
+    // Who sends nothing more still gets what it asked for; the others are answered before the server is gone.
+    for (n, stream) in streams.iter_mut().enumerate() {
+        stream.write_all(get(&format!("kv:{n}")).as_bytes()).expect("it can be sent");
+        if n.is_multiple_of(2) {
+            stream.shutdown(std::net::Shutdown::Write).expect("it is open");
+        }
+    }
+    let stopping = std::thread::spawn(move || {
+        let begun = Instant::now();
+        (server.stop(), begun.elapsed())
+    });
+    for (n, stream) in streams.iter_mut().enumerate() {
+        answers(stream, "", &answer(n));
+        assert_eq!(stream.read(&mut [0; 1]).expect("it is closed in order"), 0);
+    }
+    let (drained, took) = stopping.join().expect("no panic");
+    assert!(drained && took < Duration::from_secs(5), "{took:?}");
+}

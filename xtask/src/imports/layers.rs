@@ -20,7 +20,7 @@ const LAYERS: [Layers; 5] = [
                 "weigh",
                 "common",
                 "key",
-                "timer",
+                "place",
                 "token",
                 "error",
                 "policy",

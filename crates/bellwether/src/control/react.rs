@@ -20,8 +20,6 @@ use crate::state::memory::copies::Copies;
 use crate::state::plan::{Plan, Planned, Sight, Toll, Verdict};
 use crate::state::space::SpaceState;
 
-/// Windows for which references are looked after once no key has any: whoever was about to put one down has.
-const UNTIDY: u32 = 10;
 /// A step of undoing takes at least so long.
 const UNDOING: Span = Span::ms(100);
 /// Ahead of the end of a value a worker refreshes it: 1.2 times the p99 of its loads, and never less than two ticks of
@@ -35,8 +33,6 @@ pub(crate) struct Reactor {
     kept: HashMap<Key, Kept, ByCarriedHash>,
     /// By place: whose references threads may hold.
     places: HashMap<usize, Key>,
-    /// Threads may still have put down references since the last of them was given up.
-    untidy: u32,
     splits: Splits,
 }
 
@@ -55,12 +51,9 @@ type Spaces = HashMap<u32, Arc<SpaceState>>;
 impl Reactor {
     /// A window is over: `seen` are all keys that are watched or hot.
     pub(crate) fn react(&mut self, engine: &Arc<Engine>, seen: &[Verdict], sight: Sight) {
+        engine.memory.copies.tidy(sight.now);
         let announced = engine.plans.announced(sight.now);
         if seen.is_empty() && announced.is_empty() && self.kept.is_empty() {
-            if self.untidy > 0 {
-                self.untidy -= 1;
-                engine.memory.copies.tidy(sight.now);
-            }
             return;
         }
         let spaces: Spaces = engine.spaces.read().values().map(|space| (space.id, space.clone())).collect();
@@ -73,7 +66,7 @@ impl Reactor {
         }
         self.plan(engine, &spaces, wanted, sight);
         self.undo(&spaces, sight.now);
-        self.settle(engine, &spaces, sight.now);
+        self.settle(engine, &spaces);
         self.work(engine, &spaces, sight.now);
     }
 
@@ -85,7 +78,7 @@ impl Reactor {
             settled.map(|(key, kept)| (key.clone(), (kept.situation.hot, kept.situation.announced))).collect();
         wanted.entry(verdict.key.clone()).or_default().0 = Some(verdict.hot);
         self.plan(engine, &spaces, wanted, sight);
-        self.settle(engine, &spaces, sight.now);
+        self.settle(engine, &spaces);
     }
 
     /// Plans for those that there is room for; the others are to be undone.
@@ -149,7 +142,7 @@ impl Reactor {
     }
 
     /// Puts what is planned into force.
-    fn settle(&mut self, engine: &Arc<Engine>, spaces: &Spaces, now: Tick) {
+    fn settle(&mut self, engine: &Arc<Engine>, spaces: &Spaces) {
         let planned = |kept: &Kept| {
             let reaction = kept.undone.of(kept.course.reaction());
             Planned {
@@ -163,14 +156,14 @@ impl Reactor {
         };
         let by_key: HashMap<_, _, ByCarriedHash> =
             self.kept.iter().map(|(key, kept)| (key.clone(), planned(kept))).collect();
-        self.place(engine, &by_key, now);
+        self.place(engine, &by_key);
         self.splits.follow(engine, spaces, &by_key);
         engine.plans.replace(Plan { by_key });
     }
 
     /// Gives each key whose references threads may hold its place: of those that want the same the hottest, and who has
     /// it already keeps it from those that are no hotter.
-    fn place(&mut self, engine: &Engine, by_key: &HashMap<Key, Planned, ByCarriedHash>, now: Tick) {
+    fn place(&mut self, engine: &Engine, by_key: &HashMap<Key, Planned, ByCarriedHash>) {
         let copies = &engine.memory.copies;
         let share = |key: &Key| by_key.get(key).and_then(|planned| planned.hot).map_or(0.0, |hot| hot.share);
         let wants = |key: &Key| by_key.get(key).is_some_and(|planned| planned.reaction.own_copies);
@@ -192,8 +185,6 @@ impl Reactor {
             copies.plan(*place, Some(key.hash));
         }
         self.places = places;
-        self.untidy = UNTIDY;
-        copies.tidy(now);
     }
 
     /// Refreshes what is due and has a worker, although nobody reads it at this moment; what was announced is loaded.

@@ -9,8 +9,10 @@ use bellwether_core::time::Tick;
 use bellwether_core::why::Why;
 
 use crate::engine::{Engine, draw};
-use crate::entry::{Entry, Resident};
+use crate::entry::{Entry, Resident, Touched};
 use crate::key::{Key, KeyRef, Sought, of_space};
+use crate::state::memory::copies::{Seen, Spot};
+use crate::state::memory::own;
 use crate::state::space::SpaceState;
 
 /// What memory says to a reader.
@@ -29,8 +31,24 @@ pub(crate) enum Look {
 pub(crate) struct Glance {
     pub(crate) entry: Resident,
     pub(crate) at: Tick,
-    /// The detector of hot keys looks at this hit.
+    pub(crate) closely: Closely,
+}
+
+/// What is to be looked at about a hit, beside serving it.
+#[derive(Clone, Copy)]
+pub(crate) struct Closely {
+    /// The detector of hot keys looks at it.
     pub(crate) due: bool,
+    /// This thread met another at the entry.
+    pub(crate) met: bool,
+}
+
+impl Closely {
+    /// Whether anything is.
+    #[inline(always)]
+    pub(crate) fn any(self) -> bool {
+        self.due | self.met
+    }
 }
 
 /// What a glance found that may not be served as it is, and as of when: to be judged.
@@ -57,30 +75,35 @@ impl Engine {
     /// than that, costs more than to find it again there.
     #[inline(always)]
     pub(crate) fn glance(&self, space: &SpaceState, bytes: &[u8]) -> Result<Glance, Unfit> {
-        if self.memory.copies.any() {
-            return self.glance_at_own(space, bytes);
-        }
-        let Some(entry) = self.stored(&space.id, bytes) else { return Err(None) };
+        let entry = if own::any() { self.nearest(space, bytes) } else { self.stored(&space.id, bytes) };
+        let Some(entry) = entry else { return Err(None) };
         let at = self.clock.coarse();
-        let served = entry.touch();
+        let touched = entry.touch();
         if !self.serves(space, &entry, at) {
-            return self.glance_again(space, entry, at, served);
+            return self.glance_again(space, entry, at, touched);
         }
         space.count(Why::Hit);
-        let due = entry.is_due(self.heat.sampling(), served);
-        Ok(Glance { entry, at, due })
+        let closely = self.closely(&entry, touched);
+        Ok(Glance { entry, at, closely })
     }
 
     /// As [`Engine::glance`], of an entry that is not plain: it may have tags. Apart, and the entry handed over and back, so
     /// that a plain hit has nothing of it.
     #[inline(never)]
-    fn glance_again(&self, space: &SpaceState, entry: Resident, at: Tick, served: u32) -> Result<Glance, Unfit> {
+    fn glance_again(&self, space: &SpaceState, entry: Resident, at: Tick, touched: Touched) -> Result<Glance, Unfit> {
         if !self.serves_marked(space, &entry, at) {
             return Err(Some((entry, at)));
         }
         space.count(Why::Hit);
-        let due = entry.is_due(self.heat.sampling(), served);
-        Ok(Glance { entry, at, due })
+        let closely = self.closely(&entry, touched);
+        Ok(Glance { entry, at, closely })
+    }
+
+    /// What is to be looked at about a hit that touched `entry`.
+    #[inline(always)]
+    fn closely(&self, entry: &Entry, Touched { served, met }: Touched) -> Closely {
+        let due = entry.is_due(self.heat.sampling(), served) && !entry.is_twin();
+        Closely { due, met }
     }
 
     /// The value that the store has. Made for the path of a hit alone, with a store's search that is part of it.
@@ -89,18 +112,11 @@ impl Engine {
         self.memory.hit(&Sought { hash: of_space(self.seed.of_bytes(bytes), *space), bytes, space })
     }
 
-    /// As [`Engine::glance`], where threads hold references of their own to some keys.
+    /// The same for a thread that has references of its own to some values: to one of these its own.
     #[inline(never)]
-    fn glance_at_own(&self, space: &SpaceState, bytes: &[u8]) -> Result<Glance, Unfit> {
-        let (key, mut unfit) = (KeyRef::new(space.id, bytes, &self.seed), None);
-        match self.glance_alone(space, &key, &mut unfit) {
-            Some((entry, at, served)) => {
-                space.count(Why::Hit);
-                let due = served.is_some_and(|served| entry.is_due(self.heat.sampling(), served));
-                Ok(Glance { entry, at, due })
-            }
-            None => Err(unfit),
-        }
+    fn nearest(&self, space: &SpaceState, bytes: &[u8]) -> Option<Resident> {
+        let key = KeyRef::new(space.id, bytes, &self.seed);
+        self.own(space, &key, self.clock.coarse()).or_else(|| self.memory.value(&key))
     }
 
     /// What is known of a key that has no value, to be judged.
@@ -117,23 +133,20 @@ impl Engine {
         Some((entry, self.clock.coarse()))
     }
 
-    /// The same, for who counts and looks by himself: with how often it was served, if that is known.
+    /// The same, for who counts and looks by himself.
     fn glance_alone(
         &self,
         space: &SpaceState,
         key: &KeyRef<'_>,
         unfit: &mut Unfit,
-    ) -> Option<(Resident, Tick, Option<u32>)> {
+    ) -> Option<(Resident, Tick, Closely)> {
         let at = self.clock.coarse();
-        if self.memory.copies.has(key.hash)
-            && let Some(entry) = self.own(space, key, at)
-        {
-            return Some((entry, at, None));
-        }
-        let entry = self.memory.get(key)?;
-        let served = entry.touch();
+        let own = if own::any() { self.own(space, key, at) } else { None };
+        let entry = own.or_else(|| self.memory.get(key))?;
+        let touched = entry.touch();
         if self.serves(space, &entry, at) || self.serves_marked(space, &entry, at) {
-            return Some((entry, at, Some(served)));
+            let closely = self.closely(&entry, touched);
+            return Some((entry, at, closely));
         }
         *unfit = Some((entry, at));
         None
@@ -163,14 +176,13 @@ impl Engine {
         found: &mut [Option<Resident>],
     ) -> (Tick, u32) {
         let (at, mut plain) = (self.clock.coarse(), 0);
-        if keys.iter().any(|key| self.memory.copies.has(key.hash)) {
+        if own::any() && keys.iter().any(|key| own::may_have(key.hash)) {
             for (nth, (found, key)) in found.iter_mut().zip(keys).enumerate() {
                 let mut unfit = None;
                 *found = match self.glance_alone(space, key, &mut unfit) {
-                    Some((entry, _, served)) => {
+                    Some((entry, _, closely)) => {
                         plain |= 1 << nth;
-                        let due = served.is_some_and(|served| entry.is_due(self.heat.sampling(), served));
-                        Some(if due { self.look_at_hit(space, key, entry) } else { entry })
+                        Some(if closely.any() { self.look_at_hit(space, key, entry, closely) } else { entry })
                     }
                     None => unfit.map(|(entry, _)| entry),
                 };
@@ -181,44 +193,49 @@ impl Engine {
         let floor = space.newest_floor();
         for (nth, (place, key)) in found.iter_mut().zip(keys).enumerate() {
             let Some(entry) = place else { continue };
-            let served = entry.touch();
+            let touched = entry.touch();
             let is_plain = at < entry.calm_until() && entry.is_plain() && entry.fence() > floor;
             let serves = is_plain || self.serves_marked(space, entry, at);
             plain |= u32::from(serves) << nth;
-            if serves && entry.is_due(self.heat.sampling(), served) {
-                *place = place.take().map(|entry| self.look_at_hit(space, key, entry));
+            let closely = self.closely(entry, touched);
+            if serves && closely.any() {
+                *place = place.take().map(|entry| self.look_at_hit(space, key, entry, closely));
             }
         }
         (at, plain)
     }
 
-    /// This thread's own reference to a key of which each may hold one, if it may be served as it is. In two registers: a
-    /// [`Look`] or an [`Unfit`] would be written to memory and read back in larger pieces.
-    #[inline(never)]
+    /// This thread's own reference to a key, if it has one that may be served as it is: all else is judged by what the
+    /// store has.
+    #[inline]
     fn own(&self, space: &SpaceState, key: &KeyRef<'_>, at: Tick) -> Option<Resident> {
-        let copies = &self.memory.copies;
-        let own = copies.get(key, at, space.newest_floor(), || self.tags.generation());
-        if own.is_some() { own } else { self.new_own(space, key, at) }
+        match self.memory.copies.get(key, at) {
+            Seen::Good(own) => {
+                let is_plain = own.is_plain() && own.fence() > space.newest_floor();
+                (is_plain || self.serves_marked(space, &own, at)).then_some(own)
+            }
+            Seen::Nothing => None,
+            Seen::Ended(spot) => self.new_own(space, key, spot, at),
+        }
     }
 
-    /// A new one, or the one that it has for another while.
+    /// A new one at a spot, or the one that it has for another while.
     #[cold]
-    fn new_own(&self, space: &SpaceState, key: &KeyRef<'_>, at: Tick) -> Option<Resident> {
+    #[inline(never)]
+    pub(crate) fn new_own(&self, space: &SpaceState, key: &KeyRef<'_>, spot: Spot, at: Tick) -> Option<Resident> {
         let copies = &self.memory.copies;
-        // Both before the store and the floors are read: what changes after that makes the reference void.
-        let before = copies.before(key.hash, self.tags.generation())?;
-        let entry = self.memory.get(key)?;
-        let fits = entry.kind() == Kind::Value && !entry.expired() && at < entry.calm_until();
-        let newest = space.newest_floor().max(self.tags.floor_of(&entry).newest());
-        if !fits || entry.fence() <= newest {
+        // Before the store is read: what changes after that makes the reference void.
+        let before = copies.before(key.hash)?;
+        let entry = self.memory.value(key)?;
+        if !self.serves(space, &entry, at) && !self.serves_marked(space, &entry, at) {
             return None;
         }
-        let (own, uses) = copies.put(key, &entry, before, at)?;
+        let (own, uses) = copies.put(spot, key, &entry, before, at)?;
         entry.touch();
         // Who has a reference counts what it is used for: nobody needs to look at each use.
         let drawn = Drawn { nth: uses.into(), weight: uses.saturating_add(1) };
         self.look_at_read(space, key, Some(&entry), drawn);
-        Some(own)
+        own
     }
 
     /// The decision where a glance was not enough.

@@ -3,6 +3,7 @@
 use bellwether_core::heat::sample::{Drawn, Sampling};
 
 use crate::engine::Engine;
+use crate::engine::hit::Closely;
 use crate::entry::{Entry, Resident};
 use crate::key::KeyRef;
 use crate::state::heat::{Access, Asked};
@@ -12,15 +13,29 @@ use crate::state::space::SpaceState;
 const WRITES: Sampling = Sampling::one_in(1);
 
 impl Engine {
-    /// A hit for which its entry is due to be looked at.
+    /// A hit that is due to be looked at, or at whose entry this thread met another.
     ///
     /// The entry goes in and comes back in registers: to be looked at by reference, those of all other hits would have to be
     /// written to memory as well, in two words that are read back as one, which takes as long as half of a lookup.
     #[cold]
     #[inline(never)]
-    pub(crate) fn look_at_hit(&self, space: &SpaceState, key: &KeyRef<'_>, entry: Resident) -> Resident {
-        let drawn = Drawn { nth: u64::from(entry.hits()), weight: entry.sampled(self.heat.sampling()).weight() };
-        self.look_at_read(space, key, Some(&entry), drawn);
+    pub(crate) fn look_at_hit(
+        &self,
+        space: &SpaceState,
+        key: &KeyRef<'_>,
+        entry: Resident,
+        closely: Closely,
+    ) -> Resident {
+        if closely.due {
+            let drawn = Drawn { nth: u64::from(entry.hits()), weight: entry.sampled(self.heat.sampling()).weight() };
+            self.look_at_read(space, key, Some(&entry), drawn);
+        }
+        let at = self.clock.coarse();
+        if closely.met
+            && let Some(spot) = self.memory.copies.met(key, &entry, at)
+        {
+            self.new_own(space, key, spot, at);
+        }
         entry
     }
 

@@ -25,7 +25,7 @@ fn threads_that_serve_one_entry_together_have_as_many_of_their_hits_looked_at() 
     let key = KeyRef::new(0, b"key", &Seed::fixed(1)).to_key();
     let (entry, sampling) = (Entry::new(&key, meta, None, 0, 7_u64), Sampling::one_in(3));
     assert_eq!(entry.hits(), 0);
-    let serve = || (0..EACH).filter(|_| entry.clone().is_due(sampling, entry.touch())).count() as u32;
+    let serve = || (0..EACH).filter(|_| entry.clone().is_due(sampling, entry.touch().served)).count() as u32;
     let looks: u32 = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..4).map(|_| scope.spawn(serve)).collect();
         threads.into_iter().map(|thread| thread.join().expect("it ends")).sum()
@@ -33,6 +33,62 @@ fn threads_that_serve_one_entry_together_have_as_many_of_their_hits_looked_at() 
     let (seen, hits) = (looks * sampling.weight(), 4 * EACH);
     println!("{hits} hits, counted by the entry {}, by looks {seen}", entry.hits());
     assert!(entry.hits() <= hits && seen.abs_diff(hits) < hits / 10, "{seen} of {hits}");
+}
+
+#[test]
+fn an_entry_tells_whether_another_thread_served_it_last_and_counts_on() {
+    let meta = Meta {
+        fence: Fence(1),
+        kind: Kind::Value,
+        born: Tick(0),
+        fresh_until: Tick(1_000),
+        swr_ms: 0,
+        hard_ms: 0,
+        cost_ms: 1,
+        early_ms: 0,
+    };
+    let key = KeyRef::new(0, b"key", &Seed::fixed(1)).to_key();
+    crate::observe::counters::set_class(1);
+    let entry = Entry::new(&key, meta, None, 0, 7_u64);
+    std::thread::scope(|scope| scope.spawn(|| assert!(!entry.touch().met)).join().expect("one that never counted"));
+    assert!(!entry.touch().met && !entry.touch().met, "nobody but this one");
+    let other = std::thread::scope(|scope| {
+        let served = || {
+            crate::observe::counters::set_class(2);
+            (entry.touch().met, entry.touch().met)
+        };
+        scope.spawn(served).join().expect("it ends")
+    });
+    assert_eq!(other, (true, false));
+    entry.served(COUNT - 5);
+    assert!(entry.is_met() && entry.touch().met && !entry.is_met(), "what references served is not this thread's");
+    assert_eq!(entry.hits(), 0, "around the end of the count");
+    assert!(!entry.touch().met);
+}
+
+#[test]
+fn a_reference_of_a_thread_s_own_has_the_same_value_and_counts_for_itself() {
+    fn has<V: crate::weigh::Weigh + Send + Sync + Clone + PartialEq + 'static>(value: V) -> bool {
+        let meta = Meta {
+            fence: Fence(1),
+            kind: Kind::Value,
+            born: Tick(0),
+            fresh_until: Tick(1_000),
+            swr_ms: 7,
+            hard_ms: 9,
+            cost_ms: 1,
+            early_ms: 3,
+        };
+        let key = KeyRef::new(0, b"key", &Seed::fixed(1)).to_key();
+        let entry = Entry::new(&key, meta, None, value.weight(), value.clone());
+        let twin = entry.twin();
+        twin.touch();
+        assert!(twin.is_twin() && !entry.is_twin() && (twin.hits(), entry.hits()) == (1, 0));
+        assert_eq!((twin.meta(), twin.value_bytes(3)), (entry.meta(), entry.value_bytes(3)));
+        twin.value() == Some(&value) && twin.value::<u16>().is_none()
+    }
+    assert!(has(bytes::Bytes::from(vec![1; 99])) && has(std::sync::Arc::<str>::from("text")));
+    assert!(has("text".to_owned()) && has(vec![1_u8; 99]) && has(7_u64));
 }
 
 #[test]

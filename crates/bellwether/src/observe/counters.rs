@@ -20,6 +20,9 @@ pub(crate) struct WhyCounts {
 #[repr(align(128))]
 struct Stripe([AtomicU64; Why::COUNT]);
 
+/// Classes of threads that have a stripe.
+const CLASSES: usize = 7;
+
 /// The stripe that everybody may add to, and the one of a thread that has none yet.
 const SHARED: usize = 0;
 /// Stripes that a living thread has to itself.
@@ -39,6 +42,7 @@ impl Claim {
 impl Drop for Claim {
     fn drop(&mut self) {
         STRIPE.set(SHARED);
+        CLASS.set(0);
         TAKEN[self.0].store(false, Ordering::Release);
     }
 }
@@ -47,12 +51,26 @@ thread_local! {
     static CLAIM: Claim = Claim::new();
     /// What `CLAIM` holds, for the price of one load: it needs neither a start nor an end.
     static STRIPE: Cell<usize> = const { Cell::new(SHARED) };
+    /// Its class.
+    static CLASS: Cell<u32> = const { Cell::new(0) };
 }
 
 /// The stripe that this thread has to itself, if it has one by now.
 #[inline]
 pub(crate) fn stripe() -> Option<usize> {
     Some(STRIPE.get()).filter(|stripe| *stripe != SHARED)
+}
+
+/// Threads in fewer classes than there are stripes; zero: those without a stripe to themselves.
+#[inline]
+pub(crate) fn class() -> u32 {
+    CLASS.get()
+}
+
+/// From now on this thread is of that class.
+#[cfg(test)]
+pub(crate) fn set_class(class: u32) {
+    CLASS.set(class);
 }
 
 /// How many living threads have counted anything so far, those that share a stripe left out.
@@ -91,6 +109,7 @@ impl WhyCounts {
             && stripe != SHARED
         {
             STRIPE.set(stripe);
+            CLASS.set(1 + ((stripe - 1) % CLASSES) as u32);
             return self.add_own(stripe, why);
         }
         self.stripes[SHARED].0[why].fetch_add(1, Ordering::Relaxed) + 1

@@ -47,12 +47,6 @@ impl TagFloors {
         self.generation.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// Changes with every invalidation of a tag, before it is acknowledged.
-    #[inline]
-    pub(crate) fn generation(&self) -> u64 {
-        self.generation.load(Ordering::SeqCst)
-    }
-
     /// The newest invalidations of the entry's tags.
     #[inline]
     pub(crate) fn floor_of(&self, entry: &Entry) -> Floor {

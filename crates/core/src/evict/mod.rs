@@ -113,13 +113,13 @@ impl Rings {
     /// known of the entry at a place.
     pub fn victim(&mut self, more: u32, of: impl Fn(u32) -> Seen) -> Option<u32> {
         loop {
+            if self.weight() + u64::from(more) <= self.shape.capacity {
+                return None;
+            }
             if self.hot.weight > self.shape.hot
                 && let Some(place) = self.out_of_hot(&of)
             {
                 return Some(place);
-            }
-            if self.weight() + u64::from(more) <= self.shape.capacity {
-                return None;
             }
             let Some(place) = self.cold.first() else { return self.out_of_hot(&of) };
             let entry = of(place);

@@ -1,3 +1,5 @@
+//! Does the right one go, whatever was asked for, written and removed?
+
 use std::cell::Cell;
 use std::collections::BTreeMap;
 
@@ -118,6 +120,16 @@ fn what_is_replaced_counts_as_asked_for_and_keeps_its_place() {
     store.held.0.insert(0, new);
     store.get_all(10..11);
     assert!(store.held.0.contains_key(&0) && !store.held.0.contains_key(&1), "the next one went");
+}
+
+#[test]
+fn nobody_goes_while_there_is_room_however_the_hot_ones_have_grown() {
+    let mut rings = Rings::new(Shape { capacity: 100, hot: 50, ghosts: 0 });
+    let of = |weight| move |place| Seen { hash: hash(place), weight, served: 0 };
+    (0..5).for_each(|place| rings.enter(place, of(10)(place)));
+    (0..5).for_each(|place| rings.change(place, of(10)(place), of(18)(place)));
+    assert_eq!((rings.victim(10, of(18)), rings.weight()), (None, 90));
+    assert!(rings.victim(11, of(18)).is_some());
 }
 
 #[derive(Clone, Debug)]

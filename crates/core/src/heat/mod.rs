@@ -8,6 +8,7 @@ pub mod fleet;
 #[cfg(test)]
 mod fleet_tests;
 pub mod hot;
+pub mod meet;
 pub mod past;
 pub mod plan;
 pub mod policy;

@@ -42,6 +42,29 @@ fn commands_of_either_form_follow_each_other_in_one_stream() {
 }
 
 #[test]
+fn a_get_is_found_at_once_only_where_nothing_else_is_under_way() {
+    let get = encode(&["gEt", "key"]);
+    let length = get.len();
+    let mut parser = Parser::new(Limits::NORMAL);
+    assert_eq!(parser.get(&get), Some((length - 5..length - 2, length)));
+    assert_eq!(parser.get(&[&get[..], b"PING\r\n"].concat()), Some((length - 5..length - 2, length)));
+    for other in
+        [&get[..length - 1], b"GET key\r\n", &encode(&["GET"]), &encode(&["GET", "a", "b"]), &encode(&["SET", "a"])]
+    {
+        assert_eq!(parser.get(other), None, "{}", other.escape_ascii());
+    }
+    // What has begun is gone on with.
+    assert_eq!(parser.next(&get[..20]), Ok(None));
+    assert_eq!(parser.get(&get), None);
+    assert_eq!(parser.next(&get), Ok(Some(Parsed::Command { consumed: length })));
+    assert_eq!(&parser.args(&get)[1], b"key");
+    assert!(parser.get(&get).is_some());
+    assert!(parser.args(&get).is_empty(), "that one is no more at hand");
+    let mut stranger = Parser::new(Limits::BEFORE_AUTH);
+    assert_eq!(stranger.get(&get), None);
+}
+
+#[test]
 fn broken_streams_are_refused_in_rediss_words() {
     use ProtocolError::*;
     let no_line = |start: &str| [start.as_bytes(), &[b'1'; 65 * 1024]].concat();

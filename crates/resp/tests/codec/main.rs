@@ -19,12 +19,22 @@ struct Story {
 
 /// Reads `chunks` as a server does: append what arrived, take every command that is complete, keep the rest.
 fn read<'a>(limits: Limits, chunks: impl IntoIterator<Item = &'a [u8]>) -> Story {
+    read_by(limits, chunks, false)
+}
+
+/// With `gets`, each is first asked for as a GET.
+fn read_by<'a>(limits: Limits, chunks: impl IntoIterator<Item = &'a [u8]>, gets: bool) -> Story {
     let mut parser = Parser::new(limits);
     let mut buffer: Vec<u8> = Vec::new();
     let mut commands = Vec::new();
     for chunk in chunks {
         buffer.extend_from_slice(chunk);
         loop {
+            if gets && let Some((key, consumed)) = parser.get(&buffer) {
+                commands.push(vec![buffer[8..11].to_vec(), buffer[key].to_vec()]);
+                buffer.drain(..consumed);
+                continue;
+            }
             let parsed = match parser.next(&buffer) {
                 Ok(Some(parsed)) => parsed,
                 Ok(None) => break,

@@ -4,7 +4,7 @@ use bellwether_resp::{Limits, Output, Protocol, ReplyLimits, ReplyParser, Value,
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use crate::{encode, read, read_at_once};
+use crate::{encode, read, read_at_once, read_by};
 
 /// Small limits, so that random streams meet all of them.
 const TIGHT: Limits = Limits { max_args: 6, max_bulk: 12, max_inline: 24, max_query_buffer: 48, before_auth: false };
@@ -27,6 +27,7 @@ const REPLY_FRAGMENTS: &[&str] = &[
 fn piece() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         3 => vec(prop::sample::select(WORDS), 1..5).prop_map(|args| encode(&args)),
+        2 => ("GET|get|Gets", "[a-z]{0,11}").prop_map(|(name, key)| encode(&[name, key])),
         3 => prop::sample::select(FRAGMENTS).prop_map(|text| text.as_bytes().to_vec()),
         1 => vec(any::<u8>(), 0..30),
     ]
@@ -161,7 +162,10 @@ proptest! {
     #[test]
     fn any_cut_of_a_stream_tells_the_same_story(bytes in stream(), sizes in vec(1..9_usize, 1..6)) {
         for limits in [Limits::NORMAL, Limits::BEFORE_AUTH, TIGHT] {
-            prop_assert_eq!(read(limits, cut(&bytes, &sizes)), read_at_once(limits, &bytes));
+            let story = read_at_once(limits, &bytes);
+            prop_assert_eq!(&read(limits, cut(&bytes, &sizes)), &story);
+            prop_assert_eq!(&read_by(limits, cut(&bytes, &sizes), true), &story, "GETs are looked for first");
+            prop_assert_eq!(&read_by(limits, [&bytes[..]], true), &story, "the same, uncut");
         }
     }
 

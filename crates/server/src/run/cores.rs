@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::watch;
 
+use crate::face::redis;
 use crate::rest;
 
 /// Threads that were told to end are waited for so long.
@@ -28,6 +29,7 @@ impl Cores {
             let runtime = Builder::new_current_thread().enable_all().on_thread_park(rest::before_sleep).build()?;
             cores.handles.push(runtime.handle().clone());
             runtime.spawn(rest::awake());
+            runtime.spawn(redis::keep_company());
             let ended = cores.ended();
             let thread = thread::Builder::new().name(format!("bw-core-{number}"));
             cores.threads.push(thread.spawn(move || {

@@ -1,4 +1,7 @@
-//! How do threads read the same hot key without fighting over one count? Each holds a reference of its own to it.
+//! How do threads read the same key without fighting over one count? Each holds a reference of its own to it.
+//!
+//! A thread takes one where it meets others again and again, by which an entry shows that another touched it last
+//! ([`core::heat::meet`](bellwether_core::heat::meet)); to a hot key that is reacted to at the first meeting.
 //!
 //! A reference is served only while nothing has changed about its key since it was taken: whoever changes what the
 //! store has of a key marks that before and after ([`Copies::changing`]), and a reader compares the mark. So a removal
@@ -7,54 +10,66 @@
 //! A thread finds its reference without a lock ([`own`]); what it leads to is held here, so that it can be let go.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use bellwether_core::fence::Fence;
+use bellwether_core::heat::meet::keeps;
 use bellwether_core::time::{Span, Tick};
 use parking_lot::Mutex;
 
 use super::own::{self, Terms};
-use crate::entry::{Resident, relabelled};
+pub(crate) use super::own::{Seen, Spot};
+use crate::entry::{Entry, Resident};
 use crate::key::KeyRef;
 use crate::observe::counters::{self, STRIPES};
 
-/// Keys of which threads hold references; a key has one place, by its hash.
-pub(crate) const PLACES: usize = 64;
-/// Marks of change: keys whose hashes begin alike share one.
-const MARKS: usize = 256;
+/// Hot keys that may be reacted to; a key has one of these places, by its hash.
+pub(crate) const PLANNED: usize = 64;
+/// Marks of change: keys whose hashes have these bits in common share one.
+const MARKS: usize = 1024;
 /// How many change at once is counted in the low bits of a mark; the rest counts changes.
 const CHANGING: u64 = 0xFFFF;
 /// After so many uses, or so long, the store is asked again: it must know that the key is in use, and what was
 /// replaced must not be held for ever.
 const MOST_USES: u32 = 256;
 const LONGEST: Span = Span::ms(100);
-/// Of an entry without tags: the generation of tags does not matter.
-const UNTAGGED: u64 = u64::MAX;
+/// What a thread's references lead to may weigh this part of the limit, hot keys that are reacted to left out.
+const SHARE: u64 = 32;
+/// And each of them this part of that.
+const LARGEST: u64 = 64;
 
 /// The references of all threads, and what tells whether they are still good.
 pub(crate) struct Copies {
-    /// The hash of the key that has this place; zero: none.
-    planned: [AtomicU64; PLACES],
-    /// Keys that have a place.
-    keys: AtomicUsize,
+    /// The hash of the hot key that has this place; zero: none.
+    planned: [AtomicU64; PLANNED],
     marks: Box<[AtomicU64; MARKS]>,
     /// By thread, as its counters are: it takes the lock when it takes a reference, not when it uses one.
     tables: Box<[Table]>,
     /// By its address threads know whose reference they have.
     this: Arc<()>,
-    /// Reads that references answered, by place, since somebody asked.
-    served: [AtomicU64; PLACES],
+    /// Bytes that a thread's references may lead to.
+    most: u64,
+    /// Reads of planned keys that references answered, by place, since somebody asked.
+    served: [AtomicU64; PLANNED],
     /// Of these, what the thread that had them did not tell itself.
-    unseen: [AtomicU64; PLACES],
+    unseen: [AtomicU64; PLANNED],
 }
 
-/// What one thread's references lead to. Empty until it has one.
+/// What one thread's references lead to.
 #[repr(align(128))]
 #[derive(Default)]
-struct Table(Mutex<Vec<Option<Held>>>);
+struct Table(Mutex<Held>);
+
+/// Empty until it has one.
+#[derive(Default)]
+struct Held {
+    places: Vec<Option<Twin>>,
+    taken: usize,
+    bytes: u64,
+}
 
 /// What a reference leads to.
-struct Held {
+struct Twin {
+    hash: u64,
     /// The store's own: the same one needs no new reference.
     of: Resident,
     /// Counted by this thread alone, as are its hits.
@@ -62,17 +77,15 @@ struct Held {
     /// Until the mark is another, or this time.
     mark: u64,
     until: Tick,
+    /// When another thread was heard of last.
+    met: Tick,
     /// So many of its hits are counted where all are.
     counted: u32,
 }
 
 /// What is as of before the store was read: taken first, it makes the reference that is put down good or void.
 #[derive(Clone, Copy)]
-pub(crate) struct Before {
-    mark: u64,
-    /// The generation of tags.
-    pub(crate) tags: u64,
-}
+pub(crate) struct Before(u64);
 
 /// Something changes what the store has of a key. Dropped: it has changed.
 pub(crate) struct Changing<'a>(&'a AtomicU64);
@@ -85,53 +98,40 @@ impl Drop for Changing<'_> {
 }
 
 impl Copies {
-    pub(crate) fn new() -> Copies {
+    /// Those of a store of `limit` bytes.
+    pub(crate) fn new(limit: u64) -> Copies {
         Copies {
             planned: std::array::from_fn(|_| AtomicU64::new(0)),
-            keys: AtomicUsize::new(0),
             marks: Box::new(std::array::from_fn(|_| AtomicU64::new(0))),
             tables: (0..STRIPES).map(|_| Table::default()).collect(),
             this: Arc::default(),
+            most: limit / SHARE,
             served: std::array::from_fn(|_| AtomicU64::new(0)),
             unseen: std::array::from_fn(|_| AtomicU64::new(0)),
         }
     }
 
-    /// The place of the key with this hash.
-    #[inline]
+    /// The place of the hot key with this hash.
     pub(crate) fn place(hash: u64) -> usize {
-        (hash >> 58) as usize % PLACES
+        (hash >> 58) as usize % PLANNED
     }
 
-    /// Whether threads may hold references to any key: one load, for every hit.
-    #[inline]
-    pub(crate) fn any(&self) -> bool {
-        self.keys.load(Ordering::Relaxed) != 0
-    }
-
-    /// Whether threads may hold references to the key with this hash.
-    #[inline]
-    pub(crate) fn has(&self, hash: u64) -> bool {
-        self.planned[Copies::place(hash)].load(Ordering::Relaxed) == hash
+    /// Whether the key with this hash is hot and reacted to.
+    fn has(&self, hash: u64) -> bool {
+        hash != 0 && self.planned[Copies::place(hash)].load(Ordering::Relaxed) == hash
     }
 
     /// From now on the place of `hash` is this key's, or nobody's.
     pub(crate) fn plan(&self, place: usize, hash: Option<u64>) {
         let (Some(planned), hash) = (self.planned.get(place), hash.unwrap_or_default()) else { return };
-        let before = planned.swap(hash, Ordering::Relaxed);
-        match (before != 0, hash != 0) {
-            (false, true) => drop(self.keys.fetch_add(1, Ordering::Relaxed)),
-            (true, false) => drop(self.keys.fetch_sub(1, Ordering::Relaxed)),
-            _ => {}
-        }
-        if before != hash {
-            self.unseen[place % PLACES].store(0, Ordering::Relaxed);
+        if planned.swap(hash, Ordering::Relaxed) != hash {
+            self.unseen[place % PLANNED].store(0, Ordering::Relaxed);
         }
     }
 
     #[inline]
     fn mark(&self, hash: u64) -> &AtomicU64 {
-        &self.marks[(hash >> 56) as usize % MARKS]
+        &self.marks[(hash >> 40) as usize % MARKS]
     }
 
     /// What the store has of the key with this hash changes until this is dropped: no reference to it is served
@@ -142,64 +142,78 @@ impl Copies {
         Changing(mark)
     }
 
-    /// This thread's reference, if it is good: what it leads to is newer than `floor`.
+    /// This thread's reference, if nothing has changed about the key. Whether what it leads to may be served is to be
+    /// looked at as with what the store has.
     #[inline]
-    pub(crate) fn get(&self, key: &KeyRef<'_>, at: Tick, floor: Fence, tags: impl Fn() -> u64) -> Option<Resident> {
-        let mark = self.mark(key.hash);
-        own::at(Copies::place(key.hash), |own| {
-            let Terms { mark: seen, tags: under, until, left } = own.terms;
-            let good = seen == mark.load(Ordering::SeqCst)
-                && at < until
-                && left > 0
-                && own.is_of(&self.this, key)
-                && (under == UNTAGGED || under == tags());
-            let copy = if good { own.copy(floor)? } else { return None };
-            own.terms.left = left - 1;
-            copy.touch();
-            Some(copy)
-        })
+    pub(crate) fn get(&self, key: &KeyRef<'_>, at: Tick) -> Seen {
+        own::look(&self.this, key, self.mark(key.hash), at)
+    }
+
+    /// This thread met another at `key`: the place for a reference of its own, if it is to have one.
+    pub(crate) fn met(&self, key: &KeyRef<'_>, entry: &Entry, at: Tick) -> Option<Spot> {
+        counters::stripe()?;
+        if self.has(key.hash) {
+            return Some(own::spot(key.hash));
+        }
+        let fits = u64::from(entry.weight) <= self.most / LARGEST;
+        if fits { own::met(key, at) } else { None }
     }
 
     /// To be taken before the store is read; `None`: what it has of the key is being changed.
-    pub(crate) fn before(&self, hash: u64, tags: u64) -> Option<Before> {
+    pub(crate) fn before(&self, hash: u64) -> Option<Before> {
         let mark = self.mark(hash).load(Ordering::SeqCst);
-        (mark & CHANGING == 0).then_some(Before { mark, tags })
+        (mark & CHANGING == 0).then_some(Before(mark))
     }
 
-    /// This thread's own reference to what the store was found to have, and how often the last one was used since
-    /// somebody asked.
-    pub(crate) fn put(&self, key: &KeyRef<'_>, entry: &Resident, before: Before, at: Tick) -> Option<(Resident, u32)> {
-        let mut table = self.tables.get(counters::stripe()?)?.0.try_lock()?;
-        if table.is_empty() {
-            table.resize_with(PLACES, || None);
+    /// This thread's own reference at a spot to what the store was found to have, and how often the last one was used
+    /// since the store was asked. Without one none is left: it is not worth it any more, or there is no room for it.
+    pub(crate) fn put(
+        &self,
+        Spot { place, renews }: Spot,
+        key: &KeyRef<'_>,
+        entry: &Resident,
+        before: Before,
+        at: Tick,
+    ) -> Option<(Option<Resident>, u32)> {
+        let mut held = self.tables.get(counters::stripe()?)?.0.try_lock()?;
+        if held.places.is_empty() {
+            held.places.resize_with(own::PLACES, || None);
         }
-        let place = Copies::place(key.hash);
-        let held = table.get_mut(place)?;
-        let uses = self.settle(place, held);
-        let (mark, until) = (before.mark, entry.calm_until().min(at + LONGEST));
-        let copy = match held {
-            Some(held) if std::ptr::eq(&*held.of, &**entry) => {
-                (held.mark, held.until) = (mark, until);
-                held.copy.clone()
-            }
-            _ => {
-                let copy = relabelled(entry, entry.meta(), None, false);
-                *held = Some(Held { of: entry.clone(), copy: copy.clone(), mark, until, counted: 0 });
-                copy
-            }
+        let mut last = held.places.get_mut(place)?.take();
+        let uses = last.as_mut().map_or(0, |last| self.settle(last));
+        if let Some(last) = &last {
+            held.taken -= 1;
+            held.bytes -= u64::from(last.of.weight);
+        }
+        let last = last.filter(|last| last.hash == key.hash);
+        let met = last.as_ref().filter(|_| !entry.is_met()).map_or(at, |last| last.met);
+        let fits = held.bytes + u64::from(entry.weight) <= self.most;
+        let keeps = fits && (!renews || keeps(uses, at.since(met)));
+        if !keeps && !self.has(key.hash) {
+            own::let_go(place);
+            return Some((None, uses));
+        }
+        let (mark, until) = (before.0, entry.calm_until().min(at + LONGEST));
+        let (copy, counted) = match last {
+            Some(Twin { of, copy, counted, .. }) if Arc::ptr_eq(&of, entry) => (copy, counted),
+            _ => (entry.twin(), 0),
         };
-        let tags = if entry.tags().is_empty() { UNTAGGED } else { before.tags };
-        own::put(place, PLACES, &self.this, key, &copy, Terms { mark, tags, until, left: MOST_USES });
-        Some((copy, uses))
+        held.taken += 1;
+        held.bytes += u64::from(entry.weight);
+        let twin = Twin { hash: key.hash, of: entry.clone(), copy: copy.clone(), mark, until, met, counted };
+        *held.places.get_mut(place)? = Some(twin);
+        own::put(place, &self.this, key, &copy, Terms { mark, until, left: MOST_USES });
+        Some((Some(copy), uses))
     }
 
     /// Counts what a reference has answered, also where hits of its entry are counted.
-    fn settle(&self, place: usize, held: &mut Option<Held>) -> u32 {
-        let Some(held) = held else { return 0 };
+    fn settle(&self, held: &mut Twin) -> u32 {
         let hits = held.copy.hits();
         let uses = hits.wrapping_sub(std::mem::replace(&mut held.counted, hits));
         held.of.served(uses);
-        self.served[place % PLACES].fetch_add(u64::from(uses), Ordering::Relaxed);
+        if self.has(held.hash) {
+            self.served[Copies::place(held.hash)].fetch_add(u64::from(uses), Ordering::Relaxed);
+        }
         uses
     }
 
@@ -207,16 +221,39 @@ impl Copies {
     pub(crate) fn tidy(&self, at: Tick) {
         for table in &self.tables {
             let Some(mut table) = table.0.try_lock() else { continue };
-            for (place, held) in table.iter_mut().enumerate() {
-                let uses = self.settle(place, held);
-                self.unseen[place % PLACES].fetch_add(u64::from(uses), Ordering::Relaxed);
-                let good = |held: &Held, hash: u64| {
-                    at < held.until && hash != 0 && self.mark(hash).load(Ordering::SeqCst) == held.mark
-                };
-                let hash = self.planned[place % PLACES].load(Ordering::Relaxed);
-                held.take_if(|held| !good(held, hash));
+            let Held { places, taken, bytes } = &mut *table;
+            for held in places.iter_mut() {
+                let Some(twin) = held else { continue };
+                let ended = at >= twin.until || self.mark(twin.hash).load(Ordering::SeqCst) != twin.mark;
+                // Of all others the thread itself tells when it asks the store again.
+                if ended || self.has(twin.hash) {
+                    let uses = self.settle(twin);
+                    if self.has(twin.hash) {
+                        self.unseen[Copies::place(twin.hash)].fetch_add(u64::from(uses), Ordering::Relaxed);
+                    }
+                }
+                if ended {
+                    *taken -= 1;
+                    *bytes -= u64::from(twin.of.weight);
+                    *held = None;
+                }
+            }
+            if *taken == 0 {
+                *places = Vec::new();
             }
         }
+    }
+
+    #[cfg(test)]
+    pub(super) fn share_a_mark(&self, one: u64, other: u64) -> bool {
+        std::ptr::eq(self.mark(one), self.mark(other))
+    }
+
+    /// How many references all threads hold, and the bytes that those of one thread lead to, at most.
+    #[cfg(test)]
+    pub(super) fn held(&self) -> (usize, u64) {
+        let held = self.tables.iter().map(|table| table.0.lock());
+        held.fold((0, 0), |(taken, most), held| (taken + held.taken, most.max(held.bytes)))
     }
 
     /// Reads answered by references to the key of this place since the last call.

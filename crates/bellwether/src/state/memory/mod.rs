@@ -5,7 +5,9 @@ mod books;
 #[cfg(feature = "foyer")]
 mod classic;
 pub(crate) mod copies;
-mod own;
+#[cfg(test)]
+mod copies_tests;
+pub(crate) mod own;
 mod part;
 mod slot;
 mod store;
@@ -51,7 +53,7 @@ pub(crate) struct Memory {
     /// What has none: another store, so that neither can crowd out the other. Whatever the policy, the same kind.
     nothings: Auto,
     books: Arc<Books>,
-    /// References of threads to the hottest of them.
+    /// References of threads to those at which they meet.
     pub(crate) copies: Copies,
     policy: Eviction,
     limit: u64,
@@ -75,7 +77,7 @@ impl Memory {
         let nothings = Auto::new(of_nothings, parts, now, seed);
         let store = Store::new(policy, limit - of_nothings, shards, now, seed, &books)?;
         let largest = store.largest();
-        Some(Memory { store, nothings, books, copies: Copies::new(), policy, limit, largest })
+        Some(Memory { store, nothings, books, copies: Copies::new(limit), policy, limit, largest })
     }
 
     /// The entry, and a note that it was asked for.
@@ -87,6 +89,12 @@ impl Memory {
     #[inline(always)]
     pub(crate) fn hit(&self, key: &Sought<'_>) -> Option<Resident> {
         self.store.hit(key)
+    }
+
+    /// The same of values alone, for all others who look for one.
+    #[inline(never)]
+    pub(crate) fn value(&self, key: &KeyRef<'_>) -> Option<Resident> {
+        self.store.get(*key)
     }
 
     /// As [`Memory::get`], of up to [`MANY`] keys: `found` has a place for each.

@@ -1,5 +1,6 @@
 //! What must hold whoever stores: every rule under every policy of this build.
 
+use super::copies::Seen;
 use super::*;
 use crate::entry::Entry;
 use bellwether_core::entry::{Kind, Meta};
@@ -389,48 +390,52 @@ fn only_a_get_is_noticed_by_the_policy() {
     assert!(!stays(|memory, key| memory.peek(*key)), "looked at, which is no use of it");
 }
 
+/// This thread has no reference to the key, or a good one.
+fn has_good(copies: &Copies, key: &Key, now: Tick) -> bool {
+    matches!(copies.get(&key.by_ref(), now), Seen::Good(_))
+}
+
+/// It takes one, as if it had met others there often enough.
+fn take(tier: &Tier, key: &Key, entry: &Resident) {
+    let (copies, now) = (&tier.memory.copies, tier.clock.now());
+    // A thread holds references once it has a stripe of counters.
+    crate::observe::counters::WhyCounts::new().add(bellwether_core::why::Why::Hit);
+    assert!(tier.memory.put(key, entry.clone()));
+    let before = copies.before(key.hash).expect("nobody changes it");
+    let spot = (0..9).find_map(|_| copies.met(&key.by_ref(), entry, now)).expect("met often enough");
+    let (own, _) = copies.put(spot, &key.by_ref(), entry, before, now).expect("nobody else holds this thread's table");
+    assert!(own.is_some() && has_good(copies, key, now));
+}
+
 #[test]
 fn g2_a_reference_is_void_once_its_key_was_written_or_removed() {
     under_every_policy(1 << 20, 1024, |tier| {
         let (key, now) = (tier.key(1), tier.clock.now());
         let (old, copies) = (tier.entry(&key, 10, Span::secs(60)), &tier.memory.copies);
-        let held = || copies.get(&key.by_ref(), now, Fence::ZERO, || 0).is_some();
-        // A thread holds references once it has a stripe of counters.
-        crate::observe::counters::WhyCounts::new().add(bellwether_core::why::Why::Hit);
-        let take = || {
-            assert!(tier.memory.put(&key, old.clone()));
-            let before = copies.before(key.hash, 0).expect("nobody changes it");
-            copies.put(&key.by_ref(), &old, before, now).expect("nobody else holds this thread's references");
-            assert!(held());
-        };
-        take();
+        let held = || has_good(copies, &key, now);
+        take(tier, &key, &old);
         tier.memory.store.remove(key.by_ref()).expect("it is there");
         tier.memory.books.gone(key.space, &old);
         assert!(held(), "the control: a change that nobody marks is not noticed");
-        take();
+        take(tier, &key, &old);
         tier.memory.remove(key.by_ref()).expect("it is there");
         assert!(!held(), "removed");
-        take();
-        let begun = tier.memory.copies.changing(key.hash);
-        assert!(!held() && copies.before(key.hash, 0).is_none(), "neither served nor taken while it changes");
+        take(tier, &key, &old);
+        let begun = copies.changing(key.hash);
+        assert!(!held() && copies.before(key.hash).is_none(), "neither served nor taken while it changes");
         drop(begun);
         assert!(!held());
-        take();
-        assert!(tier.memory.remove(tier.key(2).by_ref()).is_none());
-        assert!(held() || key.hash >> 56 == tier.key(2).hash >> 56, "another key's change is none of this one's");
-        take();
-        assert!(copies.get(&key.by_ref(), now, old.fence(), || 0).is_none(), "covered by a floor");
-        assert!(
-            copies.get(&key.by_ref(), now + Span::secs(1), Fence::ZERO, || 0).is_none(),
-            "the store is asked again"
-        );
+        take(tier, &key, &old);
+        let other = (2..).map(|n| tier.key(n)).find(|other| !copies.share_a_mark(other.hash, key.hash)).expect("many");
+        assert!(tier.memory.remove(other.by_ref()).is_none());
+        assert!(held(), "another key's change is none of this one's");
+        assert!(!has_good(copies, &key, now + Span::secs(1)), "the store is asked again");
         tier.memory.remove(key.by_ref());
     });
 }
 
 #[test]
 fn g5_a_thread_s_reference_belongs_to_one_cache_and_holds_nothing_by_itself() {
-    crate::observe::counters::WhyCounts::new().add(bellwether_core::why::Why::Hit);
     let (clock, seed) = (Clock::manual(), Seed::random());
     let make = || {
         let memory = Memory::new(Eviction::Auto, 1 << 20, 1024, clock.clone(), &seed).expect("built in");
@@ -438,12 +443,10 @@ fn g5_a_thread_s_reference_belongs_to_one_cache_and_holds_nothing_by_itself() {
     };
     let (one, other) = (make(), make());
     let (key, now) = (one.key(1), clock.now());
-    let serves = |tier: &Tier| tier.memory.copies.get(&key.by_ref(), now, Fence::ZERO, || 0).is_some();
+    let serves = |tier: &Tier| has_good(&tier.memory.copies, &key, now);
     let take = |tier: &Tier| {
         let entry = tier.entry(&key, 10, Span::secs(60));
-        tier.memory.put(&key, entry.clone());
-        let before = tier.memory.copies.before(key.hash, 0).expect("nobody changes it");
-        tier.memory.copies.put(&key.by_ref(), &entry, before, now).expect("taken");
+        take(tier, &key, &entry);
         Arc::downgrade(&entry)
     };
     let held = take(&one);
@@ -451,12 +454,14 @@ fn g5_a_thread_s_reference_belongs_to_one_cache_and_holds_nothing_by_itself() {
     take(&other);
     assert!(serves(&other) && !serves(&one), "one place: the last that wanted it");
     take(&one);
-    // What nobody plans to serve any more goes once somebody tidies, although the thread never comes back to it.
+    // What is good for nothing any more goes once somebody tidies, although the thread never comes back to it.
     one.memory.remove(key.by_ref()).expect("it is there");
     one.memory.copies.tidy(now);
-    assert!(held.upgrade().is_none());
+    assert!(held.upgrade().is_none() && one.memory.copies.held() == (0, 0));
     let held = take(&one);
-    assert!(serves(&one));
+    assert!(serves(&one) && one.memory.copies.held().0 == 1);
+    one.memory.copies.tidy(now + Span::ms(99));
+    assert!(held.upgrade().is_some(), "still good");
     drop(one);
     assert!(held.upgrade().is_none(), "the cache is gone");
 }

@@ -116,6 +116,13 @@ impl Client {
         }
     }
 
+    /// Whether all is answered, and whatever comes next is answered at once where its reply is known.
+    #[inline]
+    pub(super) fn is_at_rest(&self) -> bool {
+        let under_way = self.exec.is_some() || self.waits || self.closing || self.skip > 0;
+        !under_way && self.replies.is_at_rest()
+    }
+
     pub(super) fn writer(&mut self) -> Writer<'_, Vec<u8>> {
         self.replies.writer(self.protocol)
     }

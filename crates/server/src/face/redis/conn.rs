@@ -8,8 +8,7 @@ use bellwether_resp::{Limits, Parsed, Parser, ProtocolError};
 
 use super::client::Client;
 use super::commands::read;
-use super::company::{self, Seat};
-use super::dispatch::is_get;
+use super::company::{Chair, End};
 use super::replies::HIGH_WATER;
 
 /// Bytes of one command as sent: above any value that can be kept, far below what could hurt.
@@ -26,10 +25,12 @@ pub(super) struct Conn {
     exec: Option<(Parser, usize)>,
     /// Whether `parser` has been told that its client is known.
     trusted: bool,
-    /// A GET may wait for those of other clients ...
-    sociable: bool,
+    /// Where a GET may wait for those of other clients ...
+    pub(super) chair: Option<Chair>,
     /// ... and does: nothing is begun before it is answered.
-    seat: Option<Seat>,
+    waits: bool,
+    /// Nothing was under way when a GET began to wait, and nothing but such GETs has come since.
+    calm: bool,
 }
 
 /// Why nothing more is begun for the moment.
@@ -59,8 +60,9 @@ impl Conn {
             trusted: client.known,
             client,
             exec: None,
-            sociable: false,
-            seat: None,
+            chair: None,
+            waits: false,
+            calm: false,
         }
     }
 
@@ -70,24 +72,71 @@ impl Conn {
         self.process_up_to(input, HIGH_WATER)
     }
 
-    /// As [`Conn::process`], but a GET that came alone may wait for those of other clients, to be looked up with them.
-    pub(super) fn process_in_company(&mut self, input: &[u8]) -> (usize, Stop) {
-        self.sociable = true;
-        let processed = self.process(input);
-        self.sociable = false;
-        processed
+    /// Whether `input` is a GET with nothing before or behind it that now waits for those of other clients.
+    #[inline]
+    pub(super) fn joins(&mut self, input: &[u8]) -> bool {
+        let (Some(chair), client) = (&self.chair, &mut self.client) else { return false };
+        let plain = if self.calm {
+            !client.service.watch().is_broadcasting()
+        } else {
+            client.is_plain() && client.is_at_rest()
+        };
+        if !plain {
+            return false;
+        }
+        let Some((key, consumed)) = self.parser.get(input) else { return false };
+        if consumed < input.len() {
+            return false;
+        }
+        let Some(at) = chair.ask(&client.service, &client.clients, &input[key]) else { return false };
+        client.now = at;
+        client.commands += 1;
+        (self.waits, self.calm) = (true, true);
+        true
     }
 
-    /// Answers the GET that waited.
-    pub(super) fn answer(&mut self) {
-        if let Some(mut seat) = self.seat.take() {
-            let found = company::leave(&self.client.service, &mut seat);
-            read::answer(&mut self.client, seat.key(), found);
+    /// Whether the GET that waited is answered: then nothing is left to do for it.
+    #[inline]
+    pub(super) fn is_answered(&mut self) -> bool {
+        self.waits &= !self.chair.as_ref().is_some_and(Chair::is_answered);
+        !self.waits
+    }
+
+    /// Answers the GET that waited, if that is not done: how many bytes of the reply are sent already. `None`: it can't be
+    /// told any more.
+    pub(super) fn answer(&mut self) -> Option<usize> {
+        if !std::mem::take(&mut self.waits) {
+            return Some(0);
         }
+        self.calm = false;
+        match self.chair.as_ref()?.end() {
+            End::Answered => Some(0),
+            End::Begun(value, sent) => {
+                self.client.replies.value(value);
+                Some(sent)
+            }
+            End::Missing(key) => {
+                read::answer(&mut self.client, &key, None);
+                Some(0)
+            }
+            End::Unknown => None,
+        }
+    }
+
+    /// Whether a GET waits for those of other clients.
+    pub(super) fn waits(&self) -> bool {
+        self.waits
+    }
+
+    /// Whether nothing is under way: there is nothing to be sent, waited for or begun.
+    #[inline]
+    pub(super) fn is_quiet(&self) -> bool {
+        !self.waits && (self.calm || (self.client.is_at_rest() && !self.client.order.is_busy()))
     }
 
     /// Takes in what has come of what was waited for, and begins what had to wait for it. True if something came.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> bool {
+        self.calm = false;
         let came = self.client.replies.poll(cx);
         // What has just begun must know whom to wake.
         while self.client.take_turns() {
@@ -98,6 +147,7 @@ impl Conn {
 
     /// As [`Conn::process`], with room for `room` bytes of replies.
     pub(super) fn process_up_to(&mut self, input: &[u8], room: usize) -> (usize, Stop) {
+        self.calm = false;
         let before = self.client.commands;
         self.client.take_turns();
         self.client.now = self.client.service.now();
@@ -107,7 +157,7 @@ impl Conn {
             if self.client.closing {
                 break Stop::End;
             }
-            if self.seat.is_some() {
+            if self.waits {
                 break Stop::Company;
             }
             if !self.client.replies.room() || self.client.replies.owed_at_least(room) {
@@ -136,17 +186,14 @@ impl Conn {
 
     /// Begins the first command of `input`, if it is whole; the bytes it took.
     fn begin(&mut self, input: &[u8]) -> Result<Option<usize>, ProtocolError> {
+        if self.client.takes_many() {
+            let used = self.gets(input);
+            if used > 0 {
+                return Ok(Some(used));
+            }
+        }
         let Some(parsed) = self.parser.next(input)? else { return Ok(None) };
         if let Parsed::Command { consumed } = parsed {
-            if input.len() > consumed && self.client.takes_many() {
-                let used = self.gets(input, consumed);
-                if used > 0 {
-                    return Ok(Some(used));
-                }
-            }
-            if self.sociable && self.sits_down(input, consumed) {
-                return Ok(Some(consumed));
-            }
             let args = self.parser.args(input);
             let client = &self.client;
             if client.order.is_busy() && !client.replies.settled() && !client.has_turn(args, consumed) {
@@ -163,33 +210,15 @@ impl Conn {
         Ok(Some(parsed.consumed()))
     }
 
-    /// Whether the command at the start of `input`, of so many bytes, is a GET with nothing before or behind it that now
-    /// waits for others.
-    fn sits_down(&mut self, input: &[u8], bytes: usize) -> bool {
-        let (client, args) = (&mut self.client, self.parser.args(input));
-        if bytes == input.len() && client.takes_many() && client.replies.is_idle() && is_get(args) {
-            self.seat = company::join(&client.service, &args[1]);
-            client.commands += u64::from(self.seat.is_some());
-        }
-        self.seat.is_some()
-    }
-
-    /// Answers the GETs at the start of `input` together, the first of which was parsed and took `first` bytes: the
-    /// bytes of all of them. Zero: that one is none.
-    ///
-    /// Whatever is no GET is parsed again when it is its turn: it may be the first that waits.
-    fn gets(&mut self, input: &[u8], first: usize) -> usize {
+    /// Answers the GETs at the start of `input` together: the bytes of all of them.
+    fn gets(&mut self, input: &[u8]) -> usize {
         let mut keys: [&[u8]; HIT_MANY] = [&[]; HIT_MANY];
-        let (mut many, mut used, mut taken) = (0, 0, first);
-        while many < HIT_MANY && is_get(self.parser.args(&input[used..])) {
-            let Some(place) = self.parser.place(1) else { break };
-            keys[many] = &input[used..][place];
+        let (mut many, mut used) = (0, 0);
+        while many < HIT_MANY
+            && let Some((key, taken)) = self.parser.get(&input[used..])
+        {
+            keys[many] = &input[used..][key];
             (many, used) = (many + 1, used + taken);
-            match self.parser.next(&input[used..]) {
-                Ok(Some(Parsed::Command { consumed })) => taken = consumed,
-                // Neither is lost: whoever asks next is told the same.
-                Ok(_) | Err(_) => break,
-            }
         }
         if many > 0 {
             self.client.get_many(&keys[..many]);

@@ -32,6 +32,7 @@ impl Total {
 impl Held {
     /// Says that the connection holds `bytes` now. False: that is more than there is room for; they
     /// are to be let go of, and count no more.
+    #[inline]
     pub(super) fn set(&mut self, bytes: usize) -> bool {
         let fits = self.0.set(bytes.saturating_sub(FREE));
         if !fits {

@@ -2,7 +2,7 @@
 //!
 //! `conn` turns bytes into commands and replies without a socket, `socket` moves the bytes.
 //! `dispatch` begins a command for a `client`, `turns` in the `order` of those that name its key; `commands` are what there
-//! is, `replies` keeps theirs in order. `company` lets GETs of several clients be looked up together.
+//! is, `replies` keeps theirs in order. `company` looks GETs of several clients up together, and answers them.
 
 mod client;
 mod clients;
@@ -23,4 +23,5 @@ mod tests;
 mod turns;
 
 pub use clients::{Clients, MAX_CLIENTS};
+pub use company::keep as keep_company;
 pub use socket::serve_connection;

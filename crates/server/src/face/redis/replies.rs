@@ -140,7 +140,7 @@ enum Coming {
 
 /// A value as a bulk string, which both dialects write alike.
 #[inline]
-fn bulk(output: &mut Vec<u8>, value: &[u8]) {
+pub(super) fn bulk(output: &mut Vec<u8>, value: &[u8]) {
     Writer::new(output, Protocol::Resp2).bulk(value);
 }
 
@@ -440,9 +440,17 @@ impl Replies {
         self.slots.is_empty()
     }
 
-    /// Whether there is nothing to be sent and nothing to be waited for.
-    pub(super) fn is_idle(&self) -> bool {
-        self.output.is_empty() && self.settled()
+    /// Whether there is nothing to be sent and nothing to be waited for, and the client hears what is replied.
+    #[inline]
+    pub(super) fn is_at_rest(&self) -> bool {
+        let comes = self.pending.as_ref().is_some_and(|pending| !pending.is_empty());
+        self.output.is_empty() && self.settled() && !comes && self.nothing_came() && self.trash.is_none()
+    }
+
+    /// Whether nothing has come since [`Replies::came`] was asked.
+    #[inline]
+    pub(super) fn nothing_came(&self) -> bool {
+        self.ended.is_empty() && self.turns.is_empty()
     }
 
     /// Whether another command may begin.

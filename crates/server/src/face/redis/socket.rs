@@ -19,6 +19,7 @@ use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout};
 
 use super::client::Client;
 use super::clients::Clients;
+use super::company::{Chair, Line};
 use super::conn::{Conn, Stop};
 use super::held::Held;
 use super::replies::HIGH_WATER;
@@ -63,7 +64,7 @@ impl Default for Buffers {
 
 /// A connection with its socket.
 struct Socket {
-    stream: TcpStream,
+    stream: Arc<TcpStream>,
     conn: Conn,
     /// Input that makes no whole command yet, or may not begin yet.
     rest: Vec<u8>,
@@ -99,6 +100,13 @@ pub async fn serve_connection(service: Service, stream: TcpStream, clients: Arc<
     }
 }
 
+impl Line for TcpStream {
+    fn send(&self, bytes: &[u8]) -> usize {
+        // An error is there for the connection as well.
+        self.try_io(Interest::WRITABLE, || Ok(send(self, bytes, SendFlags::NOSIGNAL)?)).unwrap_or(0)
+    }
+}
+
 async fn turn_away(mut stream: TcpStream, crowded: Crowded) {
     let words = format!("-ERR {}\r\n", crowded.words());
     // Whether it hears us or not: it has to go.
@@ -109,7 +117,7 @@ impl Socket {
     fn new(stream: TcpStream, conn: Conn) -> Socket {
         Socket {
             held: conn.client.clients.held(),
-            stream,
+            stream: Arc::new(stream),
             conn,
             rest: Vec::new(),
             sent: 0,
@@ -131,10 +139,15 @@ impl Socket {
             if !stopping && (!asked || shutdown.is_requested()) {
                 waits = Some(cx.waker().clone());
                 self.conn.client.following.mailbox.wake_by(cx.waker());
+                if !self.conn.waits() {
+                    self.conn.chair = Chair::take(self.stream.clone(), cx.waker());
+                }
                 stopping = stop.as_mut().poll(cx).is_ready();
             }
             if self.conn.client.known {
-                stranger = None;
+                if stranger.is_some() {
+                    stranger = None;
+                }
             } else if stranger.as_mut().is_some_and(|timer| timer.as_mut().poll(cx).is_ready()) {
                 return Poll::Ready(Ok(true));
             }
@@ -151,13 +164,9 @@ impl Socket {
     /// Moves everything that can be moved. Ready: the connection is over; true: without ceremony.
     fn poll(&mut self, cx: &mut Context<'_>, stopping: bool) -> Poll<io::Result<bool>> {
         BUFFERS.with_borrow_mut(|buffers| {
+            let result = self.turn(cx, stopping, buffers);
             let output = &mut self.conn.client.replies.output;
-            if output.capacity() == 0 {
-                std::mem::swap(output, &mut buffers.output);
-            }
-            let result = self.turn(cx, stopping, &mut buffers.input);
-            let output = &mut self.conn.client.replies.output;
-            if output.is_empty() {
+            if output.is_empty() && output.capacity() > 0 {
                 let used = std::mem::take(output);
                 if used.capacity() <= KEEP && used.capacity() > buffers.output.capacity() {
                     buffers.output = used;
@@ -167,11 +176,72 @@ impl Socket {
         })
     }
 
-    fn turn(&mut self, cx: &mut Context<'_>, stopping: bool, input: &mut [u8]) -> Poll<io::Result<bool>> {
+    /// Lends this connection the thread's memory for replies, if it has none.
+    fn borrow(&mut self, of_thread: &mut Vec<u8>) {
+        let output = &mut self.conn.client.replies.output;
+        if output.capacity() == 0 {
+            std::mem::swap(output, of_thread);
+        }
+    }
+
+    fn turn(&mut self, cx: &mut Context<'_>, stopping: bool, buffers: &mut Buffers) -> Poll<io::Result<bool>> {
         if self.stop == Stop::Company {
-            self.conn.answer();
+            if !self.conn.is_answered() {
+                self.borrow(&mut buffers.output);
+                let Some(sent) = self.conn.answer() else { return Poll::Ready(Ok(true)) };
+                self.sent = sent;
+            }
             self.stop = Stop::Input;
         }
+        let mut asked = false;
+        loop {
+            if !self.is_quiet() {
+                self.borrow(&mut buffers.output);
+                if let Some(over) = self.move_replies(cx)? {
+                    return over;
+                }
+            }
+            // The first look goes without the runtime's leave: it counts how often a task finds something.
+            match self.poll_read(cx, buffers, std::mem::replace(&mut asked, true), stopping) {
+                Poll::Ready(result) => result?,
+                // Nothing more has arrived: whoever stops has answered all that did. The kernel itself is asked:
+                // the runtime knows only of what it was told already, and says "pending" to who has read a lot.
+                Poll::Pending if stopping && self.is_settled() => {
+                    match recv(&self.stream, &mut *buffers.input, RecvFlags::DONTWAIT) {
+                        Ok((read, _)) => self.took(read, buffers, stopping),
+                        Err(Errno::WOULDBLOCK) => return Poll::Ready(Ok(false)),
+                        Err(error) => return Poll::Ready(Err(error.into())),
+                    }
+                }
+                Poll::Pending => return Poll::Pending,
+            }
+            if self.stop == Stop::Company {
+                // Who waits is answered without a turn of this connection. If more has come, or the client has ended, the
+                // next one comes when all that are ready now had theirs.
+                if self.stream.poll_read_ready(cx)?.is_ready() {
+                    cx.waker().wake_by_ref();
+                }
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Whether nothing is to be moved but what the client may have sent.
+    #[inline]
+    fn is_quiet(&self) -> bool {
+        let something = self.conn.client.following.mailbox.has_something();
+        self.stop == Stop::Input && !self.ended && self.rest.is_empty() && self.conn.is_quiet() && !something
+    }
+
+    /// Whether the client has got all that it is owed.
+    fn is_settled(&self) -> bool {
+        let replies = &self.conn.client.replies;
+        replies.output.is_empty() && replies.settled()
+    }
+
+    /// Moves all replies that can be moved, and begins what may begin then. `None`: the client may be read from. Else why not:
+    /// the connection is over, or it has to wait.
+    fn move_replies(&mut self, cx: &mut Context<'_>) -> io::Result<Option<Poll<io::Result<bool>>>> {
         loop {
             self.conn.poll(cx);
             if self.stop == Stop::Replies {
@@ -181,42 +251,23 @@ impl Socket {
                 self.conn.poll(cx);
             }
             if self.stop == Stop::Cut {
-                return Poll::Ready(Ok(true));
+                return Ok(Some(Poll::Ready(Ok(true))));
             }
             self.conn.client.hear(cx);
-            let wrote = self.poll_write(cx)?;
-            let blocked = wrote.is_pending();
-            let empty = self.conn.client.replies.output.is_empty();
-            let settled = empty && self.conn.client.replies.settled();
+            let blocked = self.poll_write(cx)?.is_pending();
             if blocked && self.poll_stalled(cx).is_ready() {
-                return Poll::Ready(Ok(true));
+                return Ok(Some(Poll::Ready(Ok(true))));
             }
-            match self.stop {
-                Stop::Cut => return Poll::Ready(Ok(true)),
-                Stop::End if settled => return Poll::Ready(Ok(false)),
-                Stop::End => return Poll::Pending,
-                // It is this connection's turn again when all that are ready now had theirs.
-                Stop::Company => {
-                    cx.waker().wake_by_ref();
-                    return Poll::Pending;
-                }
+            let over = match self.stop {
+                Stop::Cut => Poll::Ready(Ok(true)),
+                Stop::End if self.is_settled() => Poll::Ready(Ok(false)),
                 // The output had no room; now it has.
                 Stop::Replies if !blocked && self.may_go_on() => continue,
-                Stop::Replies => return Poll::Pending,
-                Stop::Input if self.ended => return if settled { Poll::Ready(Ok(false)) } else { Poll::Pending },
-                Stop::Input => {}
-            }
-            match self.poll_read(cx, input) {
-                Poll::Ready(result) => result?,
-                // Nothing more has arrived: whoever stops has answered all that did. The kernel itself is asked:
-                // the runtime knows only of what it was told already, and says "pending" to who has read a lot.
-                Poll::Pending if stopping && settled => match recv(&self.stream, &mut *input, RecvFlags::DONTWAIT) {
-                    Ok((read, _)) => self.took(&input[..read]),
-                    Err(Errno::WOULDBLOCK) => return Poll::Ready(Ok(false)),
-                    Err(error) => return Poll::Ready(Err(error.into())),
-                },
-                Poll::Pending => return Poll::Pending,
-            }
+                Stop::Input if !self.ended => return Ok(None),
+                Stop::Input if self.is_settled() => Poll::Ready(Ok(false)),
+                Stop::End | Stop::Replies | Stop::Input | Stop::Company => Poll::Pending,
+            };
+            return Ok(Some(over));
         }
     }
 
@@ -240,14 +291,24 @@ impl Socket {
         }
     }
 
-    fn poll_read(&mut self, cx: &mut Context<'_>, input: &mut [u8]) -> Poll<io::Result<()>> {
+    /// Reads once. `asks`: not without the runtime's leave.
+    fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffers: &mut Buffers,
+        mut asks: bool,
+        stopping: bool,
+    ) -> Poll<io::Result<()>> {
         loop {
-            ready!(self.stream.poll_read_ready(cx))?;
-            match self.receive(input) {
+            if asks {
+                ready!(self.stream.poll_read_ready(cx))?;
+            }
+            asks = true;
+            match self.receive(&mut buffers.input) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Poll::Ready(Err(error)),
                 Ok(read) => {
-                    self.took(&input[..read]);
+                    self.took(read, buffers, stopping);
                     return Poll::Ready(Ok(()));
                 }
             }
@@ -267,28 +328,45 @@ impl Socket {
         read.map_or_else(|| tried.map(|()| 0), Ok)
     }
 
-    /// Begins what can be begun of what was read; nothing means that the client won't send any more.
-    fn took(&mut self, read: &[u8]) {
+    /// Begins what can be begun of so many bytes that were read; none means that the client won't send any more.
+    fn took(&mut self, read: usize, buffers: &mut Buffers, stopping: bool) {
+        let Buffers { input, output } = buffers;
+        let read = &input[..read];
+        // Whoever stops must have a turn once it is answered.
+        if self.rest.is_empty() && !stopping && self.conn.joins(read) {
+            self.stop = Stop::Company;
+        } else {
+            self.borrow(output);
+            self.begin(read);
+        }
+        rest::asked(self.conn.client.now, &mut self.asked);
+    }
+
+    fn begin(&mut self, read: &[u8]) {
         if read.is_empty() {
             self.ended = true;
         }
         if self.rest.is_empty() {
-            let (used, stop) = self.conn.process_in_company(read);
+            let (used, stop) = self.conn.process(read);
             self.rest.extend_from_slice(&read[used..]);
             self.stop = stop;
         } else {
             self.rest.extend_from_slice(read);
             self.go_on();
         }
-        rest::asked(self.conn.client.now, &mut self.asked);
         self.weigh();
     }
 
     /// Counts what this connection holds; where all hold too much, it lets go and ends.
+    #[inline]
     fn weigh(&mut self) {
-        if self.held.set(self.rest.capacity() + self.conn.client.queued()) {
-            return;
+        if !self.held.set(self.rest.capacity() + self.conn.client.queued()) {
+            self.let_go();
         }
+    }
+
+    #[cold]
+    fn let_go(&mut self) {
         self.rest = Vec::new();
         let client = &mut self.conn.client;
         (client.multi, client.exec) = (None, None);
@@ -339,6 +417,7 @@ impl Socket {
             let (used, stop) = self.conn.process_up_to(&self.rest, OUTPUT_CAP);
             self.forget(used);
             self.stop = stop;
+            self.weigh();
             self.conn.poll(cx);
             if self.since.elapsed() >= GONE || self.conn.client.replies.owed_at_least(OUTPUT_CAP) {
                 return Poll::Ready(());
@@ -348,14 +427,17 @@ impl Socket {
 
     /// Ends a connection whose replies are all sent, so that they arrive.
     async fn linger(mut self) -> io::Result<()> {
-        self.stream.shutdown().await?;
+        // Nobody else sends here any more.
+        drop(self.conn.chair.take());
+        let Some(mut stream) = Arc::into_inner(self.stream) else { return Ok(()) };
+        stream.shutdown().await?;
         if self.ended {
             return Ok(());
         }
         // On the heap: every idle connection carries what is on this future's stack.
         let mut dropped = vec![0; READ];
         let drain = async {
-            while let Ok(read) = timeout(LINGER, self.stream.read(&mut dropped)).await {
+            while let Ok(read) = timeout(LINGER, stream.read(&mut dropped)).await {
                 if read? == 0 {
                     break;
                 }

@@ -93,6 +93,13 @@ impl Bench {
     }
 }
 
+/// A command as clients send it.
+fn command(words: &[&str]) -> Vec<u8> {
+    let head = format!("*{}\r\n", words.len());
+    let words = words.iter().map(|word| format!("${}\r\n{word}\r\n", word.len()));
+    std::iter::once(head).chain(words).collect::<String>().into_bytes()
+}
+
 /// What `conn` is answered, and told beside that, as one line.
 #[track_caller]
 fn said(runtime: &tokio::runtime::Runtime, conn: &mut Conn, input: impl AsRef<[u8]>) -> String {
@@ -247,8 +254,11 @@ fn values_that_are_copied_together_keep_their_places_among_other_replies() {
     // More than are copied at once; then every kind of neighbour, and half a command at the end.
     let gets: Vec<String> = (0..40).map(|n| format!("GET kv:{n}")).collect();
     let others = "GET kv:none|SET kv:0 new|GET kv:0|DEL kv:0|GET kv:0|GET product:1|GET kv:1|CLIENT REPLY SKIP|GET kv:2|\
-                  GET kv:3|MULTI|GET kv:4|EXEC|PI";
-    let input = format!("PING|{}|{others}", gets.join("|")).replace('|', "\r\n");
+                  GET kv:3|MULTI|GET kv:4|EXEC";
+    let commands = format!("PING|{}|{others}", gets.join("|"));
+    let mut input: Vec<u8> =
+        commands.split('|').flat_map(|words| command(&words.split(' ').collect::<Vec<_>>())).collect();
+    input.extend_from_slice(b"PI");
     let values: Vec<String> = (0..40).map(|n| format!("v{n}")).map(|v| format!("${} {v}", v.len())).collect();
     let others = "$-1 +OK $3 new :1 $-1 $8 {\"id\":1} $2 v1 $2 v3 +OK +QUEUED *1 $2 v4";
     assert_eq!(bench.say(input), format!("+PONG {} {others}", values.join(" ")));

@@ -55,7 +55,12 @@ impl Client {
     }
 
     /// Runs what waited and may begin by now. True: something was.
+    #[inline]
     pub(super) fn take_turns(&mut self) -> bool {
+        (!self.replies.nothing_came() || self.order.is_busy()) && self.take_all_turns()
+    }
+
+    fn take_all_turns(&mut self) -> bool {
         let mut any = false;
         loop {
             let (ended, turns) = self.replies.came();

@@ -27,6 +27,9 @@ pub(in crate::face::redis) fn answer(client: &mut Client, key: &[u8], found: Opt
 
 /// One GET after another, of up to [`HIT_MANY`] keys.
 pub(in crate::face::redis) fn get_many(client: &mut Client, keys: &[&[u8]]) {
+    if let [key] = keys {
+        return answer(client, key, client.service.hit(key));
+    }
     let mut found = [const { None }; HIT_MANY];
     client.service.hit_many(keys, &mut found[..keys.len()]);
     if !client.replies.values(&found[..keys.len()]) {
