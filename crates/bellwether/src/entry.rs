@@ -1,13 +1,14 @@
 //! What does the memory tier hold? A meta, a body of any type, and little more.
 
 mod extra;
+mod mark;
 mod served;
 #[cfg(test)]
 mod tests;
 
 use std::any::Any;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use bellwether_core::entry::{Kind, Meta, Packed};
 use bellwether_core::fence::{Fence, Floor, Invalidation};
@@ -21,17 +22,16 @@ use crate::place::Place;
 use crate::weigh::Value;
 use extra::weight_of;
 pub(crate) use extra::{Extra, Tag};
-use served::COUNT;
+pub(crate) use mark::TierMark;
+use served::Served;
 pub(crate) use served::Touched;
 
 /// An entry whose body's type is known to its space alone: the one place where types are erased,
 /// so that one store and one limit serve every space. One allocation, body included. Its key is the
 /// store's, which compares it beside the pointer that leads here.
 pub(crate) struct Entry<B: ?Sized = dyn Content> {
-    /// Served so often since stored, counted from the entry's [`phase`], and above [`COUNT`] which thread it was that wrote
-    /// this. Written without a read-modify-write: approximate on purpose. In front, beside the count of references: what a
-    /// hit writes.
-    served: AtomicU32,
+    /// Since it was stored, counted from the entry's [`phase`]. In front, beside the count of references: what a hit writes.
+    served: Served,
     /// The meta, with `EXPIRED` and `EXTRA`.
     packed: Packed,
     /// So long ahead of its end, in ms, readers look twice at it: for an early refresh, or, in a shared space, to
@@ -161,64 +161,6 @@ impl Content for TravelledLink {
     }
 }
 
-/// What an entry of a shared space remembers of the tier.
-#[derive(Debug, Default)]
-pub(crate) struct TierMark {
-    /// The tier's fence that it came from or is published under; zero: the tier knows nothing of it.
-    fence: AtomicU64,
-    /// From here it is to be compared with the tier, in ticks; zero: not before it is known there.
-    due: AtomicU64,
-    /// The entry's own early refresh, because its `calm_ms` may be about something else.
-    early_ms: u32,
-    /// It was made stale here: what the tier holds under the same fence is no fresher.
-    stale: bool,
-}
-
-impl TierMark {
-    /// Of what the tier holds under `fence`, to be compared with it from `due` on.
-    pub(crate) fn of(fence: Fence, due: Tick) -> TierMark {
-        TierMark { fence: AtomicU64::new(fence.0), due: AtomicU64::new(due.0), early_ms: 0, stale: false }
-    }
-
-    /// The same, of what was made stale here, or was not.
-    pub(crate) fn made(self, stale: bool) -> TierMark {
-        TierMark { stale, ..self }
-    }
-
-    /// Whether what the tier holds under this fence was made stale here.
-    pub(crate) fn is_stale(&self, fence: Fence) -> bool {
-        self.stale && self.fence() == fence
-    }
-
-    /// When it is to be compared with the tier.
-    pub(crate) fn due(&self) -> Tick {
-        if self.fence() == Fence::ZERO { Tick::NEVER } else { Tick(self.due.load(Ordering::Acquire)) }
-    }
-
-    /// True for one of those who ask once it is due; for the others not before `again`.
-    pub(crate) fn take_turn(&self, now: Tick, again: Tick) -> bool {
-        let due = self.due();
-        now >= due && self.due.compare_exchange(due.0, again.0, Ordering::AcqRel, Ordering::Relaxed).is_ok()
-    }
-
-    pub(crate) fn fence(&self) -> Fence {
-        Fence(self.fence.load(Ordering::Acquire))
-    }
-
-    /// The tier stored it after all.
-    pub(crate) fn set(&self, fence: Fence, due: Tick) {
-        self.due.store(due.0, Ordering::Release);
-        self.fence.store(fence.0, Ordering::Release);
-    }
-}
-
-impl Clone for TierMark {
-    fn clone(&self) -> TierMark {
-        let mark = TierMark::of(self.fence(), Tick(self.due.load(Ordering::Acquire)));
-        TierMark { early_ms: self.early_ms, stale: self.stale, ..mark }
-    }
-}
-
 /// What an entry has beside its meta and its value.
 #[derive(Default)]
 pub(crate) struct Aside {
@@ -242,7 +184,7 @@ impl<B: Content> Entry<B> {
     fn of(meta: Meta, (flags, past): (u32, Past), weight: usize, body: B) -> Resident {
         let weight = u32::try_from(weight).unwrap_or(u32::MAX);
         Arc::new(Entry {
-            served: AtomicU32::new(phase(meta.fence.0)),
+            served: Served::new(phase(meta.fence.0)),
             packed: Packed::new(meta, flags).with_past(past),
             calm_ms: AtomicU32::new(meta.early_ms),
             weight,
@@ -273,7 +215,7 @@ pub(crate) fn relabelled(entry: &Resident, meta: Meta, more: impl Into<Aside>, e
     match mark {
         None => Entry::of(meta, flags, weight, link),
         Some(mark) => {
-            let mark = TierMark { early_ms: meta.early_ms, ..mark };
+            let mark = mark.refreshed_early(meta.early_ms);
             Entry::watched(meta, flags, weight, TravelledLink { link, mark })
         }
     }
@@ -288,7 +230,7 @@ impl Entry {
         let flags = (if extra.is_some() { EXTRA } else { 0 }, past);
         match (extra, mark) {
             (extra, Some(mark)) => {
-                let mark = TierMark { early_ms: meta.early_ms, ..mark };
+                let mark = mark.refreshed_early(meta.early_ms);
                 Entry::watched(meta, flags, weight, Travelled { extra, mark, value })
             }
             (None, None) => Entry::of(meta, flags, weight, Plain(value)),
@@ -298,7 +240,7 @@ impl Entry {
 
     /// All that is known of the value without looking at it.
     pub(crate) fn meta(&self) -> Meta {
-        let early_ms = self.mark().map_or_else(|| self.calm_ms.load(Ordering::Relaxed), |mark| mark.early_ms);
+        let early_ms = self.mark().map_or_else(|| self.calm_ms.load(Ordering::Relaxed), TierMark::early_ms);
         self.packed.meta(early_ms)
     }
 
@@ -306,7 +248,7 @@ impl Entry {
     pub(crate) fn watch(&self) {
         let Some(mark) = self.mark() else { return };
         let ahead = self.fresh_until().since(mark.due()).as_u32();
-        self.calm_ms.store(ahead.max(mark.early_ms), Ordering::Relaxed);
+        self.calm_ms.store(ahead.max(mark.early_ms()), Ordering::Relaxed);
     }
 
     #[inline]
@@ -399,6 +341,51 @@ impl Entry {
         Arc::strong_count(of) as u64 ^ u64::from(of.place.load(Ordering::Relaxed))
     }
 
+    /// It is served once more: so often by now, counted from its phase, and whether another thread served it last.
+    #[inline]
+    pub(crate) fn touch(&self) -> Touched {
+        self.served.touch()
+    }
+
+    /// What [`Entry::touch`] counted last, for whomever.
+    #[inline]
+    pub(crate) fn count(&self) -> u32 {
+        self.served.count()
+    }
+
+    /// Whether another thread served it last.
+    pub(crate) fn is_met(&self) -> bool {
+        self.served.is_met()
+    }
+
+    /// It was served `times` more, by way of references to it: none of this thread's.
+    pub(crate) fn served(&self, times: u32) {
+        self.served.add(times);
+    }
+
+    /// A thread's own reference to it: the same value, counted for itself. What is shared anyway is in it as it is in the
+    /// entry, so that there is nothing else to look at.
+    pub(crate) fn twin(self: &Resident) -> Resident {
+        let is_bare = self.is_plain() && self.mark().is_none();
+        let twin = match self.body.common() {
+            Common::Bytes(value) if is_bare => self.with_body(Plain(value.clone())),
+            Common::SharedText(value) if is_bare => self.with_body(Plain(value.clone())),
+            _ => relabelled(self, self.meta(), None, false),
+        };
+        twin.set_place(Place::OWN);
+        twin
+    }
+
+    fn with_body(&self, body: impl Content) -> Resident {
+        Entry::of(self.meta(), (0, self.past()), self.weight as usize, body)
+    }
+
+    /// Whether it is a thread's own reference. Nobody needs to look at each use: whoever has it counts them.
+    #[inline]
+    pub(crate) fn is_twin(&self) -> bool {
+        self.place() == Place::OWN
+    }
+
     /// Whether the detector of hot keys looks at the hit for which [`Entry::touch`] gave this.
     #[inline]
     pub(crate) fn is_due(&self, sampling: Sampling, served: u32) -> bool {
@@ -413,11 +400,11 @@ impl Entry {
 
     /// It is the same copy as `other`, and was served as often.
     pub(crate) fn served_as(&self, other: &Entry) {
-        self.served.store(phase(self.fence().0).wrapping_add(other.hits()) & COUNT, Ordering::Relaxed);
+        self.served.set(phase(self.fence().0).wrapping_add(other.hits()));
     }
 
     pub(crate) fn hits(&self) -> u32 {
-        self.count().wrapping_sub(phase(self.fence().0)) & COUNT
+        self.count().wrapping_sub(phase(self.fence().0)) & served::COUNT
     }
 
     /// How often its key was read before.

@@ -1,18 +1,20 @@
-//! How often was an entry served, who served it last, and what does a thread count for itself alone?
+//! How often was an entry served, and by whom last?
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::{Common, Content, Entry, Plain, Resident, relabelled};
 use crate::observe::counters;
-use crate::place::Place;
 
-/// The part of `served` that counts: as much as the books of who goes first look at.
+/// The part that counts: as much as the books of who goes first look at.
 pub(super) const COUNT: u32 = (1 << 29) - 1;
 
-/// What [`Entry::touch`] found.
+/// How often it was served, counted from anywhere, and above [`COUNT`] which thread it was that wrote this. Written without a
+/// read-modify-write: approximate on purpose.
+pub(super) struct Served(AtomicU32);
+
+/// What was found when it was served.
 #[derive(Clone, Copy)]
 pub(crate) struct Touched {
-    /// How often it was served by now, for [`Entry::is_due`].
+    /// How often it was served by now, for [`Entry::is_due`](super::Entry::is_due).
     pub(crate) served: u32,
     /// Another thread served it last.
     pub(crate) met: bool,
@@ -30,57 +32,39 @@ fn is_another(served: u32, toucher: u32) -> bool {
     (served ^ toucher) > COUNT && served > COUNT
 }
 
-impl Entry {
-    /// It is served once more: so often by now, counted from its phase, and whether another thread served it last.
+impl Served {
+    /// So often, by nobody.
+    pub(super) fn new(count: u32) -> Served {
+        Served(AtomicU32::new(count & COUNT))
+    }
+
+    /// The same again.
+    pub(super) fn set(&self, count: u32) {
+        self.0.store(count & COUNT, Ordering::Relaxed);
+    }
+
+    /// Once more, by this thread.
     #[inline]
-    pub(crate) fn touch(&self) -> Touched {
-        let (before, toucher) = (self.served.load(Ordering::Relaxed), toucher());
+    pub(super) fn touch(&self) -> Touched {
+        let (before, toucher) = (self.0.load(Ordering::Relaxed), toucher());
         let served = before.wrapping_add(1) & COUNT | toucher;
-        self.served.store(served, Ordering::Relaxed);
+        self.0.store(served, Ordering::Relaxed);
         Touched { served, met: is_another(before, toucher) }
     }
 
-    /// What [`Entry::touch`] counted last, for whomever.
     #[inline]
-    pub(crate) fn count(&self) -> u32 {
-        self.served.load(Ordering::Relaxed) & COUNT
+    pub(super) fn count(&self) -> u32 {
+        self.0.load(Ordering::Relaxed) & COUNT
     }
 
-    /// Whether another thread served it last.
-    pub(crate) fn is_met(&self) -> bool {
-        is_another(self.served.load(Ordering::Relaxed), toucher())
+    /// Whether another thread was the last.
+    pub(super) fn is_met(&self) -> bool {
+        is_another(self.0.load(Ordering::Relaxed), toucher())
     }
 
-    /// It was served `times` more, by way of references to it: none of this thread's.
-    pub(crate) fn served(&self, times: u32) {
-        let before = self.served.load(Ordering::Relaxed);
-        self.served.store(before.wrapping_add(times) & COUNT | before & !COUNT, Ordering::Relaxed);
-    }
-
-    /// A thread's own reference to it: the same value, counted for itself. What is shared anyway is in it as it is in the
-    /// entry, so that there is nothing else to look at.
-    pub(crate) fn twin(self: &Resident) -> Resident {
-        let twin = match self.body.common() {
-            Common::Bytes(value) if self.is_bare() => self.with_body(Plain(value.clone())),
-            Common::SharedText(value) if self.is_bare() => self.with_body(Plain(value.clone())),
-            _ => relabelled(self, self.meta(), None, false),
-        };
-        twin.set_place(Place::OWN);
-        twin
-    }
-
-    /// Nothing but a value.
-    fn is_bare(&self) -> bool {
-        self.is_plain() && self.mark().is_none()
-    }
-
-    fn with_body(&self, body: impl Content) -> Resident {
-        Entry::of(self.meta(), (0, self.past()), self.weight as usize, body)
-    }
-
-    /// Whether it is a thread's own reference. Nobody needs to look at each use: whoever has it counts them.
-    #[inline]
-    pub(crate) fn is_twin(&self) -> bool {
-        self.place() == Place::OWN
+    /// So much more, by none of this thread's doing.
+    pub(super) fn add(&self, times: u32) {
+        let before = self.0.load(Ordering::Relaxed);
+        self.0.store(before.wrapping_add(times) & COUNT | before & !COUNT, Ordering::Relaxed);
     }
 }

@@ -60,7 +60,7 @@ fn an_entry_tells_whether_another_thread_served_it_last_and_counts_on() {
         scope.spawn(served).join().expect("it ends")
     });
     assert_eq!(other, (true, false));
-    entry.served(COUNT - 5);
+    entry.served(served::COUNT - 5);
     assert!(entry.is_met() && entry.touch().met && !entry.is_met(), "what references served is not this thread's");
     assert_eq!(entry.hits(), 0, "around the end of the count");
     assert!(!entry.touch().met);
