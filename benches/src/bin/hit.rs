@@ -36,10 +36,25 @@ const SIZES: [usize; 2] = [1_000, 20_000];
 const LIMIT: u64 = 64 << 20;
 const HOT_ALLOCATION: f64 = 0.80;
 
+const THREADS: usize = 2;
+
+/// What a thread asks for: which key each time.
+struct Order {
+    /// Which of the threads it is.
+    thread: usize,
+    keys: Vec<u32>,
+}
+
+impl Order {
+    fn of(thread: usize, keys: Vec<u32>) -> Order {
+        Order { thread, keys }
+    }
+}
+
 /// One way to ask: all of `order`, in this thread. Never misses.
 trait Lane: Sync {
     fn name(&self) -> &'static str;
-    fn run(&self, runtime: &Runtime, keys: &[Box<[u8]>], order: &[u32]);
+    fn run(&self, runtime: &Runtime, keys: &[Box<[u8]>], order: &Order);
 }
 
 /// What every lane does with what it got: look where it is and how long, read none of it.
@@ -52,8 +67,8 @@ impl Lane for Nothing {
     fn name(&self) -> &'static str {
         "(the loop alone)"
     }
-    fn run(&self, _: &Runtime, keys: &[Box<[u8]>], order: &[u32]) {
-        order.iter().for_each(|at| use_it(&keys[*at as usize]));
+    fn run(&self, _: &Runtime, keys: &[Box<[u8]>], order: &Order) {
+        order.keys.iter().for_each(|at| use_it(&keys[*at as usize]));
     }
 }
 
@@ -75,12 +90,24 @@ impl Limit {
         Limit { seed, shards }
     }
 }
+
+/// What two threads can reach here that have nothing in common: what they lose, the machine takes.
+struct Apart([Limit; THREADS]);
+impl Lane for Apart {
+    fn name(&self) -> &'static str {
+        "the limit, one for each thread"
+    }
+    fn run(&self, runtime: &Runtime, keys: &[Box<[u8]>], order: &Order) {
+        self.0[order.thread].run(runtime, keys, order);
+    }
+}
+
 impl Lane for Limit {
     fn name(&self) -> &'static str {
         "the limit: 64 tables + clone"
     }
-    fn run(&self, _: &Runtime, keys: &[Box<[u8]>], order: &[u32]) {
-        for at in order {
+    fn run(&self, _: &Runtime, keys: &[Box<[u8]>], order: &Order) {
+        for at in &order.keys {
             let key = &*keys[*at as usize];
             let hash = self.seed.hash_one(key);
             let shard = self.shards[(hash >> 32) as usize % 64].read();
@@ -109,8 +136,8 @@ impl Lane for Quick {
     fn name(&self) -> &'static str {
         "quick_cache 0.7, bare"
     }
-    fn run(&self, _: &Runtime, keys: &[Box<[u8]>], order: &[u32]) {
-        order.iter().for_each(|at| use_it(&self.0.get(&*keys[*at as usize]).expect("resident")));
+    fn run(&self, _: &Runtime, keys: &[Box<[u8]>], order: &Order) {
+        order.keys.iter().for_each(|at| use_it(&self.0.get(&*keys[*at as usize]).expect("resident")));
     }
 }
 
@@ -119,8 +146,8 @@ impl Lane for MokaSync {
     fn name(&self) -> &'static str {
         "moka 0.12 sync get"
     }
-    fn run(&self, _: &Runtime, keys: &[Box<[u8]>], order: &[u32]) {
-        order.iter().for_each(|at| use_it(&self.0.get(&*keys[*at as usize]).expect("resident")));
+    fn run(&self, _: &Runtime, keys: &[Box<[u8]>], order: &Order) {
+        order.keys.iter().for_each(|at| use_it(&self.0.get(&*keys[*at as usize]).expect("resident")));
     }
 }
 
@@ -129,9 +156,9 @@ impl Lane for MokaFuture {
     fn name(&self) -> &'static str {
         "moka 0.12 future try_get_with"
     }
-    fn run(&self, runtime: &Runtime, keys: &[Box<[u8]>], order: &[u32]) {
+    fn run(&self, runtime: &Runtime, keys: &[Box<[u8]>], order: &Order) {
         runtime.block_on(async {
-            for at in order {
+            for at in &order.keys {
                 let init = async { Ok::<Bytes, Infallible>(unreachable_load()) };
                 use_it(&self.0.try_get_with_by_ref(&*keys[*at as usize], init).await.expect("resident"));
             }
@@ -144,9 +171,9 @@ impl Lane for Foyer {
     fn name(&self) -> &'static str {
         "foyer 0.22 get_or_fetch (s3-fifo)"
     }
-    fn run(&self, runtime: &Runtime, keys: &[Box<[u8]>], order: &[u32]) {
+    fn run(&self, runtime: &Runtime, keys: &[Box<[u8]>], order: &Order) {
         runtime.block_on(async {
-            for at in order {
+            for at in &order.keys {
                 let fetch = || async { Ok::<Bytes, Infallible>(unreachable_load()) };
                 use_it(self.0.get_or_fetch(&*keys[*at as usize], fetch).await.expect("resident").value());
             }
@@ -159,9 +186,9 @@ impl Lane for OrLoad {
     fn name(&self) -> &'static str {
         self.0
     }
-    fn run(&self, runtime: &Runtime, keys: &[Box<[u8]>], order: &[u32]) {
+    fn run(&self, runtime: &Runtime, keys: &[Box<[u8]>], order: &Order) {
         runtime.block_on(async {
-            for at in order {
+            for at in &order.keys {
                 let get = self.1.get(&keys[*at as usize]);
                 use_it(
                     &get.or_load(|_| async { Ok::<_, Infallible>(Loaded::value(unreachable_load())) })
@@ -178,8 +205,8 @@ impl Lane for PlainHit {
     fn name(&self) -> &'static str {
         "bellwether hit()"
     }
-    fn run(&self, _: &Runtime, keys: &[Box<[u8]>], order: &[u32]) {
-        order.iter().for_each(|at| use_it(&self.0.hit(&keys[*at as usize]).expect("resident")));
+    fn run(&self, _: &Runtime, keys: &[Box<[u8]>], order: &Order) {
+        order.keys.iter().for_each(|at| use_it(&self.0.hit(&keys[*at as usize]).expect("resident")));
     }
 }
 
@@ -223,6 +250,7 @@ fn lanes(keys: &[Box<[u8]>], clock: Clock) -> Vec<Box<dyn Lane>> {
         Box::new(MokaFuture(future)),
         Box::new(Foyer(foyer)),
         Box::new(OrLoad("bellwether or_load(), two tags", tagged)),
+        Box::new(Apart(std::array::from_fn(|_| Limit::new(keys)))),
     ]
 }
 
@@ -235,7 +263,7 @@ const WARM: Duration = Duration::from_millis(150);
 
 /// The lane as in a program that is in use: what the lane before it left in the processor's caches is not its doing, and the
 /// second of two lanes of one store would find its entries there, and a detector that expects as much.
-fn warm(lane: &dyn Lane, runtime: &Runtime, keys: &[Box<[u8]>], order: &[u32]) {
+fn warm(lane: &dyn Lane, runtime: &Runtime, keys: &[Box<[u8]>], order: &Order) {
     let began = Instant::now();
     while began.elapsed() < WARM {
         lane.run(runtime, keys, order);
@@ -243,9 +271,9 @@ fn warm(lane: &dyn Lane, runtime: &Runtime, keys: &[Box<[u8]>], order: &[u32]) {
 }
 
 /// CPU ns per operation, and operations a second of all threads together. Unless `cold`, the lane is in use before that.
-fn round(lane: &dyn Lane, keys: &[Box<[u8]>], orders: &[Vec<u32>], cold: bool) -> (f64, f64) {
+fn round(lane: &dyn Lane, keys: &[Box<[u8]>], orders: &[Order], cold: bool) -> (f64, f64) {
     let start = Barrier::new(orders.len());
-    let one = |order: &Vec<u32>| {
+    let one = |order: &Order| {
         let runtime = runtime();
         if !cold {
             warm(lane, &runtime, keys, order);
@@ -273,7 +301,8 @@ struct Rounds {
 }
 
 fn measure(lanes: &[Box<dyn Lane>], keys: &[Box<[u8]>], rounds: usize, cold: bool) -> Vec<Rounds> {
-    let orders: Vec<Vec<u32>> = (0..2).map(|n| load::zipf(keys.len(), OPERATIONS, 7 + n)).collect();
+    let order = |nth| Order::of(nth, load::zipf(keys.len(), OPERATIONS, 7 + nth as u64));
+    let orders: Vec<Order> = (0..THREADS).map(order).collect();
     let mut all: Vec<Rounds> = lanes.iter().map(|_| Rounds::default()).collect();
     for n in 0..=rounds {
         for step in 0..lanes.len() {
@@ -313,7 +342,7 @@ fn only(args: &[String]) -> bool {
     let runtime = runtime();
     // As many in a window as a busy program has: before the first one is over it is not known that there are many.
     for hits in load::zipf(keys.len(), hits, 7).chunks(WINDOW_HITS) {
-        lane.run(&runtime, &keys, hits);
+        lane.run(&runtime, &keys, &Order::of(0, hits.to_vec()));
         clock.advance(Span::ms(100));
         // What ends a window runs on a thread of its own.
         std::thread::sleep(Duration::from_millis(30));
@@ -331,7 +360,7 @@ fn least(args: &[String]) -> bool {
         return false;
     };
     let (keys, runtime) = (load::keys(keys), runtime());
-    let (lanes, order) = (lanes(&keys, Clock::system()), load::zipf(keys.len(), SHORT, 7));
+    let (lanes, order) = (lanes(&keys, Clock::system()), Order::of(0, load::zipf(keys.len(), SHORT, 7)));
     let mut all = vec![Vec::new(); lanes.len()];
     for n in 0..rounds {
         for step in 0..lanes.len() {
@@ -417,7 +446,8 @@ fn allocations(lane: &dyn Lane, keys: &[Box<[u8]>]) -> f64 {
     let (runtime, order) = (runtime(), load::zipf(keys.len(), OPERATIONS, 3));
     // Entering a runtime for the first time allocates; hits are what counts. What the cache does meanwhile on a thread
     // of its own, whatever is asked for, is no hit's either.
-    lane.run(&runtime, keys, &order[..1]);
+    lane.run(&runtime, keys, &Order::of(0, order[..1].to_vec()));
+    let order = Order::of(0, order);
     alloc::start();
     let before = alloc::own_calls();
     lane.run(&runtime, keys, &order);
