@@ -4,6 +4,17 @@ use super::*;
 use crate::key::{KeyRef, Seed};
 use crate::weigh::Weigh as _;
 
+const META: Meta = Meta {
+    fence: Fence(1),
+    kind: Kind::Value,
+    born: Tick(0),
+    fresh_until: Tick(1_000),
+    swr_ms: 0,
+    hard_ms: 0,
+    cost_ms: 1,
+    early_ms: 0,
+};
+
 #[test]
 fn an_entry_is_small() {
     assert_eq!(size_of::<Entry<Plain<()>>>(), 48);
@@ -12,18 +23,8 @@ fn an_entry_is_small() {
 #[test]
 fn threads_that_serve_one_entry_together_have_as_many_of_their_hits_looked_at() {
     const EACH: u32 = 400_000;
-    let meta = Meta {
-        fence: Fence(1),
-        kind: Kind::Value,
-        born: Tick(0),
-        fresh_until: Tick(1_000),
-        swr_ms: 0,
-        hard_ms: 0,
-        cost_ms: 1,
-        early_ms: 0,
-    };
     let key = KeyRef::new(0, b"key", &Seed::fixed(1)).to_key();
-    let (entry, sampling) = (Entry::new(&key, meta, None, 0, 7_u64), Sampling::one_in(3));
+    let (entry, sampling) = (Entry::new(&key, META, None, 0, 7_u64), Sampling::one_in(3));
     assert_eq!(entry.hits(), 0);
     let serve = || (0..EACH).filter(|_| entry.clone().is_due(sampling, entry.touch().served)).count() as u32;
     let looks: u32 = std::thread::scope(|scope| {
@@ -37,19 +38,9 @@ fn threads_that_serve_one_entry_together_have_as_many_of_their_hits_looked_at() 
 
 #[test]
 fn an_entry_tells_whether_another_thread_served_it_last_and_counts_on() {
-    let meta = Meta {
-        fence: Fence(1),
-        kind: Kind::Value,
-        born: Tick(0),
-        fresh_until: Tick(1_000),
-        swr_ms: 0,
-        hard_ms: 0,
-        cost_ms: 1,
-        early_ms: 0,
-    };
     let key = KeyRef::new(0, b"key", &Seed::fixed(1)).to_key();
     crate::observe::counters::set_class(1);
-    let entry = Entry::new(&key, meta, None, 0, 7_u64);
+    let entry = Entry::new(&key, META, None, 0, 7_u64);
     std::thread::scope(|scope| scope.spawn(|| assert!(!entry.touch().met)).join().expect("one that never counted"));
     assert!(!entry.touch().met && !entry.touch().met, "nobody but this one");
     let other = std::thread::scope(|scope| {
@@ -69,16 +60,7 @@ fn an_entry_tells_whether_another_thread_served_it_last_and_counts_on() {
 #[test]
 fn a_reference_of_a_thread_s_own_has_the_same_value_and_counts_for_itself() {
     fn has<V: crate::weigh::Weigh + Send + Sync + Clone + PartialEq + 'static>(value: V) -> bool {
-        let meta = Meta {
-            fence: Fence(1),
-            kind: Kind::Value,
-            born: Tick(0),
-            fresh_until: Tick(1_000),
-            swr_ms: 7,
-            hard_ms: 9,
-            cost_ms: 1,
-            early_ms: 3,
-        };
+        let meta = Meta { swr_ms: 7, hard_ms: 9, early_ms: 3, ..META };
         let key = KeyRef::new(0, b"key", &Seed::fixed(1)).to_key();
         let entry = Entry::new(&key, meta, None, value.weight(), value.clone());
         let twin = entry.twin();
@@ -93,16 +75,6 @@ fn a_reference_of_a_thread_s_own_has_the_same_value_and_counts_for_itself() {
 
 #[test]
 fn a_values_size_is_its_length_whatever_its_entry_holds_besides() {
-    let meta = Meta {
-        fence: Fence(1),
-        kind: Kind::Value,
-        born: Tick(0),
-        fresh_until: Tick(1_000),
-        swr_ms: 0,
-        hard_ms: 0,
-        cost_ms: 1,
-        early_ms: 0,
-    };
     let key = KeyRef::new(0, b"a key of some length", &Seed::fixed(1)).to_key();
     let tags = || Extra::of(Some(7), [Tag::named(&"tag".into()), Tag::of_wire(9)].into());
     let mark = || Some(TierMark::of(Fence(3), Tick(5)));
@@ -114,12 +86,12 @@ fn a_values_size_is_its_length_whatever_its_entry_holds_besides() {
     for aside in asides {
         let mut value = vec![7_u8; 59];
         value.reserve_exact(100);
-        let entry = Entry::new(&key, meta, aside, value.weight(), value);
+        let entry = Entry::new(&key, META, aside, value.weight(), value);
         assert_eq!(entry.value_bytes(key.bytes.len()), 59);
         assert!(entry.weight > 59 + 160, "what it takes in memory is more");
-        let link = relabelled(&entry, meta, tags(), false);
+        let link = relabelled(&entry, META, tags(), false);
         assert_eq!(link.value_bytes(key.bytes.len()), 59, "a reference has the size of what it leads to");
     }
-    let number = Entry::new(&key, meta, None, 0, 7_u64);
+    let number = Entry::new(&key, META, None, 0, 7_u64);
     assert_eq!(number.value_bytes(key.bytes.len()), 8);
 }

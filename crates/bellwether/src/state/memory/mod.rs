@@ -36,7 +36,7 @@ use store::Store;
 const SWEEP_BATCH: usize = 64;
 /// Places that a walk looks at in one go.
 const STEP: usize = 512;
-/// Parts per core: threads rarely meet at one.
+/// Parts per core: a thread rarely waits while another has the one it wants.
 const PARTS: u64 = 16;
 /// Below this a limit is a mistake.
 pub(crate) const LEAST_LIMIT: u64 = 64 * 1024;
