@@ -1,11 +1,11 @@
 //! How are entries stored unless somebody chooses otherwise? In parts with a lock each, under a variant of Clock-Pro.
 
 use std::hint::black_box;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use bellwether_core::evict::Shape;
 use bellwether_core::time::Tick;
-use parking_lot::{RwLock, RwLockReadGuard};
+use crossbeam_utils::sync::{ShardedLock, ShardedLockReadGuard, ShardedLockWriteGuard};
 
 use super::part::{Kept, Left, Part};
 use super::slot::Found;
@@ -36,9 +36,21 @@ pub(super) struct Auto {
     largest: u64,
 }
 
-/// A part and its lock, on lines of their own.
+/// A part on lines of its own, behind a lock at which readers don't meet: each thread has one of eight lines to lock it by.
+/// Who changes it locks them all.
 #[repr(align(128))]
-struct Guarded(RwLock<Part>);
+struct Guarded(ShardedLock<Part>);
+
+impl Guarded {
+    #[inline(always)]
+    fn read(&self) -> ShardedLockReadGuard<'_, Part> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> ShardedLockWriteGuard<'_, Part> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 impl Auto {
     /// A store of `limit` bytes in up to `shards` parts, a power of two, whose timers begin at `now`.
@@ -50,7 +62,7 @@ impl Auto {
         let hot = (capacity as f64 * HOT_ALLOCATION) as u64;
         let shape = Shape { capacity, hot, ghosts: ghosts as usize };
         let seed = Arc::new(seed.clone());
-        let part = |_| Guarded(RwLock::new(Part::new(shape, now, seed.clone())));
+        let part = |_| Guarded(ShardedLock::new(Part::new(shape, now, seed.clone())));
         Auto { parts: (0..parts).map(part).collect(), largest: hot }
     }
 
@@ -61,8 +73,8 @@ impl Auto {
     }
 
     #[inline(always)]
-    fn part(&self, hash: u64) -> &RwLock<Part> {
-        &self.parts[self.place(hash)].0
+    fn part(&self, hash: u64) -> &Guarded {
+        &self.parts[self.place(hash)]
     }
 
     /// The entry. That it was asked for is counted by whoever serves it, and seen there.
@@ -87,11 +99,11 @@ impl Auto {
     pub(super) fn get_many(&self, keys: &[KeyRef<'_>], found: &mut [Option<Resident>]) {
         debug_assert!(keys.len() <= MANY);
         let wanted = keys.iter().fold(0u128, |wanted, key| wanted | 1 << self.place(key.hash));
-        let mut locked: [Option<RwLockReadGuard<'_, Part>>; MANY] = [const { None }; MANY];
+        let mut locked: [Option<ShardedLockReadGuard<'_, Part>>; MANY] = [const { None }; MANY];
         let mut left = wanted;
         for guard in &mut locked {
             let Some(part) = self.parts.get(left.trailing_zeros() as usize) else { break };
-            *guard = Some(part.0.read());
+            *guard = Some(part.read());
             left &= left - 1;
         }
         let mut seen: [Option<&Kept>; MANY] = [None; MANY];
@@ -109,12 +121,15 @@ impl Auto {
     }
 
     pub(super) fn remove(&self, key: KeyRef<'_>) -> Option<Resident> {
-        self.part(key.hash).write().remove(key)
+        // A reader looks first: mostly there is nothing, and eight locks more are to be taken for a change.
+        let part = self.part(key.hash);
+        part.read().find(key.hash, |slot| slot.is(key.bytes, &key.space))?;
+        part.write().remove(key)
     }
 
     /// Takes out entries past their hard end, until `out` has `most`, each with its space's number; true if there are more.
     pub(super) fn due(&self, now: Tick, most: usize, out: &mut Vec<(u32, Resident)>) -> bool {
-        self.parts.iter().any(|part| part.0.write().due(now, most, out))
+        self.parts.iter().any(|part| part.write().due(now, most, out))
     }
 
     /// All entries, in no order, in steps of at most `most`, so that nobody waits long: those that are there from the first
@@ -124,7 +139,7 @@ impl Auto {
             let mut next = Some(Place::FIRST);
             std::iter::from_fn(move || {
                 let mut found = Vec::new();
-                next = part.0.read().walk(next?, most, &mut found);
+                next = part.read().walk(next?, most, &mut found);
                 Some(found)
             })
         });
@@ -132,16 +147,16 @@ impl Auto {
     }
 
     pub(super) fn bytes(&self) -> u64 {
-        self.parts.iter().map(|part| part.0.read().weight()).sum()
+        self.parts.iter().map(|part| part.read().weight()).sum()
     }
 
     pub(super) fn len(&self) -> usize {
-        self.parts.iter().map(|part| part.0.read().len()).sum()
+        self.parts.iter().map(|part| part.read().len()).sum()
     }
 
     #[cfg(test)]
     pub(super) fn timers(&self) -> usize {
-        self.parts.iter().map(|part| part.0.read().timers()).sum()
+        self.parts.iter().map(|part| part.read().timers()).sum()
     }
 
     /// What does not fit the part for what is asked for often is not kept at all.
