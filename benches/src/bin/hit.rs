@@ -38,6 +38,19 @@ const HOT_ALLOCATION: f64 = 0.80;
 
 const THREADS: usize = 2;
 
+/// Lanes that are compared with each other.
+const OURS: &str = "bellwether get().or_load()";
+const PLAIN: &str = "bellwether hit()";
+const QUICK: &str = "quick_cache 0.7, bare";
+const LIMIT_LANE: &str = "the limit: 64 tables + clone";
+const MOKA: &str = "moka 0.12 future try_get_with";
+const FOYER: &str = "foyer 0.22 get_or_fetch (s3-fifo)";
+
+/// Where the lane of that name stands.
+fn nth(lanes: &[Box<dyn Lane>], name: &str) -> usize {
+    lanes.iter().position(|lane| lane.name() == name).expect("one of the lanes")
+}
+
 /// What a thread asks for: which key each time.
 struct Order {
     /// Which of the threads it is.
@@ -104,7 +117,7 @@ impl Lane for Apart {
 
 impl Lane for Limit {
     fn name(&self) -> &'static str {
-        "the limit: 64 tables + clone"
+        LIMIT_LANE
     }
     fn run(&self, _: &Runtime, keys: &[Box<[u8]>], order: &Order) {
         for at in &order.keys {
@@ -134,7 +147,7 @@ impl Quick {
 }
 impl Lane for Quick {
     fn name(&self) -> &'static str {
-        "quick_cache 0.7, bare"
+        QUICK
     }
     fn run(&self, _: &Runtime, keys: &[Box<[u8]>], order: &Order) {
         order.keys.iter().for_each(|at| use_it(&self.0.get(&*keys[*at as usize]).expect("resident")));
@@ -154,7 +167,7 @@ impl Lane for MokaSync {
 struct MokaFuture(moka::future::Cache<Vec<u8>, Bytes, ahash::RandomState>);
 impl Lane for MokaFuture {
     fn name(&self) -> &'static str {
-        "moka 0.12 future try_get_with"
+        MOKA
     }
     fn run(&self, runtime: &Runtime, keys: &[Box<[u8]>], order: &Order) {
         runtime.block_on(async {
@@ -169,7 +182,7 @@ impl Lane for MokaFuture {
 struct Foyer(foyer_memory::Cache<Vec<u8>, Bytes, ahash::RandomState>);
 impl Lane for Foyer {
     fn name(&self) -> &'static str {
-        "foyer 0.22 get_or_fetch (s3-fifo)"
+        FOYER
     }
     fn run(&self, runtime: &Runtime, keys: &[Box<[u8]>], order: &Order) {
         runtime.block_on(async {
@@ -203,7 +216,7 @@ impl Lane for OrLoad {
 struct PlainHit(Space<[u8], Bytes>);
 impl Lane for PlainHit {
     fn name(&self) -> &'static str {
-        "bellwether hit()"
+        PLAIN
     }
     fn run(&self, _: &Runtime, keys: &[Box<[u8]>], order: &Order) {
         order.keys.iter().for_each(|at| use_it(&self.0.hit(&keys[*at as usize]).expect("resident")));
@@ -244,7 +257,7 @@ fn lanes(keys: &[Box<[u8]>], clock: Clock) -> Vec<Box<dyn Lane>> {
         Box::new(Nothing),
         Box::new(Limit::new(keys)),
         Box::new(Quick::new(keys)),
-        Box::new(OrLoad("bellwether get().or_load()", space.clone())),
+        Box::new(OrLoad(OURS, space.clone())),
         Box::new(PlainHit(space)),
         Box::new(MokaSync(sync)),
         Box::new(MokaFuture(future)),
@@ -374,7 +387,7 @@ fn least(args: &[String]) -> bool {
     let least = |at: usize| all[at].iter().copied().fold(f64::INFINITY, f64::min);
     let rows: Vec<_> = (0..lanes.len())
         .map(|at| {
-            let (ns, ratio) = (least(at), least(at) / least(2));
+            let (ns, ratio) = (least(at), least(at) / least(nth(&lanes, QUICK)));
             vec![lanes[at].name().to_owned(), format!("{ns:.1}"), format!("{ratio:.2}")]
         })
         .collect();
@@ -402,7 +415,8 @@ fn main() {
         let keys = load::keys(size);
         let lanes = lanes(&keys, Clock::system());
         let all = measure(&lanes, &keys, rounds, cold);
-        let quick = &all[2];
+        let of = |name: &str| &all[nth(&lanes, name)];
+        let (ours, quick) = (of(OURS), of(QUICK));
         let row = |lane: &dyn Lane, rounds: &Rounds| {
             let by_cpu = ratio(&rounds.ns[0], &rounds.ns[1]).median * 2.0;
             let by_wall = ratio(&rounds.rate[1], &rounds.rate[0]).median;
@@ -418,20 +432,16 @@ fn main() {
         println!("{size} keys of 64 B, values of 1 KiB, Zipf {}:\n", load::SKEW);
         let head = ["hit", "CPU ns, 1 thread", "x quick_cache", "CPU ns, 2 threads", "scale by CPU (by wall)"];
         println!("{}", table(&head, &rows));
-        let against = |lane: usize| ratio(&all[3].ns[0], &all[lane].ns[0]).median;
+        let against = |other: &str| ratio(&ours.ns[0], &of(other).ns[0]).median;
         let name = |other: &str| format!("{size} keys: or_load / {other}");
         verdicts.extend([
-            Bar::at_most(name("quick_cache"), against(2), 1.25),
-            Bar::at_most(name("the limit"), against(1), 1.45),
-            Bar::at_most(name("moka try_get_with"), against(6), 0.25),
-            Bar::at_most(name("foyer get_or_fetch"), against(7), 0.5),
-            Bar::at_least(
-                format!("{size} keys: scale of or_load"),
-                2.0 * ratio(&all[3].ns[0], &all[3].ns[1]).median,
-                1.8,
-            ),
+            Bar::at_most(name("quick_cache"), against(QUICK), 1.25),
+            Bar::at_most(name("the limit"), against(LIMIT_LANE), 1.45),
+            Bar::at_most(name("moka try_get_with"), against(MOKA), 0.25),
+            Bar::at_most(name("foyer get_or_fetch"), against(FOYER), 0.5),
+            Bar::at_least(format!("{size} keys: scale of or_load"), 2.0 * ratio(&ours.ns[0], &ours.ns[1]).median, 1.8),
         ]);
-        for lane in &lanes[3..5] {
+        for lane in [OURS, PLAIN].map(|name| &lanes[nth(&lanes, name)]) {
             verdicts.push(Bar::exactly(
                 format!("{size} keys: allocations per {}", lane.name()),
                 allocations(&**lane, &keys),
@@ -444,8 +454,8 @@ fn main() {
 
 fn allocations(lane: &dyn Lane, keys: &[Box<[u8]>]) -> f64 {
     let (runtime, order) = (runtime(), Order::of(0, load::zipf(keys.len(), OPERATIONS, 3)));
-    // Entering a runtime for the first time allocates, and so does a thread that takes a reference of its own to a key which
-    // is hot; hits are what counts. What the cache does meanwhile on a thread of its own, whatever is asked for, is no
+    // Entering a runtime for the first time allocates, and so does a thread that takes a reference of its own to a key at
+    // which it meets others; hits are what counts. What the cache does meanwhile on a thread of its own, whatever is asked for, is no
     // hit's either.
     warm(lane, &runtime, keys, &order);
     alloc::start();

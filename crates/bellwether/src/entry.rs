@@ -306,7 +306,7 @@ impl Entry {
 
     #[cold]
     fn value_elsewhere<V: 'static>(&self) -> Option<&V> {
-        // The commonest first: a thread's own reference to a hot value is a link.
+        // The commonest first: a thread's own reference is a link where its value is of no common type.
         if let Some(holder) = self.body.holder() {
             return holder.value();
         }
@@ -447,6 +447,6 @@ impl Entry {
     }
 }
 
-/// Bytes an entry costs beyond its key's and its value's own: the entry's block, the store's slot and
-/// index, the wheel's node, and room for tables that grow (measured: see BENCHMARKS.md).
+/// Bytes an entry costs beyond its key's and its value's own: the entry's block, the table's slot, the wheel's node, the
+/// rings' link, and room for tables that grow (measured: see BENCHMARKS.md).
 pub(crate) const ENTRY_OVERHEAD: usize = 160;

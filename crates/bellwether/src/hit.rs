@@ -6,7 +6,7 @@ use bellwether_core::why::Why;
 
 use crate::cached::Cached;
 use crate::engine::hit::{Closely, Glance, Look, Unfit};
-use crate::entry::Resident;
+use crate::entry::{Resident, Touched};
 use crate::error::Error;
 use crate::key::{CacheKey, KeyRef};
 use crate::space::{Shared, Space};
@@ -47,8 +47,8 @@ impl<V: Value> Space<[u8], V> {
 
 impl<K: CacheKey + ?Sized, V: Value> Space<K, V> {
     /// A plainly fresh value, at the lowest price: a plain function that neither waits, nor
-    /// allocates, nor starts a refresh. `None` means: ask with [`Space::get`]. A hit is counted,
-    /// `None` is not.
+    /// allocates (but for a thread's first, which gives it a number), nor starts a refresh. `None` means: ask with
+    /// [`Space::get`]. A hit is counted, `None` is not.
     #[inline(always)] // four words would come back by memory, written one by one and read in pairs: a quarter of a hit
     pub fn hit(&self, key: &K) -> Option<Cached<V>> {
         match self.glance(key) {
@@ -95,8 +95,8 @@ impl<K: CacheKey + ?Sized, V: Value> Space<K, V> {
     /// A hit that was more than a glance; its entry was touched once.
     #[cold]
     fn look_if_due(&self, key: &K, entry: Resident) -> Resident {
-        let due = entry.is_due(self.shared.engine.heat.sampling(), entry.count()) && !entry.is_twin();
-        if due { self.look_closely(key, entry, Closely { due, met: false }) } else { entry }
+        let closely = self.shared.engine.closely(&entry, Touched { served: entry.count(), met: false });
+        if closely.due { self.look_closely(key, entry, closely) } else { entry }
     }
 
     /// A fresh value that carries tags, or is early but not yet to be refreshed. It comes back in registers as well.

@@ -57,12 +57,14 @@ pub(crate) type Unfit = Option<(Resident, Tick)>;
 impl Engine {
     /// Looks `key` up and decides. Counts nothing, and nobody looks at it.
     pub(crate) fn look(&self, space: &SpaceState, key: KeyRef<'_>, demand: Demand) -> Look {
-        let mut unfit = None;
-        if demand != Demand::Any {
-            unfit = self.found(&key);
-        } else if let Some((entry, at, _)) = self.glance_alone(space, &key, &mut unfit) {
-            return Look::Serve { entry, why: Why::Hit, at, refresh: false };
-        }
+        let unfit = if demand != Demand::Any {
+            self.found(&key)
+        } else {
+            match self.glance_alone(space, &key) {
+                Ok(Glance { entry, at, .. }) => return Look::Serve { entry, why: Why::Hit, at, refresh: false },
+                Err(unfit) => unfit,
+            }
+        };
         let (found, at) = unfit.map_or((None, Tick(0)), |(entry, at)| (Some(entry), at));
         self.judge(space, || key.to_key(), found, demand, at)
     }
@@ -91,7 +93,7 @@ impl Engine {
     /// that a plain hit has nothing of it.
     #[inline(never)]
     fn glance_again(&self, space: &SpaceState, entry: Resident, at: Tick, touched: Touched) -> Result<Glance, Unfit> {
-        if !self.serves_marked(space, &entry, at) {
+        if !self.serves_tagged(space, &entry, at) {
             return Err(Some((entry, at)));
         }
         space.count(Why::Hit);
@@ -101,7 +103,7 @@ impl Engine {
 
     /// What is to be looked at about a hit that touched `entry`.
     #[inline(always)]
-    fn closely(&self, entry: &Entry, Touched { served, met }: Touched) -> Closely {
+    pub(crate) fn closely(&self, entry: &Entry, Touched { served, met }: Touched) -> Closely {
         let due = entry.is_due(self.heat.sampling(), served) && !entry.is_twin();
         Closely { due, met }
     }
@@ -134,22 +136,15 @@ impl Engine {
     }
 
     /// The same, for who counts and looks by himself.
-    fn glance_alone(
-        &self,
-        space: &SpaceState,
-        key: &KeyRef<'_>,
-        unfit: &mut Unfit,
-    ) -> Option<(Resident, Tick, Closely)> {
+    fn glance_alone(&self, space: &SpaceState, key: &KeyRef<'_>) -> Result<Glance, Unfit> {
         let at = self.clock.coarse();
         let own = if own::any() { self.own(space, key, at) } else { None };
-        let entry = own.or_else(|| self.memory.get(key))?;
+        let Some(entry) = own.or_else(|| self.memory.get(key)) else { return Err(None) };
         let touched = entry.touch();
-        if self.serves(space, &entry, at) || self.serves_marked(space, &entry, at) {
-            let closely = self.closely(&entry, touched);
-            return Some((entry, at, closely));
+        if !self.serves(space, &entry, at) && !self.serves_tagged(space, &entry, at) {
+            return Err(Some((entry, at)));
         }
-        *unfit = Some((entry, at));
-        None
+        Ok(Glance { closely: self.closely(&entry, touched), entry, at })
     }
 
     /// Whether what was found may be served as it is.
@@ -160,7 +155,7 @@ impl Engine {
 
     /// The same of one with a version or tags, none of which was invalidated since it was loaded.
     #[inline(never)]
-    fn serves_marked(&self, space: &SpaceState, entry: &Entry, at: Tick) -> bool {
+    fn serves_tagged(&self, space: &SpaceState, entry: &Entry, at: Tick) -> bool {
         let is_value = entry.kind() == Kind::Value && !entry.expired();
         let is_fresh = at < entry.calm_until() && entry.fence() > space.newest_floor();
         is_value && is_fresh && !self.tags.floor_of(entry).covers(entry.fence())
@@ -176,15 +171,14 @@ impl Engine {
         found: &mut [Option<Resident>],
     ) -> (Tick, u32) {
         let (at, mut plain) = (self.clock.coarse(), 0);
-        if own::any() && keys.iter().any(|key| own::may_have(key.hash)) {
+        if keys.iter().any(|key| own::may_have(key.hash)) {
             for (nth, (found, key)) in found.iter_mut().zip(keys).enumerate() {
-                let mut unfit = None;
-                *found = match self.glance_alone(space, key, &mut unfit) {
-                    Some((entry, _, closely)) => {
+                *found = match self.glance_alone(space, key) {
+                    Ok(Glance { entry, closely, .. }) => {
                         plain |= 1 << nth;
                         Some(if closely.any() { self.look_at_hit(space, key, entry, closely) } else { entry })
                     }
-                    None => unfit.map(|(entry, _)| entry),
+                    Err(unfit) => unfit.map(|(entry, _)| entry),
                 };
             }
             return (at, plain);
@@ -195,7 +189,7 @@ impl Engine {
             let Some(entry) = place else { continue };
             let touched = entry.touch();
             let is_plain = at < entry.calm_until() && entry.is_plain() && entry.fence() > floor;
-            let serves = is_plain || self.serves_marked(space, entry, at);
+            let serves = is_plain || self.serves_tagged(space, entry, at);
             plain |= u32::from(serves) << nth;
             let closely = self.closely(entry, touched);
             if serves && closely.any() {
@@ -212,7 +206,7 @@ impl Engine {
         match self.memory.copies.get(key, at) {
             Seen::Good(own) => {
                 let is_plain = own.is_plain() && own.fence() > space.newest_floor();
-                (is_plain || self.serves_marked(space, &own, at)).then_some(own)
+                (is_plain || self.serves_tagged(space, &own, at)).then_some(own)
             }
             Seen::Nothing => None,
             Seen::Ended(spot) => self.new_own(space, key, spot, at),
@@ -227,12 +221,13 @@ impl Engine {
         // Before the store is read: what changes after that makes the reference void.
         let before = copies.before(key.hash)?;
         let entry = self.memory.value(key)?;
-        if !self.serves(space, &entry, at) && !self.serves_marked(space, &entry, at) {
+        if !self.serves(space, &entry, at) && !self.serves_tagged(space, &entry, at) {
             return None;
         }
         let (own, uses) = copies.put(spot, key, &entry, before, at)?;
         entry.touch();
-        // Who has a reference counts what it is used for: nobody needs to look at each use.
+        // Who has a reference counts what it is used for: nobody needs to look at each use. This hit itself is counted with it,
+        // although it was counted already where it is the first: one of 256.
         let drawn = Drawn { nth: uses.into(), weight: uses.saturating_add(1) };
         self.look_at_read(space, key, Some(&entry), drawn);
         own

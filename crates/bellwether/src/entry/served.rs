@@ -14,7 +14,7 @@ pub(super) struct Served(AtomicU32);
 /// What was found when it was served.
 #[derive(Clone, Copy)]
 pub(crate) struct Touched {
-    /// How often it was served by now, for [`Entry::is_due`](super::Entry::is_due).
+    /// How often it was served by now in its lower bits, and above who served it, for [`Entry::is_due`](super::Entry::is_due).
     pub(crate) served: u32,
     /// Another thread served it last.
     pub(crate) met: bool,

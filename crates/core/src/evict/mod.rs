@@ -56,7 +56,7 @@ pub struct Seen {
     pub hash: u64,
     /// What it counts against the capacity.
     pub weight: u32,
-    /// How often it was asked for, counted from anywhere, round about 2^32.
+    /// How often it was asked for, counted from anywhere; its lower 29 bits count.
     pub served: u32,
 }
 
@@ -81,11 +81,6 @@ impl Rings {
     /// What all entries weigh.
     pub fn weight(&self) -> u64 {
         self.hot.weight + self.cold.weight
-    }
-
-    /// What they may weigh, and what those of the hot ring may.
-    pub fn shape(&self) -> Shape {
-        self.shape
     }
 
     /// An entry comes to `place`. Whoever must go for it has gone before: [`Rings::victim`].

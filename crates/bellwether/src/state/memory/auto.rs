@@ -1,4 +1,4 @@
-//! How are entries stored unless somebody chooses otherwise? In parts with a lock each, under a variant of Clock-Pro.
+//! How are entries stored unless somebody chooses otherwise? In parts with locks of their own, under a variant of Clock-Pro.
 
 use std::hint::black_box;
 use std::sync::{Arc, PoisonError};
@@ -7,8 +7,8 @@ use bellwether_core::evict::Shape;
 use bellwether_core::time::Tick;
 use crossbeam_utils::sync::{ShardedLock, ShardedLockReadGuard, ShardedLockWriteGuard};
 
-use super::part::{Kept, Left, Part};
-use super::slot::Found;
+use super::moved::{Found, Left};
+use super::part::{Kept, Part};
 use crate::entry::{Entry, Resident};
 use crate::key::{Key, KeyRef, Seed, Sought};
 use crate::place::Place;
@@ -28,20 +28,20 @@ pub(crate) const MANY: usize = 16;
 /// Parts among which many keys are looked up together: a bit each.
 const MOST_PARTS: u64 = u128::BITS as u64;
 /// A part holds at least so many entries, or there are fewer parts.
-const LEAST_ITEMS: u64 = 32;
+const LEAST_ENTRIES: u64 = 32;
 
 /// Entries by key, in parts.
 pub(super) struct Auto {
-    parts: Box<[Guarded]>,
+    parts: Box<[Locked]>,
     largest: u64,
 }
 
 /// A part on lines of its own, behind a lock at which readers don't meet: each thread has one of eight lines to lock it by.
-/// Who changes it locks them all.
+/// Who changes it locks them all. A panic under a lock poisons nothing, as everywhere in the library.
 #[repr(align(128))]
-struct Guarded(ShardedLock<Part>);
+struct Locked(ShardedLock<Part>);
 
-impl Guarded {
+impl Locked {
     #[inline(always)]
     fn read(&self) -> ShardedLockReadGuard<'_, Part> {
         self.0.read().unwrap_or_else(PoisonError::into_inner)
@@ -53,28 +53,28 @@ impl Guarded {
 }
 
 impl Auto {
-    /// A store of `limit` bytes in up to `shards` parts, a power of two, whose timers begin at `now`.
-    pub(super) fn new(limit: u64, shards: u64, now: Tick, seed: &Seed) -> Auto {
-        let items = (limit / TYPICAL_WEIGHT).max(16);
-        let parts = 1u64 << shards.min(MOST_PARTS).min((items / LEAST_ITEMS).max(1)).max(1).ilog2();
-        let ghosts = items.div_ceil(parts) as f64 * GHOSTS;
+    /// A store of `limit` bytes in up to `most` parts, rounded down to a power of two, whose timers begin at `now`.
+    pub(super) fn new(limit: u64, most: u64, now: Tick, seed: &Seed) -> Auto {
+        let entries = (limit / TYPICAL_WEIGHT).max(16);
+        let parts = 1u64 << most.min(MOST_PARTS).min((entries / LEAST_ENTRIES).max(1)).max(1).ilog2();
+        let ghosts = entries.div_ceil(parts) as f64 * GHOSTS;
         let capacity = (limit / parts).saturating_sub((ghosts * GHOST_BYTES) as u64);
         let hot = (capacity as f64 * HOT_ALLOCATION) as u64;
         let shape = Shape { capacity, hot, ghosts: ghosts as usize };
         let seed = Arc::new(seed.clone());
-        let part = |_| Guarded(ShardedLock::new(Part::new(shape, now, seed.clone())));
+        let part = |_| Locked(ShardedLock::new(Part::new(shape, now, seed.clone())));
         Auto { parts: (0..parts).map(part).collect(), largest: hot }
     }
 
-    /// The place of the part for a hash: by bits that a part's own table does not look at.
+    /// Which part is the one for a hash: by bits that a part's own table does not look at.
     #[inline(always)]
-    fn place(&self, hash: u64) -> usize {
+    fn nth(&self, hash: u64) -> usize {
         (hash >> 32) as usize & (self.parts.len() - 1)
     }
 
     #[inline(always)]
-    fn part(&self, hash: u64) -> &Guarded {
-        &self.parts[self.place(hash)]
+    fn part(&self, hash: u64) -> &Locked {
+        &self.parts[self.nth(hash)]
     }
 
     /// The entry. That it was asked for is counted by whoever serves it, and seen there.
@@ -94,11 +94,12 @@ impl Auto {
     ///
     /// A lookup waits for memory three times: for the table, the key and the entry. Those of one key wait for each other,
     /// those of different keys need not: the processor begins several lookups at once. But whatever locks or counts makes
-    /// it end what it began. So all parts are locked first, in their order; then everything is looked up and looked at;
+    /// it end what it began. So all parts are locked first, in the order of their numbers
+    /// (else two who look and two who write could wait in a circle); then everything is looked up and looked at;
     /// then the entries are counted.
     pub(super) fn get_many(&self, keys: &[KeyRef<'_>], found: &mut [Option<Resident>]) {
         debug_assert!(keys.len() <= MANY);
-        let wanted = keys.iter().fold(0u128, |wanted, key| wanted | 1 << self.place(key.hash));
+        let wanted = keys.iter().fold(0u128, |wanted, key| wanted | 1 << self.nth(key.hash));
         let mut locked: [Option<ShardedLockReadGuard<'_, Part>>; MANY] = [const { None }; MANY];
         let mut left = wanted;
         for guard in &mut locked {
@@ -108,7 +109,7 @@ impl Auto {
         }
         let mut seen: [Option<&Kept>; MANY] = [None; MANY];
         for (seen, key) in seen.iter_mut().zip(keys) {
-            let before = wanted & ((1 << self.place(key.hash)) - 1);
+            let before = wanted & ((1 << self.nth(key.hash)) - 1);
             let part = locked.get(before.count_ones() as usize).and_then(Option::as_ref);
             *seen = part.and_then(|part| part.find(key.hash, |slot| slot.is(key.bytes, &key.space)));
         }

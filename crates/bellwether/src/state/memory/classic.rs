@@ -14,8 +14,8 @@ use hashbrown::Equivalent;
 use parking_lot::Mutex;
 
 use super::books::Books;
-use super::part::Left;
-use super::slot::{Found, Slot};
+use super::moved::{Found, Left};
+use super::slot::Slot;
 use super::wheel::Wheel;
 use crate::entry::Resident;
 use crate::eviction::Eviction;
@@ -24,7 +24,7 @@ use crate::place::Place;
 
 /// What an entry costs here beyond its cost in the store of `auto`: a record with the policy's
 /// links (measured: see BENCHMARKS.md).
-pub(super) const RECORD_OVERHEAD: usize = 64;
+pub(super) const LINKS_OVERHEAD: usize = 64;
 /// Of what one part may hold, the share that a single entry may have.
 const LARGEST_SHARE: f64 = 0.95;
 
@@ -34,7 +34,7 @@ type Store = foyer_memory::Cache<Held, (), ByCarriedHash, CacheProperties>;
 pub(super) struct Classic {
     store: Store,
     timers: Arc<Timers>,
-    shards: usize,
+    parts: usize,
     limit: u64,
 }
 
@@ -107,19 +107,19 @@ impl EventListener for Leaving {
 }
 
 impl Classic {
-    /// A store of `limit` bytes in up to `shards` parts.
-    pub(super) fn new(policy: Eviction, limit: u64, shards: u64, now: Tick, books: Arc<Books>) -> Classic {
+    /// A store of `limit` bytes in up to `parts` parts.
+    pub(super) fn new(policy: Eviction, limit: u64, parts: u64, now: Tick, books: Arc<Books>) -> Classic {
         // Parts are chosen by remainder, tables by the hash's low bits: an odd number keeps the two apart.
-        let shards = usize::try_from(shards).unwrap_or(1).saturating_sub(1) | 1;
+        let parts = usize::try_from(parts).unwrap_or(1).saturating_sub(1) | 1;
         let timers = Arc::new(Timers(Mutex::new(Wheel::new(now))));
         let store = CacheBuilder::new(usize::try_from(limit).unwrap_or(usize::MAX))
-            .with_shards(shards)
+            .with_shards(parts)
             .with_eviction_config(config(policy))
             .with_hash_builder(ByCarriedHash::default())
-            .with_weighter(|held: &Held, (): &()| held.entry.weight as usize + RECORD_OVERHEAD)
+            .with_weighter(|held: &Held, (): &()| held.entry.weight as usize + LINKS_OVERHEAD)
             .with_event_listener(Arc::new(Leaving(timers.clone(), books)))
             .build();
-        Classic { store, timers, shards, limit }
+        Classic { store, timers, parts, limit }
     }
 
     pub(super) fn get(&self, key: KeyRef<'_>) -> Option<Resident> {
@@ -197,8 +197,8 @@ impl Classic {
 
     /// A little less than one part may hold: a larger entry would push out all others there.
     pub(super) fn largest(&self) -> u64 {
-        let shard = (self.limit / self.shards as u64).saturating_sub(RECORD_OVERHEAD as u64);
-        (shard as f64 * LARGEST_SHARE) as u64
+        let part = (self.limit / self.parts as u64).saturating_sub(LINKS_OVERHEAD as u64);
+        (part as f64 * LARGEST_SHARE) as u64
     }
 
     /// What `look` makes of the first of this hash that it makes something of.

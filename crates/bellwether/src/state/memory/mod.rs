@@ -7,6 +7,7 @@ mod classic;
 pub(crate) mod copies;
 #[cfg(test)]
 mod copies_tests;
+mod moved;
 pub(crate) mod own;
 mod part;
 mod slot;
@@ -29,14 +30,14 @@ use auto::Auto;
 pub(crate) use auto::MANY;
 use books::Books;
 use copies::Copies;
-use slot::Found;
+use moved::Found;
 use store::Store;
 
 /// Expired entries taken out in one go.
 const SWEEP_BATCH: usize = 64;
 /// Places that a walk looks at in one go.
 const STEP: usize = 512;
-/// Parts per core: a thread rarely waits while another has the one it wants.
+/// Parts per core: a thread rarely waits while another changes the one it wants.
 const PARTS: u64 = 16;
 /// Below this a limit is a mistake.
 pub(crate) const LEAST_LIMIT: u64 = 64 * 1024;
@@ -66,21 +67,19 @@ impl Memory {
     /// if this build lacks the policy. `seed` is that of every key's hash.
     pub(crate) fn new(policy: Eviction, limit: u64, largest_value: u64, clock: Clock, seed: &Seed) -> Option<Memory> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from) as u64;
-        // An item must fit its shard with room for neighbours: fewer shards for larger values.
+        // A value must fit its part with room for neighbours: fewer parts for larger values.
         let most = (limit / largest_value.max(1).saturating_mul(4)).max(1);
-        // A store may round up to a power of two, which would make shards smaller than asked.
-        let shards = 1u64 << (PARTS * cores).min(most).ilog2();
+        let parts = (PARTS * cores).min(most);
         let now = clock.now();
         let books = Arc::new(Books::new(clock));
         let of_nothings = limit / NOTHINGS_SHARE;
-        let parts = 1u64 << (PARTS * cores).min((of_nothings / NOTHINGS_PART).max(1)).ilog2();
-        let nothings = Auto::new(of_nothings, parts, now, seed);
-        let store = Store::new(policy, limit - of_nothings, shards, now, seed, &books)?;
+        let store = Store::new(policy, limit - of_nothings, parts, now, seed, &books)?;
+        let nothings = Auto::new(of_nothings, (PARTS * cores).min((of_nothings / NOTHINGS_PART).max(1)), now, seed);
         let largest = store.largest();
         Some(Memory { store, nothings, books, copies: Copies::new(limit), policy, limit, largest })
     }
 
-    /// The entry, and a note that it was asked for.
+    /// The entry, and a note that it was asked for, where its store keeps such notes.
     pub(crate) fn get(&self, key: &KeyRef<'_>) -> Option<Resident> {
         self.store.get(*key).or_else(|| self.nothing(key))
     }

@@ -6,7 +6,8 @@ use bellwether_core::evict::{Rings, Seen, Shape};
 use bellwether_core::time::Tick;
 use hashbrown::HashTable;
 
-use super::slot::{Found, Slot};
+use super::moved::{Found, Left};
+use super::slot::Slot;
 use super::wheel::Wheel;
 use crate::entry::Resident;
 use crate::key::{KeyRef, Seed};
@@ -18,7 +19,7 @@ const TOO_LARGE: usize = 8;
 const SMALL: usize = 256;
 
 /// Entries by key; who of them goes first; when each ends. An entry's place is the same in both books.
-// The table in front, beside the lock: all that a hit reads.
+// The table in front, beside the way to the locks: all that a hit reads.
 #[repr(C)]
 pub(super) struct Part {
     table: HashTable<Kept>,
@@ -31,15 +32,6 @@ pub(super) struct Part {
 pub(super) struct Kept {
     slot: Slot,
     pub(super) entry: Resident,
-}
-
-/// Who left because another came.
-#[derive(Default)]
-pub(super) struct Left {
-    /// What was there under the same key.
-    pub(super) replaced: Option<Resident>,
-    /// Pushed out to make room, each with its space's number.
-    pub(super) pushed_out: Vec<(u32, Resident)>,
 }
 
 impl Part {

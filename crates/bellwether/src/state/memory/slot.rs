@@ -1,6 +1,5 @@
 //! As what does a store keep a key? The whole of it, in one block, beside the pointer to its entry.
 
-use crate::entry::Resident;
 use crate::key::{KeyRef, Seed, of_space};
 
 /// Bytes behind a key's own: the number of its space.
@@ -81,9 +80,6 @@ fn differs<const N: usize>(one: &[u8], other: &[u8]) -> u64 {
     };
     of(one.first_chunk(), other.first_chunk()) | of(one.last_chunk(), other.last_chunk())
 }
-
-/// An entry met on a walk: its space's number, its key, and itself.
-pub(crate) type Found = (u32, Box<[u8]>, Resident);
 
 #[cfg(test)]
 mod tests {

@@ -7,9 +7,8 @@ use bellwether_core::time::Tick;
 use super::auto::Auto;
 use super::books::Books;
 #[cfg(feature = "foyer")]
-use super::classic::{Classic, RECORD_OVERHEAD};
-use super::part::Left;
-use super::slot::Found;
+use super::classic::{Classic, LINKS_OVERHEAD};
+use super::moved::{Found, Left};
 use crate::entry::Resident;
 use crate::eviction::Eviction;
 use crate::key::{Key, KeyRef, Seed, Sought};
@@ -33,19 +32,19 @@ macro_rules! either {
 }
 
 impl Store {
-    /// A store of `limit` bytes in up to `shards` parts, a power of two. `None` if this build lacks the policy.
+    /// A store of `limit` bytes in up to `parts` parts. `None` if this build lacks the policy.
     pub(super) fn new(
         policy: Eviction,
         limit: u64,
-        shards: u64,
+        parts: u64,
         now: Tick,
         seed: &Seed,
         books: &Arc<Books>,
     ) -> Option<Store> {
         match policy {
-            Eviction::Auto => Some(Store::Auto(Auto::new(limit, shards, now, seed))),
+            Eviction::Auto => Some(Store::Auto(Auto::new(limit, parts, now, seed))),
             #[cfg(feature = "foyer")]
-            _ => Some(Store::Classic(Classic::new(policy, limit, shards, now, books.clone()))),
+            _ => Some(Store::Classic(Classic::new(policy, limit, parts, now, books.clone()))),
             #[cfg(not(feature = "foyer"))]
             _ => {
                 let _ = books; // only the stores of that feature keep them
@@ -126,7 +125,7 @@ impl Store {
         match self {
             Store::Auto(_) => 0,
             #[cfg(feature = "foyer")]
-            Store::Classic(_) => RECORD_OVERHEAD as u32,
+            Store::Classic(_) => LINKS_OVERHEAD as u32,
         }
     }
 

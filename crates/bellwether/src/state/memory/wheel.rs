@@ -29,7 +29,7 @@ const FREE: u32 = u32::MAX;
 /// From here on numbers stand for slots.
 const HEAD: u32 = FREE - (LEVELS * SLOTS) as u32;
 
-/// Timers by hash. Five levels of 64 slots reach 2^30 steps of 128 ms, over four years.
+/// Timers by place. Five levels of 64 slots reach 2^30 steps of 128 ms, over four years.
 pub(crate) struct Wheel {
     nodes: Nodes,
     free: u32,
@@ -87,7 +87,8 @@ impl Wheel {
         self.link(place.0);
     }
 
-    /// A step of a walk: the timers at the next `most` places, in no order, and where to go on, if there are more. A timer that is taken back and added anew in one go keeps its place, so a walk does not lose it.
+    /// A step of a walk: the timers at the next `most` places, in no order, and where to go on, if there are more. A timer that
+    /// is taken back and added anew in one go keeps its place, so a walk does not lose it.
     pub(crate) fn walk(&self, from: Place, most: usize, out: &mut Vec<(Place, u64)>) -> Option<Place> {
         let to = from.0.saturating_add(u32::try_from(most).unwrap_or(u32::MAX)).min(self.nodes.len);
         let all = (from.0..to).map(|index| (Place(index), self.nodes.get(index)));
@@ -95,8 +96,8 @@ impl Wheel {
         (to < self.nodes.len).then_some(Place(to))
     }
 
-    /// Takes back the timer that was added under this name. Free of harm if it has fired: its place
-    /// may be another's by now, which has another hash, or is due later.
+    /// Takes back the timer that was added under this name. Free of harm if it has fired, as under foyer's policies it may
+    /// have: its place may be another's by now, which has another hash, or is due later.
     pub(crate) fn cancel(&mut self, id: Place, hash: u64, end: Tick) {
         if id.0 >= self.nodes.len {
             return;
@@ -124,10 +125,10 @@ impl Wheel {
             for level in (1..LEVELS).rev() {
                 let shift = SLOT_BITS * level as u32;
                 if step & ((1 << shift) - 1) == 0 {
-                    self.spread(place(level, step), step);
+                    self.spread(slot_of(level, step), step);
                 }
             }
-            let slot = place(0, step);
+            let slot = slot_of(0, step);
             while self.heads[slot] != NONE {
                 if out.len() >= most {
                     return true;
@@ -159,7 +160,7 @@ impl Wheel {
         let due = self.nodes.get(index).due;
         let ahead = due - self.now.min(due);
         let level = (0..LEVELS - 1).find(|level| ahead < 1 << (SLOT_BITS * (*level as u32 + 1))).unwrap_or(LEVELS - 1);
-        let slot = place(level, due);
+        let slot = slot_of(level, due);
         let head = std::mem::replace(&mut self.heads[slot], index);
         let node = self.nodes.at(index);
         node.prev = HEAD + slot as u32;
@@ -190,7 +191,7 @@ impl Wheel {
 }
 
 /// The slot of a level in which `due` lies.
-fn place(level: usize, due: u32) -> usize {
+fn slot_of(level: usize, due: u32) -> usize {
     level * SLOTS + (due >> (SLOT_BITS * level as u32)) as usize % SLOTS
 }
 
