@@ -7,16 +7,25 @@ use super::table::Table;
 use super::words::{self, escaped};
 use crate::scenarios::{Level, Run, Set};
 
-/// The set that stands for a level: the first without defence and the first with some, the last with all.
+/// The set that stands for a level: the first without defence, the last with all; of those with some the first that holds,
+/// or the first.
 pub(super) fn chosen(comparison: &Comparison, level: Level) -> Option<(&Set, &[Run])> {
     let mut of = comparison.sets.iter().filter(|(set, _)| set.level == level);
-    let found = if level == Level::Full { of.next_back() } else { of.next() };
+    let found = match level {
+        Level::Naive => of.next(),
+        Level::Partial => {
+            of.clone().find(|(_, runs)| comparison.seeds(runs).hold(&comparison.about)).or_else(|| of.next())
+        }
+        Level::Full => of.next_back(),
+    };
     found.map(|(set, runs)| (set, runs.as_slice()))
 }
 
+/// What the level reached, and by which set, where that is called otherwise.
 fn cell(comparison: &Comparison, level: Level) -> String {
-    let measure = comparison.about.measure;
-    chosen(comparison, level).map_or("-".to_owned(), |(_, runs)| comparison.seeds(runs).spread(measure))
+    let Some((set, runs)) = chosen(comparison, level) else { return "-".to_owned() };
+    let reached = comparison.seeds(runs).spread(comparison.about.measure);
+    if level == Level::Partial && set.word != "partial" { format!("{reached} ({})", set.word) } else { reached }
 }
 
 /// The verdict on the whole of the defences, and whether it is a good one.

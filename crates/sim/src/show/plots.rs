@@ -278,14 +278,14 @@ fn card(comparison: &Comparison, set: &Set, run: &Run, verdict: &str) -> String 
     text
 }
 
-/// "1", "100", "10k".
+/// "1", "7.5", "100", "1.5k", "10k".
 fn short(n: f64) -> String {
-    match n {
-        n if n >= 1e6 => format!("{:.0}M", n / 1e6),
-        n if n >= 1e3 => format!("{:.0}k", n / 1e3),
-        n if n.fract() == 0.0 => format!("{n:.0}"),
-        n => format!("{n:.1}"),
-    }
+    let (n, unit) = match n {
+        n if n >= 1e6 => (n / 1e6, "M"),
+        n if n >= 1e3 => (n / 1e3, "k"),
+        n => (n, ""),
+    };
+    if n.fract() == 0.0 { format!("{n:.0}{unit}") } else { format!("{n:.1}{unit}") }
 }
 
 fn ms(mark: f64) -> String {
