@@ -74,6 +74,18 @@ fn a_reference_of_a_thread_s_own_has_the_same_value_and_counts_for_itself() {
 }
 
 #[test]
+fn a_reference_of_a_thread_s_own_has_the_tags_and_the_mark_of_what_it_leads_to() {
+    let (key, body) = (KeyRef::new(0, b"key", &Seed::fixed(1)).to_key(), bytes::Bytes::from(vec![1; 99]));
+    let tagged = Entry::new(&key, META, Extra::of(Some(7), [Tag::of_wire(9)].into()), 99, body.clone());
+    let twin = tagged.twin();
+    let tags: Vec<u64> = twin.tags().iter().map(|tag| tag.hash).collect();
+    assert_eq!((tags, twin.version()), (vec![9], Some(7)), "a removal of its tag is one of its own");
+    let shared = Aside { mark: Some(TierMark::of(Fence(3), Tick(5))), ..Aside::default() };
+    let twin = Entry::new(&key, META, shared, 99, body).twin();
+    assert_eq!(twin.mark().map(TierMark::fence), Some(Fence(3)), "it is compared with the tier as the entry is");
+}
+
+#[test]
 fn a_values_size_is_its_length_whatever_its_entry_holds_besides() {
     let key = KeyRef::new(0, b"a key of some length", &Seed::fixed(1)).to_key();
     let tags = || Extra::of(Some(7), [Tag::named(&"tag".into()), Tag::of_wire(9)].into());

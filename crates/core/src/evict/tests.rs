@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
+use crate::draw::Draw;
 
 /// Entries by place, as a store would know them.
 #[derive(Default)]
@@ -108,6 +109,32 @@ fn a_hand_does_not_go_round_a_large_ring_in_which_all_is_in_use() {
     };
     assert_eq!(store.rings.victim(1, of), Some(MOST_PASSED));
     assert_eq!(looks.get(), MOST_PASSED + 1);
+}
+
+/// Shares of hits tell what no single case does: how often a hand passes by, how large the rings are, who comes back.
+#[test]
+fn of_keys_asked_for_by_zipf_with_scans_between_as_many_are_there_as_ever() {
+    const KEYS: u32 = 20_000;
+    const ASKED: u32 = 200_000;
+    let room = u64::from(KEYS / 100);
+    let mut store = Store::new(Shape { capacity: room, hot: room * 84 / 100, ghosts: KEYS as usize / 200 });
+    let (mut nth, mut hits) = (0, 0u32);
+    let mut below = |most: u32| {
+        nth += 1;
+        (Draw(7).fork(nth).unit() * f64::from(most)) as u32
+    };
+    for n in 0..ASKED {
+        // The smaller, the more often: a few keys are asked for far more often than all others.
+        let key = (0..4).fold(KEYS, |most, _| below(most) + 1) - 1;
+        hits += u32::from(store.get(key));
+        if n % 4 == 0 {
+            // Of keys that nobody else asks for, one after the other.
+            store.get(KEYS + n / 4 % KEYS);
+        }
+    }
+    let share = f64::from(hits) * 100.0 / f64::from(ASKED);
+    println!("{share:.2} %");
+    assert!((share - 27.4).abs() < 0.5, "{share:.2} %");
 }
 
 #[test]

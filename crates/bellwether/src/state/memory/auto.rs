@@ -165,3 +165,69 @@ impl Auto {
         self.largest
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+    use std::sync::mpsc::channel;
+    use std::time::Duration;
+
+    use super::super::part::tests::entry;
+    use super::*;
+
+    /// A part has so many lines that readers lock it by, and two readers wait in a circle only if they have the same one:
+    /// of these, each shares its line with two others.
+    const READERS: usize = 3 * 8;
+    const WRITERS: usize = 4;
+    /// Each tells so often that it gets on.
+    const LEGS: usize = 10;
+    /// Far longer than it takes until somebody does.
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    #[test]
+    fn threads_that_want_many_parts_in_any_order_never_wait_in_a_circle() {
+        let seed = Seed::fixed(1);
+        let store = Auto::new(16 << 20, MOST_PARTS, Tick(0), &seed);
+        let of = |n: u64| KeyRef::new(0, &n.to_be_bytes(), &seed).to_key();
+        // Each in a part of its own.
+        let keys = (0..MANY).filter_map(|part| (0..).map(of).find(|key| store.place(key.hash) == part));
+        let shared = Arc::new((keys.collect::<Vec<_>>(), store, Barrier::new(READERS + WRITERS)));
+        let (tell, told) = channel();
+        for nth in 0..READERS + WRITERS {
+            let (shared, tell) = (shared.clone(), tell.clone());
+            // Nobody waits for its end: it may never come.
+            std::thread::spawn(move || {
+                let (keys, store, begin) = &*shared;
+                begin.wait();
+                for leg in 0..LEGS {
+                    if nth < READERS {
+                        read(store, keys)
+                    } else {
+                        change(store, keys, (nth * LEGS + leg) as u64)
+                    }
+                    tell.send(()).expect("somebody listens");
+                }
+            });
+        }
+        for _ in 0..(READERS + WRITERS) * LEGS {
+            told.recv_timeout(PATIENCE).expect("somebody gets on until all have done");
+        }
+    }
+
+    fn read(store: &Auto, keys: &[Key]) {
+        let mut keys: Vec<KeyRef<'_>> = keys.iter().map(Key::by_ref).collect();
+        for _ in 0..100 {
+            store.get_many(&keys, &mut [const { None }; MANY]);
+            keys.reverse();
+        }
+    }
+
+    fn change(store: &Auto, keys: &[Key], seed: u64) {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        for _ in 0..800 {
+            let key = &keys[rng.usize(..keys.len())];
+            store.insert(key, entry(key, 0));
+            store.remove(key.by_ref());
+        }
+    }
+}

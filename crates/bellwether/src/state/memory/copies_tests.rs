@@ -1,13 +1,22 @@
 //! Who has references of his own, and does what was acknowledged win over all of them?
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
-use super::Memory;
+use bellwether_core::time::{Span, Tick};
+use bytes::Bytes;
+
+use super::copies::{Copies, Seen};
+use super::own;
+use super::tests::{Tier, under_every_policy};
+use super::{Memory, Resident};
 use crate::cache::Cache;
-use crate::key::KeyRef;
+use crate::eviction::Eviction;
+use crate::key::{Key, KeyRef, Seed};
 use crate::load::Loaded;
 use crate::policy::Policy;
+use crate::port::clock::Clock;
 use crate::space::Space;
 use crate::weigh::Value;
 
@@ -56,8 +65,8 @@ fn while_read<V: Value, R>(space: &Space<u64, V>, threads: usize, keys: usize, t
 /// Readers on threads of their own while all keys are written, removed, expired and cleared; each value of a key is larger
 /// than those before it. How often somebody got less than what was acknowledged when he began, or than anybody had been
 /// given by then; and how many references there were at most. Unless changes are `marked`, removals go past the marks.
-fn hammer(marked: bool) -> (u64, usize) {
-    let (cache, space) = space::<u64>(8 << 20);
+fn hammer<V: Value>(marked: bool, of: fn(u64) -> V, number: fn(&V) -> u64) -> (u64, usize) {
+    let (cache, space) = space::<V>(8 << 20);
     let new = || -> Vec<AtomicU64> { (0..KEYS).map(|_| AtomicU64::new(0)).collect() };
     let (least, given, over, wrong) = (new(), new(), AtomicBool::new(false), AtomicU64::new(0));
     let read = || {
@@ -68,8 +77,9 @@ fn hammer(marked: bool) -> (u64, usize) {
             let key = draw.usize(..=most);
             let (least, seen) = (least[key].load(SeqCst), given[key].load(SeqCst));
             if let Some(value) = space.hit(&(key as u64)) {
-                wrong.fetch_add(u64::from(*value < least.max(seen)), SeqCst);
-                given[key].fetch_max(*value, SeqCst);
+                let value = number(&value);
+                wrong.fetch_add(u64::from(value < least.max(seen)), SeqCst);
+                given[key].fetch_max(value, SeqCst);
             }
         }
     };
@@ -81,7 +91,7 @@ fn hammer(marked: bool) -> (u64, usize) {
         for n in 1..=20_000 {
             let key = fastrand::usize(..KEYS);
             let (name, tag) = (key as u64, format!("t{key}"));
-            let value = Loaded::value(n);
+            let value = Loaded::value(of(n));
             assert!(space.put(&name, if n % 3 == 0 { value.tag(tag.as_str()) } else { value }));
             least[key].store(n, SeqCst);
             let pause = Instant::now();
@@ -113,11 +123,20 @@ fn hammer(marked: bool) -> (u64, usize) {
 
 #[test]
 fn g2_what_was_acknowledged_wins_at_every_key_at_which_threads_meet() {
-    let (wrong, most) = hammer(true);
+    let (wrong, most) = hammer(true, |n| n, |n| *n);
     println!("{most} references at most");
     assert!(most > KEYS / 4, "they were in use: {most}");
     assert_eq!(wrong, 0);
-    assert!(hammer(false).0 > 0, "the control: what nobody marks is served by a reference");
+    assert!(hammer(false, |n| n, |n| *n).0 > 0, "the control: what nobody marks is served by a reference");
+}
+
+/// What is in the reference itself, not behind a link to the entry.
+#[test]
+fn g2_what_was_acknowledged_wins_where_the_reference_has_the_value_itself() {
+    let of = |n: u64| Bytes::copy_from_slice(&n.to_be_bytes());
+    let (wrong, most) = hammer(true, of, |value| value.iter().fold(0, |n, byte| n << 8 | u64::from(*byte)));
+    assert!(most > KEYS / 4, "they were in use: {most}");
+    assert_eq!(wrong, 0);
 }
 
 #[test]
@@ -127,7 +146,7 @@ fn who_reads_alone_has_no_reference_and_who_is_alone_again_lets_go() {
     (0..100).for_each(|key| assert!(space.put(&key, key)));
     (0..1_000).for_each(|_| read());
     assert_eq!(memory(&space).copies.held().0, 0, "alone");
-    assert!(!super::own::any());
+    assert!(!own::any());
     while_read(&space, READERS, 100, || {
         until("the control: threads have references where they meet", || {
             read();
@@ -136,14 +155,14 @@ fn who_reads_alone_has_no_reference_and_who_is_alone_again_lets_go() {
     });
     until("this thread reads on and lets go", || {
         read();
-        memory(&space).copies.held().0 == 0 && !super::own::any()
+        memory(&space).copies.held().0 == 0 && !own::any()
     });
 }
 
 #[test]
 fn references_of_idle_threads_are_let_go_and_hold_no_value() {
-    let (_cache, space) = space::<std::sync::Arc<str>>(8 << 20);
-    let value: std::sync::Arc<str> = "value".into();
+    let (_cache, space) = space::<Arc<str>>(8 << 20);
+    let value: Arc<str> = "value".into();
     (0..100).for_each(|key| assert!(space.put(&key, value.clone())));
     let (over, copies) = (AtomicBool::new(false), &memory(&space).copies);
     std::thread::scope(|scope| {
@@ -161,7 +180,7 @@ fn references_of_idle_threads_are_let_go_and_hold_no_value() {
         }
     });
     (0..100).for_each(|key| drop(space.remove(&key)));
-    until("the values are gone", || std::sync::Arc::strong_count(&value) == 1);
+    until("the values are gone", || Arc::strong_count(&value) == 1);
 }
 
 #[test]
@@ -187,4 +206,126 @@ fn what_references_lead_to_is_a_small_part_of_the_limit() {
         memory(&space).copies.held().0
     });
     assert_eq!(held, 0);
+}
+
+/// This thread has no reference to the key, or a good one.
+fn has_good(copies: &Copies, key: &Key, now: Tick) -> bool {
+    matches!(copies.get(&key.by_ref(), now), Seen::Good(_))
+}
+
+/// This thread may hold references: it has a stripe of counters.
+fn has_a_stripe() {
+    crate::observe::counters::WhyCounts::new().add(bellwether_core::why::Why::Hit);
+}
+
+fn tier(clock: &Clock, seed: &Seed) -> Tier {
+    let memory = Memory::new(Eviction::Auto, 1 << 20, 1024, clock.clone(), seed).expect("built in");
+    Tier { memory, clock: clock.clone(), seed: seed.clone() }
+}
+
+/// It takes one, as if it had met others there often enough.
+fn take(tier: &Tier, key: &Key, entry: &Resident) {
+    let (copies, now) = (&tier.memory.copies, tier.clock.now());
+    has_a_stripe();
+    assert!(tier.memory.put(key, entry.clone()));
+    let before = copies.before(key.hash).expect("nobody changes it");
+    let spot = (0..9).find_map(|_| copies.met(&key.by_ref(), entry, now)).expect("met often enough");
+    let (own, _) = copies.put(spot, &key.by_ref(), entry, before, now).expect("nobody else holds this thread's table");
+    assert!(own.is_some() && has_good(copies, key, now));
+}
+
+#[test]
+fn g2_a_reference_is_void_once_its_key_was_written_or_removed() {
+    under_every_policy(1 << 20, 1024, |tier| {
+        let (key, now) = (tier.key(1), tier.clock.now());
+        let (old, copies) = (tier.entry(&key, 10, Span::secs(60)), &tier.memory.copies);
+        let held = || has_good(copies, &key, now);
+        take(tier, &key, &old);
+        tier.memory.store.remove(key.by_ref()).expect("it is there");
+        tier.memory.books.gone(key.space, &old);
+        assert!(held(), "the control: a change that nobody marks is not noticed");
+        take(tier, &key, &old);
+        tier.memory.remove(key.by_ref()).expect("it is there");
+        assert!(!held(), "removed");
+        take(tier, &key, &old);
+        let begun = copies.changing(key.hash);
+        assert!(!held() && copies.before(key.hash).is_none(), "neither served nor taken while it changes");
+        drop(begun);
+        assert!(!held());
+        take(tier, &key, &old);
+        let other = (2..).map(|n| tier.key(n)).find(|other| !copies.share_a_mark(other.hash, key.hash)).expect("many");
+        assert!(tier.memory.remove(other.by_ref()).is_none());
+        assert!(held(), "another key's change is none of this one's");
+        assert!(!has_good(copies, &key, now + Span::secs(1)), "the store is asked again");
+        tier.memory.remove(key.by_ref());
+    });
+}
+
+#[test]
+fn g5_a_thread_s_reference_belongs_to_one_cache_and_holds_nothing_by_itself() {
+    let (clock, seed) = (Clock::manual(), Seed::random());
+    let (one, other) = (tier(&clock, &seed), tier(&clock, &seed));
+    let (key, now) = (one.key(1), clock.now());
+    let serves = |tier: &Tier| has_good(&tier.memory.copies, &key, now);
+    let take = |tier: &Tier| {
+        let entry = tier.entry(&key, 10, Span::secs(60));
+        take(tier, &key, &entry);
+        Arc::downgrade(&entry)
+    };
+    let held = take(&one);
+    assert!(serves(&one) && !serves(&other), "the same key, hash and mark in another cache");
+    take(&other);
+    assert!(serves(&other) && !serves(&one), "one place: the last that wanted it");
+    take(&one);
+    // What is good for nothing any more goes once somebody tidies, although the thread never comes back to it.
+    one.memory.remove(key.by_ref()).expect("it is there");
+    one.memory.copies.tidy(now);
+    assert!(held.upgrade().is_none() && one.memory.copies.held() == (0, 0));
+    let held = take(&one);
+    assert!(serves(&one) && one.memory.copies.held().0 == 1);
+    one.memory.copies.tidy(now + Span::ms(99));
+    assert!(held.upgrade().is_some(), "still good");
+    drop(one);
+    assert!(held.upgrade().is_none(), "the cache is gone");
+}
+
+#[test]
+fn a_hot_key_that_is_reacted_to_has_a_reference_at_once_whatever_its_weight_and_its_use() {
+    let tier = tier(&Clock::manual(), &Seed::random());
+    let (copies, now, key) = (&tier.memory.copies, tier.clock.now(), tier.key(1));
+    has_a_stripe();
+    // More than all of a thread's references may lead to, which is more than each of them may.
+    let entry = tier.entry(&key, 40 << 10, Span::secs(60));
+    let met = || copies.met(&key.by_ref(), &entry, now);
+    let before = || copies.before(key.hash).expect("nobody changes it");
+    let has = |spot, at| copies.put(spot, &key.by_ref(), &entry, before(), at).map(|(own, _)| own.is_some());
+    assert!((0..9).all(|_| met().is_none()), "the control: too heavy for all others");
+    copies.plan(Copies::place(key.hash), Some(key.hash));
+    let spot = met().expect("at the first meeting");
+    assert_eq!((has(spot, now), has_good(copies, &key, now)), (Some(true), true));
+    let later = now + Span::ms(200);
+    let ended = || match copies.get(&key.by_ref(), later) {
+        Seen::Ended(spot) => spot,
+        Seen::Good(_) | Seen::Nothing => panic!("it has ended"),
+    };
+    let spot = ended();
+    assert_eq!((spot.renews, has(spot, later)), (true, Some(true)), "hardly used, and kept");
+    copies.plan(Copies::place(key.hash), None);
+    assert_eq!((has(spot, later), has_good(copies, &key, later)), (Some(false), false), "the control: as any other");
+}
+
+#[test]
+fn a_thread_that_goes_on_to_other_keys_throws_away_its_ways_to_what_has_ended() {
+    let tier = tier(&Clock::manual(), &Seed::random());
+    let [ended, good, other] = [1, 2, 3].map(|n| tier.key(n));
+    let take = |key| take(&tier, key, &tier.entry(key, 10, Span::secs(60)));
+    take(&ended);
+    tier.clock.advance(Span::ms(60));
+    take(&good);
+    let later = tier.clock.now() + Span::ms(60);
+    let look = || drop(tier.memory.copies.get(&other.by_ref(), later));
+    (0..100).for_each(|_| look());
+    assert!(own::may_have(ended.hash), "not at every look");
+    (0..1 << 17).for_each(|_| look());
+    assert!(!own::may_have(ended.hash) && has_good(&tier.memory.copies, &good, later));
 }

@@ -35,6 +35,7 @@ struct Own {
     mark: u64,
     until: Tick,
 }
+const _: () = assert!(size_of::<Option<Own>>() == 64);
 
 /// As long as these hold, a reference is good.
 #[derive(Clone, Copy)]

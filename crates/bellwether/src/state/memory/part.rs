@@ -164,38 +164,63 @@ fn known(hash: u64, entry: &Resident) -> Seen {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use bellwether_core::entry::{Kind, Meta};
     use bellwether_core::fence::Fence;
     use bellwether_core::time::Span;
 
     use super::*;
     use crate::entry::Entry;
+    use crate::key::Key;
 
     #[test]
     fn a_slot_of_the_table_has_four_words() {
         assert_eq!(size_of::<Kept>(), 4 * size_of::<usize>());
     }
 
-    #[test]
-    fn a_table_gives_room_back_once_most_has_gone() {
-        let (seed, now) = (Seed::random(), Tick(1_000));
-        let shape = Shape { capacity: 1 << 30, hot: 1 << 30, ghosts: 0 };
-        let mut part = Part::new(shape, now, Arc::new(seed.clone()));
-        let key = |n: u64| KeyRef::new(0, &n.to_be_bytes(), &seed).to_key();
+    const NOW: Tick = Tick(1_000);
+
+    /// Of so many bytes beside its key and what each entry costs.
+    pub(in crate::state::memory) fn entry(key: &Key, bytes: usize) -> Resident {
         let meta = Meta {
             fence: Fence(1),
-            born: now,
-            fresh_until: now + Span::secs(60),
+            born: NOW,
+            fresh_until: NOW + Span::secs(60),
             swr_ms: 0,
             hard_ms: 0,
             cost_ms: 1,
             early_ms: 0,
             kind: Kind::Value,
         };
+        Entry::new(key, meta, None, bytes, ())
+    }
+
+    #[test]
+    fn g6_a_part_stays_within_its_capacity_whatever_replaces_what() {
+        let seed = Seed::fixed(1);
+        let shape = Shape { capacity: 64 << 10, hot: 54 << 10, ghosts: 30 };
+        let mut part = Part::new(shape, NOW, Arc::new(seed.clone()));
+        let (mut rng, mut replaced, mut pushed_out) = (fastrand::Rng::with_seed(7), 0, 0);
+        for _ in 0..10_000 {
+            let key = KeyRef::new(0, &rng.u64(..60).to_be_bytes(), &seed).to_key();
+            let left = part.insert(key.by_ref(), entry(&key, rng.usize(..4_000)));
+            assert!(part.weight() <= shape.capacity, "{}", part.weight());
+            replaced += usize::from(left.replaced.is_some());
+            pushed_out += left.pushed_out.len();
+        }
+        assert!(part.weight() > shape.capacity / 2 && replaced > 1_000 && pushed_out > 1_000);
+        assert_eq!(10_000 - replaced - pushed_out, part.len(), "each is there, or left for one reason");
+    }
+
+    #[test]
+    fn a_table_gives_room_back_once_most_has_gone() {
+        let seed = Seed::random();
+        let shape = Shape { capacity: 1 << 30, hot: 1 << 30, ghosts: 0 };
+        let mut part = Part::new(shape, NOW, Arc::new(seed.clone()));
+        let key = |n: u64| KeyRef::new(0, &n.to_be_bytes(), &seed).to_key();
         for n in 0..10_000 {
             let key = key(n);
-            part.insert(key.by_ref(), Entry::new(&key, meta, None, 0, ()));
+            part.insert(key.by_ref(), entry(&key, 0));
         }
         let full = part.table.capacity();
         for n in 10..10_000 {

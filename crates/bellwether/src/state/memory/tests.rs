@@ -1,6 +1,5 @@
 //! What must hold whoever stores: every rule under every policy of this build.
 
-use super::copies::Seen;
 use super::*;
 use crate::entry::Entry;
 use bellwether_core::entry::{Kind, Meta};
@@ -9,14 +8,14 @@ use bellwether_core::time::Span;
 use std::collections::HashSet;
 
 /// A memory tier under test, with what is needed to fill it.
-struct Tier {
-    memory: Memory,
-    clock: Clock,
-    seed: Seed,
+pub(super) struct Tier {
+    pub(super) memory: Memory,
+    pub(super) clock: Clock,
+    pub(super) seed: Seed,
 }
 
 /// Runs `rule` on a fresh tier of each policy.
-fn under_every_policy(limit: u64, largest_value: u64, rule: impl Fn(&Tier)) {
+pub(super) fn under_every_policy(limit: u64, largest_value: u64, rule: impl Fn(&Tier)) {
     let policies: Vec<Eviction> = Eviction::ALL.into_iter().filter(|policy| policy.is_built_in()).collect();
     assert_eq!(policies.len(), if cfg!(feature = "foyer") { 6 } else { 1 });
     for policy in policies {
@@ -32,11 +31,11 @@ fn under_every_policy(limit: u64, largest_value: u64, rule: impl Fn(&Tier)) {
 }
 
 impl Tier {
-    fn key(&self, n: u64) -> Key {
+    pub(super) fn key(&self, n: u64) -> Key {
         KeyRef::new(0, &n.to_be_bytes(), &self.seed).to_key()
     }
 
-    fn entry(&self, key: &Key, bytes: usize, ttl: Span) -> Resident {
+    pub(super) fn entry(&self, key: &Key, bytes: usize, ttl: Span) -> Resident {
         let now = self.clock.now();
         let meta = Meta {
             fence: Fence(1),
@@ -306,6 +305,19 @@ fn a_replacement_in_a_full_tier_is_no_eviction() {
 }
 
 #[test]
+fn who_is_replaced_by_its_like_pushes_nobody_out() {
+    let (clock, seed) = (Clock::manual(), Seed::random());
+    let memory = Memory::new(Eviction::Auto, 64 << 10, 16 << 10, clock.clone(), &seed).expect("built in");
+    let tier = Tier { memory, clock, seed };
+    let pushed_out = || tier.count(|counts| &counts.pressure);
+    let is_full = |n: &u64| tier.put(*n, 1 << 10, MINUTE) && pushed_out() > 0;
+    let full = (0..1_000).find(is_full).expect("it fills");
+    let before = (tier.memory.len(), pushed_out());
+    (0..=full).filter(|n| tier.has(*n)).for_each(|n| assert!(tier.put(n, 1 << 10, MINUTE)));
+    assert_eq!((tier.memory.len(), pushed_out()), before);
+}
+
+#[test]
 fn removed_is_gone_and_handed_back_once() {
     under_every_policy(1 << 20, 1 << 10, |tier| {
         tier.put(1, 10, MINUTE);
@@ -388,80 +400,4 @@ fn only_a_get_is_noticed_by_the_policy() {
     };
     assert!(stays(Memory::get), "asked for again and again");
     assert!(!stays(|memory, key| memory.peek(*key)), "looked at, which is no use of it");
-}
-
-/// This thread has no reference to the key, or a good one.
-fn has_good(copies: &Copies, key: &Key, now: Tick) -> bool {
-    matches!(copies.get(&key.by_ref(), now), Seen::Good(_))
-}
-
-/// It takes one, as if it had met others there often enough.
-fn take(tier: &Tier, key: &Key, entry: &Resident) {
-    let (copies, now) = (&tier.memory.copies, tier.clock.now());
-    // A thread holds references once it has a stripe of counters.
-    crate::observe::counters::WhyCounts::new().add(bellwether_core::why::Why::Hit);
-    assert!(tier.memory.put(key, entry.clone()));
-    let before = copies.before(key.hash).expect("nobody changes it");
-    let spot = (0..9).find_map(|_| copies.met(&key.by_ref(), entry, now)).expect("met often enough");
-    let (own, _) = copies.put(spot, &key.by_ref(), entry, before, now).expect("nobody else holds this thread's table");
-    assert!(own.is_some() && has_good(copies, key, now));
-}
-
-#[test]
-fn g2_a_reference_is_void_once_its_key_was_written_or_removed() {
-    under_every_policy(1 << 20, 1024, |tier| {
-        let (key, now) = (tier.key(1), tier.clock.now());
-        let (old, copies) = (tier.entry(&key, 10, Span::secs(60)), &tier.memory.copies);
-        let held = || has_good(copies, &key, now);
-        take(tier, &key, &old);
-        tier.memory.store.remove(key.by_ref()).expect("it is there");
-        tier.memory.books.gone(key.space, &old);
-        assert!(held(), "the control: a change that nobody marks is not noticed");
-        take(tier, &key, &old);
-        tier.memory.remove(key.by_ref()).expect("it is there");
-        assert!(!held(), "removed");
-        take(tier, &key, &old);
-        let begun = copies.changing(key.hash);
-        assert!(!held() && copies.before(key.hash).is_none(), "neither served nor taken while it changes");
-        drop(begun);
-        assert!(!held());
-        take(tier, &key, &old);
-        let other = (2..).map(|n| tier.key(n)).find(|other| !copies.share_a_mark(other.hash, key.hash)).expect("many");
-        assert!(tier.memory.remove(other.by_ref()).is_none());
-        assert!(held(), "another key's change is none of this one's");
-        assert!(!has_good(copies, &key, now + Span::secs(1)), "the store is asked again");
-        tier.memory.remove(key.by_ref());
-    });
-}
-
-#[test]
-fn g5_a_thread_s_reference_belongs_to_one_cache_and_holds_nothing_by_itself() {
-    let (clock, seed) = (Clock::manual(), Seed::random());
-    let make = || {
-        let memory = Memory::new(Eviction::Auto, 1 << 20, 1024, clock.clone(), &seed).expect("built in");
-        Tier { memory, clock: clock.clone(), seed: seed.clone() }
-    };
-    let (one, other) = (make(), make());
-    let (key, now) = (one.key(1), clock.now());
-    let serves = |tier: &Tier| has_good(&tier.memory.copies, &key, now);
-    let take = |tier: &Tier| {
-        let entry = tier.entry(&key, 10, Span::secs(60));
-        take(tier, &key, &entry);
-        Arc::downgrade(&entry)
-    };
-    let held = take(&one);
-    assert!(serves(&one) && !serves(&other), "the same key, hash and mark in another cache");
-    take(&other);
-    assert!(serves(&other) && !serves(&one), "one place: the last that wanted it");
-    take(&one);
-    // What is good for nothing any more goes once somebody tidies, although the thread never comes back to it.
-    one.memory.remove(key.by_ref()).expect("it is there");
-    one.memory.copies.tidy(now);
-    assert!(held.upgrade().is_none() && one.memory.copies.held() == (0, 0));
-    let held = take(&one);
-    assert!(serves(&one) && one.memory.copies.held().0 == 1);
-    one.memory.copies.tidy(now + Span::ms(99));
-    assert!(held.upgrade().is_some(), "still good");
-    drop(one);
-    assert!(held.upgrade().is_none(), "the cache is gone");
 }
