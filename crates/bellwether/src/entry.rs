@@ -407,6 +407,16 @@ impl Entry {
         self.count().wrapping_sub(phase(self.fence().0)) & served::COUNT
     }
 
+    /// How many there are since there were so many.
+    pub(crate) fn hits_since(&self, before: u32) -> u32 {
+        self.hits().wrapping_sub(before) & served::COUNT
+    }
+
+    /// It leads to another, which holds the value: another meta of the same.
+    pub(crate) fn is_link(&self) -> bool {
+        self.body.holder().is_some()
+    }
+
     /// How often its key was read before.
     pub(crate) fn past(&self) -> Past {
         self.packed.past()

@@ -171,7 +171,7 @@ impl Engine {
         found: &mut [Option<Resident>],
     ) -> (Tick, u32) {
         let (at, mut plain) = (self.clock.coarse(), 0);
-        if keys.iter().any(|key| own::may_have(key.hash)) {
+        if keys.iter().any(|key| own::may_have(key.hash, at)) {
             for (nth, (found, key)) in found.iter_mut().zip(keys).enumerate() {
                 *found = match self.glance_alone(space, key) {
                     Ok(Glance { entry, closely, .. }) => {

@@ -107,3 +107,14 @@ fn a_values_size_is_its_length_whatever_its_entry_holds_besides() {
     let number = Entry::new(&key, META, None, 0, 7_u64);
     assert_eq!(number.value_bytes(key.bytes.len()), 8);
 }
+
+#[test]
+fn hits_go_on_being_counted_past_the_most_that_is_told_apart() {
+    let key = KeyRef::new(0, b"key", &Seed::fixed(1)).to_key();
+    let entry = Entry::new(&key, META, None, 0, 7_u64);
+    for round in 0..9_u32 {
+        let before = entry.hits();
+        entry.served(served::COUNT / 3 + round);
+        assert_eq!(entry.hits_since(before), served::COUNT / 3 + round);
+    }
+}

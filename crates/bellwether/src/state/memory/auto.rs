@@ -190,7 +190,7 @@ mod tests {
         let store = Auto::new(16 << 20, MOST_PARTS, Tick(0), &seed);
         let of = |n: u64| KeyRef::new(0, &n.to_be_bytes(), &seed).to_key();
         // Each in a part of its own.
-        let keys = (0..MANY).filter_map(|part| (0..).map(of).find(|key| store.place(key.hash) == part));
+        let keys = (0..MANY).filter_map(|part| (0..).map(of).find(|key| store.nth(key.hash) == part));
         let shared = Arc::new((keys.collect::<Vec<_>>(), store, Barrier::new(READERS + WRITERS)));
         let (tell, told) = channel();
         for nth in 0..READERS + WRITERS {

@@ -36,6 +36,8 @@ const LONGEST: Span = Span::ms(100);
 const SHARE: u64 = 32;
 /// And each of them this part of that.
 const LARGEST: u64 = 64;
+/// A thread has keys of its own beside its references: none longer than that, hot keys that are reacted to left out.
+const LONGEST_KEY: usize = 256;
 
 /// The references of all threads, and what tells whether they are still good.
 pub(crate) struct Copies {
@@ -155,7 +157,7 @@ impl Copies {
         if self.has(key.hash) {
             return Some(own::spot(key.hash));
         }
-        let fits = u64::from(entry.weight) <= self.most / LARGEST;
+        let fits = key.bytes.len() <= LONGEST_KEY && u64::from(entry.weight) <= self.most / LARGEST;
         if fits { own::met(key, at) } else { None }
     }
 
@@ -208,8 +210,8 @@ impl Copies {
 
     /// Counts what a reference has answered, also where hits of its entry are counted.
     fn settle(&self, held: &mut Twin) -> u32 {
-        let hits = held.copy.hits();
-        let uses = hits.wrapping_sub(std::mem::replace(&mut held.counted, hits));
+        let uses = held.copy.hits_since(held.counted);
+        held.counted = held.copy.hits();
         held.of.served(uses);
         if self.has(held.hash) {
             self.served[Copies::place(held.hash)].fetch_add(u64::from(uses), Ordering::Relaxed);

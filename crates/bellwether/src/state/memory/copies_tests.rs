@@ -325,7 +325,34 @@ fn a_thread_that_goes_on_to_other_keys_throws_away_its_ways_to_what_has_ended() 
     let later = tier.clock.now() + Span::ms(60);
     let look = || drop(tier.memory.copies.get(&other.by_ref(), later));
     (0..100).for_each(|_| look());
-    assert!(own::may_have(ended.hash), "not at every look");
+    assert!(own::may_have(ended.hash, later), "not at every look");
     (0..1 << 17).for_each(|_| look());
-    assert!(!own::may_have(ended.hash) && has_good(&tier.memory.copies, &good, later));
+    assert!(!own::may_have(ended.hash, later) && has_good(&tier.memory.copies, &good, later));
+}
+
+#[test]
+fn keys_that_are_looked_up_together_throw_away_what_has_ended_as_well() {
+    let tier = tier(&Clock::manual(), &Seed::random());
+    let (now, key) = (tier.clock.now(), tier.key(1));
+    has_a_stripe();
+    take(&tier, &key, &tier.entry(&key, 10, Span::secs(60)));
+    let may_have = |at: Tick| own::may_have(key.hash, at);
+    let others = |at: Tick| (2..70_000).filter(|n| own::may_have(tier.key(*n).hash, at)).count();
+    others(now);
+    assert!(may_have(now), "still good");
+    others(now + Span::ms(200));
+    assert!(!may_have(now + Span::ms(200)));
+}
+
+#[test]
+fn a_long_key_has_no_reference() {
+    let tier = tier(&Clock::manual(), &Seed::random());
+    let now = tier.clock.now();
+    has_a_stripe();
+    let meets = |length: usize| {
+        let key = KeyRef::new(0, &vec![7; length], &tier.seed).to_key();
+        let entry = tier.entry(&key, 10, Span::secs(60));
+        (0..9).any(|_| tier.memory.copies.met(&key.by_ref(), &entry, now).is_some())
+    };
+    assert_eq!((meets(256), meets(257)), (true, false), "a thread's table has keys of its own, which nothing counts");
 }

@@ -39,6 +39,8 @@ const SWEEP_BATCH: usize = 64;
 const STEP: usize = 512;
 /// Parts per core: a thread rarely waits while another changes the one it wants.
 const PARTS: u64 = 16;
+/// This part of the largest that a store takes is left to what another end or other tags add to a value that it has.
+const RELABELLED: u64 = 64;
 /// Below this a limit is a mistake.
 pub(crate) const LEAST_LIMIT: u64 = 64 * 1024;
 /// The part of the limit that belongs to what has no value: rows that do not exist, keys whose answers may not be
@@ -75,7 +77,7 @@ impl Memory {
         let of_nothings = limit / NOTHINGS_SHARE;
         let store = Store::new(policy, limit - of_nothings, parts, now, seed, &books)?;
         let nothings = Auto::new(of_nothings, (PARTS * cores).min((of_nothings / NOTHINGS_PART).max(1)), now, seed);
-        let largest = store.largest();
+        let largest = store.largest() - store.largest() / RELABELLED;
         Some(Memory { store, nothings, books, copies: Copies::new(limit), policy, limit, largest })
     }
 
@@ -122,7 +124,11 @@ impl Memory {
     pub(crate) fn put(&self, key: &Key, entry: Resident) -> bool {
         let _changing = self.copies.changing(key.hash);
         let is_value = entry.kind() == Kind::Value;
-        let largest = if is_value { self.largest } else { self.nothings.largest() };
+        let largest = match entry.is_link() {
+            _ if !is_value => self.nothings.largest(),
+            true => self.store.largest(),
+            false => self.largest,
+        };
         if u64::from(entry.weight) > largest {
             self.books.too_large.fetch_add(1, Ordering::Relaxed);
             self.drop_entry(key.by_ref());

@@ -95,8 +95,8 @@ pub(crate) fn any() -> bool {
 }
 
 /// Whether this thread may have one to the key with this hash.
-pub(crate) fn may_have(hash: u64) -> bool {
-    any() && with(|all| all.way(hash).map(drop)).is_some()
+pub(crate) fn may_have(hash: u64, at: Tick) -> bool {
+    any() && with(|all| all.way(hash).map_or_else(|| all.miss(at), |_| Some(()))).is_some()
 }
 
 /// What this thread has of `key`, whose mark is this.
@@ -187,13 +187,7 @@ impl Table {
 
     #[inline]
     fn look(&mut self, cache: &Arc<()>, key: &KeyRef<'_>, mark: &AtomicU64, at: Tick) -> Option<Seen> {
-        let Some(way) = self.way(key.hash) else {
-            self.missed += 1;
-            if self.missed >= TIDY {
-                self.tidy(at);
-            }
-            return None;
-        };
+        let Some(way) = self.way(key.hash) else { return self.miss(at) };
         let place = set(key.hash) * WAYS + way;
         let own = self.places.get_mut(place)?.as_mut()?;
         if !own.is_of(cache, key) {
@@ -207,6 +201,16 @@ impl Table {
             }
             None => Some(Seen::Ended(Spot { place, renews: true })),
         }
+    }
+
+    /// What was looked for is not here.
+    #[inline]
+    fn miss<T>(&mut self, at: Tick) -> Option<T> {
+        self.missed += 1;
+        if self.missed >= TIDY {
+            self.tidy(at);
+        }
+        None
     }
 
     /// Throws away what has ended: of keys that are not asked for any more.

@@ -1,7 +1,7 @@
 //! What must hold whoever stores: every rule under every policy of this build.
 
 use super::*;
-use crate::entry::Entry;
+use crate::entry::{Entry, relabelled};
 use bellwether_core::entry::{Kind, Meta};
 use bellwether_core::fence::Fence;
 use bellwether_core::time::Span;
@@ -207,6 +207,19 @@ fn what_is_accepted_is_there_and_what_is_too_large_is_refused_aloud() {
         }
         assert!(refused > 0 && refused < 1_000, "{refused} of 1,023 sizes were refused");
         assert_eq!(tier.count(|books| &books.too_large), refused);
+    });
+}
+
+#[test]
+fn what_is_accepted_stays_with_another_end() {
+    under_every_policy(1 << 20, 16 << 10, |tier| {
+        let sizes = (1 << 10..1 << 20).step_by(64);
+        let (n, bytes) =
+            (0..).zip(sizes).take_while(|(n, bytes)| tier.put(*n, *bytes, MINUTE)).last().expect("small ones");
+        let (key, entry) = (tier.key(n), tier.memory.peek(tier.key(n).by_ref()).expect("kept"));
+        let longer = Meta { fresh_until: entry.fresh_until() + MINUTE, ..entry.meta() };
+        assert!(tier.memory.put(&key, relabelled(&entry, longer, None, false)), "the largest, {bytes} bytes");
+        assert!(tier.has(n));
     });
 }
 
