@@ -141,6 +141,7 @@ pub(crate) struct Sought<'a> {
 
 impl<'a> Sought<'a> {
     /// The same, as all others look for it.
+    #[cfg(feature = "foyer")]
     pub(crate) fn key(&self) -> KeyRef<'a> {
         KeyRef { hash: self.hash, bytes: self.bytes, space: *self.space }
     }

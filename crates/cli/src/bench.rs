@@ -4,20 +4,18 @@ use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 
 use bellwether_bench::{Contender, Options, Stop, compare};
-use bellwether_server::run::allow_open_files;
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use tokio::signal::unix::SignalKind;
 
 use crate::failure::Failure;
+use crate::files;
 use crate::output::{complain, say};
 use crate::report::Place;
 use crate::signals;
 
 /// Files that loader and servers have open at most: 50 connections each, and what else they need.
 const FILES: u64 = 256;
-/// nginx is fastest if it keeps every cached file open: 10,000, and what else it needs.
-const WANTED: u64 = 16_384;
 /// The longest that one run may be asked to take.
 const MAX_SECONDS: f64 = 60.0;
 /// Shorter runs measure their own beginning.
@@ -55,11 +53,7 @@ pub(crate) fn bench(arguments: &Arguments) -> Result<(), Failure> {
     if cfg!(debug_assertions) {
         complain("bellwether: this is a debug build: its figures mean nothing; cargo build --release");
     }
-    let files = allow_open_files(WANTED);
-    if files < FILES {
-        let words = format!("only {files} files may be open at once, {FILES} are needed: ulimit -n {FILES}");
-        return Err(Failure::Run(words));
-    }
+    files::enough(FILES)?;
     for wanted in &arguments.only {
         if *wanted != Contender::Bellwether && wanted.installed().is_none() {
             return Err(Failure::Run(missing(*wanted)));

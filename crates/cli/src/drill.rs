@@ -13,6 +13,7 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{ArgMatches, Args, Command, FromArgMatches, Subcommand};
 
 use crate::failure::Failure;
+use crate::files;
 use crate::output::{complain, printable, say};
 use crate::report::Place;
 use held::{conclude, failed, program, runtime};
@@ -72,6 +73,9 @@ impl Subcommand for Drill {
     }
 }
 
+/// Files that callers, origin and servers of a drill have open at most.
+const FILES: u64 = 512;
+
 const RACES: &str = "Starts an origin that is slow, fails, hangs or breaks off when it is told to, and judges the \
     server by what that origin saw and what callers were told. With --against only keys that begin with bw-drill- \
     are touched.\n\nExit codes:\n  0  every row is ok\n  1  a row failed, or the drill could not be held\n  2  bad input";
@@ -110,7 +114,10 @@ fn flaws() -> impl TypedValueParser<Value = Flaw> {
 
 pub(crate) fn drill(drill: Drill) -> Result<(), Failure> {
     let other = match drill {
-        Drill::Incident(incident, arguments) => return incident::hold(incident, &arguments),
+        Drill::Incident(incident, arguments) => {
+            files::enough(FILES)?;
+            return incident::hold(incident, &arguments);
+        }
         Drill::Other(other) => other,
     };
     match other {
@@ -122,7 +129,7 @@ pub(crate) fn drill(drill: Drill) -> Result<(), Failure> {
             say(races::config(arguments.origin.unwrap_or(races::ORIGIN)).trim_end());
             Ok(())
         }
-        Other::Races(arguments) => run(&arguments),
+        Other::Races(arguments) => files::enough(FILES).and_then(|()| run(&arguments)),
         Other::Control(arguments) => incident::control(&arguments),
         Other::Unknown(words) => Err(Failure::input(unknown(&words))),
     }

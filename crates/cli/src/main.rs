@@ -9,6 +9,7 @@ mod dlq;
 mod drill;
 mod explain;
 mod failure;
+mod files;
 mod forecast;
 mod hot;
 mod hotkeys;

@@ -117,7 +117,10 @@ pub enum DrillError {
     #[error("the drill's own server did not start: {0}")]
     Server(String),
     /// A signal came; what was started has been ended.
-    #[error("interrupted; no verdict. What the drill had started has ended")]
+    #[error(
+        "interrupted; no verdict. What the drill had started has ended; a server that was named by --against may have keys \
+         bw-drill-… for another ten minutes, until they end"
+    )]
     Interrupted,
 }
 

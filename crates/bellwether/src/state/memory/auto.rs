@@ -180,7 +180,7 @@ mod tests {
     const READERS: usize = 3 * 8;
     const WRITERS: usize = 4;
     /// Each tells so often that it gets on.
-    const LEGS: usize = 10;
+    const LEGS: usize = 30;
     /// Far longer than it takes until somebody does.
     const PATIENCE: Duration = Duration::from_secs(20);
 
