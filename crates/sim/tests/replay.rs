@@ -158,6 +158,34 @@ fn a_file_that_breaks_off_is_an_error_and_says_how_far_it_went() {
 }
 
 #[test]
+fn every_frame_of_a_zst_is_read_skippable_ones_are_passed_over_and_what_is_no_frame_is_told() {
+    let home = home();
+    let of = |name: &str, bytes: &[u8]| auto(&file(home.path(), name, bytes)).map(|trace| names(&trace));
+    let skipped = |kind: u8, content: &[u8]| {
+        let length = (content.len() as u32).to_le_bytes();
+        [&[kind, 0x2A, 0x4D, 0x18], &length[..], content].concat()
+    };
+    let (a, b, c) = (zstd(b"key\na\n"), zstd(b"b\n"), zstd(b"c\n"));
+    let frames =
+        [skipped(0x50, b"\x10\0"), a.clone(), b, zstd(b""), skipped(0x5F, b""), c, skipped(0x57, b"x")].concat();
+    let wanted: Vec<String> = ["a", "b", "c"].map(str::to_owned).to_vec();
+    assert_eq!(of("t.csv.zst", &frames), Ok(wanted.clone()));
+    assert_eq!(of("unnamed", &frames), Ok(wanted), "by content");
+    assert_eq!(of("only.csv.zst", &skipped(0x50, b"nothing")), Err(ReadError::Empty));
+    // A frame ends where it does, however far the reader has read ahead.
+    let lines: Vec<String> = (0..50_000).map(|n| (n * 7919 % 10_007).to_string()).collect();
+    let large: Vec<u8> = lines.chunks(20_000).flat_map(|part| zstd((part.join("\n") + "\n").as_bytes())).collect();
+    assert_eq!(of("large.csv.zst", &large), Ok(lines));
+    let cut = skipped(0x50, b"abc")[..9].to_vec();
+    let (no_frame, ends) =
+        ("expected another frame of zstd or the end, found the bytes 67 61 72 62", "ends in the middle");
+    for (rest, expected) in [(b"garbage".to_vec(), no_frame), (b"ga".to_vec(), ends), (cut, ends)] {
+        let told = of("rest.csv.zst", &[a.clone(), rest].concat());
+        assert!(matches!(&told, Err(ReadError::CutOff { what, .. }) if what.contains(expected)), "{told:?}");
+    }
+}
+
+#[test]
 fn only_as_many_requests_as_wanted_are_read() {
     let home = home();
     let path = file(home.path(), "t.lis", b"1 100 0 0\n");
