@@ -9,13 +9,14 @@ use tempfile::NamedTempFile;
 
 use crate::failure::Failure;
 
-/// A place for a report, taken before the work begins. An older report stays until the new one is whole.
+/// A place for a report, tried before the work begins. An older report stays until the new one is whole, and whoever ends
+/// the work leaves nothing behind.
 pub(crate) struct Place {
     /// `--json` and the like, for words.
     option: &'static str,
     file: PathBuf,
-    /// A file beside, which takes its place. `None`: a pipe or a device.
-    beside: Option<NamedTempFile>,
+    /// Where a file beside is made, which takes its place. `None`: a pipe or a device.
+    folder: Option<PathBuf>,
 }
 
 /// Why a report is not there, although its place could be taken.
@@ -28,48 +29,53 @@ impl From<Unwritten> for Failure {
 }
 
 impl Place {
-    /// Takes the place of the report that `option` asks for, if it does.
+    /// Tries the place of the report that `option` asks for, if it does.
     pub(crate) fn reserve(option: &'static str, file: Option<&PathBuf>) -> Result<Option<Place>, Failure> {
         let Some(file) = file else { return Ok(None) };
-        match beside(file) {
-            Ok(beside) => Ok(Some(Place { option, file: file.clone(), beside })),
+        match tried(file) {
+            Ok(folder) => Ok(Some(Place { option, file: file.clone(), folder })),
             Err(error) => Err(Failure::input(unwritable(option, file, &error))),
         }
     }
 
     /// The name of a file that both would become, so that one would take the other's place.
     pub(crate) fn same_file(&self, other: &Place) -> Option<String> {
-        let at = |place: &Place| {
-            let beside = place.beside.as_ref()?;
-            Some(beside.path().parent()?.canonicalize().ok()?.join(place.file.file_name()?))
-        };
+        let at = |place: &Place| Some(place.folder.as_ref()?.canonicalize().ok()?.join(place.file.file_name()?));
         (at(self)? == at(other)?)
             .then(|| format!("{} and {} name one file, {}", self.option, other.option, self.file.display()))
     }
 
     /// Writes the report. What it is made of has been shown: a failure says what is missing.
     pub(crate) fn write(self, text: &str) -> Result<(), Unwritten> {
-        let Place { option, file, beside } = self;
-        let written = match beside {
-            Some(mut beside) => fill(beside.as_file_mut(), text)
-                .and_then(|()| beside.persist(&file).map(drop).map_err(|error| error.error)),
+        let Place { option, file, folder } = self;
+        let written = match folder {
+            Some(folder) => beside(&folder).and_then(|mut beside| {
+                fill(beside.as_file_mut(), text)?;
+                beside.persist(&file).map(drop).map_err(|error| error.error)
+            }),
             None => File::options().write(true).open(&file).and_then(|mut out| out.write_all(text.as_bytes())),
         };
         written.map_err(|error| Unwritten(format!("{}; what was shown is whole", unwritable(option, &file, &error))))
     }
 }
 
-fn beside(file: &Path) -> io::Result<Option<NamedTempFile>> {
+/// The folder in which a file beside can be made: one was, and is gone again.
+fn tried(file: &Path) -> io::Result<Option<PathBuf>> {
     match fs::metadata(file) {
         Ok(there) if there.is_dir() => return Err(io::ErrorKind::IsADirectory.into()),
         Ok(there) if !there.is_file() => return File::options().write(true).open(file).map(|_| None),
         _ => {}
     }
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    beside(folder)?.close()?;
+    Ok(Some(folder.to_owned()))
+}
+
+fn beside(folder: &Path) -> io::Result<NamedTempFile> {
     let mut builder = tempfile::Builder::new();
     // A report is for whoever may look into the folder.
     builder.prefix(".bellwether-").permissions(fs::Permissions::from_mode(0o644));
-    builder.tempfile_in(folder).map(Some)
+    builder.tempfile_in(folder)
 }
 
 fn fill(file: &mut File, text: &str) -> io::Result<()> {
@@ -109,6 +115,7 @@ mod tests {
         fs::write(&file, "old").expect("written");
         let place = Place::reserve("--json", Some(&file)).ok().flatten().expect("a place");
         assert_eq!(fs::read_to_string(&file).expect("a file"), "old");
+        assert_eq!(left(home.path()), ["report.json"], "whoever ends the work leaves nothing behind");
         assert!(place.write("new").is_ok());
         assert_eq!((fs::read_to_string(&file).expect("a file").as_str(), left(home.path()).len()), ("new", 1));
         assert_eq!(fs::metadata(&file).expect("a file").permissions().mode() & 0o777, 0o644);

@@ -136,6 +136,22 @@ fn every_mistake_is_told_at_once_with_what_was_meant() {
 }
 
 #[test]
+fn seeds_beyond_the_largest_are_refused_and_the_last_one_runs() {
+    let small = ["S1", "--policy", "lease", "--rate", "1000/s", "--json", "r.json"];
+    let home = home();
+    let run =
+        |seed: &str, seeds: &str| simulate(&[&small[..], &["--seed", seed, "--seeds", seeds]].concat(), home.path());
+    for (seed, seeds, most) in [("18446744073709551615", "1", "614"), ("18446744073709551614", "5", "610")] {
+        let (code, out, err) = run(seed, seeds);
+        let told = format!("--seed: expected at most 18446744073709551{most} with --seeds {seeds}, found {seed}");
+        assert!(code == Some(2) && out.is_empty() && err.contains(&told), "{code:?} {err}");
+    }
+    // Control: one below runs.
+    assert_eq!(run("18446744073709551613", "2").0, Some(0));
+    assert!(read(home.path(), "r.json").contains("\"seed\": 18446744073709551614"), "the last one of both");
+}
+
+#[test]
 fn a_report_that_can_not_be_written_leaves_nothing_behind_and_the_table_is_there() {
     let home = home();
     std::fs::write(home.path().join("file"), "x").expect("a file");

@@ -158,6 +158,73 @@ fn a_file_that_breaks_off_is_an_error_and_says_how_far_it_went() {
 }
 
 #[test]
+fn every_frame_of_a_zst_is_read_skippable_ones_are_passed_over_and_what_is_no_frame_is_told() {
+    let home = home();
+    let of = |name: &str, bytes: &[u8]| auto(&file(home.path(), name, bytes)).map(|trace| names(&trace));
+    let skipped = |kind: u8, content: &[u8]| {
+        let length = (content.len() as u32).to_le_bytes();
+        [&[kind, 0x2A, 0x4D, 0x18], &length[..], content].concat()
+    };
+    let (a, b, c) = (zstd(b"key\na\n"), zstd(b"b\n"), zstd(b"c\n"));
+    let frames =
+        [skipped(0x50, b"\x10\0"), a.clone(), b, zstd(b""), skipped(0x5F, b""), c, skipped(0x57, b"x")].concat();
+    let wanted: Vec<String> = ["a", "b", "c"].map(str::to_owned).to_vec();
+    assert_eq!(of("t.csv.zst", &frames), Ok(wanted.clone()));
+    assert_eq!(of("unnamed", &frames), Ok(wanted), "by content");
+    assert_eq!(of("only.csv.zst", &skipped(0x50, b"nothing")), Err(ReadError::Empty));
+    // A frame ends where it does, however far the reader has read ahead.
+    let lines: Vec<String> = (0..50_000).map(|n| (n * 7919 % 10_007).to_string()).collect();
+    let large: Vec<u8> = lines.chunks(20_000).flat_map(|part| zstd((part.join("\n") + "\n").as_bytes())).collect();
+    assert_eq!(of("large.csv.zst", &large), Ok(lines));
+    let cut = skipped(0x50, b"abc")[..9].to_vec();
+    let (no_frame, ends) =
+        ("expected another frame of zstd or the end, found the bytes 67 61 72 62", "ends in the middle");
+    for (rest, expected) in [(b"garbage".to_vec(), no_frame), (b"ga".to_vec(), ends), (cut, ends)] {
+        let told = of("rest.csv.zst", &[a.clone(), rest].concat());
+        assert!(matches!(&told, Err(ReadError::CutOff { what, .. }) if what.contains(expected)), "{told:?}");
+    }
+}
+
+#[test]
+fn a_heading_divided_by_other_marks_than_commas_is_refused_and_a_key_may_hold_them() {
+    let home = home();
+    let of = |bytes: &str| auto(&file(home.path(), "t.csv", bytes.as_bytes())).map(|trace| names(&trace));
+    for (lines, found) in [
+        ("time;key;size\n1;a;10\n", "divided by semicolons: expected commas, as in \"time,key,size,op\""),
+        ("# a remark\n\"Time\";\"Key\"\n1;a\n", "divided by semicolons"),
+        ("time\tkey\n1\ta\n", "divided by tabs"),
+    ] {
+        let told = of(lines);
+        assert!(matches!(&told, Err(ReadError::Wrong(text)) if text.contains(found)), "{told:?}");
+    }
+    // Control: keys of one column hold what they like.
+    assert_eq!(of("user;7\nuser;key\nkeys\t8\n"), Ok(["user;7", "user;key", "keys\t8"].map(str::to_owned).to_vec()));
+    assert_eq!(of("key,time\na;key,1\n"), Ok(vec!["a;key".to_owned()]));
+}
+
+#[test]
+fn what_is_shown_of_a_line_is_short_and_harmless_to_a_terminal() {
+    let home = home();
+    let escape = "\x1b[2J\x1b]0;owned\x07";
+    let long = "x".repeat(5_000);
+    let lines =
+        format!("time,key,size,op\n{escape},a,1,get\n1,a,{escape},get\n1,a,1,{escape}\n{long},a,1,get\n1,b,1,get\n");
+    let harmless = |told: &str| !told.contains(char::is_control) && told.chars().count() < 120;
+    let trace = csv(&lines);
+    assert_eq!(trace.malformed.count, 4);
+    for (number, what) in &trace.malformed.first {
+        assert!(harmless(what) && (*number == 5 || what.contains("\"?[2J?]0;owned?\"")), "line {number}: {what:?}");
+    }
+    for heading in [format!("time,{escape}\n"), format!("time,{escape},{long}\n"), format!("time;key;{escape}\n")] {
+        let told = auto(&file(home.path(), "heading.csv", heading.as_bytes())).expect_err("no heading");
+        assert!(
+            matches!(&told, ReadError::Wrong(text) if !text.contains(char::is_control) && text.len() < 400),
+            "{told:?}"
+        );
+    }
+}
+
+#[test]
 fn only_as_many_requests_as_wanted_are_read() {
     let home = home();
     let path = file(home.path(), "t.lis", b"1 100 0 0\n");

@@ -44,6 +44,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let rate = arguments::rate(arguments.rate.as_ref(), &mut wrong);
     if !(1..=MOST_SEEDS).contains(&arguments.seeds) {
         wrong.push(format!("--seeds: expected 1 to {MOST_SEEDS}, found {}", arguments.seeds));
+    } else if arguments.seed.checked_add(arguments.seeds).is_none() {
+        let (seed, seeds) = (arguments.seed, arguments.seeds);
+        wrong.push(format!("--seed: expected at most {} with --seeds {seeds}, found {seed}", u64::MAX - seeds));
     }
     if let Some(beta) = arguments.beta
         && !(beta.is_finite() && beta > 0.0)

@@ -6,7 +6,7 @@
 
 use std::io::{self, BufRead};
 
-use super::lines::{Line, Lines};
+use super::lines::{Line, Lines, shown};
 use super::trace::{Builder, Op};
 
 const EXPECTED: &str = "expected a heading with a column `key`, and if there are any `time` or `time_ms`, `size`, `op`; or \
@@ -94,22 +94,38 @@ pub(super) fn read(source: impl BufRead, builder: &mut Builder) -> io::Result<Re
 /// The columns, if this line names them.
 fn heading(fields: &[String]) -> Result<Option<Vec<Column>>, String> {
     let columns: Vec<Option<Column>> = fields.iter().map(|field| Column::named(field)).collect();
+    if let [field] = fields
+        && let Some(marks) = other_marks(field)
+    {
+        return Err(format!(
+            "its first line is a heading divided by {marks}: expected commas, as in \"time,key,size,op\", in every line; \
+             found \"{}\"",
+            shown(field)
+        ));
+    }
     if columns.iter().all(Option::is_none) {
         // By place the first of several is a time, which words alone can't be.
         let word = |field: &String| field.chars().all(|letter| letter.is_alphabetic() || "_- ".contains(letter));
         if fields.len() > 1 && fields.iter().all(|field| !field.is_empty() && word(field)) {
             return Err(format!(
                 "its first line names no column that is known: {EXPECTED}; found {}",
-                fields.join(", ")
+                shown(&fields.join(", "))
             ));
         }
         return Ok(None);
     }
     if !columns.contains(&Some(Column::Key)) {
-        let found = fields.join(", ");
+        let found = shown(&fields.join(", "));
         return Err(format!("no column is named \"key\": {EXPECTED}; found {found}"));
     }
     Ok(Some(columns.into_iter().map(|column| column.unwrap_or(Column::Other)).collect()))
+}
+
+/// What divides the only field of a heading. A key may hold such marks: only the word `key` makes a heading of it.
+fn other_marks(field: &str) -> Option<&'static str> {
+    let named = |part: &str| Column::named(part.trim().trim_matches('"')) == Some(Column::Key);
+    let divided = |mark| !field.contains(',') && field.contains(mark) && field.split(mark).any(named);
+    [(';', "semicolons"), ('\t', "tabs")].into_iter().find_map(|(mark, marks)| divided(mark).then_some(marks))
 }
 
 fn request(fields: &[String], columns: &[Column], builder: &mut Builder) -> Result<(), String> {
@@ -125,7 +141,7 @@ fn request(fields: &[String], columns: &[Column], builder: &mut Builder) -> Resu
             Column::Size if field.trim().is_empty() => {}
             Column::Size => {
                 let bytes = field.trim().parse();
-                size = Some(bytes.map_err(|_| format!("expected a size in bytes, found \"{field}\""))?);
+                size = Some(bytes.map_err(|_| format!("expected a size in bytes, found \"{}\"", shown(field)))?);
             }
             Column::Op => op = operation(field)?,
             Column::Other => {}
@@ -138,7 +154,7 @@ fn millis(field: &str, factor: f64) -> Result<u64, String> {
     match field.trim().parse::<f64>() {
         // Ten thousand years: beyond it a time is a mistake.
         Ok(time) if (0.0..=3.2e14).contains(&(time * factor)) => Ok((time * factor).round() as u64),
-        _ => Err(format!("expected a time, found \"{field}\"")),
+        _ => Err(format!("expected a time, found \"{}\"", shown(field))),
     }
 }
 
@@ -147,7 +163,7 @@ fn operation(field: &str) -> Result<Op, String> {
         "" | "get" | "gets" | "read" | "r" => Ok(Op::Get),
         "set" | "put" | "write" | "add" | "w" => Ok(Op::Set),
         "delete" | "del" | "remove" | "d" => Ok(Op::Delete),
-        _ => Err(format!("expected get, set or delete, found \"{field}\"")),
+        _ => Err(format!("expected get, set or delete, found \"{}\"", shown(field))),
     }
 }
 

@@ -56,3 +56,8 @@ impl<R: BufRead> Lines<R> {
         }
     }
 }
+
+/// The beginning of a line or a field, harmless to a terminal.
+pub(super) fn shown(text: &str) -> String {
+    text.chars().take(60).map(|c| if c.is_control() { '?' } else { c }).collect()
+}

@@ -2,7 +2,7 @@
 
 use std::io::{self, BufRead};
 
-use super::lines::{Line, Lines};
+use super::lines::{Line, Lines, shown};
 use super::trace::{Builder, Op};
 
 /// Keys that one line may stand for.
@@ -42,9 +42,4 @@ fn range(text: &str) -> Result<(u64, u64), String> {
         (Some(start), Some(count @ 1..=MOST_COUNT)) if start.checked_add(count).is_some() => Ok((start, count)),
         _ => Err(format!("expected \"start count …\" with a count of 1 to {MOST_COUNT}, found \"{}\"", shown(text))),
     }
-}
-
-/// The beginning of a line, harmless to a terminal.
-fn shown(text: &str) -> String {
-    text.chars().take(60).map(|c| if c.is_control() { '?' } else { c }).collect()
 }

@@ -8,6 +8,7 @@ mod lis;
 mod open;
 mod trace;
 mod whatif;
+mod zstd;
 
 pub use format::Format;
 pub use open::{ReadError, read};

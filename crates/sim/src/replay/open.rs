@@ -6,12 +6,12 @@ use std::path::Path;
 
 use super::format::Format;
 use super::trace::{Builder, Malformed, Trace};
+use super::zstd::{self, Frames};
 use super::{be32, csv, lis};
 
 /// Bytes by which a format is recognised.
 const SAMPLE: usize = 8 * 1024;
 const XZ: &[u8] = &[0xFD, b'7', b'z', b'X', b'Z', 0];
-const ZSTD: &[u8] = &[0x28, 0xB5, 0x2F, 0xFD];
 /// What begins like this would be read as keys of four bytes, without any sense.
 const OTHERS: [(&[u8], &str); 6] = [
     (&[0x1F, 0x8B], "gzip"),
@@ -62,9 +62,8 @@ pub fn read(file: &Path, format: Format, most: usize) -> Result<Trace, ReadError
     }
     let mut source: Box<dyn Read> = if magic.starts_with(XZ) {
         Box::new(lzma_rust2::XzReader::new(raw, true))
-    } else if magic.starts_with(ZSTD) {
-        let decoder = ruzstd::decoding::StreamingDecoder::new(raw);
-        Box::new(decoder.map_err(|error| ReadError::CutOff { requests: 0, what: broke_off(&io::Error::other(error)) })?)
+    } else if zstd::begins(magic) {
+        Box::new(Frames::new(raw))
     } else {
         Box::new(raw)
     };
@@ -111,8 +110,8 @@ fn parse(source: &mut dyn Read, file: &Path, format: Format, builder: &mut Build
 /// What the first bytes say against the file's name, or against any format; `None`: nothing.
 fn contradiction(file: &Path, format: Format, magic: &[u8]) -> Option<String> {
     let ending = file.extension().map(|ending| ending.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
-    for (named, begins, what) in [("xz", XZ, "xz"), ("zst", ZSTD, "zstd")] {
-        if ending == named && !magic.starts_with(begins) {
+    for (named, begins, what) in [("xz", magic.starts_with(XZ), "xz"), ("zst", zstd::begins(magic), "zstd")] {
+        if ending == named && !begins {
             return Some(format!("is named .{named}, but does not begin like {what}: fetch it again, or rename it"));
         }
     }

@@ -30,7 +30,7 @@ impl Comparison {
         let about = study.about();
         let named = sets.iter().filter_map(|at| about.sets.get(*at)).copied();
         let mut all: Vec<(Set, Vec<Run>)> = named.map(|set| (set, Vec::new())).collect();
-        for seed in first..first.saturating_add(seeds) {
+        for seed in first..first.checked_add(seeds).ok_or("the last seed is beyond the largest")? {
             for ((_, runs), run) in all.iter_mut().zip(study.run(sets, seed)?) {
                 runs.push(run);
             }
