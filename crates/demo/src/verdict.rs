@@ -10,8 +10,9 @@ use crate::side::Side;
 use crate::words::{count, millis, seconds};
 
 /// What the columns say.
-const LEGEND: [&str; 5] = [
+const LEGEND: [&str; 6] = [
     "  queries, peak   seen by the database; peak: the most at once",
+    "  failed, late    no page; an answer half a second past the deadline, or none",
     "  stale           older than a removal acknowledged before the request",
     "  oldest          age of the oldest answer, in s",
     "  p50, p99        half and 99 % of the answers came within so many ms",
@@ -67,7 +68,7 @@ impl Verdict {
             "Verdict, by what the databases counted and the callers got".to_owned(),
             String::new(),
             format!(
-                "  {:<10}{:>7}{:>8}{:>5}{:>7}{:>6}{:>7}{:>7}{:>7}{:>7}{:>7}",
+                "  {:<10}{:>7}{:>8}{:>5}{:>7}{:>7}{:>7}{:>7}{:>7}{:>7}{:>6}",
                 "", "asked", "queries", "peak", "failed", "late", "stale", "oldest", "p50", "p99", "hits"
             ),
         ];
@@ -81,6 +82,42 @@ impl Verdict {
         lines.extend(self.claimed());
         lines.push(String::new());
         lines.extend(self.hop.lines());
+        lines.extend(self.losses());
+        lines
+    }
+
+    /// Where the table shows Bellwether behind: incident, figure, plain, Bellwether.
+    fn losses(&self) -> Vec<String> {
+        let of_incident = |Played { incident, plain, ours, .. }: &Played| {
+            // A tenth of a millisecond, a percent and a tenth of a second are nothing to speak of.
+            let slower = |ours: u32, plain: u32| ours > plain + 100;
+            let seen = [
+                (slower(ours.p50_us, plain.p50_us), "p50", "ms", millis(plain.p50_us), millis(ours.p50_us)),
+                (slower(ours.p99_us, plain.p99_us), "p99", "ms", millis(plain.p99_us), millis(ours.p99_us)),
+                (
+                    ours.oldest_ms > plain.oldest_ms + 100,
+                    "oldest",
+                    "s",
+                    seconds(plain.oldest_ms),
+                    seconds(ours.oldest_ms),
+                ),
+                (
+                    ours.hit_rate + 1.0 < plain.hit_rate,
+                    "hits",
+                    "%",
+                    format!("{:.1}", plain.hit_rate),
+                    format!("{:.1}", ours.hit_rate),
+                ),
+            ];
+            let line = |(_, what, unit, plain, ours)| {
+                format!("  {:<12}{what:<8}{ours:>9} {unit:<3} plain cache-aside {plain} {unit}", incident.name())
+            };
+            seen.into_iter().filter(|(behind, ..)| *behind).map(line).collect::<Vec<_>>()
+        };
+        let mut lines: Vec<String> = self.played.iter().flat_map(of_incident).collect();
+        if !lines.is_empty() {
+            lines.insert(0, "And where the table shows it behind:".to_owned());
+        }
         lines
     }
 
@@ -121,7 +158,7 @@ fn heading(played: &Played) -> String {
 
 fn figures(side: Side, measured: &Measured) -> String {
     format!(
-        "  {:<10}{:>7}{:>8}{:>5}{:>7}{:>6}{:>7}{:>7}{:>7}{:>7}{:>7}",
+        "  {:<10}{:>7}{:>8}{:>5}{:>7}{:>7}{:>7}{:>7}{:>7}{:>7}{:>6}",
         side.name(),
         count(measured.asked),
         count(measured.queries),
@@ -170,6 +207,9 @@ pub(crate) mod tests {
     #[test]
     fn the_table_fits_into_80_columns_and_says_what_holds() {
         let large = Measured { asked: 50_000, queries: 50_000, failed: 50_000, p99_us: 3_999_000, ..good() };
+        let large = Measured { late: 19_920, oldest_ms: 35_000, p50_us: 17_856_000, ..large };
+        let behind = verdict(large.clone()).lines().join("\n");
+        assert!(behind.contains(" 19,920 ") && behind.contains("cold        p50"), "{behind}");
         for verdict in [verdict(good()), verdict(large)] {
             for line in verdict.lines().iter().filter(|line| !line.contains("found ")) {
                 assert!(line.chars().count() <= 80, "{line}");
@@ -177,5 +217,6 @@ pub(crate) mod tests {
         }
         let text = verdict(good()).lines().join("\n");
         assert!(text.contains("All 7 claims hold") && text.contains("19,000"), "{text}");
+        assert!(!text.contains("behind"), "{text}");
     }
 }

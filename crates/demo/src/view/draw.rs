@@ -8,8 +8,8 @@ use crate::measured::Measured;
 use crate::words::{count, millis, seconds};
 
 /// Width of the labels and of each column: 80 in all.
-const LABELS: usize = 26;
-const COLUMN: usize = 27;
+const LABELS: usize = 24;
+const COLUMN: usize = 28;
 /// What the database can take between two looks, in queries: the bars' full height.
 const FULL: u64 = 32;
 
@@ -58,7 +58,7 @@ pub(super) fn lines(scene: &Scene, bars: &[char; 9], width: usize, height: usize
     lines.extend(rows.map(|(label, plain, ours)| row(label, plain, ours)));
     lines.push(String::new());
     for (incident, plain, ours) in &scene.done {
-        let queries = |m: &Measured| format!("queries {}, failed {}", count(m.queries), count(m.failed));
+        let queries = |m: &Measured| format!("queries {} failed {}", count(m.queries), count(m.failed));
         lines.push(row(&format!("{incident}"), &queries(plain), &queries(ours)));
     }
     lines.truncate(height);
@@ -146,6 +146,7 @@ mod tests {
             assert!(lines.len() <= height && lines.iter().all(|line| line.chars().count() <= width), "{lines:#?}");
         }
         let lines = lines(&scene, &BLOCKS, 80, 30).join("\n");
+        assert!(lines.contains("queries 987,654 failed 0 "), "columns stand apart: {lines}");
         for words in ["7 of 7  avalanche", "1,234,567", "waits for its turn", "1 hot-key"] {
             assert!(lines.contains(words), "{words}: {lines}");
         }
