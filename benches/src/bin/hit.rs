@@ -455,8 +455,8 @@ fn main() {
 fn allocations(lane: &dyn Lane, keys: &[Box<[u8]>]) -> f64 {
     let (runtime, order) = (runtime(), Order::of(0, load::zipf(keys.len(), OPERATIONS, 3)));
     // Entering a runtime for the first time allocates, and so does a thread that takes a reference of its own to a key at
-    // which it meets others; hits are what counts. What the cache does meanwhile on a thread of its own, whatever is asked for, is no
-    // hit's either.
+    // which it meets others; hits are what counts. What the cache does meanwhile on a thread of its own, whatever is asked
+    // for, is no hit's either.
     warm(lane, &runtime, keys, &order);
     alloc::start();
     let before = alloc::own_calls();

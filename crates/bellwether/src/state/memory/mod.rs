@@ -124,10 +124,10 @@ impl Memory {
     pub(crate) fn put(&self, key: &Key, entry: Resident) -> bool {
         let _changing = self.copies.changing(key.hash);
         let is_value = entry.kind() == Kind::Value;
-        let largest = match entry.is_link() {
-            _ if !is_value => self.nothings.largest(),
-            true => self.store.largest(),
-            false => self.largest,
+        let largest = match (is_value, entry.is_link()) {
+            (false, _) => self.nothings.largest(),
+            (true, true) => self.store.largest(),
+            (true, false) => self.largest,
         };
         if u64::from(entry.weight) > largest {
             self.books.too_large.fetch_add(1, Ordering::Relaxed);
