@@ -11,6 +11,8 @@ use crate::script::{Scale, Script};
 const HIT_RATE: f64 = 95.0;
 /// The shortest freshness period as a share of the ttl: jitter takes off 10 %, an early refresh at most a quarter.
 const SHORTEST_PERIOD: f64 = 0.65;
+/// Of those who ask at once, so many percent wait for the one query.
+const CROWD: u64 = 90;
 /// Plain cache-aside sends at least so many times the queries, where a stampede is the incident.
 const STAMPEDE: u64 = 3;
 
@@ -36,10 +38,12 @@ pub(crate) enum Rule {
     Prompt,
     /// The same herd does harm to plain cache-aside: without it the other figures would prove nothing.
     Control,
+    /// Those who ask at once are there at once: without it one query for them all would prove nothing.
+    Together,
 }
 
 impl Rule {
-    pub(crate) const ALL: [Rule; 9] = [
+    pub(crate) const ALL: [Rule; 10] = [
         Rule::OneLoad,
         Rule::Answered,
         Rule::InTime,
@@ -49,6 +53,7 @@ impl Rule {
         Rule::HitRate,
         Rule::Prompt,
         Rule::Control,
+        Rule::Together,
     ];
 
     /// What it says, in a line.
@@ -63,6 +68,7 @@ impl Rule {
             Rule::HitRate => "more than 95 % don't wait for the database",
             Rule::Prompt => "a database that is slow or busy is not felt",
             Rule::Control => "control: the same herd does harm to plain cache-aside",
+            Rule::Together => "control: the crowd is there before its one query ends",
         }
     }
 }
@@ -91,7 +97,6 @@ pub(crate) fn judge(incident: Incident, script: &Script, scale: &Scale, duel: Du
     let mut claims = vec![
         none(Rule::Answered, ours.failed, "requests without a page"),
         none(Rule::InTime, ours.late, &format!("answers after {late} ms")),
-        none(Rule::DeleteWins, ours.stale, "stale answers"),
         none(Rule::OwnAnswer, ours.crossed, "crossed answers"),
         at_most(Rule::Budget, ours.peak, u64::from(POOL), "queries at once"),
     ];
@@ -114,14 +119,26 @@ fn of_incident(incident: Incident, script: &Script, scale: &Scale, ours: &Measur
     let one_load = |most| at_most(Rule::OneLoad, ours.star_queries, most, "queries for the product");
     match incident {
         Incident::HotKey | Incident::Influencer => vec![one_load(periods(script, ours)), hits()],
-        Incident::Cold => vec![one_load(1)],
+        Incident::Cold => vec![one_load(1), together(ours)],
         Incident::Removal => vec![
+            none(Rule::DeleteWins, ours.stale, "stale answers"),
             at_most(Rule::OneLoad, ours.star_peak, 2, "queries for the product at once"),
             // One after each removal, and one that had begun before the first.
             one_load(2 * script.removals.len() as u64 + 1),
         ],
         Incident::Outage | Incident::Slow | Incident::Avalanche => vec![hits(), prompt()],
     }
+}
+
+/// Most of the crowd waits for the query: who is read after its end finds a value, as anybody would.
+fn together(ours: &Measured) -> Claim {
+    let least = ours.asked / 100 * CROWD;
+    claim(
+        Rule::Together,
+        ours.waited >= least,
+        format!("{} requests that waited", ours.waited),
+        format!("at least {least}"),
+    )
 }
 
 /// Freshness periods that may begin while the incident lasts; the product was in the cache before.
@@ -166,7 +183,7 @@ fn at_most(rule: Rule, count: u64, most: u64, what: &str) -> Claim {
 mod tests {
     use super::*;
 
-    fn good() -> (Measured, Measured) {
+    fn good(incident: Incident) -> (Measured, Measured) {
         let plain = Measured {
             asked: 1_000,
             star_queries: 100,
@@ -185,6 +202,7 @@ mod tests {
             star_peak: 1,
             p99_us: 1_000,
             hit_rate: 99.0,
+            waited: if incident == Incident::Cold { 1_000 } else { 1 },
             took_ms: 2_000,
             ..Measured::default()
         };
@@ -199,42 +217,41 @@ mod tests {
 
     #[test]
     fn good_figures_break_no_claim() {
-        let (plain, ours) = good();
         for incident in Incident::ALL {
+            let (plain, ours) = good(incident);
             assert_eq!(broken(incident, &plain, &ours), [], "{incident}");
         }
     }
 
     #[test]
     fn each_bad_figure_breaks_the_claim_that_is_about_it() {
-        let (plain, good) = good();
-        let bad = |change: fn(&mut Measured)| {
-            let mut ours = good.clone();
-            change(&mut ours);
-            ours
-        };
-        let cases: [(Incident, Measured, Rule); 9] = [
-            (Incident::HotKey, bad(|m| m.star_queries = 9), Rule::OneLoad),
-            (Incident::Cold, bad(|m| m.star_queries = 2), Rule::OneLoad),
-            (Incident::Removal, bad(|m| m.star_peak = 3), Rule::OneLoad),
-            (Incident::Removal, bad(|m| m.stale = 1), Rule::DeleteWins),
-            (Incident::Outage, bad(|m| m.failed = 1), Rule::Answered),
-            (Incident::Slow, bad(|m| m.late = 1), Rule::InTime),
-            (Incident::Slow, bad(|m| m.crossed = 1), Rule::OwnAnswer),
-            (Incident::Avalanche, bad(|m| m.peak = 17), Rule::Budget),
-            (Incident::Influencer, bad(|m| m.hit_rate = 95.0), Rule::HitRate),
+        let cases: [(Incident, fn(&mut Measured), Rule); 10] = [
+            (Incident::HotKey, |m| m.star_queries = 9, Rule::OneLoad),
+            (Incident::Cold, |m| m.star_queries = 2, Rule::OneLoad),
+            (Incident::Cold, |m| m.waited = 899, Rule::Together),
+            (Incident::Removal, |m| m.star_peak = 3, Rule::OneLoad),
+            (Incident::Removal, |m| m.stale = 1, Rule::DeleteWins),
+            (Incident::Outage, |m| m.failed = 1, Rule::Answered),
+            (Incident::Slow, |m| m.late = 1, Rule::InTime),
+            (Incident::Slow, |m| m.crossed = 1, Rule::OwnAnswer),
+            (Incident::Avalanche, |m| m.peak = 17, Rule::Budget),
+            (Incident::Influencer, |m| m.hit_rate = 95.0, Rule::HitRate),
         ];
-        for (incident, ours, rule) in cases {
-            assert_eq!(broken(incident, &plain, &ours), [rule], "{incident}");
+        let changed = |incident, change: fn(&mut Measured)| {
+            let (plain, mut ours) = good(incident);
+            change(&mut ours);
+            broken(incident, &plain, &ours)
+        };
+        for (incident, change, rule) in cases {
+            assert_eq!(changed(incident, change), [rule], "{incident}");
         }
-        let slow = bad(|m| m.p99_us = 500_000);
-        assert!(broken(Incident::Slow, &plain, &slow).contains(&Rule::Prompt));
+        assert!(changed(Incident::Slow, |m| m.p99_us = 500_000).contains(&Rule::Prompt));
     }
 
     #[test]
     fn a_plain_side_that_suffers_nothing_breaks_the_control() {
-        let (_, ours) = good();
         for incident in Incident::ALL {
+            let (_, ours) = good(incident);
             assert_eq!(broken(incident, &ours, &ours), [Rule::Control], "{incident}");
         }
     }

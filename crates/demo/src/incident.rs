@@ -55,7 +55,7 @@ impl Incident {
     pub fn title(self) -> &'static str {
         match self {
             Incident::HotKey => "the most wanted entry expires under load",
-            Incident::Cold => "a crowd asks at once for one page that is not cached",
+            Incident::Cold => "a crowd asks at once for one slow page that is not cached",
             Incident::Influencer => "one product's traffic grows 100-fold",
             Incident::Removal => "its price changes, its entry is removed",
             Incident::Outage => "every query of the database fails for a while",

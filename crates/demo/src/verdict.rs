@@ -190,7 +190,7 @@ pub(crate) mod tests {
     }
 
     pub(crate) fn good() -> Measured {
-        Measured { asked: 20_000, queries: 1, peak: 1, star_queries: 1, ..Measured::default() }
+        Measured { asked: 20_000, queries: 1, peak: 1, star_queries: 1, waited: 20_000, ..Measured::default() }
     }
 
     #[test]

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use tokio::task::LocalSet;
 
-use crate::database::{Database, Fault, QUERY};
+use crate::database::{Database, Fault};
 use crate::failure::Failure;
 use crate::ledger::{Asked, Ledger};
 use crate::script::{Ask, Scale, Script};
@@ -98,7 +98,7 @@ async fn played(
     for number in 0..connections.min(script.connections).max(1) {
         wires.push(Wire::open(running.address(), number, &herd).await?);
     }
-    running.database().suffer(Fault::Takes(QUERY));
+    running.database().suffer(Fault::Takes(script.query));
     running.database().reset();
     let begun = Instant::now();
     let faults = tokio::task::spawn_local(suffer(running.database().clone(), script.faults.clone(), begun));
