@@ -209,6 +209,8 @@ mod tests {
         (plain, ours)
     }
 
+    type Change = fn(&mut Measured);
+
     fn broken(incident: Incident, plain: &Measured, ours: &Measured) -> Vec<Rule> {
         let script = Script::of(incident, &Scale::FULL, 42);
         let claims = judge(incident, &script, &Scale::FULL, Duel { plain, ours });
@@ -225,7 +227,7 @@ mod tests {
 
     #[test]
     fn each_bad_figure_breaks_the_claim_that_is_about_it() {
-        let cases: [(Incident, fn(&mut Measured), Rule); 10] = [
+        let cases: [(Incident, Change, Rule); 10] = [
             (Incident::HotKey, |m| m.star_queries = 9, Rule::OneLoad),
             (Incident::Cold, |m| m.star_queries = 2, Rule::OneLoad),
             (Incident::Cold, |m| m.waited = 899, Rule::Together),
@@ -237,7 +239,7 @@ mod tests {
             (Incident::Avalanche, |m| m.peak = 17, Rule::Budget),
             (Incident::Influencer, |m| m.hit_rate = 95.0, Rule::HitRate),
         ];
-        let changed = |incident, change: fn(&mut Measured)| {
+        let changed = |incident, change: Change| {
             let (plain, mut ours) = good(incident);
             change(&mut ours);
             broken(incident, &plain, &ours)

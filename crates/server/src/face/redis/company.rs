@@ -176,8 +176,10 @@ impl Company {
     fn answer(&mut self) {
         let Some(Asked { service, clients, at }) = self.asked.take() else { return };
         // Out of here, so that nobody is answered twice after a panic.
-        let (mut waiting, mut keys) = (std::mem::take(&mut self.waiting), std::mem::take(&mut self.keys));
+        let (waiting, mut keys) = (std::mem::take(&mut self.waiting), std::mem::take(&mut self.keys));
         let Company { seats, free, reply, .. } = self;
+        let mut turn = Turn { seats, free, waiting };
+        let Turn { seats, free, waiting } = &mut turn;
         let count = waiting.len();
         self.alone = if count == 1 { self.alone + 1 } else { self.alone.saturating_sub(count as u32) };
         clients.add_commands(count as u64, at);
@@ -231,7 +233,7 @@ impl Company {
         }
         waiting.clear();
         keys.clear();
-        (self.waiting, self.keys) = (waiting, keys);
+        (self.waiting, self.keys) = (std::mem::take(waiting), keys);
     }
 
     #[inline]
@@ -244,29 +246,17 @@ impl Company {
         if self.seats[seat].as_ref().is_some_and(waits) {
             self.answer();
         }
-        // Whoever answered has panicked.
-        if self.seats[seat].as_ref().is_some_and(waits) {
-            self.seats[seat].iter_mut().for_each(|seat| seat.state = State::Idle);
-            return End::Unknown;
-        }
         match self.seats[seat].as_mut().map(|seat| std::mem::replace(&mut seat.state, State::Idle)) {
             Some(State::Ended(end)) => end,
             _ => End::Answered,
         }
     }
 
-    /// Nobody answers any more. Those who wait are told; only a panic can leave any.
+    /// Nobody answers any more. Those who wait are told.
     fn close(&mut self) {
         (self.awake, self.asked) = (None, None);
-        self.waiting.clear();
         self.keys.clear();
-        for at in 0..self.seats.len() {
-            match &mut self.seats[at] {
-                Some(seat) if matches!(seat.state, State::Waits) => seat.ends(End::Unknown),
-                Some(seat) if matches!(seat.state, State::Left) => self.leave(at),
-                _ => {}
-            }
-        }
+        drop(Turn { seats: &mut self.seats, free: &mut self.free, waiting: std::mem::take(&mut self.waiting) });
     }
 
     fn leave(&mut self, seat: usize) {
@@ -275,6 +265,30 @@ impl Company {
             place => {
                 *place = None;
                 self.free.push(seat);
+            }
+        }
+    }
+}
+
+/// Those whose turn it is to be answered. Whoever has not been by its end, which takes a panic or that nobody answers any
+/// more, is told.
+struct Turn<'a> {
+    seats: &'a mut Vec<Option<Seat>>,
+    free: &'a mut Vec<usize>,
+    waiting: Vec<Waiting>,
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        for Waiting { seat, .. } in &self.waiting {
+            let Some(place) = self.seats.get_mut(*seat) else { continue };
+            match place.as_mut().map(|place| &place.state) {
+                Some(State::Waits) => place.iter_mut().for_each(|place| place.ends(End::Unknown)),
+                Some(State::Left) => {
+                    *place = None;
+                    self.free.push(*seat);
+                }
+                _ => {}
             }
         }
     }

@@ -298,20 +298,23 @@ fn where_nobody_answers_any_more_nobody_waits_and_who_did_is_cut() {
 }
 
 #[test]
-fn after_a_panic_nobody_is_answered_twice_and_who_was_not_is_cut() {
+fn after_a_panic_nobody_is_answered_twice_and_who_was_not_is_woken_to_be_cut() {
     struct Breaks;
     impl Line for Breaks {
         fn send(&self, _: &[u8]) -> usize {
             panic!("on purpose");
         }
     }
-    let (bench, mut guests) = guests(4);
+    let (bench, mut guests) = guests(5);
     guests[1].conn.chair = Chair::take(Arc::new(Breaks), Waker::noop());
     for (n, guest) in guests[..3].iter_mut().enumerate() {
         assert!(guest.asks(&format!("n:{n}")));
     }
+    assert!(guests[4].asks("n:4"));
+    guests[4].conn.chair = None;
     assert!(std::panic::catch_unwind(company::answer).is_err());
     assert_eq!(guests[0].heard(), "$2 v0");
+    assert_eq!((guests[0].woken(), guests[2].woken()), (0, 1));
     assert!(guests[0].asks("n:0") && guests[3].asks("n:3"), "it goes on");
     company::answer();
     assert_eq!((guests[0].heard().as_str(), guests[3].heard().as_str()), ("$2 v0", "$2 v3"));
