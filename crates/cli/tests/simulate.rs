@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use bellwether_sim::scenarios::Scenario;
+
 /// Exit code, stdout and stderr of `bellwether simulate`.
 fn simulate(arguments: &[&str], home: &Path) -> (Option<i32>, String, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_bellwether"));
@@ -79,9 +81,14 @@ fn list_names_scenarios_and_policy_sets() {
         assert!(out.contains(&format!("  {word} ")), "{word}: {out}");
     }
     assert_eq!(simulate(&["--list"], &std::env::temp_dir()).1, out, "as an option, too");
-    for scenario in bellwether_sim::scenarios::Scenario::ALL {
+    for scenario in Scenario::ALL {
         assert!(out.contains(scenario.says()), "{scenario:?}: {out}");
     }
+    let (code, some, _) = simulate(&["--list", "s7"], &std::env::temp_dir());
+    let says = |scenario: Scenario| some.contains(scenario.says());
+    assert!(code == Some(0) && says(Scenario::parse("S7").expect("one")) && !says(Scenario::ALL[0]), "{some}");
+    let (code, _, err) = simulate(&["--list", "S77"], &std::env::temp_dir());
+    assert!(code == Some(2) && err.contains("did you mean \"S7\"?"), "{err}");
 }
 
 #[test]
@@ -200,7 +207,7 @@ fn a_trace_is_replayed_under_every_limit_the_same_each_time() {
     std::fs::write(home.path().join("t.csv"), format!("time,key,size\n{lines}nonsense\n")).expect("a trace");
     let run = |name: &str| {
         let names = ["json", "csv", "html"].map(|kind| format!("{name}.{kind}"));
-        let grid = ["--trace", "t.csv", "--memory", "100KiB,300KiB", "--ttl", "20s,5m", "--eviction", "auto,lru"];
+        let grid = ["--trace", "t.csv", "--memory", "100KiB,300KiB", "--ttl", "20s,5m", "--eviction", "auto,lru,auto"];
         let files = ["--json", &names[0], "--csv", &names[1], "--html", &names[2]];
         let (code, out, err) = simulate(&[&grid[..], &files].concat(), home.path());
         assert_eq!((code, err.as_str()), (Some(0), ""));

@@ -104,11 +104,12 @@ fn unknown(what: &str, word: &str, known: &[&str]) -> String {
     format!("unknown {what} \"{word}\": expected one of {}{meant}", known.join(", "))
 }
 
-/// Words read one by one; every mistake at once.
-fn each<T>(words: &[String], read: impl Fn(&str) -> Result<T, String>, wrong: &mut Vec<String>) -> Vec<T> {
+/// Words read one by one, what is said twice once; every mistake at once.
+fn each<T: PartialEq>(words: &[String], read: impl Fn(&str) -> Result<T, String>, wrong: &mut Vec<String>) -> Vec<T> {
     let mut found = Vec::new();
     for word in words {
         match read(word.trim()) {
+            Ok(value) if found.contains(&value) => {}
             Ok(value) => found.push(value),
             Err(words) => wrong.push(words),
         }
@@ -124,7 +125,6 @@ pub(super) fn scenarios(words: &[String], wrong: &mut Vec<String>) -> Vec<Scenar
     };
     let mut named = each(words, read, wrong);
     named.sort_unstable();
-    named.dedup();
     if words.is_empty() { Scenario::ALL.to_vec() } else { named }
 }
 

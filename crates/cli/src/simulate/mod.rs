@@ -21,10 +21,7 @@ pub(crate) fn simulate(arguments: &Arguments) -> Result<(), Failure> {
     }
     match &arguments.trace {
         Some(file) => whatif::replay(arguments, file),
-        None if arguments.list || arguments.scenarios.iter().any(|word| word == "list") => {
-            scenarios::list();
-            Ok(())
-        }
+        None if arguments.list || arguments.scenarios.iter().any(|word| word == "list") => scenarios::list(arguments),
         None => scenarios::run(arguments),
     }
 }

@@ -12,10 +12,17 @@ use super::progress::Progress;
 use crate::failure::Failure;
 use crate::output::say;
 
-pub(super) fn list() {
+/// Tells what there is: all of it, or the scenarios that are named.
+pub(super) fn list(arguments: &Arguments) -> Result<(), Failure> {
+    let named: Vec<String> = arguments.scenarios.iter().filter(|word| *word != "list").cloned().collect();
+    let mut wrong = Vec::new();
+    let scenarios = arguments::scenarios(&named, &mut wrong);
+    if !wrong.is_empty() {
+        return Err(Failure::inputs(wrong));
+    }
     let mut text = "scenarios\n".to_owned();
     let mut sets: Vec<Set> = Vec::new();
-    for scenario in Scenario::ALL {
+    for scenario in scenarios {
         // Writing into a String can't fail, here and below.
         let _ = writeln!(text, "  {:<13} {}", scenario.as_str(), scenario.says());
         let cases = studies(scenario, &Sizes::default());
@@ -36,6 +43,7 @@ pub(super) fn list() {
         }
     }
     say(text.trim_end());
+    Ok(())
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {

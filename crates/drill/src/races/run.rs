@@ -114,14 +114,15 @@ async fn hold(options: &Options, rows: &[&'static Row], progress: impl Fn(Progre
 /// Rows by name, in the order of the table.
 fn chosen(only: &[String]) -> Result<Vec<&'static Row>, DrillError> {
     for name in only {
-        if !rows::all().any(|row| row.name == name) {
-            let near = |row: &&Row| strsim::damerau_levenshtein(name, row.name) <= (name.len().max(3) / 3).max(1);
-            let distance = |row: &&Row| strsim::damerau_levenshtein(name, row.name);
+        if !rows::all().any(|row| row.name.eq_ignore_ascii_case(name)) {
+            let distance = |row: &&Row| strsim::damerau_levenshtein(&name.to_ascii_lowercase(), row.name);
+            let near = |row: &&Row| distance(row) <= (name.len().max(3) / 3).max(1);
             let meant = rows::all().filter(near).min_by_key(distance).map(|row| row.name);
             return Err(DrillError::UnknownRow { name: name.clone(), meant });
         }
     }
-    Ok(rows::all().filter(|row| only.is_empty() || only.iter().any(|name| name == row.name)).collect())
+    let named = |row: &&Row| only.is_empty() || only.iter().any(|name| row.name.eq_ignore_ascii_case(name));
+    Ok(rows::all().filter(named).collect())
 }
 
 fn origin(options: &Options) -> Result<Origin, DrillError> {
@@ -181,9 +182,9 @@ mod tests {
             let only: Vec<String> = only.iter().map(|name| (*name).to_owned()).collect();
             chosen(&only).map(|rows| rows.iter().map(|row| row.name).collect::<Vec<_>>())
         };
-        assert_eq!(names(&["storm", "cold"]).unwrap(), ["cold", "storm"]);
+        assert_eq!(names(&["Storm", "COLD"]).unwrap(), ["cold", "storm"]);
         let error = |name| names(&[name]).unwrap_err().to_string();
-        assert!(error("strom").contains("did you mean `storm`?"), "{}", error("strom"));
+        assert!(error("STROM").contains("did you mean `storm`?"), "{}", error("STROM"));
         assert!(!error("zzzzzz").contains("did you mean") && error("zzzzzz").contains("drill list"));
     }
 
