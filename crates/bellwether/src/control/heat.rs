@@ -211,7 +211,7 @@ fn seen(engine: &Engine, judged: &mut Judged, closed: &Closed<'_>) -> Vec<Seen> 
             known.size = entry.value_bytes(known.key.bytes.len());
         }
         let hash = known.key.hash;
-        let here = closed.counts(hash, known.size).plus(unseen(engine.memory.copies.take_unseen(hash), known.size));
+        let here = closed.counts(hash, known.size).plus(unseen(engine.memory.references.take_unseen(hash), known.size));
         Seen { id: *id, space: known.key.space, here, elsewhere: view.rates(*id) }
     });
     seen.collect()

@@ -16,7 +16,7 @@ use crate::control::split::Splits;
 use crate::engine::Engine;
 use crate::key::{ByCarriedHash, Key};
 use crate::observe::counters;
-use crate::state::memory::copies::Copies;
+use crate::state::memory::references::References;
 use crate::state::plan::{Plan, Planned, Sight, Toll, Verdict};
 use crate::state::space::SpaceState;
 
@@ -51,7 +51,7 @@ type Spaces = HashMap<u32, Arc<SpaceState>>;
 impl Reactor {
     /// A window is over: `seen` are all keys that are watched or hot.
     pub(crate) fn react(&mut self, engine: &Arc<Engine>, seen: &[Verdict], sight: Sight) {
-        engine.memory.copies.tidy(sight.now);
+        engine.memory.references.tidy(sight.now);
         let announced = engine.plans.announced(sight.now);
         if seen.is_empty() && announced.is_empty() && self.kept.is_empty() {
             return;
@@ -164,25 +164,25 @@ impl Reactor {
     /// Gives each key whose references threads may hold its place: of those that want the same the hottest, and who has
     /// it already keeps it from those that are no hotter.
     fn place(&mut self, engine: &Engine, by_key: &HashMap<Key, Planned, ByCarriedHash>) {
-        let copies = &engine.memory.copies;
+        let references = &engine.memory.references;
         let share = |key: &Key| by_key.get(key).and_then(|planned| planned.hot).map_or(0.0, |hot| hot.share);
         let wants = |key: &Key| by_key.get(key).is_some_and(|planned| planned.reaction.own_copies);
         for (place, key) in &self.places {
             let toll = by_key.get(key).map(|planned| planned.toll.clone()).unwrap_or_default();
-            engine.plans.saved(&toll, Measure::OwnCopies, copies.take_served(*place));
+            engine.plans.saved(&toll, Measure::OwnCopies, references.take_served(*place));
         }
         let mut places: HashMap<usize, Key> = self.places.iter().filter(|(_, key)| wants(key)).map(owned).collect();
         for key in by_key.keys().filter(|key| wants(key) && key.hash != 0) {
-            let held = places.entry(Copies::place(key.hash)).or_insert_with(|| key.clone());
+            let held = places.entry(References::place(key.hash)).or_insert_with(|| key.clone());
             if share(key) > share(held) {
                 *held = key.clone();
             }
         }
         for place in self.places.keys().filter(|place| !places.contains_key(place)) {
-            copies.plan(*place, None);
+            references.plan(*place, None);
         }
         for (place, key) in &places {
-            copies.plan(*place, Some(key.hash));
+            references.plan(*place, Some(key.hash));
         }
         self.places = places;
     }

@@ -11,8 +11,8 @@ use bellwether_core::why::Why;
 use crate::engine::{Engine, draw};
 use crate::entry::{Entry, Resident, Touched};
 use crate::key::{Key, KeyRef, Sought, of_space};
-use crate::state::memory::copies::{Seen, Spot};
 use crate::state::memory::own;
+use crate::state::memory::references::{Seen, Spot};
 use crate::state::space::SpaceState;
 
 /// What memory says to a reader.
@@ -203,7 +203,7 @@ impl Engine {
     /// store has.
     #[inline]
     fn own(&self, space: &SpaceState, key: &KeyRef<'_>, at: Tick) -> Option<Resident> {
-        match self.memory.copies.get(key, at) {
+        match self.memory.references.get(key, at) {
             Seen::Good(own) => {
                 let is_plain = own.is_plain() && own.fence() > space.newest_floor();
                 (is_plain || self.serves_tagged(space, &own, at)).then_some(own)
@@ -217,14 +217,14 @@ impl Engine {
     #[cold]
     #[inline(never)]
     pub(crate) fn new_own(&self, space: &SpaceState, key: &KeyRef<'_>, spot: Spot, at: Tick) -> Option<Resident> {
-        let copies = &self.memory.copies;
+        let references = &self.memory.references;
         // Before the store is read: what changes after that makes the reference void.
-        let before = copies.before(key.hash)?;
+        let before = references.before(key.hash)?;
         let entry = self.memory.value(key)?;
         if !self.serves(space, &entry, at) && !self.serves_tagged(space, &entry, at) {
             return None;
         }
-        let (own, uses) = copies.put(spot, key, &entry, before, at)?;
+        let (own, uses) = references.put(spot, key, &entry, before, at)?;
         entry.touch();
         // Who has a reference counts what it is used for: nobody needs to look at each use. This hit itself is counted with it,
         // although it was counted already where it is the first: one of 256.

@@ -32,7 +32,7 @@ impl Engine {
         }
         let at = self.clock.coarse();
         if closely.met
-            && let Some(spot) = self.memory.copies.met(key, &entry, at)
+            && let Some(spot) = self.memory.references.met(key, &entry, at)
         {
             self.new_own(space, key, spot, at);
         }

@@ -4,12 +4,12 @@ mod auto;
 mod books;
 #[cfg(feature = "foyer")]
 mod classic;
-pub(crate) mod copies;
-#[cfg(test)]
-mod copies_tests;
 mod moved;
 pub(crate) mod own;
 mod part;
+pub(crate) mod references;
+#[cfg(test)]
+mod references_tests;
 mod slot;
 mod store;
 #[cfg(test)]
@@ -29,8 +29,8 @@ use crate::port::clock::Clock;
 use auto::Auto;
 pub(crate) use auto::MANY;
 use books::Books;
-use copies::Copies;
 use moved::Found;
+use references::References;
 use store::Store;
 
 /// Expired entries taken out in one go.
@@ -57,7 +57,7 @@ pub(crate) struct Memory {
     nothings: Auto,
     books: Arc<Books>,
     /// References of threads to those at which they meet.
-    pub(crate) copies: Copies,
+    pub(crate) references: References,
     policy: Eviction,
     limit: u64,
     /// What a store refuses silently, or pushes everything else out for, is refused aloud.
@@ -78,7 +78,7 @@ impl Memory {
         let store = Store::new(policy, limit - of_nothings, parts, now, seed, &books)?;
         let nothings = Auto::new(of_nothings, (PARTS * cores).min((of_nothings / NOTHINGS_PART).max(1)), now, seed);
         let largest = store.largest() - store.largest() / RELABELLED;
-        Some(Memory { store, nothings, books, copies: Copies::new(limit), policy, limit, largest })
+        Some(Memory { store, nothings, books, references: References::new(limit), policy, limit, largest })
     }
 
     /// The entry, and a note that it was asked for, where its store keeps such notes.
@@ -122,7 +122,7 @@ impl Memory {
     ///
     /// Writers of one key come one at a time: they hold the lock of its flights.
     pub(crate) fn put(&self, key: &Key, entry: Resident) -> bool {
-        let _changing = self.copies.changing(key.hash);
+        let _changing = self.references.changing(key.hash);
         let is_value = entry.kind() == Kind::Value;
         let largest = match (is_value, entry.is_link()) {
             (false, _) => self.nothings.largest(),
@@ -149,7 +149,7 @@ impl Memory {
 
     /// Takes the entry out because it was invalidated, if it was there.
     pub(crate) fn remove(&self, key: KeyRef<'_>) -> Option<Resident> {
-        let _changing = self.copies.changing(key.hash);
+        let _changing = self.references.changing(key.hash);
         let entry = self.drop_entry(key)?;
         self.books.invalidated.fetch_add(1, Ordering::Relaxed);
         Some(entry)

@@ -1,6 +1,6 @@
 //! Which references to entries are this thread's own? Found without a lock: no other thread can see them.
 //!
-//! They hold nothing: what they lead to is held by the cache's table of the thread ([`Copies`](super::copies::Copies)),
+//! They hold nothing: what they lead to is held by the cache's table of the thread ([`References`](super::references::References)),
 //! which lets go of it in time, whatever the thread does.
 
 use std::cell::{Cell, RefCell};

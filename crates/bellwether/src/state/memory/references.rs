@@ -4,7 +4,7 @@
 //! ([`core::heat::meet`](bellwether_core::heat::meet)); to a hot key that is reacted to at the first meeting.
 //!
 //! A reference is served only while nothing has changed about its key since it was taken: whoever changes what the
-//! store has of a key marks that before and after ([`Copies::changing`]), and a reader compares the mark. So a removal
+//! store has of a key marks that before and after ([`References::changing`]), and a reader compares the mark. So a removal
 //! that was acknowledged wins on every thread, and nobody sees the older value once anybody has seen the newer.
 //!
 //! A thread finds its reference without a lock ([`own`]); what it leads to is held here, so that it can be let go.
@@ -40,7 +40,7 @@ const LARGEST: u64 = 64;
 const LONGEST_KEY: usize = 256;
 
 /// The references of all threads, and what tells whether they are still good.
-pub(crate) struct Copies {
+pub(crate) struct References {
     /// The hash of the hot key that has this place; zero: none.
     planned: [AtomicU64; PLANNED],
     marks: Box<[AtomicU64; MARKS]>,
@@ -99,10 +99,10 @@ impl Drop for Changing<'_> {
     }
 }
 
-impl Copies {
+impl References {
     /// Those of a store of `limit` bytes.
-    pub(crate) fn new(limit: u64) -> Copies {
-        Copies {
+    pub(crate) fn new(limit: u64) -> References {
+        References {
             planned: std::array::from_fn(|_| AtomicU64::new(0)),
             marks: Box::new(std::array::from_fn(|_| AtomicU64::new(0))),
             tables: (0..STRIPES).map(|_| Table::default()).collect(),
@@ -120,7 +120,7 @@ impl Copies {
 
     /// Whether the key with this hash is hot and reacted to.
     fn has(&self, hash: u64) -> bool {
-        hash != 0 && self.planned[Copies::place(hash)].load(Ordering::Relaxed) == hash
+        hash != 0 && self.planned[References::place(hash)].load(Ordering::Relaxed) == hash
     }
 
     /// From now on the place of `hash` is this key's, or nobody's.
@@ -214,7 +214,7 @@ impl Copies {
         held.counted = held.copy.hits();
         held.of.served(uses);
         if self.has(held.hash) {
-            self.served[Copies::place(held.hash)].fetch_add(u64::from(uses), Ordering::Relaxed);
+            self.served[References::place(held.hash)].fetch_add(u64::from(uses), Ordering::Relaxed);
         }
         uses
     }
@@ -231,7 +231,7 @@ impl Copies {
                 if ended || self.has(twin.hash) {
                     let uses = self.settle(twin);
                     if self.has(twin.hash) {
-                        self.unseen[Copies::place(twin.hash)].fetch_add(u64::from(uses), Ordering::Relaxed);
+                        self.unseen[References::place(twin.hash)].fetch_add(u64::from(uses), Ordering::Relaxed);
                     }
                 }
                 if ended {
@@ -265,6 +265,6 @@ impl Copies {
 
     /// Those of them to the key with this hash that no thread told when it took its reference anew.
     pub(crate) fn take_unseen(&self, hash: u64) -> u64 {
-        if self.has(hash) { self.unseen[Copies::place(hash)].swap(0, Ordering::Relaxed) } else { 0 }
+        if self.has(hash) { self.unseen[References::place(hash)].swap(0, Ordering::Relaxed) } else { 0 }
     }
 }

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use bellwether_core::time::{Span, Tick};
 use bytes::Bytes;
 
-use super::copies::{Copies, Seen};
 use super::own;
+use super::references::{References, Seen};
 use super::tests::{Tier, under_every_policy};
 use super::{Memory, Resident};
 use crate::cache::Cache;
@@ -98,7 +98,7 @@ fn hammer<V: Value>(marked: bool, of: fn(u64) -> V, number: fn(&V) -> u64) -> (u
             while pause.elapsed() < Duration::from_micros(n % 100) {
                 std::hint::spin_loop();
             }
-            most = most.max(memory(&space).copies.held().0);
+            most = most.max(memory(&space).references.held().0);
             match n % 8 {
                 _ if !marked => {
                     let named = name.to_string();
@@ -145,17 +145,17 @@ fn who_reads_alone_has_no_reference_and_who_is_alone_again_lets_go() {
     let read = || (0..100).for_each(|key| drop(space.hit(&key)));
     (0..100).for_each(|key| assert!(space.put(&key, key)));
     (0..1_000).for_each(|_| read());
-    assert_eq!(memory(&space).copies.held().0, 0, "alone");
+    assert_eq!(memory(&space).references.held().0, 0, "alone");
     assert!(!own::any());
     while_read(&space, READERS, 100, || {
         until("the control: threads have references where they meet", || {
             read();
-            memory(&space).copies.held().0 > 180
+            memory(&space).references.held().0 > 180
         });
     });
     until("this thread reads on and lets go", || {
         read();
-        memory(&space).copies.held().0 == 0 && !own::any()
+        memory(&space).references.held().0 == 0 && !own::any()
     });
 }
 
@@ -164,16 +164,16 @@ fn references_of_idle_threads_are_let_go_and_hold_no_value() {
     let (_cache, space) = space::<Arc<str>>(8 << 20);
     let value: Arc<str> = "value".into();
     (0..100).for_each(|key| assert!(space.put(&key, value.clone())));
-    let (over, copies) = (AtomicBool::new(false), &memory(&space).copies);
+    let (over, references) = (AtomicBool::new(false), &memory(&space).references);
     std::thread::scope(|scope| {
         let read = || {
             until("references are held", || {
                 (0..100).for_each(|key| drop(space.hit(&key)));
-                copies.held().0 > 100 || over.load(SeqCst)
+                references.held().0 > 100 || over.load(SeqCst)
             });
             over.store(true, SeqCst);
             // It lives on, and asks for nothing.
-            until("nothing is held", || copies.held() == (0, 0));
+            until("nothing is held", || references.held() == (0, 0));
         };
         for _ in 0..READERS {
             scope.spawn(read);
@@ -191,26 +191,26 @@ fn what_references_lead_to_is_a_small_part_of_the_limit() {
     let most = while_read(&space, READERS, 1_000, || {
         let mut most = 0;
         until("as much as a thread may have is had", || {
-            most = most.max(memory(&space).copies.held().1);
+            most = most.max(memory(&space).references.held().1);
             most > LIMIT / 40
         });
         std::thread::sleep(Duration::from_millis(300));
-        most.max(memory(&space).copies.held().1)
+        most.max(memory(&space).references.held().1)
     });
     assert!(most <= LIMIT / 32, "{most}");
     // One that is large beside that has none.
     (0..1_000).for_each(|key| assert!(space.put(&key, vec![0; 16 << 10])));
-    until("those of what is gone are let go", || memory(&space).copies.held().0 == 0);
+    until("those of what is gone are let go", || memory(&space).references.held().0 == 0);
     let held = while_read(&space, READERS, 100, || {
         std::thread::sleep(Duration::from_millis(300));
-        memory(&space).copies.held().0
+        memory(&space).references.held().0
     });
     assert_eq!(held, 0);
 }
 
 /// This thread has no reference to the key, or a good one.
-fn has_good(copies: &Copies, key: &Key, now: Tick) -> bool {
-    matches!(copies.get(&key.by_ref(), now), Seen::Good(_))
+fn has_good(references: &References, key: &Key, now: Tick) -> bool {
+    matches!(references.get(&key.by_ref(), now), Seen::Good(_))
 }
 
 /// This thread may hold references: it has a stripe of counters.
@@ -225,21 +225,22 @@ fn tier(clock: &Clock, seed: &Seed) -> Tier {
 
 /// It takes one, as if it had met others there often enough.
 fn take(tier: &Tier, key: &Key, entry: &Resident) {
-    let (copies, now) = (&tier.memory.copies, tier.clock.now());
+    let (references, now) = (&tier.memory.references, tier.clock.now());
     has_a_stripe();
     assert!(tier.memory.put(key, entry.clone()));
-    let before = copies.before(key.hash).expect("nobody changes it");
-    let spot = (0..9).find_map(|_| copies.met(&key.by_ref(), entry, now)).expect("met often enough");
-    let (own, _) = copies.put(spot, &key.by_ref(), entry, before, now).expect("nobody else holds this thread's table");
-    assert!(own.is_some() && has_good(copies, key, now));
+    let before = references.before(key.hash).expect("nobody changes it");
+    let spot = (0..9).find_map(|_| references.met(&key.by_ref(), entry, now)).expect("met often enough");
+    let (own, _) =
+        references.put(spot, &key.by_ref(), entry, before, now).expect("nobody else holds this thread's table");
+    assert!(own.is_some() && has_good(references, key, now));
 }
 
 #[test]
 fn g2_a_reference_is_void_once_its_key_was_written_or_removed() {
     under_every_policy(1 << 20, 1024, |tier| {
         let (key, now) = (tier.key(1), tier.clock.now());
-        let (old, copies) = (tier.entry(&key, 10, Span::secs(60)), &tier.memory.copies);
-        let held = || has_good(copies, &key, now);
+        let (old, references) = (tier.entry(&key, 10, Span::secs(60)), &tier.memory.references);
+        let held = || has_good(references, &key, now);
         take(tier, &key, &old);
         tier.memory.store.remove(key.by_ref()).expect("it is there");
         tier.memory.books.gone(key.space, &old);
@@ -248,15 +249,16 @@ fn g2_a_reference_is_void_once_its_key_was_written_or_removed() {
         tier.memory.remove(key.by_ref()).expect("it is there");
         assert!(!held(), "removed");
         take(tier, &key, &old);
-        let begun = copies.changing(key.hash);
-        assert!(!held() && copies.before(key.hash).is_none(), "neither served nor taken while it changes");
+        let begun = references.changing(key.hash);
+        assert!(!held() && references.before(key.hash).is_none(), "neither served nor taken while it changes");
         drop(begun);
         assert!(!held());
         take(tier, &key, &old);
-        let other = (2..).map(|n| tier.key(n)).find(|other| !copies.share_a_mark(other.hash, key.hash)).expect("many");
+        let other =
+            (2..).map(|n| tier.key(n)).find(|other| !references.share_a_mark(other.hash, key.hash)).expect("many");
         assert!(tier.memory.remove(other.by_ref()).is_none());
         assert!(held(), "another key's change is none of this one's");
-        assert!(!has_good(copies, &key, now + Span::secs(1)), "the store is asked again");
+        assert!(!has_good(references, &key, now + Span::secs(1)), "the store is asked again");
         tier.memory.remove(key.by_ref());
     });
 }
@@ -266,7 +268,7 @@ fn g5_a_thread_s_reference_belongs_to_one_cache_and_holds_nothing_by_itself() {
     let (clock, seed) = (Clock::manual(), Seed::random());
     let (one, other) = (tier(&clock, &seed), tier(&clock, &seed));
     let (key, now) = (one.key(1), clock.now());
-    let serves = |tier: &Tier| has_good(&tier.memory.copies, &key, now);
+    let serves = |tier: &Tier| has_good(&tier.memory.references, &key, now);
     let take = |tier: &Tier| {
         let entry = tier.entry(&key, 10, Span::secs(60));
         take(tier, &key, &entry);
@@ -279,11 +281,11 @@ fn g5_a_thread_s_reference_belongs_to_one_cache_and_holds_nothing_by_itself() {
     take(&one);
     // What is good for nothing any more goes once somebody tidies, although the thread never comes back to it.
     one.memory.remove(key.by_ref()).expect("it is there");
-    one.memory.copies.tidy(now);
-    assert!(held.upgrade().is_none() && one.memory.copies.held() == (0, 0));
+    one.memory.references.tidy(now);
+    assert!(held.upgrade().is_none() && one.memory.references.held() == (0, 0));
     let held = take(&one);
-    assert!(serves(&one) && one.memory.copies.held().0 == 1);
-    one.memory.copies.tidy(now + Span::ms(99));
+    assert!(serves(&one) && one.memory.references.held().0 == 1);
+    one.memory.references.tidy(now + Span::ms(99));
     assert!(held.upgrade().is_some(), "still good");
     drop(one);
     assert!(held.upgrade().is_none(), "the cache is gone");
@@ -292,26 +294,30 @@ fn g5_a_thread_s_reference_belongs_to_one_cache_and_holds_nothing_by_itself() {
 #[test]
 fn a_hot_key_that_is_reacted_to_has_a_reference_at_once_whatever_its_weight_and_its_use() {
     let tier = tier(&Clock::manual(), &Seed::random());
-    let (copies, now, key) = (&tier.memory.copies, tier.clock.now(), tier.key(1));
+    let (references, now, key) = (&tier.memory.references, tier.clock.now(), tier.key(1));
     has_a_stripe();
     // More than all of a thread's references may lead to, which is more than each of them may.
     let entry = tier.entry(&key, 40 << 10, Span::secs(60));
-    let met = || copies.met(&key.by_ref(), &entry, now);
-    let before = || copies.before(key.hash).expect("nobody changes it");
-    let has = |spot, at| copies.put(spot, &key.by_ref(), &entry, before(), at).map(|(own, _)| own.is_some());
+    let met = || references.met(&key.by_ref(), &entry, now);
+    let before = || references.before(key.hash).expect("nobody changes it");
+    let has = |spot, at| references.put(spot, &key.by_ref(), &entry, before(), at).map(|(own, _)| own.is_some());
     assert!((0..9).all(|_| met().is_none()), "the control: too heavy for all others");
-    copies.plan(Copies::place(key.hash), Some(key.hash));
+    references.plan(References::place(key.hash), Some(key.hash));
     let spot = met().expect("at the first meeting");
-    assert_eq!((has(spot, now), has_good(copies, &key, now)), (Some(true), true));
+    assert_eq!((has(spot, now), has_good(references, &key, now)), (Some(true), true));
     let later = now + Span::ms(200);
-    let ended = || match copies.get(&key.by_ref(), later) {
+    let ended = || match references.get(&key.by_ref(), later) {
         Seen::Ended(spot) => spot,
         Seen::Good(_) | Seen::Nothing => panic!("it has ended"),
     };
     let spot = ended();
     assert_eq!((spot.renews, has(spot, later)), (true, Some(true)), "hardly used, and kept");
-    copies.plan(Copies::place(key.hash), None);
-    assert_eq!((has(spot, later), has_good(copies, &key, later)), (Some(false), false), "the control: as any other");
+    references.plan(References::place(key.hash), None);
+    assert_eq!(
+        (has(spot, later), has_good(references, &key, later)),
+        (Some(false), false),
+        "the control: as any other"
+    );
 }
 
 #[test]
@@ -323,11 +329,11 @@ fn a_thread_that_goes_on_to_other_keys_throws_away_its_ways_to_what_has_ended() 
     tier.clock.advance(Span::ms(60));
     take(&good);
     let later = tier.clock.now() + Span::ms(60);
-    let look = || drop(tier.memory.copies.get(&other.by_ref(), later));
+    let look = || drop(tier.memory.references.get(&other.by_ref(), later));
     (0..100).for_each(|_| look());
     assert!(own::may_have(ended.hash, later), "not at every look");
     (0..1 << 17).for_each(|_| look());
-    assert!(!own::may_have(ended.hash, later) && has_good(&tier.memory.copies, &good, later));
+    assert!(!own::may_have(ended.hash, later) && has_good(&tier.memory.references, &good, later));
 }
 
 #[test]
@@ -352,7 +358,7 @@ fn a_long_key_has_no_reference() {
     let meets = |length: usize| {
         let key = KeyRef::new(0, &vec![7; length], &tier.seed).to_key();
         let entry = tier.entry(&key, 10, Span::secs(60));
-        (0..9).any(|_| tier.memory.copies.met(&key.by_ref(), &entry, now).is_some())
+        (0..9).any(|_| tier.memory.references.met(&key.by_ref(), &entry, now).is_some())
     };
     assert_eq!((meets(256), meets(257)), (true, false), "a thread's table has keys of its own, which nothing counts");
 }
