@@ -1,67 +1,97 @@
-//! Which races does a cache lose? The same rows for six caches; the README's table is this program's output.
+//! Which races does a cache lose? The drill's rows for six caches; the README's table is this program's output.
 //!
-//! `cargo run --release -p bellwether-benches --bin races [-- --markdown]`
+//! `cargo run --release -p bellwether-benches --bin races [-- [--markdown] [ROW ...]]`
 
 mod contender;
+mod origin;
+mod row;
 mod rows;
+mod stage;
 
 use std::process::ExitCode;
+use std::sync::mpsc;
+use std::time::Duration;
 
 use bellwether_benches::machine;
 use bellwether_benches::report::{compact, table};
+use tokio::time::timeout;
 
 use contender::{Amalgam, Bellwether, Cachet, Contender, Foyer, Moka, Quick};
+use row::Row;
 
-/// What is wanted, in the order of [`rows::all`].
-const WANTED: [(&str, &str); 10] = [
-    ("leader's future alive but not polled; a follower", "served"),
-    ("leader aborted half-way, 99 followers: loads, failed", "1, 0"),
-    ("leader aborted, nobody else; a later caller", "served"),
-    ("100 callers over 1 s give up at 50 ms, a load takes 100 ms: loads / served", "1 / >= 95"),
-    ("loader panics: runs, errors, time", "1, 100, < 20 ms"),
-    ("origin error: calls, then calls of a second wave", "1, then 0"),
-    ("write + invalidate during a load: stale value kept", "0/20"),
-    ("a read that begins after the invalidation returned: stale", "0/20"),
-    ("two caches, one key: crossed answers", "0/20"),
-    ("get and get_many at once: loads of one key", "1"),
-];
+/// Nobody waits longer for one row of one contender.
+const ROW_LIMIT: Duration = Duration::from_secs(10);
+/// Nobody waits longer for all of them, even if a contender blocks every thread.
+const RUN_LIMIT: Duration = Duration::from_secs(240);
+
+/// A contender's name and rows.
+type Column = (&'static str, Vec<Row>);
+
+fn column<C: Contender>() -> Column {
+    (C::NAME, rows::all::<C>())
+}
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let markdown = match arguments.as_slice() {
-        [] => false,
-        [only] if only == "--markdown" => true,
-        other => {
-            eprintln!("races: {}: expected nothing, or --markdown for the README's table alone", other.join(" "));
-            return ExitCode::from(2);
-        }
-    };
+    let (options, only): (Vec<String>, Vec<String>) = std::env::args().skip(1).partition(|word| word.starts_with('-'));
+    let known = |name: &String| rows::all::<Bellwether>().iter().any(|row| row.name == name);
+    if !options.iter().all(|option| option == "--markdown") || !only.iter().all(known) {
+        eprintln!("races: expected --markdown for the README's table alone, and rows, if not all of them are wanted");
+        return ExitCode::from(2);
+    }
+    let markdown = !options.is_empty();
     // Loaders of some contenders panic on purpose; that is counted, not printed.
     std::panic::set_hook(Box::new(|_| {}));
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    let runtime = runtime.expect("a runtime of two threads");
     if !markdown {
         println!("{}; each try bounded to 2 s\n", machine::line());
     }
-    let columns: Vec<Vec<String>> = runtime.block_on(async {
-        vec![
-            rows::all::<Bellwether>().await,
-            rows::all::<Moka>().await,
-            rows::all::<Quick>().await,
-            rows::all::<Foyer>().await,
-            rows::all::<Amalgam>().await,
-            rows::all::<Cachet>().await,
-        ]
-    });
-    let names = [Bellwether::NAME, Moka::NAME, Quick::NAME, Foyer::NAME, Amalgam::NAME, Cachet::NAME];
-    let head: Vec<&str> = ["race"].into_iter().chain(names).chain(["wanted"]).collect();
-    let row = |(at, (race, wanted)): (usize, &(&str, &str))| {
-        let cells = columns.iter().map(|column| column[at].clone());
-        [(*race).to_owned()].into_iter().chain(cells).chain([(*wanted).to_owned()]).collect()
+    let mut columns = [
+        column::<Bellwether>(),
+        column::<Moka>(),
+        column::<Quick>(),
+        column::<Foyer>(),
+        column::<Amalgam>(),
+        column::<Cachet>(),
+    ];
+    for (_, rows) in &mut columns {
+        rows.retain(|row| only.is_empty() || only.iter().any(|name| name == row.name));
+    }
+    let (done, table) = mpsc::channel();
+    // Tasks and threads that a contender left hanging end with the process.
+    std::thread::spawn(move || done.send(played(&columns, markdown)));
+    match table.recv_timeout(RUN_LIMIT) {
+        Ok(table) => {
+            print!("{table}");
+            ExitCode::SUCCESS
+        }
+        Err(why) => {
+            let limit = RUN_LIMIT.as_secs();
+            match why {
+                mpsc::RecvTimeoutError::Timeout => eprintln!("races: not done in {limit} s"),
+                mpsc::RecvTimeoutError::Disconnected => eprintln!("races: a row panicked"),
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Plays every row for every contender, one after the other.
+fn played(columns: &[Column], markdown: bool) -> String {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime = runtime.expect("a runtime of two threads");
+    let play = |row: &Row| {
+        let run = (row.run)();
+        let cell = runtime.block_on(async { timeout(ROW_LIMIT, run).await });
+        cell.unwrap_or_else(|_| format!("not done in {} s", ROW_LIMIT.as_secs()))
     };
-    let rows: Vec<Vec<String>> = WANTED.iter().enumerate().map(row).collect();
-    print!("{}", if markdown { compact(&head, &rows) } else { table(&head, &rows) });
-    // Tasks that a contender left hanging end with the process.
+    let cells: Vec<Vec<String>> = columns.iter().map(|(_, rows)| rows.iter().map(play).collect()).collect();
     runtime.shutdown_background();
-    ExitCode::SUCCESS
+    let head: Vec<&str> =
+        ["row", "race"].into_iter().chain(columns.iter().map(|(name, _)| *name)).chain(["wanted"]).collect();
+    let line = |(at, row): (usize, &Row)| {
+        let name = if markdown { format!("`{}`", row.name) } else { row.name.to_owned() };
+        let cells = cells.iter().map(|column| column[at].clone());
+        [name, row.race.to_owned()].into_iter().chain(cells).chain([row.wanted.to_owned()]).collect()
+    };
+    let lines: Vec<Vec<String>> = columns[0].1.iter().enumerate().map(line).collect();
+    if markdown { compact(&head, &lines) } else { table(&head, &lines) }
 }
