@@ -2,12 +2,12 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use crate::engine::Engine;
 
-/// So long is measured, on a thread of its own: nobody waits for it.
+/// So long is measured, once in a process, on a thread of its own: nobody waits for it.
 const MEASURED_FOR: Duration = Duration::from_millis(20);
 /// A request and its reply, in bytes, as a cache's usually are.
 const MESSAGE: [u8; 64] = [b'x'; 64];
@@ -15,14 +15,20 @@ const MESSAGE: [u8; 64] = [b'x'; 64];
 /// pipelining, in turn with the loop on one busy machine, did 0.3 to 0.56 of what the loop says.
 const SERVED: f64 = 0.5;
 
+/// What was measured, for all caches of the process.
+static MEASURED: OnceLock<u32> = OnceLock::new();
+
 /// Measures, unless the clock is driven by hand: then nothing depends on the machine.
 pub(crate) fn start(engine: &Arc<Engine>) {
     if engine.clock.is_manual() || engine.heat.policy().capacity.is_some() {
         return;
     }
+    if let Some(capacity) = MEASURED.get() {
+        return engine.heat.measured(*capacity);
+    }
     let heat = engine.heat.clone();
     engine.runtime().spawn_blocking(move || match measure() {
-        Ok(capacity) => heat.measured(capacity),
+        Ok(capacity) => heat.measured(*MEASURED.get_or_init(|| capacity)),
         Err(error) => tracing::debug!(%error, "what a node bears could not be measured: it is assumed"),
     });
 }

@@ -45,9 +45,6 @@ pub(super) fn rows<C: Contender>() -> Vec<Row> {
 }
 
 const LOAD: Duration = Duration::from_millis(5);
-/// A new cache may be busy with itself for a moment: ours measures the machine for 20 ms, on a thread that takes a
-/// core from the loads' where all threads are of the same real-time class.
-const SETTLED: Duration = Duration::from_millis(100);
 const DEADLINE: Duration = Duration::from_millis(250);
 const TTL: Duration = Duration::from_millis(300);
 /// From the end of a refresh until callers get its value, at most.
@@ -67,7 +64,6 @@ async fn error<C: Contender>() -> String {
 async fn panics<C: Contender>() -> String {
     let (cache, origin) = (C::new(), Origin::new(1, LOAD));
     origin.mode(Mode::Panic);
-    sleep(SETTLED).await;
     let begun = Instant::now();
     let told = count(&herd(CALLERS, &cache, &origin).await, Answered::refused);
     format!("{}, {told}, {} ms", origin.loads(), begun.elapsed().as_millis())
