@@ -130,7 +130,7 @@ fn of_incident(incident: Incident, script: &Script, scale: &Scale, ours: &Measur
     }
 }
 
-/// Most of the crowd waits for the query: who is read after its end finds a value, as anybody would.
+/// Most of the crowd waits for the query, by the cache's own count: who is read after its end finds a value, as anybody would.
 fn together(ours: &Measured) -> Claim {
     let least = ours.asked / 100 * CROWD;
     claim(

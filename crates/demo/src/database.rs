@@ -2,7 +2,7 @@
 //!
 //! Each side's SQLite connections register the function `weak_database(id)`, which both sides' query calls. It sleeps,
 //! so that neither side wins by the machine's speed; it counts, so that the verdict rests on what the database saw
-//! and not on what a cache says of itself; and it fails when it is told to.
+//! and, but for hits, not on what a cache says of itself; and it fails when it is told to.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};

@@ -105,8 +105,8 @@ pub fn play(options: &Options, say: Say, report: impl FnOnce(&Value) -> bool) ->
 fn introduce(options: &Options, scale: &Scale, connections: usize, say: Say) {
     let patience = scale.deadline.as_secs();
     say("One herd, two caches, the same weak database.");
-    say("  database    SQLite, 16 connections, 50 ms a query: an SQL function sleeps so");
-    say("              long on purpose; neither side wins by this machine's speed");
+    say("  database    SQLite, 16 connections, 50 ms a query (500 in 2 and 6): an SQL");
+    say("              function sleeps so long on purpose, so that no machine's speed counts");
     say("  the same    herd, ttl, pool of connections, and how long a caller waits");
     say(&format!("              ({patience} s); both are asked over sockets of this machine"));
     say("  plain       a map with a ttl: get; on a miss query, then set. Nothing else");

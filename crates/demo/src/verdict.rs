@@ -16,7 +16,7 @@ const LEGEND: [&str; 6] = [
     "  stale           older than a removal acknowledged before the request",
     "  oldest          age of the oldest answer, in s",
     "  p50, p99        half and 99 % of the answers came within so many ms",
-    "  hits            % answered without waiting for the database",
+    "  hits            % not waiting for the database, by the cache's own count",
 ];
 
 /// One incident, played to both sides and judged.

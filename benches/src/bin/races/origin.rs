@@ -20,6 +20,9 @@ impl std::fmt::Display for Failed {
 }
 impl std::error::Error for Failed {}
 
+/// What a loader says that panics.
+pub(crate) const ON_PURPOSE: &str = "on purpose";
+
 /// How loads end.
 #[derive(Clone, Copy, Default)]
 pub(crate) enum Mode {
@@ -99,7 +102,7 @@ impl Origin {
         match mode {
             Mode::Answer => Ok(row),
             Mode::Refuse => Err(Failed),
-            Mode::Panic => panic!("on purpose"),
+            Mode::Panic => panic!("{ON_PURPOSE}"),
         }
     }
 }

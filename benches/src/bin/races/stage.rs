@@ -38,7 +38,7 @@ impl Answered {
     }
 }
 
-/// How many of them?
+/// Of so many answers, those that are so.
 pub(crate) fn count(answers: &[Answered], which: impl Fn(&Answered) -> bool) -> usize {
     answers.iter().filter(|answered| which(answered)).count()
 }
@@ -82,9 +82,13 @@ pub(crate) async fn herd<C: Contender>(callers: usize, cache: &C, origin: &Origi
 pub(crate) async fn later<C: Contender>(cache: &C, origin: &Origin) -> &'static str {
     match herd(1, cache, origin).await.first() {
         Some(answered) if answered.hung => "hangs",
-        Some(answered) if answered.served() => "yes",
-        _ => "no",
+        answered => yes(answered.is_some_and(Answered::served)),
     }
+}
+
+/// "yes" or "no".
+pub(crate) fn yes(truth: bool) -> &'static str {
+    if truth { "yes" } else { "no" }
 }
 
 /// A task whose load has begun.
@@ -95,20 +99,24 @@ pub(crate) async fn leader<C: Contender>(cache: &C, origin: &Origin) -> JoinHand
     leader
 }
 
-/// Waits until the origin has seen this, or long enough.
+/// Waits until the origin has seen this.
+///
+/// # Panics
+/// If it has not for so long that there is nothing to judge.
 pub(crate) async fn until(origin: &Origin, seen: impl Fn(Seen) -> bool) {
     let begun = Instant::now();
-    while !seen(origin.seen()) && begun.elapsed() < PATIENCE {
+    while !seen(origin.seen()) {
+        assert!(begun.elapsed() < PATIENCE, "the origin waited in vain");
         sleep(PAUSE).await;
     }
 }
 
-/// How many of the tries went wrong; one that was told nothing did not.
+/// How many of the tries went wrong; whoever is told nothing has not been served.
 pub(crate) async fn tries<F: Future<Output = Result<bool, Failed>>>(race: fn() -> F) -> String {
     let (mut wrong, mut hung) = (0, 0);
     for _ in 0..TRIES {
         match timeout(PATIENCE, race()).await {
-            Ok(went_wrong) => wrong += usize::from(went_wrong.unwrap_or(false)),
+            Ok(went_wrong) => wrong += usize::from(went_wrong.unwrap_or(true)),
             Err(_) => hung += 1,
         }
     }

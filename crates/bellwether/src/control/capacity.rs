@@ -15,22 +15,20 @@ const MESSAGE: [u8; 64] = [b'x'; 64];
 /// pipelining, in turn with the loop on one busy machine, did 0.3 to 0.56 of what the loop says.
 const SERVED: f64 = 0.5;
 
-/// What was measured, for all caches of the process.
-static MEASURED: OnceLock<u32> = OnceLock::new();
-
 /// Measures, unless the clock is driven by hand: then nothing depends on the machine.
 pub(crate) fn start(engine: &Arc<Engine>) {
     if engine.clock.is_manual() || engine.heat.policy().capacity.is_some() {
         return;
     }
-    if let Some(capacity) = MEASURED.get() {
-        return engine.heat.measured(*capacity);
-    }
     let heat = engine.heat.clone();
-    engine.runtime().spawn_blocking(move || match measure() {
-        Ok(capacity) => heat.measured(*MEASURED.get_or_init(|| capacity)),
-        Err(error) => tracing::debug!(%error, "what a node bears could not be measured: it is assumed"),
-    });
+    engine.runtime().spawn_blocking(move || measured().map(|capacity| heat.measured(capacity)));
+}
+
+/// What was measured in this process, or is now. `None`: it could not be.
+fn measured() -> Option<u32> {
+    static MEASURED: OnceLock<Option<u32>> = OnceLock::new();
+    let unknown = |error| tracing::debug!(%error, "what a node bears could not be measured: it is assumed");
+    *MEASURED.get_or_init(|| measure().map_err(unknown).ok())
 }
 
 /// How many requests a second one thread of this machine can read from a socket and answer. A message there and back is
@@ -66,5 +64,12 @@ mod tests {
         let capacity = measure().expect("loopback");
         assert!((1_000..10_000_000).contains(&capacity), "{capacity}");
         assert!(began.elapsed() < Duration::from_secs(5), "it never takes long");
+    }
+
+    #[test]
+    fn all_caches_of_a_process_go_by_one_measurement() {
+        let of_others: Vec<_> = (0..3).map(|_| std::thread::spawn(measured)).collect();
+        let one = measured();
+        assert!(one.is_some() && of_others.into_iter().all(|other| other.join().is_ok_and(|other| other == one)));
     }
 }

@@ -23,7 +23,7 @@ pub(crate) struct Arguments {
     /// Which scenarios, or `list`; all of them unless named
     #[arg(value_name = "SCENARIO", conflicts_with = "trace")]
     pub(super) scenarios: Vec<String>,
-    /// Tell scenarios and policy sets, and run nothing
+    /// Tell of scenarios (all, or those named) and policy sets, and run nothing
     #[arg(long, conflicts_with = "trace")]
     pub(super) list: bool,
     /// Which policy sets, or levels (naive, partial, full), divided by commas; all of them unless named

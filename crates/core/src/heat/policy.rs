@@ -14,7 +14,7 @@ pub const LONGEST_HOLD: Span = Span::secs(15 * 60);
 /// When a key is hot, in shares of what one node bears.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HotPolicy {
-    /// Operations a second that one node bears. `None`: measured when the cache is built, which is an estimate.
+    /// Operations a second that one node bears. `None`: measured once in a process, which is an estimate.
     pub capacity: Option<f64>,
     /// From this share on a key is hot. 0.5
     pub enter: f64,

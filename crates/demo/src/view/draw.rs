@@ -34,7 +34,7 @@ struct Cells {
 
 /// The whole scene; no line is longer than `width`, and there are no more than `height`.
 pub(super) fn lines(scene: &Scene, bars: &[char; 9], width: usize, height: usize) -> Vec<String> {
-    let mut lines = vec![format!("bellwether demo: one herd, one weak database: {POOL} connections, 50 ms a query")];
+    let mut lines = vec![format!("bellwether demo: one herd, one weak database: {POOL} connections")];
     lines.push(String::new());
     if let Some((position, incident)) = scene.now {
         lines.push(format!("{position} of {}  {}: {}", scene.of(), incident.name(), incident.title()));

@@ -1,5 +1,7 @@
 //! What must a cache offer to race? `get` with a loader, `remove`, and perhaps a ttl and a batch.
 
+#[cfg(test)]
+mod naive;
 mod ours;
 mod theirs;
 
@@ -10,7 +12,9 @@ use tokio::time::timeout;
 
 use crate::origin::{Answer, Failed, Origin};
 
-pub(crate) use ours::Bellwether;
+#[cfg(test)]
+pub(crate) use naive::Naive;
+pub(crate) use ours::{Bellwether, DEFAULT, WIDE};
 pub(crate) use theirs::{Amalgam, Cachet, Foyer, Moka, Quick};
 
 /// How long after its ttl a value may be stale.

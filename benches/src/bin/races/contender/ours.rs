@@ -8,24 +8,30 @@ use futures_util::future::{BoxFuture, join_all};
 use super::{Contender, GRACE};
 use crate::origin::{Answer, Failed, Origin};
 
+/// With an origin that is said to bear so many loads at once.
 #[derive(Clone)]
-pub(crate) struct Bellwether(Space<str, u64>);
+pub(crate) struct Bellwether<const LOADS: u32>(Space<str, u64>);
 
-impl Contender for Bellwether {
-    const NAME: &'static str = "bellwether";
+/// As many as the drill's configuration says: the others give an origin as many unasked.
+pub(crate) const WIDE: u32 = 256;
+/// What it is taken to bear unless that is said.
+pub(crate) const DEFAULT: u32 = 16;
 
-    fn new() -> Bellwether {
-        Bellwether(cache().space("race", lasting()))
+impl<const LOADS: u32> Contender for Bellwether<LOADS> {
+    const NAME: &'static str = if LOADS == DEFAULT { "bellwether, default budget" } else { "bellwether" };
+
+    fn new() -> Self {
+        Bellwether(cache(LOADS).space("race", lasting()))
     }
 
-    fn pair() -> (Bellwether, Bellwether) {
-        let cache = cache();
+    fn pair() -> (Self, Self) {
+        let cache = cache(LOADS);
         (Bellwether(cache.space("one", lasting())), Bellwether(cache.space("two", lasting())))
     }
 
-    fn graced(ttl: Duration, _: &Origin) -> Option<Bellwether> {
+    fn graced(ttl: Duration, _: &Origin) -> Option<Self> {
         let policy = Policy::ttl(ttl).grace(GRACE).jitter(0.0).early(Early::Off).timeout("5s");
-        Some(Bellwether(cache().space("race", policy)))
+        Some(Bellwether(cache(LOADS).space("race", policy)))
     }
 
     fn get<'a>(&'a self, key: &'a str, origin: &Origin) -> BoxFuture<'a, Answer> {
@@ -58,9 +64,8 @@ impl Contender for Bellwether {
     }
 }
 
-/// Its origin is said to bear what the others' is given unasked, as in the drill's configuration.
-fn cache() -> Cache {
-    let budget = Budget { max_concurrency: 256, ..Budget::default() };
+fn cache(loads: u32) -> Cache {
+    let budget = Budget { max_concurrency: loads, ..Budget::default() };
     Cache::builder().budget(budget).build().expect("the defaults make sense")
 }
 

@@ -9,10 +9,10 @@ use futures_util::future::BoxFuture;
 use super::{Contender, GRACE};
 use crate::origin::{Answer, Failed, Origin};
 
-type Row = Option<u64>;
+type Value = Option<u64>;
 
 #[derive(Clone)]
-pub(crate) struct Moka(moka::future::Cache<String, Row>);
+pub(crate) struct Moka(moka::future::Cache<String, Value>);
 
 impl Contender for Moka {
     const NAME: &'static str = "moka 0.12";
@@ -36,7 +36,7 @@ impl Contender for Moka {
 }
 
 #[derive(Clone)]
-pub(crate) struct Quick(Arc<quick_cache::sync::Cache<String, Row, quick_cache::UnitWeighter, ahash::RandomState>>);
+pub(crate) struct Quick(Arc<quick_cache::sync::Cache<String, Value, quick_cache::UnitWeighter, ahash::RandomState>>);
 
 impl Contender for Quick {
     const NAME: &'static str = "quick_cache 0.7";
@@ -58,7 +58,7 @@ impl Contender for Quick {
 }
 
 #[derive(Clone)]
-pub(crate) struct Foyer(foyer_memory::Cache<String, Row>);
+pub(crate) struct Foyer(foyer_memory::Cache<String, Value>);
 
 impl Contender for Foyer {
     const NAME: &'static str = "foyer 0.22";
@@ -82,7 +82,7 @@ impl Contender for Foyer {
 }
 
 #[derive(Clone)]
-pub(crate) struct Amalgam(amalgam::Cache<Row>);
+pub(crate) struct Amalgam(amalgam::Cache<Value>);
 
 impl Contender for Amalgam {
     const NAME: &'static str = "amalgam-cache 0.4";
@@ -118,21 +118,21 @@ impl Contender for Amalgam {
 }
 
 #[derive(Clone)]
-pub(crate) struct Cachet(Arc<cachet::Cache<String, Row>>);
+pub(crate) struct Cachet(Arc<cachet::Cache<String, Value>>);
 
 impl Contender for Cachet {
     const NAME: &'static str = "cachet 0.16";
 
     fn new() -> Cachet {
-        let builder = cachet::Cache::builder::<String, Row>(tick::Clock::new_tokio());
+        let builder = cachet::Cache::builder::<String, Value>(tick::Clock::new_tokio());
         Cachet(Arc::new(builder.memory().stampede_protection().build()))
     }
 
     /// Its time to refresh, which wants the origin as a tier to fall back on.
     fn graced(ttl: Duration, origin: &Origin) -> Option<Cachet> {
         let clock = tick::Clock::new_tokio();
-        let origin = cachet::Cache::builder::<String, Row>(clock.clone()).storage(Tier(origin.clone()));
-        let builder = cachet::Cache::builder::<String, Row>(clock).memory().ttl(ttl + GRACE).fallback(origin);
+        let origin = cachet::Cache::builder::<String, Value>(clock.clone()).storage(Tier(origin.clone()));
+        let builder = cachet::Cache::builder::<String, Value>(clock).memory().ttl(ttl + GRACE).fallback(origin);
         let refresh = TimeToRefresh::new(ttl, anyspawn::Spawner::new_tokio());
         Some(Cachet(Arc::new(builder.time_to_refresh(refresh).stampede_protection().build())))
     }
@@ -155,13 +155,13 @@ impl Contender for Cachet {
 /// An origin as cachet's lowest tier: read, never written.
 struct Tier(Origin);
 
-impl CacheTier<String, Row> for Tier {
-    async fn get(&self, _: &String) -> cachet::Result<Option<CacheEntry<Row>>> {
+impl CacheTier<String, Value> for Tier {
+    async fn get(&self, _: &String) -> cachet::Result<Option<CacheEntry<Value>>> {
         let row = self.0.clone().load().await.map_err(cachet::Error::from_source)?;
         Ok(Some(CacheEntry::new(row)))
     }
 
-    async fn insert(&self, _: String, _: CacheEntry<Row>) -> cachet::Result<InsertOutcome> {
+    async fn insert(&self, _: String, _: CacheEntry<Value>) -> cachet::Result<InsertOutcome> {
         Ok(InsertOutcome::Rejected)
     }
 

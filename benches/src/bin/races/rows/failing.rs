@@ -7,7 +7,7 @@ use tokio::time::sleep;
 use crate::contender::Contender;
 use crate::origin::{Mode, Origin};
 use crate::row::Row;
-use crate::stage::{Answered, CALLERS, KEY, count, herd, herd_of, until};
+use crate::stage::{Answered, CALLERS, KEY, count, herd, herd_of, until, yes};
 
 pub(super) fn rows<C: Contender>() -> Vec<Row> {
     vec![
@@ -133,8 +133,4 @@ async fn down<C: Contender>() -> String {
     let answers = herd(CALLERS, &cache, &origin).await;
     until(&origin, |seen| seen.loads > before && seen.running == 0).await;
     format!("{}, {}", CALLERS - count(&answers, Answered::served), origin.loads() - before)
-}
-
-fn yes(truth: bool) -> &'static str {
-    if truth { "yes" } else { "no" }
 }

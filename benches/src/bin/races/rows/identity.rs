@@ -21,7 +21,7 @@ pub(super) fn rows<C: Contender>() -> Vec<Row> {
     }]
 }
 
-const CALLERS: usize = 40;
+const CLIENTS: usize = 40;
 const KEYS: u64 = 50;
 /// Keys of one call, or of calls that are awaited together.
 const AT_ONCE: usize = 4;
@@ -37,8 +37,13 @@ const VERSIONS: u64 = 1_000_000;
 
 type Rows = Arc<[(String, Origin)]>;
 
+/// Fewer answers, or calls that were cancelled, show nothing.
+const LEAST: usize = 1_000;
+
 #[derive(Default)]
 struct Tally {
+    answers: usize,
+    cancelled: usize,
     foreign: usize,
     failed: usize,
 }
@@ -48,7 +53,7 @@ async fn identity<C: Contender>() -> String {
     let rows: Rows = (0..KEYS).map(|n| (format!("key-{n}"), Origin::new(n * VERSIONS, LOAD))).collect();
     let until = Instant::now() + CHAOS;
     let mut callers = JoinSet::new();
-    for _ in 0..CALLERS {
+    for _ in 0..CLIENTS {
         callers.spawn(come_and_go(cache.clone(), rows.clone(), until));
     }
     for version in 1.. {
@@ -64,11 +69,17 @@ async fn identity<C: Contender>() -> String {
     let mut sum = Tally::default();
     while let Some(tally) = callers.join_next().await {
         // A panic that reached the caller is a failure.
-        let tally = tally.unwrap_or(Tally { foreign: 0, failed: 1 });
+        let tally = tally.unwrap_or(Tally { failed: 1, ..Tally::default() });
+        sum.answers += tally.answers;
+        sum.cancelled += tally.cancelled;
         sum.foreign += tally.foreign;
         sum.failed += tally.failed;
     }
-    format!("{}, {}", sum.foreign, sum.failed)
+    let Tally { answers, cancelled, foreign, failed } = sum;
+    match answers.min(cancelled) {
+        0..LEAST => format!("{foreign}, {failed} (only {answers} answers, {cancelled} cancelled)"),
+        _ => format!("{foreign}, {failed}"),
+    }
 }
 
 async fn come_and_go<C: Contender>(cache: C, rows: Rows, until: Instant) -> Tally {
@@ -77,11 +88,13 @@ async fn come_and_go<C: Contender>(cache: C, rows: Rows, until: Instant) -> Tall
         let asked: Vec<usize> = (0..AT_ONCE).map(|_| fastrand::usize(..rows.len())).collect();
         if fastrand::usize(..CANCELS) == 0 {
             // The point is to stop in the middle; what came until then is not looked at.
-            let _ = timeout(LOAD.mul_f64(2.0 * fastrand::f64()), ask(&cache, &rows, &asked)).await;
+            let cut = timeout(LOAD.mul_f64(2.0 * fastrand::f64()), ask(&cache, &rows, &asked)).await;
+            tally.cancelled += usize::from(cut.is_err());
             continue;
         }
         let answers = timeout(PATIENCE, ask(&cache, &rows, &asked)).await.unwrap_or_default();
         let values = answers.iter().zip(&asked).filter_map(|(answer, n)| Some((answer.as_ref().ok()?.as_ref()?, n)));
+        tally.answers += AT_ONCE;
         tally.failed += AT_ONCE - values.clone().count();
         tally.foreign += values.filter(|(value, n)| *value / VERSIONS != **n as u64).count();
     }

@@ -9,7 +9,7 @@ use tokio::time::{sleep, timeout};
 use crate::contender::Contender;
 use crate::origin::Origin;
 use crate::row::Row;
-use crate::stage::{Answered, CALLERS, KEY, call, count, herd, later, leader, until};
+use crate::stage::{Answered, CALLERS, KEY, call, count, herd, later, leader, until, yes};
 
 pub(super) fn rows<C: Contender>() -> Vec<Row> {
     vec![
@@ -75,8 +75,8 @@ async fn abandoned<C: Contender>(origin: &Origin, followers: usize) -> Vec<Answe
 async fn follower<C: Contender>() -> String {
     let origin = Origin::new(1, LOAD);
     let answers = abandoned::<C>(&origin, 1).await;
-    let served = if count(&answers, Answered::served) == 1 { "yes" } else { "no" };
-    format!("{}, {served}", origin.loads())
+    let served = count(&answers, Answered::served) == 1;
+    format!("{}, {}", origin.loads(), yes(served))
 }
 
 async fn killed<C: Contender>() -> String {

@@ -45,6 +45,8 @@ const REMOVAL_EVERY: Duration = Duration::from_millis(2);
 const READERS: usize = 20;
 const READS: usize = 10;
 const READS_EVERY: Duration = Duration::from_millis(20);
+/// Fewer are no storm.
+const LEAST_READS: u64 = 8_000;
 
 /// A load that has read version 1 is under way; version 2 is written, and the key removed.
 async fn overtaken<C: Contender>() -> (C, Origin, JoinHandle<Answer>) {
@@ -76,6 +78,7 @@ struct Storm {
     /// The newest version whose removal has returned: no read that begins now may get an older one.
     removed: AtomicU64,
     over: AtomicBool,
+    reads: AtomicU64,
     stale: AtomicU64,
     failed: AtomicU64,
 }
@@ -101,8 +104,12 @@ async fn storm<C: Contender>() -> String {
     }
     storm.over.store(true, Ordering::SeqCst);
     while readers.join_next().await.is_some() {}
-    let (stale, failed) = (storm.stale.load(Ordering::SeqCst), storm.failed.load(Ordering::SeqCst));
-    format!("{stale}, {failed}, {}", origin.seen().peak)
+    let of = |count: &AtomicU64| count.load(Ordering::SeqCst);
+    let (reads, stale, failed, peak) = (of(&storm.reads), of(&storm.stale), of(&storm.failed), origin.seen().peak);
+    match reads {
+        0..LEAST_READS => format!("{stale}, {failed}, {peak} (only {reads} reads)"),
+        _ => format!("{stale}, {failed}, {peak}"),
+    }
 }
 
 async fn read_on<C: Contender>(cache: C, origin: Origin, storm: Arc<Storm>, first: Instant) {
@@ -113,6 +120,7 @@ async fn read_on<C: Contender>(cache: C, origin: Origin, storm: Arc<Storm>, firs
         let floor = storm.removed.load(Ordering::SeqCst);
         let reads = (0..READS).map(|_| timeout(PATIENCE, cache.get(KEY, &origin)));
         for answer in join_all(reads).await {
+            storm.reads.fetch_add(1, Ordering::SeqCst);
             match answer {
                 Ok(Ok(Some(version))) => storm.stale.fetch_add(u64::from(version < floor), Ordering::SeqCst),
                 _ => storm.failed.fetch_add(1, Ordering::SeqCst),

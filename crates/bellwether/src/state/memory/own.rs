@@ -27,7 +27,7 @@ struct Own {
     /// The cache it belongs to. While this is kept, no other cache can be mistaken for it.
     cache: Weak<()>,
     key: Box<[u8]>,
-    copy: Weak<Entry>,
+    twin: Weak<Entry>,
     space: u32,
     /// Uses before the store is asked again.
     left: u32,
@@ -113,7 +113,7 @@ pub(super) fn met(key: &KeyRef<'_>, now: Tick) -> Option<Spot> {
         }
         let set = set(key.hash);
         let held = |way: usize| all.places.get(set * WAYS + way)?.as_ref();
-        let used = |way: usize| held(way).map(|own| own.copy.upgrade().map_or(0, |copy| copy.hits()));
+        let used = |way: usize| held(way).map(|own| own.twin.upgrade().map_or(0, |twin| twin.hits()));
         let way = all.rivals.get_mut(set)?.met((key.hash >> 32) as u32, || std::array::from_fn(used), now)?;
         Some(Spot::first(set * WAYS + way))
     })
@@ -125,8 +125,8 @@ pub(super) fn spot(hash: u64) -> Spot {
     Spot::first(set(hash) * WAYS + with(free).unwrap_or_default())
 }
 
-/// From now on the thread has a way to `copy` at `place`.
-pub(super) fn put(place: usize, cache: &Arc<()>, key: &KeyRef<'_>, copy: &Resident, terms: Terms) {
+/// From now on the thread has a way to `twin` at `place`.
+pub(super) fn put(place: usize, cache: &Arc<()>, key: &KeyRef<'_>, twin: &Resident, terms: Terms) {
     let Terms { mark, until, left } = terms;
     with(|all| {
         if all.places.is_empty() {
@@ -135,13 +135,13 @@ pub(super) fn put(place: usize, cache: &Arc<()>, key: &KeyRef<'_>, copy: &Reside
         }
         let held = all.places.get_mut(place)?;
         match held {
-            Some(own) if own.is_of(cache, key) && std::ptr::addr_eq(own.copy.as_ptr(), Arc::as_ptr(copy)) => {
+            Some(own) if own.is_of(cache, key) && std::ptr::addr_eq(own.twin.as_ptr(), Arc::as_ptr(twin)) => {
                 (own.mark, own.until, own.left) = (mark, until, left);
             }
             _ => {
                 all.taken += usize::from(held.is_none());
-                let (cache, copy) = (Arc::downgrade(cache), Arc::downgrade(copy));
-                *held = Some(Own { cache, key: key.bytes.into(), copy, space: key.space, left, mark, until });
+                let (cache, twin) = (Arc::downgrade(cache), Arc::downgrade(twin));
+                *held = Some(Own { cache, key: key.bytes.into(), twin, space: key.space, left, mark, until });
                 ANY.set(true);
                 // One that has the same tag would be found in its place.
                 if let Some(other) = all.way(key.hash).map(|way| set(key.hash) * WAYS + way).filter(|at| *at != place) {
@@ -194,10 +194,10 @@ impl Table {
             return None;
         }
         let good = own.mark == mark.load(Ordering::SeqCst) && at < own.until && own.left > 0;
-        match if good { own.copy.upgrade() } else { None } {
-            Some(copy) => {
+        match if good { own.twin.upgrade() } else { None } {
+            Some(twin) => {
                 own.left -= 1;
-                Some(Seen::Good(copy))
+                Some(Seen::Good(twin))
             }
             None => Some(Seen::Ended(Spot { place, renews: true })),
         }

@@ -64,18 +64,18 @@ struct Table(Mutex<Held>);
 /// Empty until it has one.
 #[derive(Default)]
 struct Held {
-    places: Vec<Option<Twin>>,
+    places: Vec<Option<Reference>>,
     taken: usize,
     bytes: u64,
 }
 
-/// What a reference leads to.
-struct Twin {
+/// One thread's reference to an entry.
+struct Reference {
     hash: u64,
     /// The store's own: the same one needs no new reference.
     of: Resident,
     /// Counted by this thread alone, as are its hits.
-    copy: Resident,
+    twin: Resident,
     /// Until the mark is another, or this time.
     mark: u64,
     until: Tick,
@@ -196,22 +196,22 @@ impl References {
             return Some((None, uses));
         }
         let (mark, until) = (before.0, entry.calm_until().min(at + LONGEST));
-        let (copy, counted) = match last {
-            Some(Twin { of, copy, counted, .. }) if Arc::ptr_eq(&of, entry) => (copy, counted),
+        let (twin, counted) = match last {
+            Some(Reference { of, twin, counted, .. }) if Arc::ptr_eq(&of, entry) => (twin, counted),
             _ => (entry.twin(), 0),
         };
         held.taken += 1;
         held.bytes += u64::from(entry.weight);
-        let twin = Twin { hash: key.hash, of: entry.clone(), copy: copy.clone(), mark, until, met, counted };
-        *held.places.get_mut(place)? = Some(twin);
-        own::put(place, &self.this, key, &copy, Terms { mark, until, left: MOST_USES });
-        Some((Some(copy), uses))
+        let reference = Reference { hash: key.hash, of: entry.clone(), twin: twin.clone(), mark, until, met, counted };
+        *held.places.get_mut(place)? = Some(reference);
+        own::put(place, &self.this, key, &twin, Terms { mark, until, left: MOST_USES });
+        Some((Some(twin), uses))
     }
 
     /// Counts what a reference has answered, also where hits of its entry are counted.
-    fn settle(&self, held: &mut Twin) -> u32 {
-        let uses = held.copy.hits_since(held.counted);
-        held.counted = held.copy.hits();
+    fn settle(&self, held: &mut Reference) -> u32 {
+        let uses = held.twin.hits_since(held.counted);
+        held.counted = held.twin.hits();
         held.of.served(uses);
         if self.has(held.hash) {
             self.served[References::place(held.hash)].fetch_add(u64::from(uses), Ordering::Relaxed);
@@ -225,18 +225,18 @@ impl References {
             let Some(mut table) = table.0.try_lock() else { continue };
             let Held { places, taken, bytes } = &mut *table;
             for held in places.iter_mut() {
-                let Some(twin) = held else { continue };
-                let ended = at >= twin.until || self.mark(twin.hash).load(Ordering::SeqCst) != twin.mark;
+                let Some(reference) = held else { continue };
+                let ended = at >= reference.until || self.mark(reference.hash).load(Ordering::SeqCst) != reference.mark;
                 // Of all others the thread itself tells when it asks the store again.
-                if ended || self.has(twin.hash) {
-                    let uses = self.settle(twin);
-                    if self.has(twin.hash) {
-                        self.unseen[References::place(twin.hash)].fetch_add(u64::from(uses), Ordering::Relaxed);
+                if ended || self.has(reference.hash) {
+                    let uses = self.settle(reference);
+                    if self.has(reference.hash) {
+                        self.unseen[References::place(reference.hash)].fetch_add(u64::from(uses), Ordering::Relaxed);
                     }
                 }
                 if ended {
                     *taken -= 1;
-                    *bytes -= u64::from(twin.of.weight);
+                    *bytes -= u64::from(reference.of.weight);
                     *held = None;
                 }
             }

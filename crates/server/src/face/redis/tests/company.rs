@@ -315,6 +315,7 @@ fn after_a_panic_nobody_is_answered_twice_and_who_was_not_is_woken_to_be_cut() {
     assert!(std::panic::catch_unwind(company::answer).is_err());
     assert_eq!(guests[0].heard(), "$2 v0");
     assert_eq!((guests[0].woken(), guests[2].woken()), (0, 1));
+    assert_eq!(Arc::strong_count(&guests[4].client), 1, "who has left keeps no place");
     assert!(guests[0].asks("n:0") && guests[3].asks("n:3"), "it goes on");
     company::answer();
     assert_eq!((guests[0].heard().as_str(), guests[3].heard().as_str()), ("$2 v0", "$2 v3"));
