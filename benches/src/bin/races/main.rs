@@ -42,7 +42,8 @@ fn main() -> ExitCode {
     let (markdown, defaults) = (has("--markdown"), has("--default-budget"));
     let ours = if defaults { column::<Bellwether<DEFAULT>> } else { column::<Bellwether<WIDE>> };
     let names: Vec<&str> = ours().1.iter().map(|row| row.name).collect();
-    let known = |word: &&String| ["--markdown", "--default-budget"].contains(&word.as_str()) || names.contains(&word.as_str());
+    let known =
+        |word: &&String| ["--markdown", "--default-budget"].contains(&word.as_str()) || names.contains(&word.as_str());
     if let Some(word) = options.iter().chain(&only).find(|word| !known(word)) {
         eprintln!("races: {word}: expected --markdown, --default-budget, or rows: {}", names.join(", "));
         return ExitCode::from(2);
@@ -57,14 +58,8 @@ fn main() -> ExitCode {
     if !markdown {
         println!("{}; each try bounded to 2 s\n", machine::line());
     }
-    let mut columns = [
-        ours(),
-        column::<Moka>(),
-        column::<Quick>(),
-        column::<Foyer>(),
-        column::<Amalgam>(),
-        column::<Cachet>(),
-    ];
+    let mut columns =
+        [ours(), column::<Moka>(), column::<Quick>(), column::<Foyer>(), column::<Amalgam>(), column::<Cachet>()];
     for (_, rows) in &mut columns {
         rows.retain(|row| only.is_empty() || only.iter().any(|name| name == row.name));
     }
