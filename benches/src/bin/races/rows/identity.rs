@@ -25,20 +25,23 @@ const CLIENTS: usize = 40;
 const KEYS: u64 = 50;
 /// Keys of one call, or of calls that are awaited together.
 const AT_ONCE: usize = 4;
-const CHAOS: Duration = Duration::from_secs(1);
+const CHAOS: Duration = Duration::from_secs(2);
 /// About as long as a caller waits before it is cancelled: often enough in the middle of a load.
 const LOAD: Duration = Duration::from_millis(4);
 /// One call in so many is cancelled.
 const CANCELS: usize = 3;
-/// Between two removals: so that loads go on.
+/// Between two calls of a client: those that never wait for anything would keep all others from their turns.
+const PAUSE: Duration = Duration::from_millis(1);
+/// Between two rounds of removals, of so many keys: so that most callers wait for a load.
 const REMOVAL_EVERY: Duration = Duration::from_millis(3);
+const REMOVED: usize = 10;
 /// A value is its key's number times this, and a version.
 const VERSIONS: u64 = 1_000_000;
 
 type Rows = Arc<[(String, Origin)]>;
 
 /// Fewer answers, or calls that were cancelled, show nothing.
-const LEAST: usize = 1_000;
+const LEAST: usize = 500;
 
 #[derive(Default)]
 struct Tally {
@@ -60,10 +63,12 @@ async fn identity<C: Contender>() -> String {
         if Instant::now() >= until {
             break;
         }
-        let n = fastrand::u64(..KEYS);
-        let (key, origin) = &rows[n as usize];
-        origin.write(Some(n * VERSIONS + version));
-        cache.remove(key).await;
+        for _ in 0..REMOVED {
+            let n = fastrand::u64(..KEYS);
+            let (key, origin) = &rows[n as usize];
+            origin.write(Some(n * VERSIONS + version));
+            cache.remove(key).await;
+        }
         sleep(REMOVAL_EVERY).await;
     }
     let mut sum = Tally::default();
@@ -85,6 +90,7 @@ async fn identity<C: Contender>() -> String {
 async fn come_and_go<C: Contender>(cache: C, rows: Rows, until: Instant) -> Tally {
     let mut tally = Tally::default();
     while Instant::now() < until {
+        sleep(PAUSE).await;
         let asked: Vec<usize> = (0..AT_ONCE).map(|_| fastrand::usize(..rows.len())).collect();
         if fastrand::usize(..CANCELS) == 0 {
             // The point is to stop in the middle; what came until then is not looked at.
