@@ -106,7 +106,7 @@ fn introduce(options: &Options, scale: &Scale, connections: usize, say: Say) {
     let patience = scale.deadline.as_secs();
     say("One herd, two caches, the same weak database.");
     say("  database    SQLite, 16 connections, 50 ms a query (500 in 2 and 6): an SQL");
-    say("              function sleeps so long on purpose, so that no machine's speed counts");
+    say("              function sleeps so long on purpose: no machine's speed counts");
     say("  the same    herd, ttl, pool of connections, and how long a caller waits");
     say(&format!("              ({patience} s); both are asked over sockets of this machine"));
     say("  plain       a map with a ttl: get; on a miss query, then set. Nothing else");
